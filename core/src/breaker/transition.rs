@@ -1,0 +1,157 @@
+//! Owns the words of the breaker: states, outcomes, and the record of a state change.
+//! Never decides when a state changes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// The state of a circuit. **Open refuses.**
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum State {
+    /// Requests pass and are counted.
+    #[default]
+    Closed,
+    /// A few probes pass, everything else is refused.
+    HalfOpen,
+    /// Everything is refused until the open time has passed.
+    Open,
+}
+
+impl State {
+    /// The word in `X-Circuit`: `CLOSED`, `HALF-OPEN` or `OPEN`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "CLOSED",
+            Self::HalfOpen => "HALF-OPEN",
+            Self::Open => "OPEN",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How an exchange with the origin ended, as the breaker counts it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// No connection could be made. Also a failure.
+    ConnectFailure,
+    /// Timeout, reset, truncated body, or a status in the failure list.
+    Failure,
+    /// Says nothing about the origin: the client went away, or a limit of ours was hit.
+    Ignore,
+    /// The origin answered.
+    Success,
+}
+
+/// Which circuit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tier {
+    /// The whole origin.
+    Origin,
+    /// One path of it.
+    Path,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Origin => "origin",
+            Self::Path => "path",
+        })
+    }
+}
+
+/// Why a circuit changed its state, in words a person can read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// So many connect failures in a row.
+    ConnectFailures {
+        /// Connect failures in a row.
+        failed: u32,
+    },
+    /// So many failures in a row.
+    Consecutive {
+        /// Failures in a row.
+        failed: u32,
+    },
+    /// The share of failures in the window reached the setting.
+    FailureRate {
+        /// Failures in the window.
+        failed: u32,
+        /// Outcomes in the window.
+        total: u32,
+        /// Length of the window.
+        window: Duration,
+        /// Different failing paths in the window; 1 for a path's circuit.
+        paths: u32,
+    },
+    /// The open time has passed; probes may go.
+    OpenTimeElapsed {
+        /// How long the circuit was open.
+        open: Duration,
+    },
+    /// A probe failed, or was lost past its lease.
+    ProbeFailed {
+        /// How long the circuit will stay open now.
+        open: Duration,
+    },
+    /// Enough probes in a row succeeded.
+    ProbesSucceeded {
+        /// Successful probes.
+        probes: u32,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectFailures { failed } => write!(f, "{failed} connect failures in a row"),
+            Self::Consecutive { failed } => write!(f, "{failed} failures in a row"),
+            Self::FailureRate {
+                failed,
+                total,
+                window,
+                paths,
+            } => {
+                write!(f, "{failed} of {total} failed in {window:?}")?;
+                if *paths > 1 {
+                    write!(f, ", {paths} paths")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::OpenTimeElapsed { open } => {
+                write!(f, "{:.1} s passed, probing", open.as_secs_f64())
+            }
+            Self::ProbeFailed { open } => {
+                write!(f, "probe failed, next probe in {:.1} s", open.as_secs_f64())
+            }
+            Self::ProbesSucceeded { probes: 1 } => f.write_str("the probe succeeded"),
+            Self::ProbesSucceeded { probes } => write!(f, "{probes} probes succeeded"),
+        }
+    }
+}
+
+/// One change of a circuit's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// When it changed.
+    pub at: Instant,
+    /// The state before.
+    pub from: State,
+    /// The path, for a path's circuit; shortened when long.
+    pub path: Option<Arc<str>>,
+    /// Why.
+    pub reason: Reason,
+    /// Which circuit.
+    pub tier: Tier,
+    /// The state now.
+    pub to: State,
+}

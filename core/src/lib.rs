@@ -1,0 +1,10 @@
+//! RETTER's core: breaker, admission, copies and HTTP/1.1 as pure state machines.
+//! Never reads a clock, opens a socket, spawns, blocks or logs.
+
+pub mod breaker;
+pub mod config;
+pub mod limits;
+pub mod message;
+pub mod report;
+pub mod rng;
+pub mod time;

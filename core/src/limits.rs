@@ -1,0 +1,39 @@
+//! Owns the bounds that are not settings, each with its reason.
+//! Never holds a bound that an operator should change: those are in [`crate::config`].
+
+/// Fields in one head. hyper's default; a browser sends about 15, a chatty proxy chain about 40.
+pub const FIELDS_MAX: usize = 100;
+
+/// The longest head that a setting may allow: spans into it are 16-bit.
+pub const HEAD_BYTES_CEILING: usize = 65_535;
+
+/// Fresh space offered to one read from a socket. One system call moves a whole small page.
+pub const RECV_CHUNK: usize = 16 * 1024;
+
+/// Queued bytes toward one peer above which reading from the other side pauses.
+pub const SEND_HIGH_WATER: usize = 256 * 1024;
+
+/// Buffers handed to one vectored write.
+pub const IOVECS_MAX: usize = 64;
+
+/// Bytes of all chunk extensions of one message (RFC 9112 §7.1.1 asks for a bound).
+pub const CHUNK_EXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of the trailer section of one message.
+pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Interim (1xx) responses passed on before one final response.
+pub const INTERIM_MAX: usize = 16;
+
+/// Body bytes of an unwanted origin response that are read to keep its connection usable;
+/// a longer one costs more to drain than a new connection.
+pub const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+
+/// Variants (RFC 9111 §4.1) kept under one key; HAProxy's bound. The oldest gives way.
+pub const VARIANTS_MAX: usize = 10;
+
+/// Bytes of a cache key; a longer one is simply not kept.
+pub const KEY_BYTES_MAX: usize = 8 * 1024;
+
+/// Smallest body that is worth gzip: below it the frame costs more than it saves.
+pub const GZIP_BYTES_MIN: usize = 300;

@@ -1,0 +1,489 @@
+//! Owns the parsed form of messages: [`Fields`], [`RequestHead`], [`ResponseHead`].
+//! Never decides what a field means (that is `rules`) and never reads a wire (that is `h1`).
+//!
+//! A head keeps the bytes it was parsed from and 16-bit spans into them: parsing copies nothing,
+//! and forwarding writes the original bytes again.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::limits::HEAD_BYTES_CEILING;
+
+/// The HTTP/1 minor version of a message. Higher minor versions are treated as 1.1
+/// (RFC 9110 §2.5), other major versions are refused by the parser.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    fn of(self, raw: &[u8]) -> &[u8] {
+        &raw[usize::from(self.start)..usize::from(self.end)]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    name: Span,
+    value: Span,
+}
+
+/// The field lines of one message (RFC 9110 §5), in their order, repeated names kept apart.
+///
+/// Names compare without case. Values are bytes without surrounding white space.
+#[derive(Clone, Default)]
+pub struct Fields {
+    raw: Bytes,
+    lines: Vec<Line>,
+}
+
+impl Fields {
+    /// Builds fields from name and value pairs; see [`FieldsBuilder`] for what is dropped.
+    #[must_use]
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut builder = FieldsBuilder::default();
+        for (name, value) in pairs {
+            builder.push(name, value);
+        }
+        builder.build()
+    }
+
+    /// Builds fields whose names and values are slices of `raw`, in the order given.
+    ///
+    /// Returns `None` when a slice is not part of `raw`, a name is not ASCII, or `raw` is longer
+    /// than [`HEAD_BYTES_CEILING`].
+    #[must_use]
+    pub fn from_slices_of<'a>(
+        raw: &Bytes,
+        slices: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Option<Self> {
+        if raw.len() > HEAD_BYTES_CEILING {
+            return None;
+        }
+        let mut lines = Vec::with_capacity(16);
+        for (name, value) in slices {
+            if !name.is_ascii() {
+                return None;
+            }
+            lines.push(Line {
+                name: span_in(raw, name)?,
+                value: span_in(raw, value)?,
+            });
+        }
+        Some(Self {
+            raw: raw.clone(),
+            lines,
+        })
+    }
+
+    /// Number of field lines.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no field line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// All lines in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines.iter().map(|line| {
+            let name = std::str::from_utf8(line.name.of(&self.raw));
+            (name.unwrap_or_default(), line.value.of(&self.raw))
+        })
+    }
+
+    /// The value of the first line named `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The first value of `name` as text; `None` when absent or not UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The values of all lines named `name`, in order.
+    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines.iter().filter_map(move |line| {
+            let found = line.name.of(&self.raw);
+            found
+                .eq_ignore_ascii_case(name.as_bytes())
+                .then(|| line.value.of(&self.raw))
+        })
+    }
+
+    /// Whether a line named `name` is present.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The members of a comma-separated list field (RFC 9110 §5.6.1), over all its lines,
+    /// trimmed, empty members left out. Quoted strings are *not* understood: for token lists.
+    pub fn tokens<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|member| !member.is_empty())
+    }
+
+    /// Whether list field `name` has member `token`, compared without case.
+    #[must_use]
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.tokens(name)
+            .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Bytes that these fields keep alive.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.raw.len() + self.lines.len() * size_of::<Line>()
+    }
+
+    /// Copies into the `http` crate's map; lines it refuses are left out.
+    #[must_use]
+    pub fn to_header_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.len());
+        for (name, value) in self.iter() {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        Self::from_pairs(
+            map.iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+        )
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(
+                self.iter()
+                    .map(|(name, value)| (name, String::from_utf8_lossy(value))),
+            )
+            .finish()
+    }
+}
+
+impl PartialEq for Fields {
+    /// Same lines in the same order; names without case.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|(a, b)| a.0.eq_ignore_ascii_case(b.0) && a.1 == b.1)
+    }
+}
+
+impl Eq for Fields {}
+
+/// Builds [`Fields`] line by line into one buffer.
+///
+/// A line with a name that is no token, or a value with CR, LF or NUL, would split the message:
+/// it is dropped and counted, never written. So is a line past [`HEAD_BYTES_CEILING`].
+#[derive(Debug, Default)]
+pub struct FieldsBuilder {
+    raw: BytesMut,
+    lines: Vec<Line>,
+    dropped: usize,
+}
+
+impl FieldsBuilder {
+    /// Appends one line; returns whether it was kept.
+    pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
+        let value = value.trim_ascii();
+        let fits = self.raw.len() + name.len() + value.len() <= HEAD_BYTES_CEILING;
+        if !fits || !is_token(name.as_bytes()) || value.iter().any(|byte| b"\r\n\0".contains(byte))
+        {
+            self.dropped += 1;
+            return false;
+        }
+        let name = self.append(name.as_bytes());
+        let value = self.append(value);
+        self.lines.push(Line { name, value });
+        true
+    }
+
+    /// Lines that were refused.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// The finished fields.
+    #[must_use]
+    pub fn build(self) -> Fields {
+        Fields {
+            raw: self.raw.freeze(),
+            lines: self.lines,
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = saturating_u16(self.raw.len());
+        self.raw.put_slice(bytes);
+        Span {
+            start,
+            end: saturating_u16(self.raw.len()),
+        }
+    }
+}
+
+/// Whether `bytes` is a token (RFC 9110 §5.6.2).
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|&b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn span_in(raw: &[u8], part: &[u8]) -> Option<Span> {
+    // An empty value may point anywhere (httparse uses a static empty slice).
+    if part.is_empty() {
+        return Some(Span { start: 0, end: 0 });
+    }
+    let start = (part.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
+    let end = start.checked_add(part.len())?;
+    if end > raw.len() {
+        return None;
+    }
+    Some(Span {
+        start: u16::try_from(start).ok()?,
+        end: u16::try_from(end).ok()?,
+    })
+}
+
+fn saturating_u16(len: usize) -> u16 {
+    debug_assert!(
+        len <= HEAD_BYTES_CEILING,
+        "the builder checks the ceiling before appending"
+    );
+    u16::try_from(len).unwrap_or(u16::MAX)
+}
+
+/// The head of a request: request line and fields.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestHead {
+    /// The method, case as sent.
+    pub method: Method,
+    /// The request target as sent, in any of its four forms (RFC 9112 §3.2): visible ASCII or
+    /// bytes from 0x80 up, never white space or controls.
+    pub target: Bytes,
+    /// The protocol version.
+    pub version: Version,
+    /// The fields.
+    pub fields: Fields,
+}
+
+impl RequestHead {
+    /// Builds a head from parts, for embedders and tests.
+    #[must_use]
+    pub fn new(method: Method, target: &str, fields: Fields) -> Self {
+        let target = Bytes::copy_from_slice(target.as_bytes());
+        Self {
+            method,
+            target,
+            version: Version::Http11,
+            fields,
+        }
+    }
+
+    /// Builds a head from the `http` crate's request, whatever its body type.
+    #[must_use]
+    pub fn from_http<B>(request: &http::Request<B>) -> Self {
+        let mut fields = FieldsBuilder::default();
+        if !request.headers().contains_key(http::header::HOST)
+            && let Some(authority) = request.uri().authority()
+        {
+            fields.push("host", authority.as_str().as_bytes());
+        }
+        for (name, value) in request.headers() {
+            fields.push(name.as_str(), value.as_bytes());
+        }
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        Self::new(request.method().clone(), target, fields.build())
+    }
+
+    /// Path and query of the target without its authority: `/a?b` for both `/a?b` and
+    /// `http://host/a?b`; `*` and authority-form targets come back as they are.
+    #[must_use]
+    pub fn path_and_query(&self) -> &[u8] {
+        match self.split_absolute() {
+            Some((_, b"")) => b"/",
+            Some((_, rest)) => rest,
+            None => &self.target,
+        }
+    }
+
+    /// The path without query.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        let whole = self.path_and_query();
+        whole.split(|&byte| byte == b'?').next().unwrap_or(whole)
+    }
+
+    /// The query without its `?`; `None` when there is no `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&[u8]> {
+        let whole = self.path_and_query();
+        let mark = memchr::memchr(b'?', whole)?;
+        Some(&whole[mark + 1..])
+    }
+
+    /// The authority asked for: of an absolute-form target, else the `Host` field
+    /// (RFC 9112 §3.3); empty when there is neither.
+    #[must_use]
+    pub fn authority(&self) -> &[u8] {
+        match self.split_absolute() {
+            Some((authority, _)) => authority,
+            None => self.fields.get("host").unwrap_or_default(),
+        }
+    }
+
+    /// Splits an absolute-form target (`http://authority/path`) into authority and the rest;
+    /// `None` for other forms.
+    fn split_absolute(&self) -> Option<(&[u8], &[u8])> {
+        if self.target.first() == Some(&b'/') {
+            return None;
+        }
+        let scheme_end = memchr::memmem::find(&self.target, b"://")?;
+        if !self.target[..scheme_end]
+            .iter()
+            .all(u8::is_ascii_alphanumeric)
+        {
+            return None;
+        }
+        let rest = &self.target[scheme_end + 3..];
+        let end = rest
+            .iter()
+            .position(|byte| b"/?#".contains(byte))
+            .unwrap_or(rest.len());
+        Some(rest.split_at(end))
+    }
+}
+
+/// The head of a response: status line and fields.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: StatusCode,
+    /// The reason phrase as sent, often empty.
+    pub reason: Bytes,
+    /// The protocol version.
+    pub version: Version,
+    /// The fields.
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// Builds a head from parts, for embedders and tests.
+    #[must_use]
+    pub fn new(status: StatusCode, fields: Fields) -> Self {
+        Self {
+            status,
+            reason: Bytes::new(),
+            version: Version::Http11,
+            fields,
+        }
+    }
+
+    /// Builds a head from the `http` crate's response, whatever its body type.
+    #[must_use]
+    pub fn from_http<B>(response: &http::Response<B>) -> Self {
+        Self::new(response.status(), Fields::from(response.headers()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(target: &str, host: &str) -> RequestHead {
+        RequestHead::new(
+            Method::GET,
+            target,
+            Fields::from_pairs([("Host", host.as_bytes())]),
+        )
+    }
+
+    #[test]
+    fn target_forms() {
+        #[track_caller]
+        fn check(target: &str, authority: &str, path: &str, query: Option<&str>) {
+            let head = get(target, "field.example");
+            assert_eq!(head.authority(), authority.as_bytes());
+            assert_eq!(head.path(), path.as_bytes());
+            assert_eq!(head.query(), query.map(str::as_bytes));
+        }
+        check("/a/b?c=d", "field.example", "/a/b", Some("c=d"));
+        check("/a?", "field.example", "/a", Some(""));
+        check("/http://x/", "field.example", "/http://x/", None);
+        check("http://h:1/p?q", "h:1", "/p", Some("q"));
+        check("http://h", "h", "/", None);
+        check("http://h?q", "h", "", Some("q"));
+        check("*", "field.example", "*", None);
+        check("h:443", "field.example", "h:443", None);
+    }
+
+    #[test]
+    fn names_ignore_case_and_lines_stay_apart() {
+        let pairs: [(&str, &[u8]); 3] = [("A", b"1"), ("b", b" x, Y ,,z"), ("a", b"2")];
+        let fields = Fields::from_pairs(pairs);
+        assert_eq!(fields.get("a"), Some(&b"1"[..]));
+        assert_eq!(fields.get_all("A").count(), 2);
+        assert_eq!(fields.tokens("B").collect::<Vec<_>>(), [b"x", b"Y", b"z"]);
+        assert!(fields.has_token("b", "y") && !fields.has_token("b", "w"));
+        assert_eq!(Fields::from(&fields.to_header_map()).len(), 3);
+    }
+
+    #[test]
+    fn a_line_that_would_split_the_message_is_dropped() {
+        let mut builder = FieldsBuilder::default();
+        assert!(!builder.push("a b", b"1"));
+        assert!(!builder.push("", b"1"));
+        assert!(!builder.push("a", b"1\r\nSet-Cookie: x"));
+        assert!(!builder.push("a", &vec![b'x'; HEAD_BYTES_CEILING]));
+        assert_eq!(builder.dropped(), 4);
+        assert!(builder.build().is_empty());
+    }
+
+    #[test]
+    fn slices_must_belong_to_the_buffer() {
+        let raw = Bytes::from_static(b"Name: value");
+        let fields = Fields::from_slices_of(&raw, [(&raw[..4], &raw[6..])]).unwrap();
+        assert_eq!(fields.get("name"), Some(&b"value"[..]));
+        assert!(Fields::from_slices_of(&raw, [(&b"other"[..], &raw[6..])]).is_none());
+    }
+}

@@ -1,0 +1,199 @@
+//! Owns the records that leave the core: one [`Report`] per exchange, one [`Stats`] on demand.
+//! Never formats, counts over time or logs: that is the embedder's part.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::breaker::State;
+use crate::message::RequestHead;
+use crate::time::Instant;
+
+/// Where an answer came from; the word in `X-Retter`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Source {
+    /// The origin answered this request.
+    Backend,
+    /// A copy that is fresh, or younger than the cache TTL setting.
+    Cache,
+    /// An older copy.
+    LastKnownSuccess,
+    /// This program itself: there was no copy to answer with, or the request was refused.
+    NoCache,
+}
+
+impl Source {
+    /// All sources, for counters.
+    pub const ALL: [Self; 4] = [
+        Self::Backend,
+        Self::Cache,
+        Self::LastKnownSuccess,
+        Self::NoCache,
+    ];
+
+    /// The word in `X-Retter`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Cache => "cache",
+            Self::LastKnownSuccess => "last-known-success",
+            Self::NoCache => "no-cache",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How the origin failed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Failure {
+    /// The connection could not be made in time or at all.
+    Connect,
+    /// It sent something that is not HTTP/1.1, or broke a limit.
+    Protocol,
+    /// It closed or reset the connection before its response head.
+    Reset,
+    /// It did not send its response head, or more of its body, in time.
+    Timeout,
+    /// It closed the connection inside the body.
+    Truncated,
+}
+
+impl Failure {
+    /// The status for a client when nothing can rescue: 504 for time, 502 for the rest
+    /// (RFC 9110 §15.6).
+    #[must_use]
+    pub const fn status_hint(self) -> StatusCode {
+        match self {
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect | Self::Protocol | Self::Reset | Self::Truncated => {
+                StatusCode::BAD_GATEWAY
+            }
+        }
+    }
+
+    /// One lower-case word, for labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Protocol => "protocol",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Connect => "no connection to the origin",
+            Self::Protocol => "the origin's answer is not valid HTTP/1.1 or breaks a limit",
+            Self::Reset => "the origin closed the connection without an answer",
+            Self::Timeout => "the origin did not answer in time",
+            Self::Truncated => "the origin closed the connection inside its answer",
+        })
+    }
+}
+
+/// How the exchange ended on the client's side.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum End {
+    /// The client got a complete response.
+    Complete,
+    /// The client left, or took no byte in time.
+    ClientLeft,
+    /// The origin broke off after the head had gone out; the client saw the connection close.
+    Truncated,
+    /// The connection became a tunnel and that ended.
+    Tunnel,
+}
+
+/// What the origin did in one exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct OriginReport {
+    /// Its failure, if it failed below HTTP.
+    pub failure: Option<Failure>,
+    /// Its final status, if it sent one.
+    pub status: Option<StatusCode>,
+    /// From the request's start to the end of its response (or failure). For a tunnel or an
+    /// event stream: to its head.
+    pub time: Duration,
+}
+
+/// One exchange, reported when it has ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Body bytes received from the client.
+    pub bytes_received: u64,
+    /// Body bytes sent to the client.
+    pub bytes_sent: u64,
+    /// The circuit as the answer showed it.
+    pub circuit: State,
+    /// How it ended.
+    pub end: End,
+    /// When it ended.
+    pub ended: Instant,
+    /// What the origin did; `None` when it was not asked.
+    pub origin: Option<OriginReport>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The request; `None` when it could not be parsed.
+    pub request: Option<RequestHead>,
+    /// Where the answer came from.
+    pub source: Source,
+    /// When the request's first byte was seen.
+    pub started: Instant,
+    /// The status sent; `None` when the client left before.
+    pub status: Option<StatusCode>,
+}
+
+/// The policy's state at one moment, for `/health` and `/metrics`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// State of the origin's circuit.
+    pub circuit: State,
+    /// Paths whose own circuit is not closed.
+    pub paths_open: usize,
+    /// Copies in the store.
+    pub copies: usize,
+    /// Bytes of them, with what they cost beside their content.
+    pub copies_bytes: usize,
+    /// Copies dropped to make room, since start.
+    pub evictions: u64,
+    /// Copies stored since start.
+    pub insertions: u64,
+    /// Requests at the origin now.
+    pub in_flight: u32,
+    /// How many may be there.
+    pub in_flight_max: u32,
+    /// Requests that found the origin full, since start.
+    pub overflows: u64,
+}
+
+/// What an adapter tells its embedder while it runs. All methods are called from worker threads
+/// and must be quick.
+pub trait Observer: Send + Sync {
+    /// An exchange has ended.
+    fn on_report(&self, report: Report);
+
+    /// A client connection was accepted.
+    fn on_connect(&self) {}
+
+    /// A client connection has ended.
+    fn on_disconnect(&self) {}
+
+    /// Something went wrong that an operator should know (accept failed, a name did not
+    /// resolve). The text names the cause and what to do.
+    fn on_trouble(&self, text: &str) {
+        let _ = text;
+    }
+}
