@@ -412,6 +412,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Some(number) = number else { return };
         let shared = Arc::clone(shared);
         thread::spawn(move || {
+            let _alarm = Alarm(Arc::clone(&shared));
             let mut wire = Wire::new(stream);
             match serve(&mut wire, number, &shared) {
                 Ok(End::Regular) => wire.finish(),
@@ -429,6 +430,18 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
             shared.state.change(|state| state.open.remove(&number));
         });
+    }
+}
+
+/// Makes a panic of a handler, which is a check that failed, fail the test.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let text = "a handler panicked, see above".to_owned();
+            self.0.state.change(|state| state.broken.push(text));
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Never measures speed.
 
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use flate2::write::GzDecoder;
@@ -11,6 +10,7 @@ use retter_tests::client::{Client, Request, ResponseHead};
 use retter_tests::origin::{Answer, Origin, Reply, Style};
 use retter_tests::page::{Blocks, Sum};
 use retter_tests::retter::Retter;
+use retter_tests::signal::Watched;
 use retter_tests::wire::Framing;
 use retter_tests::{DEADLINE, retter_program};
 
@@ -103,9 +103,9 @@ fn a_chunked_upload_arrives_whole() {
 
 /// An origin that sends an event only when the test says so, as an endless chunked response.
 fn events(content_type: &'static str, next: Receiver<String>) -> Origin {
-    let next = Mutex::new(Some(next));
+    let next = Watched::new(Some(next));
     Origin::start(move |_| {
-        let next = next.lock().unwrap().take().expect("one request");
+        let next = next.change(Option::take).expect("one request");
         Answer::talk(move |wire| {
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\
@@ -144,8 +144,10 @@ impl Events {
             match &mut self.decoder {
                 None => self.text.extend_from_slice(&piece),
                 Some(decoder) => {
-                    decoder.write_all(&piece).unwrap();
-                    decoder.flush().unwrap();
+                    decoder
+                        .write_all(&piece)
+                        .and_then(|()| decoder.flush())
+                        .expect("the gzip coding is whole");
                     self.text.append(decoder.get_mut());
                 }
             }
