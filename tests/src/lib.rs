@@ -12,6 +12,7 @@ pub mod origin;
 pub mod page;
 pub mod port;
 pub mod program;
+pub mod reply;
 pub mod retter;
 pub mod scenario;
 pub mod signal;

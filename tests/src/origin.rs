@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::DEADLINE;
-use crate::page::{Blocks, Sum};
+use crate::page::Sum;
 use crate::port::Port;
-use crate::signal::{Gate, Watched};
+use crate::reply::{End, Reply};
+use crate::signal::Watched;
 use crate::wire::{self, Broken, Fields, Framing, Wire};
 
 /// A request as the origin saw it.
@@ -101,131 +101,6 @@ impl fmt::Debug for Answer {
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
         Self::Reply(reply)
-    }
-}
-
-/// How a reply breaks off after some bytes of its body.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// The connection ends.
-    Close,
-    /// The connection is reset.
-    Reset,
-    /// Nothing more comes until the gate opens; then the rest does.
-    Stall(Gate),
-}
-
-/// How a reply shows its end.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Style {
-    /// Chunked.
-    Chunked,
-    /// Content-Length.
-    #[default]
-    Length,
-    /// The connection ends.
-    UntilClose,
-}
-
-/// A response of the origin.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    status: u16,
-    fields: Vec<(String, String)>,
-    interim: Vec<u8>,
-    body: Body,
-    style: Style,
-    trailers: Vec<(String, String)>,
-    fault: Option<(usize, Fault)>,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    Blocks(u64),
-    Bytes(Vec<u8>),
-}
-
-impl Reply {
-    /// Makes a 200 of a text body with a Content-Length.
-    #[must_use]
-    pub fn text(body: impl Into<Vec<u8>>) -> Self {
-        Self::status(200, body).field("Content-Type", "text/html; charset=utf-8")
-    }
-
-    /// Makes a reply with `status` and a body with a Content-Length.
-    #[must_use]
-    pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            fields: Vec::new(),
-            interim: Vec::new(),
-            body: Body::Bytes(body.into()),
-            style: Style::Length,
-            trailers: Vec::new(),
-            fault: None,
-        }
-    }
-
-    /// Makes a 200 of `len` bytes of noise, see [`Blocks`].
-    #[must_use]
-    pub fn blocks(len: u64) -> Self {
-        let mut reply = Self::status(200, "").field("Content-Type", "application/octet-stream");
-        reply.body = Body::Blocks(len);
-        reply
-    }
-
-    /// Adds a field line.
-    #[must_use]
-    pub fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Shows the end of the body by `style`.
-    #[must_use]
-    pub const fn style(mut self, style: Style) -> Self {
-        self.style = style;
-        self
-    }
-
-    /// Sends these bytes, an interim response, first.
-    #[must_use]
-    pub fn interim(mut self, bytes: &str) -> Self {
-        self.interim.extend_from_slice(bytes.as_bytes());
-        self
-    }
-
-    /// Sends the body in chunks, with this field after it.
-    #[must_use]
-    pub fn trailer(mut self, name: &str, value: &str) -> Self {
-        self.style = Style::Chunked;
-        self.trailers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Breaks off after `len` bytes of the body.
-    #[must_use]
-    pub fn fault(mut self, len: usize, fault: Fault) -> Self {
-        self.fault = Some((len, fault));
-        self
-    }
-
-    fn head(&self) -> String {
-        let mut head = format!("HTTP/1.1 {} Model\r\n", self.status);
-        for (name, value) in &self.fields {
-            head += &format!("{name}: {value}\r\n");
-        }
-        let len = match &self.body {
-            Body::Blocks(len) => *len,
-            Body::Bytes(bytes) => bytes.len() as u64,
-        };
-        match self.style {
-            Style::Chunked => head += "Transfer-Encoding: chunked\r\n",
-            Style::Length if matches!(self.status, 204 | 304) => {}
-            Style::Length => head += &format!("Content-Length: {len}\r\n"),
-            Style::UntilClose => head += "Connection: close\r\n",
-        }
-        head + "\r\n"
     }
 }
 
@@ -445,12 +320,6 @@ impl Drop for Alarm {
     }
 }
 
-/// How the origin ends a connection.
-enum End {
-    Regular,
-    Reset,
-}
-
 fn serve(wire: &mut Wire, connection: u64, shared: &Shared) -> Result<End, Broken> {
     for earlier in 0.. {
         let seen = read_request(wire, connection, earlier)?;
@@ -467,7 +336,7 @@ fn serve(wire: &mut Wire, connection: u64, shared: &Shared) -> Result<End, Broke
                 return Ok(End::Regular);
             }
             Answer::Reply(reply) => {
-                if let Some(end) = send(wire, &reply, &seen).map_err(Broken::Io)? {
+                if let Some(end) = reply.send(wire, &seen.method).map_err(Broken::Io)? {
                     return Ok(end);
                 }
             }
@@ -516,71 +385,4 @@ fn read_request(wire: &mut Wire, connection: u64, earlier: u64) -> Result<Seen, 
         connection,
         earlier,
     })
-}
-
-fn send(wire: &mut Wire, reply: &Reply, seen: &Seen) -> io::Result<Option<End>> {
-    let mut start = reply.interim.clone();
-    start.extend_from_slice(reply.head().as_bytes());
-    let end = (reply.style == Style::UntilClose).then_some(End::Regular);
-    if seen.method == "HEAD" || matches!(reply.status, 204 | 304) {
-        wire.send(&start)?;
-        return Ok(end);
-    }
-    match &reply.body {
-        Body::Blocks(len) => {
-            wire.send(&start)?;
-            let mut blocks = Blocks::new(*len);
-            while let Some(block) = blocks.next_block() {
-                send_piece(wire, reply.style, block)?;
-            }
-        }
-        Body::Bytes(bytes) => {
-            let (len, fault) = match &reply.fault {
-                Some((len, fault)) => (*len, Some(fault)),
-                None => (bytes.len(), None),
-            };
-            let (first, rest) = bytes.split_at(len.min(bytes.len()));
-            add_piece(&mut start, reply.style, first);
-            wire.send(&start)?;
-            match fault {
-                Some(Fault::Close) => return Ok(Some(End::Regular)),
-                Some(Fault::Reset) => return Ok(Some(End::Reset)),
-                Some(Fault::Stall(gate)) => gate.wait(),
-                None => {}
-            }
-            send_piece(wire, reply.style, rest)?;
-        }
-    }
-    if reply.style == Style::Chunked {
-        let mut last = "0\r\n".to_owned();
-        for (name, value) in &reply.trailers {
-            last += &format!("{name}: {value}\r\n");
-        }
-        wire.send((last + "\r\n").as_bytes())?;
-    }
-    Ok(end)
-}
-
-fn send_piece(wire: &mut Wire, style: Style, piece: &[u8]) -> io::Result<()> {
-    match style {
-        Style::Chunked => {
-            let mut chunk = Vec::with_capacity(piece.len() + 16);
-            add_piece(&mut chunk, style, piece);
-            wire.send(&chunk)
-        }
-        Style::Length | Style::UntilClose => wire.send(piece),
-    }
-}
-
-/// Appends a piece of a body, as one chunk where the style is chunked. An empty chunk would be
-/// the end of the body, so there is none.
-fn add_piece(bytes: &mut Vec<u8>, style: Style, piece: &[u8]) {
-    let chunked = style == Style::Chunked && !piece.is_empty();
-    if chunked {
-        bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-    }
-    bytes.extend_from_slice(piece);
-    if chunked {
-        bytes.extend_from_slice(b"\r\n");
-    }
 }

@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use retter_tests::client::{Client, Request, Response};
-use retter_tests::origin::{Answer, Fault, Origin, Reply, Seen, Style};
+use retter_tests::origin::{Answer, Origin, Seen};
 use retter_tests::page::Page;
+use retter_tests::reply::{Fault, Reply, Style};
 use retter_tests::retter::Retter;
 use retter_tests::retter_program;
 use retter_tests::signal::{Gate, Watched};
@@ -345,7 +346,12 @@ fn every_answer_is_right_whatever_the_origin_does() {
     });
     let at_origin = Arc::clone(&world);
     let origin = Origin::counting(move |seen| at_origin.answer(seen));
-    let retter = Retter::start(retter_program!(), origin.address());
+    // Circuits that open and close many times within each phase, not once in all of them.
+    let settings = [
+        ("RETTER_BREAKER_OPEN_MIN", "50ms"),
+        ("RETTER_BREAKER_OPEN_MAX", "200ms"),
+    ];
+    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
     *world.origin.lock() = Some(origin);
 
     thread::scope(|scope| {

@@ -3,8 +3,9 @@
 //! Never starts RETTER.
 
 use retter_tests::client::{Client, Request, ask};
-use retter_tests::origin::{Answer, Fault, Origin, Reply, Style};
+use retter_tests::origin::{Answer, Origin};
 use retter_tests::page::{Blocks, Page, Sum};
+use retter_tests::reply::{Fault, Reply, Style};
 use retter_tests::signal::Gate;
 use retter_tests::wire::Broken;
 

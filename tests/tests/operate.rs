@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use retter_tests::client::{Client, Request};
-use retter_tests::origin::{Origin, Reply};
+use retter_tests::origin::Origin;
 use retter_tests::program::Program;
+use retter_tests::reply::Reply;
 use retter_tests::retter::{Retter, command};
 use retter_tests::signal::Gate;
 use retter_tests::{DEADLINE, retter_program};
@@ -197,7 +198,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let directory = std::env::temp_dir().join(format!("retter-{}", origin.address().port()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join("retter.toml");
-    let text = "cache_ttl = \"11s\"\nbreaker_consecutive_fail = 12\nbreaker_fail_rate = 0.13\n";
+    let text = "cache.ttl = \"11s\"\n[breaker]\nconsecutive_fail = 12\nfail_rate = 0.13\n";
     std::fs::write(&file, text).expect("a settings file");
     let mut command = command(retter_program!());
     command
@@ -262,5 +263,20 @@ fn help_shows_every_setting_of_the_original() {
         "RETTER_SERVER_TIMEOUT_GRACESHUT",
     ] {
         assert!(help.contains(name), "{name} in\n{help}");
+    }
+}
+
+#[test]
+fn the_demo_walks_through_an_outage_by_itself() {
+    // Settings of the machine must not change what a newcomer sees.
+    let mut command = command(retter_program!());
+    command
+        .args(["demo", "--duration-scale", "0.1"])
+        .env("RETTER_SERVER_LISTEN", "nowhere");
+    let mut program = Program::start(&mut command);
+    assert_eq!(program.end().code(), Some(0), "{}", program.errors());
+    let shown = program.output();
+    for word in ["http://", "with RETTER", "without RETTER", "OPEN", "CLOSED"] {
+        assert!(shown.contains(word), "{word} in\n{shown}");
     }
 }

@@ -7,8 +7,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use flate2::write::GzDecoder;
 use retter_tests::client::{Client, Request, ResponseHead};
-use retter_tests::origin::{Answer, Origin, Reply, Style};
+use retter_tests::origin::{Answer, Origin};
 use retter_tests::page::{Blocks, Sum};
+use retter_tests::reply::{Reply, Style};
 use retter_tests::retter::Retter;
 use retter_tests::signal::Watched;
 use retter_tests::wire::Framing;
