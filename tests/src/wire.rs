@@ -147,13 +147,11 @@ impl Wire {
                 return Err(Broken::Framing("endless head".to_owned()));
             }
             let empty = unread.is_empty();
-            if self.fill()? == 0 {
-                return Err(if empty {
-                    Broken::Closed
-                } else {
-                    Broken::Truncated
-                });
-            }
+            match self.fill() {
+                Ok(0) | Err(Broken::Truncated) if empty => return Err(Broken::Closed),
+                Ok(0) => return Err(Broken::Truncated),
+                read => read?,
+            };
         };
         let raw = self.buffer[self.at..self.at + len].to_vec();
         self.at += len;
@@ -224,7 +222,10 @@ impl Wire {
     /// # Errors
     /// See [`Broken`].
     pub fn raw(&mut self) -> Result<Option<Vec<u8>>, Broken> {
-        self.take(u64::MAX)
+        match self.take(u64::MAX) {
+            Err(Broken::Truncated) => Ok(None),
+            piece => piece,
+        }
     }
 
     /// Bytes that were received and not asked for yet.
@@ -302,6 +303,7 @@ impl Wire {
         Ok(Some(piece))
     }
 
+    /// Reads more. A reset is the end of a connection, but never the regular end of a message.
     fn fill(&mut self) -> Result<usize, Broken> {
         const READ_BYTES: usize = 64 * 1024;
         self.buffer.drain(..self.at);
@@ -314,14 +316,12 @@ impl Wire {
                 read => break read,
             }
         };
-        let read = match read {
-            // A reset ends the connection as surely as a regular end does.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
-            read => read,
-        };
         self.buffer
             .truncate(old + read.as_ref().map_or(0, |len| *len));
-        read.map_err(Broken::Io)
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionReset => Broken::Truncated,
+            _ => Broken::Io(error),
+        })
     }
 }
 

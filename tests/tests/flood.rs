@@ -116,14 +116,15 @@ impl World {
             }
             _ => self.page(seen).to_bytes(),
         };
-        let dice = dice(&seen.target, body.len() as u64 + seen.earlier);
+        let dice = dice(&seen.target, seen.connection * 1000 + seen.earlier);
+        let style = match dice % 16 {
+            0..8 => Style::Length,
+            8..15 => Style::Chunked,
+            _ => Style::UntilClose,
+        };
         let reply = Reply::text(body)
             .field("Cache-Control", "no-store")
-            .style(match dice % 16 {
-                0..8 => Style::Length,
-                8..15 => Style::Chunked,
-                _ => Style::UntilClose,
-            });
+            .style(style);
         match (self.phase(), dice / 16 % 6) {
             (Phase::Healthy | Phase::Down, _)
             | (Phase::Failing | Phase::Flapping, 5)
@@ -137,7 +138,9 @@ impl World {
                 Reply::status(500, "the application's own error").into()
             }
             (Phase::Flapping, 1) => Answer::Raw(b"\x16\x03\x01 garbage\r\n\r\n".to_vec()),
-            (Phase::Flapping, 2) | (Phase::Dying, 2) => reply.fault(90, Fault::Close).into(),
+            // Nobody can tell a regular end of the connection from the end of such a body.
+            (Phase::Flapping | Phase::Dying, 2) if style == Style::UntilClose => Answer::Close,
+            (Phase::Flapping | Phase::Dying, 2) => reply.fault(90, Fault::Close).into(),
             (Phase::Flapping, _) | (Phase::Dying, 3) => Answer::Close,
             (Phase::Dying, 4) => reply.fault(90, Fault::Reset).into(),
             (Phase::Dying, _) => Answer::Reset,

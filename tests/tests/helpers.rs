@@ -98,6 +98,13 @@ fn faults_are_seen_as_what_they_are() {
             .into()
     };
     check(chunked, truncated);
+    let until_close = || {
+        Reply::text("whole")
+            .style(Style::UntilClose)
+            .fault(2, Fault::Reset)
+            .into()
+    };
+    check(until_close, truncated);
     check(|| Answer::Raw(b"garbage\r\n\r\n".to_vec()), framing);
     check(
         || Answer::Raw(b"HTTP/1.1 200 OK\nA: b\r\n\r\n".to_vec()),
