@@ -121,6 +121,16 @@ pub struct OriginSettings {
     pub tunnel_timeout: Duration,
 }
 
+impl OriginSettings {
+    fn has_valid_prefix(&self) -> bool {
+        let prefix = &self.path_prefix;
+        prefix.is_empty()
+            || prefix.starts_with('/')
+                && !prefix.ends_with('/')
+                && prefix.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+}
+
 impl Default for AdmissionSettings {
     fn default() -> Self {
         Self {
@@ -295,13 +305,13 @@ impl NamePatterns {
     /// The well-known session cookies of common frameworks.
     #[must_use]
     pub fn session_cookies() -> Self {
-        Self::from_names(SESSION_COOKIES)
+        Self::from_names(SESSION_COOKIES.split(' '))
     }
 
     /// Cookies of analytics and consent tools that never change what the origin renders.
     #[must_use]
     pub fn ignored_cookies() -> Self {
-        Self::from_names(IGNORED_COOKIES)
+        Self::from_names(IGNORED_COOKIES.split(' '))
     }
 
     /// Whether `name` is one of the names or begins with one of the prefixes.
@@ -314,12 +324,12 @@ impl NamePatterns {
                 .any(|prefix| name.starts_with(prefix.as_bytes()))
     }
 
-    fn from_names(names: &[&str]) -> Self {
+    fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut patterns = Self::default();
         for name in names {
             match name.strip_suffix('*') {
                 Some(prefix) => patterns.prefixes.push(prefix.to_owned()),
-                None => patterns.exact.push((*name).to_owned()),
+                None => patterns.exact.push(name.to_owned()),
             }
         }
         patterns
@@ -344,7 +354,7 @@ impl FromStr for NamePatterns {
                 ));
             }
         }
-        Ok(Self::from_names(&names))
+        Ok(Self::from_names(names))
     }
 }
 
@@ -356,86 +366,22 @@ impl fmt::Display for NamePatterns {
     }
 }
 
-const SESSION_COOKIES: &[&str] = &[
-    "PHPSESSID",                // PHP
-    "JSESSIONID",               // Java servlet containers
-    "SESSION",                  // Spring Session
-    "ci_session",               // CodeIgniter
-    "laravel_session",          // Laravel
-    "session",                  // Flask, Express cookie-session
-    "sessionid",                // Django
-    "connect.sid",              // Express
-    "koa.sess",                 // Koa
-    "_session_id",              // Rails
-    "rack.session",             // Sinatra, Rack
-    "ASP.NET_SessionId",        // ASP.NET
-    ".AspNetCore.Session",      // ASP.NET Core
-    ".AspNetCore.Cookies",      // ASP.NET Core sign-in
-    "CAKEPHP",                  // CakePHP
-    "symfony",                  // symfony 1
-    "wordpress_logged_in_*",    // WordPress
-    "wordpress_sec_*",          // WordPress
-    "wp-postpass_*",            // WordPress protected posts
-    "wp_woocommerce_session_*", // WooCommerce
-    "SSESS*",                   // Drupal over https
-    "SESS*",                    // Drupal
-    "CFID",                     // ColdFusion
-    "CFTOKEN",                  // ColdFusion
-    "sid",                      // many
-    "sessid",                   // many
-    "session_id",               // many
-    "session-token",            // many
-    "auth_token",               // many
-    "access_token",             // many
-    "remember_token",           // Rails, Laravel and others
-    "remember_web_*",           // Laravel
-    "REMEMBERME",               // Symfony
-    "remember-me",              // Spring Security
-    "__Host-session",           // prefixed forms
-    "__Secure-session",
-    "next-auth.session-token",
-    "__Secure-next-auth.session-token",
-    "authjs.session-token",
-    "__Secure-authjs.session-token",
-];
+const SESSION_COOKIES: &str = "\
+    PHPSESSID JSESSIONID SESSION ci_session laravel_session session sessionid connect.sid \
+    koa.sess _session_id rack.session ASP.NET_SessionId .AspNetCore.Session \
+    .AspNetCore.Cookies CAKEPHP symfony wordpress_logged_in_* wordpress_sec_* wp-postpass_* \
+    wp_woocommerce_session_* SSESS* SESS* CFID CFTOKEN sid sessid session_id session-token \
+    auth_token access_token remember_token remember_web_* REMEMBERME remember-me \
+    __Host-session __Secure-session next-auth.session-token __Secure-next-auth.session-token \
+    authjs.session-token __Secure-authjs.session-token";
 
-const IGNORED_COOKIES: &[&str] = &[
-    "_ga",
-    "_ga_*",
-    "_gid",
-    "_gat",
-    "_gat_*",
-    "_gcl_*",
-    "__utm*",
-    "__gads",
-    "__gpi",
-    "_fbp",
-    "_fbc",
-    "_pk_*",
-    "_hj*",
-    "_clck",
-    "_clsk",
-    "_uetsid",
-    "_uetvid",
-    "_ttp",
-    "_tt_*",
-    "_pin_unauth",
-    "_scid",
-    "_matomo*",
-    "mp_*",
-    "ajs_*",
-    "amplitude_*",
-    "optimizely*",
-    "__hstc",
-    "__hssc",
-    "__hssrc",
-    "hubspotutk",
-    "_dc_gtm_*",
-    "OptanonConsent",
-    "OptanonAlertBoxClosed",
-    "CookieConsent",
-    "euconsent-v2",
-];
+const IGNORED_COOKIES: &str = "\
+    _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
+    _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_* ajs_* amplitude_* optimizely* \
+    __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
+    CookieConsent euconsent-v2";
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A setting that cannot work: its name in [`Settings`] and what would be accepted.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -465,105 +411,100 @@ impl Settings {
     /// # Errors
     /// All settings that cannot work, at once.
     pub fn validate(self) -> Result<Config, Vec<ConfigError>> {
-        let mut errors = Vec::new();
-        let mut need = |holds: bool, setting, accepted| {
-            if !holds {
-                errors.push(ConfigError { setting, accepted });
-            }
-        };
-        let breaker = &self.breaker;
-        let rate = breaker.failure_rate;
-        let origin = &self.origin;
-        let heads = 1024..=HEAD_BYTES_CEILING;
-        let head_range = "a size from 1 KiB to 65535 bytes";
-        let at_least_one = "a whole number from 1 up";
-        need(
-            self.admission.in_flight_max > 0,
-            "admission.in_flight_max",
-            at_least_one,
-        );
-        need(
-            rate > 0.0 && rate <= 1.0,
-            "breaker.failure_rate",
-            "a number above 0 and up to 1",
-        );
-        need(
-            breaker.consecutive_failures > 0,
-            "breaker.consecutive_failures",
-            at_least_one,
-        );
-        need(
-            breaker.path_outcomes_min > 0,
-            "breaker.path_outcomes_min",
-            at_least_one,
-        );
-        need(
-            breaker.origin_outcomes_min > 0,
-            "breaker.origin_outcomes_min",
-            at_least_one,
-        );
-        need(
-            breaker.origin_paths_min > 0,
-            "breaker.origin_paths_min",
-            at_least_one,
-        );
-        need(
-            breaker.origin_probes > 0,
-            "breaker.origin_probes",
-            at_least_one,
-        );
-        need(breaker.paths_max > 0, "breaker.paths_max", at_least_one);
-        need(
-            (0.0..1.0).contains(&breaker.jitter),
-            "breaker.jitter",
-            "a number from 0 to below 1",
-        );
-        need(
-            breaker.open_max >= breaker.open_min,
-            "breaker.open_max",
-            "a duration not shorter than breaker.open_min",
-        );
-        need(
-            heads.contains(&self.client.head_bytes_max),
-            "client.head_bytes_max",
-            head_range,
-        );
-        need(
-            heads.contains(&origin.head_bytes_max),
-            "origin.head_bytes_max",
-            head_range,
-        );
-        need(
-            self.cache.object_bytes_max <= self.cache.bytes_max,
-            "cache.object_bytes_max",
-            "a size not above cache.bytes_max",
-        );
-        need(
-            !origin.authority.is_empty(),
-            "origin.authority",
-            "a host with an optional port",
-        );
-        let prefix = &origin.path_prefix;
-        need(
-            prefix.is_empty()
-                || prefix.starts_with('/')
-                    && !prefix.ends_with('/')
-                    && prefix.bytes().all(|byte| byte.is_ascii_graphic()),
-            "origin.path_prefix",
-            "empty, or a path that begins with / and does not end with it",
-        );
-        for (setting, duration) in self.durations() {
-            need(
-                !duration.is_zero() && duration <= Duration::from_secs(365 * 24 * 60 * 60),
-                setting,
-                "a duration above zero, up to a year",
-            );
-        }
+        let errors: Vec<_> = self
+            .requirements()
+            .into_iter()
+            .chain(self.durations().map(|(setting, duration)| {
+                let holds = !duration.is_zero() && duration <= YEAR;
+                (holds, setting, "a duration above zero, up to a year")
+            }))
+            .filter(|(holds, ..)| !holds)
+            .map(|(_, setting, accepted)| ConfigError { setting, accepted })
+            .collect();
         if errors.is_empty() {
             Ok(Config(self))
         } else {
             Err(errors)
         }
+    }
+
+    /// What must hold, the setting that breaks it, and what is accepted.
+    fn requirements(&self) -> [(bool, &'static str, &'static str); 14] {
+        const ONE_UP: &str = "a whole number from 1 up";
+        const HEAD: &str = "a size from 1 KiB to 65535 bytes";
+        let Self {
+            admission,
+            breaker,
+            cache,
+            client,
+            origin,
+        } = self;
+        let rate = breaker.failure_rate;
+        let heads = 1024..=HEAD_BYTES_CEILING;
+        [
+            (
+                admission.in_flight_max > 0,
+                "admission.in_flight_max",
+                ONE_UP,
+            ),
+            (
+                rate > 0.0 && rate <= 1.0,
+                "breaker.failure_rate",
+                "a number above 0 and up to 1",
+            ),
+            (
+                breaker.consecutive_failures > 0,
+                "breaker.consecutive_failures",
+                ONE_UP,
+            ),
+            (
+                breaker.path_outcomes_min > 0,
+                "breaker.path_outcomes_min",
+                ONE_UP,
+            ),
+            (
+                breaker.origin_outcomes_min > 0,
+                "breaker.origin_outcomes_min",
+                ONE_UP,
+            ),
+            (
+                breaker.origin_paths_min > 0,
+                "breaker.origin_paths_min",
+                ONE_UP,
+            ),
+            (breaker.origin_probes > 0, "breaker.origin_probes", ONE_UP),
+            (breaker.paths_max > 0, "breaker.paths_max", ONE_UP),
+            (
+                (0.0..1.0).contains(&breaker.jitter),
+                "breaker.jitter",
+                "a number from 0 to below 1",
+            ),
+            (
+                breaker.open_max >= breaker.open_min && breaker.open_max <= YEAR,
+                "breaker.open_max",
+                "a duration not shorter than breaker.open_min, up to a year",
+            ),
+            (
+                heads.contains(&client.head_bytes_max),
+                "client.head_bytes_max",
+                HEAD,
+            ),
+            (
+                heads.contains(&origin.head_bytes_max),
+                "origin.head_bytes_max",
+                HEAD,
+            ),
+            (
+                cache.object_bytes_max <= cache.bytes_max,
+                "cache.object_bytes_max",
+                "a size not above cache.bytes_max",
+            ),
+            (
+                !origin.authority.is_empty() && origin.has_valid_prefix(),
+                "origin.path_prefix",
+                "empty, or a path that begins with / and does not end with it",
+            ),
+        ]
     }
 
     fn durations(&self) -> [(&'static str, Duration); 11] {
