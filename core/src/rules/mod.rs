@@ -1,0 +1,4 @@
+//! Owns what HTTP says about messages: pure functions from fields to decisions.
+//! Never keeps state, reads a wire or writes one, and never decides about load or failure.
+
+pub mod cache_control;
