@@ -2,4 +2,5 @@
 //! Never keeps state, reads a wire or writes one, and never decides about load or failure.
 
 pub mod cache_control;
+pub mod conditional;
 pub mod freshness;
