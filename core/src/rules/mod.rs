@@ -2,5 +2,6 @@
 //! Never keeps state, reads a wire or writes one, and never decides about load or failure.
 
 pub mod cache_control;
+pub mod coding;
 pub mod conditional;
 pub mod freshness;
