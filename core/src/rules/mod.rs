@@ -4,4 +4,5 @@
 pub mod cache_control;
 pub mod coding;
 pub mod conditional;
+pub mod forwarding;
 pub mod freshness;
