@@ -7,4 +7,5 @@ pub mod limits;
 pub mod message;
 pub mod report;
 pub mod rng;
+pub mod rules;
 pub mod time;
