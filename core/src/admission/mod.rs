@@ -41,6 +41,7 @@ impl Gate {
     }
 
     /// Takes a slot, or counts an overflow when there is none.
+    #[must_use]
     pub fn try_enter(&self) -> Option<Slot> {
         let entered = |count: u32| {
             count

@@ -137,6 +137,8 @@ mod tests {
             most - least >= width * 0.9,
             "{least} to {most} is not spread"
         );
+        let longest = times.iter().filter(|time| **time >= most).count();
+        assert!(longest == 1 || jitter == 0.0, "{longest} are the same");
     }
 
     #[test]

@@ -135,13 +135,13 @@ fn closed() {
     // Only connect failures make the row of the origin, and any real outcome ends it.
     check(&ORIGIN_TERMS, "CC", &[TRIPPED_2]);
     check(&ORIGIN_TERMS, "CIC", &[TRIPPED_2]);
-    check(&ORIGIN_TERMS, "SSCFC", &["OPEN: 3 of 5 failed in 10s"]);
+    check(&ORIGIN_TERMS, "SSCFC", &["OPEN: 3 of 5 failed in 10 s"]);
     check(&ORIGIN_TERMS, "SCSCSSCSC", &[]);
     check(&ORIGIN_TERMS, "FF", &[]);
-    check(&ORIGIN_TERMS, "FFF", &["OPEN: 3 of 3 failed in 10s"]);
+    check(&ORIGIN_TERMS, "FFF", &["OPEN: 3 of 3 failed in 10 s"]);
     // A success never opens, even when it brings the rate within sight.
     check(&ORIGIN_TERMS, "FFS", &[]);
-    check(&ORIGIN_TERMS, "FFSF", &["OPEN: 3 of 4 failed in 10s"]);
+    check(&ORIGIN_TERMS, "FFSF", &["OPEN: 3 of 4 failed in 10 s"]);
     check(&ORIGIN_TERMS, "F9 1F1F", &[]);
 }
 
@@ -443,7 +443,21 @@ fn a_rate_that_is_a_round_share_is_reached_exactly() {
     );
     assert_eq!(play(&mut breaker, &"S".repeat(17)), "");
     assert_eq!(play(&mut breaker, &"F".repeat(32)), "");
-    assert_eq!(play(&mut breaker, "F"), "OPEN: 33 of 50 failed in 10s");
+    assert_eq!(play(&mut breaker, "F"), "OPEN: 33 of 50 failed in 10 s");
+}
+
+#[test]
+fn more_paths_than_are_told_apart_cannot_be_asked_for() {
+    let mut breaker = breaker(&ORIGIN_TERMS, 0.0, 0);
+    breaker.trip.paths_min = 1_000;
+    breaker.circuit = Circuit::Closed(Closed::new(&breaker.trip, at(0)));
+    for path in 1..=64 {
+        assert_eq!(breaker.state(at(0)), State::Closed);
+        let permit = breaker.try_acquire(at(0)).unwrap();
+        breaker.record_on(permit, path, Outcome::Failure, at(0));
+    }
+    let reason = breaker.poll_change().unwrap().reason.to_string();
+    assert_eq!(reason, "64 of 64 failed in 10 s, 64 paths");
 }
 
 #[test]

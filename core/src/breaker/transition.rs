@@ -122,7 +122,8 @@ impl fmt::Display for Reason {
                 window,
                 paths,
             } => {
-                write!(f, "{failed} of {total} failed in {window:?}")?;
+                let window = window.as_secs_f64();
+                write!(f, "{failed} of {total} failed in {window} s")?;
                 if *paths > 1 {
                     write!(f, ", {paths} paths")
                 } else {

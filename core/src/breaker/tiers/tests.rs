@@ -120,7 +120,7 @@ fn a_broken_page_opens_only_its_own_circuit() {
     check(
         &settings(),
         "/a:F*2 /a:S /a:F /a:S /a:F",
-        &["/a OPEN: 4 of 6 failed in 10s"],
+        &["/a OPEN: 4 of 6 failed in 10 s"],
     );
     // Even when it is most of what is asked for.
     check(
@@ -139,7 +139,7 @@ fn a_broken_page_opens_only_its_own_circuit() {
 #[test]
 fn a_broken_origin_opens_for_every_page() {
     let fails = "/1:S*4 /2:F*4 /3:F*4 /4:F*4 /5:F*3";
-    let opened = "origin OPEN: 16 of 20 failed in 10s, 5 paths";
+    let opened = "origin OPEN: 16 of 20 failed in 10 s, 5 paths";
     let tiers = check(
         &settings(),
         &format!("{fails} /6:F /1:S !/1:F"),
@@ -219,7 +219,7 @@ fn writes_count_toward_the_origin_alone() {
     check(
         &settings(),
         "!/a:F*9 !/b:F*9 !/c:F*2 !/c:F",
-        &["origin OPEN: 20 of 20 failed in 10s, 3 paths"],
+        &["origin OPEN: 20 of 20 failed in 10 s, 3 paths"],
     );
     // Begun before the origin opened, ended after: says nothing any more.
     let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
@@ -243,7 +243,11 @@ fn healthy_paths_own_nothing() {
     assert!(tiers.paths.is_empty());
     // A row is a row, however long it takes.
     let opened = "/a OPEN: 5 failures in a row";
-    check(&settings(), "/a:F +99 /a:F +99 /a:F +99 /a:F*2", &[opened]);
+    check(
+        &settings(),
+        "/a:F +99 /a:F +99 /a:F +99 /a:I /a:F*2",
+        &[opened],
+    );
 }
 
 #[test]
@@ -280,12 +284,17 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
         ..settings()
     };
     let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
-    let early: Vec<_> = (0..4)
+    let mut early: Vec<_> = (0..4)
         .map(|_| tiers.try_acquire(b"/a", at(0)).unwrap())
         .collect();
     play(&mut tiers, "/a:F*2");
     let probe = tiers.try_acquire(b"/a", at(2)).unwrap();
-    play(&mut tiers, "/b:F /a:F");
+    play(&mut tiers, "/b:F");
+    // They make no circuit,
+    tiers.record(early.pop().unwrap(), Outcome::Failure, at(2));
+    assert_eq!(&*tiers.paths.values().next().unwrap().name, "/b");
+    // and do not count in one that was made again.
+    play(&mut tiers, "/a:F");
     assert_eq!(tiers.paths_open(), 0);
     for permit in early {
         tiers.record(permit, Outcome::Failure, at(2));
