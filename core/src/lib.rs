@@ -1,6 +1,7 @@
 //! RETTER's core: breaker, admission, copies and HTTP/1.1 as pure state machines.
 //! Never reads a clock, opens a socket, spawns, blocks or logs.
 
+pub mod admission;
 pub mod breaker;
 pub mod config;
 pub mod limits;
