@@ -3,8 +3,10 @@
 
 pub mod breaker;
 pub mod config;
+pub mod key;
 pub mod limits;
 pub mod message;
 pub mod report;
 pub mod rng;
+pub mod store;
 pub mod time;
