@@ -4,9 +4,13 @@
 pub mod admission;
 pub mod breaker;
 pub mod config;
+pub mod key;
 pub mod limits;
 pub mod message;
+pub mod policy;
+pub mod pool;
 pub mod report;
 pub mod rng;
 pub mod rules;
+pub mod store;
 pub mod time;
