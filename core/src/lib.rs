@@ -3,6 +3,7 @@
 
 pub mod breaker;
 pub mod config;
+pub mod h1;
 pub mod limits;
 pub mod message;
 pub mod report;
