@@ -64,8 +64,8 @@ pub fn keep_alive(version: Version, fields: &Fields) -> bool {
     }
 }
 
-/// Whether a response that cannot have a body says that it has one (RFC 9110 §8.6, RFC 9112 §6.1).
-/// What such an origin sends next cannot be told from a response.
+/// Whether a response that cannot have a body says that it has one (RFC 9110 §8.6 and
+/// RFC 9112 §6.1 forbid it). What such an origin sends next cannot be told from a response.
 pub(super) fn is_contradictory(head: &ResponseHead) -> bool {
     let bodiless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
     let length = head.fields.get("content-length");

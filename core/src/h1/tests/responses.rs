@@ -144,10 +144,25 @@ fn status_lines() {
     assert_eq!(head.reason, &b"a\xff b"[..]);
 }
 
+const MORE: Result<Ended, E> = Ok(Ended::NeedData);
+const CLOSED: Result<Ended, E> = Ok(Ended::Closed);
+const CUT: Result<Ended, E> = Err(E::UnexpectedEof);
+
 /// The number of events, the end, and whether the connection may be used again.
 #[track_caller]
-fn check_end(method: Method, input: &str, eof: bool, expected: (usize, Result<Ended, E>, bool)) {
-    let (conn, run) = run_response(&method, false, input.as_bytes(), eof);
+fn check_open(input: &str, expected: (usize, Result<Ended, E>, bool)) {
+    check_end(&Method::GET, input, false, expected);
+}
+
+/// The same when the origin closes behind `input`: never to be used again.
+#[track_caller]
+fn check_closed(input: &str, events: usize, end: Result<Ended, E>) {
+    check_end(&Method::GET, input, true, (events, end, false));
+}
+
+#[track_caller]
+fn check_end(method: &Method, input: &str, eof: bool, expected: (usize, Result<Ended, E>, bool)) {
+    let (conn, run) = run_response(method, false, input.as_bytes(), eof);
     let found = (run.events.len(), run.end, conn.is_reusable());
     assert_eq!(found, expected, "{input:?}");
     assert_eq!(conn.has_started(), !input.is_empty());
@@ -155,102 +170,64 @@ fn check_end(method: Method, input: &str, eof: bool, expected: (usize, Result<En
 }
 
 #[test]
-fn ends_and_reuse() {
-    let (more, closed, cut) = (
-        Ok(Ended::NeedData),
-        Ok(Ended::Closed),
-        Err(E::UnexpectedEof),
-    );
+fn ends() {
+    let sized = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    check_closed(&format!("{sized}ab"), 3, CLOSED);
+    check_closed(&format!("{sized}a"), 2, CUT);
+    check_closed(sized, 1, CUT);
+    check_closed("HTTP/1.1 200 OK\r\n\r\nab", 3, CLOSED);
+    check_closed("HTTP/1.1 200 OK\r\n\r\n", 2, CLOSED);
+    check_closed("HTTP/1.1 100 C\r\n\r\n", 1, CUT);
+    check_closed("HTTP/1.1 200 OK\r\n", 0, CUT);
+    check_closed("H", 0, CUT);
+    check_closed("", 0, CLOSED);
+}
+
+#[test]
+fn reuse() {
     let sized = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
-    for (input, eof, expected) in [
-        (format!("{sized}\r\nab"), false, (3, more, true)),
-        (format!("{sized}\r\nab"), true, (3, closed, false)),
-        (format!("{sized}\r\na"), false, (2, more, false)),
-        (format!("{sized}\r\na"), true, (2, cut, false)),
-        (
-            format!("{sized}Connection: close\r\n\r\nab"),
-            false,
-            (3, more, false),
-        ),
-        (
-            format!("{sized}\r\nabc"),
-            false,
-            (3, Err(E::UnsolicitedResponse), false),
-        ),
-        ("HTTP/1.1 200 OK\r\n\r\nab".into(), false, (2, more, false)),
-        ("HTTP/1.1 200 OK\r\n\r\nab".into(), true, (3, closed, false)),
-        ("HTTP/1.1 200 OK\r\n\r\n".into(), true, (2, closed, false)),
-        (
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n".into(),
-            false,
-            (2, more, false),
-        ),
-        (
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n".into(),
-            false,
-            (2, more, true),
-        ),
-        ("HTTP/1.1 204 x\r\n\r\n".into(), false, (2, more, true)),
-        (
-            "HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n".into(),
-            false,
-            (2, more, true),
-        ),
-        (
-            "HTTP/1.1 204 x\r\nContent-Length: 3\r\n\r\n".into(),
-            false,
-            (2, more, false),
-        ),
-        (
-            "HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
-            false,
-            (2, more, false),
-        ),
-        (
-            "HTTP/1.1 304 x\r\nContent-Length: 3\r\n\r\n".into(),
-            false,
-            (2, more, true),
-        ),
-        (
-            "HTTP/1.1 100 C\r\n\r\nHTTP/1.1 204 x\r\n\r\n".into(),
-            false,
-            (3, more, true),
-        ),
-        ("HTTP/1.1 100 C\r\n\r\n".into(), true, (1, cut, false)),
-        ("HTTP/1.1 100 C\r\n\r\n".into(), false, (1, more, false)),
-        (String::new(), true, (0, closed, false)),
-        (String::new(), false, (0, more, false)),
-        ("H".into(), true, (0, cut, false)),
-    ] {
-        check_end(Method::GET, &input, eof, expected);
-    }
-    check_end(
-        Method::HEAD,
-        &format!("{sized}\r\n"),
-        false,
-        (2, more, true),
+    check_open("", (0, MORE, false));
+    check_open(&format!("{sized}\r\nab"), (3, MORE, true));
+    check_open(&format!("{sized}\r\na"), (2, MORE, false));
+    check_open(
+        &format!("{sized}Connection: close\r\n\r\nab"),
+        (3, MORE, false),
     );
+    check_open(
+        &format!("{sized}\r\nabc"),
+        (3, Err(E::UnsolicitedResponse), false),
+    );
+    check_open("HTTP/1.1 200 OK\r\n\r\nab", (2, MORE, false));
+    let old = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n";
+    check_open(&format!("{old}\r\n"), (2, MORE, false));
+    check_open(
+        &format!("{old}Connection: keep-alive\r\n\r\n"),
+        (2, MORE, true),
+    );
+    let bodiless = |status: &str, field: &str| format!("HTTP/1.1 {status} x\r\n{field}\r\n");
+    let (length, chunked) = ("Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n");
+    check_open(&bodiless("204", ""), (2, MORE, true));
+    check_open(&bodiless("204", "Content-Length: 0\r\n"), (2, MORE, true));
+    check_open(&bodiless("204", length), (2, MORE, false));
+    check_open(&bodiless("204", chunked), (2, MORE, false));
+    check_open(&bodiless("304", length), (2, MORE, true));
+    check_open(&bodiless("304", chunked), (2, MORE, true));
+    let interim = |field| bodiless("100", field) + &bodiless("204", "");
+    check_open(&interim(""), (3, MORE, true));
+    check_open(&interim(length), (3, MORE, false));
+    check_open(&bodiless("100", ""), (1, MORE, false));
+    let head = format!("{sized}\r\n");
+    check_end(&Method::HEAD, &head, false, (2, MORE, true));
     assert!(ClientConn::new(HEAD_BYTES_MAX).is_reusable());
 }
 
 #[test]
 fn interim_responses_are_bounded() {
-    let input =
-        |count| "HTTP/1.1 103 E\r\nLink: x\r\n\r\n".repeat(count) + "HTTP/1.1 204 x\r\n\r\n";
-    let most = input(INTERIM_MAX);
-    check_end(
-        Method::GET,
-        &most,
-        false,
-        (INTERIM_MAX + 2, Ok(Ended::NeedData), true),
-    );
-    let more = input(INTERIM_MAX + 1);
-    check_end(
-        Method::GET,
-        &more,
-        false,
-        (INTERIM_MAX, Err(E::TooManyInterim), false),
-    );
+    let interim = "HTTP/1.1 103 E\r\nLink: x\r\n\r\n";
+    let input = |count| interim.repeat(count) + "HTTP/1.1 204 x\r\n\r\n";
+    check_open(&input(INTERIM_MAX), (INTERIM_MAX + 2, MORE, true));
+    let too_many = Err(E::TooManyInterim);
+    check_open(&input(INTERIM_MAX + 1), (INTERIM_MAX, too_many, false));
 }
 
 #[test]
