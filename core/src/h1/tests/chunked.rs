@@ -96,6 +96,7 @@ fn refusals() {
         "3\nabc",
         "3\rabc",
         "3;a\nabc",
+        "3;a\n\nabc",
         "3;a\rb\r\n",
         "0\n\r\n",
         "0\r\n\n",

@@ -408,6 +408,7 @@ fn ends_of_the_stream() {
     let post = "POST / HTTP/1.1\r\nHost: h\r\n";
     check(&format!("{post}\r\n"), 2, closed);
     check(&format!("{post}\r\n\r\n"), 2, closed);
+    check(&format!("\r\n{post}\r\n").repeat(3), 6, closed);
     check(&format!("{post}Content-Length: 3\r\n\r\n"), 1, cut);
     check(&format!("{post}Content-Length: 3\r\n\r\nab"), 2, cut);
     check(&format!("{post}Content-Length: 3\r\n\r\nabc"), 3, closed);

@@ -226,6 +226,12 @@ fn interim_responses_are_bounded() {
     let interim = "HTTP/1.1 103 E\r\nLink: x\r\n\r\n";
     let input = |count| interim.repeat(count) + "HTTP/1.1 204 x\r\n\r\n";
     check_open(&input(INTERIM_MAX), (INTERIM_MAX + 2, MORE, true));
+    let mut conn = ClientConn::new(HEAD_BYTES_MAX);
+    for _ in 0..2 {
+        conn.begin(&Method::GET, false);
+        let run = run(&mut conn, input(INTERIM_MAX).as_bytes(), Cut::Whole, false);
+        assert_eq!(run.end, MORE, "each request has its own count");
+    }
     let too_many = Err(E::TooManyInterim);
     check_open(&input(INTERIM_MAX + 1), (INTERIM_MAX, too_many, false));
 }
