@@ -37,7 +37,10 @@ impl Dialer {
         connect_timeout: Duration,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let literal = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
         let fixed = literal.ok().map(|ip| SocketAddr::new(ip, port));
         Self {
             host: host.to_owned(),
@@ -81,7 +84,11 @@ impl Dialer {
     async fn resolve(self: &Rc<Self>) -> io::Result<Rc<[SocketAddr]>> {
         let known = Rc::clone(&self.addresses.borrow());
         if !known.is_empty() {
-            if self.looked_up.get().is_some_and(|at| at.elapsed() >= REFRESH) {
+            if self
+                .looked_up
+                .get()
+                .is_some_and(|at| at.elapsed() >= REFRESH)
+            {
                 self.look_up();
             }
             return Ok(known);

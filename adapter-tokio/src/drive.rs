@@ -93,7 +93,9 @@ impl Drive {
             while let Some(socket) = self.checkout(now) {
                 if is_alive(&socket) {
                     self.origin = Origin::Connected(socket);
-                    return self.session.handle_input(Input::Connected { reused: true }, now);
+                    return self
+                        .session
+                        .handle_input(Input::Connected { reused: true }, now);
                 }
             }
         }
@@ -138,7 +140,9 @@ impl Drive {
     }
 
     fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let Origin::Dialing(dial) = &mut self.origin else { return Poll::Pending };
+        let Origin::Dialing(dial) = &mut self.origin else {
+            return Poll::Pending;
+        };
         let input = match ready!(dial.as_mut().poll(cx)) {
             Ok(socket) => {
                 self.origin = Origin::Connected(socket);
@@ -164,7 +168,9 @@ impl Drive {
             (Side::Origin, Origin::Connected(socket)) => Some(socket),
             (Side::Origin, Origin::Dialing(_) | Origin::None) => None,
         };
-        let Some(socket) = socket else { return Poll::Pending };
+        let Some(socket) = socket else {
+            return Poll::Pending;
+        };
         match ready!(Pin::new(socket).poll_write_vectored(cx, &slices[..count])) {
             Ok(len) => self.session.handle_written(side, len, now),
             Err(_) => self.session.handle_input(Input::WriteFailed(side), now),
@@ -178,7 +184,9 @@ impl Drive {
             (Side::Origin, Origin::Connected(socket)) => Some(socket),
             (Side::Origin, Origin::Dialing(_) | Origin::None) => None,
         };
-        let Some(socket) = socket else { return Poll::Pending };
+        let Some(socket) = socket else {
+            return Poll::Pending;
+        };
         let room = self.session.read_buf(side);
         if room.is_empty() {
             return Poll::Pending;
@@ -195,7 +203,9 @@ impl Drive {
 
     /// Re-arms the timer only when the deadline came earlier: most move later.
     fn poll_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.session.poll_timeout() else { return Poll::Pending };
+        let Some(deadline) = self.session.poll_timeout() else {
+            return Poll::Pending;
+        };
         if deadline <= now {
             self.session.handle_timeout(now);
             return Poll::Ready(());
@@ -209,10 +219,15 @@ impl Drive {
             }
             None => {
                 let sleep = Box::pin(tokio::time::sleep_until(at()));
-                self.timer = Some(Timer { armed: deadline, sleep });
+                self.timer = Some(Timer {
+                    armed: deadline,
+                    sleep,
+                });
             }
         }
-        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        let Some(timer) = &mut self.timer else {
+            return Poll::Pending;
+        };
         ready!(timer.sleep.as_mut().poll(cx));
         // It fired for a deadline that has moved: arm it anew in the next round.
         self.timer = None;

@@ -71,12 +71,18 @@ impl Server {
                 options: Arc::clone(&options),
                 retter: Arc::clone(&retter),
             };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             let name = format!("retter-{index}");
             let run = move || worker::run(&runtime, shared, listeners);
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
         }
-        Ok(Self { drain, local_addrs, workers: threads })
+        Ok(Self {
+            drain,
+            local_addrs,
+            workers: threads,
+        })
     }
 
     /// The addresses that are bound, with the ports that the system chose.
@@ -95,13 +101,18 @@ impl Server {
     /// sessions the drain timeout cut off.
     #[must_use]
     pub fn join(self) -> usize {
-        self.workers.into_iter().map(|worker| worker.join().unwrap_or_default()).sum()
+        self.workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_default())
+            .sum()
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("local_addrs", &self.local_addrs).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("local_addrs", &self.local_addrs)
+            .finish_non_exhaustive()
     }
 }
 

@@ -36,7 +36,11 @@ pub(crate) fn bind(
 }
 
 fn listener(address: SocketAddr, share_port: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // The wildcard takes IPv4 too.
         socket.set_only_v6(!address.ip().is_unspecified())?;

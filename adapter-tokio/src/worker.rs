@@ -62,7 +62,13 @@ pub(crate) fn run(runtime: &Runtime, shared: Shared, listeners: Vec<StdListener>
 }
 
 async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
-    let Shared { mut drain, is_first, observer, options, retter } = shared;
+    let Shared {
+        mut drain,
+        is_first,
+        observer,
+        options,
+        retter,
+    } = shared;
     let connect_timeout = retter.config().origin.connect_timeout;
     let dialer = Dialer::new(
         &options.origin_host,
@@ -74,7 +80,10 @@ async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
         dialer: Rc::new(dialer),
         draining: Cell::new(false),
         observer,
-        pool: RefCell::new(IdlePool::new(options.idle_connections_max, options.idle_timeout)),
+        pool: RefCell::new(IdlePool::new(
+            options.idle_connections_max,
+            options.idle_timeout,
+        )),
         retter,
         sessions: RefCell::new(Slab::new()),
         session_ended: Notify::new(),
@@ -97,7 +106,9 @@ async fn accept(worker: Rc<Worker>, listener: StdListener) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            worker.observer.on_trouble(&format!("cannot listen: {error}"));
+            worker
+                .observer
+                .on_trouble(&format!("cannot listen: {error}"));
             return;
         }
     };
@@ -138,8 +149,12 @@ async fn tick(worker: Rc<Worker>, is_first: bool) {
 /// Tells all sessions to finish and waits for them.
 async fn finish(worker: &Worker, drain_timeout: Duration) -> usize {
     worker.draining.set(true);
-    let wakers: Vec<Waker> =
-        worker.sessions.borrow().iter().map(|(_, waker)| waker.clone()).collect();
+    let wakers: Vec<Waker> = worker
+        .sessions
+        .borrow()
+        .iter()
+        .map(|(_, waker)| waker.clone())
+        .collect();
     for waker in wakers {
         waker.wake();
     }

@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod breaker;
 pub mod config;
+pub mod h1;
 pub mod key;
 pub mod limits;
 pub mod message;
@@ -12,5 +13,6 @@ pub mod pool;
 pub mod report;
 pub mod rng;
 pub mod rules;
+pub mod session;
 pub mod store;
 pub mod time;

@@ -19,7 +19,11 @@ impl<S> IdlePool<S> {
     /// Builds a pool of at most `idle_max` connections, each idle for at most `idle_timeout`.
     #[must_use]
     pub fn new(idle_max: usize, idle_timeout: Duration) -> Self {
-        Self { idle: VecDeque::new(), idle_max, idle_timeout }
+        Self {
+            idle: VecDeque::new(),
+            idle_max,
+            idle_timeout,
+        }
     }
 
     /// Takes out the connection that was used last; those idle for too long are dropped.
@@ -35,7 +39,11 @@ impl<S> IdlePool<S> {
         if self.idle_max == 0 {
             return Some(socket);
         }
-        let surplus = if self.idle.len() >= self.idle_max { self.idle.pop_front() } else { None };
+        let surplus = if self.idle.len() >= self.idle_max {
+            self.idle.pop_front()
+        } else {
+            None
+        };
         self.idle.push_back((now, socket));
         surplus.map(|(_, socket)| socket)
     }
@@ -75,6 +83,9 @@ mod tests {
         assert_eq!(pool.checkout(at(3)), Some('c'));
         assert_eq!(pool.checkout(at(6)), None, "b was idle for 4 s");
         assert!(pool.is_empty());
-        assert_eq!(IdlePool::new(0, Duration::from_secs(1)).checkin('x', at(0)), Some('x'));
+        assert_eq!(
+            IdlePool::new(0, Duration::from_secs(1)).checkin('x', at(0)),
+            Some('x')
+        );
     }
 }

@@ -310,6 +310,11 @@ impl Breaker {
         self.change_to(open, reason(self.open_time), now);
     }
 
+    /// Whether it counts outcomes, rather than refusing or probing.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.circuit, Circuit::Closed(_))
+    }
+
     fn change_to(&mut self, circuit: Circuit, reason: Reason, now: Instant) {
         let from = mem::replace(&mut self.circuit, circuit).state();
         let to = self.circuit.state();

@@ -204,11 +204,21 @@ impl Tiers {
     /// Paths whose own circuit is not closed.
     #[must_use]
     pub fn paths_open(&self) -> usize {
+        self.not_closed().count()
+    }
+
+    /// Whether every circuit is closed, so that no answer depends on its path.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.origin.is_closed() && self.not_closed().next().is_none()
+    }
+
+    fn not_closed(&self) -> impl Iterator<Item = ()> {
         let first = Rank {
             not_closed: true,
             failed: 0,
         };
-        self.ranks.range(first..).count()
+        self.ranks.range(first..).map(|_| ())
     }
 
     fn record_path(

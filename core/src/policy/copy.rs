@@ -79,7 +79,11 @@ impl StoredResponse {
 
 impl Entry for StoredResponse {
     fn bytes(&self) -> usize {
-        let gzip = self.gzip.get().and_then(Option::as_ref).map_or(0, Bytes::len);
+        let gzip = self
+            .gzip
+            .get()
+            .and_then(Option::as_ref)
+            .map_or(0, Bytes::len);
         self.body.len() + self.fields.bytes_held() + self.vary.bytes_held() + gzip
     }
 
@@ -101,7 +105,10 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, used: AtomicUsize::new(0) }
+        Self {
+            bytes_max,
+            used: AtomicUsize::new(0),
+        }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -187,7 +194,10 @@ fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     forwarding::forward_response(head, |name, value| {
         // Never stored: Set-Cookie is one user's, Age and Cache-Status are told anew.
         let passing = ["set-cookie", "age", "cache-status"];
-        if !passing.iter().any(|passing| name.eq_ignore_ascii_case(passing)) {
+        if !passing
+            .iter()
+            .any(|passing| name.eq_ignore_ascii_case(passing))
+        {
             fields.push(name, value);
         }
     });

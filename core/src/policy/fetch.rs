@@ -13,9 +13,9 @@ use crate::breaker::{Outcome, State, TierPermit};
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
+use crate::rules::forwarding;
 use crate::rules::freshness::{self, Scope};
 use crate::rules::label::{Cause, Forward, Handling};
-use crate::rules::forwarding;
 use crate::store::Vary;
 use crate::time::Instant;
 
@@ -85,14 +85,23 @@ impl Fetch {
     /// What a 502 or 504 for this fetch says of itself.
     #[must_use]
     pub fn failed(&self, failure: Failure) -> Handling {
-        Handling::Failed { why: self.why, failure }
+        Handling::Failed {
+            why: self.why,
+            failure,
+        }
     }
 
     /// Takes the final response head.
     pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
         let session = self.drop_changed_session(head);
-        if self.retter.config.breaker.failure_statuses.contains(head.status) {
+        if self
+            .retter
+            .config
+            .breaker
+            .failure_statuses
+            .contains(head.status)
+        {
             self.record(Outcome::Failure, now);
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
                 return Verdict::Rescue(served);
@@ -167,8 +176,18 @@ impl Fetch {
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
-        let handling = Handling::Rescued { ttl: copy.ttl_seconds(now), cause };
-        Some(Served::new(&self.retter, key, copy, self.circuit, handling, now))
+        let handling = Handling::Rescued {
+            ttl: copy.ttl_seconds(now),
+            cause,
+        };
+        Some(Served::new(
+            &self.retter,
+            key,
+            copy,
+            self.circuit,
+            handling,
+            now,
+        ))
     }
 
     /// A response that starts, replaces or ends a session makes the old session's copies wrong.
@@ -196,7 +215,9 @@ impl Fetch {
         let authority = self.request.authority();
         let own = self.retter.keyer.partition(&self.request.fields);
         let named = ["location", "content-location"];
-        let named = named.iter().filter_map(|name| same_origin(head.fields.get(name)?, authority));
+        let named = named
+            .iter()
+            .filter_map(|name| same_origin(head.fields.get(name)?, authority));
         for target in named.chain([self.request.path_and_query()]) {
             let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
             for partition in [own, Partition::Shared] {
@@ -222,7 +243,11 @@ impl Fetch {
             (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
             | (SessionChange::None, _) => {}
         }
-        let too_long = |length: &str| length.parse().is_ok_and(|n: usize| n > cache.object_bytes_max);
+        let too_long = |length: &str| {
+            length
+                .parse()
+                .is_ok_and(|n: usize| n > cache.object_bytes_max)
+        };
         if head.fields.get_str("content-length").is_some_and(too_long)
             || forwarding::is_event_stream(&head.fields)
             || self.request.method != Method::GET
@@ -239,7 +264,14 @@ impl Fetch {
         let vary = Vary::of(&self.request.fields, &head.fields, cache.detect_session)?;
         let budget = &self.retter.budget;
         let times = (unix, now);
-        Some(Collector::new(head, lifetimes, vary, cache.object_bytes_max, budget, times))
+        Some(Collector::new(
+            head,
+            lifetimes,
+            vary,
+            cache.object_bytes_max,
+            budget,
+            times,
+        ))
     }
 }
 
@@ -257,7 +289,10 @@ fn same_origin<'a>(reference: &'a [u8], authority: &[u8]) -> Option<&'a [u8]> {
         .unwrap_or(reference);
     match after_scheme.strip_prefix(b"//") {
         Some(rest) => {
-            let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|byte| b"/?#".contains(byte))
+                .unwrap_or(rest.len());
             let (named, target) = rest.split_at(end);
             let target = if target.is_empty() { b"/" } else { target };
             named.eq_ignore_ascii_case(authority).then_some(target)

@@ -6,9 +6,6 @@ mod copy;
 mod fetch;
 mod served;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,9 +88,10 @@ impl Refusal {
     #[must_use]
     pub const fn text(&self) -> &'static str {
         match self.handling {
-            Handling::NoCopy { refused: Refused::Overload, .. } => {
-                "the application is busy and no copy of this page is held; please try again soon"
-            }
+            Handling::NoCopy {
+                refused: Refused::Overload,
+                ..
+            } => "the application is busy and no copy of this page is held; please try again soon",
             _ => {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"
@@ -141,12 +139,19 @@ impl Retter {
             return self.decide_write(request, now);
         }
         let key = self.keyer.key(request);
-        let copy = key.as_ref().and_then(|key| self.store.get(key, &request.fields));
+        let copy = key
+            .as_ref()
+            .and_then(|key| self.store.get(key, &request.fields));
         let wants_origin = freshness::request_wants_origin(request);
         let is_fresh = copy.as_ref().is_some_and(|copy| copy.is_fresh(now));
         let age_max = self.config.cache.rescue_age_max;
         let copy = copy.filter(|copy| copy.may_rescue(age_max, now));
-        let mut ask = Ask { copy, key, request, why: Forward::UriMiss };
+        let mut ask = Ask {
+            copy,
+            key,
+            request,
+            why: Forward::UriMiss,
+        };
         if is_fresh && !wants_origin && !request.fields.contains("range") {
             let circuit = self.circuit_of(request.path(), now);
             if let Some(served) = self.serve(&mut ask, circuit, now, |ttl| Handling::Fresh { ttl })
@@ -164,9 +169,18 @@ impl Retter {
 
     /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
     fn decide_write(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
-        let why = if request.method == Method::GET { Forward::Bypass } else { Forward::Method };
-        let ask = Ask { copy: None, key: None, request, why };
-        let permit = self.tiers().pass(request.path(), now);
+        let why = if request.method == Method::GET {
+            Forward::Bypass
+        } else {
+            Forward::Method
+        };
+        let ask = Ask {
+            copy: None,
+            key: None,
+            request,
+            why,
+        };
+        let permit = self.tiers().pass(request.path());
         let circuit = self.circuit_of(request.path(), now);
         match self.gate.try_enter() {
             Some(slot) => Decision::Fetch(Fetch::new(self, ask, permit, slot, circuit, now)),
@@ -180,8 +194,7 @@ impl Retter {
     /// Asks breaker and gate; a usable copy answers what they refuse.
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
         let path = ask.request.path();
-        let acquired = self.tiers().try_acquire(path, now);
-        self.update_calm();
+        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let circuit = self.circuit_of(path, now);
         let permit = match acquired {
             Ok(permit) => permit,
@@ -220,14 +233,20 @@ impl Retter {
 
     /// Tells the wall clock; the time between two calls is taken from `now`.
     pub fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
-        let nanos = unix.0.saturating_mul(NANOS_PER_SEC).saturating_sub(now.as_nanos());
+        let nanos = unix
+            .0
+            .saturating_mul(NANOS_PER_SEC)
+            .saturating_sub(now.as_nanos());
         self.wall_epoch.store(nanos, Ordering::Relaxed);
     }
 
     /// The wall clock at `now`.
     #[must_use]
     pub fn wall_clock(&self, now: Instant) -> UnixTime {
-        let nanos = self.wall_epoch.load(Ordering::Relaxed).saturating_add(now.as_nanos());
+        let nanos = self
+            .wall_epoch
+            .load(Ordering::Relaxed)
+            .saturating_add(now.as_nanos());
         UnixTime(nanos / NANOS_PER_SEC)
     }
 
@@ -282,14 +301,16 @@ impl Retter {
     }
 
     fn record(&self, permit: crate::breaker::TierPermit, outcome: Outcome, now: Instant) {
-        self.tiers().record(permit, outcome, now);
-        self.update_calm();
+        self.with_tiers(|tiers| tiers.record(permit, outcome, now));
     }
 
-    fn update_calm(&self) {
-        let tiers = self.tiers();
-        let calm = tiers.is_calm();
-        self.calm.store(calm, Ordering::Relaxed);
+    /// Lets something change the circuits, and notes whether all are closed now: under the lock,
+    /// so that the newest state is noted last.
+    fn with_tiers<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> T {
+        let mut tiers = self.tiers();
+        let changed = change(&mut tiers);
+        self.calm.store(tiers.is_calm(), Ordering::Relaxed);
+        changed
     }
 
     fn tiers(&self) -> MutexGuard<'_, Tiers> {
@@ -300,7 +321,9 @@ impl Retter {
 
 impl fmt::Debug for Retter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retter").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Retter")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -318,10 +341,14 @@ struct Ask<'a> {
 
 fn refusal(why: Forward, refused: Refused, circuit: State, secs: u64) -> Refusal {
     let handling = Handling::NoCopy { why, refused };
-    Refusal { circuit, handling, retry_after_secs: secs.max(1) }
+    Refusal {
+        circuit,
+        handling,
+        retry_after_secs: secs.max(1),
+    }
 }
 
-/// Writes `X-Retter`, `X-Circuit` and `Cache-Status`. `age` is that of the copy, if one answers.
+/// Writes `X-Retter`, `X-Circuit` and `Cache-Status`; `source` when a copy answers.
 pub(crate) fn put_labels(
     circuit: State,
     handling: &Handling,

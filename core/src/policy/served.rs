@@ -58,7 +58,15 @@ impl Served {
     ) -> Self {
         let source = handling.source(copy.resident(now), retter.config.cache.ttl);
         let age_secs = copy.age(now).as_secs();
-        Self { circuit, handling, source, age_secs, copy, key, retter: Arc::clone(retter) }
+        Self {
+            circuit,
+            handling,
+            source,
+            age_secs,
+            copy,
+            key,
+            retter: Arc::clone(retter),
+        }
     }
 
     /// The answer to `request`, the one that was decided on.
@@ -76,7 +84,11 @@ impl Served {
         } else {
             Form::Whole
         };
-        Answer { served: self, form, varies }
+        Answer {
+            served: self,
+            form,
+            varies,
+        }
     }
 }
 
@@ -132,6 +144,11 @@ impl Answer<'_> {
             put("vary", b"Accept-Encoding");
         }
         put("age", self.served.age_secs.to_string().as_bytes());
-        put_labels(self.served.circuit, &self.served.handling, Some(self.served.source), put);
+        put_labels(
+            self.served.circuit,
+            &self.served.handling,
+            Some(self.served.source),
+            put,
+        );
     }
 }

@@ -334,5 +334,37 @@ fn is_one_of(names: &[&str], name: &[u8]) -> bool {
         .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// Whether a response is an event stream: it lasts as long as its client wants, and each event
+/// must go out at once.
+#[must_use]
+pub fn is_event_stream(response: &Fields) -> bool {
+    let media_type = response.get("content-type").unwrap_or_default();
+    let media_type = media_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// The request target for the origin, in origin-form (RFC 9112 §3.2.1) behind `prefix`, or `*`.
+#[must_use]
+pub fn origin_target(request: &RequestHead, prefix: &str) -> Vec<u8> {
+    let target = request.path_and_query();
+    // RFC 9112 §3.2.4: an absolute form without path asks about the server, and goes out as `*`.
+    let authority = request.authority();
+    let asks_server = request.method == Method::OPTIONS
+        && !request.target.starts_with(b"/")
+        && !authority.is_empty()
+        && request.target.ends_with(authority);
+    if asks_server || target == b"*" {
+        return b"*".to_vec();
+    }
+    // An absolute form may have a query and no path.
+    let slash: &[u8] = if target.starts_with(b"/") { b"" } else { b"/" };
+    [prefix.as_bytes(), slash, target].concat()
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,19 +10,20 @@ use super::{Last, Life, Session};
 use crate::breaker::State;
 use crate::h1::{HeadWriter, ProtocolError};
 use crate::message::Version;
-use crate::policy::{Refusal, Served};
-use crate::report::{End, Failure, OriginReport, Report, Source};
+use crate::policy::{Refusal, Served, put_labels};
+use crate::report::{End, OriginReport, Report, Source};
 use crate::rules::label::{self, Handling};
 use crate::time::Instant;
 
 /// An answer made here.
-struct Local<'a> {
-    circuit: State,
-    handling: Option<Handling>,
-    origin: Option<OriginReport>,
-    retry_after_secs: Option<u64>,
-    status: StatusCode,
-    text: &'a str,
+pub(super) struct Local<'a> {
+    pub(super) circuit: State,
+    /// `None` where no copy was ever in question.
+    pub(super) handling: Option<Handling>,
+    pub(super) origin: Option<OriginReport>,
+    pub(super) retry_after_secs: Option<u64>,
+    pub(super) status: StatusCode,
+    pub(super) text: &'a str,
 }
 
 impl Session {
@@ -42,11 +43,15 @@ impl Session {
         });
         let body = answer.body();
         if let Some(length) = answer.content_length() {
-            out.number("content-length", length);
+            out.field_number("content-length", length);
         }
         put_connection(&mut out, keep, call.request.version);
         self.queue(out.finish(), now);
-        let sent = if call.request.method == Method::HEAD { Bytes::new() } else { body };
+        let sent = if call.request.method == Method::HEAD {
+            Bytes::new()
+        } else {
+            body
+        };
         let report = Report {
             bytes_received: call.received,
             bytes_sent: sent.len() as u64,
@@ -77,26 +82,6 @@ impl Session {
         self.answer_locally(call, &local, now);
     }
 
-    /// Answers for an origin that failed without a copy to rescue with.
-    pub(super) fn answer_failure(
-        &mut self,
-        call: Call,
-        failure: Failure,
-        circuit: State,
-        origin: Option<OriginReport>,
-        now: Instant,
-    ) {
-        let local = Local {
-            circuit,
-            handling: Some(Handling::failed(&call.request.method, failure)),
-            origin,
-            retry_after_secs: None,
-            status: failure.status_hint(),
-            text: &failure.to_string(),
-        };
-        self.answer_locally(call, &local, now);
-    }
-
     /// Refuses a request whose fault is the client's.
     pub(super) fn refuse_call(
         &mut self,
@@ -108,8 +93,14 @@ impl Session {
     ) {
         call.keep = false;
         let circuit = self.retter.circuit(now);
-        let local =
-            Local { circuit, handling: None, origin, retry_after_secs: None, status, text };
+        let local = Local {
+            circuit,
+            handling: None,
+            origin,
+            retry_after_secs: None,
+            status,
+            text,
+        };
         self.answer_locally(call, &local, now);
     }
 
@@ -157,8 +148,14 @@ impl Session {
 
     fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
         let circuit = self.retter.circuit(now);
-        let local =
-            Local { circuit, handling: None, origin: None, retry_after_secs: None, status, text };
+        let local = Local {
+            circuit,
+            handling: None,
+            origin: None,
+            retry_after_secs: None,
+            status,
+            text,
+        };
         let sent = self.put_local(&local, true, false, Version::Http11, now);
         let report = Report {
             bytes_received: 0,
@@ -177,7 +174,7 @@ impl Session {
         self.next_or_close(false, false, now);
     }
 
-    fn answer_locally(&mut self, call: Call, local: &Local<'_>, now: Instant) {
+    pub(super) fn answer_locally(&mut self, call: Call, local: &Local<'_>, now: Instant) {
         let keep = call.keep && !self.draining && call.read;
         let has_body = call.request.method != Method::HEAD;
         let sent = self.put_local(local, has_body, keep, call.request.version, now);
@@ -216,17 +213,23 @@ impl Session {
         let mut out = HeadWriter::response(status, b"");
         out.field("date", self.retter.wall_clock(now).to_string().as_bytes());
         out.field("content-type", b"text/plain; charset=utf-8");
-        out.number("content-length", body.len() as u64);
+        out.field_number("content-length", body.len() as u64);
         out.field("cache-control", b"no-store");
         if status == StatusCode::METHOD_NOT_ALLOWED {
             out.field("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         if let Some(secs) = local.retry_after_secs {
-            out.number("retry-after", secs);
+            out.field_number("retry-after", secs);
         }
-        label::put(Source::NoCache, local.circuit, local.handling.as_ref(), &mut |name, value| {
-            out.field(name, value);
-        });
+        match &local.handling {
+            Some(handling) => put_labels(local.circuit, handling, None, &mut |name, value| {
+                out.field(name, value);
+            }),
+            None => {
+                out.field(label::X_RETTER, Source::NoCache.as_str().as_bytes());
+                out.field(label::X_CIRCUIT, local.circuit.as_str().as_bytes());
+            }
+        }
         put_connection(&mut out, keep, version);
         self.queue(out.finish(), now);
         if !has_body {

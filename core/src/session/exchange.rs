@@ -148,7 +148,11 @@ impl Relay {
             Download::Forwarding(forward) => Some(forward.status),
             Download::Awaiting => None,
         };
-        OriginReport { failure: None, status, time: self.call.origin_time(now) }
+        OriginReport {
+            failure: None,
+            status,
+            time: self.call.origin_time(now),
+        }
     }
 }
 
@@ -217,7 +221,11 @@ impl Session {
                 // entrusted to it.
                 let fresh = !call.request.method.is_safe();
                 self.actions.push_back(Action::Connect { fresh });
-                let connecting = Connecting { call, fetch, since: now };
+                let connecting = Connecting {
+                    call,
+                    fetch,
+                    since: now,
+                };
                 self.exchange = Exchange::Connecting(Box::new(connecting));
             }
             Decision::Refuse(refusal) => self.refuse(call, &refusal, now),
@@ -254,7 +262,14 @@ impl Session {
                     }
                     Download::Forwarding(forward) => {
                         let status = Some(forward.status);
-                        (relay.call, forward.circuit, Source::Backend, status, Some(origin), forward.sent)
+                        (
+                            relay.call,
+                            forward.circuit,
+                            Source::Backend,
+                            status,
+                            Some(origin),
+                            forward.sent,
+                        )
                     }
                 }
             }

@@ -9,9 +9,6 @@ mod relay;
 mod timer;
 mod tunnel;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -24,6 +21,8 @@ use crate::report::{End, Report};
 use crate::time::Instant;
 
 use exchange::Exchange;
+
+pub use timer::Timer;
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -207,7 +206,8 @@ impl Session {
                 let had_room = self.client_has_room();
                 self.client.out.advance(len);
                 self.client.write_at = now;
-                if !had_room && self.client_has_room()
+                if !had_room
+                    && self.client_has_room()
                     && let Some(origin) = self.exchange.origin_mut()
                 {
                     // Nobody read from the origin while the client's queue was full.
@@ -259,7 +259,10 @@ impl Session {
         match (side, self.life) {
             (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
             (Side::Client, Life::Lingering(_) | Life::Closed) => 0,
-            (Side::Origin, _) => self.exchange.origin().map_or(0, |side| side.out.slices(dst)),
+            (Side::Origin, _) => self
+                .exchange
+                .origin()
+                .map_or(0, |side| side.out.slices(dst)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Owns the origin's connection in a session: asking, replaying once, and what its failures mean.
 //! Never decides whether a failure is rescued: `policy` does.
 
+use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
@@ -25,16 +26,28 @@ impl Session {
     pub(super) fn connected(&mut self, reused: bool, now: Instant) {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
-                let Connecting { mut call, fetch, .. } = *connecting;
+                let Connecting {
+                    mut call, fetch, ..
+                } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
                 out.push(self.origin_head(&call.request, call.framing, call.upgrade));
                 call.body_since = now;
-                let upload = if call.read { Upload::Sent } else { Upload::Sending };
-                let encoder = BodyEncoder::of(call.framing);
-                let origin = OriginSide { conn, out, read_at: now, write_at: now, reused };
+                let upload = if call.read {
+                    Upload::Sent
+                } else {
+                    Upload::Sending
+                };
+                let encoder = BodyEncoder::from(call.framing);
+                let origin = OriginSide {
+                    conn,
+                    out,
+                    read_at: now,
+                    write_at: now,
+                    reused,
+                };
                 self.exchange = Exchange::Relaying(Box::new(Relay {
                     call,
                     download: Download::Awaiting,
@@ -65,21 +78,36 @@ impl Session {
         let settings = &self.retter.config().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
         let mut head = HeadWriter::request(&request.method, &target);
-        forwarding::forward_request(request, self.peer.ip(), &settings.authority, |name, value| {
-            head.field(name, value);
-        });
+        forwarding::forward_request(
+            request,
+            self.peer.ip(),
+            &settings.authority,
+            |name, value| {
+                head.field(name, value);
+            },
+        );
         match framing {
             Framing::Chunked => {
                 head.field("transfer-encoding", b"chunked");
             }
             Framing::Length(length) => {
-                head.number("content-length", length);
+                head.field_number("content-length", length);
             }
             Framing::Empty | Framing::UntilClose => {}
         }
-        if upgrade && let Some(protocol) = forwarding::upgrade(request) {
-            head.field("connection", b"upgrade");
-            head.field("upgrade", protocol);
+        let protocol = forwarding::upgrade(request).filter(|_| upgrade);
+        match (protocol, forwarding::accepts_trailers(&request.fields)) {
+            (None, false) => {}
+            (None, true) => {
+                head.field("connection", b"te");
+            }
+            (Some(protocol), trailers) => {
+                head.field(
+                    "connection",
+                    if trailers { b"upgrade, te" } else { b"upgrade" },
+                );
+                head.field("upgrade", protocol);
+            }
         }
         head.finish()
     }
@@ -146,7 +174,13 @@ impl Session {
             debug_assert!(false, "only a relay has an origin that can fail");
             return;
         };
-        let Relay { mut call, download, fetch, origin, .. } = *relay;
+        let Relay {
+            mut call,
+            download,
+            fetch,
+            origin,
+            ..
+        } = *relay;
         match (download, fetch) {
             (Download::Awaiting, Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
@@ -155,10 +189,22 @@ impl Session {
                 if stale && !call.replayed && call.request.method.is_safe() && call.received == 0 {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
-                    let connecting = Connecting { call, fetch, since: now };
+                    let connecting = Connecting {
+                        call,
+                        fetch,
+                        since: now,
+                    };
                     self.exchange = Exchange::Connecting(Box::new(connecting));
                 } else {
-                    self.fetch_failed(Connecting { call, fetch, since: now }, failure, now);
+                    self.fetch_failed(
+                        Connecting {
+                            call,
+                            fetch,
+                            since: now,
+                        },
+                        failure,
+                        now,
+                    );
                 }
             }
             (Download::Forwarding(forward), fetch) => {
@@ -168,15 +214,26 @@ impl Session {
                 }
                 let time = call.origin_time(now);
                 let status = Some(forward.status);
-                let origin = Some(OriginReport { failure: Some(failure), status, time });
+                let origin = Some(OriginReport {
+                    failure: Some(failure),
+                    status,
+                    time,
+                });
                 let ends_by_close = forward.ends_by_close();
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
-                let last = if ends_by_close { Last::Abort } else { Last::Close };
+                let last = if ends_by_close {
+                    Last::Abort
+                } else {
+                    Last::Close
+                };
                 self.life = Life::Closing(last);
             }
             (Download::Awaiting, None) => {
-                debug_assert!(false, "the policy keeps the fetch until a head is passed on");
+                debug_assert!(
+                    false,
+                    "the policy keeps the fetch until a head is passed on"
+                );
             }
         }
     }
@@ -185,23 +242,44 @@ impl Session {
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
         let time = call.origin_time(now);
-        let origin = Some(OriginReport { failure: Some(failure), status: None, time });
-        let circuit = fetch.circuit();
+        let origin = Some(OriginReport {
+            failure: Some(failure),
+            status: None,
+            time,
+        });
+        let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
-            None => self.answer_failure(call, failure, circuit, origin, now),
+            None => {
+                let text = failure.to_string();
+                let local = Local {
+                    circuit,
+                    handling: Some(handling),
+                    origin,
+                    retry_after_secs: None,
+                    status: failure.status_hint(),
+                    text: &text,
+                };
+                self.answer_locally(call, &local, now);
+            }
         }
     }
 
     /// Gives the connection back, or closes it when it cannot carry another request.
     pub(super) fn leave_origin(&mut self, origin: &OriginSide, request_sent: bool) {
         let clean = request_sent && origin.out.is_empty() && origin.conn.is_reusable();
-        self.actions.push_back(if clean { Action::Park } else { Action::Close(Side::Origin) });
+        self.actions.push_back(if clean {
+            Action::Park
+        } else {
+            Action::Close(Side::Origin)
+        });
     }
 
     /// Reads what nobody wants of a response, within bounds, as long as nobody waits for it.
     pub(super) fn pump_draining(&mut self) -> bool {
-        let Exchange::Draining(draining) = &mut self.exchange else { return false };
+        let Exchange::Draining(draining) = &mut self.exchange else {
+            return false;
+        };
         match draining.origin.conn.next_event() {
             Ok(Event::Data(data)) => {
                 match draining.left.checked_sub(data.len() as u64) {

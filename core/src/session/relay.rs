@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload};
 use super::Session;
+use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload};
 use crate::breaker::State;
 use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, Event, Framing, HeadWriter};
@@ -36,7 +36,11 @@ pub(super) struct Forward {
 impl Forward {
     /// Longest silence of the origin inside this body.
     pub(super) const fn silence_max(&self, settings: &OriginSettings) -> Duration {
-        if self.event_stream { settings.tunnel_timeout } else { settings.body_timeout }
+        if self.event_stream {
+            settings.tunnel_timeout
+        } else {
+            settings.body_timeout
+        }
     }
 
     /// Whether the end of the body is the end of the connection.
@@ -54,7 +58,9 @@ impl Session {
     }
 
     fn pump_upload(&mut self, now: Instant) -> bool {
-        let Exchange::Relaying(relay) = &mut self.exchange else { return false };
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return false;
+        };
         if relay.upload != Upload::Sending || !relay.upload_has_room() {
             return false;
         }
@@ -85,13 +91,18 @@ impl Session {
                 return false;
             }
         };
-        debug_assert!(moved.is_ok(), "the decoder delivers exactly what the head announced");
+        debug_assert!(
+            moved.is_ok(),
+            "the decoder delivers exactly what the head announced"
+        );
         true
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
         let has_room = self.client_has_room();
-        let Exchange::Relaying(relay) = &mut self.exchange else { return false };
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return false;
+        };
         if !has_room {
             return false;
         }
@@ -102,8 +113,11 @@ impl Session {
             Ok(Event::NeedData) => return self.flush_gzip(now),
             Ok(Event::Closed) => self.origin_failed(Failure::Reset, now),
             Err(_) if relay.origin.conn.is_eof() => {
-                let failure =
-                    if relay.origin.conn.has_started() { Failure::Truncated } else { Failure::Reset };
+                let failure = if relay.origin.conn.has_started() {
+                    Failure::Truncated
+                } else {
+                    Failure::Reset
+                };
                 self.origin_failed(failure, now);
             }
             Err(_) => self.origin_failed(Failure::Protocol, now),
@@ -118,8 +132,12 @@ impl Session {
         if head.status.is_informational() {
             return self.pass_interim(head, now);
         }
-        let Exchange::Relaying(relay) = &mut self.exchange else { return };
-        let Some(mut fetch) = relay.fetch.take() else { return };
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return;
+        };
+        let Some(mut fetch) = relay.fetch.take() else {
+            return;
+        };
         match fetch.on_head(head, now) {
             Verdict::Forward => {
                 relay.fetch = Some(fetch);
@@ -134,7 +152,9 @@ impl Session {
 
     /// Answers from a copy instead of the failed response, whose body is drained if it is short.
     fn rescue(&mut self, status: StatusCode, served: &crate::policy::Served, now: Instant) {
-        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else { return };
+        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
+            return;
+        };
         let report = OriginReport {
             failure: None,
             status: Some(status),
@@ -145,9 +165,17 @@ impl Session {
             Framing::Chunked | Framing::Empty => true,
             Framing::UntilClose => false,
         };
-        let Relay { call, origin, upload, .. } = *relay;
+        let Relay {
+            call,
+            origin,
+            upload,
+            ..
+        } = *relay;
         self.serve(call, served, Some(report), now);
-        self.exchange = Exchange::Draining(Box::new(Draining { left: DRAIN_BYTES_MAX, origin }));
+        self.exchange = Exchange::Draining(Box::new(Draining {
+            left: DRAIN_BYTES_MAX,
+            origin,
+        }));
         if !short || upload != Upload::Sent {
             self.stop_draining();
         }
@@ -155,7 +183,9 @@ impl Session {
 
     /// RFC 9110 §15.2: interim responses are passed on, but not to HTTP/1.0 clients.
     fn pass_interim(&mut self, head: &ResponseHead, now: Instant) {
-        let Some(call) = self.exchange.call() else { return };
+        let Some(call) = self.exchange.call() else {
+            return;
+        };
         if call.request.version == Version::Http10 {
             return;
         }
@@ -168,7 +198,10 @@ impl Session {
 
     fn start_forward(&mut self, head: &ResponseHead, now: Instant) {
         let config = self.retter.config();
-        let Exchange::Relaying(relay) = &mut self.exchange else { return };
+        let pool = self.retter.gzip_pool();
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return;
+        };
         let Some(fetch) = &relay.fetch else { return };
         let call = &relay.call;
         let framing = relay.origin.conn.framing();
@@ -178,10 +211,15 @@ impl Session {
         };
         let is_head = call.request.method == Method::HEAD;
         let has_body = is_head || framing != Framing::Empty;
-        let varies = config.client.gzip
-            && has_body
-            && coding::worth_gzip(head.status, &head.fields, length);
-        let gzip = varies && coding::accepts_gzip(&call.request.fields);
+        let varies =
+            config.client.gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
+        let wants_gzip = varies && coding::accepts_gzip(&call.request.fields);
+        let stream = if is_head {
+            None
+        } else {
+            wants_gzip.then(|| pool.stream()).flatten()
+        };
+        let gzip = stream.is_some() || wants_gzip && is_head;
         let encoder = choose_encoder(framing, gzip, call.request.version);
         let keep = call.keep
             && !self.draining
@@ -204,7 +242,7 @@ impl Session {
             circuit: fetch.circuit(),
             encoder,
             event_stream,
-            gzip: (gzip && !is_head).then(|| GzipStream::new(self.retter.gzip_pool())),
+            gzip: stream,
             keep,
             sent: 0,
             status: head.status,
@@ -218,13 +256,21 @@ impl Session {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }
-        let Exchange::Relaying(relay) = &mut self.exchange else { return };
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return;
+        };
         match &mut relay.download {
             Download::Forwarding(forward) => {
                 if let Some(fetch) = &mut relay.fetch {
                     fetch.on_data(&data);
                 }
-                let Forward { encoder, gzip, sent, unflushed, .. } = &mut **forward;
+                let Forward {
+                    encoder,
+                    gzip,
+                    sent,
+                    unflushed,
+                    ..
+                } = &mut **forward;
                 let out = &mut self.client.out;
                 let mut push = |data: Bytes| {
                     *sent = sent.saturating_add(data.len() as u64);
@@ -245,9 +291,20 @@ impl Session {
 
     /// The origin pauses: what the compressor holds goes out, so that no page waits half drawn.
     fn flush_gzip(&mut self, now: Instant) -> bool {
-        let Exchange::Relaying(relay) = &mut self.exchange else { return false };
-        let Download::Forwarding(forward) = &mut relay.download else { return false };
-        let Forward { encoder, gzip: Some(gzip), sent, unflushed, .. } = &mut **forward else {
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return false;
+        };
+        let Download::Forwarding(forward) = &mut relay.download else {
+            return false;
+        };
+        let Forward {
+            encoder,
+            gzip: Some(gzip),
+            sent,
+            unflushed,
+            ..
+        } = &mut **forward
+        else {
             return false;
         };
         if !std::mem::take(unflushed) {
@@ -260,7 +317,10 @@ impl Session {
         gzip.write(&[], true, &mut |data: Bytes| {
             *sent = sent.saturating_add(data.len() as u64);
             let pushed = encoder.data(data, out);
-            debug_assert!(pushed.is_ok(), "a compressed body is chunked or ends by close");
+            debug_assert!(
+                pushed.is_ok(),
+                "a compressed body is chunked or ends by close"
+            );
         });
         true
     }
@@ -269,25 +329,43 @@ impl Session {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }
-        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else { return };
+        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
+            return;
+        };
         self.leave_origin(&relay.origin, relay.upload == Upload::Sent);
         let origin = relay.origin_report(now);
-        let Relay { call, download, fetch, .. } = *relay;
+        let Relay {
+            call,
+            download,
+            fetch,
+            ..
+        } = *relay;
         let Download::Forwarding(mut forward) = download else {
             debug_assert!(false, "the head comes first");
             return;
         };
-        let Forward { encoder, gzip, sent, .. } = &mut *forward;
+        let Forward {
+            encoder,
+            gzip,
+            sent,
+            ..
+        } = &mut *forward;
         let out = &mut self.client.out;
         if let Some(gzip) = gzip.take() {
             gzip.finish(&mut |data: Bytes| {
                 *sent = sent.saturating_add(data.len() as u64);
                 let pushed = encoder.data(data, out);
-                debug_assert!(pushed.is_ok(), "a compressed body is chunked or ends by close");
+                debug_assert!(
+                    pushed.is_ok(),
+                    "a compressed body is chunked or ends by close"
+                );
             });
         }
         let ended = encoder.end(trailers, out);
-        debug_assert!(ended.is_ok(), "the decoder delivers exactly what the head announced");
+        debug_assert!(
+            ended.is_ok(),
+            "the decoder delivers exactly what the head announced"
+        );
         if let Some(fetch) = fetch {
             fetch.on_end(now);
         }
@@ -323,8 +401,15 @@ impl Session {
 
     /// RFC 9110 §7.8: both connections carry another protocol from here.
     fn start_tunnel(&mut self, head: &ResponseHead, now: Instant) {
-        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else { return };
-        let Relay { call, fetch, origin, .. } = *relay;
+        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
+            return;
+        };
+        let Relay {
+            call,
+            fetch,
+            origin,
+            ..
+        } = *relay;
         let mut out = HeadWriter::response(head.status, &head.reason);
         forwarding::forward_response(head, |name, value| {
             out.field(name, value);
@@ -333,7 +418,10 @@ impl Session {
         if let Some(protocol) = head.fields.get("upgrade") {
             out.field("upgrade", protocol);
         }
-        let circuit = fetch.as_ref().map(crate::policy::Fetch::circuit).unwrap_or_default();
+        let circuit = fetch
+            .as_ref()
+            .map(crate::policy::Fetch::circuit)
+            .unwrap_or_default();
         if let Some(fetch) = fetch {
             fetch.put_labels(&mut |name, value| {
                 out.field(name, value);
@@ -383,7 +471,7 @@ fn put_fields(out: &mut HeadWriter, head: &ResponseHead, gzip: bool, varies: boo
     if gzip {
         out.field("content-encoding", b"gzip");
     }
-    if varies && !head.fields.has_token("vary", "accept-encoding") {
+    if varies && !coding::varies_on(&head.fields, "accept-encoding") {
         out.field("vary", b"Accept-Encoding");
     }
 }
@@ -400,7 +488,7 @@ fn put_framing(
             out.field("transfer-encoding", b"chunked");
         }
         BodyEncoder::Length(length) => {
-            out.number("content-length", *length);
+            out.field_number("content-length", *length);
         }
         // RFC 9110 §8.6: a length without content tells of the GET; 1xx and 204 have none.
         BodyEncoder::Empty => {

@@ -72,8 +72,15 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let candidates = [self.write_deadline(), self.life_deadline(), self.exchange_deadline()];
-        candidates.into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+        let candidates = [
+            self.write_deadline(),
+            self.life_deadline(),
+            self.exchange_deadline(),
+        ];
+        candidates
+            .into_iter()
+            .flatten()
+            .min_by_key(|(deadline, _)| *deadline)
     }
 
     fn write_deadline(&self) -> Option<(Instant, Timer)> {
@@ -88,7 +95,10 @@ impl Session {
             (Life::Lingering(deadline), _) => Some((deadline, Timer::ClientLinger)),
             (Life::Open, Exchange::None) => Some(match self.client.head_since {
                 Some(since) => (since + settings.read_timeout, Timer::ClientHead),
-                None => (self.client.read_at + settings.idle_timeout, Timer::ClientIdle),
+                None => (
+                    self.client.read_at + settings.idle_timeout,
+                    Timer::ClientIdle,
+                ),
             }),
             (Life::Open | Life::Closing(_) | Life::Closed, _) => None,
         }
@@ -98,9 +108,10 @@ impl Session {
         let config = self.retter.config();
         match &self.exchange {
             Exchange::None => None,
-            Exchange::Connecting(connecting) => {
-                Some((connecting.since + config.origin.connect_timeout, Timer::OriginConnect))
-            }
+            Exchange::Connecting(connecting) => Some((
+                connecting.since + config.origin.connect_timeout,
+                Timer::OriginConnect,
+            )),
             Exchange::Draining(draining) => {
                 let from = draining.origin.read_at;
                 Some((from + config.origin.body_timeout, Timer::OriginBody))
@@ -122,14 +133,18 @@ impl Session {
             return Some((since + config.client.read_timeout, Timer::ClientBody));
         }
         if !origin.out.is_empty() {
-            return Some((origin.write_at + config.origin.body_timeout, Timer::OriginBody));
+            return Some((
+                origin.write_at + config.origin.body_timeout,
+                Timer::OriginBody,
+            ));
         }
         let since = origin.read_at.max(origin.write_at);
         match &relay.download {
             Download::Awaiting => Some((since + config.origin.head_timeout, Timer::OriginHead)),
-            Download::Forwarding(forward) if self.client_has_room() => {
-                Some((since + forward.silence_max(&config.origin), Timer::OriginBody))
-            }
+            Download::Forwarding(forward) if self.client_has_room() => Some((
+                since + forward.silence_max(&config.origin),
+                Timer::OriginBody,
+            )),
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }

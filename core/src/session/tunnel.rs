@@ -12,8 +12,17 @@ use crate::time::Instant;
 impl Session {
     /// Moves what has arrived on either side to the other.
     pub(super) fn pump_tunnel(&mut self, now: Instant) -> bool {
-        let Exchange::Tunnel(tunnel) = &mut self.exchange else { return false };
-        let Tunnel { call, origin, sent, shut_client, shut_origin, .. } = &mut **tunnel;
+        let Exchange::Tunnel(tunnel) = &mut self.exchange else {
+            return false;
+        };
+        let Tunnel {
+            call,
+            origin,
+            sent,
+            shut_client,
+            shut_origin,
+            ..
+        } = &mut **tunnel;
         let client = &mut self.client;
         let mut progress = false;
         if origin.out.len() < SEND_HIGH_WATER {
@@ -58,7 +67,13 @@ impl Session {
     }
 
     pub(super) fn report_tunnel(&mut self, tunnel: Tunnel, now: Instant) {
-        let Tunnel { call, circuit, head_at, sent, .. } = tunnel;
+        let Tunnel {
+            call,
+            circuit,
+            head_at,
+            sent,
+            ..
+        } = tunnel;
         let status = Some(StatusCode::SWITCHING_PROTOCOLS);
         let time = call.origin_time(head_at);
         let report = Report {
@@ -67,7 +82,11 @@ impl Session {
             circuit,
             end: End::Tunnel,
             ended: now,
-            origin: Some(OriginReport { failure: None, status, time }),
+            origin: Some(OriginReport {
+                failure: None,
+                status,
+                time,
+            }),
             peer: self.peer,
             request: Some(call.request),
             source: Source::Backend,
