@@ -67,7 +67,7 @@ impl Drive {
             Action::Abort(side) => {
                 if let Some(socket) = self.socket(side) {
                     // Failing to set it leaves an ordinary close.
-                    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+                    let _ = SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
                 }
                 self.close(side);
             }
@@ -82,7 +82,7 @@ impl Drive {
             Action::Shutdown(side) => {
                 if let Some(socket) = self.socket(side) {
                     // A socket that is gone is found gone by the next read.
-                    let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+                    let _ = SockRef::from(&*socket).shutdown(Shutdown::Write);
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Drive {
     }
 
     fn poll_write(&mut self, side: Side, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut slices = [const { IoSlice::new(&[]) }; IOVECS_MAX];
+        let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
         let count = self.session.write_slices(side, &mut slices);
         if count == 0 {
             return Poll::Pending;

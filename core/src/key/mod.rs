@@ -3,6 +3,7 @@
 //! Never keeps a cookie or a credential: only their keyed hash leaves this module.
 
 mod cookies;
+mod shaping;
 #[cfg(test)]
 mod tests;
 
@@ -119,17 +120,19 @@ impl Keyer {
     #[must_use]
     pub fn key(&self, request: &RequestHead) -> Option<CacheKey> {
         let partition = self.partition(&request.fields);
-        self.key_of(request.authority(), request.path_and_query(), partition)
+        self.key_of(request, request.path_and_query(), partition)
     }
 
-    /// The key for a URI that was not requested itself, as one in `Location`.
+    /// The key that `request` would have for another target, as one in `Location`, and for
+    /// another partition.
     #[must_use]
     pub fn key_of(
         &self,
-        authority: &[u8],
+        request: &RequestHead,
         path_and_query: &[u8],
         partition: Partition,
     ) -> Option<CacheKey> {
+        let authority = request.authority();
         // RFC 9110 §4.2.3: port 80 is the default and an empty path is `/`. Nothing else is
         // rewritten: `%2F`, `//` and the order of a query may mean something to the origin.
         let authority = authority.strip_suffix(b":80").unwrap_or(authority);
@@ -154,6 +157,10 @@ impl Keyer {
         bytes.extend_from_slice(root);
         bytes.extend_from_slice(kept);
         debug_assert_eq!(bytes.len(), length, "one allocation of the exact size");
+        shaping::put(&request.fields, &mut bytes);
+        if bytes.len() > KEY_BYTES_MAX {
+            return None;
+        }
         Some(CacheKey {
             hash: self.key_hash.hash_one((&bytes[..], partition)),
             bytes: Bytes::from(bytes),
@@ -224,7 +231,8 @@ impl fmt::Debug for Keyer {
 #[derive(Clone)]
 pub struct CacheKey {
     /// Length of the authority in two bytes, authority, path, `?` and query: no two different
-    /// URIs have the same bytes, as a path holds no `?`.
+    /// URIs have the same bytes, as a path holds no `?`. Then shaping fields, each behind a line
+    /// feed, which is in no URI and no value.
     bytes: Bytes,
     hash: u64,
     partition: Partition,

@@ -350,6 +350,35 @@ fn cookie_line(jar: &[(String, String)]) -> String {
     pairs.join("; ")
 }
 
+#[test]
+fn fields_that_shape_a_page_are_part_of_its_key() {
+    #[track_caller]
+    fn check(line: (&str, &str), other: (&str, &str), is_same: bool) {
+        let key = |line| {
+            let fields = fields(&[("Host", "h"), line]);
+            keyer()
+                .key(&RequestHead::new(http::Method::GET, "/", fields))
+                .unwrap()
+        };
+        assert_eq!(key(line) == key(other), is_same, "{line:?} {other:?}");
+    }
+    let nothing = ("Accept", "*/*");
+    check(nothing, ("X-Forwarded-Host", "evil.example"), false);
+    check(
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Proto", "http"),
+        false,
+    );
+    check(("X-Forwarded-Host", "a"), ("X-Host", "a"), false);
+    check(nothing, ("X-Forwarded-For", "192.0.2.1"), true);
+    check(nothing, ("Forwarded", "for=192.0.2.1;by=_x, FOR=_y"), true);
+    check(
+        nothing,
+        ("Forwarded", "for=192.0.2.1;host=evil.example"),
+        false,
+    );
+}
+
 proptest! {
     #[test]
     fn keys_are_equal_exactly_when_their_parts_are(
@@ -366,7 +395,7 @@ proptest! {
         );
         let key = |(authority, path, query, partition): &(String, String, Option<String>, _)| {
             let query = query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
-            keyer().key_of(authority.as_bytes(), format!("{path}{query}").as_bytes(), *partition)
+            keyer().key_of(&request("/", authority), format!("{path}{query}").as_bytes(), *partition)
         };
         let (one_key, other_key) = (key(&one).unwrap(), key(&other).unwrap());
         prop_assert_eq!(one_key == other_key, one == other);

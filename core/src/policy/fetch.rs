@@ -221,7 +221,7 @@ impl Fetch {
         for target in named.chain([self.request.path_and_query()]) {
             let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
             for partition in [own, Partition::Shared] {
-                if let Some(key) = self.retter.keyer.key_of(authority, target, partition) {
+                if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
                     self.retter.store.remove(&key);
                 }
             }

@@ -58,6 +58,10 @@ pub struct Retter {
 /// What to do with a request.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the exchange that runs it"
+)]
 pub enum Decision {
     /// Ask the origin.
     Fetch(Fetch),
@@ -74,6 +78,7 @@ pub struct Refusal {
     pub circuit: State,
     /// What the answer says of itself.
     pub handling: Handling,
+    refused: Refused,
     retry_after_secs: u64,
 }
 
@@ -87,14 +92,13 @@ impl Refusal {
     /// A sentence for the person who waits.
     #[must_use]
     pub const fn text(&self) -> &'static str {
-        match self.handling {
-            Handling::NoCopy {
-                refused: Refused::Overload,
-                ..
-            } => "the application is busy and no copy of this page is held; please try again soon",
-            _ => {
+        match self.refused {
+            Refused::CircuitOpen => {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"
+            }
+            Refused::Overload => {
+                "the application is busy and no copy of this page is held; please try again soon"
             }
         }
     }
@@ -344,6 +348,7 @@ fn refusal(why: Forward, refused: Refused, circuit: State, secs: u64) -> Refusal
     Refusal {
         circuit,
         handling,
+        refused,
         retry_after_secs: secs.max(1),
     }
 }

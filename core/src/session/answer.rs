@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::exchange::{Call, Download, Exchange};
-use super::relay::put_connection;
+use super::heads::put_connection;
 use super::{Last, Life, Session};
 use crate::breaker::State;
 use crate::h1::{HeadWriter, ProtocolError};

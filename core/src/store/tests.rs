@@ -9,7 +9,7 @@ use super::{Bounds, Entry, Store};
 use crate::config::CacheSettings;
 use crate::key::{CacheKey, Keyer, Partition};
 use crate::limits::VARIANTS_MAX;
-use crate::message::Fields;
+use crate::message::{Fields, RequestHead};
 use crate::rng::Rng;
 
 /// A value that knows its key, so that a mix-up is seen.
@@ -60,8 +60,9 @@ fn key(number: u64) -> CacheKey {
 }
 
 fn key_in(number: u64, partition: Partition) -> CacheKey {
+    let head = RequestHead::new(http::Method::GET, "/", Fields::default());
     KEYER
-        .key_of(b"h", format!("/{number}").as_bytes(), partition)
+        .key_of(&head, format!("/{number}").as_bytes(), partition)
         .unwrap()
 }
 
