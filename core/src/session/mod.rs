@@ -7,6 +7,8 @@ mod exchange;
 mod heads;
 mod origin;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod tunnel;
 

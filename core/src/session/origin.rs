@@ -113,8 +113,15 @@ impl Session {
     }
 
     pub(super) fn connect_failed(&mut self, now: Instant) {
-        if let Exchange::Connecting(connecting) = std::mem::take(&mut self.exchange) {
-            self.fetch_failed(*connecting, Failure::Connect, now);
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Connecting(connecting) => {
+                self.fetch_failed(*connecting, Failure::Connect, now);
+            }
+            // The exchange ended while the connection was being made.
+            other @ (Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Relaying(_)
+            | Exchange::Tunnel(_)) => self.exchange = other,
         }
     }
 

@@ -351,7 +351,9 @@ impl Session {
             .as_ref()
             .map(crate::policy::Fetch::circuit)
             .unwrap_or_default();
-        if let Some(fetch) = fetch {
+        if let Some(mut fetch) = fetch {
+            // No status is a failure here, so there is nothing to rescue from.
+            drop(fetch.on_head(head, now));
             fetch.put_labels(&mut |name, value| {
                 out.field(name, value);
             });
