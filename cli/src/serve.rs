@@ -88,11 +88,7 @@ impl Protection {
             .map_err(StartError::System)?;
         let telemetry = Arc::new(Telemetry::new(Arc::clone(&retter), clock, access));
         let in_setting = |key| move |error| listen_error(loaded, key, error);
-        let listen = values.listen.addrs().map_err(in_setting("server.listen"))?;
-        let options = options(values, listen, clock);
-        let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
-        let server =
-            (runtime.start)(retter, options, observer).map_err(in_setting("server.listen"))?;
+        // The admin address first: when it is taken, no client has been accepted yet.
         let admin = match &values.admin {
             Some(listen) => {
                 let admin = start_admin(listen, &telemetry);
@@ -100,6 +96,11 @@ impl Protection {
             }
             None => None,
         };
+        let listen = values.listen.addrs().map_err(in_setting("server.listen"))?;
+        let options = options(values, listen, clock);
+        let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
+        let server =
+            (runtime.start)(retter, options, observer).map_err(in_setting("server.listen"))?;
         Ok(Self {
             admin,
             server,

@@ -80,6 +80,8 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
     let defaults = [
         ("server.listen", "127.0.0.1:0"),
         ("admin.listen", "127.0.0.1:0"),
+        // Below the shop's four workers: what is too much for it is answered from copies.
+        ("backend.concurrency", "3"),
         ("breaker.open_min", "1s"),
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),
@@ -126,9 +128,10 @@ fn show(
     while go_on {
         go_on = stage.day(started, options.duration_scale, &mut totals)? && options.repeat;
     }
-    stage.visitors.stop();
-    stage.shadows.stop();
-    show.summary(&totals.0, &totals.1, started.elapsed());
+    let took = started.elapsed();
+    totals.0.add(&stage.visitors.stop());
+    totals.1.add(&stage.shadows.stop());
+    show.summary(&totals.0, &totals.1, took);
     if options.keep {
         show.staying(&front, &switch);
         // Also ends when the signal thread has.
@@ -162,8 +165,10 @@ impl Stage<'_> {
             self.shop.switch(health)?;
             let until = Instant::now() + Duration::from_secs(u64::from(seconds)).mul_f64(scale);
             while Instant::now() < until {
-                let tick = TICK.min(until.saturating_duration_since(Instant::now()));
-                match self.signals.recv_timeout(tick) {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.signals.recv_timeout(left.min(TICK)) {
+                    // A smaller rest counts with the next one.
+                    Err(RecvTimeoutError::Timeout) if left < TICK / 2 => {}
                     Err(RecvTimeoutError::Timeout) => self.second(started, totals),
                     Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::web::{Request, Response, Server};
 
 /// Like the worker processes of a small PHP server: each serves one request at a time.
-const WORKERS: usize = 8;
+const WORKERS: usize = 4;
 /// Below the ports that systems give to outgoing connections, so that nobody takes the port
 /// while the shop is down.
 const PORTS: std::ops::Range<u16> = 18_088..18_288;
@@ -158,7 +158,7 @@ impl State {
         }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         match self.health() {
-            Health::Slow => sleep(Duration::from_millis(1_800)),
+            Health::Slow => sleep(Duration::from_millis(2_000)),
             // Three of four: a broken server still answers now and then.
             Health::Failing if !number.is_multiple_of(4) => {
                 sleep(Duration::from_millis(15));

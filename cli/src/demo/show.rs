@@ -59,8 +59,8 @@ impl Show {
              the shop behind RETTER  http://{front}/\n  \
              what RETTER sees        {admin}\n  \
              the shop's switch       http://{switch}/admin/switch\n\n\
-             Each mark is {PAGES_PER_MARK} pages that visitors got in that second: {}, {}, {}, \
-             {}.\n\n",
+             Each mark is {PAGES_PER_MARK} pages that visitors got in that second:\n  \
+             {}   {}   {}   {}\n\n",
             self.paint(Colour::Green, "█ from the shop"),
             self.paint(Colour::Blue, "▓ a fresh copy"),
             self.paint(Colour::Yellow, "▒ the last good copy"),
@@ -89,7 +89,10 @@ impl Show {
         let errors = second.with.count(Got::Error);
         let errors = self.errors(errors, &format!("{errors:6}"));
         let lost = second.without.count(Got::Error);
-        let lost = self.errors(lost, &format!("{lost} of {}", second.without.total()));
+        let lost = match second.without.total() {
+            0 => "all waiting".to_owned(),
+            total => self.errors(lost, &format!("{lost} of {total}")),
+        };
         out::line(format_args!(
             "  {:3}s  {health}  {}  {errors}  {:>7}  {circuit}  {lost}",
             second.at.as_secs(),
@@ -114,7 +117,7 @@ impl Show {
         out::text(&format!(
             "\nAfter {} seconds:\n\n{}{}\n  {copies} pages were rescued with copies of what the \
              shop itself had answered before;\n  account pages only for the visitor they were \
-             made for.\n",
+             made for. Orders (POST) always go to the shop.\n",
             took.as_secs(),
             line("with RETTER   ", with, Colour::Green),
             line("without RETTER", without, Colour::Red),

@@ -2,6 +2,7 @@
 //! Never makes a request wait: lines that are not taken in time are dropped and counted.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -172,7 +173,7 @@ fn json(report: &Report, clock: Clock) -> String {
     let started = humantime::format_rfc3339_millis(clock.wall(report.started));
     let line = JsonLine {
         time: started.to_string(),
-        peer: report.peer.to_string(),
+        peer: SocketAddr::new(report.peer.ip().to_canonical(), report.peer.port()).to_string(),
         host: head.map(|head| escape(head.authority())),
         method: head.map(|head| escape(head.method.as_str().as_bytes())),
         target: head.map(|head| escape(&head.target)),
@@ -303,6 +304,7 @@ mod tests {
         assert_eq!(json["circuit"], "OPEN");
         assert_eq!(json["origin_status"], 502);
         assert_eq!(json["origin_ms"], 30.5);
+        assert_eq!(json["peer"], "192.0.2.1:4711");
         assert_eq!(json["duration_ms"], 35.0);
         assert_eq!(json["user_agent"], "evil\\x22 \\x1B[31m\\xFF\\x5C");
         assert_eq!(json["referer"], serde_json::Value::Null);

@@ -204,6 +204,6 @@ mod tests {
         check(&times, at(125), 0.99, Some(10));
         check(&times, at(185), 0.99, None);
         times.record(Duration::from_millis(20), at(1000));
-        check(&times, at(1000), 0.0, Some(20));
+        check(&times, at(1000), 0.5, Some(20));
     }
 }

@@ -105,8 +105,11 @@ impl Telemetry {
 
     /// Takes new state changes from the policy and logs each once.
     pub(crate) fn drain_transitions(&self) {
-        // Taken and kept under one lock, so that two threads cannot swap their order.
-        let mut transitions = lock(&self.transitions);
+        self.drain_into(&mut lock(&self.transitions));
+    }
+
+    /// Taken and kept under one lock, so that two threads cannot swap their order.
+    fn drain_into(&self, transitions: &mut Transitions) {
         while let Some(transition) = self.retter.poll_transition() {
             log_transition(&transition);
             transitions.push(transition);
@@ -143,8 +146,9 @@ impl Telemetry {
 
     /// State changes so far.
     pub(crate) fn transitions(&self) -> Transitions {
-        self.drain_transitions();
-        lock(&self.transitions).clone()
+        let mut transitions = lock(&self.transitions);
+        self.drain_into(&mut transitions);
+        transitions.clone()
     }
 
     /// Client connections: accepted since start, open now.
@@ -182,7 +186,13 @@ impl Observer for Telemetry {
         if let Some(access) = &self.access {
             access.write(&report, self.clock);
         }
-        self.drain_transitions();
+        // Only what the origin did changes a circuit, so hits touch nothing shared here. When
+        // another thread is at it, it or the next tick takes ours too.
+        if report.origin.is_some()
+            && let Ok(mut transitions) = self.transitions.try_lock()
+        {
+            self.drain_into(&mut transitions);
+        }
     }
 
     fn on_connect(&self) {
