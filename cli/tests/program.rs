@@ -108,6 +108,17 @@ fn a_taken_port_is_named_with_its_setting() {
     );
 }
 
+#[test]
+fn the_demo_ends_by_itself() {
+    let parts = [
+        "It takes 4 seconds",
+        "with RETTER",
+        "without RETTER",
+        "of pages came",
+    ];
+    check(&mut retter(&["demo", "--duration-scale", "0.1"]), 0, &parts);
+}
+
 /// Ends the program with the test.
 struct Running(Child);
 

@@ -18,7 +18,7 @@ use crate::settings::{Loaded, Sources};
 use crate::telemetry::init_log;
 use crate::{failed, with_settings};
 use shop::{Health, Shop};
-use show::{Second, Show};
+use show::{Introduction, Second, Show};
 use visitors::{Tally, Visitors};
 
 /// The day, and how many seconds each part of it takes.
@@ -80,8 +80,10 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
     let defaults = [
         ("server.listen", "127.0.0.1:0"),
         ("admin.listen", "127.0.0.1:0"),
-        // Below the shop's four workers: what is too much for it is answered from copies.
-        ("backend.concurrency", "3"),
+        // As many as the shop has workers: what is too much for it is answered from copies.
+        ("backend.concurrency", "4"),
+        // A shop that answers in 50 ms is broken when it takes a second.
+        ("backend.timeout_head", "1s"),
         ("breaker.open_min", "1s"),
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),
@@ -113,7 +115,13 @@ fn show(
         .as_ref()
         .map(|admin| admin.addr().to_string());
     let show = Show::new();
-    show.introduction(&shop.addr.to_string(), &front, admin.as_deref(), &switch);
+    show.introduction(&Introduction {
+        shop: &shop.addr.to_string(),
+        front: &front,
+        admin: admin.as_deref().unwrap_or("(off)"),
+        switch: &switch,
+        length: (!options.repeat).then(|| part_lengths(options.duration_scale).sum()),
+    });
     let stage = Stage {
         protection: &protection,
         shop,
@@ -143,6 +151,11 @@ fn show(
     Ok(())
 }
 
+fn part_lengths(scale: f64) -> impl Iterator<Item = Duration> {
+    DAY.iter()
+        .map(move |(_, seconds)| Duration::from_secs(u64::from(*seconds)).mul_f64(scale))
+}
+
 /// Everything that a day needs.
 struct Stage<'a> {
     protection: &'a Protection,
@@ -161,9 +174,9 @@ impl Stage<'_> {
         scale: f64,
         totals: &mut (Tally, Tally),
     ) -> Result<bool, DemoError> {
-        for (health, seconds) in DAY {
-            self.shop.switch(health)?;
-            let until = Instant::now() + Duration::from_secs(u64::from(seconds)).mul_f64(scale);
+        for ((health, _), length) in DAY.iter().zip(part_lengths(scale)) {
+            self.shop.switch(*health)?;
+            let until = Instant::now() + length;
             while Instant::now() < until {
                 let left = until.saturating_duration_since(Instant::now());
                 match self.signals.recv_timeout(left.min(TICK)) {

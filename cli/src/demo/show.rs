@@ -25,6 +25,17 @@ pub(crate) struct Second<'a> {
     pub(crate) without: &'a Tally,
 }
 
+/// What a newcomer should know first.
+#[derive(Debug)]
+pub(crate) struct Introduction<'a> {
+    pub(crate) shop: &'a str,
+    pub(crate) front: &'a str,
+    pub(crate) admin: &'a str,
+    pub(crate) switch: &'a str,
+    /// `None` when it does not end by itself.
+    pub(crate) length: Option<Duration>,
+}
+
 /// Writes the demo's lines, coloured when that helps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Show {
@@ -48,16 +59,23 @@ impl Show {
     }
 
     /// What is going to happen.
-    pub(crate) fn introduction(self, shop: &str, front: &str, admin: Option<&str>, switch: &str) {
-        let admin = admin.map_or_else(
-            || "(no admin address)".to_owned(),
-            |admin| format!("http://{admin}/"),
+    pub(crate) fn introduction(self, intro: &Introduction<'_>) {
+        let length = intro.length.map_or_else(
+            || "It goes on until you press Ctrl-C.".to_owned(),
+            |length| format!("It takes {:.0} seconds.", length.as_secs_f64()),
         );
+        let Introduction {
+            shop,
+            front,
+            admin,
+            switch,
+            ..
+        } = intro;
         out::text(&format!(
-            "RETTER demo: a shop, its visitors, and a bad day.\n\n  \
+            "RETTER demo: a shop, its visitors, and a bad day. {length}\n\n  \
              the shop, unprotected   http://{shop}/\n  \
              the shop behind RETTER  http://{front}/\n  \
-             what RETTER sees        {admin}\n  \
+             what RETTER sees        http://{admin}/\n  \
              the shop's switch       http://{switch}/admin/switch\n\n\
              Each mark is {PAGES_PER_MARK} pages that visitors got in that second:\n  \
              {}   {}   {}   {}\n\n",

@@ -259,7 +259,7 @@ fn flatten<'a>(prefix: &str, table: &'a toml::Table, leaves: &mut Vec<(String, &
         } else {
             format!("{prefix}.{name}")
         };
-        // Recursion is bounded: the parser refuses files that nest deeper than 80 tables.
+        // As deep as the operator's own file; nothing from the network comes here.
         match value.as_table() {
             Some(table) => flatten(&key, table, leaves),
             None => leaves.push((key, value)),
