@@ -14,7 +14,6 @@ mod out;
 pub mod runtime;
 mod serve;
 mod settings;
-mod standin;
 mod telemetry;
 mod web;
 

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use retter_core::report::Observer;
 
-// The policy and the adapter that this program stands on.
-pub use crate::standin::Retter;
-use crate::standin::adapter as retter_tokio;
+pub use retter_core::policy::Retter;
 
 /// What an adapter needs to know.
 #[derive(Clone, Debug)]

@@ -103,7 +103,10 @@ impl Visitors {
             let (home, tally) = (Arc::clone(&home), Arc::clone(&tally));
             // The same seed each time: the demo shows the same visit each time.
             let mut rng = Rng::new(index as u64);
+            // One after the other, as people come through a door.
+            let arrival = pause.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX));
             threads.push(std::thread::Builder::new().spawn(move || {
+                std::thread::sleep(arrival);
                 while !home.load(Ordering::Relaxed) {
                     let (got, time) = visit(port, name, &mut rng);
                     lock(&tally).record(got, time);

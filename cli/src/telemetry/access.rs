@@ -255,7 +255,7 @@ mod tests {
                 time: Duration::from_micros(30_500),
             }),
             peer: "[::ffff:192.0.2.1]:4711".parse().unwrap(),
-            request: Some(RequestHead::new(Method::GET, "/a?b=\"", fields)),
+            request: Some(Arc::new(RequestHead::new(Method::GET, "/a?b=\"", fields))),
             source: Source::LastKnownSuccess,
             started: at(0),
             status: Some(StatusCode::OK),

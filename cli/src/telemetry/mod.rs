@@ -231,7 +231,7 @@ fn log_transition(transition: &Transition) {
     }
 }
 
-/// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10s, 9 paths;
+/// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths;
 /// answering from copies`.
 pub(crate) fn words(transition: &Transition) -> String {
     let circuit = match (&transition.path, transition.tier) {
@@ -280,7 +280,7 @@ mod tests {
     fn transitions_in_words() {
         assert_eq!(
             words(&opened(None)),
-            "circuit of the origin opened: 14 of 20 failed in 10s, 9 paths; answering from copies"
+            "circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths; answering from copies"
         );
         assert!(
             words(&opened(Some("/a\n\x1b[31m")))
