@@ -1,0 +1,127 @@
+//! Owns RETTER as the tests run it: a process with settings in its environment, on free ports.
+//! Never passes on settings from the environment of the tests themselves.
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
+
+use crate::client::{self, Client, Request, Response};
+use crate::program::Program;
+
+/// A command that runs the program under test with an environment free of its settings.
+#[must_use]
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RETTER_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// RETTER, running.
+#[derive(Debug)]
+pub struct Retter {
+    program: Program,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Retter {
+    /// Starts it in front of the application at `origin`, an address with an optional path.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn start(program: &str, origin: impl ToString) -> Self {
+        Self::start_with(program, origin, &[])
+    }
+
+    /// Starts it with more settings.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(program: &str, origin: impl ToString, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(program);
+        command
+            .env(
+                "RETTER_BACKEND_BASEURL",
+                format!("http://{}", origin.to_string()),
+            )
+            .env("RETTER_SERVER_LISTEN", "127.0.0.1:0")
+            .env("RETTER_ADMIN_LISTEN", "127.0.0.1:0")
+            .envs(settings.iter().copied());
+        let program = Program::start(&mut command);
+        let (address, admin) = program.wait_for("its addresses", |line| {
+            Some((
+                address_after(line, "listening on ")?,
+                address_after(line, "admin on ")?,
+            ))
+        });
+        Self {
+            program,
+            address,
+            admin,
+        }
+    }
+
+    /// Where it listens for clients.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens a connection to it.
+    ///
+    /// # Panics
+    /// If it does not accept.
+    #[track_caller]
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Asks it on a connection of its own.
+    ///
+    /// # Panics
+    /// If there is no complete and correct response.
+    #[track_caller]
+    #[must_use]
+    pub fn ask(&self, request: &Request) -> Response {
+        client::ask(self.address, request)
+    }
+
+    /// Asks its admin listener.
+    ///
+    /// # Panics
+    /// If there is no complete and correct response.
+    #[track_caller]
+    #[must_use]
+    pub fn admin(&self, target: &str) -> Response {
+        client::ask(self.admin, &Request::get(target))
+    }
+}
+
+impl Deref for Retter {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl DerefMut for Retter {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(words)?;
+    let end = rest
+        .find(|letter: char| !letter.is_ascii_digit() && !".:".contains(letter))
+        .unwrap_or(rest.len());
+    rest.get(..end)?.trim_end_matches(['.', ':']).parse().ok()
+}
