@@ -1,1 +1,95 @@
-//! Placeholder.
+//! The `retter` program as a library: settings, commands, telemetry, the admin address and the
+//! demo, for any runtime.
+//!
+//! A program for another runtime is one line: [`run_on`] with its [`runtime::Runtime`].
+//! Never decides how a request is answered: that is the core's part.
+
+mod admin;
+mod args;
+mod check;
+mod client;
+mod clock;
+mod demo;
+mod out;
+pub mod runtime;
+mod serve;
+mod settings;
+mod telemetry;
+mod web;
+
+use std::process::ExitCode;
+
+use args::Action;
+use runtime::Runtime;
+use settings::{Loaded, Problem, Sources};
+
+/// The settings cannot work; also what clap exits with for a bad command line.
+const EXIT_SETTINGS: u8 = 2;
+/// Something failed that is no setting.
+const EXIT_FAILURE: u8 = 1;
+
+/// Runs the program of this process's command line on tokio.
+#[must_use]
+pub fn run() -> ExitCode {
+    run_on(runtime::TOKIO)
+}
+
+/// Runs the program of this process's command line on `runtime`.
+///
+/// Exit codes: 0 done, 1 failure, 2 bad settings or command line, 130 and 143 when a second
+/// signal cut the shutdown short.
+#[must_use]
+pub fn run_on(runtime: Runtime) -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_SETTINGS));
+        }
+    };
+    let from_flags = Sources {
+        flags: args.flags,
+        ..Sources::default()
+    };
+    let sources = |flags| Sources {
+        environment: std::env::vars_os().collect(),
+        file: args.config.clone(),
+        ..flags
+    };
+    match args.action {
+        Action::Check => with_settings(&sources(from_flags), check::run),
+        Action::Demo(options) => demo::run(runtime, from_flags, options),
+        Action::Serve => with_settings(&sources(from_flags), |loaded| serve::run(runtime, loaded)),
+        Action::SettingsMarkdown => {
+            out::text(&settings::markdown());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn with_settings(sources: &Sources, run: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match settings::load(sources) {
+        Ok(loaded) => run(loaded),
+        Err(problems) => {
+            report(&problems);
+            ExitCode::from(EXIT_SETTINGS)
+        }
+    }
+}
+
+fn report(problems: &[Problem]) {
+    let count = match problems.len() {
+        1 => "1 setting".to_owned(),
+        count => format!("{count} settings"),
+    };
+    let texts: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    out::failure(format_args!(
+        "{count} cannot work:\n\n{}\n",
+        texts.join("\n\n")
+    ));
+}
+
+fn failed(text: std::fmt::Arguments<'_>) -> ExitCode {
+    out::failure(text);
+    ExitCode::from(EXIT_FAILURE)
+}

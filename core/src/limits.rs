@@ -37,3 +37,6 @@ pub const KEY_BYTES_MAX: usize = 8 * 1024;
 
 /// Smallest body that is worth gzip: below it the frame costs more than it saves.
 pub const GZIP_BYTES_MIN: usize = 300;
+
+/// Shards of the store: enough that workers of a small server seldom meet at one lock.
+pub const STORE_SHARDS_MAX: usize = 32;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -147,7 +148,7 @@ pub struct Report {
     /// The client's address.
     pub peer: SocketAddr,
     /// The request; `None` when it could not be parsed.
-    pub request: Option<RequestHead>,
+    pub request: Option<Arc<RequestHead>>,
     /// Where the answer came from.
     pub source: Source,
     /// When the request's first byte was seen.

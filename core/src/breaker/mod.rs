@@ -1,6 +1,420 @@
 //! Owns the circuit breaker: states, windows, probes and the two tiers.
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
+mod terms;
+#[cfg(test)]
+mod tests;
+mod tiers;
 mod transition;
+mod window;
 
+use std::mem;
+use std::time::Duration;
+
+use crate::rng::Rng;
+use crate::time::Instant;
+
+use window::{PATHS_TOLD_APART, Window};
+
+pub use terms::{Recovery, Streak, Trip};
+pub use tiers::{TierPermit, TierRejected, Tiers};
 pub use transition::{Outcome, Reason, State, Tier, Transition};
+
+/// One circuit, usable alone around any call that can fail.
+///
+/// The contract:
+///
+/// 1. Ask [`try_acquire`](Self::try_acquire) before the call, make the call only with a
+///    [`Permit`], and give the permit and the call's [`Outcome`] to [`record`](Self::record).
+/// 2. Nothing happens between calls. An open circuit becomes half-open in the first
+///    `try_acquire` at or after the end of its open time; [`state`](Self::state) tells the same
+///    without changing anything.
+/// 3. Each change of state begins a new generation. An outcome counts only in the generation
+///    its permit is from: calls that began before a change decide nothing after it.
+/// 4. Only a failure opens a circuit: as the last of a row ([`Trip::streak`]), or when it
+///    finds the failure rate of the window reached.
+/// 5. Half-open, a permit is a probe and holds a slot; there are as many slots as successes are
+///    still missing. Enough successes close the circuit, one failure opens it again.
+/// 6. A slot is a lease. After [`Recovery::probe_lease`] it is free for another probe, so a
+///    permit that is dropped or forgotten cannot wedge the circuit. An outcome that comes after
+///    its lease but within the generation still counts: an origin slower than the lease could
+///    never be found healthy otherwise.
+/// 7. [`Outcome::Ignore`] frees the slot and is neutral in every state.
+/// 8. The open time doubles with each failed recovery. A circuit that stayed closed for at
+///    least as long as it was last open begins anew at the shortest; one that opens again
+///    sooner is left alone for longer.
+/// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
+///    nobody takes gives way to the next.
+/// 10. Time should not go back; if it does, nothing breaks but what is due comes later.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use retter_core::breaker::{Breaker, Outcome, Recovery, State, Streak, Trip};
+/// use retter_core::time::Instant;
+///
+/// let trip = Trip {
+///     window: Duration::from_secs(10),
+///     failure_rate: 0.66,
+///     outcomes_min: 5,
+///     paths_min: 1,
+///     streak: Streak::Failures(2),
+/// };
+/// let recovery = Recovery {
+///     open_min: Duration::from_secs(2),
+///     open_max: Duration::from_secs(60),
+///     jitter: 0.0,
+///     probe_lease: Duration::from_secs(15),
+///     probes_needed: 1,
+/// };
+/// let mut now = Instant::ZERO;
+/// let mut breaker = Breaker::new(trip, recovery, 42, now);
+///
+/// for _ in 0..2 {
+///     let permit = breaker.try_acquire(now)?;
+///     breaker.record(permit, Outcome::Failure, now); // the call failed
+/// }
+/// let change = breaker.poll_change().ok_or("no change")?;
+/// assert_eq!(change.reason.to_string(), "2 failures in a row");
+///
+/// let refused = breaker.try_acquire(now).err().ok_or("not refused")?;
+/// now = refused.retry_at;
+/// let probe = breaker.try_acquire(now)?;
+/// assert_eq!(breaker.state(now), State::HalfOpen);
+/// breaker.record(probe, Outcome::Success, now);
+/// assert_eq!(breaker.state(now), State::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub struct Breaker {
+    trip: Trip,
+    recovery: Recovery,
+    rng: Rng,
+    generation: u64,
+    /// Failed recoveries in a row: the exponent of the next open time.
+    attempt: u32,
+    /// The last open time; zero before the first.
+    open_time: Duration,
+    circuit: Circuit,
+    change: Option<Change>,
+}
+
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+enum Circuit {
+    Closed(Closed),
+    HalfOpen(HalfOpen),
+    Open { since: Instant, until: Instant },
+}
+
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+struct Closed {
+    since: Instant,
+    streak: u32,
+    window: Window,
+}
+
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+struct HalfOpen {
+    leases: Vec<Lease>,
+    /// Probes so far, which is also the next lease's name.
+    probes: u64,
+    successes: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    probe: u64,
+    ends: Instant,
+}
+
+/// The right to make one call, to be given back with its outcome.
+#[must_use = "a permit must be given back with `record`"]
+#[derive(Debug)]
+pub struct Permit {
+    generation: u64,
+    /// The lease, when half-open.
+    probe: Option<u64>,
+}
+
+/// The circuit refuses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the circuit is open")]
+pub struct Rejected {
+    /// When asking again can succeed; a probe that ends sooner may make room before.
+    pub retry_at: Instant,
+}
+
+/// One change of one circuit, which does not know what it is the circuit of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// When it changed.
+    pub at: Instant,
+    /// The state before.
+    pub from: State,
+    /// Why.
+    pub reason: Reason,
+    /// The state now.
+    pub to: State,
+}
+
+impl Breaker {
+    /// Makes a closed circuit. `seed` is for the jitter.
+    #[must_use]
+    pub fn new(trip: Trip, recovery: Recovery, seed: u64, now: Instant) -> Self {
+        Self::with_generation(0, trip, recovery, seed, now)
+    }
+
+    /// Makes a closed circuit whose permits cannot be mistaken for those of an earlier one.
+    fn with_generation(
+        generation: u64,
+        trip: Trip,
+        recovery: Recovery,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            trip,
+            recovery,
+            rng: Rng::new(seed),
+            generation,
+            attempt: 0,
+            open_time: Duration::ZERO,
+            circuit: Circuit::Closed(Closed::new(&trip, now)),
+            change: None,
+        }
+    }
+
+    /// Asks for the right to make one call.
+    ///
+    /// # Errors
+    /// Open, or half-open with all probes out.
+    pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Rejected> {
+        if let Circuit::Open { since, until } = self.circuit
+            && now >= until
+        {
+            let open = now.saturating_since(since);
+            let probing = Circuit::HalfOpen(HalfOpen::default());
+            self.change_to(probing, Reason::OpenTimeElapsed { open }, now);
+        }
+        let probe = match &mut self.circuit {
+            Circuit::Closed(_) => None,
+            Circuit::HalfOpen(half_open) => Some(half_open.lease(&self.recovery, now)?),
+            Circuit::Open { until, .. } => return Err(Rejected { retry_at: *until }),
+        };
+        Ok(Permit {
+            generation: self.generation,
+            probe,
+        })
+    }
+
+    /// Gives a permit back with the outcome of its call.
+    pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Instant) {
+        self.record_on(permit, 0, outcome, now);
+    }
+
+    /// Gives a permit back with the outcome of its call, which was for this path: any number
+    /// that is the same for the same path. It matters only when [`Trip::paths_min`] is above 1.
+    pub fn record_on(&mut self, permit: Permit, path: u64, outcome: Outcome, now: Instant) {
+        let Permit { generation, probe } = permit;
+        if generation != self.generation {
+            return;
+        }
+        match &mut self.circuit {
+            Circuit::Closed(closed) => {
+                if let Some(reason) = closed.count(&self.trip, path, outcome, now) {
+                    self.attempt = if closed.outlasted(self.open_time, now) {
+                        0
+                    } else {
+                        self.attempt.saturating_add(1)
+                    };
+                    self.open(|_| reason, now);
+                }
+            }
+            Circuit::HalfOpen(half_open) => {
+                // No probe: an onlooker, who decides nothing here.
+                let Some(probe) = probe else { return };
+                half_open.leases.retain(|lease| lease.probe != probe);
+                match outcome {
+                    Outcome::Ignore => {}
+                    Outcome::Success => self.succeed(now),
+                    Outcome::ConnectFailure | Outcome::Failure => {
+                        self.attempt = self.attempt.saturating_add(1);
+                        self.open(|open| Reason::ProbeFailed { open }, now);
+                    }
+                }
+            }
+            Circuit::Open { .. } => {}
+        }
+    }
+
+    /// Takes the change that the last call made, if it made one.
+    #[must_use]
+    pub const fn poll_change(&mut self) -> Option<Change> {
+        self.change.take()
+    }
+
+    /// The state; changes nothing.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> State {
+        match &self.circuit {
+            Circuit::Closed(_) => State::Closed,
+            Circuit::HalfOpen(_) => State::HalfOpen,
+            Circuit::Open { until, .. } if now >= *until => State::HalfOpen,
+            Circuit::Open { .. } => State::Open,
+        }
+    }
+
+    /// A permit that holds no slot: its outcome counts if the circuit is closed now and stays so.
+    const fn onlooker(&self) -> Permit {
+        Permit {
+            generation: self.generation,
+            probe: None,
+        }
+    }
+
+    /// Whether forgetting this circuit forgets nothing: closed, not failing, and long enough so
+    /// that its next open time would be the shortest.
+    fn is_healthy(&self, now: Instant) -> bool {
+        match &self.circuit {
+            Circuit::Closed(closed) => {
+                closed.streak == 0
+                    && closed.window.counts(now).failed == 0
+                    && closed.outlasted(self.open_time, now)
+            }
+            Circuit::HalfOpen(_) | Circuit::Open { .. } => false,
+        }
+    }
+
+    fn succeed(&mut self, now: Instant) {
+        let Circuit::HalfOpen(half_open) = &mut self.circuit else {
+            return;
+        };
+        half_open.successes = half_open.successes.saturating_add(1);
+        let probes = half_open.successes;
+        if probes >= self.recovery.probes_needed {
+            let closed = Circuit::Closed(Closed::new(&self.trip, now));
+            self.change_to(closed, Reason::ProbesSucceeded { probes }, now);
+        }
+    }
+
+    fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, now: Instant) {
+        self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
+        let open = Circuit::Open {
+            since: now,
+            until: now + self.open_time,
+        };
+        self.change_to(open, reason(self.open_time), now);
+    }
+
+    /// Whether it counts outcomes, rather than refusing or probing.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.circuit, Circuit::Closed(_))
+    }
+
+    fn change_to(&mut self, circuit: Circuit, reason: Reason, now: Instant) {
+        let from = mem::replace(&mut self.circuit, circuit).state();
+        let to = self.circuit.state();
+        debug_assert!(from != to, "a change changes something");
+        // 2^64 changes take longer than any process lives.
+        self.generation = self.generation.wrapping_add(1);
+        self.change = Some(Change {
+            at: now,
+            from,
+            reason,
+            to,
+        });
+    }
+}
+
+impl Circuit {
+    const fn state(&self) -> State {
+        match self {
+            Self::Closed(_) => State::Closed,
+            Self::HalfOpen(_) => State::HalfOpen,
+            Self::Open { .. } => State::Open,
+        }
+    }
+}
+
+impl Closed {
+    fn new(trip: &Trip, now: Instant) -> Self {
+        Self {
+            since: now,
+            streak: 0,
+            window: Window::new(trip.window, trip.paths_min > 1, now),
+        }
+    }
+
+    /// Counts one outcome and tells whether, and why, the circuit has to open.
+    fn count(&mut self, trip: &Trip, path: u64, outcome: Outcome, now: Instant) -> Option<Reason> {
+        let failed = match outcome {
+            Outcome::ConnectFailure | Outcome::Failure => true,
+            Outcome::Ignore => return None,
+            Outcome::Success => false,
+        };
+        self.window.record(failed, path, now);
+        let in_streak = match trip.streak {
+            Streak::ConnectFailures(_) => outcome == Outcome::ConnectFailure,
+            Streak::Failures(_) => failed,
+        };
+        self.streak = if in_streak {
+            self.streak.saturating_add(1)
+        } else {
+            0
+        };
+        if failed { self.trips(trip, now) } else { None }
+    }
+
+    fn trips(&self, trip: &Trip, now: Instant) -> Option<Reason> {
+        let failed = self.streak;
+        match trip.streak {
+            Streak::ConnectFailures(max) if failed > 0 && failed >= max => {
+                return Some(Reason::ConnectFailures { failed });
+            }
+            Streak::Failures(max) if failed > 0 && failed >= max => {
+                return Some(Reason::Consecutive { failed });
+            }
+            Streak::ConnectFailures(_) | Streak::Failures(_) => {}
+        }
+        let counts = self.window.counts(now);
+        let paths = self.window.paths(now).max(1);
+        // A quotient: 33 of 50 is then exactly the 0.66 of a setting, a product might not be.
+        let rate = f64::from(counts.failed) / f64::from(counts.total);
+        let reached = counts.total >= trip.outcomes_min
+            && paths >= trip.paths_min.min(PATHS_TOLD_APART)
+            && rate >= trip.failure_rate;
+        reached.then_some(Reason::FailureRate {
+            failed: counts.failed,
+            total: counts.total,
+            window: trip.window,
+            paths,
+        })
+    }
+
+    /// Whether the circuit has been closed for at least as long as it was open before.
+    fn outlasted(&self, open_time: Duration, now: Instant) -> bool {
+        self.since + open_time <= now
+    }
+}
+
+impl HalfOpen {
+    /// Takes a slot for one probe.
+    fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
+        self.leases.retain(|lease| lease.ends > now);
+        let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
+        if let Some(retry_at) = self.leases.iter().map(|lease| lease.ends).min()
+            && self.leases.len() >= slots as usize
+        {
+            return Err(Rejected { retry_at });
+        }
+        let probe = self.probes;
+        self.probes += 1;
+        let ends = now + recovery.probe_lease;
+        self.leases.push(Lease { probe, ends });
+        Ok(probe)
+    }
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// The state of a circuit. **Open refuses.**
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+/// The state of a circuit. **Open refuses.** A state is greater when it refuses more.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum State {
     /// Requests pass and are counted.
     #[default]
@@ -92,17 +92,19 @@ pub enum Reason {
         /// Different failing paths in the window; 1 for a path's circuit.
         paths: u32,
     },
+    /// The circuit of a path gave way to that of a path that failed more recently.
+    Forgotten,
     /// The open time has passed; probes may go.
     OpenTimeElapsed {
-        /// How long the circuit was open.
+        /// How long the circuit was open: longer than its open time when nobody asked.
         open: Duration,
     },
-    /// A probe failed, or was lost past its lease.
+    /// A probe failed.
     ProbeFailed {
         /// How long the circuit will stay open now.
         open: Duration,
     },
-    /// Enough probes in a row succeeded.
+    /// Enough probes succeeded, and none failed.
     ProbesSucceeded {
         /// Successful probes.
         probes: u32,
@@ -120,15 +122,17 @@ impl fmt::Display for Reason {
                 window,
                 paths,
             } => {
-                write!(f, "{failed} of {total} failed in {window:?}")?;
+                let window = window.as_secs_f64();
+                write!(f, "{failed} of {total} failed in {window} s")?;
                 if *paths > 1 {
                     write!(f, ", {paths} paths")
                 } else {
                     Ok(())
                 }
             }
+            Self::Forgotten => f.write_str("forgotten to make room for another path"),
             Self::OpenTimeElapsed { open } => {
-                write!(f, "{:.1} s passed, probing", open.as_secs_f64())
+                write!(f, "open for {:.1} s, probing", open.as_secs_f64())
             }
             Self::ProbeFailed { open } => {
                 write!(f, "probe failed, next probe in {:.1} s", open.as_secs_f64())

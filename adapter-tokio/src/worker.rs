@@ -1,0 +1,169 @@
+//! Owns one worker: its accept loops, its sessions' tasks, its pool, and its end.
+//! Never shares anything with another worker but the policy.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use retter_core::policy::Retter;
+use retter_core::pool::IdlePool;
+use retter_core::report::Observer;
+use retter_core::time::Instant;
+use slab::Slab;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, LocalSet};
+
+use crate::dial::Dialer;
+use crate::drive::Drive;
+use crate::{Options, now, set_wall_clock};
+
+/// How long accepting rests after an error such as "too many open files": long enough not to
+/// spin, short enough that nobody notices.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// What a worker is given.
+pub(crate) struct Shared {
+    pub(crate) drain: watch::Receiver<bool>,
+    pub(crate) is_first: bool,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) retter: Arc<Retter>,
+}
+
+/// What the sessions of a worker share.
+pub(crate) struct Worker {
+    pub(crate) dialer: Rc<Dialer>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) pool: RefCell<IdlePool<TcpStream>>,
+    pub(crate) retter: Arc<Retter>,
+    /// One waker for each session, to tell them of the drain.
+    pub(crate) sessions: RefCell<Slab<Waker>>,
+    pub(crate) session_ended: Notify,
+    epoch: std::time::Instant,
+}
+
+impl Worker {
+    /// The only clock read.
+    pub(crate) fn now(&self) -> Instant {
+        now(self.epoch)
+    }
+}
+
+/// Runs a worker until it is drained; returns how many sessions were cut off.
+pub(crate) fn run(runtime: &Runtime, shared: Shared, listeners: Vec<StdListener>) -> usize {
+    let local = LocalSet::new();
+    local.block_on(runtime, serve(shared, listeners))
+}
+
+async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
+    let Shared {
+        mut drain,
+        is_first,
+        observer,
+        options,
+        retter,
+    } = shared;
+    let connect_timeout = retter.config().origin.connect_timeout;
+    let dialer = Dialer::new(
+        &options.origin_host,
+        options.origin_port,
+        connect_timeout,
+        Arc::clone(&observer),
+    );
+    let worker = Rc::new(Worker {
+        dialer: Rc::new(dialer),
+        draining: Cell::new(false),
+        observer,
+        pool: RefCell::new(IdlePool::new(
+            options.idle_connections_max,
+            options.idle_timeout,
+        )),
+        retter,
+        sessions: RefCell::new(Slab::new()),
+        session_ended: Notify::new(),
+        epoch: options.epoch,
+    });
+    let mut tasks: Vec<JoinHandle<()>> = listeners
+        .into_iter()
+        .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&worker), listener)))
+        .collect();
+    tasks.push(tokio::task::spawn_local(tick(Rc::clone(&worker), is_first)));
+    // An error means that the server itself is gone: that is a drain too.
+    let _ = drain.wait_for(|draining| *draining).await;
+    for task in &tasks {
+        task.abort();
+    }
+    finish(&worker, options.drain_timeout).await
+}
+
+async fn accept(worker: Rc<Worker>, listener: StdListener) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            worker
+                .observer
+                .on_trouble(&format!("cannot listen: {error}"));
+            return;
+        }
+    };
+    let mut in_trouble = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                in_trouble = false;
+                // A socket that died between accept and here ends at its first read.
+                let _ = stream.set_nodelay(true);
+                tokio::task::spawn_local(Drive::new(&worker, stream, peer));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut in_trouble, true) {
+                    worker.observer.on_trouble(&format!(
+                        "cannot accept connections: {error}; \
+                         raise the limit of open files (ulimit -n) if that is the cause"
+                    ));
+                }
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// Once a second: the wall clock, and idle connections that are too old.
+async fn tick(worker: Rc<Worker>, is_first: bool) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        interval.tick().await;
+        if is_first {
+            set_wall_clock(&worker.retter, worker.epoch);
+        }
+        worker.pool.borrow_mut().expire(worker.now());
+    }
+}
+
+/// Tells all sessions to finish and waits for them.
+async fn finish(worker: &Worker, drain_timeout: Duration) -> usize {
+    worker.draining.set(true);
+    let wakers: Vec<Waker> = worker
+        .sessions
+        .borrow()
+        .iter()
+        .map(|(_, waker)| waker.clone())
+        .collect();
+    for waker in wakers {
+        waker.wake();
+    }
+    let all_ended = async {
+        while !worker.sessions.borrow().is_empty() {
+            worker.session_ended.notified().await;
+        }
+    };
+    // Either way the count tells.
+    let _ = tokio::time::timeout(drain_timeout, all_ended).await;
+    worker.sessions.borrow().len()
+}

@@ -1,0 +1,152 @@
+//! Owns the JSON of `/health`.
+//! Never decides what is healthy beyond what the circuit says.
+
+use std::collections::BTreeMap;
+
+use retter_core::breaker::State;
+use retter_core::report::Source;
+use serde::Serialize;
+
+use crate::clock::millis;
+use crate::telemetry::{Telemetry, Times, escape};
+
+#[derive(Serialize)]
+struct Health {
+    /// `ok`, `rescuing` while a circuit is not closed, or `draining`.
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    circuit: &'static str,
+    paths_open: usize,
+    copies: Copies,
+    admission: Admission,
+    connections: Connections,
+    requests: Requests,
+    /// Of the last one to two minutes.
+    latency_ms: Latencies,
+    transitions: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Copies {
+    count: usize,
+    bytes: usize,
+    insertions: u64,
+    evictions: u64,
+}
+
+#[derive(Serialize)]
+struct Admission {
+    in_flight: u32,
+    in_flight_max: u32,
+    overflows: u64,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    open: u64,
+    accepted: u64,
+}
+
+#[derive(Serialize)]
+struct Requests {
+    by_source: BTreeMap<&'static str, u64>,
+    by_status: BTreeMap<&'static str, u64>,
+    clients_left: u64,
+    truncated: u64,
+}
+
+#[derive(Serialize)]
+struct Latencies {
+    origin: Percentiles,
+    answer: Percentiles,
+}
+
+#[derive(Serialize)]
+struct Percentiles {
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Change {
+    at: String,
+    tier: String,
+    path: Option<String>,
+    from: &'static str,
+    to: &'static str,
+    reason: String,
+}
+
+/// The state in detail.
+pub(super) fn json(telemetry: &Telemetry) -> String {
+    let mut text =
+        serde_json::to_string_pretty(&read(telemetry)).expect("texts and numbers always serialise");
+    text.push('\n');
+    text
+}
+
+fn read(telemetry: &Telemetry) -> Health {
+    let now = telemetry.clock().now();
+    let stats = telemetry.retter().stats(now);
+    let totals = telemetry.totals();
+    let (accepted, open) = telemetry.connections();
+    let transitions = telemetry.transitions();
+    let all_closed = stats.circuit == State::Closed && stats.paths_open == 0;
+    let by_source = Source::ALL.map(|source| (source.as_str(), totals.answers_from(source)));
+    Health {
+        status: match (telemetry.is_draining(), all_closed) {
+            (true, _) => "draining",
+            (false, true) => "ok",
+            (false, false) => "rescuing",
+        },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: telemetry.clock().epoch.elapsed().as_secs(),
+        circuit: stats.circuit.as_str(),
+        paths_open: stats.paths_open,
+        copies: Copies {
+            count: stats.copies,
+            bytes: stats.copies_bytes,
+            insertions: stats.insertions,
+            evictions: stats.evictions,
+        },
+        admission: Admission {
+            in_flight: stats.in_flight,
+            in_flight_max: stats.in_flight_max,
+            overflows: stats.overflows,
+        },
+        connections: Connections { open, accepted },
+        requests: Requests {
+            by_source: BTreeMap::from(by_source),
+            by_status: totals.by_class(),
+            clients_left: totals.clients_left,
+            truncated: totals.truncated,
+        },
+        latency_ms: Latencies {
+            origin: percentiles(&totals.origin_times),
+            answer: percentiles(&totals.answer_times),
+        },
+        transitions: transitions
+            .last
+            .iter()
+            .map(|change| Change {
+                at: humantime::format_rfc3339_millis(telemetry.clock().wall(change.at)).to_string(),
+                tier: change.tier.to_string(),
+                path: change.path.as_ref().map(|path| escape(path.as_bytes())),
+                from: change.from.as_str(),
+                to: change.to.as_str(),
+                reason: change.reason.to_string(),
+            })
+            .collect(),
+    }
+}
+
+fn percentiles(times: &Times) -> Percentiles {
+    let at = |share| times.percentile(share).map(millis);
+    Percentiles {
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+    }
+}

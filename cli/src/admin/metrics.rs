@@ -1,0 +1,249 @@
+//! Owns the Prometheus text of `/metrics` (exposition format 0.0.4).
+//! Never keeps a number: it writes what telemetry and the policy say.
+//!
+//! Written by hand rather than with a client library: all numbers exist already, and a library's
+//! registry would count them a second time, with shared atomics on the path of every request.
+
+use std::fmt::{Display, Write};
+use std::time::{Duration, SystemTime};
+
+use retter_core::breaker::{State, Tier};
+use retter_core::report::{Source, Stats};
+
+use crate::telemetry::{LATENCY_BUCKETS, Telemetry, Totals, Transitions, state_index};
+
+const STATES: [State; 3] = [State::Closed, State::HalfOpen, State::Open];
+const TIERS: [Tier; 2] = [Tier::Origin, Tier::Path];
+
+/// All metrics.
+pub(super) fn render(telemetry: &Telemetry) -> String {
+    let stats = telemetry.retter().stats(telemetry.clock().now());
+    let totals = telemetry.totals();
+    let mut page = Page::default();
+    process(&mut page, telemetry);
+    exchanges(&mut page, &totals);
+    origin(&mut page, &totals);
+    circuits(&mut page, &stats, &telemetry.transitions());
+    policy(&mut page, &stats);
+    page.0
+}
+
+fn process(page: &mut Page, telemetry: &Telemetry) {
+    let started = SystemTime::now()
+        .checked_sub(telemetry.clock().epoch.elapsed())
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .unwrap_or(Duration::ZERO);
+    let version = env!("CARGO_PKG_VERSION");
+    page.family("retter_build_info", "gauge", "The version, as a label.");
+    page.sample("retter_build_info", &[("version", version)], 1);
+    page.family(
+        "process_start_time_seconds",
+        "gauge",
+        "When the program started, in seconds since 1970.",
+    );
+    page.sample("process_start_time_seconds", &[], started.as_secs());
+    let (accepted, open) = telemetry.connections();
+    page.counter(
+        "retter_connections_accepted_total",
+        "Client connections accepted.",
+        accepted,
+    );
+    page.gauge("retter_connections_open", "Client connections open.", open);
+    page.counter(
+        "retter_access_log_dropped_total",
+        "Access log lines dropped because nobody took them in time.",
+        telemetry.access_lines_dropped(),
+    );
+    page.counter(
+        "retter_troubles_total",
+        "Troubles of the server itself; the log names them.",
+        telemetry.troubles(),
+    );
+}
+
+fn exchanges(page: &mut Page, totals: &Totals) {
+    let name = "retter_requests_total";
+    page.family(
+        name,
+        "counter",
+        "Requests by where the answer came from and its status (0: the client left before).",
+    );
+    // Every source is there from the start, so that a first rescue shows as an increase.
+    for source in Source::ALL.map(Source::as_str) {
+        if !totals.answers.contains_key(&(source, 200)) {
+            page.sample(name, &[("source", source), ("status", "200")], 0);
+        }
+    }
+    for ((source, status), count) in &totals.answers {
+        page.sample(
+            name,
+            &[("source", source), ("status", &status.to_string())],
+            count,
+        );
+    }
+    page.counter(
+        "retter_clients_left_total",
+        "Requests whose client left before the answer's end.",
+        totals.clients_left,
+    );
+    page.counter(
+        "retter_answers_truncated_total",
+        "Answers cut because the origin broke off inside them.",
+        totals.truncated,
+    );
+    page.counter(
+        "retter_received_bytes_total",
+        "Body bytes received from clients.",
+        totals.bytes_received,
+    );
+    page.counter(
+        "retter_sent_bytes_total",
+        "Body bytes sent to clients.",
+        totals.bytes_sent,
+    );
+}
+
+fn origin(page: &mut Page, totals: &Totals) {
+    let name = "retter_origin_failures_total";
+    page.family(name, "counter", "Failures of the origin below HTTP.");
+    for failure in Totals::FAILURES {
+        let kind = failure.as_str();
+        let count = totals.failures.get(kind).copied().unwrap_or_default();
+        page.sample(name, &[("kind", kind)], count);
+    }
+    let name = "retter_origin_latency_seconds";
+    page.family(
+        name,
+        "histogram",
+        "Time of the origin from request to end of response.",
+    );
+    let bucket = format!("{name}_bucket");
+    let mut sum = 0;
+    for (bound, count) in LATENCY_BUCKETS.iter().zip(totals.latencies) {
+        sum += count;
+        page.sample(&bucket, &[("le", &bound.to_string())], sum);
+    }
+    sum += totals.latencies.last().copied().unwrap_or_default();
+    page.sample(&bucket, &[("le", "+Inf")], sum);
+    page.sample(
+        &format!("{name}_sum"),
+        &[],
+        totals.latency_sum.as_secs_f64(),
+    );
+    page.sample(&format!("{name}_count"), &[], sum);
+}
+
+fn circuits(page: &mut Page, stats: &Stats, transitions: &Transitions) {
+    page.gauge(
+        "retter_circuit_state",
+        "The origin's circuit: 0 closed, 1 half-open, 2 open.",
+        state_index(stats.circuit),
+    );
+    let name = "retter_circuit";
+    page.family(
+        name,
+        "gauge",
+        "1 for the state that the origin's circuit is in.",
+    );
+    for state in STATES {
+        page.sample(
+            name,
+            &[("state", word(state))],
+            u8::from(state == stats.circuit),
+        );
+    }
+    page.gauge(
+        "retter_paths_open",
+        "Paths whose own circuit is not closed.",
+        stats.paths_open,
+    );
+    let name = "retter_circuit_transitions_total";
+    page.family(name, "counter", "State changes of circuits.");
+    for tier in TIERS {
+        for to in STATES {
+            let labels = [("tier", tier.to_string()), ("to", word(to).to_owned())];
+            let labels = labels
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            page.sample(name, &labels, transitions.count(tier, to));
+        }
+    }
+}
+
+fn policy(page: &mut Page, stats: &Stats) {
+    page.gauge("retter_copies", "Copies in the store.", stats.copies);
+    page.gauge(
+        "retter_copies_bytes",
+        "Bytes of all copies.",
+        stats.copies_bytes,
+    );
+    page.counter(
+        "retter_copies_inserted_total",
+        "Copies stored.",
+        stats.insertions,
+    );
+    page.counter(
+        "retter_copies_evicted_total",
+        "Copies dropped to make room.",
+        stats.evictions,
+    );
+    page.gauge(
+        "retter_admission_in_flight",
+        "Requests at the origin.",
+        stats.in_flight,
+    );
+    page.gauge(
+        "retter_admission_limit",
+        "Requests that may be at the origin.",
+        stats.in_flight_max,
+    );
+    page.counter(
+        "retter_admission_overflows_total",
+        "Requests that found the origin full.",
+        stats.overflows,
+    );
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Closed => "closed",
+        State::HalfOpen => "half-open",
+        State::Open => "open",
+    }
+}
+
+/// The text so far. Writing to a String cannot fail.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// Label values are our own words and numbers: none needs escaping.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        debug_assert!(
+            labels
+                .iter()
+                .all(|(_, value)| !value.contains(['"', '\\', '\n']))
+        );
+        self.0.push_str(name);
+        for (index, (label, value)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{value}\"");
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Owns the answers of the admin address: an overview, health, readiness, metrics.
+//! Never changes anything: every answer is a reading.
+
+mod health;
+mod metrics;
+
+use std::fmt::Write;
+
+use retter_core::report::Source;
+
+use crate::telemetry::{Telemetry, words};
+use crate::web::{Request, Response};
+
+const PATHS: &str = "/         this overview as text\n\
+                     /health   the state in detail, as JSON\n\
+                     /ready    200 while requests are taken, 503 while stopping\n\
+                     /metrics  for Prometheus\n";
+
+/// Answers one request.
+pub(crate) fn answer(request: &Request, telemetry: &Telemetry) -> Response {
+    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
+    }
+    let response = match request.path.as_str() {
+        "/" => Response::text(200, overview(telemetry)),
+        "/health" => Response::new(200, "application/json", health::json(telemetry)),
+        "/metrics" => {
+            let media_type = "text/plain; version=0.0.4; charset=utf-8";
+            Response::new(200, media_type, metrics::render(telemetry))
+        }
+        "/ready" if telemetry.is_draining() => Response::text(503, "stopping\n"),
+        "/ready" => Response::text(200, "ready\n"),
+        _ => Response::text(404, format!("There is no such page. There are:\n\n{PATHS}")),
+    };
+    response.with("Cache-Control", "no-store")
+}
+
+fn overview(telemetry: &Telemetry) -> String {
+    let now = telemetry.clock().now();
+    let stats = telemetry.retter().stats(now);
+    let totals = telemetry.totals();
+    let transitions = telemetry.transitions();
+    let (accepted, open) = telemetry.connections();
+    let mut out = format!(
+        "RETTER {}\n\ncircuit      {} ({} paths with a circuit of their own not closed)\n\
+         copies       {}, {} KiB\nat origin    {} of {}\nconnections  {open} open, {accepted} \
+         since start\n\nanswers since start\n",
+        env!("CARGO_PKG_VERSION"),
+        stats.circuit,
+        stats.paths_open,
+        stats.copies,
+        stats.copies_bytes / 1024,
+        stats.in_flight,
+        stats.in_flight_max,
+    );
+    // Writing to a String cannot fail.
+    for source in Source::ALL {
+        let _ = writeln!(
+            out,
+            "  {:20} {}",
+            source.as_str(),
+            totals.answers_from(source)
+        );
+    }
+    out.push_str("\nlast state changes\n");
+    for transition in &transitions.last {
+        let at = humantime::format_rfc3339_seconds(telemetry.clock().wall(transition.at));
+        let _ = writeln!(out, "  {at}  {}", words(transition));
+    }
+    if transitions.last.is_empty() {
+        out.push_str("  none\n");
+    }
+    let _ = write!(out, "\npages\n{PATHS}");
+    out
+}
+
+#[cfg(test)]
+mod tests;

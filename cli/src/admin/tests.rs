@@ -1,0 +1,228 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use retter_core::breaker::State;
+use retter_core::config::Settings;
+use retter_core::report::{End, Failure, Observer, OriginReport, Report};
+use retter_core::time::Instant;
+
+use super::*;
+use crate::clock::Clock;
+use crate::runtime::Retter;
+
+fn telemetry() -> Telemetry {
+    let config = Settings::default().validate().unwrap();
+    let clock = Clock::start();
+    Telemetry::new(Retter::new(config, 1, clock.now()), clock, None)
+}
+
+fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report {
+    let ended = Instant::from_epoch(Duration::from_millis(1));
+    Report {
+        bytes_received: 1,
+        bytes_sent: 10,
+        circuit: State::Closed,
+        end: if status.is_some() {
+            End::Complete
+        } else {
+            End::ClientLeft
+        },
+        ended,
+        origin: origin_ms.map(|millis| OriginReport {
+            failure: (millis > 1000).then_some(Failure::Timeout),
+            status: None,
+            time: Duration::from_millis(millis),
+        }),
+        peer: "192.0.2.1:1".parse().unwrap(),
+        request: None,
+        source,
+        started: Instant::ZERO,
+        status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+    }
+}
+
+fn busy() -> Telemetry {
+    let telemetry = telemetry();
+    telemetry.on_connect();
+    telemetry.on_report(report(Source::Backend, Some(200), Some(30)));
+    telemetry.on_report(report(Source::Backend, Some(404), Some(5)));
+    telemetry.on_report(report(Source::Cache, Some(200), Some(15_000)));
+    telemetry.on_report(report(Source::NoCache, Some(503), None));
+    telemetry.on_report(report(Source::Backend, None, None));
+    telemetry
+}
+
+fn get(telemetry: &Telemetry, method: &str, path: &str) -> (u16, String) {
+    let request = Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        ..Request::default()
+    };
+    let response = answer(&request, telemetry);
+    (response.status, String::from_utf8(response.body).unwrap())
+}
+
+#[test]
+fn pages() {
+    let telemetry = busy();
+    #[track_caller]
+    fn check(telemetry: &Telemetry, method: &str, path: &str, status: u16, part: &str) {
+        let (found, body) = get(telemetry, method, path);
+        assert_eq!(found, status);
+        assert!(body.contains(part), "{body}");
+    }
+    check(&telemetry, "GET", "/", 200, "circuit      CLOSED");
+    check(&telemetry, "GET", "/ready", 200, "ready");
+    check(&telemetry, "GET", "/other", 404, "/metrics");
+    check(&telemetry, "POST", "/health", 405, "GET");
+    telemetry.start_draining();
+    check(&telemetry, "GET", "/ready", 503, "stopping");
+    check(
+        &telemetry,
+        "GET",
+        "/health",
+        200,
+        "\"status\": \"draining\"",
+    );
+}
+
+#[test]
+fn health_counts_and_times() {
+    let (_, body) = get(&busy(), "GET", "/health");
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["circuit"], "CLOSED");
+    assert_eq!(health["requests"]["by_source"]["backend"], 3);
+    assert_eq!(health["requests"]["by_source"]["last-known-success"], 0);
+    assert_eq!(health["requests"]["by_status"]["2xx"], 2);
+    assert_eq!(health["requests"]["by_status"]["none"], 1);
+    assert_eq!(health["requests"]["clients_left"], 1);
+    let p50 = health["latency_ms"]["origin"]["p50"].as_f64().unwrap();
+    assert!((29.0..32.0).contains(&p50), "{p50}");
+    assert_eq!(health["connections"]["open"], 1);
+}
+
+/// Reads the exposition format strictly: every sample belongs to the family above it, families
+/// do not repeat, no sample repeats, values are numbers.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let mut families = BTreeSet::new();
+    let mut family = (String::new(), String::new());
+    let mut samples = BTreeMap::new();
+    assert!(text.ends_with('\n'));
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            assert!(help.contains(' '), "{line}");
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert!(families.insert(name.to_owned()), "{name} twice");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            family = (name.to_owned(), kind.to_owned());
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, "}"));
+        let rest = name.strip_prefix(family.0.as_str()).expect(line);
+        let histogram = ["_bucket", "_sum", "_count"].contains(&rest);
+        assert_eq!(histogram, family.1 == "histogram", "{line}");
+        assert!(histogram || rest.is_empty(), "{line}");
+        let labels = labels.strip_suffix('}').expect(line);
+        for label in labels.split(',').filter(|label| !label.is_empty()) {
+            let (label, value) = label.split_once('=').expect(line);
+            assert!(
+                label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{line}"
+            );
+            assert!(
+                value.len() >= 2 && value.starts_with('"') && value.ends_with('"'),
+                "{line}"
+            );
+        }
+        let value: f64 = value.parse().expect(line);
+        assert!(
+            samples.insert(sample.to_owned(), value).is_none(),
+            "{sample} twice"
+        );
+    }
+    samples
+}
+
+#[test]
+fn metrics_are_valid_and_count() {
+    #[track_caller]
+    fn check(samples: &BTreeMap<String, f64>, sample: &str, expected: f64) {
+        assert_eq!(samples.get(sample), Some(&expected), "{sample}");
+    }
+    let (_, text) = get(&busy(), "GET", "/metrics");
+    let samples = parse(&text);
+    check(
+        &samples,
+        "retter_requests_total{source=\"backend\",status=\"200\"}",
+        1.0,
+    );
+    check(
+        &samples,
+        "retter_requests_total{source=\"backend\",status=\"0\"}",
+        1.0,
+    );
+    check(
+        &samples,
+        "retter_requests_total{source=\"last-known-success\",status=\"200\"}",
+        0.0,
+    );
+    check(
+        &samples,
+        "retter_origin_latency_seconds_bucket{le=\"0.025\"}",
+        1.0,
+    );
+    check(
+        &samples,
+        "retter_origin_latency_seconds_bucket{le=\"0.05\"}",
+        2.0,
+    );
+    check(
+        &samples,
+        "retter_origin_latency_seconds_bucket{le=\"10\"}",
+        2.0,
+    );
+    check(
+        &samples,
+        "retter_origin_latency_seconds_bucket{le=\"+Inf\"}",
+        3.0,
+    );
+    check(&samples, "retter_origin_latency_seconds_count", 3.0);
+    check(&samples, "retter_origin_latency_seconds_sum", 15.035);
+    check(
+        &samples,
+        "retter_origin_failures_total{kind=\"timeout\"}",
+        1.0,
+    );
+    check(&samples, "retter_circuit_state", 0.0);
+    check(&samples, "retter_circuit{state=\"closed\"}", 1.0);
+    check(
+        &samples,
+        "retter_circuit_transitions_total{tier=\"path\",to=\"half-open\"}",
+        0.0,
+    );
+    check(&samples, "retter_connections_open", 1.0);
+    parse(&get(&telemetry(), "GET", "/metrics").1);
+}
+
+#[test]
+fn threads_share_the_counting() {
+    let telemetry = Arc::new(telemetry());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    telemetry.on_report(report(Source::Backend, Some(200), Some(1)));
+                }
+            });
+        }
+    });
+    assert_eq!(telemetry.totals().answers_from(Source::Backend), 1000);
+}

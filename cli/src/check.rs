@@ -1,0 +1,93 @@
+//! Owns `retter check`: the settings in effect, and whether the origin answers.
+//! Never starts a server.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::client::{self, Error, Question};
+use crate::clock::millis;
+use crate::settings::{self, Loaded};
+use crate::telemetry::escape;
+use crate::{failed, out};
+
+/// Shows the settings and asks the origin once.
+pub(crate) fn run(loaded: Loaded) -> ExitCode {
+    for warning in &loaded.warnings {
+        out::failure(format_args!("warning: {warning}"));
+    }
+    out::line(format_args!("Settings in effect:"));
+    out::text(&settings::effective(&loaded.shown));
+    let values = &loaded.values;
+    let origin = &values.origin;
+    let path = format!("{}/", origin.prefix);
+    let timeouts = &values.core.origin;
+    out::line(format_args!(
+        "\nAsking the application: GET http://{}{path}",
+        origin.authority
+    ));
+    let started = Instant::now();
+    let result = client::ask(Question {
+        host: &origin.host,
+        port: origin.port,
+        authority: &origin.authority,
+        method: "GET",
+        path: &path,
+        cookie: "",
+        timeout: timeouts.connect_timeout + timeouts.head_timeout,
+    });
+    match result {
+        Ok(answer) => {
+            let took = millis(started.elapsed());
+            out::line(format_args!("  {} after {took} ms", answer.status));
+            for name in ["server", "cache-control"] {
+                let value = answer.field(name);
+                if !value.is_empty() {
+                    out::line(format_args!("  {name}: {}", escape(value.as_bytes())));
+                }
+            }
+            let advice = advice(answer.status, &loaded);
+            out::line(format_args!("\n{advice}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(format_args!(
+            "the application did not answer at http://{}{path}: {error}\n  {}",
+            origin.authority,
+            remedy(&error, timeouts.head_timeout)
+        )),
+    }
+}
+
+fn advice(status: u16, loaded: &Loaded) -> String {
+    let failing = http::StatusCode::from_u16(status)
+        .is_ok_and(|status| loaded.config.breaker.failure_statuses.contains(status));
+    match status {
+        _ if failing => "The application answers with an error that counts as a failure: with \
+                         only such answers the circuit will open."
+            .to_owned(),
+        300..400 => "The application answers with a redirect. When it points to its own address, \
+                     teach it the public one."
+            .to_owned(),
+        400..500 => "The application answers, but not this page: is the path in \
+                     RETTER_BACKEND_BASEURL right?"
+            .to_owned(),
+        _ => "The application answers: `retter` is ready to protect it.".to_owned(),
+    }
+}
+
+fn remedy(error: &Error, head_timeout: Duration) -> String {
+    match error {
+        Error::Connect(_) => "Is it running, and is the host and port in RETTER_BACKEND_BASEURL \
+                              where it listens? In a container, `localhost` is the container \
+                              itself."
+            .to_owned(),
+        Error::Exchange(_) => format!(
+            "It took the connection. When it only needs longer than {}, set \
+             RETTER_BACKEND_TIMEOUT_HEAD.",
+            humantime::format_duration(head_timeout)
+        ),
+        Error::NotHttp => "Is something else listening there, or does it want https?".to_owned(),
+        Error::Resolve(_) => "Is the host name in RETTER_BACKEND_BASEURL right, and known to \
+                              this machine?"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Owns `retter demo`: a sample shop, this program in front of it, visitors, and a bad day.
+//! Never touches anything outside this machine's loopback, and ends by itself.
+
+mod shop;
+mod show;
+mod visitors;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use crate::args::DemoOptions;
+use crate::runtime::Runtime;
+use crate::serve::{self, Protection, StartError};
+use crate::settings::{Loaded, Sources};
+use crate::telemetry::init_log;
+use crate::{failed, with_settings};
+use shop::{Health, Shop};
+use show::{Introduction, Second, Show};
+use visitors::{Tally, Visitors};
+
+/// The day, and how many seconds each part of it takes.
+const DAY: [(Health, u32); 5] = [
+    (Health::Healthy, 8),
+    (Health::Slow, 8),
+    (Health::Failing, 8),
+    (Health::Down, 8),
+    (Health::Healthy, 8),
+];
+const VISITORS: usize = 6;
+/// Fewer than the others: they too are a load, and the unprotected shop has only their share.
+const SHADOWS: usize = 2;
+const PAUSE: Duration = Duration::from_millis(120);
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why the demo cannot go on.
+#[derive(Debug)]
+enum DemoError {
+    /// The protection did not start.
+    Start(StartError),
+    /// The shop or the visitors did not start.
+    System(io::Error),
+}
+
+impl From<io::Error> for DemoError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for DemoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the demo cannot go on: {error}"),
+        }
+    }
+}
+
+/// Shows the day, or days.
+pub(crate) fn run(runtime: Runtime, flags: Sources, options: DemoOptions) -> ExitCode {
+    let shop = match Shop::start() {
+        Ok(shop) => shop,
+        Err(error) => return failed(format_args!("{}", DemoError::System(error))),
+    };
+    with_settings(&sources(flags, &shop), |loaded| {
+        init_log(loaded.values.log_level, loaded.values.log_json);
+        match show(runtime, &loaded, &shop, options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(format_args!("{error}")),
+        }
+    })
+}
+
+/// The demo's settings: flags before defaults that suit a short day, and always its own shop. No
+/// environment and no file, so that it is the same everywhere.
+fn sources(mut sources: Sources, shop: &Shop) -> Sources {
+    let defaults = [
+        ("server.listen", "127.0.0.1:0"),
+        ("admin.listen", "127.0.0.1:0"),
+        // As many as the shop has workers: what is too much for it is answered from copies.
+        ("backend.concurrency", "4"),
+        // A shop that answers in 50 ms is broken when it takes a second.
+        ("backend.timeout_head", "1s"),
+        ("breaker.open_min", "1s"),
+        ("breaker.open_max", "2s"),
+        ("server.timeout_graceshut", "2s"),
+        ("log.level", "off"),
+    ];
+    sources.defaults = defaults.map(|(key, text)| (key, text.to_owned())).to_vec();
+    let url = format!("http://{}", shop.addr);
+    sources.flags.push(("backend.baseurl", url));
+    sources
+}
+
+fn show(
+    runtime: Runtime,
+    loaded: &Loaded,
+    shop: &Shop,
+    options: DemoOptions,
+) -> Result<(), DemoError> {
+    let signals = serve::signals()?;
+    let protection = Protection::start(runtime, loaded).map_err(DemoError::Start)?;
+    let port = protection
+        .server
+        .local_addrs()
+        .first()
+        .map_or(0, SocketAddr::port);
+    let front = format!("localhost:{port}");
+    let switch = shop.switch_addr.to_string();
+    let admin = protection
+        .admin
+        .as_ref()
+        .map(|admin| admin.addr().to_string());
+    let show = Show::new();
+    show.introduction(&Introduction {
+        shop: &shop.addr.to_string(),
+        front: &front,
+        admin: admin.as_deref().unwrap_or("(off)"),
+        switch: &switch,
+        length: (!options.repeat).then(|| part_lengths(options.duration_scale).sum()),
+    });
+    let stage = Stage {
+        protection: &protection,
+        shop,
+        show,
+        signals: &signals,
+        visitors: Visitors::start(port, VISITORS, PAUSE)?,
+        shadows: Visitors::start(shop.addr.port(), SHADOWS, PAUSE)?,
+    };
+    let started = Instant::now();
+    let mut totals = (Tally::default(), Tally::default());
+    let mut go_on = true;
+    while go_on {
+        go_on = stage.day(started, options.duration_scale, &mut totals)? && options.repeat;
+    }
+    let took = started.elapsed();
+    totals.0.add(&stage.visitors.stop());
+    totals.1.add(&stage.shadows.stop());
+    show.summary(&totals.0, &totals.1, took);
+    if options.keep {
+        show.staying(&front, &switch);
+        // Also ends when the signal thread has.
+        let _ = signals.recv();
+    } else {
+        show.farewell();
+    }
+    protection.stop();
+    Ok(())
+}
+
+fn part_lengths(scale: f64) -> impl Iterator<Item = Duration> {
+    DAY.iter()
+        .map(move |(_, seconds)| Duration::from_secs(u64::from(*seconds)).mul_f64(scale))
+}
+
+/// Everything that a day needs.
+struct Stage<'a> {
+    protection: &'a Protection,
+    shop: &'a Shop,
+    show: Show,
+    signals: &'a Receiver<i32>,
+    visitors: Visitors,
+    shadows: Visitors,
+}
+
+impl Stage<'_> {
+    /// Plays one day; returns false when it was interrupted.
+    fn day(
+        &self,
+        started: Instant,
+        scale: f64,
+        totals: &mut (Tally, Tally),
+    ) -> Result<bool, DemoError> {
+        for ((health, _), length) in DAY.iter().zip(part_lengths(scale)) {
+            self.shop.switch(*health)?;
+            let until = Instant::now() + length;
+            while Instant::now() < until {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.signals.recv_timeout(left.min(TICK)) {
+                    // A smaller rest counts with the next one.
+                    Err(RecvTimeoutError::Timeout) if left < TICK / 2 => {}
+                    Err(RecvTimeoutError::Timeout) => self.second(started, totals),
+                    Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn second(&self, started: Instant, totals: &mut (Tally, Tally)) {
+        let telemetry = &self.protection.telemetry;
+        let (with, without) = (self.visitors.take(), self.shadows.take());
+        totals.0.add(&with);
+        totals.1.add(&without);
+        telemetry.drain_transitions();
+        self.show.second(&Second {
+            at: started.elapsed(),
+            health: self.shop.health(),
+            circuit: telemetry.retter().circuit(telemetry.clock().now()),
+            with: &with,
+            without: &without,
+        });
+    }
+}

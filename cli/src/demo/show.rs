@@ -1,0 +1,221 @@
+//! Owns how the demo looks: its introduction, the live lines and the summary.
+//! Never measures.
+
+use std::time::Duration;
+
+use retter_core::breaker::State;
+
+use super::shop::Health;
+use super::visitors::{Got, Tally};
+use crate::out;
+
+/// Pages that one character of a bar stands for, so that a usual second fills a third of it.
+const PAGES_PER_MARK: u32 = 2;
+const BAR_WIDTH: usize = 30;
+
+/// One second of the demo.
+#[derive(Debug)]
+pub(crate) struct Second<'a> {
+    pub(crate) at: Duration,
+    pub(crate) health: Health,
+    pub(crate) circuit: State,
+    /// With RETTER.
+    pub(crate) with: &'a Tally,
+    /// Without.
+    pub(crate) without: &'a Tally,
+}
+
+/// What a newcomer should know first.
+#[derive(Debug)]
+pub(crate) struct Introduction<'a> {
+    pub(crate) shop: &'a str,
+    pub(crate) front: &'a str,
+    pub(crate) admin: &'a str,
+    pub(crate) switch: &'a str,
+    /// `None` when it does not end by itself.
+    pub(crate) length: Option<Duration>,
+}
+
+/// Writes the demo's lines, coloured when that helps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Show {
+    colour: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Blue,
+    Dim,
+    Green,
+    Red,
+    Yellow,
+}
+
+impl Show {
+    pub(crate) fn new() -> Self {
+        Self {
+            colour: out::is_colourful(),
+        }
+    }
+
+    /// What is going to happen.
+    pub(crate) fn introduction(self, intro: &Introduction<'_>) {
+        let length = intro.length.map_or_else(
+            || "It goes on until you press Ctrl-C.".to_owned(),
+            |length| format!("It takes {:.0} seconds.", length.as_secs_f64()),
+        );
+        let Introduction {
+            shop,
+            front,
+            admin,
+            switch,
+            ..
+        } = intro;
+        out::text(&format!(
+            "RETTER demo: a shop, its visitors, and a bad day. {length}\n\n  \
+             the shop, unprotected   http://{shop}/\n  \
+             the shop behind RETTER  http://{front}/\n  \
+             what RETTER sees        http://{admin}/\n  \
+             the shop's switch       http://{switch}/admin/switch\n\n\
+             Each mark is {PAGES_PER_MARK} pages that visitors got in that second:\n  \
+             {}   {}   {}   {}\n\n",
+            self.paint(Colour::Green, "█ from the shop"),
+            self.paint(Colour::Blue, "▓ a fresh copy"),
+            self.paint(Colour::Yellow, "▒ the last good copy"),
+            self.paint(Colour::Red, "× an error"),
+        ));
+        out::line(format_args!(
+            "  time  the shop   visitors behind RETTER          errors  median   circuit    \
+             errors without RETTER"
+        ));
+    }
+
+    /// One second.
+    pub(crate) fn second(self, second: &Second<'_>) {
+        let health = format!("{:9}", second.health.as_str());
+        let health = match second.health {
+            Health::Healthy => self.paint(Colour::Green, &health),
+            Health::Slow => self.paint(Colour::Yellow, &health),
+            Health::Down | Health::Failing => self.paint(Colour::Red, &health),
+        };
+        let circuit = format!("{:9}", second.circuit.as_str());
+        let circuit = match second.circuit {
+            State::Closed => self.paint(Colour::Green, &circuit),
+            State::HalfOpen => self.paint(Colour::Yellow, &circuit),
+            State::Open => self.paint(Colour::Red, &circuit),
+        };
+        let errors = second.with.count(Got::Error);
+        let errors = self.errors(errors, &format!("{errors:6}"));
+        let lost = second.without.count(Got::Error);
+        let lost = match second.without.total() {
+            0 => "all waiting".to_owned(),
+            total => self.errors(lost, &format!("{lost} of {total}")),
+        };
+        out::line(format_args!(
+            "  {:3}s  {health}  {}  {errors}  {:>7}  {circuit}  {lost}",
+            second.at.as_secs(),
+            self.bar(second.with),
+            waiting(second.with),
+        ));
+    }
+
+    /// What it came to.
+    pub(crate) fn summary(self, with: &Tally, without: &Tally, took: Duration) {
+        let line = |name: &str, tally: &Tally, colour| {
+            let text = format!("{:5.1} % of pages came", tally.good_percent());
+            format!(
+                "  {name}  {}, median {:>7}, {} errors of {} pages\n",
+                self.paint(colour, &text),
+                waiting(tally),
+                tally.count(Got::Error),
+                tally.total(),
+            )
+        };
+        let copies = with.count(Got::Cache) + with.count(Got::LastKnown);
+        out::text(&format!(
+            "\nAfter {} seconds:\n\n{}{}\n  {copies} pages were rescued with copies of what the \
+             shop itself had answered before;\n  account pages only for the visitor they were \
+             made for. Orders (POST) always go to the shop.\n",
+            took.as_secs(),
+            line("with RETTER   ", with, Colour::Green),
+            line("without RETTER", without, Colour::Red),
+        ));
+    }
+
+    /// How to go on.
+    pub(crate) fn farewell(self) {
+        out::text(
+            "\nProtect your own application:\n\n  \
+             RETTER_BACKEND_BASEURL=http://localhost:8088 retter\n\n\
+             `retter demo --keep` leaves the shop open for your browser.\n",
+        );
+    }
+
+    /// Everything stays as it is until interrupted.
+    pub(crate) fn staying(self, front: &str, switch: &str) {
+        out::text(&format!(
+            "\nEverything stays open until you press Ctrl-C. Visit http://{front}/ with your \
+             browser,\nswitch the shop at http://{switch}/admin/switch, and visit it again.\n\n"
+        ));
+    }
+
+    fn bar(self, tally: &Tally) -> String {
+        let mut bar = String::new();
+        let mut width = 0;
+        let looks = [
+            (Got::Backend, '█', Colour::Green),
+            (Got::Cache, '▓', Colour::Blue),
+            (Got::LastKnown, '▒', Colour::Yellow),
+            (Got::Error, '×', Colour::Red),
+        ];
+        for (got, mark, colour) in looks {
+            // Rounded up: a single error is never too few to be seen.
+            let marks = tally.count(got).div_ceil(PAGES_PER_MARK) as usize;
+            let marks = marks.min(BAR_WIDTH - width);
+            width += marks;
+            let marks: String = std::iter::repeat_n(mark, marks).collect();
+            if !marks.is_empty() {
+                bar.push_str(&self.paint(colour, &marks));
+            }
+        }
+        bar.extend(std::iter::repeat_n(' ', BAR_WIDTH - width));
+        bar
+    }
+
+    fn errors(self, count: u32, text: &str) -> String {
+        let colour = if count == 0 { Colour::Dim } else { Colour::Red };
+        self.paint(colour, text)
+    }
+
+    fn paint(self, colour: Colour, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match colour {
+            Colour::Blue => 34,
+            Colour::Dim => 2,
+            Colour::Green => 32,
+            Colour::Red => 31,
+            Colour::Yellow => 33,
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+fn waiting(tally: &Tally) -> String {
+    tally
+        .median()
+        .map_or_else(|| "-".to_owned(), |time| format!("{} ms", time.as_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_coloured_where_nobody_sees_it() {
+        let show = Show { colour: false };
+        assert_eq!(show.paint(Colour::Red, "a"), "a");
+        assert_eq!(show.bar(&Tally::default()), " ".repeat(BAR_WIDTH));
+    }
+}

@@ -1,0 +1,244 @@
+//! Owns the life of the program in front of an application: start, signals, drain, exit code.
+//! Never handles a client itself.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use retter_core::config::RescueMode;
+use retter_core::report::Observer;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::clock::Clock;
+use crate::runtime::{Options, Retter, Running, Runtime};
+use crate::settings::{Listen, Loaded, Values};
+use crate::telemetry::{AccessLog, Telemetry, init_log};
+use crate::{admin, failed, web};
+
+/// Operators and scrapers; more at one time wait.
+const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// How often state changes are looked for while there are no requests.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why the program could not start.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// The setting and its value.
+        setting: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The operating system refused something else.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { setting, error } => {
+                write!(
+                    f,
+                    "cannot listen with {setting}: {error}\n  {}",
+                    remedy(error.kind())
+                )
+            }
+            Self::System(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::AddrInUse {
+        "Another program listens there (`ss -ltnp` shows which). Stop it, or set another port."
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "This machine has no such address. Leave the host out to listen on every interface."
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "Ports below 1024 need a privilege (CAP_NET_BIND_SERVICE). Set a port from 1024 up."
+    } else {
+        "Set another address."
+    }
+}
+
+/// Everything that runs.
+pub(crate) struct Protection {
+    pub(crate) admin: Option<web::Server>,
+    pub(crate) server: Box<dyn Running>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+impl Protection {
+    /// Starts the server and the admin address.
+    pub(crate) fn start(runtime: Runtime, loaded: &Loaded) -> Result<Self, StartError> {
+        let values = &loaded.values;
+        let clock = Clock::start();
+        let retter = Retter::new(loaded.config.clone(), seed(), clock.now());
+        let access = values
+            .access
+            .map(|format| AccessLog::start(format, io::stdout()))
+            .transpose()
+            .map_err(StartError::System)?;
+        let telemetry = Arc::new(Telemetry::new(Arc::clone(&retter), clock, access));
+        let in_setting = |key| move |error| listen_error(loaded, key, error);
+        // The admin address first: when it is taken, no client has been accepted yet.
+        let admin = match &values.admin {
+            Some(listen) => {
+                let admin = start_admin(listen, &telemetry);
+                Some(admin.map_err(in_setting("admin.listen"))?)
+            }
+            None => None,
+        };
+        let listen = values.listen.addrs().map_err(in_setting("server.listen"))?;
+        let options = options(values, listen, clock);
+        let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
+        let server =
+            (runtime.start)(retter, options, observer).map_err(in_setting("server.listen"))?;
+        Ok(Self {
+            admin,
+            server,
+            telemetry,
+        })
+    }
+
+    /// Ends everything; returns how many sessions were cut.
+    pub(crate) fn stop(self) -> usize {
+        self.telemetry.start_draining();
+        self.server.drain();
+        let cut = self.server.join();
+        self.telemetry.close();
+        if let Some(admin) = self.admin {
+            admin.stop(Duration::from_millis(500));
+        }
+        cut
+    }
+}
+
+fn options(values: &Values, listen: Vec<SocketAddr>, clock: Clock) -> Options {
+    Options {
+        listen,
+        workers: values.workers,
+        origin_host: values.origin.host.clone(),
+        origin_port: values.origin.port,
+        idle_connections_max: values.idle_connections.div_ceil(values.workers.max(1)),
+        idle_timeout: values.idle_timeout,
+        drain_timeout: values.drain_timeout,
+        epoch: clock.epoch,
+    }
+}
+
+fn start_admin(listen: &Listen, telemetry: &Arc<Telemetry>) -> io::Result<web::Server> {
+    let listener = TcpListener::bind(&listen.addrs()?[..])?;
+    let telemetry = Arc::clone(telemetry);
+    let handler = move |request: &web::Request| admin::answer(request, &telemetry);
+    web::Server::start(listener, ADMIN_CONNECTIONS_MAX, Arc::new(handler))
+}
+
+fn listen_error(loaded: &Loaded, key: &str, error: io::Error) -> StartError {
+    let given = loaded.shown.iter().find(|given| given.spec.key == key);
+    let setting = given.map_or_else(
+        || key.to_owned(),
+        |given| format!("{}={}", given.spec.variable(), given.text),
+    );
+    StartError::Listen { setting, error }
+}
+
+/// 64 bits that nobody outside can know: the standard library's hash keys come from the
+/// operating system.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Protects the application until a signal ends it.
+pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
+    init_log(loaded.values.log_level, loaded.values.log_json);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let signals = match signals() {
+        Ok(signals) => signals,
+        Err(error) => return failed(format_args!("{}", StartError::System(error))),
+    };
+    let protection = match Protection::start(runtime, &loaded) {
+        Ok(protection) => protection,
+        Err(error) => return failed(format_args!("{error}")),
+    };
+    greet(&protection, &loaded, runtime);
+    loop {
+        match signals.recv_timeout(TICK) {
+            Ok(_) => break,
+            Err(RecvTimeoutError::Timeout) => protection.telemetry.drain_transitions(),
+            Err(RecvTimeoutError::Disconnected) => {
+                return failed(format_args!("the signal thread has ended"));
+            }
+        }
+    }
+    let patience = humantime::format_duration(loaded.values.drain_timeout);
+    tracing::info!("stopping: running requests have {patience} to end; a second signal ends now");
+    exit_at_second(signals);
+    match protection.stop() {
+        0 => tracing::info!("stopped"),
+        cut => tracing::warn!("stopped; {cut} sessions had not ended in time and were cut"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
+    let values = &loaded.values;
+    let addrs: Vec<_> = protection
+        .server
+        .local_addrs()
+        .iter()
+        .map(SocketAddr::to_string)
+        .collect();
+    let copies = match loaded.config.cache.rescue {
+        RescueMode::All => "every 200 (`all`: private pages too)",
+        RescueMode::Session => "private pages only for their own session",
+        RescueMode::Strict => "by RFC 9111 to the letter",
+    };
+    let admin = match &protection.admin {
+        Some(admin) => format!("health and metrics at http://{}/", admin.addr()),
+        None => "no admin address".to_owned(),
+    };
+    tracing::info!(
+        "protecting http://{}{} at {} with {} {} workers; copies: {copies}; {admin}",
+        values.origin.authority,
+        values.origin.prefix,
+        addrs.join(", "),
+        values.workers,
+        runtime.name,
+    );
+}
+
+/// Receives SIGINT and SIGTERM from now on.
+pub(crate) fn signals() -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (sender, receiver) = channel();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if sender.send(signal).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(receiver)
+}
+
+/// Ends the process at the next signal, with the exit code shells use for it (128 + number).
+fn exit_at_second(signals: Receiver<i32>) {
+    // Without this thread the drain timeout still ends the program.
+    let _ = std::thread::Builder::new().spawn(move || {
+        if let Ok(signal) = signals.recv() {
+            std::process::exit(128 + signal);
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! Owns the settings of the program: from flags, environment, file and defaults to checked
+//! [`Values`], with every bad value named at once.
+//! Never starts anything.
+
+mod layers;
+mod parse;
+mod problem;
+mod show;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use retter_core::config::Config;
+use tracing::level_filters::LevelFilter;
+
+pub(crate) use layers::{Given, Sources, load};
+pub(crate) use parse::{BaseUrl, Listen};
+pub(crate) use problem::Problem;
+pub(crate) use show::{effective, markdown};
+pub(crate) use table::SPECS;
+
+/// The variable, and with it the flag `--config`, that names the settings file.
+pub(crate) const CONFIG_VARIABLE: &str = "RETTER_CONFIG";
+
+/// All settings as values, before the core has checked its part.
+#[derive(Clone, Debug)]
+pub(crate) struct Values {
+    pub(crate) access: Option<AccessFormat>,
+    pub(crate) admin: Option<Listen>,
+    pub(crate) core: retter_core::config::Settings,
+    pub(crate) drain_timeout: Duration,
+    /// Over all workers.
+    pub(crate) idle_connections: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) listen: Listen,
+    pub(crate) log_json: bool,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) origin: BaseUrl,
+    pub(crate) workers: usize,
+}
+
+impl Values {
+    /// The table's defaults; a test holds the table to it.
+    fn defaults() -> Self {
+        let text = |key| {
+            let spec = SPECS.iter().find(|spec| spec.key == key);
+            spec.map_or("", |spec| spec.default)
+        };
+        let expected = "the defaults of the table are accepted by their own parsers";
+        let mut values = Self {
+            access: None,
+            admin: None,
+            core: retter_core::config::Settings::default(),
+            drain_timeout: Duration::ZERO,
+            idle_connections: 0,
+            idle_timeout: Duration::ZERO,
+            listen: Listen::parse(text("server.listen")).expect(expected),
+            log_json: false,
+            log_level: LevelFilter::INFO,
+            origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
+            workers: 1,
+        };
+        for spec in SPECS {
+            (spec.apply)(&mut values, spec.default).expect(expected);
+        }
+        values
+    }
+}
+
+/// Settings that can be trusted.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The core's part, checked.
+    pub(crate) config: Config,
+    /// Each setting's text and where it came from, in the order of the table.
+    pub(crate) shown: Vec<Given>,
+    pub(crate) values: Values,
+    /// What is odd but stops nothing, as an unknown variable.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The form of the access log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AccessFormat {
+    /// Common, with referrer and user agent.
+    Combined,
+    /// The Common Log Format.
+    Common,
+    /// One JSON object a line.
+    Json,
+}
+
+impl AccessFormat {
+    fn parse(text: &str) -> Result<Option<Self>, String> {
+        match text.trim() {
+            "off" => Ok(None),
+            "combined" => Ok(Some(Self::Combined)),
+            "common" => Ok(Some(Self::Common)),
+            "json" => Ok(Some(Self::Json)),
+            other => Err(format!("`{other}` is none of them")),
+        }
+    }
+}

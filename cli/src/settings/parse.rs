@@ -1,0 +1,274 @@
+//! Owns the reading of one setting's text: durations, sizes, addresses, lists.
+//! Never knows which setting it reads, and never reads an environment or a file.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
+
+use http::Uri;
+use retter_core::config::{NamePatterns, RescueMode, StatusSet};
+
+/// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
+/// seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let bad = || format!("`{text}` is not a duration");
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_end);
+    if !unit.is_empty() && !number.contains('.') {
+        return humantime::parse_duration(text).map_err(|_| bad());
+    }
+    let unit = match unit.trim() {
+        "" => Duration::from_secs(1),
+        unit => humantime::parse_duration(&format!("1{unit}")).map_err(|_| bad())?,
+    };
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    Duration::try_from_secs_f64(number * unit.as_secs_f64()).map_err(|_| bad())
+}
+
+/// A size: bytes, or with a unit (`64KiB` is 65536, `64KB` is 64000, `64K` is 65536).
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_end);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" | "bytes" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(format!("`{text}` is not a size")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a size"))?;
+    number
+        .checked_mul(factor)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| format!("`{text}` is more than this machine can address"))
+}
+
+/// Yes or no.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
+    }
+}
+
+/// A finite number.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
+        .ok_or_else(|| format!("`{text}` is not a number"))
+}
+
+/// A whole number that fits `T`.
+pub(crate) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a whole number in range"))
+}
+
+/// Worker threads: `cores` or a number from 1 up.
+pub(crate) fn workers(text: &str) -> Result<usize, String> {
+    if text.trim() == "cores" {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from));
+    }
+    match count(text)? {
+        workers @ 1..=1024 => Ok(workers),
+        other => Err(format!("{other} is outside 1 to 1024")),
+    }
+}
+
+/// Which responses are kept.
+pub(crate) fn rescue(text: &str) -> Result<RescueMode, String> {
+    match text.trim() {
+        "all" => Ok(RescueMode::All),
+        "session" => Ok(RescueMode::Session),
+        "strict" => Ok(RescueMode::Strict),
+        other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// A set of failure statuses.
+pub(crate) fn statuses(text: &str) -> Result<StatusSet, String> {
+    text.parse()
+}
+
+/// Cookie names; the item `known` stands for `known`'s names, the text `none` for no name.
+pub(crate) fn names(text: &str, known: &NamePatterns) -> Result<NamePatterns, String> {
+    if text.trim() == "none" {
+        return Ok(NamePatterns::default());
+    }
+    let known = known.to_string();
+    let items: Vec<_> = text
+        .split(',')
+        .map(|item| match item.trim() {
+            "known" => known.as_str(),
+            other => other,
+        })
+        .collect();
+    items.join(",").parse()
+}
+
+/// Where to listen: `:8089`, `127.0.0.1:8089`, `[::1]:8089` or `name:8089`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Listen {
+    /// Empty for every interface; IPv6 without brackets.
+    host: String,
+    port: u16,
+}
+
+impl Listen {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| format!("`{text}` has no port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| format!("`{port}` is not a port from 0 to 65535"))?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let host = match bare {
+            Some(host) => {
+                let valid = host.parse::<Ipv6Addr>().is_ok();
+                valid
+                    .then_some(host)
+                    .ok_or_else(|| format!("`{host}` is not an IPv6 address"))?
+            }
+            None if host.contains(':') => {
+                return Err(format!(
+                    "an IPv6 address is written in brackets: `[{host}]:{port}`"
+                ));
+            }
+            None if host.is_empty() || is_host_name(host) => host,
+            None => return Err(format!("`{host}` is not a host name or address")),
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    /// The socket addresses; asks the resolver for a name.
+    pub(crate) fn addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        if self.host.is_empty() {
+            return Ok(vec![every_interface(self.port)]);
+        }
+        let mut addrs: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        addrs.dedup();
+        Ok(addrs)
+    }
+}
+
+/// One dual-stack address, or IPv4 alone where the machine has no IPv6 (common in containers).
+fn every_interface(port: u16) -> SocketAddr {
+    if UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() {
+        (Ipv6Addr::UNSPECIFIED, port).into()
+    } else {
+        (Ipv4Addr::UNSPECIFIED, port).into()
+    }
+}
+
+/// The admin address: [`Listen`], or `None` for `off`.
+pub(crate) fn admin(text: &str) -> Result<Option<Listen>, String> {
+    if text.trim() == "off" {
+        return Ok(None);
+    }
+    Listen::parse(text).map(Some)
+}
+
+/// The origin's base URL, taken apart.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct BaseUrl {
+    /// `host[:port]` as written, for the `Host` field.
+    pub(crate) authority: String,
+    /// The host to connect to; IPv6 without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Empty, or `/prefix` without a last `/`.
+    pub(crate) prefix: String,
+}
+
+impl BaseUrl {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let bad = || format!("`{text}` is not a URL");
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| format!("`{text}` does not begin with http://"))?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" => {}
+            "https" => {
+                return Err(
+                    "https origins are not supported yet; use the application's plain \
+                            http port, or a TLS tunnel (stunnel, socat) beside this program"
+                        .to_owned(),
+                );
+            }
+            other => return Err(format!("`{other}` is not a scheme this program speaks")),
+        }
+        if rest.contains('#') {
+            return Err("a fragment (`#...`) never reaches a server; leave it out".to_owned());
+        }
+        if rest.contains('?') {
+            return Err("every request has its own query; leave `?...` out".to_owned());
+        }
+        if rest
+            .split('/')
+            .next()
+            .is_some_and(|host| host.contains('@'))
+        {
+            return Err(
+                "user and password in a URL end up in logs; let the client send \
+                        Authorization, which is passed on"
+                    .to_owned(),
+            );
+        }
+        let uri: Uri = text.parse().map_err(|_| bad())?;
+        let authority = uri.authority().ok_or_else(bad)?;
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let valid = match bare {
+            Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+            None => is_host_name(host),
+        };
+        if !valid {
+            return Err(format!("`{host}` is not a host name or address"));
+        }
+        let port_text = authority.as_str().get(host.len()..).unwrap_or_default();
+        let port = match port_text.strip_prefix(':') {
+            None => 80,
+            Some(port) => port
+                .parse()
+                .ok()
+                .filter(|&port| port > 0)
+                .ok_or_else(|| format!("`{port}` is not a port from 1 to 65535"))?,
+        };
+        Ok(Self {
+            authority: authority.as_str().to_owned(),
+            host: bare.unwrap_or(host).to_owned(),
+            port,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// Whether `host` has only the characters of names and IPv4 addresses (`_` occurs in the names
+/// of compose services).
+fn is_host_name(host: &str) -> bool {
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}

@@ -1,0 +1,64 @@
+//! Owns how settings are shown: the effective ones for `retter check`, all of them as a
+//! Markdown table for the README.
+//! Never reads any.
+
+use std::fmt::Write;
+
+use retter_core::config::NamePatterns;
+
+use super::{Given, SPECS};
+
+/// The effective settings, one a line: variable, text, layer.
+pub(crate) fn effective(shown: &[Given]) -> String {
+    let names: Vec<_> = shown.iter().map(|given| given.spec.variable()).collect();
+    let name_width = names.iter().map(String::len).max().unwrap_or_default();
+    let text_width = shown
+        .iter()
+        .map(|given| given.text.chars().count())
+        .max()
+        .unwrap_or_default()
+        .min(32);
+    let mut out = String::new();
+    for (name, given) in names.iter().zip(shown) {
+        let text = if given.text.is_empty() {
+            "(empty)"
+        } else {
+            &given.text
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "  {name:name_width$}  {text:text_width$}  {}",
+            given.layer
+        );
+    }
+    out
+}
+
+/// All settings as a Markdown table, with the built-in cookie lists below.
+pub(crate) fn markdown() -> String {
+    let mut out = String::from(
+        "| variable | flag | file key | default | accepted | meaning |\n|---|---|---|---|---|---|\n",
+    );
+    for spec in SPECS {
+        let _ = writeln!(
+            out,
+            "| `{}` | `--{}` | `{}` | `{}` | {} | {} |",
+            spec.variable(),
+            spec.flag(),
+            spec.key,
+            spec.default,
+            spec.accepted,
+            spec.help,
+        );
+    }
+    let lists = [
+        ("session", NamePatterns::session_cookies()),
+        ("ignored", NamePatterns::ignored_cookies()),
+    ];
+    for (name, list) in lists {
+        let list = list.to_string().replace(',', "`, `");
+        let _ = write!(out, "\nKnown {name} cookies: `{list}`\n");
+    }
+    out
+}

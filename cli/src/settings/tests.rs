@@ -1,0 +1,365 @@
+use std::ffi::OsString;
+use std::io::Write;
+use std::time::Duration;
+
+use super::layers::Layer;
+use super::parse;
+use super::table::Spec;
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Sources {
+    Sources {
+        environment: variables
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect(),
+        ..Sources::default()
+    }
+}
+
+/// A settings file that is removed with the value.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn new(name: &str, content: &str) -> Self {
+        let name = format!("retter-test-{}-{name}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> Option<String> {
+        self.0.to_str().map(str::to_owned)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_of_the_core() {
+    let loaded = load(&Sources::default()).unwrap();
+    let core = retter_core::config::Settings::default();
+    assert_eq!(format!("{:?}", loaded.values.core), format!("{core:?}"));
+    assert!(loaded.warnings.is_empty());
+    assert!(
+        loaded
+            .shown
+            .iter()
+            .all(|given| given.layer == Layer::Default)
+    );
+}
+
+#[test]
+fn every_setting_is_well_described() {
+    for (index, spec) in SPECS.iter().enumerate() {
+        let mut values = Values::defaults();
+        assert_eq!(
+            (spec.apply)(&mut values, spec.example),
+            Ok(()),
+            "{}",
+            spec.key
+        );
+        assert!(
+            !spec.help.is_empty() && !spec.help.ends_with('.'),
+            "{}",
+            spec.key
+        );
+        let others = &SPECS[..index];
+        assert!(
+            others.iter().all(|other| other.flat() != spec.flat()),
+            "{}",
+            spec.key
+        );
+    }
+    let variables: Vec<_> = SPECS.iter().map(Spec::variable).collect();
+    for original in [
+        "RETTER_BACKEND_BASEURL",
+        "RETTER_SERVER_LISTEN",
+        "RETTER_CACHE_TTL",
+        "RETTER_CACHE_DETECT_QUERY",
+        "RETTER_CACHE_DETECT_SESSION",
+        "RETTER_BREAKER_FAIL_RATE",
+        "RETTER_BREAKER_CONSECUTIVE_FAIL",
+        "RETTER_SERVER_TIMEOUT_WRITE",
+        "RETTER_SERVER_TIMEOUT_READ",
+        "RETTER_SERVER_TIMEOUT_IDLE",
+        "RETTER_SERVER_TIMEOUT_GRACESHUT",
+    ] {
+        assert!(
+            variables.iter().any(|known| known == original),
+            "{original}"
+        );
+    }
+}
+
+#[test]
+fn flag_before_environment_before_file_before_default() {
+    let file = File::new("layers", "[cache]\nttl = 7\n");
+    let path = file.path().unwrap();
+    #[track_caller]
+    fn check(file: Option<&str>, variable: Option<&str>, flag: Option<&str>, ttl: u64, by: &Layer) {
+        let variables: Vec<_> = variable
+            .iter()
+            .map(|text| ("RETTER_CACHE_TTL", *text))
+            .collect();
+        let sources = Sources {
+            file: file.map(str::to_owned),
+            flags: flag
+                .iter()
+                .map(|text| ("cache.ttl", (*text).to_owned()))
+                .collect(),
+            ..environment(&variables)
+        };
+        let loaded = load(&sources).unwrap();
+        assert_eq!(loaded.config.cache.ttl, Duration::from_secs(ttl));
+        let given = loaded
+            .shown
+            .iter()
+            .find(|given| given.spec.key == "cache.ttl")
+            .unwrap();
+        assert_eq!(given.layer, *by);
+    }
+    let in_file = Layer::File(path.clone());
+    let path = Some(path.as_str());
+    check(None, None, None, 5, &Layer::Default);
+    check(path, None, None, 7, &in_file);
+    check(path, Some("8s"), None, 8, &Layer::Environment);
+    check(path, Some(""), None, 7, &in_file);
+    check(path, Some("8s"), Some("9"), 9, &Layer::Flag);
+    check(None, None, Some("1m"), 60, &Layer::Flag);
+    check(None, Some("8"), None, 8, &Layer::Environment);
+}
+
+#[test]
+fn a_file_may_nest_as_it_likes() {
+    let file = File::new(
+        "nest",
+        "server_listen = ':1'\n[server]\ntimeout_read = '2s'\ngzip = false\n\
+         [server.timeout]\nwrite = 3\n[breaker]\nfail_rate = 0.5\n\
+         [cache]\nsession_cookies = ['known', 'mine']\n",
+    );
+    let sources = Sources {
+        ..environment(&[("RETTER_CONFIG", &file.path().unwrap())])
+    };
+    let loaded = load(&sources).unwrap();
+    assert_eq!(loaded.values.listen, Listen::parse(":1").unwrap());
+    assert_eq!(loaded.config.client.read_timeout, Duration::from_secs(2));
+    assert_eq!(loaded.config.client.write_timeout, Duration::from_secs(3));
+    assert!(!loaded.config.client.gzip);
+    assert!((loaded.config.breaker.failure_rate - 0.5).abs() < f64::EPSILON);
+    let cookies = &loaded.config.cache.session_cookies;
+    assert!(cookies.matches(b"mine") && cookies.matches(b"PHPSESSID"));
+}
+
+#[test]
+fn every_bad_value_is_named_at_once() {
+    let file = File::new(
+        "bad",
+        "[server]\nlistn = ':1'\n[cache]\nbytes = '1 potato'\nttl = 1979-05-27\n",
+    );
+    let sources = Sources {
+        file: file.path(),
+        flags: vec![("server.workers", "0".to_owned())],
+        ..environment(&[
+            ("RETTER_BACKEND_BASEURL", "https://shop.example"),
+            ("RETTER_BREAKER_FAIL_RATE", "1.5"),
+            ("RETTER_BREAKER_OPEN_MIN", "2m"),
+            ("RETTER_CACHE_TLT", "5"),
+            ("RETTER_SERVER_GZIP", "maybe"),
+            ("OTHER", "1"),
+        ])
+    };
+    let problems = load(&sources).unwrap_err();
+    let text = problems
+        .iter()
+        .map(Problem::to_string)
+        .collect::<Vec<_>>()
+        .join("\n");
+    for part in [
+        "server.listn in ",
+        "did you mean `server.listen`?",
+        "cache.bytes in ",
+        "= 1 potato",
+        "cache.ttl in ",
+        "--server-workers = 0",
+        "example:  --server-workers 4",
+        "RETTER_BACKEND_BASEURL = https://shop.example",
+        "https origins are not supported yet",
+        "RETTER_BREAKER_FAIL_RATE = 1.5",
+        "accepted: a number above 0 and up to 1",
+        // The cross-field error of the core, in the operator's words.
+        "RETTER_BREAKER_OPEN_MAX = 60s",
+        "a duration not shorter than RETTER_BREAKER_OPEN_MIN",
+        "RETTER_SERVER_GZIP = maybe",
+        "example:  RETTER_SERVER_GZIP=true",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert_eq!(problems.len(), 8, "{text}");
+}
+
+#[test]
+fn an_unknown_variable_only_warns() {
+    let loaded = load(&environment(&[
+        ("RETTER_CACHE_TLT", "5"),
+        ("RETTER_SERVICE_PORT_HTTP", "8089"),
+    ]));
+    let warnings = loaded.unwrap().warnings;
+    assert!(warnings[0].contains("RETTER_CACHE_TLT") && warnings[0].contains("RETTER_CACHE_TTL?"));
+    assert_eq!(
+        warnings[1],
+        "the variable RETTER_SERVICE_PORT_HTTP is no setting"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem() {
+    let missing = Sources {
+        file: Some("/nonexistent/retter.toml".to_owned()),
+        ..Sources::default()
+    };
+    assert!(matches!(
+        load(&missing).unwrap_err()[..],
+        [Problem::File { .. }]
+    ));
+    let broken = File::new("broken", "a = \n");
+    let sources = Sources {
+        file: broken.path(),
+        ..Sources::default()
+    };
+    let text = load(&sources).unwrap_err()[0].to_string();
+    assert!(text.contains("line 1"), "{text}");
+}
+
+#[test]
+fn durations() {
+    #[track_caller]
+    fn check(text: &str, millis: u64) {
+        assert_eq!(
+            parse::duration(text),
+            Ok(Duration::from_millis(millis)),
+            "{text}"
+        );
+    }
+    check("15 seconds", 15_000);
+    check("15s", 15_000);
+    check("500ms", 500);
+    check("1m 30s", 90_000);
+    check("1h30m", 5_400_000);
+    check("5", 5_000);
+    check("0.25", 250);
+    check("1.5s", 1_500);
+    check("1.5 minutes", 90_000);
+    check(" 2 ", 2_000);
+    for bad in [
+        "",
+        "s",
+        "-1",
+        "5 parsecs",
+        "1.2.3",
+        "1.5s 3",
+        "inf",
+        "9e99",
+        "1e400",
+    ] {
+        assert!(parse::duration(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn sizes() {
+    assert_eq!(parse::size("64MiB"), Ok(64 << 20));
+    assert_eq!(parse::size("64MB"), Ok(64_000_000));
+    assert_eq!(parse::size("16 k"), Ok(16 << 10));
+    assert_eq!(parse::size("123"), Ok(123));
+    for bad in [
+        "",
+        "MiB",
+        "-1",
+        "1.5MiB",
+        "1TB",
+        "99999999999999999999",
+        "18446744073709551615G",
+    ] {
+        assert!(parse::size(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn listen_forms() {
+    #[track_caller]
+    fn check(text: &str, addrs: &[&str]) {
+        let found = Listen::parse(text).unwrap().addrs().unwrap();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, addrs, "{text}");
+    }
+    check("127.0.0.1:8089", &["127.0.0.1:8089"]);
+    check("[::1]:0", &["[::1]:0"]);
+    let every = Listen::parse(":8089").unwrap().addrs().unwrap();
+    assert!(every[0].ip().is_unspecified() && every.len() == 1);
+    assert!(Listen::parse("localhost:80").is_ok());
+    for bad in [
+        "8089", "", ":", ":65536", "::1:80", "[::g]:80", "a b:80", "[::1]80", "h:-1",
+    ] {
+        assert!(Listen::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn base_urls() {
+    #[track_caller]
+    fn check(text: &str, authority: &str, host: &str, port: u16, prefix: &str) {
+        let expected = BaseUrl {
+            authority: authority.to_owned(),
+            host: host.to_owned(),
+            port,
+            prefix: prefix.to_owned(),
+        };
+        assert_eq!(BaseUrl::parse(text), Ok(expected));
+    }
+    check(
+        "http://localhost:8088",
+        "localhost:8088",
+        "localhost",
+        8088,
+        "",
+    );
+    check(
+        "http://shop.example/",
+        "shop.example",
+        "shop.example",
+        80,
+        "",
+    );
+    check("HTTP://h/a/b/", "h", "h", 80, "/a/b");
+    check("http://[::1]:81/p", "[::1]:81", "::1", 81, "/p");
+    check("http://my_app:3000", "my_app:3000", "my_app", 3000, "");
+    #[track_caller]
+    fn refuse(text: &str, part: &str) {
+        let reason = BaseUrl::parse(text).unwrap_err();
+        assert!(reason.contains(part), "{text}: {reason}");
+    }
+    refuse("localhost:8088", "does not begin with http://");
+    refuse("https://h", "not supported yet");
+    refuse("ftp://h", "scheme");
+    refuse("http://u:p@h", "password");
+    refuse("http://h/?a", "query");
+    refuse("http://h/#a", "fragment");
+    refuse("http://", "");
+    refuse("http://:80", "");
+    refuse("http://h:0", "port");
+    refuse("http://h:99999", "");
+    refuse("http://[::g]", "");
+}
+
+#[test]
+fn the_markdown_table_has_every_setting() {
+    let table = markdown();
+    assert!(SPECS.iter().all(|spec| table.contains(&spec.variable())));
+    assert!(table.contains("PHPSESSID"));
+}

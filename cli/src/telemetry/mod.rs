@@ -1,0 +1,301 @@
+//! Owns what the program tells about itself: counters, recent times, the last state changes, log
+//! lines and the access log.
+//! Never changes what is answered, and never waits for whoever reads it.
+
+mod access;
+mod counters;
+mod log;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use retter_core::breaker::{State, Tier, Transition};
+use retter_core::report::{Observer, Report};
+
+use crate::clock::Clock;
+use crate::runtime::Retter;
+
+pub(crate) use access::{AccessLog, escape};
+pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
+pub(crate) use log::init as init_log;
+
+/// Enough that each worker thread of a usual machine has a shard of its own.
+const SHARDS: usize = 16;
+/// State changes that `/health` shows.
+const TRANSITIONS_KEPT: usize = 20;
+
+/// Counts, keeps and logs. One for the whole program.
+pub(crate) struct Telemetry {
+    access: Option<AccessLog>,
+    clock: Clock,
+    connections_accepted: AtomicU64,
+    connections_ended: AtomicU64,
+    /// Whether the end has begun: new visitors should go elsewhere.
+    draining: AtomicBool,
+    /// Exchanges are counted by the thread that did them, so the locks are never contended.
+    shards: Vec<Mutex<Totals>>,
+    retter: Arc<Retter>,
+    transitions: Mutex<Transitions>,
+    troubles: AtomicU64,
+}
+
+/// State changes so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transitions {
+    /// By tier and new state.
+    counts: [[u64; 3]; 2],
+    /// The last ones, oldest first.
+    pub(crate) last: VecDeque<Transition>,
+}
+
+impl Transitions {
+    /// How often a circuit of `tier` went to `to`.
+    pub(crate) fn count(&self, tier: Tier, to: State) -> u64 {
+        self.counts[tier_index(tier)][state_index(to)]
+    }
+
+    fn push(&mut self, transition: Transition) {
+        self.counts[tier_index(transition.tier)][state_index(transition.to)] += 1;
+        if self.last.len() == TRANSITIONS_KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(transition);
+    }
+}
+
+fn tier_index(tier: Tier) -> usize {
+    match tier {
+        Tier::Origin => 0,
+        Tier::Path => 1,
+    }
+}
+
+/// The number of a state in the metrics: 0 closed, 1 half-open, 2 open.
+pub(crate) fn state_index(state: State) -> usize {
+    match state {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open => 2,
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+impl Telemetry {
+    /// Counts for `retter`; writes access lines when there is a log for them.
+    pub(crate) fn new(retter: Arc<Retter>, clock: Clock, access: Option<AccessLog>) -> Self {
+        Self {
+            access,
+            clock,
+            connections_accepted: AtomicU64::new(0),
+            connections_ended: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            retter,
+            transitions: Mutex::default(),
+            troubles: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes new state changes from the policy and logs each once.
+    pub(crate) fn drain_transitions(&self) {
+        self.drain_into(&mut lock(&self.transitions));
+    }
+
+    /// Taken and kept under one lock, so that two threads cannot swap their order.
+    fn drain_into(&self, transitions: &mut Transitions) {
+        while let Some(transition) = self.retter.poll_transition() {
+            log_transition(&transition);
+            transitions.push(transition);
+        }
+    }
+
+    /// From now on `/ready` says no.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Writes what is left of the access log.
+    pub(crate) fn close(&self) {
+        self.drain_transitions();
+        if let Some(access) = &self.access {
+            access.close();
+        }
+    }
+
+    /// Whether the end has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// All counters, over all threads.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        let now = self.clock.now();
+        for shard in &self.shards {
+            sum.add(&lock(shard), now);
+        }
+        sum
+    }
+
+    /// State changes so far.
+    pub(crate) fn transitions(&self) -> Transitions {
+        let mut transitions = lock(&self.transitions);
+        self.drain_into(&mut transitions);
+        transitions.clone()
+    }
+
+    /// Client connections: accepted since start, open now.
+    pub(crate) fn connections(&self) -> (u64, u64) {
+        // Read in this order, ended can never be above accepted.
+        let ended = self.connections_ended.load(Ordering::Acquire);
+        let accepted = self.connections_accepted.load(Ordering::Acquire);
+        (accepted, accepted.saturating_sub(ended))
+    }
+
+    /// Troubles reported by the adapter since start.
+    pub(crate) fn troubles(&self) -> u64 {
+        self.troubles.load(Ordering::Relaxed)
+    }
+
+    /// Access log lines that were dropped because nobody took them in time.
+    pub(crate) fn access_lines_dropped(&self) -> u64 {
+        self.access.as_ref().map_or(0, AccessLog::dropped)
+    }
+
+    /// The program's clock.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The policy.
+    pub(crate) fn retter(&self) -> &Retter {
+        &self.retter
+    }
+}
+
+impl Observer for Telemetry {
+    fn on_report(&self, report: Report) {
+        lock(&self.shards[shard_index()]).count(&report);
+        if let Some(access) = &self.access {
+            access.write(&report, self.clock);
+        }
+        // Only what the origin did changes a circuit, so hits touch nothing shared here. When
+        // another thread is at it, it or the next tick takes ours too.
+        if report.origin.is_some()
+            && let Ok(mut transitions) = self.transitions.try_lock()
+        {
+            self.drain_into(&mut transitions);
+        }
+    }
+
+    fn on_connect(&self) {
+        self.connections_accepted.fetch_add(1, Ordering::Release);
+    }
+
+    fn on_disconnect(&self) {
+        self.connections_ended.fetch_add(1, Ordering::Release);
+    }
+
+    fn on_trouble(&self, text: &str) {
+        self.troubles.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("{}", escape(text.as_bytes()));
+    }
+}
+
+/// The shard of this thread, the same for its whole life.
+fn shard_index() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    }
+    INDEX.with(|index| *index)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Counters stay usable after a panic elsewhere.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn log_transition(transition: &Transition) {
+    let words = words(transition);
+    match transition.to {
+        State::Open => tracing::warn!("{words}"),
+        State::Closed | State::HalfOpen => tracing::info!("{words}"),
+    }
+}
+
+/// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths;
+/// answering from copies`.
+pub(crate) fn words(transition: &Transition) -> String {
+    let circuit = match (&transition.path, transition.tier) {
+        (Some(path), Tier::Path) => format!("circuit of path {}", escape(path.as_bytes())),
+        (None, Tier::Path) => "circuit of a path".to_owned(),
+        (_, Tier::Origin) => "circuit of the origin".to_owned(),
+    };
+    let reason = &transition.reason;
+    match transition.to {
+        State::Closed => format!("{circuit} closed: {reason}; asking the application again"),
+        State::HalfOpen => format!("{circuit} half-open: {reason}"),
+        State::Open => format!("{circuit} opened: {reason}; answering from copies"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use retter_core::breaker::Reason;
+    use retter_core::time::Instant;
+
+    use super::*;
+
+    fn opened(path: Option<&str>) -> Transition {
+        Transition {
+            at: Instant::ZERO,
+            from: State::Closed,
+            path: path.map(Arc::from),
+            reason: Reason::FailureRate {
+                failed: 14,
+                total: 20,
+                window: Duration::from_secs(10),
+                paths: 9,
+            },
+            tier: if path.is_some() {
+                Tier::Path
+            } else {
+                Tier::Origin
+            },
+            to: State::Open,
+        }
+    }
+
+    #[test]
+    fn transitions_in_words() {
+        assert_eq!(
+            words(&opened(None)),
+            "circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths; answering from copies"
+        );
+        assert!(
+            words(&opened(Some("/a\n\x1b[31m")))
+                .starts_with("circuit of path /a\\x0A\\x1B[31m opened: ")
+        );
+    }
+
+    #[test]
+    fn only_the_last_transitions_are_kept_but_all_are_counted() {
+        let mut transitions = Transitions::default();
+        for _ in 0..100 {
+            transitions.push(opened(None));
+        }
+        assert_eq!(transitions.last.len(), TRANSITIONS_KEPT);
+        assert_eq!(transitions.count(Tier::Origin, State::Open), 100);
+        assert_eq!(transitions.count(Tier::Path, State::Open), 0);
+    }
+}

@@ -1,0 +1,168 @@
+//! Owns the numbers a circuit works by: when it opens, and how it comes back.
+//! Never counts: what happened is in `window` and [`Breaker`](super::Breaker).
+
+use std::time::Duration;
+
+use crate::config::BreakerSettings;
+use crate::rng::Rng;
+
+/// When a circuit opens.
+#[derive(Clone, Copy, Debug)]
+pub struct Trip {
+    /// Length of the sliding window of outcomes.
+    pub window: Duration,
+    /// Share of failures in the window that opens the circuit, above 0 and up to 1.
+    pub failure_rate: f64,
+    /// Outcomes in the window before the rate counts.
+    pub outcomes_min: u32,
+    /// Different failing paths in the window before the rate counts. At most 64 are told apart,
+    /// a larger number is read as 64. With 1 (or 0), paths do not matter.
+    pub paths_min: u32,
+    /// What opens the circuit without regard to the window.
+    pub streak: Streak,
+}
+
+/// So many bad outcomes in a row, however far apart. Zero is read as 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Streak {
+    /// Connect failures; every other outcome that says something ends the row.
+    ConnectFailures(u32),
+    /// Failures of any kind; a success ends the row.
+    Failures(u32),
+}
+
+/// How a circuit that opened comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// The first open time.
+    pub open_min: Duration,
+    /// The longest open time.
+    pub open_max: Duration,
+    /// Random part of the open time, ± this share, 0 to below 1.
+    pub jitter: f64,
+    /// How long a probe holds its slot.
+    pub probe_lease: Duration,
+    /// Successful probes that close the circuit. Zero is read as 1.
+    pub probes_needed: u32,
+}
+
+impl Trip {
+    /// When the circuit of the whole origin opens.
+    #[must_use]
+    pub const fn of_origin(settings: &BreakerSettings) -> Self {
+        Self {
+            window: settings.window,
+            failure_rate: settings.failure_rate,
+            outcomes_min: settings.origin_outcomes_min,
+            paths_min: settings.origin_paths_min,
+            streak: Streak::ConnectFailures(settings.consecutive_failures),
+        }
+    }
+
+    /// When the circuit of one path opens.
+    #[must_use]
+    pub const fn of_path(settings: &BreakerSettings) -> Self {
+        Self {
+            window: settings.window,
+            failure_rate: settings.failure_rate,
+            outcomes_min: settings.path_outcomes_min,
+            paths_min: 1,
+            streak: Streak::Failures(settings.consecutive_failures),
+        }
+    }
+}
+
+impl Recovery {
+    /// How the circuit of the whole origin comes back.
+    #[must_use]
+    pub const fn of_origin(settings: &BreakerSettings) -> Self {
+        Self {
+            open_min: settings.open_min,
+            open_max: settings.open_max,
+            jitter: settings.jitter,
+            probe_lease: settings.probe_lease,
+            probes_needed: settings.origin_probes,
+        }
+    }
+
+    /// How the circuit of one path comes back: at the first successful probe.
+    #[must_use]
+    pub const fn of_path(settings: &BreakerSettings) -> Self {
+        Self {
+            probes_needed: 1,
+            ..Self::of_origin(settings)
+        }
+    }
+
+    /// The open time after so many failed recoveries: `open_min` doubled each time up to
+    /// `open_max`, then jittered.
+    ///
+    /// Never above `open_max`: the part of the jitter that would be is mirrored below it, so the
+    /// longest open times are still spread and not all the same.
+    pub(super) fn open_time(&self, attempt: u32, rng: &mut Rng) -> Duration {
+        let doubled = self.open_min.saturating_mul(1 << attempt.min(31));
+        let base = doubled.min(self.open_max).as_secs_f64();
+        let max = self.open_max.as_secs_f64();
+        let spread = self.jitter.mul_add(rng.unit().mul_add(2.0, -1.0), 1.0);
+        let jittered = base * spread;
+        let mirrored = if jittered > max {
+            2.0_f64.mul_add(max, -jittered)
+        } else {
+            jittered
+        };
+        // Only settings that were never validated (a jitter of NaN) reach the fallback.
+        Duration::try_from_secs_f64(mirrored).unwrap_or(self.open_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(attempt: u32, jitter: f64, seconds: std::ops::RangeInclusive<f64>) {
+        let recovery = Recovery {
+            jitter,
+            ..Recovery::of_origin(&BreakerSettings::default())
+        };
+        let mut rng = Rng::new(7);
+        let times: Vec<f64> = (0..1_000)
+            .map(|_| recovery.open_time(attempt, &mut rng).as_secs_f64())
+            .collect();
+        assert!(times.iter().all(|time| seconds.contains(time)), "{times:?}");
+        let width = seconds.end() - seconds.start();
+        let least = times.iter().copied().fold(f64::MAX, f64::min);
+        let most = times.iter().copied().fold(0.0, f64::max);
+        assert!(
+            most - least >= width * 0.9,
+            "{least} to {most} is not spread"
+        );
+        let longest = times.iter().filter(|time| **time >= most).count();
+        assert!(longest == 1 || jitter == 0.0, "{longest} are the same");
+    }
+
+    #[test]
+    fn open_times_double_up_to_the_longest_and_are_spread() {
+        check(0, 0.0, 2.0..=2.0);
+        check(1, 0.0, 4.0..=4.0);
+        check(4, 0.0, 32.0..=32.0);
+        check(5, 0.0, 60.0..=60.0);
+        check(u32::MAX, 0.0, 60.0..=60.0);
+        check(0, 0.2, 1.6..=2.4);
+        check(5, 0.2, 48.0..=60.0);
+    }
+
+    #[test]
+    fn unvalidated_numbers_do_not_panic() {
+        for jitter in [f64::NAN, f64::INFINITY, -3.0, 9.0] {
+            let recovery = Recovery {
+                open_min: Duration::MAX,
+                open_max: Duration::MAX,
+                jitter,
+                probe_lease: Duration::ZERO,
+                probes_needed: 0,
+            };
+            let _ = recovery.open_time(3, &mut Rng::new(1));
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! Owns the tests of one circuit: a table of scripts, every short sequence of events against the
+//! model, and long random ones. Never tests tiers: those have tests of their own.
+
+mod model;
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+use model::{Model, Terms, Ticket};
+
+const TERMS: Terms = Terms {
+    window: 10,
+    rate: 2.0,
+    outcomes_min: 3,
+    row: 2,
+    row_of_connect_failures: false,
+    open_min: 4,
+    open_max: 12,
+    lease: 3,
+    needed: 1,
+};
+
+const ORIGIN_TERMS: Terms = Terms {
+    rate: 0.6,
+    row_of_connect_failures: true,
+    needed: 2,
+    ..TERMS
+};
+
+fn breaker(terms: &Terms, jitter: f64, seed: u64) -> Breaker {
+    let trip = Trip {
+        window: Duration::from_secs(terms.window),
+        failure_rate: terms.rate,
+        outcomes_min: terms.outcomes_min,
+        paths_min: 1,
+        streak: match terms.row_of_connect_failures {
+            true => Streak::ConnectFailures(terms.row),
+            false => Streak::Failures(terms.row),
+        },
+    };
+    let recovery = Recovery {
+        open_min: Duration::from_secs(terms.open_min),
+        open_max: Duration::from_secs(terms.open_max),
+        jitter,
+        probe_lease: Duration::from_secs(terms.lease),
+        probes_needed: u32::try_from(terms.needed).unwrap(),
+    };
+    Breaker::new(trip, recovery, seed, Instant::ZERO)
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_epoch(Duration::from_secs(seconds))
+}
+
+// -- scripts
+
+const fn outcome(token: char) -> Option<Outcome> {
+    match token.to_ascii_uppercase() {
+        'C' => Some(Outcome::ConnectFailure),
+        'F' => Some(Outcome::Failure),
+        'I' => Some(Outcome::Ignore),
+        'S' => Some(Outcome::Success),
+        _ => None,
+    }
+}
+
+/// Plays a script: `S F C I` make one call with that outcome, `p` begins one, `s f c i` end the
+/// oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
+/// was refused.
+fn play(breaker: &mut Breaker, script: &str) -> String {
+    let mut now = Instant::ZERO;
+    let mut begun = Vec::new();
+    let mut said = String::new();
+    for token in script.chars() {
+        match token {
+            ' ' => {}
+            'x' => drop(begun.remove(0)),
+            '0'..='9' => now = now + Duration::from_secs(token.to_digit(10).unwrap().into()),
+            's' | 'f' | 'c' | 'i' => {
+                breaker.record(begun.remove(0), outcome(token).unwrap(), now);
+            }
+            'p' | 'S' | 'F' | 'C' | 'I' => match (breaker.try_acquire(now), outcome(token)) {
+                (Ok(permit), None) => begun.push(permit),
+                (Ok(permit), Some(outcome)) => {
+                    say_change(breaker, &mut said);
+                    breaker.record(permit, outcome, now);
+                }
+                (Err(rejected), _) => {
+                    let wait = rejected.retry_at.saturating_since(now).as_secs();
+                    write!(said, "refused for {wait}; ").unwrap();
+                }
+            },
+            other => panic!("no such token: {other}"),
+        }
+        say_change(breaker, &mut said);
+    }
+    said.trim_end_matches("; ").to_owned()
+}
+
+fn say_change(breaker: &mut Breaker, said: &mut String) {
+    if let Some(change) = breaker.poll_change() {
+        write!(said, "{}: {}; ", change.to, change.reason).unwrap();
+    }
+}
+
+#[track_caller]
+fn check(terms: &Terms, script: &str, expected: &[&str]) {
+    assert_eq!(
+        play(&mut breaker(terms, 0.0, 0), script),
+        expected.join("; "),
+        "{script}"
+    );
+}
+
+const TRIPPED: &str = "OPEN: 2 failures in a row";
+const PROBING: &str = "HALF-OPEN: open for 4.0 s, probing";
+const CLOSED: &str = "CLOSED: the probe succeeded";
+const PROBING_2: &str = "HALF-OPEN: open for 8.0 s, probing";
+const REOPENED: &str = "OPEN: probe failed, next probe in 8.0 s";
+const TRIPPED_2: &str = "OPEN: 2 connect failures in a row";
+const CLOSED_2: &str = "CLOSED: 2 probes succeeded";
+
+#[test]
+fn closed() {
+    check(&TERMS, "SFSFSFIS", &[]);
+    check(&TERMS, "F9 9 9F", &[TRIPPED]);
+    check(&TERMS, "FIC", &[TRIPPED]);
+    check(
+        &TERMS,
+        "FF 1S 3S",
+        &[TRIPPED, "refused for 3", PROBING, CLOSED],
+    );
+    // Only connect failures make the row of the origin, and any real outcome ends it.
+    check(&ORIGIN_TERMS, "CC", &[TRIPPED_2]);
+    check(&ORIGIN_TERMS, "CIC", &[TRIPPED_2]);
+    check(&ORIGIN_TERMS, "SSCFC", &["OPEN: 3 of 5 failed in 10 s"]);
+    check(&ORIGIN_TERMS, "SCSCSSCSC", &[]);
+    check(&ORIGIN_TERMS, "FF", &[]);
+    check(&ORIGIN_TERMS, "FFF", &["OPEN: 3 of 3 failed in 10 s"]);
+    // A success never opens, even when it brings the rate within sight.
+    check(&ORIGIN_TERMS, "FFS", &[]);
+    check(&ORIGIN_TERMS, "FFSF", &["OPEN: 3 of 4 failed in 10 s"]);
+    check(&ORIGIN_TERMS, "F9 1F1F", &[]);
+}
+
+#[test]
+fn half_open() {
+    check(&TERMS, "FF4F", &[TRIPPED, PROBING, REOPENED]);
+    // One probe at a time; ignoring it frees the slot and decides nothing.
+    check(&TERMS, "FF4 pp", &[TRIPPED, PROBING, "refused for 3"]);
+    check(&TERMS, "FF4 piS", &[TRIPPED, PROBING, CLOSED]);
+    // A lost probe frees its slot when its lease ends.
+    check(
+        &TERMS,
+        "FF4 px2 p1 S",
+        &[TRIPPED, PROBING, "refused for 1", CLOSED],
+    );
+    // One that ends after its lease still counts, while nothing was decided.
+    check(&TERMS, "FF4 p9 s", &[TRIPPED, PROBING, CLOSED]);
+    check(&TERMS, "FF4 p3p f", &[TRIPPED, PROBING, REOPENED]);
+    check(&TERMS, "FF4 p3S f", &[TRIPPED, PROBING, CLOSED]);
+    // As many probes at a time as successes are missing.
+    check(
+        &ORIGIN_TERMS,
+        "CC4 ppp s p s",
+        &[
+            TRIPPED_2,
+            PROBING,
+            "refused for 3",
+            "refused for 3",
+            CLOSED_2,
+        ],
+    );
+}
+
+#[test]
+fn older_generations_decide_nothing() {
+    check(&TERMS, "ppp ff f", &[TRIPPED]);
+    check(&TERMS, "ppp ff s", &[TRIPPED]);
+    check(&TERMS, "ppp ff4 p fs", &[TRIPPED, PROBING, CLOSED]);
+    check(&TERMS, "pppp ff4 S ff", &[TRIPPED, PROBING, CLOSED]);
+    // A probe of the half-open before this one frees no slot of this one.
+    check(
+        &ORIGIN_TERMS,
+        "CC4 pp f 8 pps p",
+        &[TRIPPED_2, PROBING, REOPENED, PROBING_2, "refused for 3"],
+    );
+}
+
+#[test]
+fn open_times_grow_until_the_circuit_stays_closed() {
+    let twelve = "OPEN: probe failed, next probe in 12.0 s";
+    let probing_12 = "HALF-OPEN: open for 12.0 s, probing";
+    check(
+        &TERMS,
+        "FF4F8F 9 3F",
+        &[
+            TRIPPED, PROBING, REOPENED, PROBING_2, twelve, probing_12, twelve,
+        ],
+    );
+    // Closed for 3 s after 4 s open: the next open time doubles.
+    check(
+        &TERMS,
+        "FF4S 3FF 7p",
+        &[TRIPPED, PROBING, CLOSED, TRIPPED, "refused for 1"],
+    );
+    // Closed for 4 s: it begins anew.
+    check(
+        &TERMS,
+        "FF4S 4FF 3p1p",
+        &[TRIPPED, PROBING, CLOSED, TRIPPED, "refused for 1", PROBING],
+    );
+}
+
+// -- against the model
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Acquire,
+    EndNewest(Outcome),
+    EndOldest(Outcome),
+    Wait(u64),
+}
+
+const EVENTS: [Event; 9] = [
+    Event::Acquire,
+    Event::EndNewest(Outcome::Failure),
+    Event::EndNewest(Outcome::Success),
+    Event::EndOldest(Outcome::ConnectFailure),
+    Event::EndOldest(Outcome::Failure),
+    Event::EndOldest(Outcome::Ignore),
+    Event::EndOldest(Outcome::Success),
+    Event::Wait(2),
+    Event::Wait(7),
+];
+
+/// The circuit and its model, side by side.
+#[derive(Debug)]
+struct Pair {
+    breaker: Breaker,
+    model: Model,
+    begun: Vec<(Permit, Ticket)>,
+    now: u64,
+    terms: Terms,
+}
+
+impl Clone for Pair {
+    fn clone(&self) -> Self {
+        let twin = |(permit, ticket): &(Permit, Ticket)| {
+            let &Permit { generation, probe } = permit;
+            (Permit { generation, probe }, *ticket)
+        };
+        Self {
+            breaker: self.breaker.clone(),
+            model: self.model.clone(),
+            begun: self.begun.iter().map(twin).collect(),
+            now: self.now,
+            terms: self.terms,
+        }
+    }
+}
+
+impl Pair {
+    fn new(terms: &Terms) -> Self {
+        Self {
+            breaker: breaker(terms, 0.0, 0),
+            model: Model::new(*terms),
+            begun: Vec::new(),
+            now: 0,
+            terms: *terms,
+        }
+    }
+
+    /// Whether the event does anything here; if not, a shorter sequence has tested the same.
+    fn has_effect(&self, event: Event) -> bool {
+        match event {
+            Event::Acquire | Event::Wait(_) => true,
+            Event::EndNewest(_) => self.begun.len() > 1,
+            Event::EndOldest(_) => !self.begun.is_empty(),
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Acquire => self.acquire(),
+            Event::EndNewest(outcome) => self.end(self.begun.len() - 1, outcome),
+            Event::EndOldest(outcome) => self.end(0, outcome),
+            Event::Wait(seconds) => self.now += seconds,
+        }
+        let changed = self.breaker.poll_change();
+        assert_eq!(self.breaker.generation, self.model.generation);
+        assert_eq!(self.breaker.state(at(self.now)), self.model.state(self.now));
+        if let Some(change) = changed {
+            assert_eq!(change.at, at(self.now));
+            assert_ne!(change.from, change.to);
+        }
+    }
+
+    fn acquire(&mut self) {
+        let model = self.model.acquire(self.now);
+        match (self.breaker.try_acquire(at(self.now)), model) {
+            (Ok(permit), Ok(ticket)) => self.begun.push((permit, ticket)),
+            (Err(rejected), Err(retry_at)) => {
+                assert_eq!(rejected.retry_at, at(retry_at));
+                self.check_refusal(retry_at);
+            }
+            (ours, model) => panic!("{ours:?} but the model says {model:?}"),
+        }
+    }
+
+    /// A refusal ends: at the time it names, whatever is lost until then, and soon.
+    fn check_refusal(&self, retry_at: u64) {
+        assert!(retry_at > self.now);
+        let longest = match self.breaker.state(at(self.now)) {
+            State::Closed => panic!("closed, but refuses"),
+            State::HalfOpen => self.terms.lease,
+            State::Open => self.terms.open_max,
+        };
+        assert!(retry_at <= self.now + longest);
+        assert!(self.breaker.clone().try_acquire(at(retry_at)).is_ok());
+    }
+
+    fn end(&mut self, index: usize, outcome: Outcome) {
+        let (permit, ticket) = self.begun.remove(index);
+        self.breaker.record(permit, outcome, at(self.now));
+        self.model.record(ticket, outcome, self.now);
+    }
+
+    /// Never wedged: from here, time and successful calls alone close the circuit.
+    fn check_recovers(&self) {
+        let mut breaker = self.breaker.clone();
+        let later = at(self.now + self.terms.open_max.max(self.terms.lease));
+        for _ in 0..self.terms.needed {
+            let permit = breaker.try_acquire(later).unwrap();
+            breaker.record(permit, Outcome::Success, later);
+        }
+        assert_eq!(breaker.state(later), State::Closed);
+    }
+}
+
+/// Applies every sequence of events of this length to a pair; returns how many.
+fn explore(pair: &Pair, depth: u32) -> u64 {
+    pair.check_recovers();
+    if depth == 0 {
+        return 1;
+    }
+    let mut sequences = 0;
+    for event in EVENTS {
+        if pair.has_effect(event) {
+            let mut next = pair.clone();
+            next.apply(event);
+            sequences += explore(&next, depth - 1);
+        }
+    }
+    sequences
+}
+
+#[test]
+fn every_sequence_of_eight_events_is_as_in_the_model() {
+    for terms in [TERMS, ORIGIN_TERMS] {
+        let sequences = explore(&Pair::new(&terms), 8);
+        assert!(sequences > 200_000, "{sequences}");
+    }
+}
+
+#[test]
+fn every_sequence_of_six_events_after_a_trip_is_as_in_the_model() {
+    use Event::{Acquire, EndOldest, Wait};
+
+    let trip = [Acquire, Acquire, Acquire]
+        .into_iter()
+        .chain([Outcome::ConnectFailure, Outcome::ConnectFailure].map(EndOldest));
+    let probe = [Wait(7), Acquire];
+    let fail = [
+        EndOldest(Outcome::Success),
+        EndOldest(Outcome::Failure),
+        Wait(7),
+    ];
+    let close = [
+        EndOldest(Outcome::Success),
+        EndOldest(Outcome::Success),
+        Acquire,
+        EndOldest(Outcome::Success),
+        Acquire,
+    ];
+    for terms in [TERMS, ORIGIN_TERMS] {
+        let mut tripped = Pair::new(&terms);
+        trip.clone().for_each(|event| tripped.apply(event));
+        explore(&tripped, 6);
+        let mut probing = tripped;
+        probe.into_iter().for_each(|event| probing.apply(event));
+        explore(&probing, 6);
+        let mut failed = probing.clone();
+        fail.into_iter().for_each(|event| failed.apply(event));
+        assert_eq!(failed.breaker.attempt, 1);
+        explore(&failed, 6);
+        let mut closed = probing;
+        close.into_iter().for_each(|event| closed.apply(event));
+        assert_eq!(closed.breaker.state(at(closed.now)), State::Closed);
+        explore(&closed, 6);
+    }
+}
+
+proptest! {
+    #[test]
+    fn long_random_sequences_are_as_in_the_model(
+        origin in any::<bool>(),
+        events in prop::collection::vec(prop::sample::select(&EVENTS[..]), 1..400),
+    ) {
+        let mut pair = Pair::new(if origin { &ORIGIN_TERMS } else { &TERMS });
+        for event in events {
+            if pair.has_effect(event) {
+                pair.apply(event);
+                pair.check_recovers();
+            }
+        }
+    }
+}
+
+#[test]
+fn same_seed_same_circuit() {
+    let run = |seed| {
+        let mut breaker = breaker(&TERMS, 0.2, seed);
+        let said = play(&mut breaker, "FF5F99F99F99FS9S9FF");
+        format!("{said} {breaker:?}")
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_rate_that_is_a_round_share_is_reached_exactly() {
+    let mut breaker = breaker(
+        &Terms {
+            rate: 0.66,
+            outcomes_min: 50,
+            ..ORIGIN_TERMS
+        },
+        0.0,
+        0,
+    );
+    assert_eq!(play(&mut breaker, &"S".repeat(17)), "");
+    assert_eq!(play(&mut breaker, &"F".repeat(32)), "");
+    assert_eq!(play(&mut breaker, "F"), "OPEN: 33 of 50 failed in 10 s");
+}
+
+#[test]
+fn more_paths_than_are_told_apart_cannot_be_asked_for() {
+    let mut breaker = breaker(&ORIGIN_TERMS, 0.0, 0);
+    breaker.trip.paths_min = 1_000;
+    breaker.circuit = Circuit::Closed(Closed::new(&breaker.trip, at(0)));
+    for path in 1..=64 {
+        assert_eq!(breaker.state(at(0)), State::Closed);
+        let permit = breaker.try_acquire(at(0)).unwrap();
+        breaker.record_on(permit, path, Outcome::Failure, at(0));
+    }
+    let reason = breaker.poll_change().unwrap().reason.to_string();
+    assert_eq!(reason, "64 of 64 failed in 10 s, 64 paths");
+}
+
+#[test]
+fn survives_the_end_of_time() {
+    let mut breaker = breaker(&TERMS, 0.0, 0);
+    let end = Instant::from_nanos(u64::MAX);
+    for _ in 0..2 {
+        let permit = breaker.try_acquire(end).unwrap();
+        breaker.record(permit, Outcome::Failure, end);
+    }
+    assert_eq!(breaker.state(Instant::ZERO), State::Open);
+    let probe = breaker.try_acquire(end).unwrap();
+    breaker.record(probe, Outcome::Success, Instant::ZERO);
+    assert_eq!(breaker.state(end), State::Closed);
+}

@@ -1,0 +1,402 @@
+//! Owns the two tiers: one circuit for the origin, one for each path that fails, and which
+//! outcome counts toward which. Never decides when a circuit opens: that is [`Breaker`].
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use smallvec::SmallVec;
+
+use crate::config::BreakerSettings;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+use super::{
+    Breaker, Change, Outcome, Permit, Reason, Recovery, Rejected, State, Tier, Transition, Trip,
+};
+
+/// Transitions that wait to be polled. An origin's failure opens a few dozen circuits at once.
+const TRANSITIONS_MAX: usize = 256;
+
+/// Bytes of a path's name in a [`Transition`].
+const NAME_BYTES_MAX: usize = 200;
+
+/// The circuits of one origin: one for all of it, one for each path that has failed lately.
+///
+/// The contract:
+///
+/// 1. A GET or HEAD asks [`try_acquire`](Self::try_acquire); both circuits must let it pass.
+///    Everything else calls [`pass`](Self::pass) and goes in any case. Both give their
+///    [`TierPermit`] with an outcome to [`record`](Self::record).
+/// 2. A path is what comes before the `?`. Paths are told apart by a seeded 64-bit hash; two
+///    that collide share a circuit.
+/// 3. A healthy path costs nothing: its circuit is made at its first failure, and dropped at
+///    its first outcome that finds it closed, without a failure in the window, and closed for
+///    long enough that its next open time would be the shortest.
+/// 4. There are at most `paths_max` path circuits. A new one takes the place of the one that
+///    failed least recently, of a closed one if there is any. Dropping one that is not closed
+///    is a transition too, with [`Reason::Forgotten`].
+/// 5. A connect failure says nothing about a path, so it counts toward the origin alone. An
+///    outcome of a `pass` counts toward the origin alone, and only while that is closed.
+/// 6. Outcomes of an older generation do not count. When a circuit that has ever been open is
+///    dropped, this ends the generation of all paths that have no circuit.
+/// 7. Every change of state is one [`Transition`]; the oldest give way when nobody polls.
+#[derive(Debug)]
+pub struct Tiers {
+    origin: Breaker,
+    paths: BTreeMap<u64, Box<PathCircuit>>,
+    /// The circuits in the order in which they give way to new ones.
+    ranks: BTreeMap<Rank, u64>,
+    paths_max: usize,
+    trip: Trip,
+    recovery: Recovery,
+    /// The generation of paths that have no circuit.
+    generation: u64,
+    /// Failures of paths so far: the order of the last ones.
+    failures: u64,
+    hash_seed: u64,
+    shared_seed: SharedSeed,
+    rng: Rng,
+    transitions: VecDeque<Transition>,
+}
+
+#[derive(Debug)]
+struct PathCircuit {
+    breaker: Breaker,
+    /// The first generation.
+    born: u64,
+    name: Arc<str>,
+    rank: Rank,
+}
+
+/// Compares as the circuits give way: closed ones first, then the least recently failing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Rank {
+    not_closed: bool,
+    failed: u64,
+}
+
+/// The right to send one request, to be given back with its outcome.
+#[must_use = "a permit must be given back with `record`"]
+#[derive(Debug)]
+pub struct TierPermit {
+    origin: Permit,
+    /// `None` for a request that goes in any case.
+    path: Option<Permit>,
+    hash: u64,
+    /// The path's first bytes; most paths fit without an allocation.
+    name: SmallVec<[u8; 64]>,
+}
+
+/// A circuit refuses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the circuit of the {tier} is open")]
+pub struct TierRejected {
+    /// When asking again can succeed; a probe that ends sooner may make room before.
+    pub retry_at: Instant,
+    /// Which circuit.
+    pub tier: Tier,
+}
+
+impl Tiers {
+    /// Makes closed circuits. `seed` is for hashes and jitter.
+    #[must_use]
+    pub fn new(settings: &BreakerSettings, seed: u64, now: Instant) -> Self {
+        let mut rng = Rng::new(seed);
+        let trip = Trip::of_origin(settings);
+        let recovery = Recovery::of_origin(settings);
+        Self {
+            origin: Breaker::new(trip, recovery, rng.next(), now),
+            paths: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            paths_max: settings.paths_max.max(1),
+            trip: Trip::of_path(settings),
+            recovery: Recovery::of_path(settings),
+            generation: 0,
+            failures: 0,
+            hash_seed: rng.next(),
+            shared_seed: SharedSeed::from_u64(rng.next()),
+            rng,
+            transitions: VecDeque::new(),
+        }
+    }
+
+    /// Asks for the right to send a GET or HEAD request.
+    ///
+    /// # Errors
+    /// The origin's circuit or the path's refuses.
+    pub fn try_acquire(&mut self, path: &[u8], now: Instant) -> Result<TierPermit, TierRejected> {
+        let path = without_query(path);
+        let hash = self.hash(path);
+        let acquired = self.origin.try_acquire(now);
+        self.note_origin();
+        let origin = acquired.map_err(|rejected| TierRejected::by(Tier::Origin, rejected))?;
+        let acquired = match self.paths.get_mut(&hash) {
+            Some(circuit) => circuit.breaker.try_acquire(now),
+            None => Ok(Permit {
+                generation: self.generation,
+                probe: None,
+            }),
+        };
+        self.note_path(hash);
+        match acquired {
+            Ok(permit) => Ok(TierPermit::new(origin, Some(permit), hash, path)),
+            Err(rejected) => {
+                // The request does not go, so it must not hold a slot of the origin.
+                self.origin.record(origin, Outcome::Ignore, now);
+                Err(TierRejected::by(Tier::Path, rejected))
+            }
+        }
+    }
+
+    /// Makes the permit of a request that goes in any case: a write, an upgrade.
+    pub fn pass(&self, path: &[u8]) -> TierPermit {
+        let path = without_query(path);
+        TierPermit::new(self.origin.onlooker(), None, self.hash(path), path)
+    }
+
+    /// Gives a permit back with the outcome of its request.
+    pub fn record(&mut self, permit: TierPermit, outcome: Outcome, now: Instant) {
+        let TierPermit {
+            origin,
+            path,
+            hash,
+            name,
+        } = permit;
+        self.origin.record_on(origin, hash, outcome, now);
+        self.note_origin();
+        if let Some(permit) = path {
+            let outcome = match outcome {
+                Outcome::ConnectFailure | Outcome::Ignore => Outcome::Ignore,
+                Outcome::Failure => Outcome::Failure,
+                Outcome::Success => Outcome::Success,
+            };
+            self.record_path(permit, hash, &name, outcome, now);
+        }
+    }
+
+    /// Takes the oldest change of state that was not taken yet.
+    #[must_use]
+    pub fn poll_transition(&mut self) -> Option<Transition> {
+        self.transitions.pop_front()
+    }
+
+    /// The state for this path: the one of both circuits that refuses more.
+    #[must_use]
+    pub fn state(&self, path: &[u8], now: Instant) -> State {
+        let hash = self.hash(without_query(path));
+        let path = self.paths.get(&hash);
+        let state = path.map_or(State::Closed, |circuit| circuit.breaker.state(now));
+        state.max(self.origin.state(now))
+    }
+
+    /// The state of the origin's circuit.
+    #[must_use]
+    pub fn origin_state(&self, now: Instant) -> State {
+        self.origin.state(now)
+    }
+
+    /// Paths whose own circuit is not closed.
+    #[must_use]
+    pub fn paths_open(&self) -> usize {
+        self.not_closed().count()
+    }
+
+    /// Whether every circuit is closed, so that no answer depends on its path.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.origin.is_closed() && self.not_closed().next().is_none()
+    }
+
+    fn not_closed(&self) -> impl Iterator<Item = ()> {
+        let first = Rank {
+            not_closed: true,
+            failed: 0,
+        };
+        self.ranks.range(first..).map(|_| ())
+    }
+
+    fn record_path(
+        &mut self,
+        mut permit: Permit,
+        hash: u64,
+        name: &[u8],
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        let failed = outcome == Outcome::Failure;
+        if !self.paths.contains_key(&hash) {
+            if !failed || permit.generation != self.generation {
+                return;
+            }
+            permit = self.insert(hash, name, now);
+        }
+        let Some(circuit) = self.paths.get_mut(&hash) else {
+            return;
+        };
+        circuit.breaker.record(permit, outcome, now);
+        if failed {
+            self.failures += 1;
+            self.ranks.remove(&circuit.rank);
+            circuit.rank.failed = self.failures;
+            self.ranks.insert(circuit.rank, hash);
+        } else if circuit.breaker.is_healthy(now) {
+            self.remove(hash, now);
+        }
+        self.note_path(hash);
+    }
+
+    /// Makes the circuit of a path and returns a permit of it.
+    fn insert(&mut self, hash: u64, name: &[u8], now: Instant) -> Permit {
+        while self.paths.len() >= self.paths_max {
+            let Some((_, &victim)) = self.ranks.first_key_value() else {
+                break;
+            };
+            self.remove(victim, now);
+        }
+        let seed = self.rng.next();
+        let born = self.generation;
+        let breaker = Breaker::with_generation(born, self.trip, self.recovery, seed, now);
+        let permit = breaker.onlooker();
+        self.failures += 1;
+        let rank = Rank {
+            not_closed: false,
+            failed: self.failures,
+        };
+        let circuit = PathCircuit {
+            breaker,
+            born,
+            name: display_name(name),
+            rank,
+        };
+        self.ranks.insert(rank, hash);
+        self.paths.insert(hash, Box::new(circuit));
+        debug_assert_eq!(self.paths.len(), self.ranks.len());
+        permit
+    }
+
+    fn remove(&mut self, hash: u64, now: Instant) {
+        let Some(circuit) = self.paths.remove(&hash) else {
+            return;
+        };
+        self.ranks.remove(&circuit.rank);
+        debug_assert_eq!(self.paths.len(), self.ranks.len());
+        let generation = circuit.breaker.generation;
+        if generation != circuit.born {
+            // No permit of its time may count in a circuit that this path gets later.
+            self.generation = self.generation.max(generation + 1);
+        }
+        let from = circuit.breaker.circuit.state();
+        match from {
+            State::Closed => {}
+            State::HalfOpen | State::Open => {
+                let change = Change {
+                    at: now,
+                    from,
+                    reason: Reason::Forgotten,
+                    to: State::Closed,
+                };
+                self.push(Tier::Path, Some(circuit.name), change);
+            }
+        }
+    }
+
+    fn note_origin(&mut self) {
+        if let Some(change) = self.origin.poll_change() {
+            self.push(Tier::Origin, None, change);
+        }
+    }
+
+    fn note_path(&mut self, hash: u64) {
+        let Some(circuit) = self.paths.get_mut(&hash) else {
+            return;
+        };
+        let Some(change) = circuit.breaker.poll_change() else {
+            return;
+        };
+        self.ranks.remove(&circuit.rank);
+        circuit.rank.not_closed = change.to != State::Closed;
+        self.ranks.insert(circuit.rank, hash);
+        let name = Some(Arc::clone(&circuit.name));
+        self.push(Tier::Path, name, change);
+    }
+
+    fn push(&mut self, tier: Tier, path: Option<Arc<str>>, change: Change) {
+        if self.transitions.len() >= TRANSITIONS_MAX {
+            self.transitions.pop_front();
+        }
+        let Change {
+            at,
+            from,
+            reason,
+            to,
+        } = change;
+        self.transitions.push_back(Transition {
+            at,
+            from,
+            path,
+            reason,
+            tier,
+            to,
+        });
+    }
+
+    fn hash(&self, path: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.hash_seed, &self.shared_seed);
+        hasher.write(path);
+        hasher.finish()
+    }
+}
+
+impl TierPermit {
+    fn new(origin: Permit, path: Option<Permit>, hash: u64, name: &[u8]) -> Self {
+        // One byte more than is shown, so that it shows that something was cut.
+        let length = name.len().min(NAME_BYTES_MAX + 1);
+        Self {
+            origin,
+            path,
+            hash,
+            name: SmallVec::from_slice(&name[..length]),
+        }
+    }
+}
+
+impl TierRejected {
+    const fn by(tier: Tier, rejected: Rejected) -> Self {
+        let Rejected { retry_at } = rejected;
+        Self { retry_at, tier }
+    }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|byte| *byte == b'?').next().unwrap_or(target)
+}
+
+/// Writes a path so that it can go into a log: what does not print is escaped, what is too long
+/// ends in `…`.
+fn display_name(path: &[u8]) -> Arc<str> {
+    const CUT: &str = "…";
+    let mut name = String::with_capacity(path.len());
+    let mut cut = 0;
+    for char in String::from_utf8_lossy(path).chars() {
+        if char == ' ' || char.is_ascii_graphic() {
+            name.push(char);
+        } else {
+            name.extend(char.escape_debug());
+        }
+        if name.len() > NAME_BYTES_MAX {
+            name.truncate(cut);
+            name.push_str(CUT);
+            break;
+        }
+        if name.len() <= NAME_BYTES_MAX - CUT.len() {
+            cut = name.len();
+        }
+    }
+    name.into()
+}

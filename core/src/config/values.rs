@@ -1,0 +1,205 @@
+//! Owns the values that settings are made of: sets of status codes and patterns of names.
+//! Never knows which setting holds them.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A set of 5xx status codes: `500-599,!501,!505` is the default.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StatusSet(u128);
+
+impl StatusSet {
+    /// Whether `status` is in the set.
+    #[must_use]
+    pub fn contains(self, status: http::StatusCode) -> bool {
+        status
+            .as_u16()
+            .checked_sub(500)
+            .is_some_and(|bit| bit < 100 && self.0 >> bit & 1 == 1)
+    }
+
+    fn range(from: u16, to: u16) -> u128 {
+        (from..=to).fold(0, |set, status| set | 1 << (status - 500))
+    }
+}
+
+impl Default for StatusSet {
+    fn default() -> Self {
+        // 501 and 505 answer what was asked, not how the origin is (HAProxy counts them as good).
+        Self(Self::range(500, 599) & !Self::range(501, 501) & !Self::range(505, 505))
+    }
+}
+
+impl FromStr for StatusSet {
+    type Err = String;
+
+    /// Comma-separated codes and ranges from 500 to 599; `!` takes out what was put in before.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut set = 0;
+        for item in text.split(',').map(str::trim) {
+            let (remove, item) = item
+                .strip_prefix('!')
+                .map_or((false, item), |item| (true, item));
+            let (from, to) = item.split_once('-').unwrap_or((item, item));
+            let code = |text: &str| {
+                text.trim()
+                    .parse::<u16>()
+                    .ok()
+                    .filter(|code| (500..=599).contains(code))
+            };
+            let (Some(from), Some(to)) = (code(from), code(to)) else {
+                return Err(format!("`{item}` is not a code or range from 500 to 599"));
+            };
+            if from > to {
+                return Err(format!("range `{item}` runs backwards"));
+            }
+            let range = Self::range(from, to);
+            set = if remove { set & !range } else { set | range };
+        }
+        Ok(Self(set))
+    }
+}
+
+impl fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut code = 500;
+        while code < 600 {
+            let start = code;
+            while code < 600 && self.0 >> (code - 500) & 1 == 1 {
+                code += 1;
+            }
+            match code - start {
+                0 => {}
+                1 => write!(f, "{separator}{start}")?,
+                _ => write!(f, "{separator}{start}-{}", code - 1)?,
+            }
+            if code > start {
+                separator = ",";
+            }
+            code += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Names and name prefixes (`wordpress_logged_in_*`), compared with case as cookies are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NamePatterns {
+    exact: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl NamePatterns {
+    /// The well-known session cookies of common frameworks.
+    #[must_use]
+    pub fn session_cookies() -> Self {
+        Self::from_names(SESSION_COOKIES.split(' '))
+    }
+
+    /// Cookies of analytics and consent tools that never change what the origin renders.
+    #[must_use]
+    pub fn ignored_cookies() -> Self {
+        Self::from_names(IGNORED_COOKIES.split(' '))
+    }
+
+    /// Whether `name` is one of the names or begins with one of the prefixes.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.exact.iter().any(|exact| exact.as_bytes() == name)
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| name.starts_with(prefix.as_bytes()))
+    }
+
+    fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut patterns = Self::default();
+        for name in names {
+            match name.strip_suffix('*') {
+                Some(prefix) => patterns.prefixes.push(prefix.to_owned()),
+                None => patterns.exact.push(name.to_owned()),
+            }
+        }
+        patterns
+    }
+}
+
+impl FromStr for NamePatterns {
+    type Err = String;
+
+    /// Comma-separated names; a last `*` makes a prefix. An empty text is no name at all.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let names: Vec<_> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect();
+        for name in &names {
+            let bare = name.strip_suffix('*').unwrap_or(name);
+            if !crate::message::is_token(bare.as_bytes()) || bare.contains('*') {
+                return Err(format!(
+                    "`{name}` is not a cookie name, nor a prefix with `*` after it"
+                ));
+            }
+        }
+        Ok(Self::from_names(names))
+    }
+}
+
+impl fmt::Display for NamePatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefixes = self.prefixes.iter().map(|prefix| format!("{prefix}*"));
+        let names: Vec<_> = self.exact.iter().cloned().chain(prefixes).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+const SESSION_COOKIES: &str = "\
+    PHPSESSID JSESSIONID SESSION ci_session laravel_session session sessionid connect.sid \
+    koa.sess _session_id rack.session ASP.NET_SessionId .AspNetCore.Session \
+    .AspNetCore.Cookies CAKEPHP symfony wordpress_logged_in_* wordpress_sec_* wp-postpass_* \
+    wp_woocommerce_session_* SSESS* SESS* CFID CFTOKEN sid sessid session_id session-token \
+    auth_token access_token remember_token remember_web_* REMEMBERME remember-me \
+    __Host-session __Secure-session next-auth.session-token __Secure-next-auth.session-token \
+    authjs.session-token __Secure-authjs.session-token";
+
+const IGNORED_COOKIES: &str = "\
+    _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
+    _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_* ajs_* amplitude_* optimizely* \
+    __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
+    CookieConsent euconsent-v2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_sets() {
+        #[track_caller]
+        fn check(text: &str, shown: &str) {
+            let set: StatusSet = text.parse().unwrap();
+            assert_eq!(set.to_string(), shown);
+            assert_eq!(set.to_string().parse(), Ok(set));
+        }
+        check("500-599,!501,!505", "500,502-504,506-599");
+        check("503", "503");
+        check("502-504, 500", "500,502-504");
+        assert_eq!("500-599,!501,!505".parse(), Ok(StatusSet::default()));
+        for bad in ["", "404", "5xx", "504-502", "500,", "!"] {
+            assert!(bad.parse::<StatusSet>().is_err(), "{bad}");
+        }
+        assert!(!StatusSet::default().contains(http::StatusCode::OK));
+        assert!(StatusSet::default().contains(http::StatusCode::BAD_GATEWAY));
+    }
+
+    #[test]
+    fn name_patterns() {
+        let names = NamePatterns::session_cookies();
+        assert!(names.matches(b"PHPSESSID") && !names.matches(b"phpsessid"));
+        assert!(names.matches(b"wordpress_logged_in_abc") && !names.matches(b"_ga"));
+        assert_eq!(names.to_string().parse(), Ok(names));
+        assert!("a b".parse::<NamePatterns>().is_err() && "a*b".parse::<NamePatterns>().is_err());
+        assert_eq!("".parse(), Ok(NamePatterns::default()));
+    }
+}

@@ -1,0 +1,326 @@
+//! Owns the two reading machines: [`ServerConn`] for requests, [`ClientConn`] for responses.
+//! Never writes: `encode` makes the bytes of the other direction.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::body::{Framing, is_contradictory, keep_alive, request_framing, response_framing};
+use super::error::ProtocolError;
+use super::head::{parse_request, parse_response};
+use super::wire::{Next, Read, Role, Start, Wire};
+use crate::limits::INTERIM_MAX;
+use crate::message::{Fields, RequestHead, ResponseHead, is_token};
+
+/// What a connection has to tell next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event<H> {
+    /// A whole head. Data and an end follow; after a 1xx response another head does.
+    Head(H),
+    /// A piece of the body, never empty, a slice of the receive buffer.
+    Data(Bytes),
+    /// The end of the message, complete as its framing says.
+    End {
+        /// The trailer fields of a chunked body (RFC 9110 §6.5), as received.
+        trailers: Fields,
+    },
+    /// Nothing until more bytes are read or the next cycle starts.
+    NeedData,
+    /// The peer ended the stream between messages.
+    Closed,
+}
+
+/// Reads the requests of one client connection.
+///
+/// 1. Read from the socket into [`ServerConn::read_buf`] and tell the length with
+///    [`ServerConn::handle_read`]. An empty slice means: do not read now.
+/// 2. Call [`ServerConn::next_event`] until it has nothing more (`NeedData`, `Closed`) or fails.
+///    A failed connection stays failed, with the same error.
+/// 3. After `End`, and when the answer is on its way, call [`ServerConn::start_next_cycle`]; only
+///    then is a pipelined request parsed.
+#[derive(Debug)]
+pub struct ServerConn {
+    wire: Wire,
+    role: Requests,
+}
+
+impl ServerConn {
+    /// A connection whose heads may have `head_bytes_max` bytes.
+    #[must_use]
+    pub fn new(head_bytes_max: usize) -> Self {
+        Self {
+            wire: Wire::new(head_bytes_max),
+            role: Requests::default(),
+        }
+    }
+
+    /// Where to read to. Empty: enough is buffered that [`Self::next_event`] has not consumed, or
+    /// nothing more is wanted (end of stream, error).
+    pub fn read_buf(&mut self) -> &mut [u8] {
+        self.wire.read_buf()
+    }
+
+    /// Tells that `len` bytes were read; 0 is the end of the stream.
+    pub fn handle_read(&mut self, len: usize) {
+        self.wire.handle_read(len);
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    /// Names why the bytes are not a request; from then on always the same.
+    pub fn next_event(&mut self) -> Result<Event<RequestHead>, ProtocolError> {
+        self.wire.next(&mut self.role)
+    }
+
+    /// Makes ready for the next request, after `End`.
+    pub fn start_next_cycle(&mut self) {
+        self.role.has_skipped = false;
+        self.wire.start_next_cycle();
+    }
+
+    /// Takes everything buffered, for a tunnel.
+    pub fn take_buffered(&mut self) -> Bytes {
+        self.wire.take_buffered()
+    }
+
+    /// Bytes received and not consumed yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.wire.buffered()
+    }
+
+    /// Frees the receive buffer between messages.
+    pub fn release_if_idle(&mut self) {
+        self.wire.release_if_idle();
+    }
+
+    /// The framing of the current message, valid after its head.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.wire.framing()
+    }
+
+    /// Whether the connection is between messages and no byte of the next one is there.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.wire.is_idle()
+    }
+
+    /// Whether the client ended its stream.
+    #[must_use]
+    pub fn is_eof(&self) -> bool {
+        self.wire.is_eof()
+    }
+}
+
+/// Reads the responses of one origin connection.
+///
+/// As [`ServerConn`], and before each request is written [`ClientConn::begin`] is called: how a
+/// response ends depends on the method asked. Bytes that come without it are an error.
+#[derive(Debug)]
+pub struct ClientConn {
+    wire: Wire,
+    role: Responses,
+}
+
+impl ClientConn {
+    /// A connection whose heads may have `head_bytes_max` bytes.
+    #[must_use]
+    pub fn new(head_bytes_max: usize) -> Self {
+        Self {
+            wire: Wire::new(head_bytes_max),
+            role: Responses {
+                method: Method::GET,
+                is_upgrade_asked: false,
+                is_persistent: true,
+                interim_count: 0,
+            },
+        }
+    }
+
+    /// Expects the response to a request with `method`; `upgrade_asked` tells that the request
+    /// carries `Upgrade`, so that 101 is an answer to it.
+    ///
+    /// Bytes of the origin that are buffered already make the connection fail.
+    pub fn begin(&mut self, method: &Method, upgrade_asked: bool) {
+        self.wire.expect_head();
+        self.role.method = method.clone();
+        self.role.is_upgrade_asked = upgrade_asked;
+        self.role.interim_count = 0;
+    }
+
+    /// Where to read to. Empty: enough is buffered that [`Self::next_event`] has not consumed, or
+    /// nothing more is wanted (end of stream, error).
+    pub fn read_buf(&mut self) -> &mut [u8] {
+        self.wire.read_buf()
+    }
+
+    /// Tells that `len` bytes were read; 0 is the end of the stream.
+    pub fn handle_read(&mut self, len: usize) {
+        self.wire.handle_read(len);
+    }
+
+    /// The next event. `Head` comes once for each interim (1xx) response and once for the final
+    /// one; after 101 all bytes are the tunnel's ([`Self::take_buffered`]). `Closed` also when the
+    /// origin closes after [`Self::begin`] without a byte of a response.
+    ///
+    /// # Errors
+    /// Names why the bytes are not a response; from then on always the same.
+    pub fn next_event(&mut self) -> Result<Event<ResponseHead>, ProtocolError> {
+        self.wire.next(&mut self.role)
+    }
+
+    /// Puts the finished response away, after `End`.
+    pub fn start_next_cycle(&mut self) {
+        self.wire.start_next_cycle();
+    }
+
+    /// Takes everything buffered, for a tunnel.
+    pub fn take_buffered(&mut self) -> Bytes {
+        self.wire.take_buffered()
+    }
+
+    /// Frees the receive buffer between messages.
+    pub fn release_if_idle(&mut self) {
+        self.wire.release_if_idle();
+    }
+
+    /// The framing of the current message, valid after its head.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.wire.framing()
+    }
+
+    /// Whether any byte arrived since [`Self::begin`].
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.wire.has_started()
+    }
+
+    /// Whether the connection is between messages and no byte of the next one is there.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.wire.is_idle()
+    }
+
+    /// Whether the origin ended its stream.
+    #[must_use]
+    pub fn is_eof(&self) -> bool {
+        self.wire.is_eof()
+    }
+
+    /// Whether another request may be sent: the response is complete and the origin keeps the
+    /// connection, did not end it, and sent nothing beyond (RFC 9112 §9.3).
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        self.role.is_persistent && self.wire.is_at_rest()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    /// The one empty line allowed before a request line was seen.
+    has_skipped: bool,
+}
+
+impl Role for Requests {
+    type Head = RequestHead;
+
+    fn start(&mut self, data: &[u8]) -> Result<Start, ProtocolError> {
+        match data {
+            [] => Ok(Start::NeedData),
+            // RFC 9112 §2.2: "SHOULD ignore at least one empty line (CRLF)"; one it is.
+            b"\r" if !self.has_skipped => Ok(Start::NeedData),
+            [b'\r', b'\n', ..] if !self.has_skipped => {
+                self.has_skipped = true;
+                Ok(Start::Skip(2))
+            }
+            _ => Ok(Start::Head),
+        }
+    }
+
+    fn check_first(byte: u8) -> Result<(), ProtocolError> {
+        // A method is a token. Neither TLS nor the HTTP/2 preface of another port waits for more.
+        if is_token(&[byte]) {
+            Ok(())
+        } else {
+            Err(ProtocolError::InvalidRequestLine)
+        }
+    }
+
+    fn too_long(lines: usize) -> ProtocolError {
+        if lines == 0 {
+            ProtocolError::TargetTooLong
+        } else {
+            ProtocolError::HeadTooLarge
+        }
+    }
+
+    fn read_head(&mut self, raw: &Bytes, lines: usize) -> Result<Read<RequestHead>, ProtocolError> {
+        let head = parse_request(raw, lines)?;
+        let next = Next::Body(request_framing(&head)?);
+        Ok(Read { head, next })
+    }
+}
+
+#[derive(Debug)]
+struct Responses {
+    /// The method of the request being answered.
+    method: Method,
+    is_upgrade_asked: bool,
+    /// No response so far forbids another request.
+    is_persistent: bool,
+    interim_count: usize,
+}
+
+impl Role for Responses {
+    type Head = ResponseHead;
+
+    fn start(&mut self, data: &[u8]) -> Result<Start, ProtocolError> {
+        // RFC 9112 §9.2: "If a client receives data on a connection that doesn't have outstanding
+        // requests, the client MUST NOT consider that data to be a valid response".
+        if data.is_empty() {
+            Ok(Start::NeedData)
+        } else {
+            Err(ProtocolError::UnsolicitedResponse)
+        }
+    }
+
+    fn check_first(byte: u8) -> Result<(), ProtocolError> {
+        if byte == b'H' {
+            Ok(())
+        } else {
+            Err(ProtocolError::InvalidStatusLine)
+        }
+    }
+
+    fn too_long(_lines: usize) -> ProtocolError {
+        ProtocolError::HeadTooLarge
+    }
+
+    fn read_head(
+        &mut self,
+        raw: &Bytes,
+        lines: usize,
+    ) -> Result<Read<ResponseHead>, ProtocolError> {
+        let head = parse_response(raw, lines)?;
+        let framing = response_framing(&self.method, &head)?;
+        self.is_persistent &= framing != Framing::UntilClose
+            && keep_alive(head.version, &head.fields)
+            && !is_contradictory(&head);
+        let next = match head.status {
+            // RFC 9110 §15.2.2 and §7.8: the new protocol starts behind this head.
+            StatusCode::SWITCHING_PROTOCOLS if self.is_upgrade_asked => Next::Tunnel,
+            StatusCode::SWITCHING_PROTOCOLS => return Err(ProtocolError::UnexpectedUpgrade),
+            status if status.is_informational() => {
+                self.interim_count += 1;
+                if self.interim_count > INTERIM_MAX {
+                    return Err(ProtocolError::TooManyInterim);
+                }
+                Next::Head
+            }
+            _ => Next::Body(framing),
+        };
+        Ok(Read { head, next })
+    }
+}

@@ -1,0 +1,293 @@
+//! Owns the writing of heads and bodies. What it writes is one message, whatever it is given.
+//! Never copies a body: framing is its own small part of the queue.
+//!
+//! RFC 9112 §3 to §7.
+
+use std::fmt::{Arguments, Write};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{Method, StatusCode};
+use thiserror::Error;
+
+use super::body::Framing;
+use super::send::SendQueue;
+use crate::message::Fields;
+
+/// Room for the head of a usual message, so that it is one allocation.
+const HEAD_BYTES_USUAL: usize = 512;
+
+/// Writes the head of an HTTP/1.1 message.
+///
+/// A field that would split the message (a name with white space or colon, a value with CR, LF or
+/// NUL) is left out.
+#[derive(Debug)]
+pub struct HeadWriter {
+    buf: BytesMut,
+}
+
+impl HeadWriter {
+    /// Starts a request head. Bytes of `target` that would end it are percent-encoded; an empty
+    /// one becomes `/`.
+    #[must_use]
+    pub fn request(method: &Method, target: &[u8]) -> Self {
+        let mut buf = BytesMut::with_capacity(HEAD_BYTES_USUAL.saturating_add(target.len()));
+        buf.put_slice(method.as_str().as_bytes());
+        buf.put_u8(b' ');
+        if target.is_empty() {
+            buf.put_u8(b'/');
+        }
+        for part in target.split_inclusive(|&byte| ends_target(byte)) {
+            match part.split_last() {
+                Some((&last, rest)) if ends_target(last) => {
+                    buf.put_slice(rest);
+                    buf.put_slice(&[b'%', hex_digit(last >> 4), hex_digit(last & 0xf)]);
+                }
+                _ => buf.put_slice(part),
+            }
+        }
+        buf.put_slice(b" HTTP/1.1\r\n");
+        Self { buf }
+    }
+
+    /// Starts a response head. An empty `reason`, or one with control characters, becomes the
+    /// usual one of `status`.
+    #[must_use]
+    pub fn response(status: StatusCode, reason: &[u8]) -> Self {
+        let mut buf = BytesMut::with_capacity(HEAD_BYTES_USUAL);
+        buf.put_slice(b"HTTP/1.1 ");
+        buf.put_slice(status.as_str().as_bytes());
+        // RFC 9112 §4: the space is sent even when the reason is absent.
+        buf.put_u8(b' ');
+        if reason.is_empty() || !is_safe_value(reason) {
+            buf.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        } else {
+            buf.put_slice(reason);
+        }
+        buf.put_slice(b"\r\n");
+        Self { buf }
+    }
+
+    /// Appends a field line.
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        put_field(&mut self.buf, name, value);
+        self
+    }
+
+    /// Appends a field line whose value is formatted in place.
+    pub fn field_fmt(&mut self, name: &str, value: Arguments<'_>) -> &mut Self {
+        let start = self.buf.len();
+        if is_safe_name(name) {
+            self.buf.put_slice(name.as_bytes());
+            self.buf.put_slice(b": ");
+            let value_start = self.buf.len();
+            let is_written = self.buf.write_fmt(value).is_ok();
+            if is_written && is_safe_value(&self.buf[value_start..]) {
+                self.buf.put_slice(b"\r\n");
+            } else {
+                self.buf.truncate(start);
+            }
+        }
+        self
+    }
+
+    /// Appends a field line with a decimal number.
+    pub fn field_number(&mut self, name: &str, value: u64) -> &mut Self {
+        self.field(name, itoa::Buffer::new().format(value).as_bytes())
+    }
+
+    /// Ends the head.
+    #[must_use]
+    pub fn finish(mut self) -> Bytes {
+        self.buf.put_slice(b"\r\n");
+        self.buf.freeze()
+    }
+}
+
+/// Why a body does not fit its framing. What was promised in the head cannot be kept: the
+/// connection must be closed, so that the peer sees an incomplete message.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum BodyError {
+    /// More data than the head announced, or data after the end.
+    #[error("body longer than announced")]
+    Excess,
+    /// The end before the announced length.
+    #[error("body shorter than announced")]
+    Short,
+}
+
+/// Writes the body of one message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BodyEncoder {
+    /// No body, or its end is written.
+    Empty,
+    /// This many bytes are left to write.
+    Length(u64),
+    /// Writes chunks.
+    Chunked,
+    /// Writes bytes as they are; closing the connection ends the body.
+    UntilClose,
+}
+
+impl From<Framing> for BodyEncoder {
+    fn from(framing: Framing) -> Self {
+        match framing {
+            Framing::Empty => Self::Empty,
+            Framing::Length(len) => Self::Length(len),
+            Framing::Chunked => Self::Chunked,
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+}
+
+impl BodyEncoder {
+    /// Queues `data` with its framing; empty data is ignored.
+    ///
+    /// # Errors
+    /// [`BodyError::Excess`]; nothing is queued then.
+    pub fn data(&mut self, data: Bytes, out: &mut SendQueue) -> Result<(), BodyError> {
+        // An empty chunk would be the last one (RFC 9112 §7.1).
+        if data.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Empty => return Err(BodyError::Excess),
+            Self::Length(left) => {
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(BodyError::Excess)?;
+                out.push(data);
+            }
+            Self::Chunked => {
+                push_chunk_size(data.len(), out);
+                out.push(data);
+                out.push_slice(b"\r\n");
+            }
+            Self::UntilClose => out.push(data),
+        }
+        Ok(())
+    }
+
+    /// Queues the end of the body. Of `trailers`, only a chunked body carries any, and only those
+    /// that RFC 9110 §6.5.1 lets pass.
+    ///
+    /// # Errors
+    /// [`BodyError::Short`] when announced bytes are missing.
+    pub fn end(&mut self, trailers: &Fields, out: &mut SendQueue) -> Result<(), BodyError> {
+        match self {
+            Self::Length(1..) => return Err(BodyError::Short),
+            Self::Chunked => push_last_chunk(trailers, out),
+            Self::Empty | Self::Length(0) | Self::UntilClose => {}
+        }
+        *self = Self::Empty;
+        Ok(())
+    }
+}
+
+/// Fields that may not be trailers (RFC 9110 §6.5.1): they frame, route, authenticate, control or
+/// modify, describe the content, or end at the next hop. Once merged by someone they would
+/// overrule what the head said.
+const NO_TRAILERS: [&str; 44] = [
+    "age",
+    "authentication-info",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "expires",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+fn may_be_trailer(name: &str) -> bool {
+    !NO_TRAILERS
+        .iter()
+        .any(|barred| barred.eq_ignore_ascii_case(name))
+}
+
+fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {
+    let mut section = BytesMut::from(&b"0\r\n"[..]);
+    for (name, value) in trailers.iter().filter(|(name, _)| may_be_trailer(name)) {
+        put_field(&mut section, name, value);
+    }
+    section.put_slice(b"\r\n");
+    out.push(section.freeze());
+}
+
+fn push_chunk_size(len: usize, out: &mut SendQueue) {
+    let mut line = [0; 18];
+    let mut left = len;
+    let mut start = line.len() - 2;
+    line[start..].copy_from_slice(b"\r\n");
+    while left > 0 {
+        start -= 1;
+        line[start] = hex_digit(left.to_le_bytes()[0] & 0xf);
+        left >>= 4;
+    }
+    out.push_slice(&line[start..]);
+}
+
+fn put_field(buf: &mut BytesMut, name: &str, value: &[u8]) {
+    if !is_safe_name(name) || !is_safe_value(value) {
+        return;
+    }
+    buf.reserve(name.len().saturating_add(value.len()).saturating_add(4));
+    buf.put_slice(name.as_bytes());
+    buf.put_slice(b": ");
+    buf.put_slice(value);
+    buf.put_slice(b"\r\n");
+}
+
+fn is_safe_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte > b' ' && byte != b':' && byte != 0x7f)
+}
+
+fn is_safe_value(value: &[u8]) -> bool {
+    memchr::memchr3(b'\r', b'\n', 0, value).is_none()
+}
+
+fn ends_target(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f
+}
+
+/// The lower four bits as a hexadecimal digit.
+fn hex_digit(nibble: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(nibble & 0xf)]
+}

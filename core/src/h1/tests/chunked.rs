@@ -1,0 +1,149 @@
+//! Owns the tables of the chunked coding: bodies, trailers, refusals and bounds.
+
+use ProtocolError as E;
+
+use super::*;
+use crate::limits::{CHUNK_EXT_BYTES_MAX, TRAILER_BYTES_MAX};
+
+/// The body, or the reason it is refused; the same from a client and from an origin.
+#[track_caller]
+fn check(chunks: &str, expected: Result<&str, E>) {
+    let found = read(chunks).map(|(body, _)| body);
+    assert_eq!(
+        found.as_deref(),
+        expected.as_ref().map(|text| *text),
+        "{chunks:?}"
+    );
+}
+
+#[track_caller]
+fn read(chunks: &str) -> Result<(String, Fields), E> {
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let request = run_requests(format!("{head}{chunks}").as_bytes(), false);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let input = format!("{head}{chunks}");
+    let (_, response) = run_response(&Method::GET, false, input.as_bytes(), false);
+    let body = body_of(request);
+    assert_eq!(body, body_of(response), "both sides read the same");
+    body
+}
+
+fn body_of<H>(run: Run<H>) -> Result<(String, Fields), E> {
+    run.end?;
+    let mut body = Vec::new();
+    for event in run.events {
+        match event {
+            Seen::Head(..) => {}
+            Seen::Data(data) => body.extend(data),
+            Seen::End(trailers) => return Ok((String::from_utf8(body).unwrap(), trailers)),
+        }
+    }
+    panic!("no end");
+}
+
+#[test]
+fn bodies() {
+    check("0\r\n\r\n", Ok(""));
+    check("3\r\nabc\r\n0\r\n\r\n", Ok("abc"));
+    check("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", Ok("abcde"));
+    check("a\r\n0123456789\r\n0\r\n\r\n", Ok("0123456789"));
+    check("A\r\n0123456789\r\n0\r\n\r\n", Ok("0123456789"));
+    check("0003\r\nabc\r\n0000\r\n\r\n", Ok("abc"));
+    check(
+        "0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n",
+        Ok("abc"),
+    );
+    check("4\r\n\r\n\r\n\r\n0\r\n\r\n", Ok("\r\n\r\n"));
+    check("3;a\r\nabc\r\n0;b=c\r\n\r\n", Ok("abc"));
+    check("3 ;a\r\nabc\r\n0\t; b = \"c;d\"\r\n\r\n", Ok("abc"));
+    check("3;\u{e9}\r\nabc\r\n0\r\n\r\n", Ok("abc"));
+}
+
+#[test]
+fn refusals() {
+    let (bad, bare) = (Err(E::InvalidChunk), Err(E::BareCrOrLf));
+    for chunks in [
+        "\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x3\r\n",
+        " 3\r\n",
+        "\t3\r\n",
+        "3 \r\n",
+        "3 a\r\n",
+        "3 3\r\n",
+        "3_0\r\n",
+        ";a\r\n",
+        "3,a\r\n",
+        "3.0\r\n",
+        "00000000000000003\r\n",
+        "10000000000000000\r\n",
+        "3\u{0}\r\n",
+        "3;\u{0}\r\n",
+        "3;\u{7f}\r\n",
+        "3\u{b}\r\n",
+        "3\r\nabcd\r\n",
+        "3\r\nabc0\r\n",
+        "3\r\nabc\n",
+        "3\r\nabc\r\r\n",
+        "3\r\nabc\rx",
+        "3\r\nabc\r\n\r\n",
+    ] {
+        check(chunks, bad);
+    }
+    for chunks in [
+        "3\nabc",
+        "3\rabc",
+        "3;a\nabc",
+        "3;a\n\nabc",
+        "3;a\rb\r\n",
+        "0\n\r\n",
+        "0\r\n\n",
+        "0\r\na: b\n\r\n",
+        "0\r\na: b\r\n\n",
+        "0\r\na: b\rc\r\n\r\n",
+        "3\r\r\nabc",
+    ] {
+        check(chunks, bare);
+    }
+    // The largest size is a size: its data is only never complete.
+    let run = run_requests(
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nab",
+        false,
+    );
+    assert_eq!((run.events.len(), run.end), (2, Ok(Ended::NeedData)));
+}
+
+#[test]
+fn trailers() {
+    let (body, trailers) = read("1\r\na\r\n0\r\nX-Sum: 1\r\nx-more:2 \r\n\r\n").unwrap();
+    assert_eq!((body.as_str(), trailers.len()), ("a", 2));
+    assert_eq!(trailers.get("x-sum"), Some(&b"1"[..]));
+    assert_eq!(trailers.get("X-More"), Some(&b"2"[..]));
+    for line in ["a : b", " a: b", "a", "a: b\r\n c", "a: \u{0}", ": b"] {
+        check(&format!("0\r\n{line}\r\n\r\n"), Err(E::InvalidField));
+    }
+    check(&format!("0\r\n{}\r\n", "a:\r\n".repeat(100)), Ok(""));
+    check(
+        &format!("0\r\n{}\r\n", "a:\r\n".repeat(101)),
+        Err(E::TooManyFields),
+    );
+    let section = |len: usize| format!("0\r\na:{}\r\n\r\n", "b".repeat(len - 6));
+    check(&section(TRAILER_BYTES_MAX), Ok(""));
+    check(&section(TRAILER_BYTES_MAX + 1), Err(E::TrailersTooLarge));
+}
+
+#[test]
+fn extensions_are_bounded_over_the_message() {
+    let chunk = |len: usize| format!("1;{}\r\na\r\n", "e".repeat(len - 1));
+    let half = CHUNK_EXT_BYTES_MAX / 2;
+    check(
+        &format!("{}{}0\r\n\r\n", chunk(half), chunk(half)),
+        Ok("aa"),
+    );
+    let more = format!("{}{}0\r\n\r\n", chunk(half), chunk(half + 1));
+    check(&more, Err(E::ChunkExtTooLong));
+    let space = format!("1{};\r\na\r\n", " ".repeat(CHUNK_EXT_BYTES_MAX));
+    check(&space, Err(E::ChunkExtTooLong));
+}

@@ -1,0 +1,102 @@
+//! Owns the reading of `Cookie` and `Set-Cookie` lines, as lenient as browsers and frameworks are
+//! (RFC 6265 §5.2 and §5.4).
+//! Never decides which cookies matter, and keeps nothing.
+
+use crate::message::Fields;
+use crate::time::UnixTime;
+
+/// One pair of a `Cookie` line. Quoted values stay quoted.
+#[derive(Clone, Copy)]
+pub(super) struct Cookie<'a> {
+    /// Whether there was a `=`: browsers send a nameless cookie as its bare value.
+    pub(super) has_name: bool,
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// All pairs of all `Cookie` lines, in order, empty ones left out.
+pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
+    request
+        .get_all("cookie")
+        .flat_map(|line| line.split(|&byte| byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| match split_once(pair, b'=') {
+            Some((name, value)) => Cookie {
+                has_name: true,
+                name,
+                value,
+            },
+            None => Cookie {
+                has_name: false,
+                name: b"",
+                value: pair,
+            },
+        })
+}
+
+/// A `Set-Cookie` line, as far as it tells what becomes of the cookie.
+pub(super) struct SetCookie<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// Whether the client forgets the cookie: its value is empty or it has expired.
+    pub(super) is_deletion: bool,
+}
+
+impl<'a> SetCookie<'a> {
+    /// Parses a line; `date` is the response's `Date`, which `Expires` is compared with.
+    pub(super) fn parse(line: &'a [u8], date: Option<&[u8]>) -> Self {
+        let mut parts = line.split(|&byte| byte == b';');
+        let pair = parts.next().unwrap_or_default();
+        let (name, value) = split_once(pair, b'=').unwrap_or((b"", pair));
+        let (name, value) = (name.trim_ascii(), value.trim_ascii());
+        let mut max_age = None;
+        let mut expires = None;
+        for attribute in parts {
+            let (key, value) = split_once(attribute, b'=').unwrap_or((attribute, b""));
+            let (key, value) = (key.trim_ascii(), value.trim_ascii());
+            if key.eq_ignore_ascii_case(b"max-age") {
+                max_age = is_max_age_over(value).or(max_age);
+            } else if key.eq_ignore_ascii_case(b"expires") {
+                expires = is_expires_over(value, date).or(expires);
+            }
+        }
+        // RFC 6265 §5.3: Max-Age has precedence over Expires.
+        let is_expired = max_age.or(expires).unwrap_or(false);
+        Self {
+            name,
+            value,
+            is_deletion: value.is_empty() || is_expired,
+        }
+    }
+}
+
+/// RFC 6265 §5.2.2: a value that is no number is ignored; zero and below is the past.
+fn is_max_age_over(value: &[u8]) -> Option<bool> {
+    let is_negative = value.first() == Some(&b'-');
+    let digits = value.strip_prefix(b"-").unwrap_or(value);
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| is_negative || digits.iter().all(|&digit| digit == b'0'))
+}
+
+/// RFC 6265 §5.2.1: a value that is no date is ignored.
+fn is_expires_over(value: &[u8], date: Option<&[u8]>) -> Option<bool> {
+    let expires = UnixTime::parse(value).or_else(|| {
+        // Netscape's form (`Thu, 01-Jan-1970 00:00:00 GMT`), which frameworks still send.
+        let spaced: Vec<_> = value
+            .iter()
+            .map(|&b| if b == b'-' { b' ' } else { b })
+            .collect();
+        UnixTime::parse(&spaced)
+    })?;
+    // Without the origin's own time there is no telling: the safe answer is that it is over.
+    Some(
+        date.and_then(UnixTime::parse)
+            .is_none_or(|date| expires <= date),
+    )
+}
+
+fn split_once(bytes: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(mark, bytes)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}

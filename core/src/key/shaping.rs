@@ -1,0 +1,47 @@
+//! Owns which request fields beside the URI shape a page, and their part of a key.
+//! Never reads cookies or credentials: they are the partition.
+
+use crate::message::Fields;
+
+/// Request fields from which applications build the links of a page, though no `Vary` names them.
+/// They are part of the key: a client that makes them up must not poison everybody's copy, and
+/// behind a proxy that sets them the copies are found all the same.
+const SHAPING: [&str; 9] = [
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Appends the values of shaping fields: line feed, number of the field, value.
+pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
+    for (number, name) in (b'0'..).zip(SHAPING) {
+        for value in fields.get_all(name) {
+            bytes.extend_from_slice(&[b'\n', number]);
+            bytes.extend_from_slice(value);
+        }
+    }
+    let pairs = fields
+        .get_all("forwarded")
+        .flat_map(|value| value.split(|b| b",;".contains(b)));
+    for pair in pairs.map(<[u8]>::trim_ascii).filter(|pair| shapes(pair)) {
+        bytes.extend_from_slice(b"\nf");
+        bytes.extend_from_slice(pair);
+    }
+}
+
+/// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who
+/// forwarded (`by`), which differ with each client.
+fn shapes(pair: &[u8]) -> bool {
+    let name = pair
+        .split(|&byte| byte == b'=')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    !pair.is_empty() && !name.eq_ignore_ascii_case(b"for") && !name.eq_ignore_ascii_case(b"by")
+}

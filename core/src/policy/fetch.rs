@@ -1,0 +1,302 @@
+//! Owns [`Fetch`]: permission to ask the origin once, and what its answer means for breaker and
+//! store.
+//! Never holds up a byte: a response is collected while it passes.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use super::copy::{Collector, StoredResponse};
+use super::{Ask, Retter, Served, put_labels};
+use crate::admission::Slot;
+use crate::breaker::{Outcome, State, TierPermit};
+use crate::key::{CacheKey, Partition, SessionChange};
+use crate::message::{RequestHead, ResponseHead};
+use crate::report::Failure;
+use crate::rules::forwarding;
+use crate::rules::freshness::{self, Scope};
+use crate::rules::label::{Cause, Forward, Handling};
+use crate::store::Vary;
+use crate::time::Instant;
+
+/// Permission to ask the origin once, and the duty to say how it went.
+///
+/// Dropped without a word, it counts as abandoned: the breaker ignores it, nothing is kept.
+#[derive(Debug)]
+#[must_use = "say how it went with on_head, on_data, and on_end or on_failure"]
+pub struct Fetch {
+    circuit: State,
+    collector: Option<Collector>,
+    /// A copy that may answer when the origin does not.
+    copy: Option<Arc<StoredResponse>>,
+    handling: Option<Handling>,
+    key: Option<CacheKey>,
+    /// The time of the last call, for a drop.
+    last: Instant,
+    /// `None` once the outcome is recorded.
+    permit: Option<TierPermit>,
+    request: Arc<RequestHead>,
+    retter: Arc<Retter>,
+    /// `None` once the origin is not kept busy any more.
+    slot: Option<Slot>,
+    why: Forward,
+}
+
+/// What to do with a response head.
+#[derive(Debug)]
+#[must_use]
+pub enum Verdict {
+    /// Pass the response on.
+    Forward,
+    /// Answer from this copy instead; the fetch has ended, and the response may be thrown away.
+    Rescue(Served),
+}
+
+impl Fetch {
+    pub(super) fn new(
+        retter: &Arc<Retter>,
+        ask: Ask<'_>,
+        permit: TierPermit,
+        slot: Slot,
+        circuit: State,
+        now: Instant,
+    ) -> Self {
+        Self {
+            circuit,
+            collector: None,
+            copy: ask.copy,
+            handling: None,
+            key: ask.key,
+            last: now,
+            permit: Some(permit),
+            request: Arc::clone(ask.request),
+            retter: Arc::clone(retter),
+            slot: Some(slot),
+            why: ask.why,
+        }
+    }
+
+    /// The circuit when the request was let through.
+    #[must_use]
+    pub fn circuit(&self) -> State {
+        self.circuit
+    }
+
+    /// What a 502 or 504 for this fetch says of itself.
+    #[must_use]
+    pub fn failed(&self, failure: Failure) -> Handling {
+        Handling::Failed {
+            why: self.why,
+            failure,
+        }
+    }
+
+    /// Takes the final response head.
+    pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
+        self.last = now;
+        let session = self.drop_changed_session(head);
+        if self
+            .retter
+            .config
+            .breaker
+            .failure_statuses
+            .contains(head.status)
+        {
+            self.record(Outcome::Failure, now);
+            if let Some(served) = self.rescue(Cause::Status(head.status), now) {
+                return Verdict::Rescue(served);
+            }
+        } else {
+            self.invalidate(head);
+            self.collector = self.collect(head, session, now);
+        }
+        if forwarding::is_event_stream(&head.fields)
+            || head.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            // It lasts as long as its client wants: that is no work and no sign of trouble.
+            self.record(Outcome::Success, now);
+            self.slot = None;
+        }
+        self.handling = Some(Handling::Forwarded {
+            why: self.why,
+            status: head.status,
+            stored: self.collector.is_some(),
+            collapsed: false,
+        });
+        Verdict::Forward
+    }
+
+    /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of a forwarded response.
+    pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(handling) = &self.handling {
+            put_labels(self.circuit, handling, None, put);
+        }
+    }
+
+    /// Takes a piece of the response body.
+    pub fn on_data(&mut self, data: &[u8]) {
+        if let Some(collector) = &mut self.collector
+            && !collector.push(data)
+        {
+            self.collector = None;
+        }
+    }
+
+    /// The response is complete.
+    pub fn on_end(mut self, now: Instant) {
+        self.record(Outcome::Success, now);
+        if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
+            self.retter.store.insert(key, collector.finish());
+        }
+    }
+
+    /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
+    pub fn on_failure(mut self, failure: Failure, now: Instant) -> Option<Served> {
+        let outcome = match failure {
+            Failure::Connect => Outcome::ConnectFailure,
+            Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
+                Outcome::Failure
+            }
+        };
+        self.record(outcome, now);
+        self.rescue(Cause::Failure(failure), now)
+    }
+
+    /// The client went away: the breaker learns nothing from it.
+    pub fn abandon(mut self, now: Instant) {
+        self.record(Outcome::Ignore, now);
+    }
+
+    fn record(&mut self, outcome: Outcome, now: Instant) {
+        self.last = now;
+        if let Some(permit) = self.permit.take() {
+            self.retter.record(permit, outcome, now);
+        }
+    }
+
+    fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
+        let (copy, key) = (self.copy.take()?, self.key.take()?);
+        let handling = Handling::Rescued {
+            ttl: copy.ttl_seconds(now),
+            cause,
+        };
+        Some(Served::new(
+            &self.retter,
+            key,
+            copy,
+            self.circuit,
+            handling,
+            now,
+        ))
+    }
+
+    /// A response that starts, replaces or ends a session makes the old session's copies wrong.
+    fn drop_changed_session(&self, head: &ResponseHead) -> SessionChange {
+        let keyer = &self.retter.keyer;
+        let change = keyer.session_change(&self.request.fields, &head.fields);
+        if change == SessionChange::ChangesSession {
+            match keyer.partition(&self.request.fields) {
+                Partition::Shared => {}
+                partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
+                    self.retter.store.drop_partition(partition);
+                }
+            }
+        }
+        change
+    }
+
+    /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
+    /// `Content-Location`: what this user sees of them, and what everybody sees.
+    fn invalidate(&self, head: &ResponseHead) {
+        let succeeded = head.status.is_success() || head.status.is_redirection();
+        if self.request.method.is_safe() || !succeeded {
+            return;
+        }
+        let authority = self.request.authority();
+        let own = self.retter.keyer.partition(&self.request.fields);
+        let named = ["location", "content-location"];
+        let named = named
+            .iter()
+            .filter_map(|name| same_origin(head.fields.get(name)?, authority));
+        for target in named.chain([self.request.path_and_query()]) {
+            let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
+            for partition in [own, Partition::Shared] {
+                if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
+                    self.retter.store.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn collect(
+        &self,
+        head: &ResponseHead,
+        session: SessionChange,
+        now: Instant,
+    ) -> Option<Collector> {
+        let cache = &self.retter.config.cache;
+        let partition = self.key.as_ref()?.partition();
+        match (session, partition) {
+            (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
+                return None;
+            }
+            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
+            | (SessionChange::None, _) => {}
+        }
+        let too_long = |length: &str| {
+            length
+                .parse()
+                .is_ok_and(|n: usize| n > cache.object_bytes_max)
+        };
+        if head.fields.get_str("content-length").is_some_and(too_long)
+            || forwarding::is_event_stream(&head.fields)
+            || self.request.method != Method::GET
+        {
+            return None;
+        }
+        let scope = match partition {
+            Partition::Shared => Scope::Shared,
+            Partition::Cookies(_) => Scope::Cookies,
+            Partition::Session(_) => Scope::Session,
+        };
+        let unix = self.retter.wall_clock(now);
+        let lifetimes = freshness::assess(cache.rescue, scope, &self.request, head, unix).ok()?;
+        let vary = Vary::of(&self.request.fields, &head.fields, cache.detect_session)?;
+        let budget = &self.retter.budget;
+        let times = (unix, now);
+        Some(Collector::new(
+            head,
+            lifetimes,
+            vary,
+            cache.object_bytes_max,
+            budget,
+            times,
+        ))
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.record(Outcome::Ignore, self.last);
+    }
+}
+
+/// The path and query of a reference that points into the same origin, else `None`.
+fn same_origin<'a>(reference: &'a [u8], authority: &[u8]) -> Option<&'a [u8]> {
+    let after_scheme = reference
+        .strip_prefix(b"http:")
+        .or_else(|| reference.strip_prefix(b"https:"))
+        .unwrap_or(reference);
+    match after_scheme.strip_prefix(b"//") {
+        Some(rest) => {
+            let end = rest
+                .iter()
+                .position(|byte| b"/?#".contains(byte))
+                .unwrap_or(rest.len());
+            let (named, target) = rest.split_at(end);
+            let target = if target.is_empty() { b"/" } else { target };
+            named.eq_ignore_ascii_case(authority).then_some(target)
+        }
+        None => after_scheme.starts_with(b"/").then_some(after_scheme),
+    }
+}

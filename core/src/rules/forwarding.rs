@@ -1,0 +1,370 @@
+//! Owns which fields pass this program and which it adds (RFC 9110 §7.6, RFC 7239).
+//! Never writes framing: `Content-Length`, `Transfer-Encoding` and `Connection` are the caller's.
+
+use std::net::IpAddr;
+
+use http::Method;
+use smallvec::SmallVec;
+
+use crate::message::{Fields, RequestHead, ResponseHead, Version, is_token};
+
+/// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
+/// side (§11.7) and this program is a gateway, so it ends here. `HTTP2-Settings`: RFC 9113 §3.1.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that a `Connection` option cannot remove. RFC 9110 §7.6.1: a sender MUST NOT nominate
+/// a field that is meant for all recipients, "for example, Cache-Control is never appropriate as
+/// a connection option"; one that does wants to hide a field from the origin that this program,
+/// or a proxy before it, relied on (CVE-2022-31813 did that to `X-Forwarded-For`).
+const END_TO_END: [&str; 44] = [
+    "accept-encoding",
+    "access-control-allow-origin",
+    "age",
+    "authorization",
+    "cache-control",
+    "cdn-cache-control",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-security-policy",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "location",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
+    "retry-after",
+    "sec-fetch-site",
+    "set-cookie",
+    "strict-transport-security",
+    "trailer",
+    "vary",
+    "via",
+    "www-authenticate",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-frame-options",
+    "x-real-ip",
+];
+
+/// Which fields of one message belong to its connection. Built once per message.
+#[derive(Clone, Debug)]
+pub struct HopByHop<'a> {
+    nominated: SmallVec<[&'a [u8]; 4]>,
+}
+
+impl<'a> HopByHop<'a> {
+    /// Reads the nominations in `Connection`.
+    #[must_use]
+    pub fn of(fields: &'a Fields) -> Self {
+        // What is hop-by-hop anyway, most of all `close` and `keep-alive`, needs no place here.
+        let nominated = fields
+            .tokens("connection")
+            .filter(|&name| {
+                !is_one_of(&HOP_BY_HOP, name)
+                    && !is_one_of(&END_TO_END, name)
+                    && !name.eq_ignore_ascii_case(b"close")
+            })
+            .collect();
+        Self { nominated }
+    }
+
+    /// Whether the field `name` is end-to-end: it is forwarded and stored.
+    #[must_use]
+    pub fn keeps(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        !is_one_of(&HOP_BY_HOP, name)
+            && !self
+                .nominated
+                .iter()
+                .any(|nominated| nominated.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The protocols of a request that asks to leave HTTP on its connection (RFC 9110 §7.8): the
+/// value for the `Upgrade` field toward the origin.
+///
+/// Only a GET of HTTP/1.1 without content may, with one `Upgrade` line. HTTP itself is no such
+/// protocol: a tunnel of `h2c` would carry requests past every rule of this program.
+#[must_use]
+pub fn upgrade(request: &RequestHead) -> Option<&[u8]> {
+    let fields = &request.fields;
+    let has_content = fields.contains("transfer-encoding")
+        || fields.get_all("content-length").any(|len| len != b"0");
+    if request.method != Method::GET
+        // RFC 9110 §7.8: Upgrade in an HTTP/1.0 request MUST be ignored.
+        || request.version != Version::Http11
+        || has_content
+        || !fields.has_token("connection", "upgrade")
+    {
+        return None;
+    }
+    let mut lines = fields.get_all("upgrade");
+    let (Some(protocols), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let mut names = fields.tokens("upgrade").map(protocol_name).peekable();
+    names.peek()?;
+    let harmless =
+        names.all(|name| is_token(name) && !is_one_of(&["h2", "h2c", "h3", "http"], name));
+    harmless.then_some(protocols)
+}
+
+/// Whether the client takes trailer fields (`TE: trailers`, RFC 9110 §10.1.4). If so,
+/// [`forward_request`] says it too, and the caller's `Connection` has to nominate `TE`.
+#[must_use]
+pub fn accepts_trailers(request: &Fields) -> bool {
+    request.has_token("te", "trailers")
+}
+
+/// Gives all field lines of a request as the origin gets them to `put`, `Host` first, without
+/// `Connection`, `Content-Length`, `Transfer-Encoding` and `Upgrade`, which are the caller's.
+///
+/// `fallback_authority` is sent as `Host` where the client named none. `X-Forwarded-For`,
+/// `Forwarded` and `Via` continue what came; `X-Forwarded-Proto`, `X-Forwarded-Host` and
+/// `X-Real-IP` stay as they came, because the first proxy of a chain knows best; where no proxy
+/// is in front, a client can say what it likes in them, as in any field.
+pub fn forward_request(
+    request: &RequestHead,
+    peer: IpAddr,
+    fallback_authority: &str,
+    mut put: impl FnMut(&str, &[u8]),
+) {
+    let fields = &request.fields;
+    let authority = request.authority();
+    // RFC 9112 §3.2.2: the authority of an absolute-form target replaces Host.
+    let host = if authority.is_empty() {
+        fallback_authority.as_bytes()
+    } else {
+        authority
+    };
+    put("Host", host);
+
+    let hop_by_hop = HopByHop::of(fields);
+    let mut seen = Seen::default();
+    for (name, value) in fields.iter() {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("host") || is("content-length") || !hop_by_hop.keeps(name) || seen.note(name) {
+            continue;
+        }
+        put(name, value);
+    }
+    if accepts_trailers(fields) {
+        put("TE", b"trailers");
+    }
+
+    // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
+    let peer = peer.to_canonical();
+    let address = peer.to_string();
+    put(
+        "X-Forwarded-For",
+        &continued(
+            fields,
+            seen.forwarded_for,
+            "x-forwarded-for",
+            address.as_bytes(),
+        ),
+    );
+    let element = forwarded_element(peer, authority);
+    put(
+        "Forwarded",
+        &continued(fields, seen.forwarded, "forwarded", &element),
+    );
+    if !seen.forwarded_proto {
+        put("X-Forwarded-Proto", b"http");
+    }
+    if !seen.forwarded_host && !authority.is_empty() {
+        put("X-Forwarded-Host", authority);
+    }
+    if !seen.real_ip {
+        put("X-Real-IP", address.as_bytes());
+    }
+    put(
+        "Via",
+        &continued(fields, seen.via, "via", via(request.version)),
+    );
+}
+
+/// Gives the end-to-end field lines of a response to `put`, without `Connection`,
+/// `Content-Length` and `Transfer-Encoding`, which are the caller's, and with `Via` continued.
+///
+/// Fields that only this program may send (`X-Retter`, `X-Circuit`) or is told by
+/// (`Retter-Cache-Control` and its kind) are left out. `Date` passes unchanged where the origin
+/// sent it; where it did not, the caller adds it (RFC 9110 §6.6.1).
+pub fn forward_response(response: &ResponseHead, mut put: impl FnMut(&str, &[u8])) {
+    let fields = &response.fields;
+    let hop_by_hop = HopByHop::of(fields);
+    let mut has_via = false;
+    for (name, value) in fields.iter() {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let ours = is("x-retter") || is("x-circuit") || is_retter_field(name);
+        if is("via") {
+            has_via = true;
+        } else if !ours && !is("content-length") && hop_by_hop.keeps(name) {
+            put(name, value);
+        }
+    }
+    put(
+        "Via",
+        &continued(fields, has_via, "via", via(response.version)),
+    );
+}
+
+/// Which of the fields that this program continues or completes were there.
+#[derive(Default)]
+struct Seen {
+    forwarded: bool,
+    forwarded_for: bool,
+    forwarded_host: bool,
+    forwarded_proto: bool,
+    real_ip: bool,
+    via: bool,
+}
+
+impl Seen {
+    /// Notes the field; returns whether its lines are continued in one line at the end.
+    fn note(&mut self, name: &str) -> bool {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("forwarded") {
+            self.forwarded = true;
+        } else if is("x-forwarded-for") {
+            self.forwarded_for = true;
+        } else if is("via") {
+            self.via = true;
+        } else {
+            self.forwarded_host |= is("x-forwarded-host");
+            self.forwarded_proto |= is("x-forwarded-proto");
+            self.real_ip |= is("x-real-ip");
+            return false;
+        }
+        true
+    }
+}
+
+/// All lines of list field `name` and then `member`, in one line: many applications read only
+/// one line of such a field, and then the first.
+fn continued(fields: &Fields, seen: bool, name: &str, member: &[u8]) -> SmallVec<[u8; 128]> {
+    let mut line = SmallVec::new();
+    if seen {
+        for value in fields.get_all(name).filter(|value| !value.is_empty()) {
+            line.extend_from_slice(value);
+            line.extend_from_slice(b", ");
+        }
+    }
+    line.extend_from_slice(member);
+    line
+}
+
+/// RFC 9110 §7.6.3: the protocol in which the message was received, and who received it.
+const fn via(received: Version) -> &'static [u8] {
+    match received {
+        Version::Http10 => b"1.0 retter",
+        Version::Http11 => b"1.1 retter",
+    }
+}
+
+/// One `forwarded-element` (RFC 7239 §4). A host that cannot be quoted is left out.
+fn forwarded_element(peer: IpAddr, host: &[u8]) -> Vec<u8> {
+    let mut element = match peer {
+        IpAddr::V4(address) => format!("for={address}"),
+        // RFC 7239 §6: an IPv6 address is in brackets, and those in quotes.
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    }
+    .into_bytes();
+    if is_token(host) {
+        element.extend_from_slice(b";host=");
+        element.extend_from_slice(host);
+    } else if !host.is_empty() && host.iter().all(u8::is_ascii_graphic) {
+        element.extend_from_slice(b";host=\"");
+        for &byte in host {
+            if byte == b'"' || byte == b'\\' {
+                element.push(b'\\');
+            }
+            element.push(byte);
+        }
+        element.push(b'"');
+    }
+    element.extend_from_slice(b";proto=http");
+    element
+}
+
+/// The name of `name/version`.
+fn protocol_name(protocol: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'/', protocol).unwrap_or(protocol.len());
+    &protocol[..end]
+}
+
+fn is_retter_field(name: &str) -> bool {
+    const PREFIX: &[u8] = b"retter-";
+    name.as_bytes()
+        .get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+fn is_one_of(names: &[&str], name: &[u8]) -> bool {
+    names
+        .iter()
+        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether a response is an event stream: it lasts as long as its client wants, and each event
+/// must go out at once.
+#[must_use]
+pub fn is_event_stream(response: &Fields) -> bool {
+    let media_type = response.get("content-type").unwrap_or_default();
+    let media_type = media_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// The request target for the origin, in origin-form (RFC 9112 §3.2.1) behind `prefix`, or `*`.
+#[must_use]
+pub fn origin_target(request: &RequestHead, prefix: &str) -> Vec<u8> {
+    let target = request.path_and_query();
+    // RFC 9112 §3.2.4: an absolute form without path asks about the server, and goes out as `*`.
+    let authority = request.authority();
+    let asks_server = request.method == Method::OPTIONS
+        && !request.target.starts_with(b"/")
+        && !authority.is_empty()
+        && request.target.ends_with(authority);
+    if asks_server || target == b"*" {
+        return b"*".to_vec();
+    }
+    // An absolute form may have a query and no path.
+    let slash: &[u8] = if target.starts_with(b"/") { b"" } else { b"/" };
+    [prefix.as_bytes(), slash, target].concat()
+}
+
+#[cfg(test)]
+mod tests;

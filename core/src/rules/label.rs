@@ -1,0 +1,379 @@
+//! Owns what an answer says about itself: `X-Retter`, `X-Circuit` and `Cache-Status` (RFC 9211).
+//! Never decides how a request is handled; it only names it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use crate::report::{Failure, Source};
+
+/// The field whose value is [`Source::as_str`].
+pub const X_RETTER: &str = "X-Retter";
+
+/// The field whose value is [`State::as_str`](crate::breaker::State::as_str).
+pub const X_CIRCUIT: &str = "X-Circuit";
+
+/// The field whose value is [`Handling::cache_status`].
+pub const CACHE_STATUS: &str = "Cache-Status";
+
+/// How a request was handled. Every `ttl` is the copy's remaining freshness in seconds, negative
+/// when stale.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handling {
+    /// From a copy, because the circuit is open.
+    CircuitOpen {
+        /// Remaining freshness.
+        ttl: i64,
+    },
+    /// The origin failed below HTTP and there was no copy: 502 or 504.
+    Failed {
+        /// Why no copy was used.
+        why: Forward,
+        /// How the origin failed.
+        failure: Failure,
+    },
+    /// The origin's own answer.
+    Forwarded {
+        /// Why no copy was used.
+        why: Forward,
+        /// The origin's status.
+        status: StatusCode,
+        /// Whether the answer was, or is being, stored.
+        stored: bool,
+        /// Whether another request for the same fetched it.
+        collapsed: bool,
+    },
+    /// From a fresh copy.
+    Fresh {
+        /// Remaining freshness.
+        ttl: i64,
+    },
+    /// Refused with 503: the origin was not asked and there was no copy.
+    NoCopy {
+        /// Why no copy was used.
+        why: Forward,
+        /// Why the origin was not asked.
+        refused: Refused,
+    },
+    /// From a copy, because the origin is full.
+    Overload {
+        /// Remaining freshness.
+        ttl: i64,
+    },
+    /// From a copy, after the origin was asked and failed.
+    Rescued {
+        /// Remaining freshness.
+        ttl: i64,
+        /// How the origin failed.
+        cause: Cause,
+    },
+}
+
+/// Why a request went past the copies (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forward {
+    /// Copies were not consulted at all, as for an upgrade.
+    Bypass,
+    /// The method is never answered from a copy.
+    Method,
+    /// There was a fresh copy, but the client asked for the origin.
+    Request,
+    /// There was a copy, but not a fresh one.
+    Stale,
+    /// There was no copy of the URI.
+    UriMiss,
+    /// There were copies of the URI, but for other request fields.
+    VaryMiss,
+}
+
+impl Forward {
+    /// The token of RFC 9211 §2.2.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+        }
+    }
+}
+
+/// Why the origin was not asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// The circuit is open.
+    CircuitOpen,
+    /// The origin is full.
+    Overload,
+}
+
+/// What the copy rescued from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The origin failed below HTTP.
+    Failure(Failure),
+    /// The origin sent a status that is a failure.
+    Status(StatusCode),
+}
+
+impl Handling {
+    /// Where the answer came from, for `X-Retter`: a copy that is fresh or younger than
+    /// `young_below` is `cache`, an older one `last-known-success`.
+    #[must_use]
+    pub fn source(&self, age: Duration, young_below: Duration) -> Source {
+        match *self {
+            Self::Fresh { .. } => Source::Cache,
+            Self::CircuitOpen { ttl } | Self::Overload { ttl } | Self::Rescued { ttl, .. } => {
+                if ttl > 0 || age < young_below {
+                    Source::Cache
+                } else {
+                    Source::LastKnownSuccess
+                }
+            }
+            Self::Forwarded { .. } => Source::Backend,
+            Self::Failed { .. } | Self::NoCopy { .. } => Source::NoCache,
+        }
+    }
+
+    /// The member of `Cache-Status` of this program, to be written after those of caches nearer
+    /// to the origin. It has either `hit` or `fwd` (RFC 9211 §2).
+    #[must_use]
+    pub fn cache_status(&self) -> SmallVec<[u8; 96]> {
+        let mut member = Member::new();
+        match *self {
+            Self::Fresh { ttl } => {
+                member.hit();
+                member.integer("ttl", ttl);
+            }
+            Self::CircuitOpen { ttl } => {
+                member.hit();
+                member.integer("ttl", ttl);
+                member.token("detail", "circuit-open");
+            }
+            Self::Overload { ttl } => {
+                member.hit();
+                member.integer("ttl", ttl);
+                member.token("detail", "overload");
+            }
+            // The origin was asked, so this is no hit: the copy is the answer to a forward.
+            Self::Rescued { ttl, cause } => {
+                // A fresh copy is passed by only where the client asked for the origin.
+                let why = if ttl > 0 {
+                    Forward::Request
+                } else {
+                    Forward::Stale
+                };
+                member.token("fwd", why.as_str());
+                if let Cause::Status(status) = cause {
+                    member.integer("fwd-status", i64::from(status.as_u16()));
+                }
+                member.integer("ttl", ttl);
+                member.token("detail", rescued(cause));
+            }
+            Self::Forwarded {
+                why,
+                status,
+                stored,
+                collapsed,
+            } => {
+                member.token("fwd", why.as_str());
+                member.integer("fwd-status", i64::from(status.as_u16()));
+                // RFC 8941 §3.1.2: a parameter without value is true.
+                if stored {
+                    member.push("; stored");
+                }
+                if collapsed {
+                    member.push("; collapsed");
+                }
+            }
+            Self::Failed { why, failure } => {
+                member.token("fwd", why.as_str());
+                member.token("detail", failure.as_str());
+            }
+            Self::NoCopy { why, refused } => {
+                member.token("fwd", why.as_str());
+                member.token(
+                    "detail",
+                    match refused {
+                        Refused::CircuitOpen => "circuit-open-no-copy",
+                        Refused::Overload => "overload-no-copy",
+                    },
+                );
+            }
+        }
+        member.0
+    }
+}
+
+const fn rescued(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Status(_) => "rescued",
+        Cause::Failure(Failure::Connect) => "rescued-connect",
+        Cause::Failure(Failure::Protocol) => "rescued-protocol",
+        Cause::Failure(Failure::Reset) => "rescued-reset",
+        Cause::Failure(Failure::Timeout) => "rescued-timeout",
+        Cause::Failure(Failure::Truncated) => "rescued-truncated",
+    }
+}
+
+/// Writes a structured-field list member (RFC 8941 §3.1) of token, integer and true parameters.
+struct Member(SmallVec<[u8; 96]>);
+
+impl Member {
+    fn new() -> Self {
+        let mut member = Self(SmallVec::new());
+        member.push("retter");
+        member
+    }
+
+    fn push(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn hit(&mut self) {
+        self.push("; hit");
+    }
+
+    fn token(&mut self, key: &str, token: &str) {
+        self.push("; ");
+        self.push(key);
+        self.push("=");
+        self.push(token);
+    }
+
+    fn integer(&mut self, key: &str, value: i64) {
+        // RFC 8941 §3.3.1: an integer has at most 15 digits.
+        const DIGITS_15: i64 = 999_999_999_999_999;
+        let mut digits = itoa::Buffer::new();
+        let value = digits.format(value.clamp(-DIGITS_15, DIGITS_15));
+        self.token(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(handling: Handling, expected: &str) {
+        let value = handling.cache_status();
+        assert_eq!(std::str::from_utf8(&value), Ok(expected));
+        assert!(!value.spilled(), "{expected}");
+        // RFC 9211 §2: hit and fwd are exclusive.
+        assert_ne!(expected.contains("; hit"), expected.contains("; fwd="));
+    }
+
+    #[test]
+    fn cache_status_of_copies() {
+        check(Handling::Fresh { ttl: 12 }, "retter; hit; ttl=12");
+        check(
+            Handling::CircuitOpen { ttl: -312 },
+            "retter; hit; ttl=-312; detail=circuit-open",
+        );
+        check(
+            Handling::Overload { ttl: 0 },
+            "retter; hit; ttl=0; detail=overload",
+        );
+        check(
+            Handling::Rescued {
+                ttl: -312,
+                cause: Cause::Status(StatusCode::SERVICE_UNAVAILABLE),
+            },
+            "retter; fwd=stale; fwd-status=503; ttl=-312; detail=rescued",
+        );
+        check(
+            Handling::Rescued {
+                ttl: i64::MIN,
+                cause: Cause::Failure(Failure::Truncated),
+            },
+            "retter; fwd=stale; ttl=-999999999999999; detail=rescued-truncated",
+        );
+        check(
+            Handling::Rescued {
+                ttl: 3,
+                cause: Cause::Failure(Failure::Reset),
+            },
+            "retter; fwd=request; ttl=3; detail=rescued-reset",
+        );
+    }
+
+    #[test]
+    fn cache_status_of_forwarded_requests() {
+        let forwarded = |why, status, stored, collapsed| Handling::Forwarded {
+            why,
+            status: StatusCode::from_u16(status).unwrap(),
+            stored,
+            collapsed,
+        };
+        check(
+            forwarded(Forward::UriMiss, 200, true, false),
+            "retter; fwd=uri-miss; fwd-status=200; stored",
+        );
+        check(
+            forwarded(Forward::VaryMiss, 200, true, true),
+            "retter; fwd=vary-miss; fwd-status=200; stored; collapsed",
+        );
+        check(
+            forwarded(Forward::Method, 201, false, false),
+            "retter; fwd=method; fwd-status=201",
+        );
+        check(
+            forwarded(Forward::Request, 304, false, false),
+            "retter; fwd=request; fwd-status=304",
+        );
+        check(
+            forwarded(Forward::Bypass, 101, false, false),
+            "retter; fwd=bypass; fwd-status=101",
+        );
+        check(
+            Handling::Failed {
+                why: Forward::UriMiss,
+                failure: Failure::Timeout,
+            },
+            "retter; fwd=uri-miss; detail=timeout",
+        );
+        check(
+            Handling::NoCopy {
+                why: Forward::UriMiss,
+                refused: Refused::CircuitOpen,
+            },
+            "retter; fwd=uri-miss; detail=circuit-open-no-copy",
+        );
+        check(
+            Handling::NoCopy {
+                why: Forward::Method,
+                refused: Refused::Overload,
+            },
+            "retter; fwd=method; detail=overload-no-copy",
+        );
+    }
+
+    #[test]
+    fn sources() {
+        #[track_caller]
+        fn check(handling: Handling, age: u64, expected: Source) {
+            let age = Duration::from_secs(age);
+            assert_eq!(handling.source(age, Duration::from_secs(5)), expected);
+        }
+        check(Handling::Fresh { ttl: 1 }, 100, Source::Cache);
+        check(Handling::CircuitOpen { ttl: -4 }, 4, Source::Cache);
+        check(
+            Handling::CircuitOpen { ttl: -5 },
+            5,
+            Source::LastKnownSuccess,
+        );
+        check(Handling::Overload { ttl: 1 }, 100, Source::Cache);
+        check(
+            Handling::Failed {
+                why: Forward::Stale,
+                failure: Failure::Connect,
+            },
+            0,
+            Source::NoCache,
+        );
+    }
+}

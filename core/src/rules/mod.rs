@@ -1,0 +1,18 @@
+//! Owns what HTTP says about messages: pure functions from fields to decisions.
+//! Never keeps state, reads a wire or writes one, and never decides about load or failure.
+//!
+//! | module | standard |
+//! |---|---|
+//! | [`cache_control`] | RFC 9111 §5.2, RFC 9213 |
+//! | [`coding`] | RFC 9110 §8.4, §12.5.3; RFC 1952 |
+//! | [`conditional`] | RFC 9110 §13 |
+//! | [`forwarding`] | RFC 9110 §7.6, RFC 7239 |
+//! | [`freshness`] | RFC 9111 §3, §4.2 |
+//! | [`label`] | RFC 9211 |
+
+pub mod cache_control;
+pub mod coding;
+pub mod conditional;
+pub mod forwarding;
+pub mod freshness;
+pub mod label;

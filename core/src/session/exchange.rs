@@ -1,0 +1,317 @@
+//! Owns [`Exchange`]: where one request stands, and what is known of it.
+//! Never holds state of a connection beyond that connection's life: a variant owns its origin.
+
+use std::sync::Arc;
+
+use super::origin::OriginSide;
+use super::relay::Forward;
+use super::{Action, Last, Life, Session, Side};
+use crate::breaker::State;
+use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
+use crate::limits::SEND_HIGH_WATER;
+use crate::message::RequestHead;
+use crate::policy::{Decision, Fetch};
+use crate::report::{End, OriginReport, Report, Source};
+use crate::rules::forwarding;
+use crate::time::Instant;
+
+/// Where the running request stands.
+#[derive(Debug, Default)]
+pub(super) enum Exchange {
+    /// Waiting for a connection to the origin.
+    Connecting(Box<Connecting>),
+    /// The client was answered otherwise; the rest of a short response is read so that the
+    /// origin's connection stays usable.
+    Draining(Box<Draining>),
+    /// No request runs.
+    #[default]
+    None,
+    /// Connected: the request goes out, the response comes in.
+    Relaying(Box<Relay>),
+    /// The connection carries another protocol now.
+    Tunnel(Box<Tunnel>),
+}
+
+#[derive(Debug)]
+pub(super) struct Connecting {
+    pub(super) call: Call,
+    pub(super) fetch: Fetch,
+    pub(super) since: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Draining {
+    pub(super) left: u64,
+    pub(super) origin: OriginSide,
+}
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) call: Call,
+    pub(super) download: Download,
+    /// Encodes the request's body.
+    pub(super) encoder: BodyEncoder,
+    /// `None` once the policy knows how the fetch went.
+    pub(super) fetch: Option<Fetch>,
+    pub(super) origin: OriginSide,
+    pub(super) upload: Upload,
+}
+
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) call: Call,
+    pub(super) circuit: State,
+    pub(super) head_at: Instant,
+    pub(super) origin: OriginSide,
+    pub(super) sent: u64,
+    pub(super) shut_client: bool,
+    pub(super) shut_origin: bool,
+}
+
+/// What is known of the running request.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// When its body may be expected.
+    pub(super) body_since: Instant,
+    pub(super) framing: Framing,
+    /// Whether the client wants its connection kept (RFC 9112 §9.3).
+    pub(super) keep: bool,
+    /// When the origin was first asked.
+    pub(super) origin_since: Instant,
+    /// Whether the whole request has been read.
+    pub(super) read: bool,
+    pub(super) received: u64,
+    pub(super) replayed: bool,
+    pub(super) request: Arc<RequestHead>,
+    pub(super) started: Instant,
+    pub(super) upgrade: bool,
+}
+
+/// How far the request's body is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Upload {
+    /// The origin takes no more of it; its response may still come.
+    Broken,
+    /// It is being passed on.
+    Sending,
+    /// All of it was passed on.
+    Sent,
+}
+
+/// How far the response is.
+#[derive(Debug)]
+pub(super) enum Download {
+    /// No final head yet.
+    Awaiting,
+    /// Its body is being passed on.
+    Forwarding(Box<Forward>),
+}
+
+impl Exchange {
+    pub(super) fn origin(&self) -> Option<&OriginSide> {
+        match self {
+            Self::Connecting(_) | Self::None => None,
+            Self::Draining(draining) => Some(&draining.origin),
+            Self::Relaying(relay) => Some(&relay.origin),
+            Self::Tunnel(tunnel) => Some(&tunnel.origin),
+        }
+    }
+
+    pub(super) fn origin_mut(&mut self) -> Option<&mut OriginSide> {
+        match self {
+            Self::Connecting(_) | Self::None => None,
+            Self::Draining(draining) => Some(&mut draining.origin),
+            Self::Relaying(relay) => Some(&mut relay.origin),
+            Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
+        }
+    }
+
+    pub(super) fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Connecting(connecting) => Some(&connecting.call),
+            Self::Draining(_) | Self::None => None,
+            Self::Relaying(relay) => Some(&relay.call),
+            Self::Tunnel(tunnel) => Some(&tunnel.call),
+        }
+    }
+}
+
+impl Relay {
+    /// Whether the origin's queue takes more of the request's body.
+    pub(super) fn upload_has_room(&self) -> bool {
+        self.origin.out.len() < SEND_HIGH_WATER
+    }
+
+    /// What the origin did so far.
+    pub(super) fn origin_report(&self, now: Instant) -> OriginReport {
+        let status = match &self.download {
+            Download::Forwarding(forward) => Some(forward.status),
+            Download::Awaiting => None,
+        };
+        OriginReport {
+            failure: None,
+            status,
+            time: self.call.origin_time(now),
+        }
+    }
+}
+
+impl Call {
+    pub(super) fn origin_time(&self, now: Instant) -> std::time::Duration {
+        now.saturating_since(self.origin_since)
+    }
+}
+
+impl Session {
+    /// Reads the next request head, if there is one.
+    pub(super) fn pump_head(&mut self, now: Instant) -> bool {
+        if !self.client_has_room() {
+            return false;
+        }
+        match self.client.conn.next_event() {
+            Ok(Event::Head(head)) => {
+                self.begin(head, now);
+                true
+            }
+            Ok(Event::NeedData | Event::Closed) => {
+                if !self.client.conn.is_idle() && self.client.head_since.is_none() {
+                    self.client.head_since = Some(now);
+                }
+                false
+            }
+            Ok(Event::Data(_) | Event::End { .. }) => {
+                debug_assert!(false, "a body is read by the exchange that owns its head");
+                false
+            }
+            // A connection that ends inside a head asked for nothing.
+            Err(_) if self.client.conn.is_eof() => {
+                self.client_left(now);
+                false
+            }
+            Err(error) => {
+                self.refuse_malformed(error, now);
+                false
+            }
+        }
+    }
+
+    fn begin(&mut self, head: RequestHead, now: Instant) {
+        let framing = self.client.conn.framing();
+        let request = Arc::new(head);
+        let read = framing == Framing::Empty
+            && matches!(self.client.conn.next_event(), Ok(Event::End { .. }));
+        let call = Call {
+            body_since: now,
+            framing,
+            keep: keep_alive(request.version, &request.fields),
+            origin_since: now,
+            read,
+            received: 0,
+            replayed: false,
+            started: self.client.head_since.take().unwrap_or(now),
+            upgrade: forwarding::upgrade(&request).is_some() && framing == Framing::Empty,
+            request,
+        };
+        if call.request.method == http::Method::CONNECT {
+            return self.refuse_connect(call, now);
+        }
+        match self.retter.decide(&call.request, now) {
+            Decision::Fetch(fetch) => {
+                // An idle connection may be dead; a request that must not be repeated is not
+                // entrusted to it.
+                let fresh = !call.request.method.is_safe();
+                self.actions.push_back(Action::Connect { fresh });
+                let connecting = Connecting {
+                    call,
+                    fetch,
+                    since: now,
+                };
+                self.exchange = Exchange::Connecting(Box::new(connecting));
+            }
+            Decision::Refuse(refusal) => self.refuse(call, &refusal, now),
+            Decision::Serve(served) => self.serve(call, &served, None, now),
+        }
+    }
+
+    /// Whether the client may still want its answer after it closed its sending half: it said
+    /// that it would send no more, or it sent more requests before.
+    pub(super) fn client_waits_half_closed(&self) -> bool {
+        match self.exchange.call() {
+            None => true,
+            Some(_) if matches!(self.exchange, Exchange::Tunnel(_)) => true,
+            Some(call) => !call.keep || self.client.conn.buffered() > 0,
+        }
+    }
+
+    /// Stops the running exchange because of the client; the policy takes no outcome from it.
+    pub(super) fn give_up_exchange(&mut self, end: End, now: Instant) {
+        self.close_origin();
+        let (call, circuit, source, status, origin, sent) = match std::mem::take(&mut self.exchange)
+        {
+            Exchange::Draining(_) | Exchange::None => return,
+            Exchange::Connecting(connecting) => {
+                let circuit = connecting.fetch.circuit();
+                (connecting.call, circuit, Source::NoCache, None, None, 0)
+            }
+            Exchange::Relaying(relay) => {
+                let origin = relay.origin_report(now);
+                let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
+                match relay.download {
+                    Download::Awaiting => {
+                        (relay.call, circuit, Source::Backend, None, Some(origin), 0)
+                    }
+                    Download::Forwarding(forward) => {
+                        let status = Some(forward.status);
+                        (
+                            relay.call,
+                            forward.circuit,
+                            Source::Backend,
+                            status,
+                            Some(origin),
+                            forward.sent,
+                        )
+                    }
+                }
+            }
+            Exchange::Tunnel(tunnel) => return self.report_tunnel(*tunnel, now),
+        };
+        let report = Report {
+            bytes_received: call.received,
+            bytes_sent: sent,
+            circuit,
+            end,
+            ended: now,
+            origin,
+            peer: self.peer,
+            request: Some(call.request),
+            source,
+            started: call.started,
+            status,
+        };
+        self.file(report, now);
+    }
+
+    /// Makes the client's connection ready for the next request, or ends it.
+    pub(super) fn next_or_close(&mut self, keep: bool, request_read: bool, now: Instant) {
+        self.client.read_at = now;
+        if keep && request_read {
+            self.client.conn.start_next_cycle();
+        } else if self.life == Life::Open {
+            let read_all = request_read && self.client.conn.buffered() == 0;
+            self.life = Life::Closing(if read_all { Last::Close } else { Last::Linger });
+        }
+    }
+
+    /// Takes leave of the origin's connection without keeping it.
+    pub(super) fn close_origin(&mut self) {
+        match self.exchange {
+            Exchange::None => {}
+            Exchange::Connecting(_)
+            | Exchange::Draining(_)
+            | Exchange::Relaying(_)
+            | Exchange::Tunnel(_) => {
+                self.actions.push_back(Action::Close(Side::Origin));
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Owns the heads that clients get of the origin's responses: fields, framing, connection.
+//! Never touches a body.
+
+use http::{Method, StatusCode};
+
+use super::Session;
+use super::exchange::{Download, Exchange, Upload};
+use super::relay::Forward;
+use crate::h1::{BodyEncoder, Framing, HeadWriter};
+use crate::message::{ResponseHead, Version};
+use crate::rules::{coding, forwarding};
+use crate::time::Instant;
+
+impl Session {
+    /// RFC 9110 §15.2: interim responses are passed on, but not to HTTP/1.0 clients.
+    pub(super) fn pass_interim(&mut self, head: &ResponseHead, now: Instant) {
+        let Some(call) = self.exchange.call() else {
+            return;
+        };
+        if call.request.version == Version::Http10 {
+            return;
+        }
+        let mut out = HeadWriter::response(head.status, &head.reason);
+        forwarding::forward_response(head, |name, value| {
+            out.field(name, value);
+        });
+        self.queue(out.finish(), now);
+    }
+
+    pub(super) fn start_forward(&mut self, head: &ResponseHead, now: Instant) {
+        let config = self.retter.config();
+        let pool = self.retter.gzip_pool();
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return;
+        };
+        let Some(fetch) = &relay.fetch else { return };
+        let call = &relay.call;
+        let framing = relay.origin.conn.framing();
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::Empty | Framing::Chunked | Framing::UntilClose => None,
+        };
+        let is_head = call.request.method == Method::HEAD;
+        let has_body = is_head || framing != Framing::Empty;
+        let varies =
+            config.client.gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
+        let wants_gzip = varies && coding::accepts_gzip(&call.request.fields);
+        let stream = if is_head {
+            None
+        } else {
+            wants_gzip.then(|| pool.stream()).flatten()
+        };
+        let gzip = stream.is_some() || wants_gzip && is_head;
+        let encoder = choose_encoder(framing, gzip, call.request.version);
+        let keep = call.keep
+            && !self.draining
+            && relay.upload == Upload::Sent
+            && !matches!(encoder, BodyEncoder::UntilClose);
+
+        let mut out = HeadWriter::response(head.status, &head.reason);
+        put_fields(&mut out, head, gzip, varies);
+        if !head.fields.contains("date") {
+            out.field("date", self.retter.wall_clock(now).to_string().as_bytes());
+        }
+        fetch.put_labels(&mut |name, value| {
+            out.field(name, value);
+        });
+        put_framing(&mut out, &encoder, head, is_head, gzip);
+        put_connection(&mut out, keep, call.request.version);
+
+        let event_stream = forwarding::is_event_stream(&head.fields);
+        let forward = Forward {
+            circuit: fetch.circuit(),
+            encoder,
+            event_stream,
+            gzip: stream,
+            keep,
+            sent: 0,
+            status: head.status,
+            unflushed: false,
+        };
+        relay.download = Download::Forwarding(Box::new(forward));
+        self.queue(out.finish(), now);
+    }
+}
+
+fn choose_encoder(framing: Framing, gzip: bool, version: Version) -> BodyEncoder {
+    match (framing, version) {
+        (Framing::Empty, _) => BodyEncoder::Empty,
+        (Framing::Length(length), _) if !gzip => BodyEncoder::Length(length),
+        // RFC 9112 §6.1: no transfer coding to HTTP/1.0.
+        (_, Version::Http10) => BodyEncoder::UntilClose,
+        (_, Version::Http11) => BodyEncoder::Chunked,
+    }
+}
+
+/// The end-to-end fields of a response, changed where it is compressed.
+fn put_fields(out: &mut HeadWriter, head: &ResponseHead, gzip: bool, varies: bool) {
+    forwarding::forward_response(head, |name, value| {
+        if gzip && name.eq_ignore_ascii_case("etag") {
+            out.field(name, &coding::weaken_etag(value));
+        } else if !(gzip && name.eq_ignore_ascii_case("accept-ranges")) {
+            out.field(name, value);
+        }
+    });
+    if gzip {
+        out.field("content-encoding", b"gzip");
+    }
+    if varies && !coding::varies_on(&head.fields, "accept-encoding") {
+        out.field("vary", b"Accept-Encoding");
+    }
+}
+
+fn put_framing(
+    out: &mut HeadWriter,
+    encoder: &BodyEncoder,
+    head: &ResponseHead,
+    is_head: bool,
+    gzip: bool,
+) {
+    match encoder {
+        BodyEncoder::Chunked => {
+            out.field("transfer-encoding", b"chunked");
+        }
+        BodyEncoder::Length(length) => {
+            out.field_number("content-length", *length);
+        }
+        // RFC 9110 §8.6: a length without content tells of the GET; 1xx and 204 have none.
+        BodyEncoder::Empty => {
+            let may_tell = is_head && !gzip || head.status == StatusCode::NOT_MODIFIED;
+            if may_tell && let Some(length) = head.fields.get("content-length") {
+                out.field("content-length", length);
+            }
+        }
+        BodyEncoder::UntilClose => {}
+    }
+}
+
+/// RFC 9112 §9.3 and §9.6: says what becomes of the connection.
+pub(super) fn put_connection(out: &mut HeadWriter, keep: bool, version: Version) {
+    match (keep, version) {
+        (false, _) => {
+            out.field("connection", b"close");
+        }
+        (true, Version::Http10) => {
+            out.field("connection", b"keep-alive");
+        }
+        (true, Version::Http11) => {}
+    }
+}

@@ -1,0 +1,405 @@
+//! Owns [`Session`]: one client connection and at most one origin connection, from bytes to bytes.
+//! Never opens a socket, reads a clock or decides what may be served: the adapter does the first
+//! two, `policy` the last.
+
+mod answer;
+mod exchange;
+mod heads;
+mod origin;
+mod relay;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod tunnel;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::h1::{SendQueue, ServerConn};
+use crate::limits::SEND_HIGH_WATER;
+use crate::policy::Retter;
+use crate::report::{End, Report};
+use crate::time::Instant;
+
+use exchange::Exchange;
+
+pub use timer::Timer;
+
+/// One of the two sides of a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// The connection that asked.
+    Client,
+    /// The connection to the application.
+    Origin,
+}
+
+/// A fact that is not bytes or time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// No address of the origin took a connection.
+    ConnectFailed,
+    /// The connection asked for with [`Action::Connect`] stands.
+    Connected {
+        /// Whether it was used before and may have died unnoticed.
+        reused: bool,
+    },
+    /// No new requests are wanted: finish what runs, then close.
+    Drain,
+    /// A read failed: the connection is gone.
+    ReadFailed(Side),
+    /// A write failed. What the peer sent before may still be readable.
+    WriteFailed(Side),
+}
+
+/// What the adapter must do with a socket. Bytes are not actions; see [`Session::write_slices`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Action {
+    /// Close this side so that the peer sees a reset, not a clean end (or stop dialling).
+    Abort(Side),
+    /// Close this side (or stop dialling).
+    Close(Side),
+    /// Get a connection to the origin, answer with [`Input::Connected`] or
+    /// [`Input::ConnectFailed`].
+    Connect {
+        /// Whether it must be a new one: an idle one may have died, and this request must not
+        /// be sent twice.
+        fresh: bool,
+    },
+    /// Keep the origin's connection for a later request.
+    Park,
+    /// Close the writing half of this side.
+    Shutdown(Side),
+}
+
+/// One client connection.
+///
+/// The contract with the adapter:
+///
+/// 1. Time never goes back between calls.
+/// 2. After every input (`handle_*`), drain [`poll_action`](Self::poll_action) and
+///    [`poll_report`](Self::poll_report) until `None`, write what
+///    [`write_slices`](Self::write_slices) gives, and read into
+///    [`read_buf`](Self::read_buf); an empty read buffer means *paused*, do not read.
+/// 3. Call [`handle_timeout`](Self::handle_timeout) at or after
+///    [`poll_timeout`](Self::poll_timeout); calling it early is harmless.
+/// 4. When [`is_done`](Self::is_done), drop the session and its sockets.
+#[derive(Debug)]
+pub struct Session {
+    retter: Arc<Retter>,
+    peer: SocketAddr,
+    client: ClientSide,
+    exchange: Exchange,
+    life: Life,
+    draining: bool,
+    actions: VecDeque<Action>,
+    /// Reports of answers that wait in the client's send queue.
+    unsent: Vec<Report>,
+    reports: VecDeque<Report>,
+}
+
+/// The client's connection.
+#[derive(Debug)]
+struct ClientSide {
+    conn: ServerConn,
+    out: SendQueue,
+    /// Last byte received, or the moment from which one is expected.
+    read_at: Instant,
+    /// Last progress of the send queue, or the moment it became non-empty.
+    write_at: Instant,
+    /// First byte of the head being received.
+    head_since: Option<Instant>,
+    /// Input that nobody will read, while lingering.
+    scratch: Vec<u8>,
+}
+
+/// How much longer the client's connection lives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Life {
+    /// Requests are read.
+    Open,
+    /// What is queued goes out, then the connection ends in this way.
+    Closing(Last),
+    /// Our half is closed; input is thrown away until the peer closes or this deadline, so that
+    /// a reset does not destroy the answer on its way (RFC 9112 §9.6).
+    Lingering(Instant),
+    /// Nothing is left.
+    Closed,
+}
+
+/// The last act on a client's connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Last {
+    /// A reset: the body has no other way to show that it is truncated.
+    Abort,
+    /// A plain close: the client has sent nothing that we did not read.
+    Close,
+    /// Half-close, then throw away what still comes.
+    Linger,
+}
+
+impl Session {
+    /// Starts a session for a client connection that was just accepted from `peer`.
+    #[must_use]
+    pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
+        let conn = ServerConn::new(retter.config().client.head_bytes_max);
+        let client = ClientSide {
+            conn,
+            out: SendQueue::default(),
+            read_at: now,
+            write_at: now,
+            head_since: None,
+            scratch: Vec::new(),
+        };
+        Self {
+            retter,
+            peer,
+            client,
+            exchange: Exchange::None,
+            life: Life::Open,
+            draining: false,
+            actions: VecDeque::new(),
+            unsent: Vec::new(),
+            reports: VecDeque::new(),
+        }
+    }
+
+    // -- inputs
+
+    /// Where to put the next bytes from `side`; empty when it must not be read now.
+    pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
+        /// Enough to throw input away quickly, small enough to hold for every closing client.
+        const SCRATCH_BYTES: usize = 4096;
+        match (side, self.life) {
+            (Side::Origin, _) => match self.exchange.origin_mut() {
+                Some(origin) => origin.conn.read_buf(),
+                None => &mut [],
+            },
+            (Side::Client, Life::Open) => self.client.conn.read_buf(),
+            (Side::Client, Life::Lingering(_)) => {
+                self.client.scratch.resize(SCRATCH_BYTES, 0);
+                &mut self.client.scratch
+            }
+            (Side::Client, Life::Closing(_) | Life::Closed) => &mut [],
+        }
+    }
+
+    /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
+    /// stream.
+    pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
+        match side {
+            Side::Client => self.client_read(len, now),
+            Side::Origin => {
+                if let Some(origin) = self.exchange.origin_mut() {
+                    origin.read_at = now;
+                    origin.conn.handle_read(len);
+                }
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Takes note that `len` bytes of [`write_slices`](Self::write_slices) were written.
+    pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
+        match side {
+            Side::Client => {
+                let had_room = self.client_has_room();
+                self.client.out.advance(len);
+                self.client.write_at = now;
+                if !had_room
+                    && self.client_has_room()
+                    && let Some(origin) = self.exchange.origin_mut()
+                {
+                    // Nobody read from the origin while the client's queue was full.
+                    origin.read_at = now;
+                }
+                if self.client.out.is_empty() {
+                    self.release_reports(End::Complete, now);
+                }
+            }
+            Side::Origin => {
+                if let Some(origin) = self.exchange.origin_mut() {
+                    let had_room = origin.out.len() < SEND_HIGH_WATER;
+                    origin.out.advance(len);
+                    origin.write_at = now;
+                    if !had_room && origin.out.len() < SEND_HIGH_WATER {
+                        // Nobody read from the client while the origin's queue was full.
+                        self.client.read_at = now;
+                    }
+                }
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Takes a fact.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::ConnectFailed => self.connect_failed(now),
+            Input::Connected { reused } => self.connected(reused, now),
+            Input::Drain => self.draining = true,
+            Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
+                self.client_left(now);
+            }
+            Input::ReadFailed(Side::Origin) => self.origin_reset(now),
+            Input::WriteFailed(Side::Origin) => self.origin_deaf(now),
+        }
+        self.pump(now);
+    }
+
+    // -- outputs
+
+    /// The next thing to do with a socket.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Fills `dst` with what to write to `side` and returns how many slices were filled.
+    pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
+        match (side, self.life) {
+            (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
+            (Side::Client, Life::Lingering(_) | Life::Closed) => 0,
+            (Side::Origin, _) => self
+                .exchange
+                .origin()
+                .map_or(0, |side| side.out.slices(dst)),
+        }
+    }
+
+    /// The next finished exchange.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    /// Whether nothing is left to do; actions and reports are drained then.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.life == Life::Closed && self.actions.is_empty() && self.reports.is_empty()
+    }
+
+    // -- the machine
+
+    /// Moves everything that can move, until nothing does.
+    fn pump(&mut self, now: Instant) {
+        loop {
+            let progress = match (&self.exchange, self.life) {
+                (Exchange::None, Life::Open) => self.pump_head(now),
+                (Exchange::None | Exchange::Connecting(_), _) => false,
+                (Exchange::Draining(_), _) => self.pump_draining(),
+                (Exchange::Relaying(_), _) => self.pump_relay(now),
+                (Exchange::Tunnel(_), _) => self.pump_tunnel(now),
+            };
+            if !progress {
+                break;
+            }
+        }
+        self.pump_life(now);
+        self.check_invariants();
+    }
+
+    /// Carries out the end of the client's connection as far as it can go now.
+    fn pump_life(&mut self, now: Instant) {
+        /// How long a client may take to read its last answer and close.
+        const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+        if self.life == Life::Open && self.should_close_idle() {
+            self.life = Life::Closing(Last::Close);
+        }
+        if let Life::Closing(last) = self.life
+            && self.client.out.is_empty()
+        {
+            match last {
+                Last::Abort => self.end(Action::Abort(Side::Client)),
+                Last::Close => self.end(Action::Close(Side::Client)),
+                Last::Linger => {
+                    self.actions.push_back(Action::Shutdown(Side::Client));
+                    self.life = Life::Lingering(now + LINGER);
+                }
+            }
+        }
+    }
+
+    /// Whether the connection is between requests and no further one is wanted or possible.
+    fn should_close_idle(&self) -> bool {
+        let between = matches!(self.exchange, Exchange::None)
+            && self.client.out.is_empty()
+            && self.client.conn.is_idle();
+        between && (self.draining || self.client.conn.is_eof())
+    }
+
+    fn client_read(&mut self, len: usize, now: Instant) {
+        self.client.read_at = now;
+        if let Life::Lingering(_) = self.life {
+            if len == 0 {
+                self.end(Action::Close(Side::Client));
+            }
+            return;
+        }
+        self.client.conn.handle_read(len);
+        if len == 0 && !self.client_waits_half_closed() {
+            self.client_left(now);
+        }
+    }
+
+    /// The client is gone: whatever runs for it stops.
+    fn client_left(&mut self, now: Instant) {
+        self.client.out.clear();
+        self.give_up_exchange(End::ClientLeft, now);
+        self.release_reports(End::ClientLeft, now);
+        self.end(Action::Close(Side::Client));
+    }
+
+    /// Ends the session with this last action on the client's socket.
+    fn end(&mut self, action: Action) {
+        if self.life == Life::Closed {
+            return;
+        }
+        self.close_origin();
+        self.exchange = Exchange::None;
+        self.life = Life::Closed;
+        self.actions.push_back(action);
+    }
+
+    /// Files a report; it leaves when the client's queue is empty.
+    fn file(&mut self, report: Report, now: Instant) {
+        self.unsent.push(report);
+        if self.client.out.is_empty() {
+            self.release_reports(End::Complete, now);
+        }
+    }
+
+    fn release_reports(&mut self, end: End, now: Instant) {
+        for mut report in self.unsent.drain(..) {
+            report.ended = now;
+            if report.end == End::Complete {
+                report.end = end;
+            }
+            self.reports.push_back(report);
+        }
+    }
+
+    /// Whether the client's queue takes more.
+    fn client_has_room(&self) -> bool {
+        self.client.out.len() < SEND_HIGH_WATER
+    }
+
+    fn check_invariants(&self) {
+        debug_assert!(
+            self.life != Life::Closed || matches!(self.exchange, Exchange::None),
+            "a closed session runs no exchange"
+        );
+        debug_assert!(
+            self.life != Life::Closed || self.unsent.is_empty(),
+            "a closed session owes no report"
+        );
+    }
+}
+
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn sync<T: Send + Sync>() {}
+    send::<Session>();
+    sync::<Retter>();
+};

@@ -1,0 +1,316 @@
+//! Owns the origin's connection in a session: asking, replaying once, and what its failures mean.
+//! Never decides whether a failure is rescued: `policy` does.
+
+use super::answer::Local;
+use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
+use super::{Action, Last, Life, Session, Side};
+use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::report::{End, Failure, OriginReport};
+use crate::rules::forwarding;
+use crate::time::Instant;
+
+/// The origin's connection. It dies with its exchange or is parked without any of this.
+#[derive(Debug)]
+pub(super) struct OriginSide {
+    pub(super) conn: ClientConn,
+    pub(super) out: SendQueue,
+    /// Last byte received, or the moment from which one is expected.
+    pub(super) read_at: Instant,
+    /// Last progress of the send queue; the request has left when the queue is empty.
+    pub(super) write_at: Instant,
+    reused: bool,
+}
+
+impl Session {
+    /// The connection stands: the request goes out.
+    pub(super) fn connected(&mut self, reused: bool, now: Instant) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Connecting(connecting) => {
+                let Connecting {
+                    mut call, fetch, ..
+                } = *connecting;
+                let config = self.retter.config();
+                let mut conn = ClientConn::new(config.origin.head_bytes_max);
+                conn.begin(&call.request.method, call.upgrade);
+                let mut out = SendQueue::default();
+                out.push(self.origin_head(&call.request, call.framing, call.upgrade));
+                call.body_since = now;
+                let upload = if call.read {
+                    Upload::Sent
+                } else {
+                    Upload::Sending
+                };
+                let encoder = BodyEncoder::from(call.framing);
+                let origin = OriginSide {
+                    conn,
+                    out,
+                    read_at: now,
+                    write_at: now,
+                    reused,
+                };
+                self.exchange = Exchange::Relaying(Box::new(Relay {
+                    call,
+                    download: Download::Awaiting,
+                    encoder,
+                    fetch: Some(fetch),
+                    origin,
+                    upload,
+                }));
+            }
+            // The exchange ended while the connection was being made.
+            other @ (Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Relaying(_)
+            | Exchange::Tunnel(_)) => {
+                debug_assert!(matches!(other, Exchange::None), "one connection at a time");
+                self.exchange = other;
+            }
+        }
+    }
+
+    /// The request's head as the origin gets it.
+    fn origin_head(
+        &self,
+        request: &crate::message::RequestHead,
+        framing: Framing,
+        upgrade: bool,
+    ) -> bytes::Bytes {
+        let settings = &self.retter.config().origin;
+        let target = forwarding::origin_target(request, &settings.path_prefix);
+        let mut head = HeadWriter::request(&request.method, &target);
+        forwarding::forward_request(
+            request,
+            self.peer.ip(),
+            &settings.authority,
+            |name, value| {
+                head.field(name, value);
+            },
+        );
+        match framing {
+            Framing::Chunked => {
+                head.field("transfer-encoding", b"chunked");
+            }
+            Framing::Length(length) => {
+                head.field_number("content-length", length);
+            }
+            Framing::Empty | Framing::UntilClose => {}
+        }
+        let protocol = forwarding::upgrade(request).filter(|_| upgrade);
+        match (protocol, forwarding::accepts_trailers(&request.fields)) {
+            (None, false) => {}
+            (None, true) => {
+                head.field("connection", b"te");
+            }
+            (Some(protocol), trailers) => {
+                head.field(
+                    "connection",
+                    if trailers { b"upgrade, te" } else { b"upgrade" },
+                );
+                head.field("upgrade", protocol);
+            }
+        }
+        head.finish()
+    }
+
+    pub(super) fn connect_failed(&mut self, now: Instant) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Connecting(connecting) => {
+                self.fetch_failed(*connecting, Failure::Connect, now);
+            }
+            // The exchange ended while the connection was being made.
+            other @ (Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Relaying(_)
+            | Exchange::Tunnel(_)) => self.exchange = other,
+        }
+    }
+
+    pub(super) fn connect_timed_out(&mut self, now: Instant) {
+        self.close_origin();
+        self.connect_failed(now);
+    }
+
+    /// The origin was silent for too long.
+    pub(super) fn origin_stalled(&mut self, now: Instant) {
+        match self.exchange {
+            Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
+            Exchange::Draining(_) => self.stop_draining(),
+            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+                debug_assert!(false, "only a response can be late");
+            }
+        }
+    }
+
+    /// The origin's connection broke while reading.
+    pub(super) fn origin_reset(&mut self, now: Instant) {
+        match &self.exchange {
+            Exchange::None => {}
+            Exchange::Connecting(_) => self.connect_failed(now),
+            Exchange::Draining(_) => self.stop_draining(),
+            Exchange::Relaying(relay) => {
+                let failure = match relay.download {
+                    Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
+                    Download::Awaiting | Download::Forwarding(_) => Failure::Truncated,
+                };
+                self.origin_failed(failure, now);
+            }
+            Exchange::Tunnel(_) => self.tunnel_ended(now),
+        }
+    }
+
+    /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
+    pub(super) fn origin_deaf(&mut self, now: Instant) {
+        match &mut self.exchange {
+            Exchange::None => {}
+            Exchange::Connecting(_) => self.connect_failed(now),
+            Exchange::Draining(_) => self.stop_draining(),
+            Exchange::Relaying(relay) => {
+                relay.origin.out.clear();
+                relay.origin.write_at = now;
+                relay.upload = Upload::Broken;
+            }
+            Exchange::Tunnel(_) => self.tunnel_ended(now),
+        }
+    }
+
+    /// The origin failed below HTTP. Replays once on a new connection where that is safe, else
+    /// rescues, else answers with an error, else shows the client a broken connection.
+    pub(super) fn origin_failed(&mut self, failure: Failure, now: Instant) {
+        self.close_origin();
+        let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
+            debug_assert!(false, "only a relay has an origin that can fail");
+            return;
+        };
+        let Relay {
+            mut call,
+            download,
+            fetch,
+            origin,
+            ..
+        } = *relay;
+        match (download, fetch) {
+            (Download::Awaiting, Some(fetch)) => {
+                // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
+                // out to have been closed before any byte of a response.
+                let stale = failure == Failure::Reset && origin.reused;
+                if stale && !call.replayed && call.request.method.is_safe() && call.received == 0 {
+                    call.replayed = true;
+                    self.actions.push_back(Action::Connect { fresh: true });
+                    let connecting = Connecting {
+                        call,
+                        fetch,
+                        since: now,
+                    };
+                    self.exchange = Exchange::Connecting(Box::new(connecting));
+                } else {
+                    self.fetch_failed(
+                        Connecting {
+                            call,
+                            fetch,
+                            since: now,
+                        },
+                        failure,
+                        now,
+                    );
+                }
+            }
+            (Download::Forwarding(forward), fetch) => {
+                if let Some(fetch) = fetch {
+                    // The head is out: too late to rescue, but the outcome counts.
+                    drop(fetch.on_failure(failure, now));
+                }
+                let time = call.origin_time(now);
+                let status = Some(forward.status);
+                let origin = Some(OriginReport {
+                    failure: Some(failure),
+                    status,
+                    time,
+                });
+                let ends_by_close = forward.ends_by_close();
+                self.file_forwarded(call, &forward, origin, End::Truncated, now);
+                // RFC 9112 §8: the client must see that the body is incomplete.
+                let last = if ends_by_close {
+                    Last::Abort
+                } else {
+                    Last::Close
+                };
+                self.life = Life::Closing(last);
+            }
+            (Download::Awaiting, None) => {
+                debug_assert!(
+                    false,
+                    "the policy keeps the fetch until a head is passed on"
+                );
+            }
+        }
+    }
+
+    /// The fetch ended without a response head.
+    pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
+        let Connecting { call, fetch, .. } = failed;
+        let time = call.origin_time(now);
+        let origin = Some(OriginReport {
+            failure: Some(failure),
+            status: None,
+            time,
+        });
+        let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
+        match fetch.on_failure(failure, now) {
+            Some(served) => self.serve(call, &served, origin, now),
+            None => {
+                let text = failure.to_string();
+                let local = Local {
+                    circuit,
+                    handling: Some(handling),
+                    origin,
+                    retry_after_secs: None,
+                    status: failure.status_hint(),
+                    text: &text,
+                };
+                self.answer_locally(call, &local, now);
+            }
+        }
+    }
+
+    /// Gives the connection back, or closes it when it cannot carry another request.
+    pub(super) fn leave_origin(&mut self, origin: &OriginSide, request_sent: bool) {
+        let clean = request_sent && origin.out.is_empty() && origin.conn.is_reusable();
+        self.actions.push_back(if clean {
+            Action::Park
+        } else {
+            Action::Close(Side::Origin)
+        });
+    }
+
+    /// Reads what nobody wants of a response, within bounds, as long as nobody waits for it.
+    pub(super) fn pump_draining(&mut self) -> bool {
+        let Exchange::Draining(draining) = &mut self.exchange else {
+            return false;
+        };
+        match draining.origin.conn.next_event() {
+            Ok(Event::Data(data)) => {
+                match draining.left.checked_sub(data.len() as u64) {
+                    Some(left) => draining.left = left,
+                    None => self.stop_draining(),
+                }
+                true
+            }
+            Ok(Event::End { .. }) => {
+                if let Exchange::Draining(draining) = std::mem::take(&mut self.exchange) {
+                    self.leave_origin(&draining.origin, true);
+                }
+                true
+            }
+            Ok(Event::NeedData) if self.client.conn.is_idle() => false,
+            Ok(Event::NeedData | Event::Closed | Event::Head(_)) | Err(_) => {
+                self.stop_draining();
+                true
+            }
+        }
+    }
+
+    pub(super) fn stop_draining(&mut self) {
+        self.close_origin();
+        self.exchange = Exchange::None;
+    }
+}

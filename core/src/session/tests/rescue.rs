@@ -1,0 +1,394 @@
+//! What a client gets when the origin fails, with and without a copy.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::rig::{Rig, body, field, status};
+use crate::config::{RescueMode, Settings};
+use crate::report::{Failure, Source};
+use crate::session::{Action, Input, Side};
+
+const PAGE: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"v1\"\r\nContent-Length: 4\r\n\r\ngood";
+
+fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
+}
+
+/// A rig whose `/` is kept.
+fn warm() -> Rig {
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(PAGE);
+    assert_eq!(status(&rig.received()), 200);
+    rig.took();
+    rig.asked();
+    rig.reports.clear();
+    rig
+}
+
+/// The ways in which an origin fails a request.
+const FAILURES: [(&str, fn(&mut Rig)); 8] = [
+    ("500", |rig| {
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad");
+    }),
+    ("503 chunked", |rig| {
+        rig.reply("HTTP/1.1 503 Oops\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n");
+    }),
+    ("502 until close", |rig| {
+        rig.reply("HTTP/1.1 502 Oops\r\n\r\nbad")
+            .end_of(Side::Origin);
+    }),
+    ("reset", |rig| {
+        rig.input(Input::ReadFailed(Side::Origin));
+    }),
+    ("close", |rig| {
+        rig.end_of(Side::Origin);
+    }),
+    ("half a head", |rig| {
+        rig.reply("HTTP/1.1 200 O").end_of(Side::Origin);
+    }),
+    ("garbage", |rig| {
+        rig.reply("what?\r\n\r\n");
+    }),
+    ("silence", |rig| {
+        rig.wait(Duration::from_secs(15));
+    }),
+];
+
+#[test]
+fn every_failure_is_rescued_by_a_copy() {
+    for (name, fail) in FAILURES {
+        for piece in [usize::MAX, 1] {
+            let mut rig = warm();
+            rig.piece = piece;
+            rig.send(&get("/", ""));
+            assert!(
+                rig.asked().starts_with("GET / "),
+                "the origin is asked first"
+            );
+            fail(&mut rig);
+            let received = rig.received();
+            assert_eq!(
+                (status(&received), body(&received)),
+                (200, "good"),
+                "{name}: {received}"
+            );
+            let source = if name == "silence" {
+                "last-known-success"
+            } else {
+                "cache"
+            };
+            assert_eq!(field(&received, "x-retter"), Some(source), "{name}");
+            assert_eq!(field(&received, "x-circuit"), Some("CLOSED"));
+            let told = field(&received, "cache-status").unwrap();
+            assert!(told.starts_with("retter; fwd=stale;") && told.contains("detail=rescued"));
+            // The client's connection goes on.
+            rig.send(&get("/next", ""));
+            assert!(rig.asked().starts_with("GET /next "), "{name}");
+            rig.reply(PAGE);
+            assert_eq!(status(&rig.received()), 200);
+        }
+    }
+}
+
+#[test]
+fn without_a_copy_the_truth_is_told() {
+    #[track_caller]
+    fn check(name: &str, expected: u16, retter: &str) {
+        let (_, fail) = FAILURES.iter().find(|(found, _)| *found == name).unwrap();
+        let mut rig = Rig::new();
+        rig.send(&get("/", ""));
+        fail(&mut rig);
+        let received = rig.received();
+        assert_eq!(status(&received), expected, "{name}");
+        assert_eq!(field(&received, "x-retter"), Some(retter), "{name}");
+    }
+    check("500", 500, "backend");
+    check("503 chunked", 503, "backend");
+    check("reset", 502, "no-cache");
+    check("close", 502, "no-cache");
+    check("half a head", 502, "no-cache");
+    check("garbage", 502, "no-cache");
+    check("silence", 504, "no-cache");
+}
+
+#[test]
+fn a_dead_origin_opens_the_circuit_and_copies_answer() {
+    let mut rig = warm();
+    for _ in 0..5 {
+        rig.send(&get("/", ""));
+        rig.input(Input::ReadFailed(Side::Origin));
+    }
+    rig.received();
+    rig.asked();
+    rig.wait(Duration::from_millis(100));
+    rig.send(&get("/", ""));
+    let received = rig.received();
+    assert_eq!(rig.asked(), "", "an open circuit asks nobody");
+    assert_eq!(field(&received, "x-circuit"), Some("OPEN"));
+    assert_eq!(field(&received, "x-retter"), Some("cache"));
+    assert_eq!(field(&received, "age"), Some("0"));
+    assert_eq!(body(&received), "good");
+    // HEAD and conditions are answered from the copy too.
+    rig.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let received = rig.received();
+    assert_eq!(
+        (field(&received, "content-length"), body(&received)),
+        (Some("4"), "")
+    );
+    rig.send(&get("/", "If-None-Match: \"v1\"\r\n"));
+    let received = rig.received();
+    assert_eq!(
+        (status(&received), field(&received, "etag")),
+        (304, Some("\"v1\""))
+    );
+    // The probe goes after the open time, and closes the circuit.
+    rig.wait(Duration::from_secs(3)).send(&get("/", ""));
+    assert!(rig.asked().starts_with("GET / "), "one probe");
+    rig.reply(PAGE);
+    let received = rig.received();
+    assert_eq!(field(&received, "x-retter"), Some("backend"));
+    assert_eq!(field(&received, "x-circuit"), Some("HALF-OPEN"));
+    rig.send(&get("/", "")).reply(PAGE);
+    assert_eq!(field(&rig.received(), "x-circuit"), Some("CLOSED"));
+}
+
+#[test]
+fn connect_failures_refuse_reads_without_copy_and_pass_writes() {
+    let mut rig = Rig::new();
+    for n in 0..5 {
+        // The rig answers Connect itself; here the dial fails instead.
+        rig.session.read_buf(Side::Client);
+        let request = get(&format!("/{n}"), "");
+        let room = rig.session.read_buf(Side::Client);
+        room[..request.len()].copy_from_slice(request.as_bytes());
+        rig.session
+            .handle_read(Side::Client, request.len(), rig.now);
+        assert_eq!(
+            rig.session.poll_action(),
+            Some(Action::Connect { fresh: false })
+        );
+        rig.input(Input::ConnectFailed);
+        assert_eq!(status(&rig.received()), 502);
+    }
+    rig.send(&get("/other", ""));
+    let received = rig.received();
+    assert_eq!(status(&received), 503);
+    assert_eq!(field(&received, "x-circuit"), Some("OPEN"));
+    let wait: u64 = field(&received, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=3).contains(&wait), "2 s, jittered, rounded up: {wait}");
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    assert!(
+        rig.asked().starts_with("POST / "),
+        "a write is forwarded in any case"
+    );
+}
+
+#[test]
+fn one_user_never_sees_anothers_page() {
+    let mut settings = Settings::default();
+    settings.breaker.consecutive_failures = 1;
+    let mut ann = Rig::with(settings);
+    let mut bob = ann.another();
+    let page = |name: &str| {
+        let length = name.len();
+        format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: no-store, private\r\nContent-Length: {length}\r\n\r\n{name}"
+        )
+    };
+    ann.send(&get("/me", "Cookie: PHPSESSID=ann\r\n"))
+        .reply(&page("ann"));
+    bob.send(&get("/me", "Cookie: PHPSESSID=bob\r\n"))
+        .reply(&page("bob"));
+    let mut nobody = ann.another();
+    nobody.send(&get("/me", "")).reply(&page("anonymous"));
+    ann.received();
+    bob.received();
+    nobody.received();
+    ann.send(&get("/me", "Cookie: PHPSESSID=ann\r\n"))
+        .input(Input::ReadFailed(Side::Origin));
+    assert_eq!(body(&ann.received()), "ann");
+    bob.send(&get("/me", "Cookie: PHPSESSID=bob\r\n"));
+    let received = bob.received();
+    assert_eq!(
+        (body(&received), field(&received, "x-circuit")),
+        ("bob", Some("OPEN"))
+    );
+    for cookie in ["", "Cookie: PHPSESSID=eve\r\n", "Cookie: PHPSESSID=\r\n"] {
+        nobody.send(&get("/me", cookie));
+        assert_eq!(status(&nobody.received()), 503, "with {cookie:?}");
+    }
+}
+
+#[test]
+fn set_cookie_is_never_replayed_and_a_new_session_drops_the_old() {
+    let mut rig = Rig::new();
+    let session = "Cookie: PHPSESSID=a; lang=de\r\n";
+    let fail = |rig: &mut Rig, fields: &str| {
+        rig.send(&get("/", fields))
+            .reply("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+        rig.received()
+    };
+    rig.send(&get("/", session));
+    rig.reply("HTTP/1.1 200 OK\r\nSet-Cookie: seen=1\r\nContent-Length: 4\r\n\r\ngood");
+    assert_eq!(field(&rig.received(), "set-cookie"), Some("seen=1"));
+    let rescued = fail(&mut rig, session);
+    assert_eq!(
+        (body(&rescued), field(&rescued, "set-cookie")),
+        ("good", None)
+    );
+    // Logging out elsewhere drops everything of the session.
+    rig.send(&format!(
+        "POST /logout HTTP/1.1\r\nHost: h\r\n{session}Content-Length: 0\r\n\r\n"
+    ));
+    rig.reply("HTTP/1.1 302 Found\r\nSet-Cookie: PHPSESSID=b\r\nContent-Length: 0\r\n\r\n");
+    rig.received();
+    assert_eq!(status(&fail(&mut rig, session)), 500);
+    // What everybody could see is not kept when it sets a cookie.
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nSet-Cookie: cart=1\r\nContent-Length: 4\r\n\r\ngood");
+    rig.received();
+    assert_eq!(status(&fail(&mut rig, "")), 500);
+}
+
+#[test]
+fn the_modes_decide_what_is_kept() {
+    #[track_caller]
+    fn check(mode: RescueMode, cookie: &str, control: &str, rescues: bool) {
+        let mut settings = Settings::default();
+        settings.cache.rescue = mode;
+        let mut rig = Rig::with(settings);
+        let request = get("/", cookie);
+        rig.send(&request).reply(&format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: {control}\r\nContent-Length: 4\r\n\r\ngood"
+        ));
+        rig.received();
+        rig.send(&request)
+            .reply("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+        let rescued = status(&rig.received()) == 200;
+        assert_eq!(rescued, rescues, "{mode:?} {cookie:?} {control}");
+    }
+    let session = "Cookie: JSESSIONID=x\r\n";
+    for control in [
+        "no-store",
+        "private",
+        "no-cache",
+        "no-store, no-cache, must-revalidate",
+    ] {
+        check(RescueMode::Session, session, control, true);
+        check(RescueMode::Session, "", control, false);
+        check(
+            RescueMode::Session,
+            "Cookie: theme=dark\r\n",
+            control,
+            false,
+        );
+        check(RescueMode::Strict, session, control, false);
+        check(RescueMode::All, "", control, true);
+    }
+    for control in ["must-revalidate", "proxy-revalidate", "s-maxage=0"] {
+        check(RescueMode::Session, "", control, false);
+        check(RescueMode::All, "", control, true);
+    }
+    check(RescueMode::Strict, "", "public", true);
+}
+
+#[test]
+fn a_fresh_copy_is_served_without_asking() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nContent-Length: 4\r\n\r\ngood");
+    rig.received();
+    rig.asked();
+    rig.wait(Duration::from_secs(4)).send(&get("/", ""));
+    let received = rig.received();
+    assert_eq!(rig.asked(), "");
+    assert_eq!(field(&received, "cache-status"), Some("retter; hit; ttl=6"));
+    assert_eq!(field(&received, "age"), Some("4"));
+    rig.send(&get("/", "Cache-Control: no-cache\r\n"));
+    assert!(
+        rig.asked().starts_with("GET / "),
+        "a reload asks the origin"
+    );
+    rig.reply(PAGE)
+        .wait(Duration::from_secs(20))
+        .send(&get("/", ""));
+    assert!(rig.asked().starts_with("GET / "), "a stale copy is renewed");
+}
+
+#[test]
+fn a_write_invalidates_what_it_changed() {
+    let mut rig = Rig::new();
+    for path in ["/list", "/item"] {
+        rig.send(&get(path, "")).reply(PAGE);
+    }
+    rig.send("POST /list HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    rig.reply("HTTP/1.1 303 See Other\r\nLocation: http://h/item#top\r\nContent-Length: 0\r\n\r\n");
+    rig.received();
+    for path in ["/list", "/item"] {
+        rig.send(&get(path, ""))
+            .reply("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(
+            status(&rig.received()),
+            500,
+            "{path} was changed by the write"
+        );
+    }
+}
+
+#[test]
+fn a_truncated_response_is_not_kept_and_is_seen_as_such() {
+    let mut rig = warm();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        .end_of(Side::Origin);
+    let received = rig.received();
+    assert_eq!(
+        (field(&received, "content-length"), body(&received)),
+        (Some("9"), "half")
+    );
+    assert_eq!(rig.took().last(), Some(&Action::Close(Side::Client)));
+    let report = rig.reports.last().unwrap();
+    assert_eq!(report.origin.unwrap().failure, Some(Failure::Truncated));
+    assert_eq!(report.status, Some(StatusCode::OK));
+    let mut next = rig.another();
+    next.send(&get("/", "")).end_of(Side::Origin);
+    assert_eq!(
+        body(&next.received()),
+        "good",
+        "the older complete one is still there"
+    );
+    assert_eq!(next.reports[0].source, Source::Cache);
+    // A body that only the connection's end could end is reset, not closed.
+    let mut old = rig.another();
+    old.send("GET /x HTTP/1.0\r\nHost: h\r\n\r\n");
+    old.reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    old.end_of(Side::Origin);
+    assert_eq!(old.took().last(), Some(&Action::Abort(Side::Client)));
+}
+
+#[test]
+fn a_full_origin_answers_from_copies_at_once() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    let mut rig = Rig::with(settings);
+    rig.send(&get("/", "")).reply(PAGE);
+    rig.received();
+    let mut busy = rig.another();
+    busy.send(&get("/slow", ""));
+    rig.send(&get("/", ""));
+    let received = rig.received();
+    let told = field(&received, "cache-status").unwrap();
+    assert!(told.ends_with("detail=overload"), "{told}");
+    rig.send(&get("/new", ""));
+    let received = rig.received();
+    assert_eq!(
+        (status(&received), field(&received, "retry-after")),
+        (503, Some("1"))
+    );
+    busy.reply(PAGE);
+    rig.send(&get("/new", "")).reply(PAGE);
+    assert_eq!(status(&rig.received()), 200, "the slot is free again");
+}

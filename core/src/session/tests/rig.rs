@@ -1,0 +1,201 @@
+//! A session on a bench: both peers are byte vectors, time is a number.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::limits::IOVECS_MAX;
+use crate::policy::Retter;
+use crate::report::Report;
+use crate::session::{Action, Input, Session, Side};
+use crate::time::{Instant, UnixTime};
+
+/// 2024-02-29T12:00:00Z, as `Date` in the answers made here.
+pub(super) const DATE: &str = "Thu, 29 Feb 2024 12:00:00 GMT";
+
+pub(super) struct Rig {
+    pub(super) retter: Arc<Retter>,
+    pub(super) session: Session,
+    pub(super) now: Instant,
+    /// Everything the client received.
+    pub(super) client: Vec<u8>,
+    /// Everything the origin received, over all connections.
+    pub(super) origin: Vec<u8>,
+    pub(super) actions: Vec<Action>,
+    pub(super) reports: Vec<Report>,
+    /// Bytes fed at a time.
+    pub(super) piece: usize,
+    /// Whether connections come from the pool.
+    pub(super) reused: bool,
+    /// Whether the client reads.
+    pub(super) client_reads: bool,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let config = settings.validate().unwrap();
+        let retter = Retter::new(config, 7, Instant::ZERO);
+        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        Self::on(retter, Instant::ZERO)
+    }
+
+    /// A new client connection to the same policy.
+    pub(super) fn on(retter: Arc<Retter>, now: Instant) -> Self {
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        Self {
+            session: Session::new(Arc::clone(&retter), peer, now),
+            retter,
+            now,
+            client: Vec::new(),
+            origin: Vec::new(),
+            actions: Vec::new(),
+            reports: Vec::new(),
+            piece: usize::MAX,
+            reused: false,
+            client_reads: true,
+        }
+    }
+
+    pub(super) fn another(&self) -> Self {
+        Self::on(Arc::clone(&self.retter), self.now)
+    }
+
+    /// The client sends `bytes`.
+    #[track_caller]
+    pub(super) fn send(&mut self, bytes: &str) -> &mut Self {
+        self.feed(Side::Client, bytes.as_bytes());
+        self
+    }
+
+    /// The origin answers with `bytes`.
+    #[track_caller]
+    pub(super) fn reply(&mut self, bytes: &str) -> &mut Self {
+        self.feed(Side::Origin, bytes.as_bytes());
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn feed(&mut self, side: Side, mut bytes: &[u8]) {
+        self.settle();
+        while !bytes.is_empty() {
+            let room = self.session.read_buf(side);
+            if room.is_empty() && self.actions.contains(&Action::Close(side)) {
+                return;
+            }
+            assert!(
+                !room.is_empty(),
+                "{side:?} is paused with {} bytes to go",
+                bytes.len()
+            );
+            let len = bytes.len().min(room.len()).min(self.piece);
+            room[..len].copy_from_slice(&bytes[..len]);
+            bytes = &bytes[len..];
+            self.session.handle_read(side, len, self.now);
+            self.settle();
+        }
+    }
+
+    pub(super) fn end_of(&mut self, side: Side) -> &mut Self {
+        self.session.handle_read(side, 0, self.now);
+        self.settle();
+        self
+    }
+
+    pub(super) fn input(&mut self, input: Input) -> &mut Self {
+        self.session.handle_input(input, self.now);
+        self.settle();
+        self
+    }
+
+    pub(super) fn wait(&mut self, duration: Duration) -> &mut Self {
+        self.now = self.now + duration;
+        self.session.handle_timeout(self.now);
+        self.settle();
+        self
+    }
+
+    /// Carries out everything that the session wants.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some(action) = self.session.poll_action() {
+                self.actions.push(action);
+                moved = true;
+                if let Action::Connect { fresh } = action {
+                    let reused = self.reused && !fresh;
+                    self.session
+                        .handle_input(Input::Connected { reused }, self.now);
+                }
+            }
+            while let Some(report) = self.session.poll_report() {
+                self.reports.push(report);
+            }
+            for side in [Side::Origin, Side::Client] {
+                let got = match side {
+                    Side::Client if !self.client_reads => continue,
+                    Side::Client => &mut self.client,
+                    Side::Origin => &mut self.origin,
+                };
+                let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
+                let count = self.session.write_slices(side, &mut slices);
+                let mut left = self.piece;
+                let before = got.len();
+                for slice in &slices[..count] {
+                    let len = slice.len().min(left);
+                    got.extend_from_slice(&slice[..len]);
+                    left -= len;
+                }
+                let written = got.len() - before;
+                if written > 0 {
+                    self.session.handle_written(side, written, self.now);
+                    moved = true;
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    /// Takes what the client has received since the last call.
+    pub(super) fn received(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.client)).unwrap()
+    }
+
+    /// Takes what the origin has received since the last call.
+    pub(super) fn asked(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.origin)).unwrap()
+    }
+
+    pub(super) fn took(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+}
+
+/// The value of a field in the first head of `message`.
+pub(super) fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let head = message.split("\r\n\r\n").next()?;
+    head.split("\r\n").skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// Everything behind the first head.
+pub(super) fn body(message: &str) -> &str {
+    message.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+/// The status of the first head.
+pub(super) fn status(message: &str) -> u16 {
+    message
+        .get(9..12)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,271 @@
+//! What ends badly, on either side, and what must not happen then.
+
+use std::time::Duration;
+
+use super::rig::{Rig, body, field, status};
+use crate::report::End;
+use crate::session::{Action, Input, Side, Timer};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn a_safe_request_is_replayed_once_when_an_idle_connection_was_dead() {
+    let mut rig = Rig::new();
+    rig.reused = true;
+    rig.send(GET).end_of(Side::Origin);
+    let connects = [
+        Action::Connect { fresh: false },
+        Action::Close(Side::Origin),
+        Action::Connect { fresh: true },
+    ];
+    assert_eq!(rig.took(), connects);
+    assert_eq!(rig.asked().matches("GET / ").count(), 2);
+    rig.reply(OK);
+    assert_eq!(body(&rig.received()), "ok");
+    // Once, and only for an idle connection.
+    let other = GET.replace("/ ", "/other ");
+    rig.send(&other).end_of(Side::Origin).end_of(Side::Origin);
+    assert_eq!(status(&rig.received()), 502);
+    // Not once a byte of the response came.
+    rig.took();
+    rig.send(&other).reply("H").end_of(Side::Origin);
+    assert_eq!(status(&rig.received()), 502);
+}
+
+#[test]
+fn a_write_is_never_sent_twice() {
+    let mut rig = Rig::new();
+    rig.reused = true;
+    rig.send(POST).send("abc").end_of(Side::Origin);
+    assert_eq!(status(&rig.received()), 502);
+    assert_eq!(rig.asked().matches("POST / ").count(), 1);
+}
+
+#[test]
+fn an_early_answer_is_passed_on_and_ends_the_connection() {
+    let mut rig = Rig::new();
+    rig.send(POST).send("a");
+    rig.reply("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    let received = rig.received();
+    assert_eq!((status(&received), body(&received)), (413, "no"));
+    assert_eq!(field(&received, "connection"), Some("close"));
+    assert!(
+        rig.took().contains(&Action::Shutdown(Side::Client)),
+        "it lingers"
+    );
+    rig.send("bc");
+    rig.end_of(Side::Client);
+    assert!(rig.session.is_done());
+}
+
+#[test]
+fn an_origin_that_stops_reading_may_still_answer() {
+    let mut rig = Rig::new();
+    rig.send(POST).input(Input::WriteFailed(Side::Origin));
+    rig.reply("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status(&rig.received()), 403);
+}
+
+#[test]
+fn malformed_requests_are_refused_and_close() {
+    #[track_caller]
+    fn check(bytes: &str, expected: u16) {
+        for piece in [usize::MAX, 1] {
+            let mut rig = Rig::new();
+            rig.piece = piece;
+            // Byte by byte, the refusal may come before the end.
+            let mut fed = 0;
+            while fed < bytes.len() {
+                let room = rig.session.read_buf(Side::Client);
+                let len = room.len().min(piece).min(bytes.len() - fed);
+                if len == 0 || status(std::str::from_utf8(&rig.client).unwrap()) != 0 {
+                    break;
+                }
+                room[..len].copy_from_slice(&bytes.as_bytes()[fed..fed + len]);
+                rig.session.handle_read(Side::Client, len, rig.now);
+                rig.settle();
+                fed += len;
+            }
+            assert!(fed > 0);
+            let received = rig.received();
+            assert_eq!(status(&received), expected, "{bytes:?}");
+            assert_eq!(field(&received, "connection"), Some("close"));
+            assert_eq!(rig.asked(), "", "the origin sees nothing of it");
+            assert_eq!(received.matches("HTTP/1.1 ").count(), 1, "one answer");
+            rig.end_of(Side::Client);
+            assert!(rig.session.is_done());
+        }
+    }
+    check("GET / HTTP/1.1\r\n\r\n", 400);
+    check("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400);
+    check(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    );
+    check("GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n", 400);
+    check("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 405);
+    let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(20_000));
+    check(&long, 414);
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n",
+        "a".repeat(20_000)
+    );
+    check(&large, 431);
+}
+
+#[test]
+fn a_malformed_body_ends_the_exchange() {
+    let mut rig = Rig::new();
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .send("x\r\n");
+    assert_eq!(status(&rig.received()), 400);
+    let took = rig.took();
+    assert!(
+        took.contains(&Action::Close(Side::Origin)),
+        "the origin must not wait: {took:?}"
+    );
+}
+
+#[test]
+fn a_client_that_leaves_stops_everything() {
+    for leave in [
+        Input::ReadFailed(Side::Client),
+        Input::WriteFailed(Side::Client),
+    ] {
+        let mut rig = Rig::new();
+        rig.send(GET).input(leave);
+        assert!(rig.session.is_done());
+        assert!(
+            rig.took()
+                .ends_with(&[Action::Close(Side::Origin), Action::Close(Side::Client)])
+        );
+        assert_eq!(rig.reports[0].end, End::ClientLeft);
+        assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+    }
+    let mut rig = Rig::new();
+    rig.send(GET).end_of(Side::Client);
+    assert!(
+        rig.session.is_done(),
+        "a keep-alive client that closes has left"
+    );
+    let mut rig = Rig::new();
+    rig.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .end_of(Side::Client);
+    rig.reply(OK);
+    assert_eq!(
+        body(&rig.received()),
+        "ok",
+        "one that said it sends no more gets its answer"
+    );
+    let mut rig = Rig::new();
+    rig.send(&format!("{GET}{GET}")).end_of(Side::Client);
+    rig.reply(OK);
+    assert_eq!(
+        body(&rig.received()),
+        "ok",
+        "so does one that has sent more requests"
+    );
+}
+
+#[test]
+fn leaving_is_no_failure_of_the_origin() {
+    let mut rig = Rig::new();
+    for _ in 0..30 {
+        let mut client = rig.another();
+        client.send(GET).end_of(Side::Client);
+    }
+    rig.send(GET).reply(OK);
+    assert_eq!(field(&rig.received(), "x-circuit"), Some("CLOSED"));
+}
+
+#[test]
+fn deadlines() {
+    let mut rig = Rig::new();
+    rig.send("GET / HT");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientHead));
+    rig.wait(Duration::from_secs(10))
+        .send("TP/1.1\r\n")
+        .wait(Duration::from_secs(5));
+    assert_eq!(
+        status(&rig.received()),
+        408,
+        "a trickle does not extend the head's deadline"
+    );
+
+    let mut rig = Rig::new();
+    rig.send(POST);
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientBody));
+    rig.wait(Duration::from_secs(14))
+        .send("a")
+        .wait(Duration::from_secs(14))
+        .send("b");
+    rig.wait(Duration::from_secs(15));
+    assert_eq!(status(&rig.received()), 408);
+    assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+
+    let mut rig = Rig::new();
+    rig.send(GET)
+        .reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(rig.reports[0].end, End::Truncated);
+
+    let mut rig = Rig::new();
+    rig.client_reads = false;
+    rig.send(GET).reply(OK);
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientWrite));
+    rig.wait(Duration::from_secs(15));
+    assert!(
+        rig.session.is_done(),
+        "a client that takes nothing is let go"
+    );
+
+    let mut rig = Rig::new();
+    rig.send(GET);
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    rig.wait(Duration::from_secs(3599));
+    assert!(
+        !rig.session.is_done(),
+        "an event stream may be silent for long"
+    );
+    assert_eq!(rig.retter.stats(rig.now).in_flight, 0, "and is no work");
+}
+
+#[test]
+fn a_slow_reader_does_not_time_the_origin_out() {
+    let mut rig = Rig::new();
+    rig.client_reads = false;
+    rig.send(GET)
+        .reply("HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n");
+    while !rig.session.read_buf(Side::Origin).is_empty() {
+        let len = rig.session.read_buf(Side::Origin).len();
+        rig.session.handle_read(Side::Origin, len, rig.now);
+    }
+    // It takes a byte now and then: the origin, unread all the while, is not to blame.
+    for _ in 0..10 {
+        rig.now = rig.now + Duration::from_secs(10);
+        rig.session.handle_written(Side::Client, 1, rig.now);
+        rig.session.handle_timeout(rig.now);
+        assert!(!rig.session.is_done());
+    }
+    rig.client_reads = true;
+    rig.settle();
+    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
+    assert!(rig.session.poll_timeout().unwrap() > rig.now + Duration::from_secs(59));
+}
+
+#[test]
+fn spurious_calls_are_harmless() {
+    let mut rig = Rig::new();
+    rig.send(GET);
+    for _ in 0..3 {
+        rig.session.handle_timeout(rig.now);
+        assert_eq!(rig.session.poll_action(), None);
+        rig.session.handle_written(Side::Client, 0, rig.now);
+        rig.input(Input::ConnectFailed);
+    }
+    rig.reply(OK);
+    assert_eq!(body(&rig.received()), "ok");
+}

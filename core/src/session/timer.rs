@@ -1,0 +1,152 @@
+//! Owns the deadlines of a session. They are *derived* from its state at each call, so that no
+//! deadline can be forgotten, left over, or armed twice.
+//! Never sleeps.
+
+use super::exchange::{Download, Exchange, Relay, Upload};
+use super::{Last, Life, Session};
+use crate::time::Instant;
+
+/// What a deadline guards.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Timer {
+    /// The next piece of a request body.
+    ClientBody,
+    /// A whole request head, from its first byte.
+    ClientHead,
+    /// The next request on an idle connection.
+    ClientIdle,
+    /// The client to close after our last answer.
+    ClientLinger,
+    /// Progress of the client's send queue.
+    ClientWrite,
+    /// The next piece of a response body, or the origin taking a request body.
+    OriginBody,
+    /// A connection to the origin.
+    OriginConnect,
+    /// The response head.
+    OriginHead,
+    /// Any byte through a tunnel.
+    TunnelIdle,
+}
+
+impl Session {
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` when time changes nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(deadline, _)| deadline)
+    }
+
+    /// Which wait the next deadline ends.
+    #[must_use]
+    pub fn poll_timer(&self) -> Option<Timer> {
+        self.next_deadline().map(|(_, timer)| timer)
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        /// Each firing ends an exchange or the session, so a few are enough.
+        const FIRINGS_MAX: usize = 8;
+        for _ in 0..FIRINGS_MAX {
+            match self.next_deadline() {
+                Some((deadline, timer)) if deadline <= now => self.fire(timer, now),
+                _ => break,
+            }
+        }
+        self.pump(now);
+        debug_assert!(
+            self.poll_timeout().is_none_or(|deadline| deadline > now),
+            "a fired deadline must move"
+        );
+    }
+
+    fn fire(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
+            Timer::ClientIdle => self.life = Life::Closing(Last::Close),
+            Timer::ClientLinger | Timer::ClientWrite => self.client_left(now),
+            Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
+            Timer::OriginConnect => self.connect_timed_out(now),
+            Timer::TunnelIdle => self.tunnel_ended(now),
+        }
+        self.pump(now);
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        let candidates = [
+            self.write_deadline(),
+            self.life_deadline(),
+            self.exchange_deadline(),
+        ];
+        candidates
+            .into_iter()
+            .flatten()
+            .min_by_key(|(deadline, _)| *deadline)
+    }
+
+    fn write_deadline(&self) -> Option<(Instant, Timer)> {
+        let limit = self.retter.config().client.write_timeout;
+        let waits = !self.client.out.is_empty() && self.life != Life::Closed;
+        waits.then(|| (self.client.write_at + limit, Timer::ClientWrite))
+    }
+
+    fn life_deadline(&self) -> Option<(Instant, Timer)> {
+        let settings = &self.retter.config().client;
+        match (self.life, &self.exchange) {
+            (Life::Lingering(deadline), _) => Some((deadline, Timer::ClientLinger)),
+            (Life::Open, Exchange::None) => Some(match self.client.head_since {
+                Some(since) => (since + settings.read_timeout, Timer::ClientHead),
+                None => (
+                    self.client.read_at + settings.idle_timeout,
+                    Timer::ClientIdle,
+                ),
+            }),
+            (Life::Open | Life::Closing(_) | Life::Closed, _) => None,
+        }
+    }
+
+    fn exchange_deadline(&self) -> Option<(Instant, Timer)> {
+        let config = self.retter.config();
+        match &self.exchange {
+            Exchange::None => None,
+            Exchange::Connecting(connecting) => Some((
+                connecting.since + config.origin.connect_timeout,
+                Timer::OriginConnect,
+            )),
+            Exchange::Draining(draining) => {
+                let from = draining.origin.read_at;
+                Some((from + config.origin.body_timeout, Timer::OriginBody))
+            }
+            Exchange::Tunnel(tunnel) => {
+                let moved_at = self.client.read_at.max(tunnel.origin.read_at);
+                Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
+            }
+            Exchange::Relaying(relay) => self.relay_deadline(relay),
+        }
+    }
+
+    /// Whoever must act next is watched.
+    fn relay_deadline(&self, relay: &Relay) -> Option<(Instant, Timer)> {
+        let config = self.retter.config();
+        let origin = &relay.origin;
+        if relay.upload == Upload::Sending && relay.upload_has_room() {
+            let since = self.client.read_at.max(relay.call.body_since);
+            return Some((since + config.client.read_timeout, Timer::ClientBody));
+        }
+        if !origin.out.is_empty() {
+            return Some((
+                origin.write_at + config.origin.body_timeout,
+                Timer::OriginBody,
+            ));
+        }
+        let since = origin.read_at.max(origin.write_at);
+        match &relay.download {
+            Download::Awaiting => Some((since + config.origin.head_timeout, Timer::OriginHead)),
+            Download::Forwarding(forward) if self.client_has_room() => Some((
+                since + forward.silence_max(&config.origin),
+                Timer::OriginBody,
+            )),
+            // The client's queue is full: the write deadline watches.
+            Download::Forwarding(_) => None,
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! Owns one shard of the store: S3-FIFO eviction (Yang et al., SOSP 2023) over a slab.
+//! Never locks, never reads a clock, never drops a value: the caller does, after unlocking.
+//!
+//! A *group* is all variants of one key and the unit of eviction. New groups enter the *small*
+//! queue; one that was used more than once there moves to *main*, the others leave and only their
+//! hash is remembered as a *ghost*, which sends a returning key straight to main. So a scan of
+//! pages that nobody asks for again passes through a tenth of the bytes and leaves the rest alone.
+//! A hit changes one atomic counter and no list, so it needs a shared reference only.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::entry::Entry;
+use super::ghosts::Ghosts;
+use super::list::{Chain, Linked, Links, List};
+use crate::key::{CacheKey, Partition};
+use crate::limits::VARIANTS_MAX;
+use crate::message::Fields;
+
+/// Values that left the shard, to be dropped without its lock.
+pub(super) type Dropped<V> = SmallVec<[Arc<V>; 8]>;
+
+pub(super) struct Shard<V> {
+    bytes_max: usize,
+    entries_max: usize,
+    entries: usize,
+    groups: Slab<Group<V>>,
+    /// Slots by the key's hash.
+    index: HashTable<usize>,
+    /// The copies of each partition but the shared one, so that one can be dropped by itself.
+    partitions: HashTable<Members>,
+    small: Queue,
+    main: Queue,
+    ghosts: Ghosts,
+    evictions: u64,
+    insertions: u64,
+}
+
+struct Group<V> {
+    key: CacheKey,
+    /// Oldest first, never empty while in the shard.
+    variants: SmallVec<[Variant<V>; 1]>,
+    /// What the group is charged for, variants included.
+    bytes: usize,
+    place: Place,
+    /// Uses since the group came into its queue, up to [`USES_MAX`].
+    uses: AtomicU8,
+    in_partition: Links,
+    in_queue: Links,
+}
+
+struct Variant<V> {
+    value: Arc<V>,
+    bytes: usize,
+}
+
+struct Members {
+    partition: Partition,
+    list: List,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Main,
+    Small,
+}
+
+struct Queue {
+    list: List,
+    bytes: usize,
+}
+
+impl<V: Entry> Shard<V> {
+    pub(super) fn new(bytes_max: usize, entries_max: usize) -> Self {
+        let queue = || Queue {
+            list: List::new(Chain::Queue),
+            bytes: 0,
+        };
+        Self {
+            bytes_max,
+            entries_max,
+            entries: 0,
+            groups: Slab::new(),
+            index: HashTable::new(),
+            partitions: HashTable::new(),
+            small: queue(),
+            main: queue(),
+            ghosts: Ghosts::default(),
+            evictions: 0,
+            insertions: 0,
+        }
+    }
+
+    /// Keeps `value` under `key`, in place of the same variant; returns whether it fits.
+    pub(super) fn insert(
+        &mut self,
+        key: CacheKey,
+        value: Arc<V>,
+        dropped: &mut Dropped<V>,
+    ) -> bool {
+        let bytes = variant_bytes(&*value);
+        let least = group_bytes::<V>(&key).saturating_add(bytes);
+        if least > self.bytes_max || self.entries_max == 0 {
+            dropped.push(value);
+            return false;
+        }
+        let at = self.find(&key).unwrap_or_else(|| self.add_group(key));
+        let variants = &self.groups[at].variants;
+        let same = variants
+            .iter()
+            .position(|variant| variant.value.same_variant(&value));
+        if let Some(same) = same {
+            self.take_variant(at, same, dropped);
+        } else if variants.len() >= VARIANTS_MAX {
+            self.take_variant(at, 0, dropped);
+            self.evictions += 1;
+        }
+        self.groups[at].variants.push(Variant { value, bytes });
+        self.charge(at, bytes);
+        self.entries += 1;
+        self.insertions += 1;
+        self.make_room(at, dropped);
+        true
+    }
+
+    /// Charges `extra` bytes for a value that became heavier. A value that has left is nobody's
+    /// charge any more.
+    pub(super) fn grew(
+        &mut self,
+        key: &CacheKey,
+        value: &Arc<V>,
+        extra: usize,
+        dropped: &mut Dropped<V>,
+    ) {
+        let Some(at) = self.find(key) else { return };
+        let mut variants = self.groups[at].variants.iter_mut();
+        let Some(variant) = variants.find(|variant| Arc::ptr_eq(&variant.value, value)) else {
+            return;
+        };
+        // An honest `extra` is far below any bound; a dishonest one must not wrap the sums.
+        let extra = extra.min(self.bytes_max.saturating_add(1));
+        variant.bytes += extra;
+        self.charge(at, extra);
+        self.make_room(at, dropped);
+    }
+
+    pub(super) fn remove(&mut self, key: &CacheKey, dropped: &mut Dropped<V>) -> usize {
+        self.find(key)
+            .map_or(0, |at| self.remove_group(at, dropped))
+    }
+
+    /// Drops the copies of one partition, in time proportional to their number.
+    pub(super) fn drop_partition(
+        &mut self,
+        partition: Partition,
+        dropped: &mut Dropped<V>,
+    ) -> usize {
+        let Some(hash) = partition_hash(partition) else {
+            return 0;
+        };
+        let mut count = 0;
+        // The list leaves the table together with its last group.
+        while let Some(at) = self
+            .partitions
+            .find(hash, |members| members.partition == partition)
+            .and_then(|members| members.list.first())
+        {
+            count += self.remove_group(at, dropped);
+        }
+        count
+    }
+
+    /// The newest variant under `key` that may answer `request`; counts as a use.
+    pub(super) fn get(&self, key: &CacheKey, request: &Fields) -> Option<&Arc<V>> {
+        let group = &self.groups[self.find(key)?];
+        let mut variants = group.variants.iter().rev();
+        let found = variants.find(|variant| variant.value.matches(request))?;
+        // Not a read-modify-write: a use lost to a race changes nothing, and once the counter is
+        // full, readers of a hot copy no longer take its cache line from each other.
+        let uses = group.uses.load(Ordering::Relaxed);
+        if uses < USES_MAX {
+            group.uses.store(uses + 1, Ordering::Relaxed);
+        }
+        Some(&found.value)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.small.bytes + self.main.bytes
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    pub(super) fn insertions(&self) -> u64 {
+        self.insertions
+    }
+
+    fn find(&self, key: &CacheKey) -> Option<usize> {
+        self.index
+            .find(key.hash(), |&at| self.groups[at].key == *key)
+            .copied()
+    }
+
+    /// Adds a group without variants yet; one whose ghost is around goes to main at once.
+    fn add_group(&mut self, key: CacheKey) -> usize {
+        debug_assert!(self.find(&key).is_none(), "one group per key");
+        let hash = key.hash();
+        let partition = key.partition();
+        let place = if self.ghosts.contains(hash) {
+            Place::Main
+        } else {
+            Place::Small
+        };
+        let bytes = group_bytes::<V>(&key);
+        let at = self.groups.insert(Group {
+            key,
+            variants: SmallVec::new(),
+            bytes,
+            place,
+            uses: AtomicU8::new(0),
+            in_partition: Links::default(),
+            in_queue: Links::default(),
+        });
+        let groups = &mut self.groups;
+        self.index
+            .insert_unique(hash, at, |&at| groups[at].key.hash());
+        if let Some(hash) = partition_hash(partition) {
+            let is_it = |members: &Members| members.partition == partition;
+            let rehash = |members: &Members| partition_hash(members.partition).unwrap_or(0);
+            let found = self
+                .partitions
+                .entry(hash, is_it, rehash)
+                .or_insert_with(|| Members {
+                    partition,
+                    list: List::new(Chain::Partition),
+                });
+            found.into_mut().list.push_back(groups, at);
+        }
+        self.enter_queue(at, place);
+        at
+    }
+
+    /// Takes a group out of every structure; returns how many variants it had.
+    fn remove_group(&mut self, at: usize, dropped: &mut Dropped<V>) -> usize {
+        self.leave_queue(at);
+        let (hash, partition) = (self.groups[at].key.hash(), self.groups[at].key.partition());
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
+            found.remove();
+        }
+        if let Some(hash) = partition_hash(partition) {
+            let is_it = |members: &Members| members.partition == partition;
+            if let Ok(mut found) = self.partitions.find_entry(hash, is_it) {
+                found.get_mut().list.unlink(&mut self.groups, at);
+                if found.get().list.is_empty() {
+                    found.remove();
+                }
+            }
+        }
+        let group = self.groups.remove(at);
+        let count = group.variants.len();
+        self.entries -= count;
+        dropped.extend(group.variants.into_iter().map(|variant| variant.value));
+        count
+    }
+
+    /// Takes one variant out of a group and leaves the group, even if it is empty now.
+    fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
+        let group = &mut self.groups[at];
+        let variant = group.variants.remove(which);
+        group.bytes -= variant.bytes;
+        queue_of(group.place, &mut self.small, &mut self.main).bytes -= variant.bytes;
+        self.entries -= 1;
+        dropped.push(variant.value);
+    }
+
+    fn charge(&mut self, at: usize, bytes: usize) {
+        let group = &mut self.groups[at];
+        group.bytes += bytes;
+        queue_of(group.place, &mut self.small, &mut self.main).bytes += bytes;
+    }
+
+    fn leave_queue(&mut self, at: usize) {
+        let group = &self.groups[at];
+        let bytes = group.bytes;
+        let queue = queue_of(group.place, &mut self.small, &mut self.main);
+        queue.list.unlink(&mut self.groups, at);
+        queue.bytes -= bytes;
+    }
+
+    fn enter_queue(&mut self, at: usize, place: Place) {
+        let group = &mut self.groups[at];
+        group.place = place;
+        let bytes = group.bytes;
+        let queue = queue_of(place, &mut self.small, &mut self.main);
+        queue.list.push_back(&mut self.groups, at);
+        queue.bytes += bytes;
+    }
+
+    /// Evicts until the bounds hold. `spare` is the group just changed: it goes last, and its
+    /// older variants before its newest.
+    fn make_room(&mut self, spare: usize, dropped: &mut Dropped<V>) {
+        while self.bytes() > self.bytes_max || self.entries > self.entries_max {
+            let count = match self.choose_victim(spare) {
+                Some(at) => self.remove_group(at, dropped),
+                None if self.groups[spare].variants.len() > 1 => {
+                    self.take_variant(spare, 0, dropped);
+                    1
+                }
+                None => {
+                    self.evictions += self.remove_group(spare, dropped) as u64;
+                    break;
+                }
+            };
+            self.evictions += count as u64;
+        }
+        debug_assert!(self.bytes() <= self.bytes_max && self.entries <= self.entries_max);
+    }
+
+    /// The group to evict next, after giving used ones their second chance; `None` when there is
+    /// none beside `spare`.
+    fn choose_victim(&mut self, spare: usize) -> Option<usize> {
+        let mut chances = SECOND_CHANCES_MAX;
+        loop {
+            let at = self.next_in_turn(spare)?;
+            let group = &mut self.groups[at];
+            let hash = group.key.hash();
+            let uses = group.uses.get_mut();
+            match group.place {
+                Place::Small if *uses > 1 && chances > 0 => {
+                    *uses = 0;
+                    self.leave_queue(at);
+                    self.enter_queue(at, Place::Main);
+                }
+                Place::Small => {
+                    self.ghosts.remember(hash, self.groups.len());
+                    return Some(at);
+                }
+                Place::Main if *uses > 0 && chances > 0 => {
+                    *uses -= 1;
+                    self.leave_queue(at);
+                    self.enter_queue(at, Place::Main);
+                }
+                Place::Main => return Some(at),
+            }
+            chances -= 1;
+        }
+    }
+
+    fn next_in_turn(&self, spare: usize) -> Option<usize> {
+        let small = self.small.list.first_except(&self.groups, spare);
+        let main = self.main.list.first_except(&self.groups, spare);
+        if self.small.bytes > self.bytes_max / SMALL_SHARE {
+            small.or(main)
+        } else {
+            main.or(small)
+        }
+    }
+
+    /// Checks every link, weight and count, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        let check = |holds: bool, what| holds.then_some(()).ok_or(what);
+        check(self.bytes() <= self.bytes_max, "more bytes than the bound")?;
+        check(
+            self.entries <= self.entries_max,
+            "more entries than the bound",
+        )?;
+        check(
+            self.index.len() == self.groups.len(),
+            "index and slab differ in size",
+        )?;
+        let mut seen = 0;
+        for (queue, place) in [(&self.small, Place::Small), (&self.main, Place::Main)] {
+            let nodes = queue
+                .list
+                .checked_nodes(&self.groups)
+                .ok_or("broken queue links")?;
+            let in_place = nodes.iter().all(|&at| self.groups[at].place == place);
+            check(in_place, "a group in a queue that is not its place")?;
+            let bytes: usize = nodes.iter().map(|&at| self.groups[at].bytes).sum();
+            check(bytes == queue.bytes, "a queue's bytes are not its groups'")?;
+            seen += nodes.len();
+        }
+        check(seen == self.groups.len(), "groups outside the queues")?;
+        let mut entries = 0;
+        let mut in_partitions = 0;
+        for (at, group) in &self.groups {
+            let bytes: usize = group.variants.iter().map(|variant| variant.bytes).sum();
+            let bytes = bytes + group_bytes::<V>(&group.key);
+            check(
+                bytes == group.bytes,
+                "a group's bytes are not its variants'",
+            )?;
+            check(!group.variants.is_empty(), "a group without variants")?;
+            check(group.variants.len() <= VARIANTS_MAX, "too many variants")?;
+            check(
+                group.uses.load(Ordering::Relaxed) <= USES_MAX,
+                "too many uses",
+            )?;
+            check(
+                self.find(&group.key) == Some(at),
+                "a group that its key does not find",
+            )?;
+            entries += group.variants.len();
+            in_partitions += usize::from(group.key.partition() != Partition::Shared);
+        }
+        check(entries == self.entries, "entries miscounted")?;
+        let mut members = 0;
+        for partition in &self.partitions {
+            let nodes = partition
+                .list
+                .checked_nodes(&self.groups)
+                .ok_or("broken partition")?;
+            let is_own = |&at: &usize| self.groups[at].key.partition() == partition.partition;
+            check(!nodes.is_empty(), "an empty partition")?;
+            check(nodes.iter().all(is_own), "a group in another's partition")?;
+            members += nodes.len();
+        }
+        check(members == in_partitions, "groups outside their partition")?;
+        self.ghosts
+            .checked_len()
+            .ok_or("ghosts disagree")
+            .map(|_| ())
+    }
+}
+
+impl<V> Linked for Group<V> {
+    fn links(&self, chain: Chain) -> &Links {
+        match chain {
+            Chain::Partition => &self.in_partition,
+            Chain::Queue => &self.in_queue,
+        }
+    }
+
+    fn links_mut(&mut self, chain: Chain) -> &mut Links {
+        match chain {
+            Chain::Partition => &mut self.in_partition,
+            Chain::Queue => &mut self.in_queue,
+        }
+    }
+}
+
+/// The small queue's share of the bytes: a tenth, the paper's value for web traffic.
+const SMALL_SHARE: usize = 10;
+
+/// Two bits, as in the paper: more would let a page that was hot once stay for long.
+const USES_MAX: u8 = 3;
+
+/// Groups that one eviction may pass over. On average it is below [`USES_MAX`] per use; the bound
+/// keeps the one unlucky insertion short when everything in a full shard is hot.
+const SECOND_CHANCES_MAX: u32 = 256;
+
+/// Bytes that the allocator adds to one allocation, about.
+const ALLOCATION_BYTES: usize = 16;
+
+/// What a group costs beside its variants. Tables and slab grow by doubling, so up to half of
+/// them is reserve: each slot is charged twice.
+fn group_bytes<V>(key: &CacheKey) -> usize {
+    let slot = size_of::<Option<Group<V>>>() + size_of::<usize>() + 1;
+    let partition = match key.partition() {
+        Partition::Shared => 0,
+        Partition::Cookies(_) | Partition::Session(_) => size_of::<Members>() + 1,
+    };
+    2 * (slot + partition) + Ghosts::BYTES + key.bytes_held() + ALLOCATION_BYTES
+}
+
+/// What a variant costs: the value behind its `Arc`, two counters and what it keeps alive.
+fn variant_bytes<V: Entry>(value: &V) -> usize {
+    let fixed = size_of::<V>() + 2 * size_of::<usize>() + ALLOCATION_BYTES;
+    value
+        .bytes()
+        .saturating_add(fixed + 2 * size_of::<Variant<V>>())
+}
+
+fn queue_of<'a>(place: Place, small: &'a mut Queue, main: &'a mut Queue) -> &'a mut Queue {
+    match place {
+        Place::Main => main,
+        Place::Small => small,
+    }
+}
+
+/// A partition is a keyed hash already. `None` for the shared one: it has no list, as it would
+/// hold most of the store and is never dropped as a whole.
+fn partition_hash(partition: Partition) -> Option<u64> {
+    match partition {
+        Partition::Shared => None,
+        Partition::Cookies(hash) | Partition::Session(hash) => Some((hash >> 64) as u64),
+    }
+}
