@@ -204,14 +204,14 @@ fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
         RescueMode::Strict => "by RFC 9111 to the letter",
     };
     let admin = match &protection.admin {
-        Some(admin) => format!("health and metrics at http://{}/", admin.addr()),
+        Some(admin) => format!("admin on {} (/health, /ready, /metrics)", admin.addr()),
         None => "no admin address".to_owned(),
     };
     tracing::info!(
-        "protecting http://{}{} at {} with {} {} workers; copies: {copies}; {admin}",
+        "listening on {}, protecting http://{}{} with {} {} workers; copies: {copies}; {admin}",
+        addrs.join(", "),
         values.origin.authority,
         values.origin.prefix,
-        addrs.join(", "),
         values.workers,
         runtime.name,
     );

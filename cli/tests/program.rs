@@ -147,7 +147,7 @@ fn it_starts_tells_its_health_and_ends_at_sigterm() {
     let mut greeting = String::new();
     log.read_line(&mut greeting).unwrap();
     assert!(
-        greeting.contains("protecting http://localhost:8088 at 127.0.0.1:"),
+        greeting.contains("protecting http://localhost:8088 with"),
         "{greeting}"
     );
     let admin = greeting
