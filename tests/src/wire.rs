@@ -318,9 +318,12 @@ impl Wire {
         };
         self.buffer
             .truncate(old + read.as_ref().map_or(0, |len| *len));
-        read.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionReset => Broken::Truncated,
-            _ => Broken::Io(error),
+        read.map_err(|error| {
+            if error.kind() == io::ErrorKind::ConnectionReset {
+                Broken::Truncated
+            } else {
+                Broken::Io(error)
+            }
         })
     }
 }

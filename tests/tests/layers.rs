@@ -9,18 +9,26 @@ use std::path::{Path, PathBuf};
 /// Each module of the core and what lies directly below it. A module may use everything that it
 /// reaches from here, and nothing else: `h1` and `policy` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("session", &["h1", "policy", "pool"]),
+    ("session", &["h1", "policy", "pool", "report", "rules"]),
     (
         "policy",
-        &["admission", "breaker", "key", "report", "rules", "store"],
+        &[
+            "admission",
+            "breaker",
+            "key",
+            "report",
+            "rng",
+            "rules",
+            "store",
+        ],
     ),
     ("pool", &["time"]),
-    ("report", &["breaker", "message"]),
-    ("store", &["key", "message", "rng"]),
-    ("rules", &["config", "message", "time"]),
-    ("key", &["config", "message"]),
-    ("h1", &["message", "time"]),
+    ("h1", &["limits", "message"]),
+    ("store", &["key", "limits", "message"]),
     ("admission", &["config", "time"]),
+    ("rules", &["config", "message", "report", "time"]),
+    ("key", &["config", "message", "rng", "time"]),
+    ("report", &["breaker", "message"]),
     ("breaker", &["config", "rng", "time"]),
     ("config", &["limits", "message"]),
     ("message", &["limits"]),
