@@ -37,20 +37,11 @@ pub(crate) fn effective(shown: &[Given]) -> String {
 
 /// All settings as a Markdown table, with the built-in cookie lists below.
 pub(crate) fn markdown() -> String {
-    let mut out = String::from(
-        "| variable | flag | file key | default | accepted | meaning |\n|---|---|---|---|---|---|\n",
-    );
+    let mut out = String::from("| variable | default | meaning | accepted |\n|---|---|---|---|\n");
     for spec in SPECS {
-        let _ = writeln!(
-            out,
-            "| `{}` | `--{}` | `{}` | `{}` | {} | {} |",
-            spec.variable(),
-            spec.flag(),
-            spec.key,
-            spec.default,
-            spec.accepted,
-            spec.help,
-        );
+        let (variable, default) = (spec.variable(), spec.default);
+        let (help, accepted) = (spec.help, spec.accepted);
+        let _ = writeln!(out, "| `{variable}` | `{default}` | {help} | {accepted} |");
     }
     let lists = [
         ("session", NamePatterns::session_cookies()),

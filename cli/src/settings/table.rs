@@ -252,7 +252,7 @@ pub(crate) const SPECS: &[Spec] = &[
     },
     Spec {
         key: "backend.idle_connections",
-        default: "32",
+        default: "64",
         accepted: "a whole number; 0 keeps none",
         example: "32",
         help: "Idle connections to the application that are kept, shared out over the workers",
