@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use retter_core::report::Observer;
@@ -28,6 +29,8 @@ pub(crate) struct Dialer {
     found: Notify,
     /// Index of the address that took the last connection.
     preferred: Cell<usize>,
+    /// Whether the last dial of any worker failed, so that an outage is told once.
+    unreachable: Arc<AtomicBool>,
 }
 
 impl Dialer {
@@ -36,6 +39,7 @@ impl Dialer {
         port: u16,
         connect_timeout: Duration,
         observer: Arc<dyn Observer>,
+        unreachable: Arc<AtomicBool>,
     ) -> Self {
         let literal = host
             .trim_start_matches('[')
@@ -53,6 +57,7 @@ impl Dialer {
             failure: RefCell::new(None),
             found: Notify::new(),
             preferred: Cell::new(0),
+            unreachable,
         }
     }
 
@@ -69,6 +74,7 @@ impl Dialer {
             match tokio::time::timeout(share, TcpStream::connect(addresses[index])).await {
                 Ok(Ok(stream)) => {
                     self.preferred.set(index);
+                    self.unreachable.store(false, Ordering::Relaxed);
                     stream.set_nodelay(true)?;
                     return Ok(stream);
                 }
@@ -76,7 +82,19 @@ impl Dialer {
                 Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
+        self.tell_unreachable(&last);
         Err(last)
+    }
+
+    /// Tells that no address takes a connection, once until one does.
+    fn tell_unreachable(&self, error: &io::Error) {
+        if !self.unreachable.swap(true, Ordering::Relaxed) {
+            let Self { host, port, .. } = self;
+            self.observer.on_trouble(&format!(
+                "cannot connect to the application at {host}:{port}: {error}; \
+                 is it running, and is RETTER_BACKEND_BASEURL right?"
+            ));
+        }
     }
 
     /// The addresses known, looked up when there are none; an old answer is used while a new one

@@ -9,6 +9,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
@@ -61,6 +62,7 @@ impl Server {
         let (mut sets, local_addrs) = listen::bind(&options.listen, workers)?;
         let (drain, drained) = watch::channel(false);
         let options = Arc::new(options);
+        let unreachable = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(workers);
         for index in (0..workers).rev() {
             let Some(listeners) = sets.pop() else { break };
@@ -70,6 +72,7 @@ impl Server {
                 observer: Arc::clone(&observer),
                 options: Arc::clone(&options),
                 retter: Arc::clone(&retter),
+                unreachable: Arc::clone(&unreachable),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) options: Arc<Options>,
     pub(crate) retter: Arc<Retter>,
+    pub(crate) unreachable: Arc<AtomicBool>,
 }
 
 /// What the sessions of a worker share.
@@ -68,6 +70,7 @@ async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
         observer,
         options,
         retter,
+        unreachable,
     } = shared;
     let connect_timeout = retter.config().origin.connect_timeout;
     let dialer = Dialer::new(
@@ -75,6 +78,7 @@ async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
         options.origin_port,
         connect_timeout,
         Arc::clone(&observer),
+        unreachable,
     );
     let worker = Rc::new(Worker {
         dialer: Rc::new(dialer),

@@ -27,8 +27,11 @@ fn warm() -> Rig {
     rig
 }
 
+/// A name, and what the origin does.
+type Failing = (&'static str, fn(&mut Rig));
+
 /// The ways in which an origin fails a request.
-const FAILURES: [(&str, fn(&mut Rig)); 8] = [
+const FAILURES: [Failing; 8] = [
     ("500", |rig| {
         rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad");
     }),
