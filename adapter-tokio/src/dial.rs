@@ -50,7 +50,9 @@ impl Dialer {
             host: host.to_owned(),
             port,
             observer,
-            attempt_timeout: connect_timeout,
+            // A little less than the session waits, so that the reason is told before the session
+            // drops the dial.
+            attempt_timeout: connect_timeout * 9 / 10,
             addresses: RefCell::new(fixed.into_iter().collect()),
             looked_up: Cell::new(None),
             looking_up: Cell::new(false),
