@@ -3,17 +3,17 @@
 //! Never parses a byte or makes a decision: [`retter_core::session::Session`] does.
 
 mod dial;
-mod drive;
 mod listen;
+mod socket;
 mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
+use retter_core::addresses::Outage;
 use retter_core::policy::Retter;
 use retter_core::report::Observer;
 use retter_core::time::{Instant, UnixTime};
@@ -62,7 +62,7 @@ impl Server {
         let (mut sets, local_addrs) = listen::bind(&options.listen, workers)?;
         let (drain, drained) = watch::channel(false);
         let options = Arc::new(options);
-        let unreachable = Arc::new(AtomicBool::new(false));
+        let outage = Outage::default();
         let mut threads = Vec::with_capacity(workers);
         for index in (0..workers).rev() {
             let Some(listeners) = sets.pop() else { break };
@@ -72,7 +72,7 @@ impl Server {
                 observer: Arc::clone(&observer),
                 options: Arc::clone(&options),
                 retter: Arc::clone(&retter),
-                unreachable: Arc::clone(&unreachable),
+                outage: outage.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

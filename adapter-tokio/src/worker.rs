@@ -2,25 +2,30 @@
 //! Never shares anything with another worker but the policy.
 
 use std::cell::{Cell, RefCell};
-use std::net::TcpListener as StdListener;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use std::time::Duration;
 
+use retter_core::addresses::{Addresses, Outage};
+use retter_core::drive::{Drive, Host};
 use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
-use retter_core::report::Observer;
+use retter_core::report::{Observer, Report};
+use retter_core::session::Session;
 use retter_core::time::Instant;
 use slab::Slab;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
-use crate::dial::Dialer;
-use crate::drive::Drive;
+use crate::dial::{self, Dialer};
+use crate::socket::{Alarm, Socket};
 use crate::{Options, now, set_wall_clock};
 
 /// How long accepting rests after an error such as "too many open files": long enough not to
@@ -34,20 +39,20 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) options: Arc<Options>,
     pub(crate) retter: Arc<Retter>,
-    pub(crate) unreachable: Arc<AtomicBool>,
+    pub(crate) outage: Outage,
 }
 
 /// What the sessions of a worker share.
 pub(crate) struct Worker {
-    pub(crate) dialer: Rc<Dialer>,
-    pub(crate) draining: Cell<bool>,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) pool: RefCell<IdlePool<TcpStream>>,
-    pub(crate) retter: Arc<Retter>,
-    /// One waker for each session, to tell them of the drain.
-    pub(crate) sessions: RefCell<Slab<Waker>>,
-    pub(crate) session_ended: Notify,
+    pub(crate) dialer: Dialer,
+    draining: Cell<bool>,
     epoch: std::time::Instant,
+    observer: Arc<dyn Observer>,
+    pool: RefCell<IdlePool<Socket>>,
+    retter: Arc<Retter>,
+    session_ended: Notify,
+    /// One waker for each session, to tell them of the drain.
+    sessions: RefCell<Slab<Waker>>,
 }
 
 impl Worker {
@@ -55,6 +60,93 @@ impl Worker {
     pub(crate) fn now(&self) -> Instant {
         now(self.epoch)
     }
+
+    pub(crate) fn tell(&self, trouble: Option<String>) {
+        if let Some(text) = trouble {
+            self.observer.on_trouble(&text);
+        }
+    }
+}
+
+/// The worker as one session sees it, and the session's place among the others.
+struct Place {
+    slot: usize,
+    worker: Rc<Worker>,
+}
+
+impl Place {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.observer.on_connect();
+        let slot = worker.sessions.borrow_mut().insert(Waker::noop().clone());
+        Self {
+            slot,
+            worker: Rc::clone(worker),
+        }
+    }
+
+    fn note_waker(&self, waker: &Waker) {
+        if let Some(noted) = self.worker.sessions.borrow_mut().get_mut(self.slot) {
+            noted.clone_from(waker);
+        }
+    }
+}
+
+impl Host for Place {
+    type Alarm = Alarm;
+    type Socket = Socket;
+
+    fn now(&self) -> Instant {
+        self.worker.now()
+    }
+
+    fn checkout(&self, now: Instant) -> Option<Socket> {
+        let mut pool = self.worker.pool.borrow_mut();
+        std::iter::from_fn(|| pool.checkout(now)).find(Socket::is_alive)
+    }
+
+    fn park(&self, socket: Socket, now: Instant) {
+        drop(self.worker.pool.borrow_mut().checkin(socket, now));
+    }
+
+    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Socket>>>> {
+        let worker = Rc::clone(&self.worker);
+        Box::pin(async { dial::dial(worker).await.map(Socket) })
+    }
+
+    fn alarm(&self) -> Alarm {
+        Alarm::default()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.worker.draining.get()
+    }
+
+    fn report(&self, report: Report) {
+        self.worker.observer.on_report(report);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = "a session ended by a panic, which is a bug of this program: please report";
+            self.worker.observer.on_trouble(text);
+        }
+        drop(self.worker.sessions.borrow_mut().try_remove(self.slot));
+        self.worker.session_ended.notify_one();
+        self.worker.observer.on_disconnect();
+    }
+}
+
+/// Runs one session.
+async fn run_session(worker: Rc<Worker>, client: Socket, peer: SocketAddr) {
+    let session = Session::new(Arc::clone(&worker.retter), peer, worker.now());
+    let mut drive = Drive::new(Place::new(&worker), client, session);
+    poll_fn(|cx| {
+        drive.host().note_waker(cx.waker());
+        drive.poll(cx)
+    })
+    .await;
 }
 
 /// Runs a worker until it is drained; returns how many sessions were cut off.
@@ -70,18 +162,12 @@ async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
         observer,
         options,
         retter,
-        unreachable,
+        outage,
     } = shared;
     let connect_timeout = retter.config().origin.connect_timeout;
-    let dialer = Dialer::new(
-        &options.origin_host,
-        options.origin_port,
-        connect_timeout,
-        Arc::clone(&observer),
-        unreachable,
-    );
+    let addresses = Addresses::new(&options.origin_host, options.origin_port, outage);
     let worker = Rc::new(Worker {
-        dialer: Rc::new(dialer),
+        dialer: Dialer::new(addresses, connect_timeout),
         draining: Cell::new(false),
         observer,
         pool: RefCell::new(IdlePool::new(
@@ -123,7 +209,7 @@ async fn accept(worker: Rc<Worker>, listener: StdListener) {
                 in_trouble = false;
                 // A socket that died between accept and here ends at its first read.
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(Drive::new(&worker, stream, peer));
+                tokio::task::spawn_local(run_session(Rc::clone(&worker), Socket(stream), peer));
             }
             Err(error) => {
                 if !std::mem::replace(&mut in_trouble, true) {

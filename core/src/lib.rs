@@ -1,9 +1,11 @@
 //! RETTER's core: breaker, admission, copies and HTTP/1.1 as pure state machines.
 //! Never reads a clock, opens a socket, spawns, blocks or logs.
 
+pub mod addresses;
 pub mod admission;
 pub mod breaker;
 pub mod config;
+pub mod drive;
 pub mod h1;
 pub mod key;
 pub mod limits;

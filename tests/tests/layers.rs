@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 /// Each module of the core and what lies directly below it. A module may use everything that it
 /// reaches from here, and nothing else: `h1` and `policy` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("session", &["h1", "policy", "pool", "report", "rules"]),
+    ("drive", &["session"]),
+    ("session", &["h1", "policy", "report", "rules"]),
+    ("addresses", &["time"]),
     (
         "policy",
         &[

@@ -1,0 +1,269 @@
+//! Owns the loop that moves bytes, actions and time between one [`Session`] and its two sockets,
+//! over traits that a runtime's adapter implements in a few lines each.
+//! Never opens, names or knows a socket; never looks at a byte.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use crate::limits::IOVECS_MAX;
+use crate::report::Report;
+use crate::session::{Action, Input, Session, Side};
+use crate::time::Instant;
+
+/// Rounds of one poll before other sessions get their turn.
+const STEPS_MAX: usize = 64;
+
+/// A connected stream of a runtime. Polls follow the rules of [`Future::poll`]: `Pending` has
+/// registered the waker.
+pub trait Socket {
+    /// Reads; 0 is the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes as much of `slices` as goes at once.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Closes the writing half. A socket that is gone is found gone by the next read.
+    fn shut_write(&self);
+
+    /// Makes the coming close a reset, so that the peer sees that its answer is incomplete.
+    fn reset_on_close(&self);
+}
+
+/// A timer of a runtime.
+pub trait Alarm {
+    /// Becomes ready once `deadline` has passed. The deadline may differ from call to call.
+    fn poll_at(&mut self, deadline: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// What a session needs of the worker that runs it.
+pub trait Host {
+    /// Its timers.
+    type Alarm: Alarm;
+    /// Its sockets.
+    type Socket: Socket;
+
+    /// The time: the only clock that is read.
+    fn now(&self) -> Instant;
+
+    /// An idle origin connection that is still alive.
+    fn checkout(&self, now: Instant) -> Option<Self::Socket>;
+
+    /// Keeps an origin connection for later.
+    fn park(&self, socket: Self::Socket, now: Instant);
+
+    /// Starts to connect to the origin; dropped when nobody waits any more.
+    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Self::Socket>>>>;
+
+    /// A new timer.
+    fn alarm(&self) -> Self::Alarm;
+
+    /// Whether sessions should end when they can.
+    fn is_draining(&self) -> bool;
+
+    /// Takes the record of an exchange.
+    fn report(&self, report: Report);
+}
+
+/// One session with its sockets. [`Drive::poll`] it until it is ready.
+pub struct Drive<H: Host> {
+    alarm: H::Alarm,
+    client: Option<H::Socket>,
+    host: H,
+    origin: Origin<H::Socket>,
+    session: Session,
+    told_to_drain: bool,
+}
+
+enum Origin<S> {
+    Connected(S),
+    Dialing(Pin<Box<dyn Future<Output = io::Result<S>>>>),
+    None,
+}
+
+impl<H: Host> Drive<H> {
+    /// Joins a session to its client's socket.
+    pub fn new(host: H, client: H::Socket, session: Session) -> Self {
+        Self {
+            alarm: host.alarm(),
+            client: Some(client),
+            host,
+            origin: Origin::None,
+            session,
+            told_to_drain: false,
+        }
+    }
+
+    /// Moves everything that can move; ready when the session is done.
+    ///
+    /// Wake the task also when [`Host::is_draining`] becomes true.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..STEPS_MAX {
+            let now = self.host.now();
+            if self.host.is_draining() && !std::mem::replace(&mut self.told_to_drain, true) {
+                self.session.handle_input(Input::Drain, now);
+            }
+            let progress = self.step(now, cx);
+            if self.session.is_done() {
+                return Poll::Ready(());
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What the host is.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// One round; `true` when anything moved.
+    fn step(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Some(action) = self.session.poll_action() {
+            self.apply(action, now);
+            progress = true;
+        }
+        while let Some(report) = self.session.poll_report() {
+            self.host.report(report);
+        }
+        progress |= self.poll_dial(now, cx).is_ready();
+        for side in [Side::Origin, Side::Client] {
+            progress |= self.poll_write(side, now, cx).is_ready();
+            progress |= self.poll_read(side, now, cx).is_ready();
+        }
+        progress | self.poll_alarm(now, cx).is_ready()
+    }
+
+    fn apply(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::Abort(side) => {
+                if let Some(socket) = socket(side, &mut self.client, &mut self.origin) {
+                    socket.reset_on_close();
+                }
+                self.close(side);
+            }
+            Action::Close(side) => self.close(side),
+            Action::Connect { fresh } => self.connect(fresh, now),
+            Action::Park => {
+                if let Origin::Connected(socket) = std::mem::replace(&mut self.origin, Origin::None)
+                {
+                    self.host.park(socket, now);
+                }
+            }
+            Action::Shutdown(side) => {
+                if let Some(socket) = socket(side, &mut self.client, &mut self.origin) {
+                    socket.shut_write();
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, fresh: bool, now: Instant) {
+        if !fresh && let Some(socket) = self.host.checkout(now) {
+            self.origin = Origin::Connected(socket);
+            self.session
+                .handle_input(Input::Connected { reused: true }, now);
+        } else {
+            self.origin = Origin::Dialing(self.host.dial());
+        }
+    }
+
+    fn close(&mut self, side: Side) {
+        match side {
+            Side::Client => self.client = None,
+            Side::Origin => self.origin = Origin::None,
+        }
+    }
+
+    fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Origin::Dialing(dial) = &mut self.origin else {
+            return Poll::Pending;
+        };
+        let input = match ready!(dial.as_mut().poll(cx)) {
+            Ok(socket) => {
+                self.origin = Origin::Connected(socket);
+                Input::Connected { reused: false }
+            }
+            Err(_) => {
+                self.origin = Origin::None;
+                Input::ConnectFailed
+            }
+        };
+        self.session.handle_input(input, now);
+        Poll::Ready(())
+    }
+
+    fn poll_write(&mut self, side: Side, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
+        let count = self.session.write_slices(side, &mut slices);
+        let Some(socket) = socket(side, &mut self.client, &mut self.origin) else {
+            return Poll::Pending;
+        };
+        if count == 0 {
+            return Poll::Pending;
+        }
+        match ready!(socket.poll_write(cx, &slices[..count])) {
+            Ok(len) => self.session.handle_written(side, len, now),
+            Err(_) => self.session.handle_input(Input::WriteFailed(side), now),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_read(&mut self, side: Side, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(socket) = socket(side, &mut self.client, &mut self.origin) else {
+            return Poll::Pending;
+        };
+        let room = self.session.read_buf(side);
+        if room.is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(socket.poll_read(cx, room)) {
+            Ok(len) => self.session.handle_read(side, len, now),
+            Err(_) => self.session.handle_input(Input::ReadFailed(side), now),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_alarm(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.session.poll_timeout() else {
+            return Poll::Pending;
+        };
+        if deadline > now {
+            ready!(self.alarm.poll_at(deadline, now, cx));
+            // The clock is read anew in the next round.
+            return Poll::Ready(());
+        }
+        self.session.handle_timeout(now);
+        Poll::Ready(())
+    }
+}
+
+impl<H: Host> fmt::Debug for Drive<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drive")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+fn socket<'a, S>(
+    side: Side,
+    client: &'a mut Option<S>,
+    origin: &'a mut Origin<S>,
+) -> Option<&'a mut S> {
+    match (side, origin) {
+        (Side::Client, _) => client.as_mut(),
+        (Side::Origin, Origin::Connected(socket)) => Some(socket),
+        (Side::Origin, Origin::Dialing(_) | Origin::None) => None,
+    }
+}
