@@ -151,10 +151,11 @@ fn it_starts_tells_its_health_and_ends_at_sigterm() {
         "{greeting}"
     );
     let admin = greeting
-        .split("health and metrics at http://")
+        .split("admin on ")
         .nth(1)
+        .and_then(|rest| rest.split(' ').next())
         .unwrap();
-    let mut stream = TcpStream::connect(admin.trim().trim_end_matches('/')).unwrap();
+    let mut stream = TcpStream::connect(admin).unwrap();
     stream
         .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();

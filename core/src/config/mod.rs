@@ -386,8 +386,8 @@ mod tests {
             named,
             [
                 "breaker.failure_rate",
-                "breaker.consecutive_failures",
                 "origin.path_prefix",
+                "breaker.consecutive_failures",
                 "client.read_timeout"
             ]
         );
