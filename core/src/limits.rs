@@ -35,8 +35,12 @@ pub const VARIANTS_MAX: usize = 10;
 /// Bytes of a cache key; a longer one is simply not kept.
 pub const KEY_BYTES_MAX: usize = 8 * 1024;
 
+/// Longest body that is held back until it is complete, where a copy could rescue from its
+/// breaking off: a page comes in one or two reads, so nobody waits longer for it.
+pub const HOLD_BYTES_MAX: u64 = 64 * 1024;
+
 /// Smallest body that is worth gzip: below it the frame costs more than it saves.
-pub const GZIP_BYTES_MIN: usize = 300;
+pub const GZIP_BYTES_MIN: usize = 301;
 
 /// Shards of the store: enough that workers of a small server seldom meet at one lock.
 pub const STORE_SHARDS_MAX: usize = 32;

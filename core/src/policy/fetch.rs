@@ -82,6 +82,12 @@ impl Fetch {
         self.circuit
     }
 
+    /// Whether a copy would answer if the origin failed now.
+    #[must_use]
+    pub fn can_rescue(&self) -> bool {
+        self.copy.is_some()
+    }
+
     /// What a 502 or 504 for this fetch says of itself.
     #[must_use]
     pub fn failed(&self, failure: Failure) -> Handling {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::forward::{Forward, Held};
 use super::origin::OriginSide;
-use super::relay::Forward;
 use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
@@ -105,6 +105,9 @@ pub(super) enum Download {
     Awaiting,
     /// Its body is being passed on.
     Forwarding(Box<Forward>),
+    /// It is short and held back until complete, because a copy could rescue from its breaking
+    /// off.
+    Holding(Box<Held>),
 }
 
 impl Exchange {
@@ -146,6 +149,7 @@ impl Relay {
     pub(super) fn origin_report(&self, now: Instant) -> OriginReport {
         let status = match &self.download {
             Download::Forwarding(forward) => Some(forward.status),
+            Download::Holding(held) => Some(held.head.status),
             Download::Awaiting => None,
         };
         OriginReport {
@@ -257,7 +261,7 @@ impl Session {
                 let origin = relay.origin_report(now);
                 let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
                 match relay.download {
-                    Download::Awaiting => {
+                    Download::Awaiting | Download::Holding(_) => {
                         (relay.call, circuit, Source::Backend, None, Some(origin), 0)
                     }
                     Download::Forwarding(forward) => {

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 
 use super::Session;
 use super::exchange::{Download, Exchange, Upload};
-use super::relay::Forward;
+use super::forward::Forward;
 use crate::h1::{BodyEncoder, Framing, HeadWriter};
 use crate::message::{ResponseHead, Version};
 use crate::rules::{coding, forwarding};

@@ -4,6 +4,7 @@
 
 mod answer;
 mod exchange;
+mod forward;
 mod heads;
 mod origin;
 mod relay;

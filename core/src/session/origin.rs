@@ -150,7 +150,9 @@ impl Session {
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
-                    Download::Awaiting | Download::Forwarding(_) => Failure::Truncated,
+                    Download::Awaiting | Download::Forwarding(_) | Download::Holding(_) => {
+                        Failure::Truncated
+                    }
                 };
                 self.origin_failed(failure, now);
             }
@@ -189,7 +191,7 @@ impl Session {
             ..
         } = *relay;
         match (download, fetch) {
-            (Download::Awaiting, Some(fetch)) => {
+            (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
                 let stale = failure == Failure::Reset && origin.reused;
@@ -236,7 +238,7 @@ impl Session {
                 };
                 self.life = Life::Closing(last);
             }
-            (Download::Awaiting, None) => {
+            (Download::Awaiting | Download::Holding(_), None) => {
                 debug_assert!(
                     false,
                     "the policy keeps the fetch until a head is passed on"

@@ -1,53 +1,19 @@
 //! Owns the passage of one request to the origin and of its response to the client.
 //! Never holds more of a body than the send queues' bounds.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::Session;
 use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload};
-use crate::breaker::State;
-use crate::config::OriginSettings;
-use crate::h1::{BodyEncoder, Event, Framing, HeadWriter};
-use crate::limits::DRAIN_BYTES_MAX;
+use super::forward::{Forward, Held};
+use crate::h1::{Event, Framing, HeadWriter};
+use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
-use crate::policy::Verdict;
+use crate::policy::{Fetch, Verdict};
 use crate::report::{End, Failure, OriginReport, Report, Source};
-use crate::rules::coding::GzipStream;
 use crate::rules::forwarding;
 use crate::time::Instant;
-
-/// A response on its way to the client.
-#[derive(Debug)]
-pub(super) struct Forward {
-    pub(super) circuit: State,
-    pub(super) encoder: BodyEncoder,
-    pub(super) event_stream: bool,
-    pub(super) gzip: Option<GzipStream>,
-    pub(super) keep: bool,
-    pub(super) sent: u64,
-    pub(super) status: StatusCode,
-    /// Bytes are in the compressor that the client has not seen.
-    pub(super) unflushed: bool,
-}
-
-impl Forward {
-    /// Longest silence of the origin inside this body.
-    pub(super) const fn silence_max(&self, settings: &OriginSettings) -> Duration {
-        if self.event_stream {
-            settings.tunnel_timeout
-        } else {
-            settings.body_timeout
-        }
-    }
-
-    /// Whether the end of the body is the end of the connection.
-    pub(super) const fn ends_by_close(&self) -> bool {
-        matches!(self.encoder, BodyEncoder::UntilClose)
-    }
-}
 
 impl Session {
     /// Moves one piece of the request or the response.
@@ -140,12 +106,41 @@ impl Session {
         };
         match fetch.on_head(head, now) {
             Verdict::Forward => {
+                let hold = should_hold(relay, &fetch, head);
                 relay.fetch = Some(fetch);
-                self.start_forward(head, now);
+                if hold {
+                    let (head, pieces) = (head.clone(), Vec::new());
+                    relay.download = Download::Holding(Box::new(Held { head, pieces }));
+                } else {
+                    self.start_forward(head, now);
+                }
             }
             Verdict::Rescue(served) => {
                 drop(fetch);
                 self.rescue(head.status, &served, now);
+            }
+        }
+    }
+
+    /// The held response is complete: it goes out.
+    fn release_held(&mut self, now: Instant) {
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            return;
+        };
+        let held = match std::mem::replace(&mut relay.download, Download::Awaiting) {
+            Download::Holding(held) => held,
+            other @ (Download::Awaiting | Download::Forwarding(_)) => {
+                relay.download = other;
+                return;
+            }
+        };
+        let Held { head, pieces } = *held;
+        self.start_forward(&head, now);
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && let Download::Forwarding(forward) = &mut relay.download
+        {
+            for piece in pieces {
+                forward.write(piece, &mut self.client.out);
             }
         }
     }
@@ -182,82 +177,35 @@ impl Session {
     }
 
     fn on_data(&mut self, data: Bytes, now: Instant) {
-        if self.client.out.is_empty() {
-            self.client.write_at = now;
-        }
+        self.mark_client_write(now);
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
+        if let Some(fetch) = &mut relay.fetch {
+            fetch.on_data(&data);
+        }
         match &mut relay.download {
-            Download::Forwarding(forward) => {
-                if let Some(fetch) = &mut relay.fetch {
-                    fetch.on_data(&data);
-                }
-                let Forward {
-                    encoder,
-                    gzip,
-                    sent,
-                    unflushed,
-                    ..
-                } = &mut **forward;
-                let out = &mut self.client.out;
-                let mut push = |data: Bytes| {
-                    *sent = sent.saturating_add(data.len() as u64);
-                    let pushed = encoder.data(data, out);
-                    debug_assert!(pushed.is_ok(), "the decoder enforces the length");
-                };
-                match gzip {
-                    Some(gzip) => {
-                        gzip.write(&data, false, &mut push);
-                        *unflushed = true;
-                    }
-                    None => push(data),
-                }
-            }
             Download::Awaiting => debug_assert!(false, "the head comes first"),
+            Download::Forwarding(forward) => forward.write(data, &mut self.client.out),
+            Download::Holding(held) => held.pieces.push(data),
         }
     }
 
     /// The origin pauses: what the compressor holds goes out, so that no page waits half drawn.
     fn flush_gzip(&mut self, now: Instant) -> bool {
+        self.mark_client_write(now);
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return false;
         };
-        let Download::Forwarding(forward) = &mut relay.download else {
-            return false;
-        };
-        let Forward {
-            encoder,
-            gzip: Some(gzip),
-            sent,
-            unflushed,
-            ..
-        } = &mut **forward
-        else {
-            return false;
-        };
-        if !std::mem::take(unflushed) {
-            return false;
+        match &mut relay.download {
+            Download::Forwarding(forward) => forward.flush(&mut self.client.out),
+            Download::Awaiting | Download::Holding(_) => false,
         }
-        if self.client.out.is_empty() {
-            self.client.write_at = now;
-        }
-        let out = &mut self.client.out;
-        gzip.write(&[], true, &mut |data: Bytes| {
-            *sent = sent.saturating_add(data.len() as u64);
-            let pushed = encoder.data(data, out);
-            debug_assert!(
-                pushed.is_ok(),
-                "a compressed body is chunked or ends by close"
-            );
-        });
-        true
     }
 
     fn on_end(&mut self, trailers: &Fields, now: Instant) {
-        if self.client.out.is_empty() {
-            self.client.write_at = now;
-        }
+        self.release_held(now);
+        self.mark_client_write(now);
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
@@ -273,28 +221,7 @@ impl Session {
             debug_assert!(false, "the head comes first");
             return;
         };
-        let Forward {
-            encoder,
-            gzip,
-            sent,
-            ..
-        } = &mut *forward;
-        let out = &mut self.client.out;
-        if let Some(gzip) = gzip.take() {
-            gzip.finish(&mut |data: Bytes| {
-                *sent = sent.saturating_add(data.len() as u64);
-                let pushed = encoder.data(data, out);
-                debug_assert!(
-                    pushed.is_ok(),
-                    "a compressed body is chunked or ends by close"
-                );
-            });
-        }
-        let ended = encoder.end(trailers, out);
-        debug_assert!(
-            ended.is_ok(),
-            "the decoder delivers exactly what the head announced"
-        );
+        forward.finish(trailers, &mut self.client.out);
         if let Some(fetch) = fetch {
             fetch.on_end(now);
         }
@@ -347,10 +274,7 @@ impl Session {
         if let Some(protocol) = head.fields.get("upgrade") {
             out.field("upgrade", protocol);
         }
-        let circuit = fetch
-            .as_ref()
-            .map(crate::policy::Fetch::circuit)
-            .unwrap_or_default();
+        let circuit = fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
         if let Some(mut fetch) = fetch {
             // No status is a failure here, so there is nothing to rescue from.
             drop(fetch.on_head(head, now));
@@ -373,9 +297,24 @@ impl Session {
 
     /// Queues bytes for the client.
     pub(super) fn queue(&mut self, bytes: Bytes, now: Instant) {
+        self.mark_client_write(now);
+        self.client.out.push(bytes);
+    }
+
+    /// The client's write deadline counts from when there is something to write.
+    fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }
-        self.client.out.push(bytes);
     }
+}
+
+/// Whether to wait for the whole body before the first byte goes out: it is short, so that nobody
+/// waits long, and there is a copy to rescue with should it break off.
+fn should_hold(relay: &Relay, fetch: &Fetch, head: &ResponseHead) -> bool {
+    let is_short = match relay.origin.conn.framing() {
+        Framing::Length(length) => (1..=HOLD_BYTES_MAX).contains(&length),
+        Framing::Chunked | Framing::Empty | Framing::UntilClose => false,
+    };
+    is_short && head.status == StatusCode::OK && relay.upload == Upload::Sent && fetch.can_rescue()
 }

@@ -140,7 +140,10 @@ impl Session {
         }
         let since = origin.read_at.max(origin.write_at);
         match &relay.download {
-            Download::Awaiting => Some((since + config.origin.head_timeout, Timer::OriginHead)),
+            // To the client, a held response has not begun.
+            Download::Awaiting | Download::Holding(_) => {
+                Some((since + config.origin.head_timeout, Timer::OriginHead))
+            }
             Download::Forwarding(forward) if self.client_has_room() => Some((
                 since + forward.silence_max(&config.origin),
                 Timer::OriginBody,

@@ -63,8 +63,8 @@ fn worth() {
     let html = ("Content-Type", "text/html; charset=utf-8");
     check(200, &[html], None, true);
     check(404, &[html], Some(1000), true);
-    check(200, &[html], Some(300), true);
-    check(200, &[html], Some(299), false);
+    check(200, &[html], Some(301), true);
+    check(200, &[html], Some(300), false);
     check(200, &[], Some(1000), false);
     for status in [101, 204, 205, 206, 304] {
         check(status, &[html], None, false);

@@ -342,15 +342,46 @@ fn a_write_invalidates_what_it_changed() {
 }
 
 #[test]
+fn a_short_response_that_breaks_off_is_rescued() {
+    let broken: [fn(&mut Rig); 3] = [
+        |rig| {
+            rig.end_of(Side::Origin);
+        },
+        |rig| {
+            rig.input(Input::ReadFailed(Side::Origin));
+        },
+        |rig| {
+            rig.wait(Duration::from_secs(15));
+        },
+    ];
+    for fail in broken {
+        let mut rig = warm();
+        rig.send(&get("/", ""))
+            .reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+        assert_eq!(rig.received(), "", "held until complete");
+        fail(&mut rig);
+        assert_eq!(body(&rig.received()), "good");
+        // A complete one goes out, and replaces the copy.
+        rig.send(&get("/", ""))
+            .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nn");
+        rig.reply("ew");
+        assert_eq!(body(&rig.received()), "new");
+        rig.send(&get("/", ""))
+            .input(Input::ReadFailed(Side::Origin));
+        assert_eq!(body(&rig.received()), "new");
+    }
+}
+
+#[test]
 fn a_truncated_response_is_not_kept_and_is_seen_as_such() {
     let mut rig = warm();
     rig.send(&get("/", ""));
-    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nhalf")
         .end_of(Side::Origin);
     let received = rig.received();
     assert_eq!(
         (field(&received, "content-length"), body(&received)),
-        (Some("9"), "half")
+        (Some("99999"), "half")
     );
     assert_eq!(rig.took().last(), Some(&Action::Close(Side::Client)));
     let report = rig.reports.last().unwrap();
