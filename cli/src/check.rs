@@ -47,7 +47,8 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
             }
             let advice = advice(answer.status, &loaded);
             out::line(format_args!("\n{advice}"));
-            ExitCode::SUCCESS
+            // For scripts: an application that fails is not ready to be protected.
+            ExitCode::from(u8::from(answer.status >= 500))
         }
         Err(error) => failed(format_args!(
             "the application did not answer at http://{}{path}: {error}\n  {}",

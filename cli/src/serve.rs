@@ -185,7 +185,7 @@ pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
     exit_at_second(signals);
     match protection.stop() {
         0 => tracing::info!("stopped"),
-        cut => tracing::warn!("stopped; {cut} sessions had not ended in time and were cut"),
+        cut => tracing::warn!("stopped; sessions cut because they had not ended in time: {cut}"),
     }
     ExitCode::SUCCESS
 }

@@ -23,7 +23,7 @@
 //! fn written(session: &mut Session, side: Side, now: Instant) -> String {
 //!     let mut slices = [IoSlice::new(&[]); 8];
 //!     let count = session.write_slices(side, &mut slices);
-//!     let bytes = slices[..count].concat();
+//!     let bytes = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>();
 //!     session.handle_written(side, bytes.len(), now);
 //!     String::from_utf8_lossy(&bytes).into_owned()
 //! }

@@ -96,11 +96,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Connect => "no connection to the origin",
-            Self::Protocol => "the origin's answer is not valid HTTP/1.1 or breaks a limit",
-            Self::Reset => "the origin closed the connection without an answer",
-            Self::Timeout => "the origin did not answer in time",
-            Self::Truncated => "the origin closed the connection inside its answer",
+            Self::Connect => "no connection to the application",
+            Self::Protocol => "the application's answer is not valid HTTP/1.1 or breaks a limit",
+            Self::Reset => "the application closed the connection without an answer",
+            Self::Timeout => "the application did not answer in time",
+            Self::Truncated => "the application closed the connection inside its answer",
         })
     }
 }

@@ -10,7 +10,7 @@ use retter_core::config::ConfigError;
 
 use super::problem::{Problem, nearest};
 use super::table::{SPECS, Spec};
-use super::{CONFIG_VARIABLE, Loaded, Values};
+use super::{BaseUrl, CONFIG_VARIABLE, Loaded, Values};
 
 /// Where a setting's text came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -126,6 +126,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             problems.push(given.problem(reason, given.spec.accepted.to_owned()));
         }
     }
+    problems.extend(asks_itself(&values, &shown));
     match values.core.clone().validate() {
         Ok(config) if problems.is_empty() => Ok(Loaded {
             config,
@@ -139,6 +140,26 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             Err(problems)
         }
     }
+}
+
+/// A base URL that leads back to this program would answer every request with itself.
+fn asks_itself(values: &Values, shown: &[Given]) -> Option<Problem> {
+    let BaseUrl { host, port, .. } = &values.origin;
+    let listens = [
+        ("server.listen", Some(&values.listen)),
+        ("admin.listen", values.admin.as_ref()),
+    ];
+    let (key, _) = listens
+        .into_iter()
+        .find(|(_, listen)| listen.is_some_and(|listen| listen.takes(host, *port)))?;
+    let given = |key: &str| shown.iter().find(|given| given.spec.key == key);
+    let other = given(key)?;
+    let reason = format!(
+        "this is where RETTER itself listens ({} = {}); it would ask itself",
+        other.spec.variable(),
+        other.text
+    );
+    given("backend.baseurl").map(|given| given.problem(reason, given.spec.accepted.to_owned()))
 }
 
 /// Says a core error in the words of the layer the value came from.
@@ -155,7 +176,7 @@ fn from_core(error: &ConfigError, shown: &[Given]) -> Problem {
         "origin.path_prefix" => "origin.authority",
         setting => setting,
     };
-    let reason = "this value cannot work".to_owned();
+    let reason = "it is out of range, or at odds with another setting".to_owned();
     match shown.iter().find(|given| given.spec.core == setting) {
         Some(given) => given.problem(reason, accepted),
         None => Problem::Value {

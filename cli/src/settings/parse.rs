@@ -2,7 +2,7 @@
 //! Never knows which setting it reads, and never reads an environment or a file.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use http::Uri;
@@ -134,7 +134,10 @@ impl Listen {
         let text = text.trim();
         let (host, port) = text
             .rsplit_once(':')
-            .ok_or_else(|| format!("`{text}` has no port"))?;
+            .ok_or_else(|| match text.parse::<u16>() {
+                Ok(port) => format!("`{port}` is only a port; write `:{port}`"),
+                Err(_) => format!("`{text}` has no port"),
+            })?;
         let port = port
             .parse()
             .map_err(|_| format!("`{port}` is not a port from 0 to 65535"))?;
@@ -158,6 +161,18 @@ impl Listen {
             host: host.to_owned(),
             port,
         })
+    }
+
+    /// Whether a connection to `host` and `port` would arrive here, as far as names tell.
+    pub(crate) fn takes(&self, host: &str, port: u16) -> bool {
+        let is_local = |host: &str| {
+            host == "localhost"
+                || host
+                    .parse::<IpAddr>()
+                    .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+        };
+        let here = self.host.is_empty() || is_local(&self.host) || self.host == host;
+        self.port == port && here && (is_local(host) || self.host == host)
     }
 
     /// The socket addresses; asks the resolver for a name.

@@ -358,6 +358,31 @@ fn base_urls() {
 }
 
 #[test]
+fn a_base_url_that_leads_back_is_refused() {
+    #[track_caller]
+    fn check(listen: &str, base: &str, refused: bool) {
+        let variables = [
+            ("RETTER_SERVER_LISTEN", listen),
+            ("RETTER_BACKEND_BASEURL", base),
+        ];
+        let problems = load(&environment(&variables)).err().unwrap_or_default();
+        assert_eq!(!problems.is_empty(), refused, "{problems:?}");
+        assert!(problems.iter().all(|problem| {
+            let text = problem.to_string();
+            text.contains("RETTER_BACKEND_BASEURL") && text.contains("would ask itself")
+        }));
+    }
+    check(":8088", "http://localhost:8088", true);
+    check(":8088", "http://127.0.0.1:8088/app", true);
+    check("127.0.0.1:8088", "http://[::1]:8088", true);
+    check("shop.example:80", "http://shop.example", true);
+    check(":8089", "http://127.0.0.1:8090", true);
+    check(":8088", "http://192.0.2.1:8088", false);
+    check("192.0.2.1:8088", "http://localhost:8088", false);
+    check(":8089", "http://localhost:8088", false);
+}
+
+#[test]
 fn the_readme_has_the_table_of_settings() {
     let readme = include_str!("../../../README.md");
     let table = markdown();

@@ -4,6 +4,7 @@
 
 mod access;
 mod counters;
+mod failures;
 mod log;
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use retter_core::report::{Observer, Report};
 
 use crate::clock::Clock;
 use crate::runtime::Retter;
+use failures::Failures;
 
 pub(crate) use access::{AccessLog, escape};
 pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
@@ -34,6 +36,7 @@ pub(crate) struct Telemetry {
     connections_ended: AtomicU64,
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
+    failures: Failures,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
     retter: Arc<Retter>,
@@ -96,6 +99,7 @@ impl Telemetry {
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            failures: Failures::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             retter,
             transitions: Mutex::default(),
@@ -188,6 +192,9 @@ impl Observer for Telemetry {
         }
         // Only what the origin did changes a circuit, so hits touch nothing shared here. When
         // another thread is at it, it or the next tick takes ours too.
+        if let Some(text) = self.failures.note(&report) {
+            tracing::warn!("{text}");
+        }
         if report.origin.is_some()
             && let Ok(mut transitions) = self.transitions.try_lock()
         {
@@ -232,7 +239,7 @@ fn log_transition(transition: &Transition) {
 }
 
 /// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths;
-/// answering from copies`.
+/// answering from copies where there are any`.
 pub(crate) fn words(transition: &Transition) -> String {
     let circuit = match (&transition.path, transition.tier) {
         (Some(path), Tier::Path) => format!("circuit of path {}", escape(path.as_bytes())),
@@ -243,7 +250,9 @@ pub(crate) fn words(transition: &Transition) -> String {
     match transition.to {
         State::Closed => format!("{circuit} closed: {reason}; asking the application again"),
         State::HalfOpen => format!("{circuit} half-open: {reason}"),
-        State::Open => format!("{circuit} opened: {reason}; answering from copies"),
+        State::Open => {
+            format!("{circuit} opened: {reason}; answering from copies where there are any")
+        }
     }
 }
 
@@ -280,7 +289,8 @@ mod tests {
     fn transitions_in_words() {
         assert_eq!(
             words(&opened(None)),
-            "circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths; answering from copies"
+            "circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths; \
+             answering from copies where there are any"
         );
         assert!(
             words(&opened(Some("/a\n\x1b[31m")))

@@ -334,6 +334,17 @@ fn is_one_of(names: &[&str], name: &[u8]) -> bool {
         .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// Passages of this program in `Via` at which a request is a loop. Two may stand in a row on
+/// purpose.
+const PASSAGES_MAX: usize = 3;
+
+/// Whether a request has come back here (RFC 9110 §7.6.3): its `Via` names this program too often.
+#[must_use]
+pub fn is_loop(request: &Fields) -> bool {
+    let is_ours = |member: &&[u8]| member.split(|&b| b == b' ').nth(1) == Some(b"retter");
+    request.tokens("via").filter(is_ours).count() >= PASSAGES_MAX
+}
+
 /// Whether a response is an event stream: it lasts as long as its client wants, and each event
 /// must go out at once.
 #[must_use]

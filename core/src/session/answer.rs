@@ -110,6 +110,12 @@ impl Session {
         self.refuse_call(call, StatusCode::METHOD_NOT_ALLOWED, text, None, now);
     }
 
+    /// RFC 5842 §7.2: a request that comes back here would go round until something breaks.
+    pub(super) fn refuse_loop(&mut self, call: Call, now: Instant) {
+        let text = "this request has passed here before; the application's address leads back";
+        self.refuse_call(call, StatusCode::LOOP_DETECTED, text, None, now);
+    }
+
     /// Refuses bytes that are not a request.
     pub(super) fn refuse_malformed(&mut self, error: ProtocolError, now: Instant) {
         self.refuse_unparsed(error.status_hint(), &error.to_string(), now);
@@ -216,7 +222,10 @@ impl Session {
         out.field_number("content-length", body.len() as u64);
         out.field("cache-control", b"no-store");
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            out.field("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            out.field(
+                "allow",
+                b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE",
+            );
         }
         if let Some(secs) = local.retry_after_secs {
             out.field_number("retry-after", secs);

@@ -219,6 +219,9 @@ impl Session {
         if call.request.method == http::Method::CONNECT {
             return self.refuse_connect(call, now);
         }
+        if forwarding::is_loop(&call.request.fields) {
+            return self.refuse_loop(call, now);
+        }
         match self.retter.decide(&call.request, now) {
             Decision::Fetch(fetch) => {
                 // An idle connection may be dead; a request that must not be repeated is not

@@ -105,6 +105,9 @@ fn malformed_requests_are_refused_and_close() {
         400,
     );
     check("GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n", 400);
+    let round =
+        "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.1 retter, 1.0 x\r\nVia: 1.1 retter,1.1 retter\r\n\r\n";
+    check(round, 508);
     check("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 405);
     let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(20_000));
     check(&long, 414);
