@@ -1,8 +1,10 @@
 //! What ends badly, on either side, and what must not happen then.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use super::rig::{Rig, body, field, status};
+use crate::limits::IOVECS_MAX;
 use crate::report::End;
 use crate::session::{Action, Input, Side, Timer};
 
@@ -268,4 +270,31 @@ fn spurious_calls_are_harmless() {
     }
     rig.reply(OK);
     assert_eq!(body(&rig.received()), "ok");
+}
+
+#[test]
+fn reports_do_not_pile_up_behind_a_queue_that_never_empties() {
+    let mut rig = Rig::new();
+    let fresh = OK.replace("\r\n\r\n", "\r\nCache-Control: max-age=60\r\n\r\n");
+    rig.send(GET).reply(&fresh);
+    rig.client_reads = false;
+    for answered in 0..1000 {
+        rig.send(GET).settle();
+        assert!(rig.reports.len() >= answered);
+        // All but the last byte.
+        let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
+        let count = rig.session.write_slices(Side::Client, &mut slices);
+        let queued: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        rig.session
+            .handle_written(Side::Client, queued - 1, rig.now);
+    }
+    rig.settle();
+    assert!(rig.reports.iter().all(|report| report.end == End::Complete));
+    // What is still in the queue did not arrive.
+    rig.input(Input::ReadFailed(Side::Client));
+    assert_eq!(
+        rig.reports.last().map(|last| last.end),
+        Some(End::ClientLeft)
+    );
+    assert_eq!(rig.reports.len(), 1001);
 }
