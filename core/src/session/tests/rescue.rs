@@ -426,3 +426,24 @@ fn a_full_origin_answers_from_copies_at_once() {
     rig.send(&get("/new", "")).reply(PAGE);
     assert_eq!(status(&rig.received()), 200, "the slot is free again");
 }
+
+#[test]
+fn a_get_with_content_is_never_kept_and_never_answered_from_a_copy() {
+    #[track_caller]
+    fn check(first: &str, later: &str) {
+        let mut rig = Rig::new();
+        rig.send(first).reply(PAGE);
+        assert_eq!(status(&rig.received()), 200);
+        let mut rig = rig.another();
+        rig.send(later).reply(FAILED);
+        assert_eq!(status(&rig.received()), 500);
+    }
+    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    let plain = get("/", "");
+    let length = get("/", "Content-Length: 3\r\n") + "q=x";
+    let chunked = get("/", "Transfer-Encoding: chunked\r\n") + "3\r\nq=x\r\n0\r\n\r\n";
+    check(&length, &plain);
+    check(&chunked, &plain);
+    check(&plain, &length);
+    check(&plain, &chunked);
+}
