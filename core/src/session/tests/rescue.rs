@@ -447,3 +447,23 @@ fn a_get_with_content_is_never_kept_and_never_answered_from_a_copy() {
     check(&plain, &length);
     check(&plain, &chunked);
 }
+
+#[test]
+fn a_variant_chosen_without_a_field_is_not_kept_for_who_sends_it() {
+    #[track_caller]
+    fn check(connection: &str, expected: u16) {
+        let mut rig = Rig::new();
+        let german = "Accept-Language: de\r\n";
+        let fields = format!("{german}Connection: {connection}\r\n");
+        let varies = PAGE.replace("\r\nETag", "\r\nVary: Accept-Language\r\nETag");
+        rig.send(&get("/", &fields)).reply(&varies);
+        assert_eq!(status(&rig.received()), 200);
+        let mut rig = rig.another();
+        rig.send(&get("/", german));
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(status(&rig.received()), expected);
+    }
+    check("keep-alive", 200);
+    check("x-other", 200);
+    check("Accept-Language", 500);
+}
