@@ -37,6 +37,23 @@ fn a_safe_request_is_replayed_once_when_an_idle_connection_was_dead() {
 }
 
 #[test]
+fn a_replayed_request_is_whole() {
+    #[track_caller]
+    fn check(framing: &str, sent: &str) {
+        let mut rig = Rig::new();
+        rig.reused = true;
+        rig.send(&GET.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n{sent}")));
+        let first = rig.asked();
+        assert!(first.ends_with(sent));
+        rig.end_of(Side::Origin);
+        assert_eq!(rig.asked(), first);
+    }
+    check("X: 1", "");
+    check("Content-Length: 0", "");
+    check("Transfer-Encoding: chunked", "0\r\n\r\n");
+}
+
+#[test]
 fn a_write_is_never_sent_twice() {
     let mut rig = Rig::new();
     rig.reused = true;
