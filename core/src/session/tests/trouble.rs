@@ -80,6 +80,35 @@ fn an_early_answer_is_passed_on_and_ends_the_connection() {
 }
 
 #[test]
+fn an_early_answer_passes_whole_to_a_client_that_sends_no_more() {
+    let mut rig = Rig::new();
+    rig.send(POST);
+    rig.reply("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\n1");
+    for part in ["2", "3"] {
+        rig.wait(Duration::from_secs(14)).reply(part);
+    }
+    assert_eq!(body(&rig.received()), "123");
+    assert_eq!(rig.reports.last().map(|last| last.end), Some(End::Complete));
+}
+
+#[test]
+fn an_early_answer_that_is_given_up_does_not_look_complete() {
+    #[track_caller]
+    fn check(request: &str, last: Action) {
+        let mut rig = Rig::new();
+        rig.send(request).send("a");
+        rig.reply("HTTP/1.1 200 OK\r\n\r\nhalf").took();
+        rig.wait(Duration::from_secs(15));
+        assert_eq!(rig.took(), [Action::Close(Side::Origin), last]);
+        assert!(rig.received().contains("half"));
+    }
+    check(POST, Action::Shutdown(Side::Client));
+    // To HTTP/1.0 the end of the body is the end of the connection.
+    let old = POST.replace("1.1", "1.0");
+    check(&old, Action::Abort(Side::Client));
+}
+
+#[test]
 fn an_origin_that_stops_reading_may_still_answer() {
     let mut rig = Rig::new();
     rig.send(POST).input(Input::WriteFailed(Side::Origin));
