@@ -290,6 +290,8 @@ impl Session {
 
     /// Reads what nobody wants of a response, within bounds, as long as nobody waits for it.
     pub(super) fn pump_draining(&mut self) -> bool {
+        let nobody_waits =
+            self.client.conn.is_idle() && !self.client.conn.is_eof() && !self.draining;
         let Exchange::Draining(draining) = &mut self.exchange else {
             return false;
         };
@@ -307,7 +309,7 @@ impl Session {
                 }
                 true
             }
-            Ok(Event::NeedData) if self.client.conn.is_idle() => false,
+            Ok(Event::NeedData) if nobody_waits => false,
             Ok(Event::NeedData | Event::Closed | Event::Head(_)) | Err(_) => {
                 self.stop_draining();
                 true

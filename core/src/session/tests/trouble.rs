@@ -344,3 +344,22 @@ fn reports_do_not_pile_up_behind_a_queue_that_never_empties() {
     );
     assert_eq!(rig.reports.len(), 1001);
 }
+
+#[test]
+fn what_is_left_of_a_failed_response_holds_nobody_up() {
+    #[track_caller]
+    fn check(end: fn(&mut Rig)) {
+        let mut rig = Rig::new();
+        rig.send(GET).reply(OK).send(GET);
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nb");
+        assert_eq!(status(&rig.received()), 200);
+        end(&mut rig);
+        assert!(rig.session.is_done());
+    }
+    check(|rig| {
+        rig.end_of(Side::Client);
+    });
+    check(|rig| {
+        rig.input(Input::Drain);
+    });
+}
