@@ -363,3 +363,13 @@ fn what_is_left_of_a_failed_response_holds_nobody_up() {
         rig.input(Input::Drain);
     });
 }
+
+#[test]
+fn an_empty_line_begins_no_request() {
+    let mut rig = Rig::new();
+    rig.send(GET).reply(OK).received();
+    rig.send("\r");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientHead));
+    rig.send("\n");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientIdle));
+}
