@@ -133,9 +133,9 @@ impl Keyer {
         partition: Partition,
     ) -> Option<CacheKey> {
         let authority = request.authority();
-        // RFC 9110 §4.2.3: port 80 is the default and an empty path is `/`. Nothing else is
-        // rewritten: `%2F`, `//` and the order of a query may mean something to the origin.
-        let authority = authority.strip_suffix(b":80").unwrap_or(authority);
+        // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
+        // order of a query may mean something to the origin. Nor is a default port taken off: the
+        // origin sees it, and behind TLS its links to `https://host:80/` would be everybody's.
         let root: &[u8] = match path_and_query.first() {
             Some(b'/') => b"",
             Some(b'?') => b"/",
