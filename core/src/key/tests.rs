@@ -371,6 +371,8 @@ fn fields_that_shape_a_page_are_part_of_its_key() {
         false,
     );
     check(("X-Forwarded-Host", "a"), ("X-Host", "a"), false);
+    check(nothing, ("X_Forwarded_Host", "evil.example"), false);
+    check(nothing, ("X-HTTP-Method-Override", "HEAD"), false);
     check(nothing, ("X-Forwarded-For", "192.0.2.1"), true);
     check(nothing, ("Forwarded", "for=192.0.2.1;by=_x, FOR=_y"), true);
     check(
