@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -32,32 +32,14 @@ impl Observer for Gate {
 
 #[test]
 fn a_request_that_has_arrived_is_answered() {
-    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin_port = origin.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in origin.incoming() {
-            std::thread::spawn(move || serve(stream.unwrap()));
-        }
-    });
+    let origin_port = origin(serve);
     let (reached, has_reached) = channel();
     let (let_go, go) = channel();
     let gate = Gate {
         reached: Mutex::new(reached),
         go: Mutex::new(go),
     };
-    let config = Settings::default().validate().unwrap();
-    let retter = Retter::new(config, 1, retter_core::time::Instant::ZERO);
-    let options = Options {
-        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        workers: 1,
-        origin_host: "127.0.0.1".to_owned(),
-        origin_port,
-        idle_connections_max: 4,
-        idle_timeout: Duration::from_secs(4),
-        drain_timeout: Duration::from_secs(5),
-        epoch: Instant::now(),
-    };
-    let server = Server::start(retter, options, Arc::new(gate)).unwrap();
+    let server = start(origin_port, Duration::from_secs(5), gate);
     let address = server.local_addrs()[0];
 
     let mut idle = TcpStream::connect(address).unwrap();
@@ -85,6 +67,55 @@ fn a_request_that_has_arrived_is_answered() {
         assert!(answer(stream).starts_with("HTTP/1.1 200"), "{name}");
     }
     assert_eq!(server.join(), 0);
+}
+
+#[test]
+fn an_answer_that_is_cut_off_does_not_look_complete() {
+    struct Nobody;
+    impl Observer for Nobody {
+        fn on_report(&self, _: Report) {}
+    }
+    let port = origin(|mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").unwrap();
+        // Says no more and does not close: it waits for the other side to do so.
+        while stream.read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
+    });
+    let server = start(port, Duration::from_millis(50), Nobody);
+    let mut client = TcpStream::connect(server.local_addrs()[0]).unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(answer(&mut client).ends_with("ok"));
+    server.drain();
+    assert_eq!(server.join(), 1);
+    let end = client.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+/// Starts an origin that serves each connection so, and returns its port.
+fn origin(serve: fn(TcpStream)) -> u16 {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = origin.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in origin.incoming() {
+            std::thread::spawn(move || serve(stream.unwrap()));
+        }
+    });
+    port
+}
+
+fn start(origin_port: u16, drain_timeout: Duration, observer: impl Observer + 'static) -> Server {
+    let config = Settings::default().validate().unwrap();
+    let retter = Retter::new(config, 1, retter_core::time::Instant::ZERO);
+    let options = Options {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        workers: 1,
+        origin_host: "127.0.0.1".to_owned(),
+        origin_port,
+        idle_connections_max: 4,
+        idle_timeout: Duration::from_secs(4),
+        drain_timeout,
+        epoch: Instant::now(),
+    };
+    Server::start(retter, options, Arc::new(observer)).unwrap()
 }
 
 fn serve(mut stream: TcpStream) {

@@ -24,7 +24,7 @@ use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::time::Instant;
 
-use exchange::Exchange;
+use exchange::{Download, Exchange};
 
 pub use timer::Timer;
 
@@ -282,6 +282,20 @@ impl Session {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.life == Life::Closed && self.actions.is_empty() && self.reports.is_empty()
+    }
+
+    /// Whether an answer is on its way. Who drops the session then must reset the client's
+    /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        let passes = match &self.exchange {
+            Exchange::Relaying(relay) => matches!(relay.download, Download::Forwarding(_)),
+            Exchange::Connecting(_)
+            | Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Tunnel(_) => false,
+        };
+        passes || !self.client.out.is_empty()
     }
 
     // -- the machine
