@@ -1,6 +1,7 @@
 //! Owns which request fields beside the URI shape a page, and their part of a key.
 //! Never reads cookies or credentials: they are the partition.
 
+use super::credentials::is_same;
 use crate::message::Fields;
 
 /// Request fields from which applications build the links of a page, or that choose another page
@@ -37,16 +38,6 @@ pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(b"\nf");
         bytes.extend_from_slice(pair);
     }
-}
-
-/// Whether applications that get fields as environment variables (CGI, RFC 3875 §4.1.18) read
-/// `name` as `known`: `_` is the same as `-` to them.
-fn is_same(known: &str, name: &str) -> bool {
-    let folded = |byte: u8| match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    };
-    known.len() == name.len() && name.bytes().map(folded).eq(known.bytes())
 }
 
 /// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who

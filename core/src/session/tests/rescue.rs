@@ -467,3 +467,28 @@ fn a_variant_chosen_without_a_field_is_not_kept_for_who_sends_it() {
     check("x-other", 200);
     check("Accept-Language", 500);
 }
+
+#[test]
+fn keys_and_tokens_keep_users_apart() {
+    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    for name in [
+        "X-API-Key",
+        "x-auth-token",
+        "X_Forwarded_User",
+        "Private-Token",
+    ] {
+        let mut rig = Rig::new();
+        rig.send(&get("/me", &format!("{name}: alice\r\n")))
+            .reply(PAGE);
+        assert_eq!(status(&rig.received()), 200);
+        for (fields, expected) in [("", 500), ("bob", 500), ("alice", 200)] {
+            let fields = match fields {
+                "" => String::new(),
+                user => format!("{name}: {user}\r\n"),
+            };
+            let mut rig = rig.another();
+            rig.send(&get("/me", &fields)).reply(FAILED);
+            assert_eq!(status(&rig.received()), expected, "{name} {fields}");
+        }
+    }
+}
