@@ -32,6 +32,10 @@ use crate::{Options, now, set_wall_clock};
 /// spin, short enough that nobody notices.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// How long a drain waits before it begins: connections that the kernel took and requests that
+/// lie in sockets would get a reset. Enough for a turn of a busy worker, short for an operator.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
 /// What a worker is given.
 pub(crate) struct Shared {
     pub(crate) drain: watch::Receiver<bool>,
@@ -186,6 +190,7 @@ async fn serve(shared: Shared, listeners: Vec<StdListener>) -> usize {
     tasks.push(tokio::task::spawn_local(tick(Rc::clone(&worker), is_first)));
     // An error means that the server itself is gone: that is a drain too.
     let _ = drain.wait_for(|draining| *draining).await;
+    tokio::time::sleep(LAST_CALL).await;
     for task in &tasks {
         task.abort();
     }

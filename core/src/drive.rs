@@ -248,6 +248,17 @@ impl<H: Host> Drive<H> {
     }
 }
 
+impl<H: Host> Drop for Drive<H> {
+    fn drop(&mut self) {
+        // Cut off, by the end of a drain for one.
+        if self.session.is_answering()
+            && let Some(client) = &self.client
+        {
+            client.reset_on_close();
+        }
+    }
+}
+
 impl<H: Host> fmt::Debug for Drive<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drive")

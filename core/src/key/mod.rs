@@ -3,6 +3,7 @@
 //! Never keeps a cookie or a credential: only their keyed hash leaves this module.
 
 mod cookies;
+mod credentials;
 mod shaping;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,8 @@ pub enum Partition {
     Shared,
     /// Cookies of unknown meaning, none of which is known to carry a session.
     Cookies(u128),
-    /// A session cookie that is not empty, or `Authorization`: one user.
+    /// A session cookie that is not empty, `Authorization`, or another field that tells who
+    /// asks: one user.
     Session(u128),
 }
 
@@ -75,7 +77,7 @@ impl Keyer {
 
     /// The partition of a request with these fields.
     ///
-    /// `Authorization` always counts (RFC 9111 §3.5); cookies do when sessions are detected.
+    /// Credentials always count (RFC 9111 §3.5); cookies do when sessions are detected.
     #[must_use]
     pub fn partition(&self, request: &Fields) -> Partition {
         let mut hash = self.partition_hash;
@@ -101,10 +103,13 @@ impl Keyer {
                 write_framed(&mut hash, cookie.value);
             }
         }
-        for credentials in request.get_all("authorization") {
-            (is_shared, is_session) = (false, true);
-            hash.write_u8(TAG_AUTHORIZATION);
-            write_framed(&mut hash, credentials);
+        for (name, value) in request.iter() {
+            if let Some(known) = credentials::known(name) {
+                (is_shared, is_session) = (false, true);
+                hash.write_u8(TAG_CREDENTIALS);
+                write_framed(&mut hash, known.as_bytes());
+                write_framed(&mut hash, value);
+            }
         }
         match (is_shared, is_session) {
             (true, _) => Partition::Shared,
@@ -133,9 +138,9 @@ impl Keyer {
         partition: Partition,
     ) -> Option<CacheKey> {
         let authority = request.authority();
-        // RFC 9110 §4.2.3: port 80 is the default and an empty path is `/`. Nothing else is
-        // rewritten: `%2F`, `//` and the order of a query may mean something to the origin.
-        let authority = authority.strip_suffix(b":80").unwrap_or(authority);
+        // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
+        // order of a query may mean something to the origin. Nor is a default port taken off: the
+        // origin sees it, and behind TLS its links to `https://host:80/` would be everybody's.
         let root: &[u8] = match path_and_query.first() {
             Some(b'/') => b"",
             Some(b'?') => b"/",
@@ -303,7 +308,7 @@ const AUTHORITY_LEN_BYTES: usize = 2;
 // cookies and credentials are the same stream of bytes.
 const TAG_COOKIE: u8 = 1;
 const TAG_NAMELESS: u8 = 2;
-const TAG_AUTHORIZATION: u8 = 3;
+const TAG_CREDENTIALS: u8 = 3;
 
 fn write_framed(hash: &mut SipHasher24, part: &[u8]) {
     hash.write(&(part.len() as u64).to_le_bytes());

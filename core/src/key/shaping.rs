@@ -1,12 +1,13 @@
 //! Owns which request fields beside the URI shape a page, and their part of a key.
 //! Never reads cookies or credentials: they are the partition.
 
+use super::credentials::is_same;
 use crate::message::Fields;
 
-/// Request fields from which applications build the links of a page, though no `Vary` names them.
-/// They are part of the key: a client that makes them up must not poison everybody's copy, and
+/// Request fields from which applications build the links of a page, or that choose another page
+/// or method, though no `Vary` names them. They are part of the key: a client that makes them up must not poison everybody's copy, and
 /// behind a proxy that sets them the copies are found all the same.
-const SHAPING: [&str; 9] = [
+const SHAPING: [&str; 12] = [
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -14,14 +15,18 @@ const SHAPING: [&str; 9] = [
     "x-forwarded-scheme",
     "x-forwarded-server",
     "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "x-original-url",
     "x-rewrite-url",
 ];
 
 /// Appends the values of shaping fields: line feed, number of the field, value.
 pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
-    for (number, name) in (b'0'..).zip(SHAPING) {
-        for value in fields.get_all(name) {
+    for (name, value) in fields.iter() {
+        let mut known = (b'0'..).zip(SHAPING);
+        if let Some((number, _)) = known.find(|(_, known)| is_same(known, name)) {
             bytes.extend_from_slice(&[b'\n', number]);
             bytes.extend_from_slice(value);
         }

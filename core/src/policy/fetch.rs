@@ -267,6 +267,13 @@ impl Fetch {
         };
         let unix = self.retter.wall_clock(now);
         let lifetimes = freshness::assess(cache.rescue, scope, &self.request, head, unix).ok()?;
+        // A client may keep a field from the origin by naming it in `Connection`: then the origin
+        // chose the variant without it, and it is not the one for those who send that value.
+        let forwarded = forwarding::HopByHop::of(&self.request.fields);
+        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
+        if !head.fields.tokens("vary").all(is_seen) {
+            return None;
+        }
         let vary = Vary::of(&self.request.fields, &head.fields, cache.detect_session)?;
         let budget = &self.retter.budget;
         let times = (unix, now);

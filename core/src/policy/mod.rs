@@ -142,7 +142,13 @@ impl Retter {
         if !reads || forwarding::upgrade(request).is_some() {
             return self.decide_write(request, now);
         }
-        let key = self.keyer.key(request);
+        // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
+        // same: what they answer is for nobody else, and no copy is the answer to it.
+        let key = if forwarding::has_content(&request.fields) {
+            None
+        } else {
+            self.keyer.key(request)
+        };
         let copy = key
             .as_ref()
             .and_then(|key| self.store.get(key, &request.fields));
@@ -164,6 +170,7 @@ impl Retter {
             }
         }
         ask.why = match (&ask.copy, is_fresh) {
+            (None, _) if ask.key.is_none() => Forward::Bypass,
             (None, _) => Forward::UriMiss,
             (Some(_), true) => Forward::Request,
             (Some(_), false) => Forward::Stale,

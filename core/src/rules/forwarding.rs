@@ -116,12 +116,10 @@ impl<'a> HopByHop<'a> {
 #[must_use]
 pub fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     let fields = &request.fields;
-    let has_content = fields.contains("transfer-encoding")
-        || fields.get_all("content-length").any(|len| len != b"0");
     if request.method != Method::GET
         // RFC 9110 §7.8: Upgrade in an HTTP/1.0 request MUST be ignored.
         || request.version != Version::Http11
-        || has_content
+        || has_content(fields)
         || !fields.has_token("connection", "upgrade")
     {
         return None;
@@ -135,6 +133,13 @@ pub fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     let harmless =
         names.all(|name| is_token(name) && !is_one_of(&["h2", "h2c", "h3", "http"], name));
     harmless.then_some(protocols)
+}
+
+/// Whether a request announces content, be it empty in the end.
+#[must_use]
+pub fn has_content(request: &Fields) -> bool {
+    request.contains("transfer-encoding")
+        || request.get_all("content-length").any(|len| len != b"0")
 }
 
 /// Whether the client takes trailer fields (`TE: trailers`, RFC 9110 §10.1.4). If so,

@@ -134,17 +134,31 @@ impl Session {
     /// Ends an exchange whose request body failed: with this answer when none has begun.
     pub(super) fn refuse_body(&mut self, status: StatusCode, text: &str, now: Instant) {
         match &self.exchange {
-            Exchange::Relaying(relay) if matches!(relay.download, Download::Awaiting) => {
+            Exchange::Relaying(relay)
+                if matches!(relay.download, Download::Awaiting | Download::Holding(_)) =>
+            {
                 let origin = relay.origin_report(now);
                 self.close_origin();
                 if let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) {
                     self.refuse_call(relay.call, status, text, Some(origin), now);
                 }
             }
+            Exchange::Relaying(relay) => {
+                // RFC 9112 §8: a half-close would make a body complete that ends with it.
+                let ends_by_close = match &relay.download {
+                    Download::Forwarding(forward) => forward.ends_by_close(),
+                    Download::Awaiting | Download::Holding(_) => false,
+                };
+                self.give_up_exchange(End::ClientLeft, now);
+                self.life = Life::Closing(if ends_by_close {
+                    Last::Abort
+                } else {
+                    Last::Linger
+                });
+            }
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Relaying(_)
             | Exchange::Tunnel(_) => {
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(Last::Linger);

@@ -178,9 +178,9 @@ impl Session {
                 true
             }
             Ok(Event::NeedData | Event::Closed) => {
-                if !self.client.conn.is_idle() && self.client.head_since.is_none() {
-                    self.client.head_since = Some(now);
-                }
+                // Idle again is a connection that got an empty line (RFC 9112 §2.2).
+                let is_inside = !self.client.conn.is_idle();
+                self.client.head_since = is_inside.then(|| self.client.head_since.unwrap_or(now));
                 false
             }
             Ok(Event::Data(_) | Event::End { .. }) => {

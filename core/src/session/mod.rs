@@ -24,7 +24,7 @@ use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::time::Instant;
 
-use exchange::Exchange;
+use exchange::{Download, Exchange};
 
 pub use timer::Timer;
 
@@ -97,8 +97,9 @@ pub struct Session {
     life: Life,
     draining: bool,
     actions: VecDeque<Action>,
-    /// Reports of answers that wait in the client's send queue.
-    unsent: Vec<Report>,
+    /// Reports of answers that wait in the client's send queue, each with the value that
+    /// [`ClientSide::sent`] has when its answer has left.
+    unsent: VecDeque<(u64, Report)>,
     reports: VecDeque<Report>,
 }
 
@@ -111,6 +112,8 @@ struct ClientSide {
     read_at: Instant,
     /// Last progress of the send queue, or the moment it became non-empty.
     write_at: Instant,
+    /// Bytes that were written to the socket.
+    sent: u64,
     /// First byte of the head being received.
     head_since: Option<Instant>,
     /// Input that nobody will read, while lingering.
@@ -152,6 +155,7 @@ impl Session {
             out: SendQueue::default(),
             read_at: now,
             write_at: now,
+            sent: 0,
             head_since: None,
             scratch: Vec::new(),
         };
@@ -163,7 +167,7 @@ impl Session {
             life: Life::Open,
             draining: false,
             actions: VecDeque::new(),
-            unsent: Vec::new(),
+            unsent: VecDeque::new(),
             reports: VecDeque::new(),
         }
     }
@@ -209,6 +213,7 @@ impl Session {
             Side::Client => {
                 let had_room = self.client_has_room();
                 self.client.out.advance(len);
+                self.client.sent = self.client.sent.saturating_add(len as u64);
                 self.client.write_at = now;
                 if !had_room
                     && self.client_has_room()
@@ -217,9 +222,7 @@ impl Session {
                     // Nobody read from the origin while the client's queue was full.
                     origin.read_at = now;
                 }
-                if self.client.out.is_empty() {
-                    self.release_reports(End::Complete, now);
-                }
+                self.release_sent(now);
             }
             Side::Origin => {
                 if let Some(origin) = self.exchange.origin_mut() {
@@ -279,6 +282,20 @@ impl Session {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.life == Life::Closed && self.actions.is_empty() && self.reports.is_empty()
+    }
+
+    /// Whether an answer is on its way. Who drops the session then must reset the client's
+    /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        let passes = match &self.exchange {
+            Exchange::Relaying(relay) => matches!(relay.download, Download::Forwarding(_)),
+            Exchange::Connecting(_)
+            | Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Tunnel(_) => false,
+        };
+        passes || !self.client.out.is_empty()
     }
 
     // -- the machine
@@ -348,7 +365,7 @@ impl Session {
     fn client_left(&mut self, now: Instant) {
         self.client.out.clear();
         self.give_up_exchange(End::ClientLeft, now);
-        self.release_reports(End::ClientLeft, now);
+        self.release_unsent(now);
         self.end(Action::Close(Side::Client));
     }
 
@@ -363,19 +380,32 @@ impl Session {
         self.actions.push_back(action);
     }
 
-    /// Files a report; it leaves when the client's queue is empty.
+    /// Files a report; it leaves when the last byte of its answer does. So there are never more
+    /// of them than answers in the client's queue, however many requests a client sends ahead.
     fn file(&mut self, report: Report, now: Instant) {
-        self.unsent.push(report);
-        if self.client.out.is_empty() {
-            self.release_reports(End::Complete, now);
+        let queued = self.client.out.len() as u64;
+        let end = self.client.sent.saturating_add(queued);
+        self.unsent.push_back((end, report));
+        self.release_sent(now);
+    }
+
+    /// Lets the reports go whose answers have left.
+    fn release_sent(&mut self, now: Instant) {
+        while let Some((end, _)) = self.unsent.front()
+            && *end <= self.client.sent
+            && let Some((_, mut report)) = self.unsent.pop_front()
+        {
+            report.ended = now;
+            self.reports.push_back(report);
         }
     }
 
-    fn release_reports(&mut self, end: End, now: Instant) {
-        for mut report in self.unsent.drain(..) {
+    /// Lets the reports go whose answers will not leave any more.
+    fn release_unsent(&mut self, now: Instant) {
+        for (_, mut report) in self.unsent.drain(..) {
             report.ended = now;
             if report.end == End::Complete {
-                report.end = end;
+                report.end = End::ClientLeft;
             }
             self.reports.push_back(report);
         }

@@ -5,6 +5,7 @@ use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::message::Fields;
 use crate::report::{End, Failure, OriginReport};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -35,12 +36,15 @@ impl Session {
                 let mut out = SendQueue::default();
                 out.push(self.origin_head(&call.request, call.framing, call.upgrade));
                 call.body_since = now;
+                let mut encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    // A replay, where all of a body was read: it was empty, and is so again.
+                    let ended = encoder.end(&Fields::default(), &mut out);
+                    debug_assert!(ended.is_ok(), "only an empty body is replayed");
                     Upload::Sent
                 } else {
                     Upload::Sending
                 };
-                let encoder = BodyEncoder::from(call.framing);
                 let origin = OriginSide {
                     conn,
                     out,
@@ -286,6 +290,8 @@ impl Session {
 
     /// Reads what nobody wants of a response, within bounds, as long as nobody waits for it.
     pub(super) fn pump_draining(&mut self) -> bool {
+        let nobody_waits =
+            self.client.conn.is_idle() && !self.client.conn.is_eof() && !self.draining;
         let Exchange::Draining(draining) = &mut self.exchange else {
             return false;
         };
@@ -303,7 +309,7 @@ impl Session {
                 }
                 true
             }
-            Ok(Event::NeedData) if self.client.conn.is_idle() => false,
+            Ok(Event::NeedData) if nobody_waits => false,
             Ok(Event::NeedData | Event::Closed | Event::Head(_)) | Err(_) => {
                 self.stop_draining();
                 true

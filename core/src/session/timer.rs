@@ -130,6 +130,13 @@ impl Session {
         let origin = &relay.origin;
         if relay.upload == Upload::Sending && relay.upload_has_room() {
             let since = self.client.read_at.max(relay.call.body_since);
+            let since = match &relay.download {
+                Download::Awaiting | Download::Holding(_) => since,
+                // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
+                // answer passes as long as it moves.
+                Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
+                Download::Forwarding(_) => return None,
+            };
             return Some((since + config.client.read_timeout, Timer::ClientBody));
         }
         if !origin.out.is_empty() {

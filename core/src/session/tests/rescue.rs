@@ -426,3 +426,69 @@ fn a_full_origin_answers_from_copies_at_once() {
     rig.send(&get("/new", "")).reply(PAGE);
     assert_eq!(status(&rig.received()), 200, "the slot is free again");
 }
+
+#[test]
+fn a_get_with_content_is_never_kept_and_never_answered_from_a_copy() {
+    #[track_caller]
+    fn check(first: &str, later: &str) {
+        let mut rig = Rig::new();
+        rig.send(first).reply(PAGE);
+        assert_eq!(status(&rig.received()), 200);
+        let mut rig = rig.another();
+        rig.send(later).reply(FAILED);
+        assert_eq!(status(&rig.received()), 500);
+    }
+    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    let plain = get("/", "");
+    let length = get("/", "Content-Length: 3\r\n") + "q=x";
+    let chunked = get("/", "Transfer-Encoding: chunked\r\n") + "3\r\nq=x\r\n0\r\n\r\n";
+    check(&length, &plain);
+    check(&chunked, &plain);
+    check(&plain, &length);
+    check(&plain, &chunked);
+}
+
+#[test]
+fn a_variant_chosen_without_a_field_is_not_kept_for_who_sends_it() {
+    #[track_caller]
+    fn check(connection: &str, expected: u16) {
+        let mut rig = Rig::new();
+        let german = "Accept-Language: de\r\n";
+        let fields = format!("{german}Connection: {connection}\r\n");
+        let varies = PAGE.replace("\r\nETag", "\r\nVary: Accept-Language\r\nETag");
+        rig.send(&get("/", &fields)).reply(&varies);
+        assert_eq!(status(&rig.received()), 200);
+        let mut rig = rig.another();
+        rig.send(&get("/", german));
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(status(&rig.received()), expected);
+    }
+    check("keep-alive", 200);
+    check("x-other", 200);
+    check("Accept-Language", 500);
+}
+
+#[test]
+fn keys_and_tokens_keep_users_apart() {
+    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    for name in [
+        "X-API-Key",
+        "x-auth-token",
+        "X_Forwarded_User",
+        "Private-Token",
+    ] {
+        let mut rig = Rig::new();
+        rig.send(&get("/me", &format!("{name}: alice\r\n")))
+            .reply(PAGE);
+        assert_eq!(status(&rig.received()), 200);
+        for (fields, expected) in [("", 500), ("bob", 500), ("alice", 200)] {
+            let fields = match fields {
+                "" => String::new(),
+                user => format!("{name}: {user}\r\n"),
+            };
+            let mut rig = rig.another();
+            rig.send(&get("/me", &fields)).reply(FAILED);
+            assert_eq!(status(&rig.received()), expected, "{name} {fields}");
+        }
+    }
+}

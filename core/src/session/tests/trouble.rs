@@ -1,8 +1,10 @@
 //! What ends badly, on either side, and what must not happen then.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use super::rig::{Rig, body, field, status};
+use crate::limits::IOVECS_MAX;
 use crate::report::End;
 use crate::session::{Action, Input, Side, Timer};
 
@@ -35,6 +37,23 @@ fn a_safe_request_is_replayed_once_when_an_idle_connection_was_dead() {
 }
 
 #[test]
+fn a_replayed_request_is_whole() {
+    #[track_caller]
+    fn check(framing: &str, sent: &str) {
+        let mut rig = Rig::new();
+        rig.reused = true;
+        rig.send(&GET.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n{sent}")));
+        let first = rig.asked();
+        assert!(first.ends_with(sent));
+        rig.end_of(Side::Origin);
+        assert_eq!(rig.asked(), first);
+    }
+    check("X: 1", "");
+    check("Content-Length: 0", "");
+    check("Transfer-Encoding: chunked", "0\r\n\r\n");
+}
+
+#[test]
 fn a_write_is_never_sent_twice() {
     let mut rig = Rig::new();
     rig.reused = true;
@@ -58,6 +77,35 @@ fn an_early_answer_is_passed_on_and_ends_the_connection() {
     rig.send("bc");
     rig.end_of(Side::Client);
     assert!(rig.session.is_done());
+}
+
+#[test]
+fn an_early_answer_passes_whole_to_a_client_that_sends_no_more() {
+    let mut rig = Rig::new();
+    rig.send(POST);
+    rig.reply("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\n1");
+    for part in ["2", "3"] {
+        rig.wait(Duration::from_secs(14)).reply(part);
+    }
+    assert_eq!(body(&rig.received()), "123");
+    assert_eq!(rig.reports.last().map(|last| last.end), Some(End::Complete));
+}
+
+#[test]
+fn an_early_answer_that_is_given_up_does_not_look_complete() {
+    #[track_caller]
+    fn check(request: &str, last: Action) {
+        let mut rig = Rig::new();
+        rig.send(request).send("a");
+        rig.reply("HTTP/1.1 200 OK\r\n\r\nhalf").took();
+        rig.wait(Duration::from_secs(15));
+        assert_eq!(rig.took(), [Action::Close(Side::Origin), last]);
+        assert!(rig.received().contains("half"));
+    }
+    check(POST, Action::Shutdown(Side::Client));
+    // To HTTP/1.0 the end of the body is the end of the connection.
+    let old = POST.replace("1.1", "1.0");
+    check(&old, Action::Abort(Side::Client));
 }
 
 #[test]
@@ -271,4 +319,60 @@ fn spurious_calls_are_harmless() {
     }
     rig.reply(OK);
     assert_eq!(body(&rig.received()), "ok");
+}
+
+#[test]
+fn reports_do_not_pile_up_behind_a_queue_that_never_empties() {
+    let mut rig = Rig::new();
+    let fresh = OK.replace("\r\n\r\n", "\r\nCache-Control: max-age=60\r\n\r\n");
+    rig.send(GET).reply(&fresh);
+    rig.client_reads = false;
+    for answered in 0..1000 {
+        rig.send(GET).settle();
+        assert!(rig.reports.len() >= answered);
+        // All but the last byte.
+        let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
+        let count = rig.session.write_slices(Side::Client, &mut slices);
+        let queued: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        rig.session
+            .handle_written(Side::Client, queued - 1, rig.now);
+    }
+    rig.settle();
+    assert!(rig.reports.iter().all(|report| report.end == End::Complete));
+    // What is still in the queue did not arrive.
+    rig.input(Input::ReadFailed(Side::Client));
+    assert_eq!(
+        rig.reports.last().map(|last| last.end),
+        Some(End::ClientLeft)
+    );
+    assert_eq!(rig.reports.len(), 1001);
+}
+
+#[test]
+fn what_is_left_of_a_failed_response_holds_nobody_up() {
+    #[track_caller]
+    fn check(end: fn(&mut Rig)) {
+        let mut rig = Rig::new();
+        rig.send(GET).reply(OK).send(GET);
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nb");
+        assert_eq!(status(&rig.received()), 200);
+        end(&mut rig);
+        assert!(rig.session.is_done());
+    }
+    check(|rig| {
+        rig.end_of(Side::Client);
+    });
+    check(|rig| {
+        rig.input(Input::Drain);
+    });
+}
+
+#[test]
+fn an_empty_line_begins_no_request() {
+    let mut rig = Rig::new();
+    rig.send(GET).reply(OK).received();
+    rig.send("\r");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientHead));
+    rig.send("\n");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientIdle));
 }
