@@ -8,6 +8,7 @@ use retter_tests::origin::Origin;
 use retter_tests::program::Program;
 use retter_tests::reply::Reply;
 use retter_tests::retter::{Retter, command};
+use retter_tests::scenario::until;
 use retter_tests::signal::Gate;
 use retter_tests::{DEADLINE, retter_program};
 use rustix::process::Signal;
@@ -35,6 +36,36 @@ fn send_slow(retter: &Retter, origin: &Origin) -> Client {
     client.send(&Request::get("/slow").to_bytes());
     let _ = origin.wait_for(1);
     client
+}
+
+#[test]
+fn an_origin_by_name_is_found_on_any_of_its_addresses() {
+    // The origin listens on IPv4 only; `localhost` may have an IPv6 address as well.
+    let mut origin = page();
+    let name = format!("localhost:{}", origin.address().port());
+    let retter = Retter::start(retter_program!(), name);
+    assert_eq!(retter.ask(&Request::get("/a")).source(), "backend");
+    origin.down();
+    assert_eq!(retter.ask(&Request::get("/b")).status, 502);
+    let told = retter.wait_for("why", |line| {
+        line.contains("cannot connect").then(|| line.to_owned())
+    });
+    assert!(told.contains("RETTER_BACKEND_BASEURL"), "{told}");
+    origin.up();
+    assert_eq!(retter.ask(&Request::get("/b")).source(), "backend");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_told() {
+    let retter = Retter::start(retter_program!(), "no-such-host.invalid");
+    assert_eq!(retter.ask(&Request::get("/")).status, 502);
+    let told = retter.wait_for("why", |line| {
+        line.contains("cannot").then(|| line.to_owned())
+    });
+    assert!(
+        told.contains("no-such-host.invalid") && told.contains("RETTER_BACKEND_BASEURL"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -87,12 +118,13 @@ fn metrics_are_prometheus_text() {
         let fine = line.starts_with("# ") || matches!(sample, Some(Ok(_)));
         assert!(fine, "not Prometheus text: {line:?}");
     }
+    // An exchange is counted when its answer has left, so just after the client has read it.
     for source in ["backend", "cache"] {
         let label = format!("source=\"{source}\"");
-        let counted = text
-            .lines()
-            .any(|line| line.contains(&label) && !line.ends_with(" 0"));
-        assert!(counted, "{source} in {text}");
+        until(&format!("{source} is counted"), || {
+            let counted = |line: &str| line.contains(&label) && !line.ends_with(" 0");
+            retter.admin("/metrics").text().lines().any(counted)
+        });
     }
     for word in ["le=\"+Inf\"", "evicted", "connections", "circuit", "bytes"] {
         assert!(text.contains(word), "{word} in {text}");
