@@ -73,6 +73,8 @@ pub(super) struct Tunnel {
 pub(super) struct Call {
     /// When its body may be expected.
     pub(super) body_since: Instant,
+    /// Whether the client sends the body only after a 100 (RFC 9110 §10.1.1), which has not come.
+    pub(super) expects: bool,
     pub(super) framing: Framing,
     /// Whether the client wants its connection kept (RFC 9112 §9.3).
     pub(super) keep: bool,
@@ -206,6 +208,7 @@ impl Session {
             && matches!(self.client.conn.next_event(), Ok(Event::End { .. }));
         let call = Call {
             body_since: now,
+            expects: request.fields.has_token("expect", "100-continue"),
             framing,
             keep: keep_alive(request.version, &request.fields),
             origin_since: now,
@@ -224,9 +227,9 @@ impl Session {
         }
         match self.retter.decide(&call.request, now) {
             Decision::Fetch(fetch) => {
-                // An idle connection may be dead; a request that must not be repeated is not
-                // entrusted to it.
-                let fresh = !call.request.method.is_safe();
+                // An idle connection may be dead; a request that must not be repeated, or cannot
+                // be because its content has passed, is not entrusted to it.
+                let fresh = !call.request.method.is_safe() || !call.read;
                 self.actions.push_back(Action::Connect { fresh });
                 let connecting = Connecting {
                     call,

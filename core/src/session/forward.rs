@@ -24,6 +24,8 @@ pub(super) struct Forward {
     pub(super) status: StatusCode,
     /// Bytes are in the compressor that the client has not seen.
     pub(super) unflushed: bool,
+    /// The origin had to wait because the client reads slowly.
+    pub(super) was_paused: bool,
 }
 
 /// A response that waits for its end.

@@ -14,10 +14,14 @@ use crate::time::Instant;
 impl Session {
     /// RFC 9110 §15.2: interim responses are passed on, but not to HTTP/1.0 clients.
     pub(super) fn pass_interim(&mut self, head: &ResponseHead, now: Instant) {
-        let Some(call) = self.exchange.call() else {
+        let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
-        if call.request.version == Version::Http10 {
+        if head.status == StatusCode::CONTINUE {
+            relay.call.expects = false;
+            relay.call.body_since = now;
+        }
+        if relay.call.request.version == Version::Http10 {
             return;
         }
         let mut out = HeadWriter::response(head.status, &head.reason);
@@ -36,11 +40,13 @@ impl Session {
         let Some(fetch) = &relay.fetch else { return };
         let call = &relay.call;
         let framing = relay.origin.conn.framing();
+        let is_head = call.request.method == Method::HEAD;
         let length = match framing {
             Framing::Length(length) => Some(length),
+            // RFC 9110 §9.3.2: the length that a GET would have.
+            Framing::Empty if is_head => told_length(head),
             Framing::Empty | Framing::Chunked | Framing::UntilClose => None,
         };
-        let is_head = call.request.method == Method::HEAD;
         let has_body = is_head || framing != Framing::Empty;
         let varies =
             config.client.gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
@@ -78,10 +84,15 @@ impl Session {
             sent: 0,
             status: head.status,
             unflushed: false,
+            was_paused: false,
         };
         relay.download = Download::Forwarding(Box::new(forward));
         self.queue(out.finish(), now);
     }
+}
+
+fn told_length(head: &ResponseHead) -> Option<u64> {
+    head.fields.get_str("content-length")?.parse().ok()
 }
 
 fn choose_encoder(framing: Framing, gzip: bool, version: Version) -> BodyEncoder {

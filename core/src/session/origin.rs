@@ -5,7 +5,6 @@ use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
-use crate::message::Fields;
 use crate::report::{End, Failure, OriginReport};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -36,11 +35,8 @@ impl Session {
                 let mut out = SendQueue::default();
                 out.push(self.origin_head(&call.request, call.framing, call.upgrade));
                 call.body_since = now;
-                let mut encoder = BodyEncoder::from(call.framing);
+                let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
-                    // A replay, where all of a body was read: it was empty, and is so again.
-                    let ended = encoder.end(&Fields::default(), &mut out);
-                    debug_assert!(ended.is_ok(), "only an empty body is replayed");
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -198,8 +194,9 @@ impl Session {
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
+                // Only such a request is sent on one; a new connection is never `reused`.
                 let stale = failure == Failure::Reset && origin.reused;
-                if stale && !call.replayed && call.request.method.is_safe() && call.received == 0 {
+                if stale && !call.replayed {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
                     let connecting = Connecting {
@@ -221,9 +218,12 @@ impl Session {
                 }
             }
             (Download::Forwarding(forward), fetch) => {
-                if let Some(fetch) = fetch {
+                match fetch {
+                    // An origin that gives up on a client that reads slowly is not to blame.
+                    Some(fetch) if forward.was_paused => fetch.abandon(now),
                     // The head is out: too late to rescue, but the outcome counts.
-                    drop(fetch.on_failure(failure, now));
+                    Some(fetch) => drop(fetch.on_failure(failure, now)),
+                    None => {}
                 }
                 let time = call.origin_time(now);
                 let status = Some(forward.status);

@@ -36,6 +36,7 @@ impl Session {
         let moved = match self.client.conn.next_event() {
             Ok(Event::Data(data)) => {
                 relay.call.received = relay.call.received.saturating_add(data.len() as u64);
+                relay.call.expects = false;
                 relay.encoder.data(data, &mut relay.origin.out)
             }
             Ok(Event::End { trailers }) => {
@@ -70,6 +71,9 @@ impl Session {
             return false;
         };
         if !has_room {
+            if let Download::Forwarding(forward) = &mut relay.download {
+                forward.was_paused = true;
+            }
             return false;
         }
         match relay.origin.conn.next_event() {

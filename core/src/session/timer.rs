@@ -128,7 +128,7 @@ impl Session {
     fn relay_deadline(&self, relay: &Relay) -> Option<(Instant, Timer)> {
         let config = self.retter.config();
         let origin = &relay.origin;
-        if relay.upload == Upload::Sending && relay.upload_has_room() {
+        if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
             let since = self.client.read_at.max(relay.call.body_since);
             let since = match &relay.download {
                 Download::Awaiting | Download::Holding(_) => since,

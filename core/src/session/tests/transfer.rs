@@ -404,6 +404,14 @@ fn gzip_for_who_accepts_it() {
     assert_eq!(field(&head, "etag"), Some("W/\"a\""));
     assert_eq!(field(&head, "vary"), Some("Accept-Encoding"));
     assert!(bytes.len() < page.len());
+    let mut short = Rig::new();
+    short.send("HEAD / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+    short.reply("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 300\r\n\r\n");
+    assert_eq!(
+        field(&short.received(), "content-length"),
+        Some("300"),
+        "as a GET would get it"
+    );
     let mut plain = Rig::new();
     plain
         .send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")

@@ -37,20 +37,25 @@ fn a_safe_request_is_replayed_once_when_an_idle_connection_was_dead() {
 }
 
 #[test]
-fn a_replayed_request_is_whole() {
+fn only_what_can_be_repeated_goes_on_an_idle_connection() {
     #[track_caller]
-    fn check(framing: &str, sent: &str) {
+    fn check(framing: &str, sent: &str, fresh: bool) {
         let mut rig = Rig::new();
         rig.reused = true;
         rig.send(&GET.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n{sent}")));
+        assert_eq!(rig.took(), [Action::Connect { fresh }], "{framing}");
         let first = rig.asked();
         assert!(first.ends_with(sent));
         rig.end_of(Side::Origin);
-        assert_eq!(rig.asked(), first);
+        assert_eq!(
+            rig.asked(),
+            if fresh { String::new() } else { first },
+            "{framing}"
+        );
     }
-    check("X: 1", "");
-    check("Content-Length: 0", "");
-    check("Transfer-Encoding: chunked", "0\r\n\r\n");
+    check("X: 1", "", false);
+    check("Content-Length: 0", "", true);
+    check("Transfer-Encoding: chunked", "0\r\n\r\n", true);
 }
 
 #[test]
@@ -305,6 +310,41 @@ fn a_slow_reader_does_not_time_the_origin_out() {
     rig.settle();
     assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
     assert!(rig.session.poll_timeout().unwrap() > rig.now + Duration::from_secs(59));
+}
+
+#[test]
+fn an_origin_that_gives_up_on_a_slow_client_is_not_to_blame() {
+    let mut rig = Rig::new();
+    for _ in 0..6 {
+        let mut slow = rig.another();
+        slow.client_reads = false;
+        slow.send(GET)
+            .reply("HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n");
+        while !slow.session.read_buf(Side::Origin).is_empty() {
+            let len = slow.session.read_buf(Side::Origin).len();
+            slow.session.handle_read(Side::Origin, len, slow.now);
+        }
+        slow.input(Input::ReadFailed(Side::Origin));
+    }
+    rig.send(GET).reply(OK);
+    assert_eq!(field(&rig.received(), "x-circuit"), Some("CLOSED"));
+}
+
+#[test]
+fn who_waits_for_a_100_waits_for_the_origin() {
+    let mut rig = Rig::new();
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginHead));
+    rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(
+        rig.session.poll_timer(),
+        Some(Timer::ClientBody),
+        "now it is the client's turn"
+    );
+    let mut rig = Rig::new();
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    rig.wait(Duration::from_secs(15));
+    assert_eq!(status(&rig.received()), 504);
 }
 
 #[test]
