@@ -111,6 +111,11 @@ impl Budget {
         }
     }
 
+    /// Whether more than half is used.
+    pub(super) fn is_short(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.bytes_max / 2
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         if used.saturating_add(bytes) <= self.bytes_max {

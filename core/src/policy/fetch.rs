@@ -148,6 +148,15 @@ impl Fetch {
         }
     }
 
+    /// The client does not read, so the rest of the body may be long in coming. Clients that stall
+    /// may hold half of the memory in which copies are made, not more: the rest is for those who
+    /// read.
+    pub fn on_pause(&mut self) {
+        if self.retter.budget.is_short() {
+            self.collector = None;
+        }
+    }
+
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);

@@ -73,6 +73,9 @@ impl Session {
         if !has_room {
             if let Download::Forwarding(forward) = &mut relay.download {
                 forward.was_paused = true;
+                if let Some(fetch) = &mut relay.fetch {
+                    fetch.on_pause();
+                }
             }
             return false;
         }

@@ -4,17 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::rig::{Rig, body, field, status};
+use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::{RescueMode, Settings};
 use crate::report::{Failure, Source};
 use crate::session::{Action, Input, Side};
-
-const PAGE: &str =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"v1\"\r\nContent-Length: 4\r\n\r\ngood";
-
-fn get(path: &str, fields: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
-}
 
 /// A rig whose `/` is kept.
 fn warm() -> Rig {
@@ -401,94 +394,4 @@ fn a_truncated_response_is_not_kept_and_is_seen_as_such() {
     old.reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
     old.end_of(Side::Origin);
     assert_eq!(old.took().last(), Some(&Action::Abort(Side::Client)));
-}
-
-#[test]
-fn a_full_origin_answers_from_copies_at_once() {
-    let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
-    let mut rig = Rig::with(settings);
-    rig.send(&get("/", "")).reply(PAGE);
-    rig.received();
-    let mut busy = rig.another();
-    busy.send(&get("/slow", ""));
-    rig.send(&get("/", ""));
-    let received = rig.received();
-    let told = field(&received, "cache-status").unwrap();
-    assert!(told.ends_with("detail=overload"), "{told}");
-    rig.send(&get("/new", ""));
-    let received = rig.received();
-    assert_eq!(
-        (status(&received), field(&received, "retry-after")),
-        (503, Some("1"))
-    );
-    busy.reply(PAGE);
-    rig.send(&get("/new", "")).reply(PAGE);
-    assert_eq!(status(&rig.received()), 200, "the slot is free again");
-}
-
-#[test]
-fn a_get_with_content_is_never_kept_and_never_answered_from_a_copy() {
-    #[track_caller]
-    fn check(first: &str, later: &str) {
-        let mut rig = Rig::new();
-        rig.send(first).reply(PAGE);
-        assert_eq!(status(&rig.received()), 200);
-        let mut rig = rig.another();
-        rig.send(later).reply(FAILED);
-        assert_eq!(status(&rig.received()), 500);
-    }
-    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
-    let plain = get("/", "");
-    let length = get("/", "Content-Length: 3\r\n") + "q=x";
-    let chunked = get("/", "Transfer-Encoding: chunked\r\n") + "3\r\nq=x\r\n0\r\n\r\n";
-    check(&length, &plain);
-    check(&chunked, &plain);
-    check(&plain, &length);
-    check(&plain, &chunked);
-}
-
-#[test]
-fn a_variant_chosen_without_a_field_is_not_kept_for_who_sends_it() {
-    #[track_caller]
-    fn check(connection: &str, expected: u16) {
-        let mut rig = Rig::new();
-        let german = "Accept-Language: de\r\n";
-        let fields = format!("{german}Connection: {connection}\r\n");
-        let varies = PAGE.replace("\r\nETag", "\r\nVary: Accept-Language\r\nETag");
-        rig.send(&get("/", &fields)).reply(&varies);
-        assert_eq!(status(&rig.received()), 200);
-        let mut rig = rig.another();
-        rig.send(&get("/", german));
-        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(status(&rig.received()), expected);
-    }
-    check("keep-alive", 200);
-    check("x-other", 200);
-    check("Accept-Language", 500);
-}
-
-#[test]
-fn keys_and_tokens_keep_users_apart() {
-    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
-    for name in [
-        "X-API-Key",
-        "x-auth-token",
-        "X_Forwarded_User",
-        "Private-Token",
-    ] {
-        let mut rig = Rig::new();
-        rig.send(&get("/me", &format!("{name}: alice\r\n")))
-            .reply(PAGE);
-        assert_eq!(status(&rig.received()), 200);
-        for (fields, expected) in [("", 500), ("bob", 500), ("alice", 200)] {
-            let fields = match fields {
-                "" => String::new(),
-                user => format!("{name}: {user}\r\n"),
-            };
-            let mut rig = rig.another();
-            rig.send(&get("/me", &fields)).reply(FAILED);
-            assert_eq!(status(&rig.received()), expected, "{name} {fields}");
-        }
-    }
 }

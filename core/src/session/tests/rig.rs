@@ -80,25 +80,36 @@ impl Rig {
         self
     }
 
+    /// Feeds all of `bytes`, which the session must take unless it has closed that side.
     #[track_caller]
-    pub(super) fn feed(&mut self, side: Side, mut bytes: &[u8]) {
+    pub(super) fn feed(&mut self, side: Side, bytes: &[u8]) {
+        let left = self.offer_some(side, bytes);
+        let closed = self.actions.contains(&Action::Close(side));
+        assert!(
+            left == 0 || closed,
+            "{side:?} is paused with {left} bytes to go"
+        );
+    }
+
+    /// Feeds as much of `bytes` as the session takes.
+    pub(super) fn offer(&mut self, side: Side, bytes: &[u8]) {
+        let _ = self.offer_some(side, bytes);
+    }
+
+    fn offer_some(&mut self, side: Side, mut bytes: &[u8]) -> usize {
         self.settle();
         while !bytes.is_empty() {
             let room = self.session.read_buf(side);
-            if room.is_empty() && self.actions.contains(&Action::Close(side)) {
-                return;
-            }
-            assert!(
-                !room.is_empty(),
-                "{side:?} is paused with {} bytes to go",
-                bytes.len()
-            );
             let len = bytes.len().min(room.len()).min(self.piece);
+            if len == 0 {
+                break;
+            }
             room[..len].copy_from_slice(&bytes[..len]);
             bytes = &bytes[len..];
             self.session.handle_read(side, len, self.now);
             self.settle();
         }
+        bytes.len()
     }
 
     pub(super) fn end_of(&mut self, side: Side) -> &mut Self {
@@ -198,4 +209,12 @@ pub(super) fn status(message: &str) -> u16 {
         .get(9..12)
         .and_then(|code| code.parse().ok())
         .unwrap_or(0)
+}
+
+/// A page that may be kept.
+pub(super) const PAGE: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"v1\"\r\nContent-Length: 4\r\n\r\ngood";
+
+pub(super) fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::rig::{DATE, Rig, body, field, status};
-use crate::limits::SEND_HIGH_WATER;
 use crate::report::{End, Source};
 use crate::session::{Action, Input, Side};
 
@@ -260,30 +259,6 @@ fn keep_alive_follows_the_versions() {
         "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         Some("keep-alive"),
         false,
-    );
-}
-
-#[test]
-fn a_full_queue_pauses_the_other_side() {
-    let mut rig = Rig::new();
-    rig.client_reads = false;
-    rig.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
-    let mut held = 0;
-    while !rig.session.read_buf(Side::Origin).is_empty() {
-        let len = rig.session.read_buf(Side::Origin).len();
-        held += len;
-        assert!(
-            held < SEND_HIGH_WATER + 4 * 64 * 1024,
-            "the origin must be paused"
-        );
-        rig.session.handle_read(Side::Origin, len, rig.now);
-    }
-    rig.client_reads = true;
-    rig.settle();
-    assert!(
-        !rig.session.read_buf(Side::Origin).is_empty(),
-        "and goes on once there is room"
     );
 }
 
