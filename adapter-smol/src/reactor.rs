@@ -1,9 +1,10 @@
 //! Owns what async-io does for a worker: sockets and time, for whichever executor.
 //! Never runs a task.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -42,9 +43,8 @@ impl<S: Spawn> Runtime for AsyncIo<S> {
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            Timer::after(time).await;
-        }
+        let mut timer = Timer::after(time);
+        poll_fn(move |cx| Pin::new(&mut timer).poll(cx).map(drop))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

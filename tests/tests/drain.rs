@@ -1,6 +1,8 @@
 //! Owns the proof of what becomes of requests that arrive together with the drain.
 //! Never goes through the command line.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
