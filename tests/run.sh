@@ -5,7 +5,7 @@
 set -euo pipefail
 
 # `deny` builds cargo-deny first, which takes longer than all other checks: it is run by name.
-all=(fmt lint doc wasm test)
+all=(fmt lint doc wasm test runtimes)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -59,7 +59,14 @@ count() {
 
 check_fmt() { cargo fmt --all --check; }
 
-check_lint() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+check_lint() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    # Together they hide what each of them lacks.
+    local runtime
+    for runtime in tokio smol async-std; do
+        cargo clippy -p retter --no-default-features --features "$runtime" --locked -- -D warnings
+    done
+}
 
 check_doc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
@@ -70,14 +77,30 @@ check_wasm() {
     cargo check -p retter-core --target wasm32-unknown-unknown --locked
 }
 
-check_test() {
+# Runs the tests that the arguments choose.
+run_tests() {
     command -v php >/dev/null || need_packages php-cli
     need_flask
     local log=target/test.log status=0
     mkdir -p target
-    cargo test --workspace --locked --no-fail-fast --profile ci 2>&1 | tee "$log" || status=$?
+    cargo test --workspace --locked --no-fail-fast --profile ci "$@" 2>&1 | tee "$log" || status=$?
     count "$log"
     return "$status"
+}
+
+check_test() { run_tests; }
+
+# The end-to-end tests once more for each other runtime; the longest of them are shorter then.
+check_runtimes() {
+    local file runtime scenarios=()
+    for file in tests/tests/*.rs; do
+        scenarios+=(--test "$(basename "$file" .rs)")
+    done
+    for runtime in smol async-std; do
+        say "on $runtime"
+        TEST_RUNTIME=$runtime RETTER_FLOOD_REQUESTS=50000 RETTER_STREAM_BYTES=$((256 << 20)) \
+            run_tests "${scenarios[@]}"
+    done
 }
 
 check_deny() {

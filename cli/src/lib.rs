@@ -28,12 +28,6 @@ const EXIT_SETTINGS: u8 = 2;
 /// Something failed that is no setting.
 const EXIT_FAILURE: u8 = 1;
 
-/// Runs the program of this process's command line on tokio.
-#[must_use]
-pub fn run() -> ExitCode {
-    run_on(runtime::TOKIO)
-}
-
 /// Runs the program of this process's command line on `runtime`.
 ///
 /// Exit codes: 0 done, 1 failure, 2 bad settings or command line, 130 and 143 when a second

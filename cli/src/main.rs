@@ -1,7 +1,7 @@
-//! The `retter` program. Everything it does is in the library.
+//! The `retter` program, on tokio. Everything it does is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    retter::run()
+    retter::run_on(retter::runtime::TOKIO)
 }

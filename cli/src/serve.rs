@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
-use crate::runtime::{Options, Retter, Running, Runtime};
+use crate::runtime::{Options, Retter, Runtime, Server};
 use crate::settings::{Listen, Loaded, Values};
 use crate::telemetry::{AccessLog, Telemetry, init_log};
 use crate::{admin, failed, web};
@@ -71,7 +71,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
 /// Everything that runs.
 pub(crate) struct Protection {
     pub(crate) admin: Option<web::Server>,
-    pub(crate) server: Box<dyn Running>,
+    pub(crate) server: Server,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -100,7 +100,7 @@ impl Protection {
         let options = options(values, listen, clock);
         let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
         let server =
-            (runtime.start)(retter, options, observer).map_err(in_setting("server.listen"))?;
+            (runtime.start)(&retter, options, &observer).map_err(in_setting("server.listen"))?;
         Ok(Self {
             admin,
             server,
@@ -127,7 +127,7 @@ fn options(values: &Values, listen: Vec<SocketAddr>, clock: Clock) -> Options {
         workers: values.workers,
         origin_host: values.origin.host.clone(),
         origin_port: values.origin.port,
-        idle_connections_max: values.idle_connections.div_ceil(values.workers.max(1)),
+        idle_connections_max: values.idle_connections,
         idle_timeout: values.idle_timeout,
         drain_timeout: values.drain_timeout,
         epoch: clock.epoch,

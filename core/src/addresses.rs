@@ -79,6 +79,12 @@ impl Addresses {
         self.is_name && due && !std::mem::replace(&mut self.looking_up, true)
     }
 
+    /// Whether a look-up was announced and has not been answered yet.
+    #[must_use]
+    pub fn is_looking_up(&self) -> bool {
+        self.looking_up
+    }
+
     /// Takes the answer of a look-up. A failed one leaves the old addresses in use. Returns what
     /// to tell the operator.
     pub fn found(
@@ -154,10 +160,12 @@ mod tests {
         let mut addresses = Addresses::new("origin.example", 80, Outage::default());
         assert!(addresses.start_look_up(at(0)));
         assert!(!addresses.start_look_up(at(1)), "one runs");
+        assert!(addresses.is_looking_up());
         assert_eq!(
             addresses.found(Ok(vec![address(1), address(2)]), at(1)),
             None
         );
+        assert!(!addresses.is_looking_up());
         assert!(!addresses.start_look_up(at(30)));
         assert!(addresses.start_look_up(at(31)));
         assert!(addresses.found(Err("timeout".to_owned()), at(31)).is_some());

@@ -46,6 +46,9 @@ pub trait Alarm {
 pub trait Host {
     /// Its timers.
     type Alarm: Alarm;
+    /// An attempt to connect; dropped when nobody waits any more. Whether it can move between
+    /// threads is the runtime's affair: so can the session then.
+    type Dial: Future<Output = io::Result<Self::Socket>> + Unpin;
     /// Its sockets.
     type Socket: Socket;
 
@@ -58,8 +61,8 @@ pub trait Host {
     /// Keeps an origin connection for later.
     fn park(&self, socket: Self::Socket, now: Instant);
 
-    /// Starts to connect to the origin; dropped when nobody waits any more.
-    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Self::Socket>>>>;
+    /// Starts to connect to the origin.
+    fn dial(&self) -> Self::Dial;
 
     /// A new timer.
     fn alarm(&self) -> Self::Alarm;
@@ -76,14 +79,14 @@ pub struct Drive<H: Host> {
     alarm: H::Alarm,
     client: Option<H::Socket>,
     host: H,
-    origin: Origin<H::Socket>,
+    origin: Origin<H::Socket, H::Dial>,
     session: Session,
     told_to_drain: bool,
 }
 
-enum Origin<S> {
+enum Origin<S, D> {
     Connected(S),
-    Dialing(Pin<Box<dyn Future<Output = io::Result<S>>>>),
+    Dialing(D),
     None,
 }
 
@@ -189,7 +192,7 @@ impl<H: Host> Drive<H> {
         let Origin::Dialing(dial) = &mut self.origin else {
             return Poll::Pending;
         };
-        let input = match ready!(dial.as_mut().poll(cx)) {
+        let input = match ready!(Pin::new(dial).poll(cx)) {
             Ok(socket) => {
                 self.origin = Origin::Connected(socket);
                 Input::Connected { reused: false }
@@ -267,10 +270,10 @@ impl<H: Host> fmt::Debug for Drive<H> {
     }
 }
 
-fn socket<'a, S>(
+fn socket<'a, S, D>(
     side: Side,
     client: &'a mut Option<S>,
-    origin: &'a mut Origin<S>,
+    origin: &'a mut Origin<S, D>,
 ) -> Option<&'a mut S> {
     match (side, origin) {
         (Side::Client, _) => client.as_mut(),

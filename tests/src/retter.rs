@@ -1,4 +1,5 @@
-//! Owns RETTER as the tests run it: a process with settings in its environment, on free ports.
+//! Owns RETTER as the tests run it: a process with settings in its environment, on free ports, on
+//! the runtime that `TEST_RUNTIME` names.
 //! Never passes on settings from the environment of the tests themselves.
 
 use std::net::SocketAddr;
@@ -16,6 +17,11 @@ pub fn command(program: &str) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The runtime under test. Its variable does not begin as the settings do: they are taken out.
+fn runtime() -> String {
+    std::env::var("TEST_RUNTIME").unwrap_or_else(|_| "tokio".to_owned())
 }
 
 /// RETTER, running.
@@ -54,12 +60,16 @@ impl Retter {
             .env("RETTER_ADMIN_LISTEN", "127.0.0.1:0")
             .envs(settings.iter().copied());
         let program = Program::start(&mut command);
-        let (address, admin) = program.wait_for("its addresses", |line| {
+        let (address, admin, greeting) = program.wait_for("its addresses", |line| {
             Some((
                 address_after(line, "listening on ")?,
                 address_after(line, "admin on ")?,
+                line.to_owned(),
             ))
         });
+        // No suite is green because another runtime was tested.
+        let runtime = format!(" {} worker", runtime());
+        assert!(greeting.contains(&runtime), "{runtime} in {greeting}");
         Self {
             program,
             address,

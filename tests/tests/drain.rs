@@ -1,4 +1,5 @@
-//! What becomes of requests that arrive together with the drain.
+//! Owns the proof of what becomes of requests that arrive together with the drain.
+//! Never goes through the command line.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -8,11 +9,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use retter::runtime::{ASYNC_STD, Options, Retter, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
-use retter_core::policy::Retter;
 use retter_core::report::{Observer, Report};
-use retter_tokio::{Options, Server};
 
+const RUNTIMES: [Runtime; 3] = [TOKIO, SMOL, ASYNC_STD];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// Holds the worker in each accept until it is let go.
@@ -32,6 +33,12 @@ impl Observer for Gate {
 
 #[test]
 fn a_request_that_has_arrived_is_answered() {
+    for runtime in RUNTIMES {
+        has_arrived(runtime);
+    }
+}
+
+fn has_arrived(runtime: Runtime) {
     let origin_port = origin(serve);
     let (reached, has_reached) = channel();
     let (let_go, go) = channel();
@@ -39,7 +46,7 @@ fn a_request_that_has_arrived_is_answered() {
         reached: Mutex::new(reached),
         go: Mutex::new(go),
     };
-    let server = start(origin_port, Duration::from_secs(5), gate);
+    let server = start(runtime, origin_port, Duration::from_secs(5), gate);
     let address = server.local_addrs()[0];
 
     let mut idle = TcpStream::connect(address).unwrap();
@@ -64,13 +71,23 @@ fn a_request_that_has_arrived_is_answered() {
         ("first", &mut first),
         ("second", &mut second),
     ] {
-        assert!(answer(stream).starts_with("HTTP/1.1 200"), "{name}");
+        assert!(
+            answer(stream).starts_with("HTTP/1.1 200"),
+            "{name} on {}",
+            runtime.name
+        );
     }
     assert_eq!(server.join(), 0);
 }
 
 #[test]
 fn an_answer_that_is_cut_off_does_not_look_complete() {
+    for runtime in RUNTIMES {
+        is_cut_off(runtime);
+    }
+}
+
+fn is_cut_off(runtime: Runtime) {
     struct Nobody;
     impl Observer for Nobody {
         fn on_report(&self, _: Report) {}
@@ -80,7 +97,7 @@ fn an_answer_that_is_cut_off_does_not_look_complete() {
         // Says no more and does not close: it waits for the other side to do so.
         while stream.read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
     });
-    let server = start(port, Duration::from_millis(50), Nobody);
+    let server = start(runtime, port, Duration::from_millis(50), Nobody);
     let mut client = TcpStream::connect(server.local_addrs()[0]).unwrap();
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert!(answer(&mut client).ends_with("ok"));
@@ -102,7 +119,12 @@ fn origin(serve: fn(TcpStream)) -> u16 {
     port
 }
 
-fn start(origin_port: u16, drain_timeout: Duration, observer: impl Observer + 'static) -> Server {
+fn start(
+    runtime: Runtime,
+    origin_port: u16,
+    drain_timeout: Duration,
+    observer: impl Observer + 'static,
+) -> Server {
     let config = Settings::default().validate().unwrap();
     let retter = Retter::new(config, 1, retter_core::time::Instant::ZERO);
     let options = Options {
@@ -115,7 +137,8 @@ fn start(origin_port: u16, drain_timeout: Duration, observer: impl Observer + 's
         drain_timeout,
         epoch: Instant::now(),
     };
-    Server::start(retter, options, Arc::new(observer)).unwrap()
+    let observer: Arc<dyn Observer> = Arc::new(observer);
+    (runtime.start)(&retter, options, &observer).unwrap()
 }
 
 fn serve(mut stream: TcpStream) {

@@ -1,4 +1,4 @@
-//! Owns listening sockets: one set for each worker on the same addresses.
+//! Owns listening sockets: one set for each worker, on the same addresses.
 //! Never accepts.
 
 use std::io;

@@ -1,0 +1,111 @@
+//! Owns the way to the origin: looking its name up and trying its addresses.
+//! Never decides which, or when: [`Addresses`] does.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use retter_core::addresses::Addresses;
+
+use crate::runtime::{Runtime, within};
+use crate::socket::send_at_once;
+use crate::worker::Worker;
+
+/// The origin, as one worker sees it.
+pub(crate) struct Dialer {
+    known: Mutex<Known>,
+    timeout: Duration,
+}
+
+struct Known {
+    addresses: Addresses,
+    /// Who waits for the first look-up.
+    waiting: Vec<Waker>,
+}
+
+impl Dialer {
+    pub(crate) fn new(addresses: Addresses, connect_timeout: Duration) -> Self {
+        Self {
+            known: Mutex::new(Known {
+                addresses,
+                waiting: Vec::new(),
+            }),
+            // A little less than the session waits, so that the reason is told before the
+            // session drops the dial.
+            timeout: connect_timeout * 9 / 10,
+        }
+    }
+
+    /// What is known, or what the look-up that runs will have found.
+    fn poll_known(&self, cx: &Context<'_>) -> Poll<Vec<SocketAddr>> {
+        let mut known = self.lock();
+        let addresses = known.addresses.in_order();
+        if !addresses.is_empty() || !known.addresses.is_looking_up() {
+            return Poll::Ready(addresses);
+        }
+        if !known
+            .waiting
+            .iter()
+            .any(|known| known.will_wake(cx.waker()))
+        {
+            known.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects to the first address that takes it.
+pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::Socket> {
+    if worker.dialer.lock().addresses.start_look_up(worker.now()) {
+        worker.runtime.spawn(look_up(Arc::clone(&worker)));
+    }
+    let addresses = poll_fn(|cx| worker.dialer.poll_known(cx)).await;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    // Each address gets its share of the time, so that one that never answers does not use up
+    // the others' chance.
+    let share = worker.dialer.timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    for address in addresses {
+        match within(&*worker.runtime, share, worker.runtime.connect(address)).await {
+            Some(Ok(socket)) => {
+                worker.dialer.lock().addresses.connected(address);
+                send_at_once(&socket);
+                return Ok(socket);
+            }
+            Some(Err(error)) => last = error,
+            None => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+        }
+    }
+    let told = worker
+        .dialer
+        .lock()
+        .addresses
+        .unreachable(&last.to_string());
+    worker.tell(told);
+    Err(last)
+}
+
+async fn look_up<R: Runtime>(worker: Arc<Worker<R>>) {
+    let (host, port) = {
+        let known = worker.dialer.lock();
+        let (host, port) = known.addresses.name();
+        (host.to_owned(), port)
+    };
+    let answer = worker.runtime.look_up(host, port).await;
+    let answer = answer.map_err(|error| error.to_string());
+    let (told, waiting) = {
+        let mut known = worker.dialer.lock();
+        let told = known.addresses.found(answer, worker.now());
+        (told, std::mem::take(&mut known.waiting))
+    };
+    worker.tell(told);
+    for waker in waiting {
+        waker.wake();
+    }
+}

@@ -1,0 +1,34 @@
+//! Owns what is done to a connected socket past the runtime, on its descriptor.
+//! Never reads or writes, and never blocks.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+/// Closes the writing half. A socket that is gone is found gone by the next read.
+pub fn shut_write(socket: &impl AsFd) {
+    let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+}
+
+/// Makes the coming close a reset. Failing to set it leaves an ordinary close.
+pub fn reset_on_close(socket: &impl AsFd) {
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Sends what is written at once: heads and bodies are already gathered. A socket that died
+/// meanwhile ends at its first read.
+pub(crate) fn send_at_once(socket: &impl AsFd) {
+    let _ = SockRef::from(socket).set_tcp_nodelay(true);
+}
+
+/// Whether an idle connection is still open and silent: a byte that nobody asked for makes it as
+/// useless as its end does.
+pub(crate) fn is_alive(socket: &impl AsFd) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(socket).peek(&mut byte);
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}

@@ -1,0 +1,220 @@
+//! Owns one worker: its accept loops, its sessions, its pool, and its end.
+//! Never shares anything with another worker but the policy.
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use retter_core::addresses::Addresses;
+use retter_core::drive::{Drive, Host};
+use retter_core::policy::Retter;
+use retter_core::pool::IdlePool;
+use retter_core::report::{Observer, Report};
+use retter_core::session::Session;
+use retter_core::time::Instant;
+
+use crate::alarm::Alarm;
+use crate::dial::{self, Dialer};
+use crate::runtime::{Runtime, within};
+use crate::server::{Seat, now, set_wall_clock};
+use crate::socket::{is_alive, send_at_once};
+use crate::tasks::{Member, Stage, Tasks};
+
+/// How long accepting rests after an error such as "too many open files": long enough not to
+/// spin, short enough that nobody notices.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// How long a drain waits before it begins: connections that the kernel took and requests that
+/// lie in sockets would get a reset. Enough for a turn of a busy worker, short for an operator.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
+/// How often the wall clock is set and old idle connections are closed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the sessions of a worker share.
+pub(crate) struct Worker<R: Runtime> {
+    pub(crate) dialer: Dialer,
+    epoch: std::time::Instant,
+    observer: Arc<dyn Observer>,
+    pool: Mutex<IdlePool<R::Socket>>,
+    retter: Arc<Retter>,
+    pub(crate) runtime: Arc<R>,
+    tasks: Arc<Tasks>,
+}
+
+impl<R: Runtime> Worker<R> {
+    /// The only clock read.
+    pub(crate) fn now(&self) -> Instant {
+        now(self.epoch)
+    }
+
+    pub(crate) fn tell(&self, trouble: Option<String>) {
+        if let Some(text) = trouble {
+            self.observer.on_trouble(&text);
+        }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, IdlePool<R::Socket>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The worker as one session sees it.
+struct Place<R: Runtime>(Arc<Worker<R>>);
+
+impl<R: Runtime> Host for Place<R> {
+    type Alarm = Alarm<R>;
+    type Dial = Pin<Box<dyn Future<Output = io::Result<R::Socket>> + Send>>;
+    type Socket = R::Socket;
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn checkout(&self, now: Instant) -> Option<R::Socket> {
+        // The lock ends before a dead one is dropped.
+        let next = || self.0.pool().checkout(now);
+        std::iter::from_fn(next).find(is_alive)
+    }
+
+    fn park(&self, socket: R::Socket, now: Instant) {
+        let surplus = self.0.pool().checkin(socket, now);
+        drop(surplus);
+    }
+
+    fn dial(&self) -> Self::Dial {
+        Box::pin(dial::dial(Arc::clone(&self.0)))
+    }
+
+    fn alarm(&self) -> Alarm<R> {
+        Alarm::new(Arc::clone(&self.0.runtime))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.tasks.has_reached(Stage::Draining)
+    }
+
+    fn report(&self, report: Report) {
+        self.0.observer.on_report(report);
+    }
+}
+
+impl<R: Runtime> Drop for Place<R> {
+    fn drop(&mut self) {
+        self.0.observer.on_disconnect();
+    }
+}
+
+/// Runs the worker of `seat` until it is drained; returns how many sessions were cut off.
+pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
+    let options = &seat.options;
+    let connect_timeout = seat.retter.config().origin.connect_timeout;
+    let addresses = Addresses::new(&options.origin_host, options.origin_port, seat.outage);
+    let worker = Arc::new(Worker {
+        dialer: Dialer::new(addresses, connect_timeout),
+        epoch: options.epoch,
+        observer: seat.observer,
+        pool: Mutex::new(IdlePool::new(
+            seat.idle_connections_max,
+            options.idle_timeout,
+        )),
+        retter: seat.retter,
+        runtime: Arc::new(runtime),
+        tasks: seat.tasks,
+    });
+    let tasks = &worker.tasks;
+    for listener in seat.listeners {
+        let accept = accept(tasks.enter(), Arc::clone(&worker), listener);
+        worker.runtime.spawn(accept);
+    }
+    let tick = tick(tasks.enter(), Arc::clone(&worker), seat.index == 0);
+    worker.runtime.spawn(tick);
+    let mut member = tasks.enter();
+    let _: Option<()> = member.until(Stage::LastCall, pending()).await;
+    drop(member);
+    worker.runtime.sleep(LAST_CALL).await;
+    tasks.reach(Stage::Draining);
+
+    // Either way the count tells.
+    let _ = within(&*worker.runtime, options.drain_timeout, tasks.all_ended()).await;
+    let cut = tasks.len();
+    tasks.reach(Stage::Cut);
+    tasks.all_ended().await;
+    cut
+}
+
+/// Accepts connections. The member comes first, here and below, so that it is dropped last: who
+/// waits for it finds everything else gone.
+async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener: TcpListener) {
+    let listener = match worker.runtime.listen(listener) {
+        Ok(listener) => listener,
+        Err(error) => return worker.tell(Some(format!("cannot listen: {error}"))),
+    };
+    let endless = async {
+        let mut in_trouble = false;
+        loop {
+            match worker.runtime.accept(&listener).await {
+                Ok((socket, peer)) => {
+                    in_trouble = false;
+                    send_at_once(&socket);
+                    let member = worker.tasks.enter();
+                    worker
+                        .runtime
+                        .spawn(run_session(member, Arc::clone(&worker), socket, peer));
+                }
+                Err(error) => {
+                    let told = !std::mem::replace(&mut in_trouble, true);
+                    worker.tell(told.then(|| {
+                        format!(
+                            "cannot accept connections: {error}; \
+                             raise the limit of open files (ulimit -n) if that is the cause"
+                        )
+                    }));
+                    worker.runtime.sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    };
+    let _: Option<()> = member.until(Stage::Draining, endless).await;
+}
+
+async fn run_session<R: Runtime>(
+    mut member: Member,
+    worker: Arc<Worker<R>>,
+    client: R::Socket,
+    peer: SocketAddr,
+) {
+    worker.observer.on_connect();
+    let session = Session::new(Arc::clone(&worker.retter), peer, worker.now());
+    let mut drive = Drive::new(Place(Arc::clone(&worker)), client, session);
+    let ended = poll_fn(|cx| {
+        // Runtimes differ in what becomes of a task that panics, and some end the thread. After
+        // the panic nothing of the session is used but its sockets, to close them.
+        catch_unwind(AssertUnwindSafe(|| drive.poll(cx))).unwrap_or_else(|_| {
+            let text = "a session ended by a panic, which is a bug of this program: please report";
+            worker.tell(Some(text.to_owned()));
+            Poll::Ready(())
+        })
+    });
+    // `None`: it is cut off.
+    let _ = member.until(Stage::Cut, ended).await;
+}
+
+/// Sets the wall clock, and closes idle connections that are too old.
+async fn tick<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, is_first: bool) {
+    let endless = async {
+        loop {
+            worker.runtime.sleep(TICK).await;
+            if is_first {
+                set_wall_clock(&worker.retter, worker.epoch);
+            }
+            worker.pool().expire(worker.now());
+        }
+    };
+    let _: Option<()> = member.until(Stage::Draining, endless).await;
+}
