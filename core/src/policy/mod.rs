@@ -284,12 +284,21 @@ impl Retter {
             paths_open,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
+            collecting_bytes: self.budget.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
             in_flight: self.gate.in_flight(),
             in_flight_max: self.config.admission.in_flight_max,
             overflows: self.gate.overflows(),
         }
+    }
+
+    /// Checks every link, weight and count of the store, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        self.store.validate()
     }
 
     /// The settings.
