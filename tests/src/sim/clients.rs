@@ -60,6 +60,8 @@ pub(super) struct Client {
     next_after: Instant,
     moved_at: Instant,
     leaves_at: Option<Instant>,
+    /// It reads or writes so slowly that it may be given up.
+    is_slow: bool,
     half_closes: bool,
     has_shut: bool,
     answered: usize,
@@ -105,6 +107,7 @@ impl Client {
             next_after: now,
             moved_at: now,
             leaves_at: leaves.then(|| now + chance.time(Duration::from_secs(4))),
+            is_slow: slow_reading || slow_sending,
             half_closes: chance.hits(swarm.half_closing),
             has_shut: false,
             answered: 0,
@@ -121,6 +124,7 @@ impl Client {
         (self.read_wait, self.send_wait) = (Duration::ZERO, Duration::ZERO);
         (self.read_after, self.send_after) = (net.now, net.now);
         self.leaves_at = None;
+        self.is_slow = false;
         self.half_closes = false;
         self.who = "";
     }
@@ -166,9 +170,12 @@ impl Client {
         }
     }
 
-    /// Asks nothing more.
+    /// Asks nothing more, and takes its time no more.
     pub(super) fn retire(&mut self) {
         self.left = 0;
+        self.read_max = 1 << 20;
+        self.read_wait = Duration::ZERO;
+        self.send_wait = Duration::ZERO;
     }
 
     /// Reads what its pace allows; `Some` at the end of the stream: whether by a reset.
@@ -301,8 +308,7 @@ impl Client {
     fn ended(&mut self, is_reset: bool, net: &mut Net, ledger: &mut Ledger, oracle: &mut Oracle) {
         let is_excused = net.was_cut(self.link)
             || self.leaves_at.is_some()
-            || !self.read_wait.is_zero()
-            || !self.send_wait.is_zero()
+            || self.is_slow
             || self.has_shut
             || self.waiting.len() > 1
             || !self.out.is_empty()

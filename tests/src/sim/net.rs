@@ -255,7 +255,8 @@ impl Net {
     pub(super) fn shut(&mut self, id: LinkId, from: End) {
         let arrives = self.arrival(id, from);
         let half = self.links[id].half_mut(from.other());
-        if half.fin.is_none() {
+        // What comes after a cut is lost with it.
+        if half.fin.is_none() && !half.is_cut {
             half.fin = Some(arrives);
             half.last_at = arrives;
             self.at(arrives, Event::Arrives(id, from == End::Actor));

@@ -27,6 +27,9 @@ const DIRECTIVES: [&str; 9] = [
 
 const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
 
+/// What nobody asked for; it ends in [`UNSOLICITED`](super::ledger::UNSOLICITED).
+const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// Longest time between the pieces of a body that drips.
 const DRIP: Duration = Duration::from_millis(400);
 
@@ -476,7 +479,7 @@ fn queue(
             head.resize(head.len() + 6_000, b'x');
             head.extend_from_slice(b"\r\n\r\n");
         }
-        Fault::TooLong => body.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        Fault::TooLong => body.extend_from_slice(LATE),
         Fault::Reset | Fault::Stalled | Fault::Truncated => {
             let all = head.len() + body.len();
             let from = if fault == Fault::Truncated { head.len() } else { 0 };
@@ -506,8 +509,7 @@ fn queue(
         Fault::Garbage | Fault::Truncated => out.push_back(Piece::Close(Close::End)),
         Fault::Unsolicited => {
             out.push_back(Piece::Wait(net.chance.time(DRIP)));
-            let late = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            out.push_back(Piece::Bytes(late.to_vec()));
+            out.push_back(Piece::Bytes(LATE.to_vec()));
             out.push_back(Piece::Close(Close::End));
         }
         Fault::Closed | Fault::Never | Fault::None | Fault::Oversized | Fault::TooLong => {
