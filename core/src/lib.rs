@@ -57,8 +57,12 @@
 pub mod addresses;
 pub mod admission;
 pub mod breaker;
+#[doc(hidden)]
+pub mod canary;
 pub mod config;
 pub mod drive;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod h1;
 pub mod key;
 pub mod limits;

@@ -4,7 +4,9 @@
 use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::message::Fields;
 use crate::report::{End, Failure, OriginReport};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -61,7 +63,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => {
                 debug_assert!(matches!(other, Exchange::None), "one connection at a time");
                 self.exchange = other;
             }
@@ -121,7 +124,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => self.exchange = other,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
         }
     }
 
@@ -135,7 +139,10 @@ impl Session {
         match self.exchange {
             Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
             Exchange::Draining(_) => self.stop_draining(),
-            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+            Exchange::Connecting(_)
+            | Exchange::None
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
             }
         }
@@ -144,7 +151,7 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -163,7 +170,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -195,7 +202,8 @@ impl Session {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
                 // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset && origin.reused;
+                let stale = failure == Failure::Reset
+                    && (origin.reused || is_planted(Plant::RepeatedWrite));
                 if stale && !call.replayed {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
@@ -217,7 +225,12 @@ impl Session {
                     );
                 }
             }
-            (Download::Forwarding(forward), fetch) => {
+            (Download::Forwarding(mut forward), fetch) => {
+                if matches!(forward.encoder, BodyEncoder::Chunked)
+                    && is_planted(Plant::TruncatedEnd)
+                {
+                    forward.finish(&Fields::default(), &mut self.client.out);
+                }
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -318,7 +331,11 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        self.close_origin();
+        if is_planted(Plant::Desync) {
+            self.actions.push_back(Action::Park);
+        } else {
+            self.close_origin();
+        }
         self.exchange = Exchange::None;
     }
 }

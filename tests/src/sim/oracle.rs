@@ -10,7 +10,7 @@ use retter_core::config::{CacheSettings, RescueMode};
 use retter_core::time::Instant;
 
 use super::circuits::Circuits;
-use super::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, Ledger, Page, UNSOLICITED};
+use super::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
 use super::net::Net;
 use crate::wire::Head;
 
@@ -155,14 +155,11 @@ impl Oracle {
             // On its way when the request was sent: nothing tells it from an answer.
             return Ok(());
         }
-        let (_, answer) = find_answer(seen, ledger)?;
-        if answer.asked != id {
-            let other = &ledger.asked[answer.asked];
-            holds(
-                cache_status(seen).contains("collapsed") && self.same_page(asked, other, answer),
-                "the origin's answer to another request",
-            )?;
+        if cache_status(seen).contains("collapsed") {
+            return self.judge_shared(asked, seen, net, ledger);
         }
+        let answer = find_answer(seen, ledger)?;
+        holds(answer.asked == id, "the origin's answer to another request")?;
         holds(status(seen) == answer.status, "not the origin's status")?;
         check_body(asked, &answer.page, seen)?;
         let came = answer.ends.is_some_and(|end| net.progress(answer.link).1 >= end);
@@ -173,6 +170,41 @@ impl Oracle {
         )?;
         self.note_wrong(asked, answer, net.now);
         Ok(())
+    }
+
+    /// An answer that another request brought while this one waited.
+    fn judge_shared(
+        &self,
+        asked: &Asked,
+        seen: &Seen,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        if status(seen) == 304 {
+            return check_unchanged(asked, seen);
+        }
+        let answer = find_answer(seen, ledger)?;
+        let other = &ledger.asked[answer.asked];
+        self.check_kept(asked, other, answer, seen)?;
+        let sent = asked.sent_at.unwrap_or(net.now);
+        let is_new = other.done_at.is_none_or(|done| done >= sent);
+        holds(is_new, "shared with a request that had its answer before")
+    }
+
+    /// Whether a copy may answer this request at all, and is what it says.
+    fn check_kept(
+        &self,
+        asked: &Asked,
+        other: &Asked,
+        answer: &Answer,
+        seen: &Seen,
+    ) -> Result<(), String> {
+        holds(answer.status == 200 && status(seen) == 200, "no copy of a 200")?;
+        holds(other.method == "GET", "a copy of the answer to a write")?;
+        holds(self.same_page(asked, other, answer), "a copy of another page, or another's")?;
+        holds(self.may_keep(asked, other, answer), "a copy of what must not be kept")?;
+        holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
+        check_body(asked, &answer.page, seen)
     }
 
     fn judge_copy(
@@ -190,20 +222,11 @@ impl Oracle {
             "a copy answers what is no read",
         )?;
         if status(seen) == 304 {
-            // RFC 9110 §13.1.2: compared weakly.
-            let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
-            let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
-            let known = asked.if_none_match.as_deref().map(strong).unwrap_or_default();
-            return holds(known == etag && !etag.is_empty(), "304 for another version");
+            return check_unchanged(asked, seen);
         }
-        let (_, answer) = find_answer(seen, ledger)?;
+        let answer = find_answer(seen, ledger)?;
         let other = &ledger.asked[answer.asked];
-        holds(answer.status == 200 && status(seen) == 200, "no copy of a 200")?;
-        holds(other.method == "GET", "a copy of the answer to a write")?;
-        holds(self.same_page(asked, other, answer), "a copy of another page, or another's")?;
-        holds(self.may_keep(asked, other, answer), "a copy of what must not be kept")?;
-        holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
-        check_body(asked, &answer.page, seen)?;
+        self.check_kept(asked, other, answer, seen)?;
         if let Some(done) = other.done_at {
             let resident = sent.saturating_since(done);
             holds(
@@ -260,6 +283,9 @@ impl Oracle {
         self.tally.local += 1;
         let asked = &ledger.asked[id];
         let sent = asked.sent_at.unwrap_or(net.now);
+        if cache_status(seen).contains("collapsed") {
+            return holds(status(seen) >= 500, "a shared failure that is none");
+        }
         match status(seen) {
             400 | 405 | 411 | 413 | 414 | 431 | 501 | 505 => {
                 holds(asked.malformed, "the request was well formed")
@@ -353,15 +379,25 @@ impl Wrong {
     }
 }
 
+fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
+    // RFC 9110 §13.1.2: compared weakly.
+    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
+    let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
+    let known = asked.if_none_match.as_deref().map(strong).unwrap_or_default();
+    holds(known == etag && !etag.is_empty(), "304 for another version")
+}
+
 /// The answer of the origin that this answer says it is.
-fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<(AnswerId, &'a Answer), String> {
+fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
     let by_number = number(&seen.head, ANSWER);
     let by_request = number(&seen.head, ASKED)
         .and_then(|asked| ledger.asked.get(asked))
         .and_then(|asked| asked.answers.last().copied());
     let id = by_number.or(by_request).ok_or("no answer of the origin")?;
-    let answer = ledger.answers.get(id).ok_or("no answer of the origin")?;
-    Ok((id, answer))
+    ledger
+        .answers
+        .get(id)
+        .ok_or_else(|| "no answer of the origin".to_owned())
 }
 
 fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {

@@ -112,7 +112,11 @@ fn weights<const N: usize>(chance: &mut Chance, first: u32) -> [u32; N] {
 pub(super) fn settings(chance: &mut Chance) -> Settings {
     let mut settings = Settings::default();
     let secs = Duration::from_secs;
-    settings.admission.in_flight_max = *chance.pick(&[1, 2, 4, 8, 64]);
+    let admission = &mut settings.admission;
+    admission.in_flight_max = *chance.pick(&[1, 2, 4, 8, 64]);
+    admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
+    admission.in_flight_min = 1;
+    admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
     let breaker = &mut settings.breaker;
     breaker.window = secs(5);
     breaker.consecutive_failures = *chance.pick(&[2, 3, 5]);

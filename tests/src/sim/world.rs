@@ -311,10 +311,12 @@ impl World {
 
     fn check_bounds(&mut self) {
         let stats = self.retter.stats(self.net.borrow().now);
-        let cache = &self.retter.config().cache;
-        let holds = stats.copies_bytes <= cache.bytes_max
-            && stats.copies <= cache.entries_max
-            && stats.in_flight <= stats.in_flight_max;
+        let config = self.retter.config();
+        let limits = config.admission.in_flight_min..=config.admission.in_flight_max;
+        let holds = stats.copies_bytes <= config.cache.bytes_max
+            && stats.copies <= config.cache.entries_max
+            && stats.admission.in_flight <= config.admission.in_flight_max
+            && limits.contains(&stats.admission.limit);
         self.ledger.check(holds, || format!("a bound is broken: {stats:?}"));
     }
 
@@ -395,7 +397,9 @@ impl World {
         let stats = self.retter.stats(now);
         let open = self.net.borrow().open_sockets();
         let ledger = &mut self.ledger;
-        ledger.check(stats.in_flight == 0, || format!("slots are lost: {stats:?}"));
+        let admission = &stats.admission;
+        let inside = admission.in_flight as usize + admission.waiting + admission.following;
+        ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
         ledger.check(open == 0, || format!("{open} sockets are left open"));
         ledger.check(stats.collecting_bytes == 0, || {
             format!("memory for copies is lost: {stats:?}")
