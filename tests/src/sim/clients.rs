@@ -292,7 +292,7 @@ impl Client {
             is_excused: false,
         };
         oracle.judge(asked, &seen, net, ledger);
-        self.held = None;
+        self.held = self.held.take().filter(|(.., of)| *of != asked);
         let unsent = !ledger.asked[asked].sent_all;
         if unsent || ledger.asked[asked].closes || self.is_told {
             // With `Connection: close`, or half a request behind it, nothing can follow.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use retter_core::breaker::State;
@@ -37,6 +37,8 @@ pub(super) struct World {
     net: Rc<RefCell<Net>>,
     retter: Arc<Retter>,
     tasks: Vec<Option<Drive<Place>>>,
+    /// One for each session; some runtimes give another at each poll.
+    wakers: Vec<Waker>,
     clients: Vec<Client>,
     memory: Memory,
     origin: Origin,
@@ -62,6 +64,7 @@ impl World {
             net,
             retter,
             tasks: Vec::new(),
+            wakers: Vec::new(),
             clients: Vec::new(),
             memory: Memory::default(),
             origin: Origin::default(),
@@ -151,8 +154,10 @@ impl World {
             let Some(Some(drive)) = self.tasks.get_mut(task) else {
                 continue;
             };
-            let waker = self.hub.waker(task);
-            let ready = drive.poll(&mut Context::from_waker(&waker));
+            if net.borrow_mut().chance.hits(100) {
+                self.wakers[task] = self.hub.waker(task);
+            }
+            let ready = drive.poll(&mut Context::from_waker(&self.wakers[task]));
             let net = &mut *net.borrow_mut();
             net.note(format_args!("session {task} done {}", ready.is_ready()));
             while let Some(transition) = self.retter.poll_transition() {
@@ -225,6 +230,7 @@ impl World {
         let session = Session::new(Arc::clone(&self.retter), peer, net.now);
         let socket = SimSocket::new(&self.net, link);
         net.at(net.now, Event::Wakes(task));
+        self.wakers.push(self.hub.waker(task));
         self.tasks.push(Some(Drive::new(place, socket, session)));
     }
 
