@@ -53,7 +53,10 @@ impl Contender {
     /// Whether it is a program that RETTER is measured against.
     #[must_use]
     pub const fn is_peer(&self) -> bool {
-        matches!(self.kind, Kind::Haproxy(_) | Kind::Nginx(_) | Kind::Varnish(_))
+        matches!(
+            self.kind,
+            Kind::Haproxy(_) | Kind::Nginx(_) | Kind::Varnish(_)
+        )
     }
 
     /// Whether it answers by itself.
@@ -109,7 +112,10 @@ impl Contender {
             }
             Kind::Haproxy(text) => {
                 command = Command::new("haproxy");
-                command.arg("-db").arg("-f").arg(configuration(text, "haproxy.cfg")?);
+                command
+                    .arg("-db")
+                    .arg("-f")
+                    .arg(configuration(text, "haproxy.cfg")?);
             }
             Kind::Nginx(text) => {
                 command = Command::new("nginx");
@@ -127,8 +133,14 @@ impl Contender {
             }
             Kind::Varnish(text) => {
                 command = Command::new("varnishd");
-                command.arg("-F").arg("-f").arg(configuration(text, "default.vcl")?);
-                command.arg("-n").arg(dir.join("varnish")).args(["-j", "none"]);
+                command
+                    .arg("-F")
+                    .arg("-f")
+                    .arg(configuration(text, "default.vcl")?);
+                command
+                    .arg("-n")
+                    .arg(dir.join("varnish"))
+                    .args(["-j", "none"]);
                 command.args(["-a", &listen.to_string(), "-s", "malloc,1g"]);
                 // One pool of threads; its threads come and go with the load.
                 command.args(["-p", "thread_pools=1"]);
@@ -154,7 +166,9 @@ impl Running {
     /// # Errors
     /// When it has none.
     pub fn process(&self) -> Result<&Process> {
-        self.process.as_ref().ok_or_else(|| error("there is no process to measure"))
+        self.process
+            .as_ref()
+            .ok_or_else(|| error("there is no process to measure"))
     }
 }
 

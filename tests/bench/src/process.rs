@@ -37,7 +37,11 @@ impl Process {
             .args(["--pdeathsig", "TERM", "--"])
             .arg(command.get_program())
             .args(command.get_args())
-            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -49,7 +53,9 @@ impl Process {
             if ended || Instant::now() > deadline {
                 let name = command.get_program().to_string_lossy();
                 let printed = fs::read_to_string(log)?;
-                return Err(error(format!("{name} does not listen on {address}:\n{printed}")));
+                return Err(error(format!(
+                    "{name} does not listen on {address}:\n{printed}"
+                )));
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -69,7 +75,9 @@ impl Process {
     pub fn cpu(&self) -> Result<Duration> {
         let ticks_per_second = rustix::param::clock_ticks_per_second();
         let ticks = self.tree()?.iter().map(|stat| stat.ticks).sum::<u64>();
-        Ok(Duration::from_nanos(ticks * 1_000_000_000 / ticks_per_second))
+        Ok(Duration::from_nanos(
+            ticks * 1_000_000_000 / ticks_per_second,
+        ))
     }
 
     /// Memory in bytes that it and all its descendants hold, each shared page counted once
@@ -111,7 +119,11 @@ impl Process {
         let mut parents = vec![self.child.id()];
         while let Some(id) = parents.pop() {
             tree.extend(all.iter().filter(|stat| stat.id == id));
-            parents.extend(all.iter().filter(|stat| stat.parent == id).map(|stat| stat.id));
+            parents.extend(
+                all.iter()
+                    .filter(|stat| stat.parent == id)
+                    .map(|stat| stat.id),
+            );
         }
         if tree.is_empty() {
             return Err(error("a contender has ended"));

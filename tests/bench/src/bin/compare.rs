@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use retter_bench::arguments::{many, number, one, say};
 use retter_bench::compare::{self, Options, responder};
 use retter_bench::contender::setting;
 use retter_bench::{Result, chart};
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
     match run(&command().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("compare: {error}");
+            say(&format!("compare: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -24,10 +25,12 @@ fn command() -> Command {
         .about("Measures RETTER beside nginx, HAProxy, Varnish and a bare responder")
         .args_conflicts_with_subcommands(true)
         .args([
-            many("scenario", format!("of {}", compare::scenarios().join(", "))),
+            many(
+                "scenario",
+                format!("of {}", compare::scenarios().join(", ")),
+            ),
             many("contender", "only these".to_owned()),
-            many("set", "RETTER_NAME=VALUE, a setting of RETTER".to_owned())
-                .value_parser(setting),
+            many("set", "RETTER_NAME=VALUE, a setting of RETTER".to_owned()).value_parser(setting),
             number("rounds", "5", "how often each contender is measured"),
             number("seconds", "3", "how long each measurement takes"),
             number("copies", "1000000", "copies in the scenario `growth`"),
@@ -36,30 +39,32 @@ fn command() -> Command {
             one("json", "writes every figure to this file").value_parser(path()),
             one("chart", "draws the medians into this file (SVG)").value_parser(path()),
         ])
-        .subcommand(Command::new("responder").hide(true).arg(Arg::new("address").required(true)))
-}
-
-fn many(name: &'static str, help: String) -> Arg {
-    Arg::new(name).long(name).help(help).action(ArgAction::Append).value_delimiter(',')
-}
-
-fn one(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help)
-}
-
-fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    one(name, help).default_value(default).value_parser(value_parser!(u32).range(1..))
+        .subcommand(
+            Command::new("responder")
+                .hide(true)
+                .arg(Arg::new("address").required(true)),
+        )
 }
 
 fn run(arguments: &ArgMatches) -> Result<()> {
     if let Some(("responder", arguments)) = arguments.subcommand() {
-        let address = arguments.get_one::<String>("address").expect("it is required");
+        let address = arguments
+            .get_one::<String>("address")
+            .expect("it is required");
         return Ok(responder::serve(address.parse()?)?);
     }
-    let names = |name: &str| arguments.get_many::<String>(name).unwrap_or_default().cloned().collect();
+    let names = |name: &str| {
+        arguments
+            .get_many::<String>(name)
+            .unwrap_or_default()
+            .cloned()
+            .collect()
+    };
     let number = |name: &str| *arguments.get_one::<u32>(name).expect("it has a default");
     let path = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
-    let settings = arguments.get_many::<(String, String)>("set").unwrap_or_default();
+    let settings = arguments
+        .get_many::<(String, String)>("set")
+        .unwrap_or_default();
     let options = Options {
         scenarios: names("scenario"),
         contenders: names("contender"),
@@ -73,7 +78,7 @@ fn run(arguments: &ArgMatches) -> Result<()> {
     };
     let mut all = Vec::new();
     let outcome = compare::run(&options, |figures| {
-        println!("{}", figures.markdown());
+        say(&figures.markdown());
         all.push(figures.clone());
         if let Some(file) = path("json") {
             let values = all.iter().map(compare::figures::Figures::json).collect();

@@ -39,7 +39,10 @@ impl Bed {
         let origin = Process::start(&command, &directory.join("origin.log"), port.address())?;
         let mut running = Vec::new();
         for contender in contenders {
-            running.push((contender.clone(), contender.start(port.address(), directory)?));
+            running.push((
+                contender.clone(),
+                contender.start(port.address(), directory)?,
+            ));
         }
         Ok(Self {
             directory: directory.to_owned(),
@@ -110,7 +113,11 @@ pub struct Answer {
 pub fn ask(address: SocketAddr, path: &str, gzip: bool) -> Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let accept = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+    let accept = if gzip {
+        "Accept-Encoding: gzip\r\n"
+    } else {
+        ""
+    };
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: {address}\r\n{accept}Connection: close\r\n\r\n"

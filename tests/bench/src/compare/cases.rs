@@ -63,7 +63,12 @@ pub struct Case {
 }
 
 impl Case {
-    const fn new(name: &'static str, path: &'static str, from: AnswersFrom, text: &'static str) -> Self {
+    const fn new(
+        name: &'static str,
+        path: &'static str,
+        from: AnswersFrom,
+        text: &'static str,
+    ) -> Self {
         let load = Load {
             path,
             gzip: false,
@@ -104,7 +109,12 @@ impl Case {
 pub fn all() -> Vec<Case> {
     use AnswersFrom::{Copies, Origin};
     use OriginIs::{Dead, Failing};
-    let mut pipelined = Case::new("pipelined", "/hit/73", Copies, "16 pipelined hits of 73 bytes");
+    let mut pipelined = Case::new(
+        "pipelined",
+        "/hit/73",
+        Copies,
+        "16 pipelined hits of 73 bytes",
+    );
     pipelined.load.pipelined = 16;
     let mut body = Case::new("body", "/body", Origin, "bodies of 100 MiB");
     body.load.connections = 4;
@@ -114,22 +124,65 @@ pub fn all() -> Vec<Case> {
         Case::new("hit-73", "/hit/73", Copies, "hit, 73 bytes"),
         Case::new("hit-10k", "/hit/10k", Copies, "hit, 10 KiB").large(),
         Case::new("hit-73-gzip", "/gzip/73", Copies, "hit, 73 bytes, gzip").gzip(),
-        Case::new("hit-10k-gzip", "/gzip/10k", Copies, "hit, 10 KiB, gzip").large().gzip(),
-        Case::new("forward-73", "/forward/73", Origin, "forwarded, 73 bytes, `no-store`"),
-        Case::new("forward-10k", "/forward/10k", Origin, "forwarded, 10 KiB, `no-store`").large(),
-        Case::new("renew-73", "/renew/73", Origin, "forwarded, 73 bytes; RETTER renews its copy"),
-        Case::new("renew-10k", "/renew/10k", Origin, "forwarded, 10 KiB; RETTER renews its copy")
-            .large(),
-        Case::new("failing-73", "/rescue/73", Copies, "rescued, 73 bytes, the origin fails")
-            .while_origin_is(Failing),
-        Case::new("failing-10k", "/rescue/10k", Copies, "rescued, 10 KiB, the origin fails")
+        Case::new("hit-10k-gzip", "/gzip/10k", Copies, "hit, 10 KiB, gzip")
             .large()
-            .while_origin_is(Failing),
-        Case::new("dead-73", "/rescue/73", Copies, "rescued, 73 bytes, the origin is dead")
-            .while_origin_is(Dead),
-        Case::new("dead-10k", "/rescue/10k", Copies, "rescued, 10 KiB, the origin is dead")
-            .large()
-            .while_origin_is(Dead),
+            .gzip(),
+        Case::new(
+            "forward-73",
+            "/forward/73",
+            Origin,
+            "forwarded, 73 bytes, `no-store`",
+        ),
+        Case::new(
+            "forward-10k",
+            "/forward/10k",
+            Origin,
+            "forwarded, 10 KiB, `no-store`",
+        )
+        .large(),
+        Case::new(
+            "renew-73",
+            "/renew/73",
+            Origin,
+            "forwarded, 73 bytes; RETTER renews its copy",
+        ),
+        Case::new(
+            "renew-10k",
+            "/renew/10k",
+            Origin,
+            "forwarded, 10 KiB; RETTER renews its copy",
+        )
+        .large(),
+        Case::new(
+            "failing-73",
+            "/rescue/73",
+            Copies,
+            "rescued, 73 bytes, the origin fails",
+        )
+        .while_origin_is(Failing),
+        Case::new(
+            "failing-10k",
+            "/rescue/10k",
+            Copies,
+            "rescued, 10 KiB, the origin fails",
+        )
+        .large()
+        .while_origin_is(Failing),
+        Case::new(
+            "dead-73",
+            "/rescue/73",
+            Copies,
+            "rescued, 73 bytes, the origin is dead",
+        )
+        .while_origin_is(Dead),
+        Case::new(
+            "dead-10k",
+            "/rescue/10k",
+            Copies,
+            "rescued, 10 KiB, the origin is dead",
+        )
+        .large()
+        .while_origin_is(Dead),
         pipelined,
         body,
     ]

@@ -1,11 +1,11 @@
 //! Owns the measurement of CPU time: what a contender used while `wrk` got its answers.
 //! Never counts the time of the origin or of `wrk`.
 
+use super::Options;
 use super::bed::{self, Bed};
 use super::cases::{AnswersFrom, Case, OriginIs, Unit};
 use super::figures::Figures;
 use super::wrk::Load;
-use super::Options;
 use crate::contender::{Contender, Kind, Running};
 use crate::{Result, error};
 
@@ -85,7 +85,10 @@ fn once(
     };
     if !is_right {
         let name = &contender.name;
-        return Err(error(format!("{name}: {share:.3} of {} at the origin", case.name)));
+        return Err(error(format!(
+            "{name}: {share:.3} of {} at the origin",
+            case.name
+        )));
     }
     let micros = cpu.as_secs_f64() * 1e6;
     let value = match case.unit {

@@ -59,7 +59,10 @@ impl Figures {
     /// The least median of the peers, and its name.
     #[must_use]
     pub fn best_peer(&self) -> Option<(&str, f64)> {
-        let peers = self.rows.iter().filter(|row| row.is_peer && !row.values.is_empty());
+        let peers = self
+            .rows
+            .iter()
+            .filter(|row| row.is_peer && !row.values.is_empty());
         peers
             .map(|row| (row.contender.as_str(), median(&row.values)))
             .min_by(|one, other| one.1.total_cmp(&other.1))
@@ -69,7 +72,13 @@ impl Figures {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut table = Table::new(&[
-            "", "median", "least", "most", "× best peer", "× floor", "answers/s",
+            "",
+            "median",
+            "least",
+            "most",
+            "× best peer",
+            "× floor",
+            "answers/s",
         ]);
         let best = self.best_peer().map_or(f64::NAN, |(_, best)| best);
         let floor = self.rows.iter().find(|row| row.contender == FLOOR);

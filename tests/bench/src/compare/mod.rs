@@ -44,7 +44,10 @@ impl Options {
     /// RETTER on tokio.
     #[must_use]
     pub fn retter(&self, more: &[(&str, &str)]) -> Contender {
-        let program = self.retter.clone().unwrap_or_else(|| self.programs.join("retter"));
+        let program = self
+            .retter
+            .clone()
+            .unwrap_or_else(|| self.programs.join("retter"));
         self.retter_on("retter", program, more)
     }
 
@@ -97,13 +100,23 @@ pub fn scenarios() -> Vec<&'static str> {
 /// When a contender does not start or does not do what a scenario claims.
 pub fn run(options: &Options, mut done: impl FnMut(&Figures) -> Result<()>) -> Result<()> {
     let known = scenarios();
-    if let Some(name) = options.scenarios.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(error(format!("no scenario `{name}`; there are {}", known.join(", "))));
+    if let Some(name) = options
+        .scenarios
+        .iter()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        return Err(error(format!(
+            "no scenario `{name}`; there are {}",
+            known.join(", ")
+        )));
     }
     let wanted = |name: &str| {
         options.scenarios.is_empty() || options.scenarios.iter().any(|wanted| wanted == name)
     };
-    let cases: Vec<Case> = cases::all().into_iter().filter(|case| wanted(case.name)).collect();
+    let cases: Vec<Case> = cases::all()
+        .into_iter()
+        .filter(|case| wanted(case.name))
+        .collect();
     for case in &cases {
         done(&cpu::measure(options, case)?)?;
     }

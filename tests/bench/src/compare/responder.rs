@@ -56,7 +56,9 @@ pub fn serve(address: SocketAddr) -> io::Result<()> {
                     entry.insert(Connection::new(stream));
                 }
             } else if let Some(connection) = connections.get_mut(place)
-                && connection.advance(&mut responder, event.is_readable()).is_err()
+                && connection
+                    .advance(&mut responder, event.is_readable())
+                    .is_err()
             {
                 connections.remove(place);
             }
@@ -159,7 +161,10 @@ impl Responder {
             let text = text(length);
             for (kind, fields) in [
                 ("hit", "Cache-Control: max-age=86400\r\n"),
-                ("gzip", "Cache-Control: max-age=86400\r\nVary: Accept-Encoding\r\n"),
+                (
+                    "gzip",
+                    "Cache-Control: max-age=86400\r\nVary: Accept-Encoding\r\n",
+                ),
                 ("forward", "Cache-Control: no-store\r\n"),
                 // No word on caching, as most pages of most applications.
                 ("renew", ""),
@@ -227,7 +232,8 @@ impl Responder {
         } else if let Some(number) = path.strip_prefix(b"/copy/") {
             let body = noise(number);
             let fields = "Cache-Control: max-age=86400\r\n";
-            self.output.extend_from_slice(&response("200 OK", fields, &body));
+            self.output
+                .extend_from_slice(&response("200 OK", fields, &body));
         } else if path == b"/body" {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
             self.output.extend_from_slice(head.as_bytes());
@@ -236,7 +242,8 @@ impl Responder {
             self.fails |= path == FAIL.as_bytes();
             self.count -= 1;
             let count = self.count.to_string();
-            self.output.extend_from_slice(&response("200 OK", "", count.as_bytes()));
+            self.output
+                .extend_from_slice(&response("200 OK", "", count.as_bytes()));
         }
     }
 }
@@ -272,7 +279,9 @@ fn noise(seed: &[u8]) -> Vec<u8> {
     });
     let mut letters = Vec::with_capacity(COPY_BYTES + 8);
     while letters.len() < COPY_BYTES {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         letters.extend((state >> 16).to_le_bytes().map(|byte| b'0' + byte % 75));
     }
     letters.truncate(COPY_BYTES);
