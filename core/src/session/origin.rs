@@ -331,11 +331,7 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        if is_planted(Plant::Desync) {
-            self.actions.push_back(Action::Park);
-        } else {
-            self.close_origin();
-        }
+        self.close_origin();
         self.exchange = Exchange::None;
     }
 }

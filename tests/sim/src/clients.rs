@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use retter_core::time::Instant;
 
-use super::codec::{self, Part, Reader};
-use super::ledger::{ASKED, Asked, AskedId, FLAVOUR, Ledger, upload};
-use super::net::{Actor, Close, End, Event, LinkId, Net};
-use super::oracle::{Oracle, Seen};
-use crate::wire::{Fields, Framing, Head, framing};
+use crate::codec::{self, Part, Reader};
+use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, Ledger, upload};
+use crate::net::{Actor, Close, End, Event, LinkId, Net};
+use crate::oracle::{Oracle, Seen};
+use crate::head::{Fields, Framing, Head};
 
 /// Longest time in which nothing at all happens for a client that waits. Every time limit of the
 /// simulated settings is far below.
@@ -34,7 +34,7 @@ const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 const TUNNEL_BYTES: usize = 3_000;
 
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     id: usize,
     link: LinkId,
     who: &'static str,
@@ -67,17 +67,17 @@ pub(super) struct Client {
     answered: usize,
     /// The last answer said that the connection ends.
     is_told: bool,
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// What clients remember together.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     etags: BTreeMap<String, String>,
 }
 
 impl Client {
-    pub(super) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
+    pub(crate) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
         let (swarm, now) = (net.swarm.clone(), net.now);
         let chance = &mut net.chance;
         let slow_reading = chance.hits(swarm.slow_reading);
@@ -117,7 +117,7 @@ impl Client {
     }
 
     /// Asks these requests, one after the other, as fast as it can.
-    pub(super) fn follow(&mut self, script: VecDeque<Asked>, net: &Net) {
+    pub(crate) fn follow(&mut self, script: VecDeque<Asked>, net: &Net) {
         (self.left, self.depth) = (script.len(), 1);
         self.script = script;
         (self.read_max, self.send_max) = (1 << 20, 1 << 20);
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Goes on as far as it can.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         net: &mut Net,
         ledger: &mut Ledger,
@@ -158,7 +158,7 @@ impl Client {
     }
 
     /// Looks whether it was forgotten.
-    pub(super) fn tick(&mut self, net: &mut Net, ledger: &mut Ledger) {
+    pub(crate) fn tick(&mut self, net: &mut Net, ledger: &mut Ledger) {
         let waits = !self.closed && (!self.waiting.is_empty() || self.tunnel.is_some());
         if waits && net.now.saturating_since(self.moved_at) > PATIENCE {
             let waiting = &self.waiting;
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Asks nothing more, and takes its time no more.
-    pub(super) fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.left = 0;
         self.read_max = 1 << 20;
         self.read_wait = Duration::ZERO;
@@ -261,7 +261,7 @@ impl Client {
             return;
         }
         let is_bodyless = asked.method == "HEAD" || matches!(status, 204 | 304);
-        match framing(&head.fields) {
+        match head.fields.framing() {
             Ok(_) if is_bodyless => self.reader.begin(Framing::Length(0)),
             Ok(framing) => self.reader.begin(framing.unwrap_or(Framing::UntilClose)),
             Err(error) => ledger.violate(format!("request {asked_id}: {error}")),
@@ -281,7 +281,7 @@ impl Client {
         };
         self.answered += 1;
         self.is_told = head.fields.lists("connection", "close");
-        if let Some(etag) = head.fields.one("etag") {
+        if let Some(etag) = head.fields.get("etag") {
             let key = format!("{}{}", ledger.asked[asked].host, ledger.asked[asked].target);
             memory.etags.insert(key, etag.to_owned());
         }

@@ -16,12 +16,12 @@ use retter_core::policy::Retter;
 use retter_core::session::Session;
 use retter_core::time::UnixTime;
 
-use super::clients::{Client, Memory};
-use super::ledger::{Asked, Ledger};
-use super::net::{Actor, Event, Net};
-use super::oracle::{Oracle, Tally};
-use super::origin::{self, Health, Origin};
-use super::place::{Hub, Place, Reach, SimSocket};
+use crate::clients::{Client, Memory};
+use crate::ledger::{Asked, Ledger};
+use crate::net::{Actor, Event, Net};
+use crate::oracle::{Oracle, Tally};
+use crate::origin::{self, Health, Origin};
+use crate::place::{Hub, Place, Reach, SimSocket};
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
 const POLLS_MAX: usize = 20_000;
@@ -32,7 +32,7 @@ const CLIENTS_MAX: usize = 40;
 /// How long a world may need to come to rest. All its time limits together are shorter.
 const REST_MAX: Duration = Duration::from_secs(400);
 
-pub(super) struct World {
+pub(crate) struct World {
     hub: Rc<Hub>,
     net: Rc<RefCell<Net>>,
     retter: Arc<Retter>,
@@ -50,7 +50,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
+    pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
         let oracle = Oracle::new(settings.cache.clone());
         let config = settings.validate().expect("simulated settings are valid");
         let (seed, now) = {
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Lets so many events happen.
-    pub(super) fn run(&mut self, steps: u64) {
+    pub(crate) fn run(&mut self, steps: u64) {
         while self.steps < steps && self.ledger.violation.is_none() {
             if !self.step() {
                 return;
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// Leaves the world in peace, lets time pass, examines the program and ends it.
-    pub(super) fn end(mut self) -> (Tally, u64, Option<String>) {
+    pub(crate) fn end(mut self) -> (Tally, u64, Option<String>) {
         let acts: [fn(&mut Self); 4] = [Self::calm, Self::examine, Self::drain_all, Self::check_end];
         for act in acts {
             if self.ledger.violation.is_none() {

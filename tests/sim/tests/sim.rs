@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use retter_tests::sim::{self, Outcome};
+use retter_sim::Outcome;
 
 /// Worlds of an ordinary run.
 const SEEDS: u64 = 256;
@@ -49,7 +49,7 @@ fn replay(seed: u64, steps: u64) {
         violation,
         tally,
         ..
-    } = sim::run(seed, steps, true);
+    } = retter_sim::run(seed, steps, true);
     print(&format!("{trace}{tally:?}"));
     assert_eq!(violation, None, "seed {seed:#x}");
 }
@@ -75,7 +75,7 @@ fn run_all(seeds: &[u64], steps: u64) -> Vec<String> {
 }
 
 fn check(seed: u64, steps: u64) -> Option<String> {
-    let [first, second] = [0; 2].map(|_| sim::run(seed, steps, false));
+    let [first, second] = [0; 2].map(|_| retter_sim::run(seed, steps, false));
     if let Some(violation) = first.violation {
         return Some(format!("RETTER_SIM_SEED={seed:#x}: {violation}"));
     }
@@ -85,7 +85,7 @@ fn check(seed: u64, steps: u64) -> Option<String> {
 
 /// The seeds that once found something.
 fn known_seeds() -> Vec<u64> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-seeds.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
     let text = fs::read_to_string(file).expect("the list of seeds is there");
     text.lines()
         .filter(|line| !line.starts_with('#'))

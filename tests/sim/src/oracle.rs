@@ -9,20 +9,20 @@ use retter_core::breaker::Transition;
 use retter_core::config::{CacheSettings, RescueMode};
 use retter_core::time::Instant;
 
-use super::circuits::Circuits;
-use super::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
-use super::net::Net;
-use crate::wire::Head;
+use crate::circuits::Circuits;
+use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
+use crate::net::Net;
+use crate::head::Head;
 
 /// An answer as a client saw it.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) head: Head,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
     /// It ended as its head announced.
-    pub(super) is_whole: bool,
+    pub(crate) is_whole: bool,
     /// If it did not, that may be the client's or the network's doing.
-    pub(super) is_excused: bool,
+    pub(crate) is_excused: bool,
 }
 
 /// What made copies wrong.
@@ -56,16 +56,16 @@ pub struct Tally {
 }
 
 #[derive(Debug)]
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     settings: CacheSettings,
     circuits: Circuits,
     wrong: Vec<Wrong>,
-    pub(super) is_draining: bool,
-    pub(super) tally: Tally,
+    pub(crate) is_draining: bool,
+    pub(crate) tally: Tally,
 }
 
 impl Oracle {
-    pub(super) fn new(settings: CacheSettings) -> Self {
+    pub(crate) fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
             circuits: Circuits::default(),
@@ -76,7 +76,7 @@ impl Oracle {
     }
 
     /// Takes a change of a circuit.
-    pub(super) fn changed(&mut self, transition: &Transition, net: &mut Net, ledger: &mut Ledger) {
+    pub(crate) fn changed(&mut self, transition: &Transition, net: &mut Net, ledger: &mut Ledger) {
         net.note(format_args!("circuit {transition:?}"));
         self.tally.transitions += 1;
         if let Err(text) = self.circuits.note(transition) {
@@ -85,7 +85,7 @@ impl Oracle {
     }
 
     /// Judges that the origin got a request.
-    pub(super) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
+    pub(crate) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
         let permits = self.circuits.permits(&ledger.asked[id]);
         ledger.check(permits, || {
             format!("request {id} reaches the origin while its circuit is open")
@@ -93,7 +93,7 @@ impl Oracle {
     }
 
     /// Judges that a connection became a tunnel.
-    pub(super) fn upgraded(&mut self, id: AskedId, head: &Head, ledger: &mut Ledger) {
+    pub(crate) fn upgraded(&mut self, id: AskedId, head: &Head, ledger: &mut Ledger) {
         self.tally.tunnels += 1;
         let answer = number(head, ANSWER).and_then(|answer| ledger.answers.get(answer));
         let is_right = answer.is_some_and(|answer| answer.asked == id && answer.status == 101);
@@ -101,7 +101,7 @@ impl Oracle {
     }
 
     /// Judges that a connection ended without an answer.
-    pub(super) fn unanswered(
+    pub(crate) fn unanswered(
         &mut self,
         id: AskedId,
         is_excused: bool,
@@ -116,8 +116,8 @@ impl Oracle {
     }
 
     /// Judges an answer.
-    pub(super) fn judge(&mut self, id: AskedId, seen: &Seen, net: &mut Net, ledger: &mut Ledger) {
-        let label = seen.head.fields.one("x-retter").unwrap_or_default();
+    pub(crate) fn judge(&mut self, id: AskedId, seen: &Seen, net: &mut Net, ledger: &mut Ledger) {
+        let label = seen.head.fields.get("x-retter").unwrap_or_default();
         net.note(format_args!(
             "request {id} is answered by {label}: {} and {} bytes, whole {}",
             seen.head.start,
@@ -134,8 +134,7 @@ impl Oracle {
             _ => Err("it does not say where it comes from".to_owned()),
         };
         if let Err(text) = verdict {
-            let head = String::from_utf8_lossy(&seen.head.raw);
-            ledger.violate(format!("request {id}: {text}: {head}"));
+            ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
         if seen.is_whole {
             ledger.asked[id].done_at = Some(net.now);
@@ -233,7 +232,7 @@ impl Oracle {
                 resident <= self.settings.rescue_age_max || is_long_fresh(answer),
                 "a copy that is too old",
             )?;
-            let age = seen.head.fields.one("age").and_then(|age| age.parse().ok());
+            let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
             let is_wrong = self.wrong.iter().any(|wrong| wrong.hits(answer, other, done, sent));
@@ -300,7 +299,7 @@ impl Oracle {
                 holds(!answered, "the origin had answered")
             }
             503 => {
-                let after = seen.head.fields.one("retry-after");
+                let after = seen.head.fields.get("retry-after");
                 holds(after.is_some(), "no Retry-After")?;
                 if cache_status(seen).contains("circuit-open") {
                     let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
@@ -382,7 +381,7 @@ impl Wrong {
 fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
     // RFC 9110 §13.1.2: compared weakly.
     let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
-    let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
+    let etag = seen.head.fields.get("etag").map(strong).unwrap_or_default();
     let known = asked.if_none_match.as_deref().map(strong).unwrap_or_default();
     holds(known == etag && !etag.is_empty(), "304 for another version")
 }
@@ -405,7 +404,7 @@ fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
         return holds(seen.body.is_empty(), "a body where none may be");
     }
     let whole = page.body();
-    let is_gzip = seen.head.fields.one("content-encoding") == Some("gzip");
+    let is_gzip = seen.head.fields.get("content-encoding") == Some("gzip");
     let mut plain = Vec::new();
     let body = if is_gzip {
         holds(asked.gzip, "gzip for one who cannot read it")?;
@@ -443,7 +442,7 @@ fn is_long_fresh(answer: &Answer) -> bool {
 }
 
 fn cache_status(seen: &Seen) -> &str {
-    seen.head.fields.one("cache-status").unwrap_or_default()
+    seen.head.fields.get("cache-status").unwrap_or_default()
 }
 
 fn status(seen: &Seen) -> u16 {
@@ -452,7 +451,7 @@ fn status(seen: &Seen) -> u16 {
 }
 
 fn number(head: &Head, name: &str) -> Option<usize> {
-    head.fields.one(name)?.parse().ok()
+    head.fields.get(name)?.parse().ok()
 }
 
 fn holds(holds: bool, text: &str) -> Result<(), String> {

@@ -9,6 +9,7 @@ mod chance;
 mod circuits;
 mod clients;
 mod codec;
+mod head;
 mod ledger;
 mod net;
 mod oracle;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use retter_core::time::{Instant, UnixTime};
 
-use super::codec::{self, Part, Reader};
-use super::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Ledger, Page};
-use super::ledger::upload;
-use super::net::{Actor, Close, End, Event, LinkId, Net};
-use crate::wire::{Fields, Framing, Head, framing};
+use crate::codec::{self, Part, Reader};
+use crate::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Ledger, Page};
+use crate::ledger::upload;
+use crate::net::{Actor, Close, End, Event, LinkId, Net};
+use crate::head::{Fields, Framing, Head};
 
-/// `Cache-Control` of the simulated pages; [`Swarm::directives`](super::swarm::Swarm) weighs them.
+/// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
 const DIRECTIVES: [&str; 9] = [
     "",
     "max-age=60",
@@ -27,7 +27,7 @@ const DIRECTIVES: [&str; 9] = [
 
 const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
 
-/// What nobody asked for; it ends in [`UNSOLICITED`](super::ledger::UNSOLICITED).
+/// What nobody asked for; it ends in [`UNSOLICITED`](crate::ledger::UNSOLICITED).
 const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Longest time between the pieces of a body that drips.
@@ -35,7 +35,7 @@ const DRIP: Duration = Duration::from_millis(400);
 
 /// How the origin is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Health {
+pub(crate) enum Health {
     #[default]
     Up,
     /// Every answer is a 500.
@@ -123,15 +123,15 @@ struct Conn {
 
 /// The application.
 #[derive(Debug, Default)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     conns: BTreeMap<LinkId, Conn>,
     pages: BTreeMap<String, Page>,
-    pub(super) health: Health,
+    pub(crate) health: Health,
 }
 
 impl Origin {
     /// Falls ill or gets well.
-    pub(super) fn turn(&mut self, net: &mut Net) {
+    pub(crate) fn turn(&mut self, net: &mut Net) {
         self.health = if net.is_calm {
             Health::Up
         } else {
@@ -146,7 +146,7 @@ impl Origin {
     }
 
     /// Lets one connection go on; tells what arrived on it.
-    pub(super) fn step(&mut self, id: LinkId, net: &mut Net, ledger: &mut Ledger) -> Vec<AskedId> {
+    pub(crate) fn step(&mut self, id: LinkId, net: &mut Net, ledger: &mut Ledger) -> Vec<AskedId> {
         let mut arrived = Vec::new();
         let mut conn = self.conns.remove(&id).unwrap_or_default();
         if !conn.closed {
@@ -523,7 +523,7 @@ fn queue(
 
 /// Takes the head of a request; what it has to be is in the ledger.
 fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<AskedId> {
-    let number = head.fields.one(ASKED);
+    let number = head.fields.get(ASKED);
     let number = number.and_then(|id| id.parse::<AskedId>().ok());
     let Some(asked) = number.filter(|id| *id < ledger.asked.len()) else {
         ledger.violate(format!("the origin got a request nobody sent: {head:?}"));
@@ -537,17 +537,17 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         ..
     } = &ledger.asked[asked];
     let start = format!("{method} {target} HTTP/1.1");
-    let cookie = head.fields.one("cookie").unwrap_or_default();
-    let credentials = head.fields.one("authorization").unwrap_or_default();
+    let cookie = head.fields.get("cookie").unwrap_or_default();
+    let credentials = head.fields.get("authorization").unwrap_or_default();
     let same_user = who.is_empty() || *who == cookie || *who == credentials;
-    let is_right = head.start == start && head.fields.one("host") == Some(host) && same_user;
+    let is_right = head.start == start && head.fields.get("host") == Some(host) && same_user;
     ledger.check(is_right, || {
         format!("request {asked} reaches the origin as another: {head:?}")
     });
     let again = ledger.asked[asked].arrivals > 0 && !ledger.asked[asked].is_safe();
     ledger.check(!again, || format!("request {asked} reaches the origin twice"));
     ledger.asked[asked].arrivals += 1;
-    match framing(&head.fields) {
+    match head.fields.framing() {
         Ok(framing) => conn.reader.begin(framing.unwrap_or(Framing::Length(0))),
         Err(error) => ledger.violate(format!("request {asked} at the origin: {error}")),
     }
@@ -610,6 +610,6 @@ impl Conn {
 }
 
 /// The origin's own clock, which is right.
-pub(super) fn unix(now: Instant) -> UnixTime {
+pub(crate) fn unix(now: Instant) -> UnixTime {
     UnixTime(1_700_000_000 + now.as_nanos() / 1_000_000_000)
 }
