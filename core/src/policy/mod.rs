@@ -4,6 +4,7 @@
 
 mod copy;
 mod fetch;
+mod interop;
 mod served;
 
 use std::fmt;
@@ -296,6 +297,12 @@ impl Retter {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may see which copy.
+    #[must_use]
+    pub fn keyer(&self) -> &Keyer {
+        &self.keyer
     }
 
     /// The compressors.
