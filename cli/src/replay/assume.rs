@@ -94,14 +94,17 @@ impl Assumptions {
             tell(format_args!(
                 "each answer took {time}, as the log has no times (--assume-origin-time)"
             ));
-            tell(format_args!("{}", match self.sessions {
-                Sessions::None =>
-                    "everybody sees the same pages, but for names that the server checked \
+            tell(format_args!(
+                "{}",
+                match self.sessions {
+                    Sessions::None =>
+                        "everybody sees the same pages, but for names that the server checked \
                      (--assume-sessions)",
-                Sessions::Visitor =>
-                    "each address with each user agent is a user with pages of their own, as the \
+                    Sessions::Visitor =>
+                        "each address with each user agent is a user with pages of their own, as the \
                      log has no cookies: with fewer of them more is rescued (--assume-sessions)",
-            }));
+                }
+            ));
             match &self.cache_control {
                 Some(value) => tell(format_args!(
                     "each answer has Cache-Control: {value} (--assume-cache-control)"
@@ -137,13 +140,16 @@ impl Assumptions {
             ));
         }
         if forms.unasked {
-            tell(format_args!("{} (--assume-unasked)", match self.unasked {
-                Unasked::Fails => "where the application was not asked it would have failed",
-                Unasked::Last =>
-                    "where the application was not asked it would have done as when it was last \
+            tell(format_args!(
+                "{} (--assume-unasked)",
+                match self.unasked {
+                    Unasked::Fails => "where the application was not asked it would have failed",
+                    Unasked::Last =>
+                        "where the application was not asked it would have done as when it was last \
                      asked for that page, or for any",
-                Unasked::Works => "where the application was not asked it would have answered",
-            }));
+                    Unasked::Works => "where the application was not asked it would have answered",
+                }
+            ));
         }
         tell(format_args!(
             "users send the same requests whatever they get, without conditions and ranges, and \

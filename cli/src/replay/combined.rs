@@ -25,7 +25,9 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     let at = when::parse(time).ok_or(NO_TIME)?;
     let (host, address, user) = who_asked(who).ok_or(NO_ADDRESS)?;
     let (asked, rest) = quoted(rest).ok_or(NO_REQUEST_TEXT)?;
-    let mut words = rest.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    let mut words = rest
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty());
     let status = words.next().ok_or(NO_STATUS)?;
     if status == b"-" || status == b"000" {
         return Err(Skipped::NoRequest);
@@ -54,7 +56,9 @@ fn who_asked(text: &[u8]) -> Option<(Option<Box<str>>, &[u8], &[u8])> {
         let text = std::str::from_utf8(word).ok();
         text.is_some_and(|text| text.parse::<IpAddr>().is_ok())
     };
-    let mut words = text.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    let mut words = text
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty());
     let (first, second, third) = (words.next()?, words.next()?, words.next()?);
     match words.next() {
         Some(fourth) if !is_address(first) && is_address(second) => {
@@ -168,20 +172,50 @@ mod tests {
         let tail = "200 12 \"-\" \"curl/8.5\"";
         let get = "GET /a?b=c HTTP/1.1";
         check(&line("192.0.2.1 - -", get, tail), "GET", b"/a?b=c", None);
-        check(&line("192.0.2.1 - -", get, "200 12"), "GET", b"/a?b=c", None);
-        check(&line("2001:db8::1 - -", get, "200 -"), "GET", b"/a?b=c", None);
-        check(&line("host.example - anna b", get, tail), "GET", b"/a?b=c", None);
+        check(
+            &line("192.0.2.1 - -", get, "200 12"),
+            "GET",
+            b"/a?b=c",
+            None,
+        );
+        check(
+            &line("2001:db8::1 - -", get, "200 -"),
+            "GET",
+            b"/a?b=c",
+            None,
+        );
+        check(
+            &line("host.example - anna b", get, tail),
+            "GET",
+            b"/a?b=c",
+            None,
+        );
         let vhost = "shop.example:443 192.0.2.1 - -";
-        check(&line(vhost, get, tail), "GET", b"/a?b=c", Some("shop.example:443"));
+        check(
+            &line(vhost, get, tail),
+            "GET",
+            b"/a?b=c",
+            Some("shop.example:443"),
+        );
         let more = "201 12 \"-\" \"a \\\"b\\\" c\" 0.123 \"extra\"";
-        check(&line("::1 - -", "PUT /x HTTP/2.0", more), "PUT", b"/x", None);
+        check(
+            &line("::1 - -", "PUT /x HTTP/2.0", more),
+            "PUT",
+            b"/x",
+            None,
+        );
         check(&line("::1 - -", "GET /old", tail), "GET", b"/old", None);
         // nginx, then Apache.
         let escaped = "GET /\\x22\\xC3\\xBC HTTP/1.1";
         check(&line("::1 - -", escaped, tail), "GET", b"/\"\xc3\xbc", None);
         let escaped = "GET /\\\"\\\\ HTTP/1.1";
         check(&line("::1 - -", escaped, tail), "GET", b"/\"\\", None);
-        check(&line("::1 - -", "GET /\\xZZ HTTP/1.1", tail), "GET", b"/\\xZZ", None);
+        check(
+            &line("::1 - -", "GET /\\xZZ HTTP/1.1", tail),
+            "GET",
+            b"/\\xZZ",
+            None,
+        );
     }
 
     #[test]
@@ -192,8 +226,14 @@ mod tests {
         }
         let none = Skipped::NoRequest;
         check(&line("::1 - -", "-", "408 0 \"-\" \"-\""), none);
-        check(&line("::1 - -", "\\x16\\x03\\x01\\x02\\x00", "400 157"), none);
-        check(&line("::1 - -", "GET /a b HTTP/1.1", "400 0"), Skipped::NoRequest);
+        check(
+            &line("::1 - -", "\\x16\\x03\\x01\\x02\\x00", "400 157"),
+            none,
+        );
+        check(
+            &line("::1 - -", "GET /a b HTTP/1.1", "400 0"),
+            Skipped::NoRequest,
+        );
         check(&line("::1 - -", "GET /a b", "400 0"), none);
         check(&line("::1 - -", "GET /a\\x0D HTTP/1.1", "400 0"), none);
         check(&line("::1 - -", "CONNECT a:443 HTTP/1.1", "405 0"), none);
@@ -202,8 +242,14 @@ mod tests {
         check("nonsense", NO_TIME);
         check("::1 - - [yesterday] \"GET / HTTP/1.1\" 200 1", NO_TIME);
         check(&line("::1", "GET / HTTP/1.1", "200 1"), NO_ADDRESS);
-        check("::1 - - [10/Oct/2000:13:55:36 +0000] GET / 200", NO_REQUEST_TEXT);
-        check("::1 - - [10/Oct/2000:13:55:36 +0000] \"GET /\\", NO_REQUEST_TEXT);
+        check(
+            "::1 - - [10/Oct/2000:13:55:36 +0000] GET / 200",
+            NO_REQUEST_TEXT,
+        );
+        check(
+            "::1 - - [10/Oct/2000:13:55:36 +0000] \"GET /\\",
+            NO_REQUEST_TEXT,
+        );
         check(&line("::1 - -", "GET / HTTP/1.1", ""), NO_STATUS);
         check(&line("::1 - -", "GET / HTTP/1.1", "99 1"), NO_STATUS);
         check(&line("::1 - -", "GET / HTTP/1.1", "200"), NO_SIZE);

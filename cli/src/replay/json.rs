@@ -103,7 +103,9 @@ fn origin(json: &JsonLine<'_>, assumptions: &Assumptions) -> Origin {
         };
     };
     let failure = json.origin_failure.as_deref().map(failure);
-    let status = json.origin_status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = json
+        .origin_status
+        .and_then(|status| StatusCode::from_u16(status).ok());
     match (status, failure) {
         (None, Some(failure)) => Origin::Failed { failure, took },
         (None, None) => Origin::Left { took },
@@ -128,7 +130,10 @@ fn origin(json: &JsonLine<'_>, assumptions: &Assumptions) -> Origin {
             head: json.origin_head_ms.map_or(took, millis).min(took),
             status,
             took,
-            varies_on_all: json.origin_vary.as_deref().is_some_and(|vary| vary.contains('*')),
+            varies_on_all: json
+                .origin_vary
+                .as_deref()
+                .is_some_and(|vary| vary.contains('*')),
             version: version(json, status),
         }),
     }
@@ -140,7 +145,10 @@ fn version(json: &JsonLine<'_>, status: StatusCode) -> Option<u64> {
     if !is_page && status != StatusCode::NOT_MODIFIED {
         return None;
     }
-    let validator = json.origin_etag.as_deref().or(json.origin_last_modified.as_deref());
+    let validator = json
+        .origin_etag
+        .as_deref()
+        .or(json.origin_last_modified.as_deref());
     match validator {
         Some(validator) => Some(hash(validator)),
         None => json.origin_bytes.filter(|_| is_page),
@@ -198,23 +206,50 @@ mod tests {
         assert!(line.reads());
         let tunnel = read(&format!("{GET},\"end\":\"tunnel\"")).unwrap();
         assert!(!tunnel.reads());
-        assert_eq!(read("\"method\":null,\"target\":null"), Err(Skipped::NoRequest));
+        assert_eq!(
+            read("\"method\":null,\"target\":null"),
+            Err(Skipped::NoRequest)
+        );
         assert_eq!(read("\"method\":"), Err(NO_JSON));
-        assert_eq!(parse(b"{\"time\":\"now\",\"method\":\"GET\",\"target\":\"/\"}", &Assumptions::default()), Err(NO_TIME));
+        assert_eq!(
+            parse(
+                b"{\"time\":\"now\",\"method\":\"GET\",\"target\":\"/\"}",
+                &Assumptions::default()
+            ),
+            Err(NO_TIME)
+        );
     }
 
     #[test]
     fn what_the_application_did() {
         let took = Duration::from_millis(30);
         let failed = origin_of(r#""origin_failure":"reset","origin_ms":30"#);
-        assert_eq!(failed, Origin::Failed { failure: Failure::Reset, took });
+        assert_eq!(
+            failed,
+            Origin::Failed {
+                failure: Failure::Reset,
+                took
+            }
+        );
         let left = origin_of(r#""end":"client-left","duration_ms":30"#);
         assert_eq!(left, Origin::Left { took });
         assert_eq!(origin_of(r#""origin_ms":30"#), Origin::Left { took });
         let open = origin_of(r#""status":200,"circuit":"OPEN","bytes_sent":7"#);
-        assert_eq!(open, Origin::NotAsked { bytes: 7, well: false });
+        assert_eq!(
+            open,
+            Origin::NotAsked {
+                bytes: 7,
+                well: false
+            }
+        );
         let fresh = origin_of(r#""status":200,"circuit":"CLOSED","bytes_sent":7"#);
-        assert_eq!(fresh, Origin::NotAsked { bytes: 7, well: true });
+        assert_eq!(
+            fresh,
+            Origin::NotAsked {
+                bytes: 7,
+                well: true
+            }
+        );
         let answered = origin_of(
             r#""origin_ms":30,"origin_head_ms":20,"origin_status":200,"origin_bytes":9,
                "origin_cookies":"change-session","origin_etag":"v1","origin_vary":"*",

@@ -53,9 +53,18 @@ pub(crate) struct Options {
 /// Why there is no result.
 #[derive(Debug)]
 enum ReplayError {
-    Read { path: String, error: io::Error },
-    NoRequests { lines: u64, malformed: Vec<Malformed> },
-    Write { path: String, error: io::Error },
+    Read {
+        path: String,
+        error: io::Error,
+    },
+    NoRequests {
+        lines: u64,
+        malformed: Vec<Malformed>,
+    },
+    Write {
+        path: String,
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for ReplayError {
@@ -69,7 +78,9 @@ impl fmt::Display for ReplayError {
                     "none of {lines} lines is a request in the Combined Log Format or of \
                      RETTER_LOG_ACCESS=json"
                 )?;
-                malformed.iter().try_for_each(|line| write!(f, "\n  {line}"))
+                malformed
+                    .iter()
+                    .try_for_each(|line| write!(f, "\n  {line}"))
             }
             Self::Write { path, error } => write!(f, "cannot write {path}: {error}"),
         }
@@ -85,7 +96,9 @@ pub(crate) fn run(options: &Options, sources: &Sources) -> ExitCode {
             return ExitCode::from(EXIT_SETTINGS);
         }
     };
-    let settings = loaded.into_iter().map(|(name, loaded)| (name, loaded.values.core));
+    let settings = loaded
+        .into_iter()
+        .map(|(name, loaded)| (name, loaded.values.core));
     match show(options, settings.collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format_args!("{error}")),
@@ -94,7 +107,10 @@ pub(crate) fn run(options: &Options, sources: &Sources) -> ExitCode {
 
 fn load(options: &Options, sources: &Sources) -> Result<Vec<(String, Loaded)>, Vec<Problem>> {
     let Some(files) = &options.compare else {
-        return Ok(vec![("these settings".to_owned(), settings::load(sources)?)]);
+        return Ok(vec![(
+            "these settings".to_owned(),
+            settings::load(sources)?,
+        )]);
     };
     let with = |file: &String| {
         let loaded = settings::load(&Sources {
@@ -136,7 +152,10 @@ fn show(options: &Options, settings: Vec<(String, Settings)>) -> Result<(), Repl
     }
     if options.json {
         let json = serde_json::to_string_pretty(&summary::json(&summary));
-        out::line(format_args!("{}", json.expect("texts and numbers always serialise")));
+        out::line(format_args!(
+            "{}",
+            json.expect("texts and numbers always serialise")
+        ));
     } else {
         out::text(&text::of(&summary));
     }

@@ -25,7 +25,9 @@ const BARS_MAX: usize = 240;
 /// its count.
 type Layer = (&'static str, &'static str, fn(&Counts) -> u64);
 const LAYERS: [Layer; 5] = [
-    ("the application's answer", "#0072b2", |counts| counts.answered),
+    ("the application's answer", "#0072b2", |counts| {
+        counts.answered
+    }),
     ("a fresh copy", "#56b4e9", |counts| counts.fresh),
     ("a copy that rescued", "#e69f00", Counts::rescued),
     ("503, no copy", "#cc79a7", Counts::refused),
@@ -144,7 +146,9 @@ impl Panel<'_> {
                 State::Open => "#d55e00",
             };
             let from = change.at.as_nanos().min(end);
-            let next = changes.get(index + 1).map_or(end, |next| next.at.as_nanos());
+            let next = changes
+                .get(index + 1)
+                .map_or(end, |next| next.at.as_nanos());
             let x = self.x(from);
             // Too short to be seen is still worth seeing.
             let width = (self.x(next.min(end)) - x).max(0.5);
@@ -199,5 +203,7 @@ fn legend(out: &mut String, y: f64) -> std::fmt::Result {
 
 fn escape_xml(text: &str) -> String {
     let text = escape(text.as_bytes());
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

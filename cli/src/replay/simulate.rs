@@ -119,10 +119,9 @@ impl Simulation {
             Origin::Failed { failure, took } => {
                 let limit = match failure {
                     Failure::Connect => settings.connect_timeout,
-                    Failure::Protocol
-                    | Failure::Reset
-                    | Failure::Timeout
-                    | Failure::Truncated => settings.head_timeout,
+                    Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
+                        settings.head_timeout
+                    }
                 };
                 let (failure, rescuable) = (*failure, true);
                 ((*took).min(limit), Step::Fail { failure, rescuable })
@@ -147,7 +146,11 @@ impl Simulation {
     }
 
     fn run_until(&mut self, now: Instant) {
-        while self.pending.peek().is_some_and(|Reverse(next)| next.at <= now) {
+        while self
+            .pending
+            .peek()
+            .is_some_and(|Reverse(next)| next.at <= now)
+        {
             if let Some(Reverse(pending)) = self.pending.pop() {
                 self.run(pending);
             }
@@ -233,7 +236,10 @@ impl Simulation {
         };
         self.tally.age(served.resident());
         if let Some(answer) = self.answers(origin) {
-            let copy = served.fields().get_str("etag").and_then(|tag| tag.parse().ok());
+            let copy = served
+                .fields()
+                .get_str("etag")
+                .and_then(|tag| tag.parse().ok());
             let verdicts = &mut self.tally.verdicts;
             let count = match (answer.status.as_u16(), copy, answer.version) {
                 (200 | 304, Some(copy), Some(version)) if copy == version => &mut verdicts.same,
@@ -311,12 +317,18 @@ fn response(answer: &Answer, request: &RequestHead) -> ResponseHead {
     if answer.end == End::Complete && request.method != http::Method::HEAD {
         put("content-length", Some(&answer.bytes.to_string()));
     }
-    put("etag", answer.version.map(|version| version.to_string()).as_deref());
-    put("set-cookie", match answer.cookies {
-        Cookies::ChangesSession => Some("retter-session=another"),
-        Cookies::None => None,
-        Cookies::Sets => Some("retter-other=another"),
-    });
+    put(
+        "etag",
+        answer.version.map(|version| version.to_string()).as_deref(),
+    );
+    put(
+        "set-cookie",
+        match answer.cookies {
+            Cookies::ChangesSession => Some("retter-session=another"),
+            Cookies::None => None,
+            Cookies::Sets => Some("retter-other=another"),
+        },
+    );
     put("vary", answer.varies_on_all.then_some("*"));
     ResponseHead::new(answer.status, fields.build())
 }

@@ -159,7 +159,11 @@ pub(super) fn json(summary: &Summary) -> Json<'_> {
             malformed_first: &log.malformed_first,
         },
         assumed: &summary.assumed,
-        runs: summary.runs.iter().map(|(name, run)| json_run(log, name, run)).collect(),
+        runs: summary
+            .runs
+            .iter()
+            .map(|(name, run)| json_run(log, name, run))
+            .collect(),
     }
 }
 

@@ -81,7 +81,10 @@ impl Table<'_> {
 }
 
 fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
-    let widths = summary.runs.iter().map(|(name, _)| name.chars().count().max(14));
+    let widths = summary
+        .runs
+        .iter()
+        .map(|(name, _)| name.chars().count().max(14));
     let mut table = Table {
         out,
         runs: &summary.runs,
@@ -92,7 +95,9 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
         write!(table.out, "  {name:>width$}")?;
     }
     table.out.push('\n');
-    table.count("  the application's answer", |run| run.tally.counts.answered)?;
+    table.count("  the application's answer", |run| {
+        run.tally.counts.answered
+    })?;
     table.count("  a copy, as it was fresh", |run| run.tally.counts.fresh)?;
     table.count("  a copy, as the application failed", |run| {
         run.tally.counts.rescued_failed
@@ -119,9 +124,13 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     })?;
     rescues(&mut table)?;
     table.heading("The application")?;
-    table.count("  was spared so many requests", |run| run.tally.counts.spared())?;
+    table.count("  was spared so many requests", |run| {
+        run.tally.counts.spared()
+    })?;
     let end = summary.log.last.saturating_sub(summary.log.first);
-    table.count("  its circuit opened so often", |run| run.timeline.opened[0])?;
+    table.count("  its circuit opened so often", |run| {
+        run.timeline.opened[0]
+    })?;
     table.row("  its circuit was not closed for", |run| {
         age(Duration::from_nanos(run.timeline.open_nanos(end)).as_secs_f64())
     })?;
@@ -141,7 +150,9 @@ fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
     ];
     for (label, of) in rows {
         table.row(label, |run| {
-            run.tally.ages().map_or_else(|| "-".to_owned(), |ages| age(of(&ages)))
+            run.tally
+                .ages()
+                .map_or_else(|| "-".to_owned(), |ages| age(of(&ages)))
         })?;
     }
     table.heading("Where the application did answer at that time, by the log")?;
@@ -177,9 +188,10 @@ fn changes(out: &mut String, log: &Log, name: &str, run: &Simulation) -> std::fm
 }
 
 fn one_change(log: &Log, change: &Transition) -> String {
-    let path = change.path.as_deref().map_or_else(String::new, |path| {
-        format!(" {}", escape(path.as_bytes()))
-    });
+    let path = change
+        .path
+        .as_deref()
+        .map_or_else(String::new, |path| format!(" {}", escape(path.as_bytes())));
     format!(
         "{} {} -> {}{path}: {}",
         log.time(change.at.as_nanos()),
@@ -192,7 +204,10 @@ fn one_change(log: &Log, change: &Transition) -> String {
 fn skipped(out: &mut String, log: &Log) -> std::fmt::Result {
     if log.without_request > 0 {
         let count = number(log.without_request);
-        writeln!(out, "\nLines without a request (empty, or not HTTP): {count}")?;
+        writeln!(
+            out,
+            "\nLines without a request (empty, or not HTTP): {count}"
+        )?;
     }
     if log.late > 0 {
         let count = number(log.late);
@@ -203,7 +218,10 @@ fn skipped(out: &mut String, log: &Log) -> std::fmt::Result {
     }
     if log.malformed > 0 {
         let count = number(log.malformed);
-        writeln!(out, "\nLines that cannot be read, and were passed over: {count}")?;
+        writeln!(
+            out,
+            "\nLines that cannot be read, and were passed over: {count}"
+        )?;
         for line in &log.malformed_first {
             writeln!(out, "  {line}")?;
         }

@@ -73,7 +73,11 @@ impl Timeline {
         let opens = change.from != State::Open && change.to == State::Open;
         let (opened, kept, max) = match change.tier {
             Tier::Origin => (&mut self.opened[0], &mut self.changes, CHANGES_MAX),
-            Tier::Path => (&mut self.opened[1], &mut self.path_changes, PATH_CHANGES_MAX),
+            Tier::Path => (
+                &mut self.opened[1],
+                &mut self.path_changes,
+                PATH_CHANGES_MAX,
+            ),
         };
         // A probe that failed opens it again, which is the same time of trouble.
         *opened += u64::from(opens && change.from == State::Closed);

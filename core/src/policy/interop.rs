@@ -118,7 +118,10 @@ mod tests {
         let answer = failing.answer_failure(Failure::Timeout, now);
         assert_eq!(answer.status(), 504);
         assert_eq!(field(&answer, "x-retter"), "no-cache");
-        assert_eq!(field(&answer, "cache-status"), "retter; fwd=uri-miss; detail=timeout");
+        assert_eq!(
+            field(&answer, "cache-status"),
+            "retter; fwd=uri-miss; detail=timeout"
+        );
         assert!(answer.body().starts_with(b"the application did not answer"));
 
         let (_, mut good) = fetch(&retter, Method::GET);
@@ -133,7 +136,10 @@ mod tests {
         for (method, body) in [(Method::GET, &b"hello"[..]), (Method::HEAD, b"")] {
             let (_, failing) = fetch(&retter, method);
             let answer = failing.answer_failure(Failure::Connect, now);
-            assert_eq!((answer.status(), &answer.body()[..]), (StatusCode::OK, body));
+            assert_eq!(
+                (answer.status(), &answer.body()[..]),
+                (StatusCode::OK, body)
+            );
             assert_eq!(field(&answer, "content-length"), "5");
             assert_eq!(field(&answer, "x-retter"), "cache");
         }

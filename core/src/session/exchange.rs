@@ -150,7 +150,6 @@ impl Relay {
     pub(super) fn upload_has_room(&self) -> bool {
         self.origin.out.len() < SEND_HIGH_WATER
     }
-
 }
 
 impl Call {
