@@ -2,14 +2,15 @@
 //! time of the log. Never waits, and never asks anybody.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use retter_core::config::{Config, ConfigError, Settings};
 use retter_core::limits::HOLD_BYTES_MAX;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead, Version};
-use retter_core::policy::{Decision, Fetch, Retter, Served, Verdict};
+use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Ticket, Verdict};
 use retter_core::report::Failure;
 use retter_core::rules::label::{Handling, Refused};
 use retter_core::time::{Instant, UnixTime};
@@ -34,15 +35,49 @@ pub(super) struct Simulation {
     start: u64,
     pub(super) tally: Tally,
     pub(super) timeline: Timeline,
+    waiting: BTreeMap<u64, Waiting>,
+    woken: Arc<Mutex<Vec<u64>>>,
 }
 
-/// A request at the application, and what happens to it next.
+/// Something that happens later.
 struct Pending {
     at: Instant,
-    came: Instant,
-    fetch: Fetch,
     number: u64,
-    step: Step,
+    what: What,
+}
+
+enum What {
+    /// A request at the application goes on.
+    Fetch {
+        came: Instant,
+        fetch: Box<Fetch>,
+        step: Step,
+    },
+    /// A request has waited for as long as anybody may.
+    Overdue,
+}
+
+/// A request that waits until the application has room.
+struct Waiting {
+    came: Instant,
+    origin: Origin,
+    ticket: Ticket,
+    waker: Waker,
+}
+
+/// Notes who may go on, while the gate has something locked.
+struct Note {
+    number: u64,
+    woken: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        let woken = self.woken.lock();
+        woken
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.number);
+    }
 }
 
 enum Step {
@@ -80,6 +115,8 @@ impl Simulation {
             start,
             tally: Tally::new(),
             timeline: Timeline::new(),
+            waiting: BTreeMap::new(),
+            woken: Arc::default(),
         })
     }
 
@@ -87,21 +124,9 @@ impl Simulation {
     pub(super) fn ask(&mut self, line: &Line, origin: &Origin) {
         let now = Instant::from_nanos(line.at.saturating_sub(self.start));
         self.run_until(now);
-        match self.retter.decide(&Arc::new(request(line)), now) {
-            Decision::Fetch(fetch) => self.send(fetch, origin, now),
-            Decision::Refuse(refusal) => {
-                let got = match refusal.handling {
-                    Handling::NoCopy {
-                        refused: Refused::CircuitOpen,
-                        ..
-                    } => Got::RefusedOpen,
-                    _ => Got::RefusedFull,
-                };
-                self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
-                self.count(got, now);
-            }
-            Decision::Serve(served) => self.serve(&served, origin, now),
-        }
+        let decision = self.retter.decide(&Arc::new(request(line)), now);
+        self.carry_out(decision, origin, now, now);
+        self.admit(now);
         self.note_changes();
     }
 
@@ -111,7 +136,77 @@ impl Simulation {
         self.note_changes();
     }
 
-    fn send(&mut self, fetch: Fetch, origin: &Origin, now: Instant) {
+    /// Does what was decided at `now` about a request that came at `came`.
+    fn carry_out(&mut self, decision: Decision, origin: &Origin, came: Instant, now: Instant) {
+        match decision {
+            Decision::Fetch(fetch) => self.send(fetch, origin, came, now),
+            Decision::Refuse(refusal) => self.refuse(refusal, origin, came),
+            Decision::Serve(served) => self.serve(&served, origin, came),
+            Decision::Wait(ticket) => {
+                let number = self.push(ticket.deadline(), What::Overdue);
+                let woken = Arc::clone(&self.woken);
+                let waiting = Waiting {
+                    came,
+                    origin: origin.clone(),
+                    ticket,
+                    waker: Arc::new(Note { number, woken }).into(),
+                };
+                self.waiting.insert(number, waiting);
+                self.poll(number, now);
+            }
+        }
+    }
+
+    /// Lets those go on that found room.
+    fn admit(&mut self, now: Instant) {
+        loop {
+            let next = self
+                .woken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
+            let Some(number) = next else {
+                return;
+            };
+            self.poll(number, now);
+        }
+    }
+
+    fn poll(&mut self, number: u64, now: Instant) {
+        // One that is not there has gone on already.
+        let Some(mut waiting) = self.waiting.remove(&number) else {
+            return;
+        };
+        match waiting.ticket.poll(&waiting.waker, now) {
+            Poll::Pending => {
+                self.waiting.insert(number, waiting);
+            }
+            Poll::Ready(decision) => {
+                self.carry_out(decision, &waiting.origin, waiting.came, now);
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, origin: &Origin, came: Instant) {
+        let got = match refusal.handling {
+            Handling::NoCopy { refused, .. } => match refused {
+                Refused::CircuitOpen => Got::RefusedOpen,
+                Refused::Overload => Got::RefusedFull,
+            },
+            // It waited for the answer to another, which was an error.
+            Handling::Collapsed { .. }
+            | Handling::CircuitOpen { .. }
+            | Handling::Failed { .. }
+            | Handling::Forwarded { .. }
+            | Handling::Fresh { .. }
+            | Handling::Overload { .. }
+            | Handling::Rescued { .. } => Got::Error,
+        };
+        self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
+        self.count(got, came);
+    }
+
+    fn send(&mut self, fetch: Fetch, origin: &Origin, came: Instant, now: Instant) {
         let settings = &self.config.origin;
         let (after, step) = match origin {
             Origin::Answered(answer) if answer.head > settings.head_timeout => timeout(settings),
@@ -130,19 +225,15 @@ impl Simulation {
             Origin::Left { took } => (*took, Step::Leave),
             Origin::NotAsked { .. } => (Duration::ZERO, Step::Leave),
         };
-        self.push(now + after.min(TIME_MAX), now, fetch, step);
+        let fetch = Box::new(fetch);
+        self.push(now + after.min(TIME_MAX), What::Fetch { came, fetch, step });
     }
 
-    fn push(&mut self, at: Instant, came: Instant, fetch: Fetch, step: Step) {
+    fn push(&mut self, at: Instant, what: What) -> u64 {
         self.number += 1;
         let number = self.number;
-        self.pending.push(Reverse(Pending {
-            at,
-            came,
-            fetch,
-            number,
-            step,
-        }));
+        self.pending.push(Reverse(Pending { at, number, what }));
+        number
     }
 
     fn run_until(&mut self, now: Instant) {
@@ -151,20 +242,17 @@ impl Simulation {
             .peek()
             .is_some_and(|Reverse(next)| next.at <= now)
         {
-            if let Some(Reverse(pending)) = self.pending.pop() {
-                self.run(pending);
+            if let Some(Reverse(Pending { at, number, what })) = self.pending.pop() {
+                match what {
+                    What::Fetch { came, fetch, step } => self.run(at, came, fetch, step),
+                    What::Overdue => self.poll(number, at),
+                }
+                self.admit(at);
             }
         }
     }
 
-    fn run(&mut self, pending: Pending) {
-        let Pending {
-            at,
-            came,
-            mut fetch,
-            step,
-            ..
-        } = pending;
+    fn run(&mut self, at: Instant, came: Instant, mut fetch: Box<Fetch>, step: Step) {
         let got = match step {
             Step::End { failing } => {
                 fetch.on_end(at);
@@ -183,9 +271,11 @@ impl Simulation {
                     Got::RescuedFailed
                 }
                 Verdict::Forward => {
-                    self.feed(&mut fetch, answer.bytes);
+                    self.feed(&mut fetch, answer.bytes, at);
                     let took = answer.took.saturating_sub(answer.head).min(TIME_MAX);
-                    return self.push(at + took, came, fetch, self.last(&answer));
+                    let step = self.last(&answer);
+                    self.push(at + took, What::Fetch { came, fetch, step });
+                    return;
                 }
             },
             Step::Leave => {
@@ -212,27 +302,28 @@ impl Simulation {
     }
 
     /// Passes a body of so many bytes; more than is kept need not be.
-    fn feed(&self, fetch: &mut Fetch, bytes: u64) {
+    fn feed(&self, fetch: &mut Fetch, bytes: u64, at: Instant) {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let max = self.config.cache.object_bytes_max.saturating_add(1);
         let mut left = usize::try_from(bytes).unwrap_or(max).min(max);
         while left > 0 {
             let piece = &ZEROS[..left.min(ZEROS.len())];
-            fetch.on_data(piece);
+            fetch.on_data(piece, at);
             left -= piece.len();
         }
     }
 
-    fn serve(&mut self, served: &Served, origin: &Origin, now: Instant) {
+    fn serve(&mut self, served: &Served, origin: &Origin, came: Instant) {
         let got = match served.handling {
             Handling::CircuitOpen { .. } => Got::RescuedOpen,
-            Handling::Fresh { .. } => return self.count(Got::Fresh, now),
+            Handling::Fresh { .. } => return self.count(Got::Fresh, came),
             Handling::Overload { .. } => Got::RescuedFull,
             Handling::Rescued { .. } => Got::RescuedFailed,
-            Handling::Failed { .. } | Handling::Forwarded { .. } | Handling::NoCopy { .. } => {
-                debug_assert!(false, "a copy answers");
-                return;
-            }
+            // It waited, and another fetched the same page meanwhile.
+            Handling::Collapsed { .. }
+            | Handling::Failed { .. }
+            | Handling::Forwarded { .. }
+            | Handling::NoCopy { .. } => return self.count(Got::Answer, came),
         };
         self.tally.age(served.resident());
         if let Some(answer) = self.answers(origin) {
@@ -249,7 +340,7 @@ impl Simulation {
             };
             *count += 1;
         }
-        self.count(got, now);
+        self.count(got, came);
     }
 
     /// The answer that the user would have got of the application at this time.

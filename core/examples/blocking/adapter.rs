@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::thread::{Builder, Thread, current, park_timeout, sleep};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -84,6 +85,7 @@ impl Shared {
             is_blocked: false,
             session: Session::new(Arc::clone(&self.retter), peer, self.now()),
             shared: self,
+            waker: Arc::new(Unpark(current())).into(),
             sockets: [Some(Socket::new(client)?), None],
         };
         while !run.session.is_done() {
@@ -106,6 +108,7 @@ struct Run<'a> {
     is_blocked: bool,
     session: Session,
     shared: &'a Shared,
+    waker: Waker,
     /// By [`Side`].
     sockets: [Option<Socket>; 2],
 }
@@ -125,6 +128,7 @@ impl Run<'_> {
             progress |= self.write(side) | self.read(side);
         }
         let now = self.shared.now();
+        progress |= self.session.poll_room(&self.waker, now);
         if self
             .session
             .poll_timeout()
@@ -236,6 +240,15 @@ impl Run<'_> {
         } else {
             limit
         });
+    }
+}
+
+/// Wakes a session that waits for room at the origin.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

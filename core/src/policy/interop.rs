@@ -32,10 +32,10 @@ impl Served {
 }
 
 impl Refusal {
-    /// The whole answer: 503 with `Retry-After` and a sentence.
+    /// The whole answer: a sentence, and when asking again can help.
     #[must_use]
     pub fn to_http(&self) -> Response<Bytes> {
-        let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, self.text());
+        let mut response = sentence(self.status(), self.text());
         let fields = response.headers_mut();
         self.put_fields(&mut |name, value| append(fields, name, value));
         response
@@ -130,7 +130,7 @@ mod tests {
         let mut fields = HeaderMap::new();
         good.label(&mut fields);
         assert_eq!(fields["x-retter"], "backend");
-        good.on_data(b"hello");
+        good.on_data(b"hello", now);
         good.on_end(now);
 
         for (method, body) in [(Method::GET, &b"hello"[..]), (Method::HEAD, b"")] {

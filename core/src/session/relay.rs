@@ -44,6 +44,9 @@ impl Session {
             Ok(Event::End { trailers }) => {
                 relay.upload = Upload::Sent;
                 relay.call.read = true;
+                if let Some(fetch) = &mut relay.fetch {
+                    fetch.on_sent(now);
+                }
                 relay.encoder.end(&trailers, &mut relay.origin.out)
             }
             Ok(Event::NeedData) => return false,
@@ -76,7 +79,7 @@ impl Session {
             if let Download::Forwarding(forward) = &mut relay.download {
                 forward.was_paused = true;
                 if let Some(fetch) = &mut relay.fetch {
-                    fetch.on_pause();
+                    fetch.on_pause(now);
                 }
             }
             return false;
@@ -191,7 +194,7 @@ impl Session {
         };
         relay.call.origin_bytes = relay.call.origin_bytes.saturating_add(data.len() as u64);
         if let Some(fetch) = &mut relay.fetch {
-            fetch.on_data(&data);
+            fetch.on_data(&data, now);
         }
         match &mut relay.download {
             Download::Awaiting => debug_assert!(false, "the head comes first"),

@@ -64,10 +64,20 @@ impl Guard {
         B: Body<Data = Bytes>,
         F: Future<Output = Result<Response<B>, Failure>>,
     {
-        let mut fetch = match self.retter.decide(&request, self.now()) {
+        let decision = match self.retter.decide(&request, self.now()) {
+            Decision::Wait(ticket) => {
+                let left = ticket.deadline().saturating_since(self.now());
+                ticket
+                    .decided(|| self.now(), tokio::time::sleep(left))
+                    .await
+            }
+            other @ (Decision::Fetch(_) | Decision::Refuse(_) | Decision::Serve(_)) => other,
+        };
+        let mut fetch = match decision {
             Decision::Fetch(fetch) => fetch,
             Decision::Refuse(refusal) => return refusal.to_http().map(GuardedBody::own),
             Decision::Serve(served) => return served.to_http(&request).map(GuardedBody::own),
+            Decision::Wait(_) => unreachable!("a ticket does not lead to another"),
         };
         // Dropped while it waits, as the client left, the fetch counts for nothing.
         let mut response = match ask().await {
@@ -159,7 +169,7 @@ impl<B: Body<Data = Bytes>> Passing<B> {
             }
             Some(Ok(frame)) => {
                 if let (Some(data), Some(fetch)) = (frame.data_ref(), &mut self.fetch) {
-                    fetch.on_data(data);
+                    fetch.on_data(data, self.guard.now());
                 }
                 self.end_if_complete();
             }
