@@ -4,6 +4,7 @@
 
 mod copy;
 mod fetch;
+mod interop;
 mod refusal;
 mod served;
 mod ticket;
@@ -335,6 +336,12 @@ impl Retter {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may see which copy.
+    #[must_use]
+    pub fn keyer(&self) -> &Keyer {
+        &self.keyer
     }
 
     /// The compressors.

@@ -5,7 +5,7 @@ use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
-use crate::report::{End, Failure, OriginReport};
+use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -230,13 +230,7 @@ impl Session {
                     Some(fetch) => drop(fetch.on_failure(failure, now)),
                     None => {}
                 }
-                let time = call.origin_time(now);
-                let status = Some(forward.status);
-                let origin = Some(OriginReport {
-                    failure: Some(failure),
-                    status,
-                    time,
-                });
+                let origin = Some(call.origin_report(Some(failure), now));
                 let ends_by_close = forward.ends_by_close();
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
@@ -259,12 +253,7 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let time = call.origin_time(now);
-        let origin = Some(OriginReport {
-            failure: Some(failure),
-            status: None,
-            time,
-        });
+        let origin = Some(call.origin_report(Some(failure), now));
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
