@@ -217,7 +217,10 @@ impl Session {
                     );
                 }
             }
-            (Download::Forwarding(forward), fetch) => {
+            (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
