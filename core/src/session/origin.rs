@@ -61,7 +61,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => {
                 debug_assert!(matches!(other, Exchange::None), "one connection at a time");
                 self.exchange = other;
             }
@@ -121,7 +122,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => self.exchange = other,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
         }
     }
 
@@ -135,7 +137,10 @@ impl Session {
         match self.exchange {
             Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
             Exchange::Draining(_) => self.stop_draining(),
-            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+            Exchange::Connecting(_)
+            | Exchange::None
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
             }
         }
@@ -144,7 +149,7 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -163,7 +168,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
