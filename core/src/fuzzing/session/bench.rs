@@ -86,8 +86,11 @@ impl Bench {
                 break;
             }
             room[..len].copy_from_slice(&bytes[..len]);
-            bytes = &bytes[len..];
             session.handle_read(side, len, now);
+            if side == Side::Origin {
+                self.client().seen.told(&bytes[..len]);
+            }
+            bytes = &bytes[len..];
             self.settle();
         }
     }
@@ -253,6 +256,9 @@ impl Bench {
                 Action::Close(Side::Client) | Action::Shutdown(Side::Client) => {}
                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park => {
                     assert!(client.dials.is_some() || client.is_connected);
+                    if action == Action::Park {
+                        client.seen.check_parked();
+                    }
                     client.dials = None;
                     client.is_connected = false;
                 }
@@ -265,10 +271,7 @@ impl Bench {
             let fact = if fails {
                 Input::ConnectFailed
             } else {
-                client.seen.asked.push(Asked {
-                    fresh,
-                    bytes: Vec::new(),
-                });
+                client.seen.asked.push(Asked::new(fresh));
                 client.is_connected = true;
                 Input::Connected { reused }
             };

@@ -27,11 +27,12 @@ pub(super) struct Seen {
     pub(super) reports: Vec<Report>,
 }
 
-/// What one connection to the origin got.
+/// What one connection to the origin got, and gave.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) fresh: bool,
     pub(super) bytes: Vec<u8>,
+    fresh: bool,
+    told: Vec<u8>,
 }
 
 /// One answer as the client understands it.
@@ -68,6 +69,17 @@ impl Seen {
         for answer in self.answers() {
             answer.check(self.is_aborted);
         }
+    }
+
+    /// The origin has sent `bytes` on its newest connection.
+    pub(super) fn told(&mut self, bytes: &[u8]) {
+        let asked = self.asked.last_mut().expect("somebody asked");
+        asked.told.extend_from_slice(bytes);
+    }
+
+    /// The newest connection is to be used again.
+    pub(super) fn check_parked(&self) {
+        self.asked.last().expect("it was connected").check_parked();
     }
 
     fn assert_same(&self, other: &Self) {
@@ -114,6 +126,22 @@ impl Seen {
 }
 
 impl Asked {
+    pub(super) fn new(fresh: bool) -> Self {
+        let (bytes, told) = (Vec::new(), Vec::new());
+        Self { bytes, fresh, told }
+    }
+
+    /// One whole request went out and one whole answer came in, and nothing else.
+    fn check_parked(&self) {
+        let asked = naive::requests(&self.bytes);
+        assert_eq!((asked.end, asked.messages.len()), (Stop::Clean, 1));
+        let is_head = asked.messages[0].first[0] == b"HEAD";
+        let told = naive::responses(is_head, false, &self.told);
+        assert_eq!(told.end, Stop::Clean, "{}", self.told.escape_ascii());
+        let last = told.messages.last().expect("an answer");
+        assert!(!last.is_interim() && last.framing != Framing::UntilClose);
+    }
+
     /// One connection of one exchange carries one request, which anybody reads the same.
     fn check(&self) {
         let reading = naive::requests(&self.bytes);
