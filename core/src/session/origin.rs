@@ -226,6 +226,9 @@ impl Session {
                 }
             }
             (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
                 if matches!(forward.encoder, BodyEncoder::Chunked)
                     && is_planted(Plant::TruncatedEnd)
                 {
