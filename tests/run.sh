@@ -4,7 +4,8 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-# `deny` builds cargo-deny first, which takes longer than all other checks: it is run by name.
+# Run by name only: `deny` builds cargo-deny first, which takes longer than all other checks;
+# `bench` tries the benches beside nginx, Varnish and HAProxy, which it installs.
 all=(fmt lint doc wasm test runtimes)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -82,6 +83,22 @@ check_runtimes() {
     done
 }
 
+# Shows that both benches work; what they measure in a second means nothing.
+check_bench() {
+    need_packages nginx-light varnish haproxy wrk strace
+    cargo build --profile ci --locked -p retter-bench -p retter \
+        --features retter/smol,retter/async-std
+    ulimit -n "$(ulimit -Hn)"
+    local folder=target/bench
+    mkdir -p "$folder"
+    target/ci/surge --retter target/ci/retter --seconds 1 --scenario sessions,die \
+        --json "$folder/surge.json" --charts "$folder"
+    target/ci/compare --programs target/ci --rounds 1 --seconds 1 --copies 5000 \
+        --json "$folder/compare.json" --chart "$folder/compare.svg"
+    python3 -m json.tool "$folder/surge.json" >/dev/null
+    python3 -m json.tool "$folder/compare.json" >/dev/null
+}
+
 check_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
     cargo deny check
@@ -97,7 +114,7 @@ checks=("$@")
 ((${#checks[@]})) || checks=("${all[@]}")
 for check in "${checks[@]}"; do
     if ! declare -F "check_$check" >/dev/null; then
-        echo "There is no check \`$check\`: choose of ${all[*]} deny" >&2
+        echo "There is no check \`$check\`: choose of ${all[*]} bench deny" >&2
         exit 2
     fi
 done
