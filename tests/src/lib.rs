@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod application;
 pub mod browser;
 pub mod client;
+pub mod embed;
 pub mod origin;
 pub mod page;
 pub mod port;

@@ -37,9 +37,23 @@ struct Copies {
 
 #[derive(Serialize)]
 struct Admission {
+    /// How many requests may be at the application; it adapts.
+    limit: u32,
     in_flight: u32,
-    in_flight_max: u32,
+    waiting: usize,
+    /// Mean of recent requests.
+    service_ms: f64,
     overflows: u64,
+    shed: Shed,
+}
+
+/// What became of requests that found the application full and were not sent on.
+#[derive(Serialize)]
+struct Shed {
+    copy: u64,
+    deadline: u64,
+    early: u64,
+    full: u64,
 }
 
 #[derive(Serialize)]
@@ -112,9 +126,17 @@ fn read(telemetry: &Telemetry) -> Health {
             evictions: stats.evictions,
         },
         admission: Admission {
-            in_flight: stats.in_flight,
-            in_flight_max: stats.in_flight_max,
-            overflows: stats.overflows,
+            limit: stats.admission.limit,
+            in_flight: stats.admission.in_flight,
+            waiting: stats.admission.waiting,
+            service_ms: stats.admission.service_time.as_secs_f64() * 1e3,
+            overflows: stats.admission.overflows,
+            shed: Shed {
+                copy: stats.admission.shed.copy,
+                deadline: stats.admission.shed.deadline,
+                early: stats.admission.shed.early,
+                full: stats.admission.shed.full,
+            },
         },
         connections: Connections { open, accepted },
         requests: Requests {

@@ -1,6 +1,10 @@
 //! Owns the circuit breaker: states, windows, probes and the two tiers.
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -86,7 +90,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Breaker {
     trip: Trip,
     recovery: Recovery,
@@ -101,7 +105,7 @@ pub struct Breaker {
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
     Closed(Closed),
     HalfOpen(HalfOpen),
@@ -109,7 +113,7 @@ enum Circuit {
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct Closed {
     since: Instant,
     streak: u32,
@@ -117,7 +121,7 @@ struct Closed {
 }
 
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct HalfOpen {
     leases: Vec<Lease>,
     /// Probes so far, which is also the next lease's name.

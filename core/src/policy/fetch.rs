@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
-use super::{Ask, Retter, Served, put_labels};
-use crate::admission::Slot;
+use super::{Ask, Grant, Retter, Served, put_labels};
+use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::key::{CacheKey, Partition, SessionChange};
+use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::forwarding;
@@ -33,6 +34,13 @@ pub struct Fetch {
     key: Option<CacheKey>,
     /// The time of the last call, for a drop.
     last: Instant,
+    /// Others wait for this fetch.
+    lead: Option<Lead>,
+    /// What the limit learns when the origin is done: the status counts even where the breaker has
+    /// learnt it before.
+    outcome: Outcome,
+    /// Body bytes so far.
+    passed: u64,
     /// `None` once the outcome is recorded.
     permit: Option<TierPermit>,
     request: Arc<RequestHead>,
@@ -56,11 +64,11 @@ impl Fetch {
     pub(super) fn new(
         retter: &Arc<Retter>,
         ask: Ask<'_>,
-        permit: TierPermit,
-        slot: Slot,
+        grant: Grant,
         circuit: State,
         now: Instant,
     ) -> Self {
+        let Grant { lead, permit, slot } = grant;
         Self {
             circuit,
             collector: None,
@@ -68,6 +76,9 @@ impl Fetch {
             handling: None,
             key: ask.key,
             last: now,
+            lead,
+            outcome: Outcome::Success,
+            passed: 0,
             permit: Some(permit),
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
@@ -80,6 +91,12 @@ impl Fetch {
     #[must_use]
     pub fn circuit(&self) -> State {
         self.circuit
+    }
+
+    /// The request that this fetch is for.
+    #[must_use]
+    pub fn request(&self) -> &Arc<RequestHead> {
+        &self.request
     }
 
     /// Whether a copy would answer if the origin failed now.
@@ -97,6 +114,15 @@ impl Fetch {
         }
     }
 
+    /// The last byte of the request has gone out: the origin is at work from now on. Without this
+    /// call it is from the start, which is right for requests without content.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.last = now;
+        if let Some(slot) = &mut self.slot {
+            slot.begin(now);
+        }
+    }
+
     /// Takes the final response head.
     pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
@@ -109,19 +135,25 @@ impl Fetch {
             .contains(head.status)
         {
             self.record(Outcome::Failure, now);
+            self.outcome = Outcome::Failure;
+            self.land(Flown::Failed(Cause::Status(head.status)));
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
+                self.free(now);
                 return Verdict::Rescue(served);
             }
         } else {
             self.invalidate(head);
             self.collector = self.collect(head, session, now);
+            if self.collector.is_none() {
+                self.land(Flown::Unfit);
+            }
         }
         if forwarding::is_event_stream(&head.fields)
             || head.status == StatusCode::SWITCHING_PROTOCOLS
         {
             // It lasts as long as its client wants: that is no work and no sign of trouble.
             self.record(Outcome::Success, now);
-            self.slot = None;
+            self.free(now);
         }
         self.handling = Some(Handling::Forwarded {
             why: self.why,
@@ -140,29 +172,47 @@ impl Fetch {
     }
 
     /// Takes a piece of the response body.
-    pub fn on_data(&mut self, data: &[u8]) {
+    pub fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.last = now;
+        self.passed = self.passed.saturating_add(data.len() as u64);
+        if self.passed > WORK_BYTES_MAX {
+            self.free(now);
+        }
         if let Some(collector) = &mut self.collector
             && !collector.push(data)
         {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The client does not read, so the rest of the body may be long in coming. Clients that stall
     /// may hold half of the memory in which copies are made, not more: the rest is for those who
     /// read.
-    pub fn on_pause(&mut self) {
+    ///
+    /// Nor does the origin work for a client that does not read: its slot is free.
+    pub fn on_pause(&mut self, now: Instant) {
+        self.free(now);
         if self.retter.budget.is_short() {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
-        if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
-            self.retter.store.insert(key, collector.finish());
-        }
+        let kept = match (self.collector.take(), self.key.take()) {
+            (Some(collector), Some(key)) => self.retter.store.insert(key, collector.finish()),
+            (None, _) | (_, None) => None,
+        };
+        // Kept first, so that those who are let in now find it.
+        self.land(if kept.is_some() {
+            Flown::Kept
+        } else {
+            Flown::Unfit
+        });
+        self.free(now);
     }
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
@@ -174,12 +224,37 @@ impl Fetch {
             }
         };
         self.record(outcome, now);
+        self.outcome = outcome;
+        self.free(now);
+        self.land(Flown::Failed(Cause::Failure(failure)));
         self.rescue(Cause::Failure(failure), now)
     }
 
     /// The client went away: the breaker learns nothing from it.
     pub fn abandon(mut self, now: Instant) {
+        self.give_up(now);
+    }
+
+    fn give_up(&mut self, now: Instant) {
         self.record(Outcome::Ignore, now);
+        self.outcome = Outcome::Ignore;
+        self.free(now);
+        // The lead is dropped: who waits for this fetch has to look for another.
+        self.lead = None;
+    }
+
+    /// The origin is done with this request, or works on it no more.
+    fn free(&mut self, now: Instant) {
+        if let Some(slot) = self.slot.take() {
+            slot.release(self.outcome, now);
+        }
+    }
+
+    /// Tells those who wait for this fetch how it ended for them.
+    fn land(&mut self, flown: Flown) {
+        if let Some(lead) = self.lead.take() {
+            lead.land(flown);
+        }
     }
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
@@ -299,7 +374,7 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.record(Outcome::Ignore, self.last);
+        self.give_up(self.last);
     }
 }
 

@@ -69,14 +69,15 @@ impl Session {
         self.answered(&call, report, keep, now);
     }
 
-    /// Refuses because the circuit is open or the origin is full.
+    /// Refuses because the circuit is open, the origin is full, or it failed on another request
+    /// for the same.
     pub(super) fn refuse(&mut self, call: Call, refusal: &Refusal, now: Instant) {
         let local = Local {
             circuit: refusal.circuit,
             handling: Some(refusal.handling),
             origin: None,
-            retry_after_secs: Some(refusal.retry_after_secs()),
-            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after_secs: refusal.retry_after_secs(),
+            status: refusal.status(),
             text: refusal.text(),
         };
         self.answer_locally(call, &local, now);
@@ -137,7 +138,7 @@ impl Session {
             Exchange::Relaying(relay)
                 if matches!(relay.download, Download::Awaiting | Download::Holding(_)) =>
             {
-                let origin = relay.origin_report(now);
+                let origin = relay.call.origin_report(None, now);
                 self.close_origin();
                 if let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) {
                     self.refuse_call(relay.call, status, text, Some(origin), now);
@@ -159,7 +160,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(Last::Linger);
             }
@@ -204,7 +206,7 @@ impl Session {
             circuit: local.circuit,
             end: End::Complete,
             ended: now,
-            origin: local.origin,
+            origin: local.origin.clone(),
             peer: self.peer,
             request: Some(call.request.clone()),
             source: Source::NoCache,

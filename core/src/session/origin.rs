@@ -5,7 +5,7 @@ use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
-use crate::report::{End, Failure, OriginReport};
+use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -61,7 +61,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => {
                 debug_assert!(matches!(other, Exchange::None), "one connection at a time");
                 self.exchange = other;
             }
@@ -121,7 +122,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => self.exchange = other,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
         }
     }
 
@@ -135,7 +137,10 @@ impl Session {
         match self.exchange {
             Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
             Exchange::Draining(_) => self.stop_draining(),
-            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+            Exchange::Connecting(_)
+            | Exchange::None
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
             }
         }
@@ -144,7 +149,7 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -163,7 +168,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -225,13 +230,7 @@ impl Session {
                     Some(fetch) => drop(fetch.on_failure(failure, now)),
                     None => {}
                 }
-                let time = call.origin_time(now);
-                let status = Some(forward.status);
-                let origin = Some(OriginReport {
-                    failure: Some(failure),
-                    status,
-                    time,
-                });
+                let origin = Some(call.origin_report(Some(failure), now));
                 let ends_by_close = forward.ends_by_close();
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
@@ -254,12 +253,7 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let time = call.origin_time(now);
-        let origin = Some(OriginReport {
-            failure: Some(failure),
-            status: None,
-            time,
-        });
+        let origin = Some(call.origin_report(Some(failure), now));
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),

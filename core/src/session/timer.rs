@@ -25,6 +25,8 @@ pub enum Timer {
     OriginConnect,
     /// The response head.
     OriginHead,
+    /// Room at the origin.
+    OriginRoom,
     /// Any byte through a tunnel.
     TunnelIdle,
 }
@@ -66,6 +68,8 @@ impl Session {
             Timer::ClientLinger | Timer::ClientWrite => self.client_left(now),
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
+            // The ticket has its decision now, so nobody needs to be woken.
+            Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
         }
         self.pump(now);
@@ -121,6 +125,7 @@ impl Session {
                 Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
             }
             Exchange::Relaying(relay) => self.relay_deadline(relay),
+            Exchange::Waiting(waiting) => Some((waiting.ticket.deadline(), Timer::OriginRoom)),
         }
     }
 
