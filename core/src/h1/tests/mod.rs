@@ -11,6 +11,7 @@ use crate::message::Fields;
 
 mod buffers;
 mod chunked;
+mod lifecycle;
 mod requests;
 mod responses;
 mod round_trip;
