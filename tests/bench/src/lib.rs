@@ -4,13 +4,14 @@
 
 use std::io;
 
+pub mod arguments;
 pub mod chart;
 pub mod compare;
 pub mod contender;
-
+pub mod http;
 pub mod port;
 pub mod process;
-
+pub mod surge;
 pub mod table;
 
 /// What every bench returns: a failure here is a machine that lacks something, or a contender

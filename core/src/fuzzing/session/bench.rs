@@ -167,7 +167,7 @@ impl Bench {
             );
         }
         let stats = self.retter.stats(self.now);
-        assert_eq!(stats.in_flight, 0, "everything is given back");
+        assert_eq!(stats.admission.in_flight, 0, "everything is given back");
         for client in &self.clients {
             client.seen.check();
         }

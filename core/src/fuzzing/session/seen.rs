@@ -54,7 +54,7 @@ impl World {
         assert_eq!(one.paths_open, other.paths_open);
         assert_eq!(one.copies, other.copies);
         assert_eq!(one.insertions, other.insertions);
-        assert_eq!(one.overflows, other.overflows);
+        assert_eq!(one.admission.overflows, other.admission.overflows);
     }
 }
 

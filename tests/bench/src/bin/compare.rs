@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use retter_bench::arguments::{many, number, one, say};
 use retter_bench::compare::{self, Options, responder};
 use retter_bench::contender::setting;
 use retter_bench::{Result, chart};
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
     match run(&command().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("compare: {error}");
+            say(&format!("compare: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -43,24 +44,6 @@ fn command() -> Command {
                 .hide(true)
                 .arg(Arg::new("address").required(true)),
         )
-}
-
-fn many(name: &'static str, help: String) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .help(help)
-        .action(ArgAction::Append)
-        .value_delimiter(',')
-}
-
-fn one(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help)
-}
-
-fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    one(name, help)
-        .default_value(default)
-        .value_parser(value_parser!(u32).range(1..))
 }
 
 fn run(arguments: &ArgMatches) -> Result<()> {
@@ -95,7 +78,7 @@ fn run(arguments: &ArgMatches) -> Result<()> {
     };
     let mut all = Vec::new();
     let outcome = compare::run(&options, |figures| {
-        println!("{}", figures.markdown());
+        say(&figures.markdown());
         all.push(figures.clone());
         if let Some(file) = path("json") {
             let values = all.iter().map(compare::figures::Figures::json).collect();
