@@ -55,7 +55,7 @@ impl Bench {
         let mut bench = Self::closed_and_failing();
         let permit = bench.current.take().unwrap();
         bench.breaker.record(permit, Outcome::Failure, bench.now);
-        bench.breaker.poll_change();
+        drop(bench.breaker.poll_change());
         bench
     }
 
@@ -63,7 +63,7 @@ impl Bench {
         let mut bench = Self::open();
         bench.now = bench.now + OPEN;
         bench.current = bench.breaker.try_acquire(bench.now).ok();
-        bench.breaker.poll_change();
+        drop(bench.breaker.poll_change());
         bench
     }
 

@@ -93,6 +93,7 @@ fn waiting() -> Rig {
 fn forwarding() -> Rig {
     let mut rig = asked("/other");
     rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
+    rig.received();
     rig
 }
 
