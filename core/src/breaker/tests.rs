@@ -1,6 +1,8 @@
 //! Owns the tests of one circuit: a table of scripts, every short sequence of events against the
 //! model, and long random ones. Never tests tiers: those have tests of their own.
 
+mod lifecycle;
+
 use std::fmt::Write;
 
 use proptest::prelude::*;

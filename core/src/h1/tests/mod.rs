@@ -9,6 +9,7 @@ use crate::message::{Fields, RequestHead, ResponseHead};
 
 mod buffers;
 mod chunked;
+mod lifecycle;
 mod requests;
 mod responses;
 mod round_trip;
