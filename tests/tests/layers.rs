@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// reaches from here, and nothing else: `h1` and `policy` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["session"]),
+    ("fuzzing", &["session"]),
     ("session", &["h1", "policy", "report", "rules"]),
     ("addresses", &["time"]),
     (

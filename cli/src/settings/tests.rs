@@ -241,7 +241,7 @@ fn durations() {
     #[track_caller]
     fn check(text: &str, millis: u64) {
         assert_eq!(
-            parse::duration(text),
+            duration(text),
             Ok(Duration::from_millis(millis)),
             "{text}"
         );
@@ -267,7 +267,7 @@ fn durations() {
         "9e99",
         "1e400",
     ] {
-        assert!(parse::duration(bad).is_err(), "{bad}");
+        assert!(duration(bad).is_err(), "{bad}");
     }
 }
 

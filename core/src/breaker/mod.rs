@@ -414,10 +414,14 @@ impl HalfOpen {
         self.leases
             .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        if let Some(retry_at) = self.leases.iter().map(|lease| lease.ends).min()
-            && self.leases.len() >= slots as usize
+        // A success that came after its lease may leave more leases than slots: so many have to
+        // end. They are in the order of their ends.
+        if let Some(surplus) = self.leases.len().checked_sub(slots as usize)
+            && let Some(lease) = self.leases.get(surplus)
         {
-            return Err(Rejected { retry_at });
+            return Err(Rejected {
+                retry_at: lease.ends,
+            });
         }
         let probe = self.probes;
         self.probes += 1;

@@ -1,6 +1,8 @@
 //! Owns the tests of one circuit: a table of scripts, every short sequence of events against the
 //! model, and long random ones. Never tests tiers: those have tests of their own.
 
+mod lifecycle;
+
 use std::fmt::Write;
 
 use proptest::prelude::*;
@@ -146,6 +148,16 @@ fn half_open() {
             "refused for 3",
             CLOSED_2,
         ],
+    );
+}
+
+#[test]
+fn a_refusal_waits_for_as_many_leases_as_are_too_many() {
+    // Two leases for one missing success, as the first counted after its lease had ended.
+    check(
+        &ORIGIN_TERMS,
+        "CC4 p1p2ps p1p",
+        &[TRIPPED_2, PROBING, "refused for 3", "refused for 2"],
     );
 }
 

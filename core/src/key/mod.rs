@@ -1,6 +1,23 @@
 //! Owns who may see a copy ([`Partition`]) and under what name it is kept ([`CacheKey`]);
 //! RFC 9111 §2 and §4.1.
 //! Never keeps a cookie or a credential: only their keyed hash leaves this module.
+//!
+//! ```
+//! use retter_core::config::CacheSettings;
+//! use retter_core::key::{Keyer, Partition};
+//! use retter_core::message::{Fields, RequestHead};
+//!
+//! let keyer = Keyer::new(&CacheSettings::default(), 42);
+//! let get = |cookie: &str| {
+//!     let fields = Fields::from_pairs([("Host", &b"example"[..]), ("Cookie", cookie.as_bytes())]);
+//!     RequestHead::new(http::Method::GET, "/page?a=b", fields)
+//! };
+//! let (anna, bert) = (keyer.key(&get("PHPSESSID=anna")), keyer.key(&get("PHPSESSID=bert")));
+//! assert_ne!(anna, bert, "no page of one is found for the other");
+//! assert!(matches!(anna.unwrap().partition(), Partition::Session(_)));
+//! let visitor = keyer.key(&get("_ga=GA1.2.3")).unwrap();
+//! assert_eq!(visitor.partition(), Partition::Shared, "analytics change no page");
+//! ```
 
 mod cookies;
 mod credentials;

@@ -94,6 +94,12 @@ impl Fetch {
         self.circuit
     }
 
+    /// The request that this fetch is for.
+    #[must_use]
+    pub fn request(&self) -> &Arc<RequestHead> {
+        &self.request
+    }
+
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {

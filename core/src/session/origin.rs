@@ -7,7 +7,7 @@ use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
 use crate::message::Fields;
-use crate::report::{End, Failure, OriginReport};
+use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -226,6 +226,9 @@ impl Session {
                 }
             }
             (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
                 if matches!(forward.encoder, BodyEncoder::Chunked)
                     && is_planted(Plant::TruncatedEnd)
                 {
@@ -238,13 +241,7 @@ impl Session {
                     Some(fetch) => drop(fetch.on_failure(failure, now)),
                     None => {}
                 }
-                let time = call.origin_time(now);
-                let status = Some(forward.status);
-                let origin = Some(OriginReport {
-                    failure: Some(failure),
-                    status,
-                    time,
-                });
+                let origin = Some(call.origin_report(Some(failure), now));
                 let ends_by_close = forward.ends_by_close();
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
@@ -267,12 +264,7 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let time = call.origin_time(now);
-        let origin = Some(OriginReport {
-            failure: Some(failure),
-            status: None,
-            time,
-        });
+        let origin = Some(call.origin_report(Some(failure), now));
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
