@@ -1,34 +1,22 @@
-//! Owns the simulated clients: what they ask, how fast they read and write, and when they leave.
+//! Owns the simulated clients: how many requests they send, how fast they read and write, and when they leave.
 //! Never judges an answer: it hands over what came and how it ended.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use retter_core::time::Instant;
 
-use crate::codec::{self, Part, Reader};
-use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, Ledger, upload};
+use crate::codec::{Part, Reader};
+use crate::head::{Framing, Head};
+use crate::ledger::{Asked, AskedId, Ledger, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
-use crate::oracle::{Oracle, Seen};
-use crate::head::{Fields, Framing, Head};
+use crate::oracle::Oracle;
+use crate::requests::{self, Memory};
+use crate::seen::Seen;
 
 /// Longest time in which nothing at all happens for a client that waits. Every time limit of the
 /// simulated settings is far below.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
-
-/// Users: nobody, sessions, a credential, a cookie of unknown meaning.
-const USERS: [&str; 6] = [
-    "",
-    "PHPSESSID=ann",
-    "PHPSESSID=bob",
-    "Basic Zm9v",
-    "theme=dark",
-    "PHPSESSID=eve; theme=dark",
-];
-
-const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 
 /// Bytes that a tunnel carries there and back.
 const TUNNEL_BYTES: usize = 3_000;
@@ -70,12 +58,6 @@ pub(crate) struct Client {
     pub(crate) closed: bool,
 }
 
-/// What clients remember together.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    etags: BTreeMap<String, String>,
-}
-
 impl Client {
     pub(crate) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
         let (swarm, now) = (net.swarm.clone(), net.now);
@@ -88,7 +70,7 @@ impl Client {
         Self {
             id,
             link,
-            who: USERS[chance.below(swarm.users.min(USERS.len()))],
+            who: requests::user(swarm.users, chance),
             reader: Reader::default(),
             waiting: VecDeque::new(),
             out: VecDeque::new(),
@@ -98,11 +80,27 @@ impl Client {
             left: chance.within(1..9),
             script: VecDeque::new(),
             depth,
-            read_max: if slow_reading { 1 + chance.size(3_000) } else { 1 << 20 },
-            read_wait: if slow_reading { chance.time(slow) } else { Duration::ZERO },
+            read_max: if slow_reading {
+                1 + chance.size(3_000)
+            } else {
+                1 << 20
+            },
+            read_wait: if slow_reading {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
             read_after: now,
-            send_max: if slow_sending { 1 + chance.size(300) } else { 1 << 20 },
-            send_wait: if slow_sending { chance.time(slow) } else { Duration::ZERO },
+            send_max: if slow_sending {
+                1 + chance.size(300)
+            } else {
+                1 << 20
+            },
+            send_wait: if slow_sending {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
             send_after: now,
             next_after: now,
             moved_at: now,
@@ -141,7 +139,11 @@ impl Client {
             return;
         }
         if self.leaves_at.is_some_and(|at| at <= net.now) {
-            let how = if net.chance.hits(500) { Close::End } else { Close::Reset };
+            let how = if net.chance.hits(500) {
+                Close::End
+            } else {
+                Close::Reset
+            };
             return self.close(how, net);
         }
         let end = self.read(net);
@@ -158,7 +160,7 @@ impl Client {
     }
 
     /// Looks whether it was forgotten.
-    pub(crate) fn tick(&mut self, net: &mut Net, ledger: &mut Ledger) {
+    pub(crate) fn tick(&self, net: &mut Net, ledger: &mut Ledger) {
         let waits = !self.closed && (!self.waiting.is_empty() || self.tunnel.is_some());
         if waits && net.now.saturating_since(self.moved_at) > PATIENCE {
             let waiting = &self.waiting;
@@ -239,7 +241,10 @@ impl Client {
             return self.close(Close::End, net);
         };
         let asked = &ledger.asked[asked_id];
-        let status = head.start.get(9..12).and_then(|code| code.parse::<u16>().ok());
+        let status = head
+            .start
+            .get(9..12)
+            .and_then(|code| code.parse::<u16>().ok());
         let Some(status) = status.filter(|_| head.start.starts_with("HTTP/1.1 ")) else {
             return ledger.violate(format!("status line {:?}", head.start));
         };
@@ -252,7 +257,9 @@ impl Client {
         }
         if status < 200 {
             let allowed = !asked.http10 && !asked.malformed;
-            ledger.check(allowed, || format!("request {asked_id}: an interim {status}"));
+            ledger.check(allowed, || {
+                format!("request {asked_id}: an interim {status}")
+            });
             if status == 100
                 && let Some((_, body, asked)) = self.held.take()
             {
@@ -282,8 +289,7 @@ impl Client {
         self.answered += 1;
         self.is_told = head.fields.lists("connection", "close");
         if let Some(etag) = head.fields.get("etag") {
-            let key = format!("{}{}", ledger.asked[asked].host, ledger.asked[asked].target);
-            memory.etags.insert(key, etag.to_owned());
+            memory.note(&ledger.asked[asked], etag);
         }
         let seen = Seen {
             head,
@@ -315,7 +321,9 @@ impl Client {
             || self.held.is_some();
         if let Some((asked, echoed)) = self.tunnel {
             let whole = echoed == TUNNEL_BYTES;
-            net.note(format_args!("tunnel {asked} ended, whole {whole}, reset {is_reset}"));
+            net.note(format_args!(
+                "tunnel {asked} ended, whole {whole}, reset {is_reset}"
+            ));
             return;
         }
         let Some(&asked) = self.waiting.front() else {
@@ -368,7 +376,7 @@ impl Client {
             self.left -= 1;
             let asked = match self.script.pop_front() {
                 Some(asked) => asked,
-                None => self.compose(net, memory),
+                None => requests::compose(self.who, net, memory),
             };
             let id = ledger.asked.len();
             net.note(format_args!(
@@ -386,126 +394,24 @@ impl Client {
         }
     }
 
-    fn compose(&self, net: &mut Net, memory: &Memory) -> Asked {
-        let swarm = net.swarm.clone();
-        let chance = &mut net.chance;
-        let method = if net.is_calm { "GET" } else { METHODS[chance.weighted(&swarm.methods)] };
-        let writes = matches!(method, "POST" | "DELETE");
-        let host = HOSTS[chance.below(10) / 9];
-        // One page is as popular as all others together.
-        let path = if chance.hits(500) { 0 } else { chance.below(swarm.paths) };
-        let target = if chance.hits(150) {
-            format!("/{path}?q={}", chance.below(2))
-        } else {
-            format!("/{path}")
-        };
-        let known = memory.etags.get(&format!("{host}{target}"));
-        let is_conditional = chance.hits(200);
-        let http10 = chance.hits(60) && method != "upgrade";
-        let no_cache = chance.hits(60);
-        Asked {
-            method: match method {
-                "upgrade" | "bad" => "GET",
-                method => method,
-            },
-            host,
-            target,
-            who: self.who,
-            flavour: ["", "sweet", "sour"][chance.below(3)],
-            gzip: chance.hits(400),
-            if_none_match: known.filter(|_| is_conditional && !writes).cloned(),
-            range: method == "GET" && chance.hits(50),
-            no_cache,
-            no_store: chance.hits(20) && !no_cache,
-            upgrades: method == "upgrade",
-            body: (method == "POST").then(|| chance.size(20_000)),
-            expects: method == "POST" && chance.hits(200) && !http10,
-            http10,
-            closes: http10 || chance.hits(100),
-            malformed: method == "bad",
-            ..Asked::default()
-        }
-    }
-
     /// Puts a request on the list of what is to be written.
     fn send(&mut self, id: AskedId, asked: &Asked, net: &mut Net) {
-        if asked.malformed {
-            let bad = *net.chance.pick(&[
-                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-                "GET /\u{1} HTTP/1.1\r\n\r\n",
-                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
-                "get\r\n\r\n",
-            ]);
-            self.out.push_back((bad.as_bytes().to_vec(), Some(id)));
-            return;
-        }
-        let mut fields = Fields::default();
-        let mut put = |name: &str, value: &str| fields.0.push((name.to_owned(), value.to_owned()));
-        put("Host", asked.host);
-        put(ASKED, &id.to_string());
-        match asked.who {
-            "" => put("Cookie", "_ga=1"),
-            who if who.starts_with("Basic") => put("Authorization", who),
-            who => put("Cookie", who),
-        }
-        if !asked.flavour.is_empty() {
-            put(FLAVOUR, asked.flavour);
-        }
-        if asked.gzip {
-            put("Accept-Encoding", "gzip");
-        }
-        if let Some(etag) = &asked.if_none_match {
-            put("If-None-Match", etag);
-        }
-        if asked.range {
-            put("Range", "bytes=2-9");
-        }
-        match (asked.no_cache, asked.no_store) {
-            (true, _) => put("Cache-Control", "no-cache"),
-            (false, true) => put("Cache-Control", "no-store"),
-            (false, false) => {}
-        }
+        let (head, body) = requests::message(id, asked, net);
+        self.out.push_back((head, None));
         if asked.expects {
-            put("Expect", "100-continue");
-        }
-        match (asked.upgrades, asked.closes && !asked.http10) {
-            (true, _) => {
-                put("Connection", "upgrade");
-                put("Upgrade", "sim");
-            }
-            (false, true) => put("Connection", "close"),
-            (false, false) => {}
-        }
-        let body = asked.body.map(|len| upload(id, len));
-        let chunks = !asked.http10 && net.chance.hits(400);
-        let body = match body {
-            Some(body) if chunks => {
-                put("Transfer-Encoding", "chunked");
-                let size = 1 + net.chance.size(2_000);
-                codec::chunked(&body, size)
-            }
-            Some(body) => {
-                put("Content-Length", &body.len().to_string());
-                body
-            }
-            None => Vec::new(),
-        };
-        let version = if asked.http10 { "1.0" } else { "1.1" };
-        let start = format!("{} {} HTTP/{version}", asked.method, asked.target);
-        let head = codec::head(&start, &fields);
-        if asked.expects {
-            self.out.push_back((head, None));
             let until = net.now + net.chance.time(Duration::from_secs(2));
             self.held = Some((until, body, id));
             net.at(until, Event::Steps(Actor::Client(self.id)));
         } else {
-            self.out.push_back((head, None));
             self.out.push_back((body, Some(id)));
         }
     }
 
     fn write(&mut self, net: &mut Net, ledger: &mut Ledger) {
-        if self.held.as_ref().is_some_and(|(until, ..)| *until <= net.now)
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|(until, ..)| *until <= net.now)
             && let Some((_, body, asked)) = self.held.take()
         {
             // RFC 9110 §10.1.1: a client does not wait for ever.

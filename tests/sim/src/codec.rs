@@ -110,8 +110,8 @@ impl Reader {
         let is_end = match self.state {
             State::ChunkSize => {
                 let size = line.split(';').next().unwrap_or_default();
-                let size = u64::from_str_radix(size, 16)
-                    .map_err(|_| format!("chunk size {line:?}"))?;
+                let size =
+                    u64::from_str_radix(size, 16).map_err(|_| format!("chunk size {line:?}"))?;
                 self.state = match size {
                     0 => State::Trailers,
                     size => State::Chunk(size),

@@ -23,7 +23,11 @@ pub(crate) struct Head {
 impl Fields {
     /// The value of the first line of the field `name`.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let is_named = |(line, _): &&(String, String)| line.eq_ignore_ascii_case(name);
+        self.0
+            .iter()
+            .find(is_named)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether the comma-separated list in the field `name` has the member `token`.
@@ -74,7 +78,9 @@ impl Head {
 }
 
 fn parse_field(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once(':').ok_or_else(|| format!("field {line:?}"))?;
+    let (name, value) = line
+        .split_once(':')
+        .ok_or_else(|| format!("field {line:?}"))?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(format!("field name {name:?}"));

@@ -2,9 +2,10 @@
 //! simulated network, clock, origin and clients, all of it decided by one seed.
 //! Never opens a socket or reads a clock: a seed is a world, and the same world every time.
 //!
-//! A seed chooses settings and faults ([`swarm`]); the world runs for so many events, is then left
-//! in peace, examined, and asked to end. The [`oracle`] judges every answer from the outside.
+//! A seed chooses settings and faults (`swarm`); the world runs for so many events, is then left
+//! in peace, examined, and asked to end. The `oracle` judges every answer from the outside.
 
+mod answers;
 mod chance;
 mod circuits;
 mod clients;
@@ -15,6 +16,8 @@ mod net;
 mod oracle;
 mod origin;
 mod place;
+mod requests;
+mod seen;
 mod swarm;
 mod trace;
 mod world;
@@ -63,7 +66,11 @@ pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
     let (tally, steps, violation) = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        (Tally::default(), 0, Some(format!("panic: {}", text.unwrap_or_default())))
+        (
+            Tally::default(),
+            0,
+            Some(format!("panic: {}", text.unwrap_or_default())),
+        )
     });
     Outcome {
         hash: net.trace.hash(),

@@ -2,7 +2,6 @@
 //! what the origin answered, and what the answer says of itself.
 //! Never looks into the program, so that the program may be rewritten.
 
-use std::io::Read;
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
@@ -10,20 +9,13 @@ use retter_core::config::{CacheSettings, RescueMode};
 use retter_core::time::Instant;
 
 use crate::circuits::Circuits;
-use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
-use crate::net::Net;
 use crate::head::Head;
-
-/// An answer as a client saw it.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) head: Head,
-    pub(crate) body: Vec<u8>,
-    /// It ended as its head announced.
-    pub(crate) is_whole: bool,
-    /// If it did not, that may be the client's or the network's doing.
-    pub(crate) is_excused: bool,
-}
+use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
+use crate::net::Net;
+use crate::seen::{
+    Seen, cache_status, check_body, check_unchanged, find_answer, holds, is_failure, is_long_fresh,
+    lifetime, number, status,
+};
 
 /// What made copies wrong.
 #[derive(Debug)]
@@ -53,6 +45,18 @@ pub struct Tally {
     pub unanswered: u64,
     /// Changes of circuits.
     pub transitions: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.backend += other.backend;
+        self.copies += other.copies;
+        self.local += other.local;
+        self.tunnels += other.tunnels;
+        self.cut += other.cut;
+        self.unanswered += other.unanswered;
+        self.transitions += other.transitions;
+    }
 }
 
 #[derive(Debug)]
@@ -161,7 +165,9 @@ impl Oracle {
         holds(answer.asked == id, "the origin's answer to another request")?;
         holds(status(seen) == answer.status, "not the origin's status")?;
         check_body(asked, &answer.page, seen)?;
-        let came = answer.ends.is_some_and(|end| net.progress(answer.link).1 >= end);
+        let came = answer
+            .ends
+            .is_some_and(|end| net.progress(answer.link).1 >= end);
         let was_sound = answer.is_sound && came && !net.was_cut(answer.link);
         holds(
             seen.is_whole || seen.is_excused || !was_sound,
@@ -198,10 +204,19 @@ impl Oracle {
         answer: &Answer,
         seen: &Seen,
     ) -> Result<(), String> {
-        holds(answer.status == 200 && status(seen) == 200, "no copy of a 200")?;
+        holds(
+            answer.status == 200 && status(seen) == 200,
+            "no copy of a 200",
+        )?;
         holds(other.method == "GET", "a copy of the answer to a write")?;
-        holds(self.same_page(asked, other, answer), "a copy of another page, or another's")?;
-        holds(self.may_keep(asked, other, answer), "a copy of what must not be kept")?;
+        holds(
+            self.same_page(asked, other, answer),
+            "a copy of another page, or another's",
+        )?;
+        holds(
+            self.may_keep(asked, other, answer),
+            "a copy of what must not be kept",
+        )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
         check_body(asked, &answer.page, seen)
     }
@@ -235,7 +250,10 @@ impl Oracle {
             let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-            let is_wrong = self.wrong.iter().any(|wrong| wrong.hits(answer, other, done, sent));
+            let is_wrong = self
+                .wrong
+                .iter()
+                .any(|wrong| wrong.hits(answer, other, done, sent));
             holds(!is_wrong, "a copy that was made wrong")?;
         }
         self.judge_cause(asked, answer, seen, sent, net, ledger)
@@ -255,17 +273,24 @@ impl Oracle {
         if says.contains("detail=rescued") {
             let failed = asked.answers.last().is_none_or(|last| {
                 let last = &ledger.answers[*last];
-                let came = last.ends.is_some_and(|end| net.progress(last.link).1 >= end);
+                let came = last
+                    .ends
+                    .is_some_and(|end| net.progress(last.link).1 >= end);
                 !(last.is_sound && came) || is_failure(last.status)
             });
             holds(failed, "rescued from an origin that had answered")
         } else if says.contains("detail=circuit-open") {
-            holds(self.circuits.had_trouble(asked, sent), "no circuit was open")
+            holds(
+                self.circuits.had_trouble(asked, sent),
+                "no circuit was open",
+            )
         } else if says.contains("detail=") {
             Ok(())
         } else {
             let other = &ledger.asked[answer.asked];
-            let resident = other.done_at.map_or(Duration::ZERO, |done| sent.saturating_since(done));
+            let resident = other
+                .done_at
+                .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
             holds(resident <= lifetime(answer), "not fresh")
@@ -293,7 +318,9 @@ impl Oracle {
             502 | 504 => {
                 let answered = asked.answers.iter().any(|answer| {
                     let answer = &ledger.answers[*answer];
-                    let came = answer.ends.is_some_and(|end| net.progress(answer.link).1 >= end);
+                    let came = answer
+                        .ends
+                        .is_some_and(|end| net.progress(answer.link).1 >= end);
                     answer.is_sound && came
                 });
                 holds(!answered, "the origin had answered")
@@ -304,7 +331,10 @@ impl Oracle {
                 if cache_status(seen).contains("circuit-open") {
                     let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
                     holds(reads, "a circuit refuses what is no read")?;
-                    holds(self.circuits.had_trouble(asked, sent), "no circuit was open")?;
+                    holds(
+                        self.circuits.had_trouble(asked, sent),
+                        "no circuit was open",
+                    )?;
                 }
                 Ok(())
             }
@@ -376,84 +406,4 @@ impl Wrong {
         };
         is_older && is_same
     }
-}
-
-fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
-    // RFC 9110 §13.1.2: compared weakly.
-    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
-    let etag = seen.head.fields.get("etag").map(strong).unwrap_or_default();
-    let known = asked.if_none_match.as_deref().map(strong).unwrap_or_default();
-    holds(known == etag && !etag.is_empty(), "304 for another version")
-}
-
-/// The answer of the origin that this answer says it is.
-fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
-    let by_number = number(&seen.head, ANSWER);
-    let by_request = number(&seen.head, ASKED)
-        .and_then(|asked| ledger.asked.get(asked))
-        .and_then(|asked| asked.answers.last().copied());
-    let id = by_number.or(by_request).ok_or("no answer of the origin")?;
-    ledger
-        .answers
-        .get(id)
-        .ok_or_else(|| "no answer of the origin".to_owned())
-}
-
-fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
-    if asked.method == "HEAD" || matches!(status(seen), 204 | 304) {
-        return holds(seen.body.is_empty(), "a body where none may be");
-    }
-    let whole = page.body();
-    let is_gzip = seen.head.fields.get("content-encoding") == Some("gzip");
-    let mut plain = Vec::new();
-    let body = if is_gzip {
-        holds(asked.gzip, "gzip for one who cannot read it")?;
-        let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
-        holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
-        &plain
-    } else {
-        &seen.body
-    };
-    if seen.is_whole {
-        holds(*body == whole, "the body is not that of the page")
-    } else {
-        holds(whole.starts_with(body), "the part of a body is not that of the page")
-    }
-}
-
-fn is_failure(status: u16) -> bool {
-    status >= 500 && !matches!(status, 501 | 505)
-}
-
-/// How long the origin said that an answer is fresh.
-fn lifetime(answer: &Answer) -> Duration {
-    let value = |name: &str| {
-        answer
-            .directives
-            .split(", ")
-            .find_map(|word| word.strip_prefix(name)?.parse().ok())
-    };
-    let secs = value("s-maxage=").or_else(|| value("max-age=")).unwrap_or(0);
-    Duration::from_secs(secs)
-}
-
-fn is_long_fresh(answer: &Answer) -> bool {
-    lifetime(answer) > Duration::from_secs(10)
-}
-
-fn cache_status(seen: &Seen) -> &str {
-    seen.head.fields.get("cache-status").unwrap_or_default()
-}
-
-fn status(seen: &Seen) -> u16 {
-    let code = seen.head.start.get(9..12).and_then(|code| code.parse().ok());
-    code.unwrap_or(0)
-}
-
-fn number(head: &Head, name: &str) -> Option<usize> {
-    head.fields.get(name)?.parse().ok()
-}
-
-fn holds(holds: bool, text: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(text.to_owned()) }
 }

@@ -317,7 +317,10 @@ impl Future for SimDial {
             }
             None => {
                 let told = addresses.unreachable("refused").is_some();
-                self.hub.net.borrow_mut().note(format_args!("no connection, told {told}"));
+                self.hub
+                    .net
+                    .borrow_mut()
+                    .note(format_args!("no connection, told {told}"));
                 Err(io::ErrorKind::ConnectionRefused.into())
             }
         })

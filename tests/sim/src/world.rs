@@ -16,12 +16,14 @@ use retter_core::policy::Retter;
 use retter_core::session::Session;
 use retter_core::time::UnixTime;
 
-use crate::clients::{Client, Memory};
+use crate::answers::unix;
+use crate::clients::Client;
 use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
 use crate::oracle::{Oracle, Tally};
-use crate::origin::{self, Health, Origin};
+use crate::origin::{Health, Origin};
 use crate::place::{Hub, Place, Reach, SimSocket};
+use crate::requests::Memory;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
 const POLLS_MAX: usize = 20_000;
@@ -102,7 +104,8 @@ impl World {
 
     /// Leaves the world in peace, lets time pass, examines the program and ends it.
     pub(crate) fn end(mut self) -> (Tally, u64, Option<String>) {
-        let acts: [fn(&mut Self); 4] = [Self::calm, Self::examine, Self::drain_all, Self::check_end];
+        let acts: [fn(&mut Self); 4] =
+            [Self::calm, Self::examine, Self::drain_all, Self::check_end];
         for act in acts {
             if self.ledger.violation.is_none() {
                 act(&mut self);
@@ -172,7 +175,8 @@ impl World {
                 self.tasks[task] = None;
             }
         }
-        self.ledger.violate("sessions wake each other for ever".to_owned());
+        self.ledger
+            .violate("sessions wake each other for ever".to_owned());
     }
 
     fn act(&mut self, actor: Actor) {
@@ -191,7 +195,7 @@ impl World {
     }
 
     /// Wakes somebody who has no reason to wake.
-    fn disturb(&mut self) {
+    fn disturb(&self) {
         let net = &mut *self.net.borrow_mut();
         if net.chance.hits(net.swarm.spurious) && !self.tasks.is_empty() {
             self.hub.queue.push(net.chance.below(self.tasks.len()));
@@ -247,7 +251,7 @@ impl World {
 
     fn set_clock(&self) {
         let now = self.net.borrow().now;
-        let unix = origin::unix(now).0.saturating_add_signed(self.clock_error);
+        let unix = unix(now).0.saturating_add_signed(self.clock_error);
         self.retter.set_wall_clock(now, UnixTime(unix));
     }
 
@@ -265,7 +269,7 @@ impl World {
         }
     }
 
-    fn looked_up(&mut self) {
+    fn looked_up(&self) {
         let net = &mut *self.net.borrow_mut();
         let answer = if net.is_calm || net.chance.hits(900) {
             let count = net.chance.within(1..4);
@@ -323,7 +327,8 @@ impl World {
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max
             && limits.contains(&stats.admission.limit);
-        self.ledger.check(holds, || format!("a bound is broken: {stats:?}"));
+        self.ledger
+            .check(holds, || format!("a bound is broken: {stats:?}"));
     }
 
     /// From here on nothing goes wrong any more.
@@ -386,8 +391,9 @@ impl World {
         let now = self.net.borrow().now;
         let stats = self.retter.stats(now);
         let is_well = stats.circuit == State::Closed && stats.paths_open == 0;
-        self.ledger
-            .check(is_well, || format!("a circuit never closes again: {stats:?}"));
+        self.ledger.check(is_well, || {
+            format!("a circuit never closes again: {stats:?}")
+        });
     }
 
     fn drain_all(&mut self) {
