@@ -7,3 +7,4 @@ mod rescue;
 mod rig;
 mod transfer;
 mod trouble;
+mod waiting;

@@ -100,7 +100,11 @@ fn a_session_always_ends_and_gives_everything_back() {
             }
         }
         assert!(rig.session.is_done(), "round {round}: {:?}", rig.session);
-        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0, "round {round}");
+        assert_eq!(
+            rig.retter.stats(rig.now).admission.in_flight,
+            0,
+            "round {round}"
+        );
         now = rig.now;
     }
 }

@@ -286,7 +286,11 @@ fn deadlines() {
         !rig.session.is_done(),
         "an event stream may be silent for long"
     );
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0, "and is no work");
+    assert_eq!(
+        rig.retter.stats(rig.now).admission.in_flight,
+        0,
+        "and is no work"
+    );
 }
 
 #[test]
