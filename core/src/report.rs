@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::breaker::State;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, ResponseHead};
 use crate::time::Instant;
 
 /// Where an answer came from; the word in `X-Retter`.
@@ -119,10 +119,14 @@ pub enum End {
 }
 
 /// What the origin did in one exchange.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OriginReport {
+    /// Body bytes that it sent and that were read.
+    pub bytes: u64,
     /// Its failure, if it failed below HTTP.
     pub failure: Option<Failure>,
+    /// Its final response head and when it came, counted from the request's start.
+    pub head: Option<(Arc<ResponseHead>, Duration)>,
     /// Its final status, if it sent one.
     pub status: Option<StatusCode>,
     /// From the request's start to the end of its response (or failure). For a tunnel or an
@@ -168,6 +172,8 @@ pub struct Stats {
     pub copies: usize,
     /// Bytes of them, with what they cost beside their content.
     pub copies_bytes: usize,
+    /// Bytes of responses that are being collected to become copies.
+    pub collecting_bytes: usize,
     /// Copies dropped to make room, since start.
     pub evictions: u64,
     /// Copies stored since start.

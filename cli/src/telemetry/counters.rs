@@ -53,7 +53,7 @@ impl Totals {
             let time = report.ended.saturating_since(report.started);
             self.answer_times.record(time, report.ended);
         }
-        if let Some(origin) = report.origin {
+        if let Some(origin) = &report.origin {
             if let Some(failure) = origin.failure {
                 *self.failures.entry(failure.as_str()).or_default() += 1;
             }

@@ -188,7 +188,7 @@ impl Observer for Telemetry {
     fn on_report(&self, report: Report) {
         lock(&self.shards[shard_index()]).count(&report);
         if let Some(access) = &self.access {
-            access.write(&report, self.clock);
+            access.write(&report, self.retter.keyer(), self.clock);
         }
         // Only what the origin did changes a circuit, so hits touch nothing shared here. When
         // another thread is at it, it or the next tick takes ours too.

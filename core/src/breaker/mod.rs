@@ -1,6 +1,10 @@
 //! Owns the circuit breaker: states, windows, probes and the two tiers.
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -11,6 +15,7 @@ mod window;
 use std::mem;
 use std::time::Duration;
 
+use crate::canary::{Plant, is_planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -86,7 +91,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Breaker {
     trip: Trip,
     recovery: Recovery,
@@ -101,7 +106,7 @@ pub struct Breaker {
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
     Closed(Closed),
     HalfOpen(HalfOpen),
@@ -109,7 +114,7 @@ enum Circuit {
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct Closed {
     since: Instant,
     streak: u32,
@@ -117,7 +122,7 @@ struct Closed {
 }
 
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct HalfOpen {
     leases: Vec<Lease>,
     /// Probes so far, which is also the next lease's name.
@@ -237,7 +242,9 @@ impl Breaker {
             Circuit::HalfOpen(half_open) => {
                 // No probe: an onlooker, who decides nothing here.
                 let Some(probe) = probe else { return };
-                half_open.leases.retain(|lease| lease.probe != probe);
+                if outcome != Outcome::Ignore || !is_planted(Plant::LostProbe) {
+                    half_open.leases.retain(|lease| lease.probe != probe);
+                }
                 match outcome {
                     Outcome::Ignore => {}
                     Outcome::Success => self.succeed(now),
@@ -404,12 +411,17 @@ impl Closed {
 impl HalfOpen {
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
-        self.leases.retain(|lease| lease.ends > now);
+        self.leases
+            .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        if let Some(retry_at) = self.leases.iter().map(|lease| lease.ends).min()
-            && self.leases.len() >= slots as usize
+        // A success that came after its lease may leave more leases than slots: so many have to
+        // end. They are in the order of their ends.
+        if let Some(surplus) = self.leases.len().checked_sub(slots as usize)
+            && let Some(lease) = self.leases.get(surplus)
         {
-            return Err(Rejected { retry_at });
+            return Err(Rejected {
+                retry_at: lease.ends,
+            });
         }
         let probe = self.probes;
         self.probes += 1;

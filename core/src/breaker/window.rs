@@ -25,7 +25,7 @@ pub(super) struct Counts {
 /// so an outcome is counted for at least nine tenths of the window and never for longer than it.
 /// A clock that jumps far ahead empties the window; one that goes back is read as standing still.
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Window {
     buckets: [Counts; BUCKETS],
     /// The number of the newest bucket written, counted from the epoch.

@@ -1,9 +1,41 @@
 //! Owns [`Retter`]: whether a request is sent on, served from a copy, or refused.
 //! Never sees bytes of a wire: it is the same object for [`Session`](crate::session::Session) and
 //! for a program that brings its own HTTP.
+//!
+//! A page is answered by the application, then the application is gone, and the copy answers:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use retter_core::config::Settings;
+//! use retter_core::message::{Fields, RequestHead, ResponseHead};
+//! use retter_core::policy::{Decision, Retter, Verdict};
+//! use retter_core::report::Failure;
+//! use retter_core::time::Instant;
+//!
+//! let now = Instant::ZERO; // your clock
+//! let config = Settings::default().validate().expect("the defaults are valid");
+//! let retter = Retter::new(config, 42, now); // a seed that nobody can guess
+//! let request = http::Request::get("http://example/page").body(()).unwrap();
+//! let request = Arc::new(RequestHead::from_http(&request));
+//!
+//! let Decision::Fetch(mut fetch) = retter.decide(&request, now) else {
+//!     panic!("the circuit is closed, there is room, and there is no copy yet");
+//! };
+//! let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
+//! let Verdict::Forward = fetch.on_head(&head, now) else { panic!("200 is no failure") };
+//! fetch.on_data(b"the page", now);
+//! fetch.on_end(now); // from here on there is a copy
+//!
+//! let Decision::Fetch(fetch) = retter.decide(&request, now) else { panic!("as above") };
+//! let answer = fetch.answer_failure(Failure::Connect, now); // an `http::Response`
+//! assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"the page"[..]));
+//! assert_eq!(answer.headers()["x-retter"], "cache");
+//! ```
 
 mod copy;
 mod fetch;
+mod interop;
 mod refusal;
 mod served;
 mod ticket;
@@ -313,10 +345,19 @@ impl Retter {
             paths_open,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
+            collecting_bytes: self.budget.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
             admission: self.admission(now),
         }
+    }
+
+    /// Checks every link, weight and count of the store, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        self.store.validate()
     }
 
     fn admission(&self, now: Instant) -> AdmissionStats {
@@ -335,6 +376,12 @@ impl Retter {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may see which copy.
+    #[must_use]
+    pub fn keyer(&self) -> &Keyer {
+        &self.keyer
     }
 
     /// The compressors.

@@ -2,6 +2,7 @@
 //! Never changes a copy but for adding its compressed form.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,7 +11,7 @@ use super::copy::StoredResponse;
 use super::{Retter, put_labels};
 use crate::breaker::State;
 use crate::key::CacheKey;
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead};
 use crate::report::Source;
 use crate::rules::label::Handling;
 use crate::rules::{coding, conditional};
@@ -29,6 +30,7 @@ pub struct Served {
     age_secs: u64,
     copy: Arc<StoredResponse>,
     key: CacheKey,
+    resident: Duration,
     retter: Arc<Retter>,
 }
 
@@ -56,7 +58,8 @@ impl Served {
         handling: Handling,
         now: Instant,
     ) -> Self {
-        let source = handling.source(copy.resident(now), retter.config.cache.ttl);
+        let resident = copy.resident(now);
+        let source = handling.source(resident, retter.config.cache.ttl);
         let age_secs = copy.age(now).as_secs();
         Self {
             circuit,
@@ -65,8 +68,22 @@ impl Served {
             age_secs,
             copy,
             key,
+            resident,
             retter: Arc::clone(retter),
         }
+    }
+
+    /// Time since the copy was received.
+    #[must_use]
+    pub fn resident(&self) -> Duration {
+        self.resident
+    }
+
+    /// The fields of the copy, as the origin sent them but for those that belong to a connection
+    /// or a session.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        self.copy.fields()
     }
 
     /// The answer to `request`, the one that was decided on.

@@ -138,7 +138,7 @@ impl Session {
             Exchange::Relaying(relay)
                 if matches!(relay.download, Download::Awaiting | Download::Holding(_)) =>
             {
-                let origin = relay.origin_report(now);
+                let origin = relay.call.origin_report(None, now);
                 self.close_origin();
                 if let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) {
                     self.refuse_call(relay.call, status, text, Some(origin), now);
@@ -206,7 +206,7 @@ impl Session {
             circuit: local.circuit,
             end: End::Complete,
             ended: now,
-            origin: local.origin,
+            origin: local.origin.clone(),
             peer: self.peer,
             request: Some(call.request.clone()),
             source: Source::NoCache,

@@ -10,9 +10,9 @@ use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
 use crate::limits::SEND_HIGH_WATER;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, ResponseHead};
 use crate::policy::{Decision, Fetch, Ticket};
-use crate::report::{End, OriginReport, Report, Source};
+use crate::report::{End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -87,6 +87,10 @@ pub(super) struct Call {
     pub(super) framing: Framing,
     /// Whether the client wants its connection kept (RFC 9112 §9.3).
     pub(super) keep: bool,
+    /// Body bytes of the origin's response.
+    pub(super) origin_bytes: u64,
+    /// The origin's final response head, and when it came.
+    pub(super) origin_head: Option<(Arc<ResponseHead>, Instant)>,
     /// When the origin was first asked.
     pub(super) origin_since: Instant,
     /// Whether the whole request has been read.
@@ -156,25 +160,20 @@ impl Relay {
     pub(super) fn upload_has_room(&self) -> bool {
         self.origin.out.len() < SEND_HIGH_WATER
     }
-
-    /// What the origin did so far.
-    pub(super) fn origin_report(&self, now: Instant) -> OriginReport {
-        let status = match &self.download {
-            Download::Forwarding(forward) => Some(forward.status),
-            Download::Holding(held) => Some(held.head.status),
-            Download::Awaiting => None,
-        };
-        OriginReport {
-            failure: None,
-            status,
-            time: self.call.origin_time(now),
-        }
-    }
 }
 
 impl Call {
-    pub(super) fn origin_time(&self, now: Instant) -> std::time::Duration {
-        now.saturating_since(self.origin_since)
+    /// What the origin did until `now`.
+    pub(super) fn origin_report(&self, failure: Option<Failure>, now: Instant) -> OriginReport {
+        let since = self.origin_since;
+        let head = self.origin_head.as_ref();
+        OriginReport {
+            bytes: self.origin_bytes,
+            failure,
+            head: head.map(|(head, at)| (Arc::clone(head), at.saturating_since(since))),
+            status: head.map(|(head, _)| head.status),
+            time: now.saturating_since(since),
+        }
     }
 }
 
@@ -221,6 +220,8 @@ impl Session {
             expects: request.fields.has_token("expect", "100-continue"),
             framing,
             keep: keep_alive(request.version, &request.fields),
+            origin_bytes: 0,
+            origin_head: None,
             origin_since: now,
             read,
             received: 0,
@@ -299,7 +300,7 @@ impl Session {
                 (connecting.call, circuit, Source::NoCache, None, None, 0)
             }
             Exchange::Relaying(relay) => {
-                let origin = relay.origin_report(now);
+                let origin = relay.call.origin_report(None, now);
                 let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
                 match relay.download {
                     Download::Awaiting | Download::Holding(_) => {

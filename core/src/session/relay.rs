@@ -1,6 +1,8 @@
 //! Owns the passage of one request to the origin and of its response to the client.
 //! Never holds more of a body than the send queues' bounds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -83,7 +85,7 @@ impl Session {
             return false;
         }
         match relay.origin.conn.next_event() {
-            Ok(Event::Head(head)) => self.on_head(&head, now),
+            Ok(Event::Head(head)) => self.on_head(head, now),
             Ok(Event::Data(data)) => self.on_data(data, now),
             Ok(Event::End { trailers }) => self.on_end(&trailers, now),
             Ok(Event::NeedData) => return self.flush_gzip(now),
@@ -101,33 +103,36 @@ impl Session {
         true
     }
 
-    fn on_head(&mut self, head: &ResponseHead, now: Instant) {
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.start_tunnel(head, now);
-        }
-        if head.status.is_informational() {
-            return self.pass_interim(head, now);
+    fn on_head(&mut self, head: ResponseHead, now: Instant) {
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if head.status.is_informational() && !switches {
+            return self.pass_interim(&head, now);
         }
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
+        let head = Arc::new(head);
+        relay.call.origin_head = Some((Arc::clone(&head), now));
+        if switches {
+            return self.start_tunnel(&head, now);
+        }
         let Some(mut fetch) = relay.fetch.take() else {
             return;
         };
-        match fetch.on_head(head, now) {
+        match fetch.on_head(&head, now) {
             Verdict::Forward => {
-                let hold = should_hold(relay, &fetch, head);
+                let hold = should_hold(relay, &fetch, &head);
                 relay.fetch = Some(fetch);
                 if hold {
-                    let (head, pieces) = (head.clone(), Vec::new());
+                    let pieces = Vec::new();
                     relay.download = Download::Holding(Box::new(Held { head, pieces }));
                 } else {
-                    self.start_forward(head, now);
+                    self.start_forward(&head, now);
                 }
             }
             Verdict::Rescue(served) => {
                 drop(fetch);
-                self.rescue(head.status, &served, now);
+                self.rescue(&served, now);
             }
         }
     }
@@ -156,15 +161,11 @@ impl Session {
     }
 
     /// Answers from a copy instead of the failed response, whose body is drained if it is short.
-    fn rescue(&mut self, status: StatusCode, served: &crate::policy::Served, now: Instant) {
+    fn rescue(&mut self, served: &crate::policy::Served, now: Instant) {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
-        let report = OriginReport {
-            failure: None,
-            status: Some(status),
-            time: relay.call.origin_time(now),
-        };
+        let report = relay.call.origin_report(None, now);
         let short = match relay.origin.conn.framing() {
             Framing::Length(length) => length <= DRAIN_BYTES_MAX,
             Framing::Chunked | Framing::Empty => true,
@@ -191,6 +192,7 @@ impl Session {
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
+        relay.call.origin_bytes = relay.call.origin_bytes.saturating_add(data.len() as u64);
         if let Some(fetch) = &mut relay.fetch {
             fetch.on_data(&data, now);
         }
@@ -220,7 +222,7 @@ impl Session {
             return;
         };
         self.leave_origin(&relay.origin, relay.upload == Upload::Sent);
-        let origin = relay.origin_report(now);
+        let origin = relay.call.origin_report(None, now);
         let Relay {
             call,
             download,
@@ -312,7 +314,7 @@ impl Session {
     }
 
     /// The client's write deadline counts from when there is something to write.
-    fn mark_client_write(&mut self, now: Instant) {
+    pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }

@@ -226,3 +226,24 @@ fn a_restart_holds_until_it_is_earned() {
     gate.restart(0, Instant::ZERO);
     assert_eq!(gate.limit(), 1, "within the bounds");
 }
+
+#[test]
+fn a_waker_that_is_replaced_is_not_called() {
+    let mut bench = Bench::full(1);
+    let Entry::Place(mut place) = bench.gate.enter(Class::Read, None, bench.now) else {
+        panic!("it is full");
+    };
+    // Some runtimes give another waker of the same task at each poll: a session that is woken by
+    // being polled would never rest.
+    let [first, second] = [Arc::new(Bell::default()), Arc::new(Bell::default())];
+    for bell in [&first, &second] {
+        let waker = Waker::from(Arc::clone(bell));
+        assert!(place.poll(&waker, bench.now).is_pending());
+    }
+    assert_eq!(first.0.load(Ordering::Relaxed), 0);
+    bench.end_one();
+    let called = [first, second].map(|bell| bell.0.load(Ordering::Relaxed));
+    assert_eq!(called, [0, 1]);
+    drop(place);
+    bench.check_empty();
+}
