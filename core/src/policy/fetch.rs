@@ -2,11 +2,14 @@
 //! store.
 //! Never holds up a byte: a response is collected while it passes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
+use super::refresh::Renewal;
+use super::wants::{Ended, Errand};
 use super::{Ask, Retter, Served, put_labels};
 use crate::admission::Slot;
 use crate::breaker::{Outcome, State, TierPermit};
@@ -33,8 +36,12 @@ pub struct Fetch {
     key: Option<CacheKey>,
     /// The time of the last call, for a drop.
     last: Instant,
+    /// On whose behalf the origin is asked, once that is known.
+    peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
     permit: Option<TierPermit>,
+    /// Of a request for which nobody waits.
+    renewal: Option<Renewal>,
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
@@ -68,12 +75,25 @@ impl Fetch {
             handling: None,
             key: ask.key,
             last: now,
+            peer: None,
             permit: Some(permit),
+            renewal: None,
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
             why: ask.why,
         }
+    }
+
+    /// Makes it a renewal.
+    pub(super) fn renews(&mut self, renewal: Renewal) {
+        self.renewal = Some(renewal);
+    }
+
+    /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
+    /// background for the same client.
+    pub fn on_behalf_of(&mut self, peer: IpAddr) {
+        self.peer = Some(peer);
     }
 
     /// The circuit when the request was let through.
@@ -86,6 +106,12 @@ impl Fetch {
     #[must_use]
     pub fn can_rescue(&self) -> bool {
         self.copy.is_some()
+    }
+
+    /// Whether the response is being collected into a copy.
+    #[must_use]
+    pub fn is_collecting(&self) -> bool {
+        self.collector.is_some()
     }
 
     /// What a 502 or 504 for this fetch says of itself.
@@ -160,8 +186,30 @@ impl Fetch {
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
-        if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
-            self.retter.store.insert(key, collector.finish());
+        if let Some(renewal) = &mut self.renewal {
+            // A write may have changed the page after the origin made this answer.
+            if !self.retter.is_current(renewal) {
+                return;
+            }
+            if renewal.ended == Ended::Dropped {
+                renewal.ended = Ended::Passed;
+            }
+        }
+        let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) else {
+            return;
+        };
+        let kept = self.retter.store.insert(key.clone(), collector.finish());
+        if kept.is_none() {
+            return;
+        }
+        match (&mut self.renewal, self.peer) {
+            (Some(renewal), _) => renewal.ended = Ended::Renewed,
+            (None, Some(peer)) => self.retter.remember(Errand {
+                key,
+                peer,
+                request: Arc::clone(&self.request),
+            }),
+            (None, None) => {}
         }
     }
 
@@ -184,7 +232,15 @@ impl Fetch {
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
+        if let Some(renewal) = &mut self.renewal
+            && matches!(outcome, Outcome::ConnectFailure | Outcome::Failure)
+        {
+            renewal.ended = Ended::Failed;
+        }
         if let Some(permit) = self.permit.take() {
+            if self.renewal.is_some() && permit.is_probe() {
+                self.retter.count_probe(outcome);
+            }
             self.retter.record(permit, outcome, now);
         }
     }
@@ -214,6 +270,7 @@ impl Fetch {
                 Partition::Shared => {}
                 partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
                     self.retter.store.drop_partition(partition);
+                    self.retter.wants().forget_partition(partition);
                 }
             }
         }
@@ -238,6 +295,7 @@ impl Fetch {
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
                     self.retter.store.remove(&key);
+                    self.retter.wants().forget(&key);
                 }
             }
         }
@@ -300,6 +358,10 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.record(Outcome::Ignore, self.last);
+        self.slot = None;
+        if let Some(renewal) = self.renewal.take() {
+            self.retter.renewal_ended(renewal, self.last);
+        }
     }
 }
 
