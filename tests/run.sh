@@ -11,28 +11,7 @@ cd "$root"
 passed=0
 failed=0
 
-say() { printf '\n== %s\n' "$*"; }
-
-# Installs Debian packages that are missing, by name; says which when it may not.
-need_packages() {
-    local missing=() package
-    for package in "$@"; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-            missing+=("$package")
-    done
-    ((${#missing[@]} == 0)) && return
-    local as_root=()
-    if ((EUID != 0)); then
-        as_root=(sudo -n)
-    fi
-    say "install ${missing[*]}"
-    if ! "${as_root[@]}" apt-get update -q ||
-        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -q -y --no-install-recommends "${missing[@]}"; then
-        echo "These Debian packages are needed and cannot be installed here: ${missing[*]}" >&2
-        exit 1
-    fi
-}
+source tests/packages.sh
 
 # Makes the Python environment of the sample application, again when its requirements change.
 need_flask() {

@@ -59,6 +59,8 @@ pub mod admission;
 pub mod breaker;
 pub mod config;
 pub mod drive;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod h1;
 pub mod key;
 pub mod limits;

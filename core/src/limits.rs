@@ -52,3 +52,11 @@ pub const RECENT_MAX: usize = 8;
 
 /// Shards of the store: enough that workers of a small server seldom meet at one lock.
 pub const STORE_SHARDS_MAX: usize = 32;
+
+/// Requests that wait for the origin to have room, whatever the expected wait: each costs about a
+/// kilobyte beside its connection, and a small server gets through fewer in a second.
+pub const WAITING_MAX: usize = 4096;
+
+/// Body bytes after which a response is no work for the origin any more but a transfer, and does
+/// not count as a request at the origin: pages are smaller, downloads are not.
+pub const WORK_BYTES_MAX: u64 = 1024 * 1024;

@@ -179,14 +179,42 @@ pub struct Stats {
     pub evictions: u64,
     /// Copies stored since start.
     pub insertions: u64,
-    /// Requests at the origin now.
-    pub in_flight: u32,
-    /// How many may be there.
-    pub in_flight_max: u32,
-    /// Requests that found the origin full, since start.
-    pub overflows: u64,
+    /// The gate before the origin.
+    pub admission: AdmissionStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
+}
+
+/// The gate before the origin at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AdmissionStats {
+    /// How many requests may be at the origin; it follows what the origin bears.
+    pub limit: u32,
+    /// How many are.
+    pub in_flight: u32,
+    /// Requests that wait, for a slot or for another's fetch.
+    pub waiting: usize,
+    /// Those of them that wait for another's fetch of the same page.
+    pub following: usize,
+    /// Mean time of recent requests at the origin.
+    pub service_time: Duration,
+    /// Requests that found the origin full, since start.
+    pub overflows: u64,
+    /// Those of them that were not sent on in the end, by what became of them.
+    pub shed: ShedCounts,
+}
+
+/// Requests that found the origin full and were not sent on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShedCounts {
+    /// Answered from a copy, without a wait.
+    pub copy: u64,
+    /// Refused after the longest wait.
+    pub deadline: u64,
+    /// Refused at once, because the wait would have been too long.
+    pub early: u64,
+    /// Refused at once, because too many waited.
+    pub full: u64,
 }
 
 /// What was asked of the origin though no client waited for it: copies renewed, circuits probed.

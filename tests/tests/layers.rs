@@ -27,7 +27,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["time"]),
     ("h1", &["limits", "message"]),
     ("store", &["key", "limits", "message"]),
-    ("admission", &["config", "time"]),
+    (
+        "admission",
+        &["breaker", "config", "key", "limits", "rules"],
+    ),
     ("rules", &["config", "message", "report", "time"]),
     ("key", &["config", "message", "rng", "time"]),
     ("report", &["breaker", "message"]),

@@ -2,6 +2,10 @@
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
 mod closed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -49,7 +53,9 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///    sooner is left alone for longer.
 /// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
 ///    nobody takes gives way to the next.
-/// 10. Time should not go back; if it does, nothing breaks but what is due comes later.
+/// 10. [`hold`](Self::hold) keeps probes back for longer, up to [`Recovery::open_max`]; calls of a
+///     closed circuit pass all the same.
+/// 11. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +97,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Breaker {
     trip: Trip,
     recovery: Recovery,
@@ -101,12 +107,14 @@ pub struct Breaker {
     attempt: u32,
     /// The last open time; zero before the first.
     open_time: Duration,
+    /// No probe before this.
+    not_before: Instant,
     circuit: Circuit,
     change: Option<Change>,
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
     Closed(Closed),
     HalfOpen(HalfOpen),
@@ -114,7 +122,7 @@ enum Circuit {
 }
 
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct HalfOpen {
     leases: Vec<Lease>,
     /// Probes so far, which is also the next lease's name.
@@ -188,6 +196,7 @@ impl Breaker {
             generation,
             attempt: 0,
             open_time: Duration::ZERO,
+            not_before: Instant::ZERO,
             circuit: Circuit::Closed(Closed::new(&trip, now)),
             change: None,
         }
@@ -260,6 +269,16 @@ impl Breaker {
         }
     }
 
+    /// Notes that the origin asked not to be called before `at`: no probe goes before, within the
+    /// longest open time.
+    pub fn hold(&mut self, at: Instant, now: Instant) {
+        let at = at.min(now + self.recovery.open_max);
+        self.not_before = self.not_before.max(at);
+        if let Circuit::Open { until, .. } = &mut self.circuit {
+            *until = (*until).max(at);
+        }
+    }
+
     /// Takes the change that the last call made, if it made one.
     #[must_use]
     pub const fn poll_change(&mut self) -> Option<Change> {
@@ -320,11 +339,9 @@ impl Breaker {
 
     fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, now: Instant) {
         self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
-        let open = Circuit::Open {
-            since: now,
-            until: now + self.open_time,
-        };
-        self.change_to(open, reason(self.open_time), now);
+        let until = self.not_before.max(now + self.open_time);
+        let open = Circuit::Open { since: now, until };
+        self.change_to(open, reason(until.saturating_since(now)), now);
     }
 
     /// Whether it counts outcomes, rather than refusing or probing.

@@ -17,6 +17,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
 use self::cookies::{SetCookie, cookies};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::{Fields, RequestHead};

@@ -10,15 +10,17 @@ use http::{Method, StatusCode};
 use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
-use super::{Ask, Retter, Served, put_labels};
-use crate::admission::Slot;
+use super::{Ask, Grant, Retter, Served, put_labels};
+use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::key::{CacheKey, Partition, SessionChange};
+use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::forwarding;
 use crate::rules::freshness::{self, Scope};
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::retry_after::retry_after;
 use crate::store::Vary;
 use crate::time::Instant;
 
@@ -38,6 +40,13 @@ pub struct Fetch {
     kind: u64,
     /// The time of the last call, for a drop.
     last: Instant,
+    /// Others wait for this fetch.
+    lead: Option<Lead>,
+    /// What the limit learns when the origin is done: the status counts even where the breaker has
+    /// learnt it before.
+    outcome: Outcome,
+    /// Body bytes so far.
+    passed: u64,
     /// On whose behalf the origin is asked, once that is known.
     peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
@@ -67,11 +76,11 @@ impl Fetch {
     pub(super) fn new(
         retter: &Arc<Retter>,
         ask: Ask<'_>,
-        permit: TierPermit,
-        slot: Slot,
+        grant: Grant,
         circuit: State,
         now: Instant,
     ) -> Self {
+        let Grant { lead, permit, slot } = grant;
         Self {
             circuit,
             collector: None,
@@ -80,6 +89,9 @@ impl Fetch {
             key: ask.key,
             kind: permit.kind(),
             last: now,
+            lead,
+            outcome: Outcome::Success,
+            passed: 0,
             peer: None,
             permit: Some(permit),
             renewal: None,
@@ -129,10 +141,14 @@ impl Fetch {
         }
     }
 
-    /// The request has left as a whole: from now on the origin is at work. Who does not tell has
-    /// no call that is slow.
+    /// The request is on its way as a whole: from now on the origin is at work. Without this call
+    /// it is from the start, and never slow.
     pub fn on_sent(&mut self, now: Instant) {
-        self.sent_at.get_or_insert(now);
+        self.last = now;
+        self.sent_at = Some(now);
+        if let Some(slot) = &mut self.slot {
+            slot.begin(now);
+        }
     }
 
     /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
@@ -190,6 +206,7 @@ impl Fetch {
         if self.slow_at().is_some_and(|at| at <= now) {
             self.record_slow(now);
         }
+        self.obey_retry_after(head, now);
         let session = self.drop_changed_session(head);
         if self
             .retter
@@ -199,7 +216,10 @@ impl Fetch {
             .contains(head.status)
         {
             self.record(Outcome::Failure, now);
+            self.outcome = Outcome::Failure;
+            self.land(Flown::Failed(Cause::Status(head.status)));
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
+                self.free(now);
                 return Verdict::Rescue(served);
             }
         } else {
@@ -210,13 +230,16 @@ impl Fetch {
             }
             self.invalidate(head);
             self.collector = self.collect(head, session, now);
+            if self.collector.is_none() {
+                self.land(Flown::Unfit);
+            }
         }
         if forwarding::is_event_stream(&head.fields)
             || head.status == StatusCode::SWITCHING_PROTOCOLS
         {
             // It lasts as long as its client wants: that is no work and no sign of trouble.
             self.record(Outcome::Success, now);
-            self.slot = None;
+            self.free(now);
         }
         self.handling = Some(Handling::Forwarded {
             why: self.why,
@@ -235,50 +258,64 @@ impl Fetch {
     }
 
     /// Takes a piece of the response body.
-    pub fn on_data(&mut self, data: &[u8]) {
+    pub fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.last = now;
+        self.passed = self.passed.saturating_add(data.len() as u64);
+        if self.passed > WORK_BYTES_MAX {
+            self.free(now);
+        }
         if let Some(collector) = &mut self.collector
             && !collector.push(data)
         {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The client does not read, so the rest of the body may be long in coming. Clients that stall
     /// may hold half of the memory in which copies are made, not more: the rest is for those who
     /// read.
-    pub fn on_pause(&mut self) {
+    ///
+    /// Nor does the origin work for a client that does not read: its slot is free.
+    pub fn on_pause(&mut self, now: Instant) {
+        self.free(now);
         if self.retter.budget.is_short() {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
+        let mut stored = self.collector.take().zip(self.key.take());
         if let Some(renewal) = &mut self.renewal {
             // A write may have changed the page after the origin made this answer.
             if !self.retter.is_current(renewal) {
-                return;
-            }
-            if renewal.ended == Ended::Dropped {
+                stored = None;
+            } else if renewal.ended == Ended::Dropped {
                 renewal.ended = Ended::Passed;
             }
         }
-        let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) else {
-            return;
-        };
-        let kept = self.retter.store.insert(key.clone(), collector.finish());
-        if kept.is_none() {
-            return;
-        }
-        match (&mut self.renewal, self.peer) {
-            (Some(renewal), _) => renewal.ended = Ended::Renewed,
-            (None, Some(peer)) => self.retter.remember(Errand {
+        let kept = stored.and_then(|(collector, key)| {
+            let is_kept = self.retter.store.insert(key.clone(), collector.finish());
+            is_kept.map(|_| key)
+        });
+        // Kept first, so that those who are let in now find it.
+        self.land(if kept.is_some() {
+            Flown::Kept
+        } else {
+            Flown::Unfit
+        });
+        self.free(now);
+        match (kept, &mut self.renewal, self.peer) {
+            (Some(_), Some(renewal), _) => renewal.ended = Ended::Renewed,
+            (Some(key), None, Some(peer)) => self.retter.remember(Errand {
                 key,
                 peer,
                 request: Arc::clone(&self.request),
             }),
-            (None, None) => {}
+            (None, _, _) | (Some(_), None, None) => {}
         }
     }
 
@@ -291,12 +328,37 @@ impl Fetch {
             }
         };
         self.record(outcome, now);
+        self.outcome = outcome;
+        self.free(now);
+        self.land(Flown::Failed(Cause::Failure(failure)));
         self.rescue(Cause::Failure(failure), now)
     }
 
     /// The client went away: the breaker learns nothing from it.
     pub fn abandon(mut self, now: Instant) {
+        self.give_up(now);
+    }
+
+    fn give_up(&mut self, now: Instant) {
         self.record(Outcome::Ignore, now);
+        self.outcome = Outcome::Ignore;
+        self.free(now);
+        // The lead is dropped: who waits for this fetch has to look for another.
+        self.lead = None;
+    }
+
+    /// The origin is done with this request, or works on it no more.
+    fn free(&mut self, now: Instant) {
+        if let Some(slot) = self.slot.take() {
+            slot.release(self.outcome, now);
+        }
+    }
+
+    /// Tells those who wait for this fetch how it ended for them.
+    fn land(&mut self, flown: Flown) {
+        if let Some(lead) = self.lead.take() {
+            lead.land(flown);
+        }
     }
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
@@ -311,6 +373,23 @@ impl Fetch {
                 self.retter.count_probe(outcome);
             }
             self.retter.record(permit, outcome, now);
+        }
+    }
+
+    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429.
+    fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+        let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
+        if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
+            return;
+        }
+        let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
+            return;
+        };
+        let at = now + wait.min(self.retter.config.breaker.open_max);
+        if is_429 {
+            self.retter.wants().pause(at);
+        } else if let Some(permit) = &mut self.permit {
+            permit.hold(at);
         }
     }
 
@@ -437,8 +516,7 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.record(Outcome::Ignore, self.last);
-        self.slot = None;
+        self.give_up(self.last);
         if let Some(renewal) = self.renewal.take() {
             self.retter.renewal_ended(renewal, self.last);
         }

@@ -82,7 +82,8 @@ impl Served {
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
                 self.copy.received() + self.retter.config.cache.ttl
             }
-            Handling::Failed { .. }
+            Handling::Collapsed { .. }
+            | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
             | Handling::NoCopy { .. } => return,

@@ -70,14 +70,15 @@ impl Session {
         self.answered(&call, report, keep, now);
     }
 
-    /// Refuses because the circuit is open or the origin is full.
+    /// Refuses because the circuit is open, the origin is full, or it failed on another request
+    /// for the same.
     pub(super) fn refuse(&mut self, call: Call, refusal: &Refusal, now: Instant) {
         let local = Local {
             circuit: refusal.circuit,
             handling: Some(refusal.handling),
             origin: None,
-            retry_after_secs: Some(refusal.retry_after_secs()),
-            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after_secs: refusal.retry_after_secs(),
+            status: refusal.status(),
             text: refusal.text(),
         };
         self.answer_locally(call, &local, now);
@@ -160,7 +161,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(Last::Linger);
             }

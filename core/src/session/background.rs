@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay, Upload};
+use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay};
 use super::{Action, Life, Session};
 use crate::h1::Framing;
 use crate::limits::DRAIN_BYTES_MAX;
@@ -48,17 +48,6 @@ impl Session {
             since: now,
         }));
         session
-    }
-
-    /// Tells the policy when the request has left as a whole.
-    pub(super) fn note_sent(&mut self, now: Instant) {
-        if let Exchange::Relaying(relay) = &mut self.exchange
-            && relay.upload == Upload::Sent
-            && relay.origin.out.is_empty()
-            && let Some(fetch) = &mut relay.fetch
-        {
-            fetch.on_sent(now);
-        }
     }
 
     /// The response takes longer than it should: the client gets the copy now, if there is one,
@@ -118,7 +107,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => true,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => true,
         };
         if kept {
             return;
@@ -156,7 +146,9 @@ impl Session {
                 let report = relay.origin_report(now);
                 (relay.call, Some(report))
             }
-            Exchange::Draining(_) | Exchange::None | Exchange::Tunnel(_) => return,
+            Exchange::Draining(_) | Exchange::None | Exchange::Tunnel(_) | Exchange::Waiting(_) => {
+                return;
+            }
         };
         let report = report.unwrap_or(OriginReport {
             failure: None,

@@ -2,6 +2,7 @@
 //! Never holds state of a connection beyond that connection's life: a variant owns its origin.
 
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use http::StatusCode;
 
@@ -12,7 +13,7 @@ use crate::breaker::State;
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
 use crate::limits::SEND_HIGH_WATER;
 use crate::message::RequestHead;
-use crate::policy::{Decision, Fetch};
+use crate::policy::{Decision, Fetch, Ticket};
 use crate::report::{End, OriginReport, Report, Source};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -32,6 +33,8 @@ pub(super) enum Exchange {
     Relaying(Box<Relay>),
     /// The connection carries another protocol now.
     Tunnel(Box<Tunnel>),
+    /// The origin is full: waiting for room at it.
+    Waiting(Box<Waiting>),
 }
 
 #[derive(Debug)]
@@ -68,6 +71,12 @@ pub(super) struct Tunnel {
     pub(super) sent: u64,
     pub(super) shut_client: bool,
     pub(super) shut_origin: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) call: Call,
+    pub(super) ticket: Ticket,
 }
 
 /// What is known of the running request.
@@ -119,7 +128,7 @@ pub(super) enum Download {
 impl Exchange {
     pub(super) fn origin(&self) -> Option<&OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None => None,
+            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&draining.origin),
             Self::Relaying(relay) => Some(&relay.origin),
             Self::Tunnel(tunnel) => Some(&tunnel.origin),
@@ -128,7 +137,7 @@ impl Exchange {
 
     pub(super) fn origin_mut(&mut self) -> Option<&mut OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None => None,
+            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&mut draining.origin),
             Self::Relaying(relay) => Some(&mut relay.origin),
             Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
@@ -141,6 +150,7 @@ impl Exchange {
             Self::Draining(_) | Self::None => None,
             Self::Relaying(relay) => Some(&relay.call),
             Self::Tunnel(tunnel) => Some(&tunnel.call),
+            Self::Waiting(waiting) => Some(&waiting.call),
         }
     }
 }
@@ -230,13 +240,19 @@ impl Session {
         if forwarding::is_loop(&call.request.fields) {
             return self.refuse_loop(call, now);
         }
-        match self.retter.decide(&call.request, now) {
+        let decision = self.retter.decide(&call.request, now);
+        self.carry_out(decision, call, now);
+    }
+
+    fn carry_out(&mut self, decision: Decision, mut call: Call, now: Instant) {
+        match decision {
             Decision::Fetch(mut fetch) => {
                 fetch.on_behalf_of(self.peer.ip());
                 // An idle connection may be dead; a request that must not be repeated, or cannot
                 // be because its content has passed, is not entrusted to it.
                 let fresh = !call.request.method.is_safe() || !call.read;
                 self.actions.push_back(Action::Connect { fresh });
+                call.origin_since = now;
                 let connecting = Connecting {
                     call,
                     fetch,
@@ -246,7 +262,26 @@ impl Session {
             }
             Decision::Refuse(refusal) => self.refuse(call, &refusal, now),
             Decision::Serve(served) => self.serve(call, &served, None, now),
+            Decision::Wait(ticket) => {
+                self.exchange = Exchange::Waiting(Box::new(Waiting { call, ticket }));
+            }
         }
+    }
+
+    /// Asks whether the origin has room now, if that is what this session waits for; `waker` is
+    /// called when asking again can help. Says whether the wait is over.
+    pub fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
+        let Exchange::Waiting(waiting) = &mut self.exchange else {
+            return false;
+        };
+        let Poll::Ready(decision) = waiting.ticket.poll(waker, now) else {
+            return false;
+        };
+        if let Exchange::Waiting(waiting) = std::mem::take(&mut self.exchange) {
+            self.carry_out(decision, waiting.call, now);
+        }
+        self.pump(now);
+        true
     }
 
     /// Whether the client may still want its answer after it closed its sending half: it said
@@ -290,6 +325,10 @@ impl Session {
                 }
             }
             Exchange::Tunnel(tunnel) => return self.report_tunnel(*tunnel, now),
+            Exchange::Waiting(waiting) => {
+                let circuit = self.retter.circuit(now);
+                (waiting.call, circuit, Source::NoCache, None, None, 0)
+            }
         };
         let report = Report {
             bytes_received: call.received,
@@ -321,7 +360,7 @@ impl Session {
     /// Takes leave of the origin's connection without keeping it.
     pub(super) fn close_origin(&mut self) {
         match self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::Relaying(_)

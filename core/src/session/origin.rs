@@ -27,7 +27,9 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call, fetch, ..
+                    mut call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
@@ -37,6 +39,7 @@ impl Session {
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    fetch.on_sent(now);
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -61,7 +64,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => {
                 debug_assert!(matches!(other, Exchange::None), "one connection at a time");
                 self.exchange = other;
             }
@@ -121,7 +125,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => self.exchange = other,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
         }
     }
 
@@ -135,7 +140,10 @@ impl Session {
         match self.exchange {
             Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
             Exchange::Draining(_) => self.stop_draining(),
-            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+            Exchange::Connecting(_)
+            | Exchange::None
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
             }
         }
@@ -144,7 +152,7 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -164,7 +172,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {

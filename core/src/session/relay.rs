@@ -42,6 +42,9 @@ impl Session {
             Ok(Event::End { trailers }) => {
                 relay.upload = Upload::Sent;
                 relay.call.read = true;
+                if let Some(fetch) = &mut relay.fetch {
+                    fetch.on_sent(now);
+                }
                 relay.encoder.end(&trailers, &mut relay.origin.out)
             }
             Ok(Event::NeedData) => return false,
@@ -74,7 +77,7 @@ impl Session {
             if let Download::Forwarding(forward) = &mut relay.download {
                 forward.was_paused = true;
                 if let Some(fetch) = &mut relay.fetch {
-                    fetch.on_pause();
+                    fetch.on_pause(now);
                 }
             }
             return false;
@@ -198,7 +201,7 @@ impl Session {
             return;
         };
         if let Some(fetch) = &mut relay.fetch {
-            fetch.on_data(&data);
+            fetch.on_data(&data, now);
         }
         match &mut relay.download {
             Download::Awaiting => debug_assert!(false, "the head comes first"),

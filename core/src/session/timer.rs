@@ -26,6 +26,8 @@ pub enum Timer {
     OriginConnect,
     /// The response head.
     OriginHead,
+    /// Room at the origin.
+    OriginRoom,
     /// The response, for longer than it should take: until the copy answers.
     Slow,
     /// Any byte through a tunnel.
@@ -70,6 +72,8 @@ impl Session {
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
             Timer::Slow => self.origin_slow(now),
+            // The ticket has its decision now, so nobody needs to be woken.
+            Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
         }
         self.pump(now);
@@ -125,6 +129,7 @@ impl Session {
                 Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
             }
             Exchange::Relaying(relay) => self.relay_deadline(relay),
+            Exchange::Waiting(waiting) => Some((waiting.ticket.deadline(), Timer::OriginRoom)),
         }
     }
 

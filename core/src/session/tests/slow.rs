@@ -49,12 +49,12 @@ fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
     let mut renewal = rig.detached();
     rig.send(&get("/next", "")).reply(PAGE);
     assert_eq!(status(&rig.received()), 200);
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 1);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
     renewal.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
     assert!(renewal.session.is_done());
     assert_eq!(renewal.took(), [Action::Park]);
     assert_eq!(renewal.reports[0].source, Source::Refresh);
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
     rig.send(&get("/", "")).end_of(Side::Origin);
     assert_eq!(body(&rig.received()), "new");
 }
@@ -67,7 +67,7 @@ fn what_cannot_renew_the_copy_is_dropped() {
         assert_eq!(body(&rig.received()), "good");
         assert!(rig.took().contains(&Action::Close(Side::Origin)));
         assert!(rig.detached.is_empty());
-        assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
         assert!(rig.reports[0].origin.is_some());
     }
     // Of many that wait for the same page one goes on.
@@ -81,9 +81,9 @@ fn what_cannot_renew_the_copy_is_dropped() {
     );
     assert_eq!((rig.detached.len(), other.detached.len()), (1, 0));
     // Given up, it frees its slot.
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 1);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
     rig.detached.clear();
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
