@@ -388,7 +388,7 @@ impl Limit {
         const FACTOR: f64 = 0.7;
         match sample.outcome {
             Outcome::Ignore => return false,
-            Outcome::Success => {}
+            Outcome::Slow { .. } | Outcome::Success => {}
             Outcome::ConnectFailure | Outcome::Failure => self.round.failed += 1,
         }
         self.round.ended += 1;
