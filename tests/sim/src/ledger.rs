@@ -53,8 +53,6 @@ pub(crate) struct Asked {
     /// How often the origin got its head.
     pub(crate) arrivals: u32,
     pub(crate) answers: Vec<AnswerId>,
-    /// When its client had the whole answer.
-    pub(crate) done_at: Option<Instant>,
 }
 
 impl Asked {
@@ -71,6 +69,10 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) asked: AskedId,
+    /// A copy is renewed with GET on behalf of a HEAD.
+    pub(crate) method: &'static str,
+    /// The request that the origin got said `no-store`.
+    pub(crate) no_store: bool,
     pub(crate) status: u16,
     pub(crate) page: Page,
     pub(crate) directives: &'static str,
@@ -83,6 +85,8 @@ pub(crate) struct Answer {
     pub(crate) link: LinkId,
     /// When its head was sent.
     pub(crate) head_at: Option<Instant>,
+    /// When a client first had all of it.
+    pub(crate) seen_at: Option<Instant>,
     /// How many bytes its link had carried at its end.
     pub(crate) ends: Option<u64>,
 }

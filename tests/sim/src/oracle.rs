@@ -140,8 +140,11 @@ impl Oracle {
         if let Err(text) = verdict {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
-        if seen.is_whole {
-            ledger.asked[id].done_at = Some(net.now);
+        if seen.is_whole
+            && let Some(answer) = number(&seen.head, ANSWER)
+            && let Some(answer) = ledger.answers.get_mut(answer)
+        {
+            answer.seen_at.get_or_insert(net.now);
         }
     }
 
@@ -192,7 +195,7 @@ impl Oracle {
         let other = &ledger.asked[answer.asked];
         self.check_kept(asked, other, answer, seen)?;
         let sent = asked.sent_at.unwrap_or(net.now);
-        let is_new = other.done_at.is_none_or(|done| done >= sent);
+        let is_new = answer.seen_at.is_none_or(|seen| seen >= sent);
         holds(is_new, "shared with a request that had its answer before")
     }
 
@@ -208,13 +211,13 @@ impl Oracle {
             answer.status == 200 && status(seen) == 200,
             "no copy of a 200",
         )?;
-        holds(other.method == "GET", "a copy of the answer to a write")?;
+        holds(answer.method == "GET", "a copy of the answer to a write")?;
         holds(
             self.same_page(asked, other, answer),
             "a copy of another page, or another's",
         )?;
         holds(
-            self.may_keep(asked, other, answer),
+            self.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
@@ -241,7 +244,7 @@ impl Oracle {
         let answer = find_answer(seen, ledger)?;
         let other = &ledger.asked[answer.asked];
         self.check_kept(asked, other, answer, seen)?;
-        if let Some(done) = other.done_at {
+        if let Some(done) = answer.seen_at {
             let resident = sent.saturating_since(done);
             holds(
                 resident <= self.settings.rescue_age_max || is_long_fresh(answer),
@@ -287,9 +290,8 @@ impl Oracle {
         } else if says.contains("detail=") {
             Ok(())
         } else {
-            let other = &ledger.asked[answer.asked];
-            let resident = other
-                .done_at
+            let resident = answer
+                .seen_at
                 .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
@@ -358,7 +360,7 @@ impl Oracle {
     }
 
     /// Whether an answer may be kept for this user at all.
-    fn may_keep(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+    fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
         let in_session = asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic");
         let forbids = ["no-store", "private", "no-cache"];
         let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
@@ -367,7 +369,7 @@ impl Oracle {
             RescueMode::Session => in_session,
             RescueMode::Strict => false,
         };
-        (lenient || !forbidden && !other.no_store)
+        (lenient || !forbidden && !answer.no_store)
             && !answer.new_session
             && (!answer.new_cookie || !asked.who.is_empty())
     }

@@ -169,7 +169,11 @@ impl Origin {
         };
         *answered = true;
         let asked_id = *asked_id;
-        let asked = ledger.asked[asked_id].clone();
+        let no_store = head.fields.lists("cache-control", "no-store");
+        let mut asked = ledger.asked[asked_id].clone();
+        if head.start.starts_with("GET ") {
+            asked.method = "GET";
+        }
         let fault = if net.is_calm {
             Fault::None
         } else if self.health == Health::Lost {
@@ -198,6 +202,8 @@ impl Origin {
         let is_sound = matches!(fault, Fault::None | Fault::Unsolicited);
         ledger.answers.push(Answer {
             asked: asked_id,
+            method: asked.method,
+            no_store,
             status: plan.status,
             page: plan.page.clone(),
             directives: plan.directives,
@@ -207,6 +213,7 @@ impl Origin {
             is_sound,
             link: id,
             head_at: None,
+            seen_at: None,
             ends: None,
         });
         net.note(format_args!(
@@ -221,6 +228,8 @@ impl Origin {
         ledger.asked[asked].answers.push(answer);
         ledger.answers.push(Answer {
             asked,
+            method: "GET",
+            no_store: false,
             status: 101,
             page: Page {
                 key: String::new(),
@@ -234,6 +243,7 @@ impl Origin {
             is_sound: true,
             link: id,
             head_at: None,
+            seen_at: None,
             ends: None,
         });
         let head = format!(
@@ -263,11 +273,13 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         target,
         ..
     } = &ledger.asked[asked];
-    let start = format!("{method} {target} HTTP/1.1");
+    let is_start = |method: &str| head.start == format!("{method} {target} HTTP/1.1");
+    // A copy is renewed on behalf of whom it answered.
+    let is_right = is_start(method) || *method == "HEAD" && is_start("GET");
     let cookie = head.fields.get("cookie").unwrap_or_default();
     let credentials = head.fields.get("authorization").unwrap_or_default();
     let same_user = who.is_empty() || *who == cookie || *who == credentials;
-    let is_right = head.start == start && head.fields.get("host") == Some(host) && same_user;
+    let is_right = is_right && head.fields.get("host") == Some(host) && same_user;
     ledger.check(is_right, || {
         format!("request {asked} reaches the origin as another: {head:?}")
     });

@@ -16,6 +16,7 @@ use retter_core::addresses::{Addresses, Outage};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
+use retter_core::session::Session;
 use retter_core::time::Instant;
 
 use crate::net::{Close, End, Event, LinkId, Net};
@@ -59,6 +60,8 @@ pub(crate) struct Hub {
     pub(crate) waiting: RefCell<Vec<Waker>>,
     pub(crate) draining: Cell<bool>,
     pub(crate) reports: RefCell<Vec<Report>>,
+    /// Sessions that go on without their client.
+    pub(crate) detached: RefCell<Vec<(Session, SimSocket)>>,
     pub(crate) queue: Arc<RunQueue>,
     pub(crate) origin: RefCell<Reach>,
 }
@@ -88,6 +91,7 @@ impl Hub {
             waiting: RefCell::default(),
             draining: Cell::new(false),
             reports: RefCell::default(),
+            detached: RefCell::default(),
             queue: Arc::default(),
             origin: RefCell::default(),
         }
@@ -142,6 +146,11 @@ impl Host for Place {
 
     fn is_draining(&self) -> bool {
         self.hub.draining.get()
+    }
+
+    fn detach(&self, session: Session, origin: SimSocket) {
+        let mut detached = self.hub.detached.borrow_mut();
+        detached.push((session, origin));
     }
 
     fn report(&self, report: Report) {

@@ -53,6 +53,8 @@ pub(crate) struct Swarm {
     pub(crate) pause_max: Duration,
     /// Jumps of the wall clock.
     pub(crate) clock_jumps: bool,
+    /// Copies are renewed in the background, if the settings allow it.
+    pub(crate) is_attended: bool,
     /// Wakes without a reason, per mille of events.
     pub(crate) spurious: u32,
 }
@@ -87,6 +89,7 @@ impl Swarm {
             half_closing: rate(chance, 150),
             pause_max: Duration::from_micros(pause),
             clock_jumps: chance.hits(300),
+            is_attended: chance.hits(750),
             spurious: rate(chance, 30),
         }
     }
@@ -117,7 +120,10 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
+    admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
     let breaker = &mut settings.breaker;
+    breaker.slow_rate = *chance.pick(&[None, Some(0.66)]);
+    breaker.slow_min = Duration::from_millis(*chance.pick(&[100, 1_000]));
     breaker.window = secs(5);
     breaker.consecutive_failures = *chance.pick(&[2, 3, 5]);
     breaker.path_outcomes_min = 5;
