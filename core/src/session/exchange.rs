@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-
 use super::forward::{Forward, Held};
 use super::origin::OriginSide;
 use super::{Action, Last, Life, Session, Side};

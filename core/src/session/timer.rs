@@ -167,9 +167,7 @@ impl Session {
                 since + forward.silence_max(&config.origin),
                 Timer::OriginBody,
             )),
-            Download::Discarding => {
-                Some((since + config.origin.body_timeout, Timer::OriginBody))
-            }
+            Download::Discarding => Some((since + config.origin.body_timeout, Timer::OriginBody)),
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }
