@@ -144,6 +144,10 @@ impl Host for Place {
         }
     }
 
+    fn detach(&self, session: Session, origin: SimSocket) {
+        drop((session, origin));
+    }
+
     fn is_draining(&self) -> bool {
         self.hub.draining.get()
     }
