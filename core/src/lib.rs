@@ -140,6 +140,8 @@
 pub mod addresses;
 pub mod admission;
 pub mod breaker;
+#[doc(hidden)]
+pub mod canary;
 pub mod config;
 pub mod drive;
 #[cfg(any(test, fuzzing))]

@@ -172,6 +172,8 @@ pub struct Stats {
     pub copies: usize,
     /// Bytes of them, with what they cost beside their content.
     pub copies_bytes: usize,
+    /// Bytes of responses that are being collected to become copies.
+    pub collecting_bytes: usize,
     /// Copies dropped to make room, since start.
     pub evictions: u64,
     /// Copies stored since start.

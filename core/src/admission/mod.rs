@@ -356,8 +356,12 @@ impl Place {
     pub fn poll(&mut self, waker: &Waker, now: Instant) -> Poll<Admitted> {
         let shared = &self.shared;
         let mut wakers = Wakers::new();
+        // Dropped without the lock, as foreign code runs in it.
+        let mut replaced = None;
         let mut inner = shared.lock(now);
-        let fate = inner.queue.poll(self.id, waker, now, &mut wakers);
+        let fate = inner
+            .queue
+            .poll(self.id, waker, now, &mut wakers, &mut replaced);
         if let Some(Fate::Shed(shed)) = fate {
             count_shed(&mut inner.shed, shed);
         }

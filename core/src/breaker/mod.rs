@@ -15,6 +15,7 @@ mod window;
 use std::mem;
 use std::time::Duration;
 
+use crate::canary::{Plant, is_planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -241,7 +242,9 @@ impl Breaker {
             Circuit::HalfOpen(half_open) => {
                 // No probe: an onlooker, who decides nothing here.
                 let Some(probe) = probe else { return };
-                half_open.leases.retain(|lease| lease.probe != probe);
+                if outcome != Outcome::Ignore || !is_planted(Plant::LostProbe) {
+                    half_open.leases.retain(|lease| lease.probe != probe);
+                }
                 match outcome {
                     Outcome::Ignore => {}
                     Outcome::Success => self.succeed(now),
@@ -408,12 +411,17 @@ impl Closed {
 impl HalfOpen {
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
-        self.leases.retain(|lease| lease.ends > now);
+        self.leases
+            .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        if let Some(retry_at) = self.leases.iter().map(|lease| lease.ends).min()
-            && self.leases.len() >= slots as usize
+        // A success that came after its lease may leave more leases than slots: so many have to
+        // end. They are in the order of their ends.
+        if let Some(surplus) = self.leases.len().checked_sub(slots as usize)
+            && let Some(lease) = self.leases.get(surplus)
         {
-            return Err(Rejected { retry_at });
+            return Err(Rejected {
+                retry_at: lease.ends,
+            });
         }
         let probe = self.probes;
         self.probes += 1;

@@ -73,14 +73,13 @@ impl Model {
             State::Closed => Ok(Ticket(self.generation, None)),
             State::Open => Err(self.mode_since + self.open_time),
             State::HalfOpen => {
-                let live: Vec<u64> = self
-                    .leases
-                    .values()
-                    .copied()
-                    .filter(|end| *end > now)
-                    .collect();
-                if live.len() + self.successes >= self.terms.needed && !live.is_empty() {
-                    return Err(*live.iter().min().expect("not empty"));
+                let mut live: Vec<u64> = self.leases.values().copied().collect();
+                live.retain(|end| *end > now);
+                live.sort_unstable();
+                let slots = self.terms.needed.saturating_sub(self.successes).max(1);
+                if live.len() >= slots {
+                    // So that fewer are left than there are slots.
+                    return Err(live[live.len() - slots]);
                 }
                 self.slots += 1;
                 self.leases.insert(self.slots, now + self.terms.lease);

@@ -152,6 +152,16 @@ fn half_open() {
 }
 
 #[test]
+fn a_refusal_waits_for_as_many_leases_as_are_too_many() {
+    // Two leases for one missing success, as the first counted after its lease had ended.
+    check(
+        &ORIGIN_TERMS,
+        "CC4 p1p2ps p1p",
+        &[TRIPPED_2, PROBING, "refused for 3", "refused for 2"],
+    );
+}
+
+#[test]
 fn older_generations_decide_nothing() {
     check(&TERMS, "ppp ff f", &[TRIPPED]);
     check(&TERMS, "ppp ff s", &[TRIPPED]);

@@ -94,7 +94,7 @@ fn both_tiers(terms: &Terms, mut input: Input<'_>) {
                 let permit = begun.remove(usize::from(byte >> 4) % begun.len());
                 tiers.record(permit, OUTCOMES[usize::from(byte >> 2 & 3)], told.now);
             }
-            0 | 1 | 2 => begun.push(tiers.pass(path)),
+            0..=2 => begun.push(tiers.pass(path)),
             _ => told.now = told.now + Duration::from_millis(u64::from(byte >> 2) * 250),
         }
         follow(&mut tiers, &mut told);

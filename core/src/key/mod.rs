@@ -34,6 +34,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
 use self::cookies::{SetCookie, cookies};
+use crate::canary::{Plant, is_planted};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};
 use crate::config::{CacheSettings, NamePatterns};
@@ -133,6 +134,7 @@ impl Keyer {
         match (is_shared, is_session) {
             (true, _) => Partition::Shared,
             (false, false) => Partition::Cookies(hash.finish128().as_u128()),
+            (false, true) if is_planted(Plant::MixedPartitions) => Partition::Session(0),
             (false, true) => Partition::Session(hash.finish128().as_u128()),
         }
     }

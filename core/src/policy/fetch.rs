@@ -10,6 +10,7 @@ use super::copy::{Collector, StoredResponse};
 use super::{Ask, Grant, Retter, Served, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
+use crate::canary::{Plant, is_planted};
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
@@ -217,6 +218,10 @@ impl Fetch {
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
     pub fn on_failure(mut self, failure: Failure, now: Instant) -> Option<Served> {
+        if is_planted(Plant::TruncatedCopy) {
+            self.on_end(now);
+            return None;
+        }
         let outcome = match failure {
             Failure::Connect => Outcome::ConnectFailure,
             Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
@@ -245,6 +250,9 @@ impl Fetch {
 
     /// The origin is done with this request, or works on it no more.
     fn free(&mut self, now: Instant) {
+        if self.outcome == Outcome::Failure && is_planted(Plant::LostSlot) {
+            return std::mem::forget(self.slot.take());
+        }
         if let Some(slot) = self.slot.take() {
             slot.release(self.outcome, now);
         }
@@ -299,7 +307,7 @@ impl Fetch {
     /// `Content-Location`: what this user sees of them, and what everybody sees.
     fn invalidate(&self, head: &ResponseHead) {
         let succeeded = head.status.is_success() || head.status.is_redirection();
-        if self.request.method.is_safe() || !succeeded {
+        if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
             return;
         }
         let authority = self.request.authority();

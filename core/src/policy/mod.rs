@@ -345,10 +345,19 @@ impl Retter {
             paths_open,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
+            collecting_bytes: self.budget.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
             admission: self.admission(now),
         }
+    }
+
+    /// Checks every link, weight and count of the store, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        self.store.validate()
     }
 
     fn admission(&self, now: Instant) -> AdmissionStats {

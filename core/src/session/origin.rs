@@ -4,7 +4,9 @@
 use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::message::Fields;
 use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -200,7 +202,8 @@ impl Session {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
                 // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset && origin.reused;
+                let stale = failure == Failure::Reset
+                    && (origin.reused || is_planted(Plant::RepeatedWrite));
                 if stale && !call.replayed {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
@@ -222,7 +225,15 @@ impl Session {
                     );
                 }
             }
-            (Download::Forwarding(forward), fetch) => {
+            (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
+                if matches!(forward.encoder, BodyEncoder::Chunked)
+                    && is_planted(Plant::TruncatedEnd)
+                {
+                    forward.finish(&Fields::default(), &mut self.client.out);
+                }
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -312,7 +323,11 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        self.close_origin();
+        if is_planted(Plant::Desync) {
+            self.actions.push_back(Action::Park);
+        } else {
+            self.close_origin();
+        }
         self.exchange = Exchange::None;
     }
 }

@@ -314,7 +314,7 @@ impl Session {
     }
 
     /// The client's write deadline counts from when there is something to write.
-    fn mark_client_write(&mut self, now: Instant) {
+    pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }
