@@ -17,7 +17,8 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Plant::ALL {
         plant(Some(bug));
-        let found = (0..SEEDS).find_map(|seed| Some((seed, sim::run(seed, STEPS, false).violation?)));
+        let found =
+            (0..SEEDS).find_map(|seed| Some((seed, sim::run(seed, STEPS, false).violation?)));
         // Past the capture of the test runner: which seed finds what is the result.
         let line = match &found {
             Some((seed, text)) => {

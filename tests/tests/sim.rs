@@ -79,8 +79,7 @@ fn check(seed: u64, steps: u64) -> Option<String> {
     if let Some(violation) = first.violation {
         return Some(format!("RETTER_SIM_SEED={seed:#x}: {violation}"));
     }
-    (first.hash != second.hash)
-        .then(|| format!("seed {seed:#x} is not the same world twice"))
+    (first.hash != second.hash).then(|| format!("seed {seed:#x} is not the same world twice"))
 }
 
 /// The seeds that once found something.

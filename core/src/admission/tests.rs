@@ -34,9 +34,19 @@ fn a_waker_that_is_replaced_is_not_called() {
     // being polled would never rest.
     let (first, second) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
     for waker in [&first, &second] {
-        assert!(place.poll(&Waker::from(Arc::clone(waker)), Instant::ZERO).is_pending());
+        assert!(
+            place
+                .poll(&Waker::from(Arc::clone(waker)), Instant::ZERO)
+                .is_pending()
+        );
     }
     assert_eq!(first.0.load(Ordering::Relaxed), 0);
     drop(slot);
-    assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));
+    assert_eq!(
+        (
+            first.0.load(Ordering::Relaxed),
+            second.0.load(Ordering::Relaxed)
+        ),
+        (0, 1)
+    );
 }

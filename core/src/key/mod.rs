@@ -34,9 +34,9 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
 use self::cookies::{SetCookie, cookies};
-use crate::canary::{Plant, is_planted};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};
+use crate::canary::{Plant, is_planted};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::{Fields, RequestHead};
