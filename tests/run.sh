@@ -5,8 +5,8 @@
 set -euo pipefail
 
 all=(fmt lint doc wasm test runtimes)
-# These build a tool first or take as long as one lets them: they are run by name.
-named=(deny fuzz coverage mutants)
+# These build a tool first, install the peers or take as long as one lets them: run by name.
+named=(bench deny fuzz coverage mutants)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -81,6 +81,22 @@ check_runtimes() {
         TEST_RUNTIME=$runtime RETTER_FLOOD_REQUESTS=50000 RETTER_STREAM_BYTES=$((256 << 20)) \
             run_tests "${scenarios[@]}"
     done
+}
+
+# Shows that both benches work; what they measure in a second means nothing.
+check_bench() {
+    need_packages nginx-light varnish haproxy wrk strace
+    cargo build --profile ci --locked -p retter-bench -p retter \
+        --features retter/smol,retter/async-std
+    ulimit -n "$(ulimit -Hn)"
+    local folder=target/bench
+    mkdir -p "$folder"
+    target/ci/surge --retter target/ci/retter --seconds 1 --scenario sessions,die \
+        --json "$folder/surge.json" --charts "$folder"
+    target/ci/compare --programs target/ci --rounds 1 --seconds 1 --copies 5000 \
+        --json "$folder/compare.json" --chart "$folder/compare.svg"
+    python3 -m json.tool "$folder/surge.json" >/dev/null
+    python3 -m json.tool "$folder/compare.json" >/dev/null
 }
 
 check_deny() {

@@ -29,7 +29,9 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call, fetch, ..
+                    mut call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
@@ -39,6 +41,7 @@ impl Session {
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    fetch.on_sent(now);
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -157,9 +160,10 @@ impl Session {
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
-                    Download::Awaiting | Download::Forwarding(_) | Download::Holding(_) => {
-                        Failure::Truncated
-                    }
+                    Download::Awaiting
+                    | Download::Discarding
+                    | Download::Forwarding(_)
+                    | Download::Holding(_) => Failure::Truncated,
                 };
                 self.origin_failed(failure, now);
             }
@@ -198,6 +202,13 @@ impl Session {
             ..
         } = *relay;
         match (download, fetch) {
+            (Download::Discarding, fetch) => {
+                if let Some(fetch) = fetch {
+                    drop(fetch.on_failure(failure, now));
+                }
+                let report = call.origin_report(Some(failure), now);
+                self.report_refresh(call, End::Truncated, report, now);
+            }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
@@ -264,7 +275,12 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let origin = Some(call.origin_report(Some(failure), now));
+        let report = call.origin_report(Some(failure), now);
+        if self.is_background() {
+            drop(fetch.on_failure(failure, now));
+            return self.report_refresh(call, End::Complete, report, now);
+        }
+        let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),

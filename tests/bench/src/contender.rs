@@ -79,7 +79,8 @@ impl Contender {
         }
         let port = Port::reserve()?;
         let address = port.address();
-        let directory = directory.join(&self.name);
+        // Configuration files cannot say a name with a space in it.
+        let directory = directory.join(self.name.replace([' ', ','], "-"));
         // What an earlier run left there would be its cache.
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
@@ -142,8 +143,11 @@ impl Contender {
                     .arg(dir.join("varnish"))
                     .args(["-j", "none"]);
                 command.args(["-a", &listen.to_string(), "-s", "malloc,1g"]);
-                // One pool of threads; its threads come and go with the load.
-                command.args(["-p", "thread_pools=1"]);
+                // Its log in shared memory is to it what the access log is to others: less of it
+                // (measured: 46 against 40 µs for a hit).
+                let mask = "vsl_mask=-VCL_call,-VCL_return,-Hit,-Timestamp,-ReqHeader,\
+                            -RespHeader,-ReqURL,-ReqMethod";
+                command.args(["-p", mask]);
             }
         }
         Ok(command)

@@ -204,3 +204,55 @@ fn parse(bytes: &[u8], is_request: bool) -> io::Result<Option<(usize, Message)>>
     message.fields = parsed.iter().map(pair).collect();
     Ok(Some((length, message)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// What a client reads when a server sends `bytes`, all at once and byte by byte, then closes.
+    fn check(bytes: &'static [u8], body: &[u8], is_open: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        for step in [bytes.len(), 1] {
+            runtime.as_ref().expect("a runtime").block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let address = listener.local_addr().expect("it is bound");
+                tokio::spawn(async move {
+                    let (stream, _) = listener.accept().await.expect("a client");
+                    let mut server = Connection::new(stream);
+                    server.request().await.expect("a request");
+                    for piece in bytes.chunks(step) {
+                        server.send(piece).await.expect("the client reads");
+                    }
+                });
+                let mut client = Connection::connect(address).await.expect("it listens");
+                let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+                let message = client.ask(request).await.expect("a response");
+                assert_eq!(message.body, body);
+                assert_eq!((message.status, client.is_open), (200, is_open));
+            });
+        }
+    }
+
+    #[test]
+    fn every_framing_is_read() {
+        check(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            b"hi",
+            true,
+        );
+        check(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1;a\r\ni\r\n0\r\n\r\n",
+            b"hi",
+            true,
+        );
+        check(
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            b"",
+            false,
+        );
+        check(b"HTTP/1.1 200 OK\r\n\r\nhi", b"hi", false);
+    }
+}

@@ -13,6 +13,7 @@ pub mod port;
 pub mod process;
 pub mod surge;
 pub mod table;
+pub mod visitors;
 
 /// What every bench returns: a failure here is a machine that lacks something, or a contender
 /// that does not do what its measurement claims.
@@ -36,4 +37,22 @@ pub fn median(values: &[f64]) -> f64 {
         return f64::NAN;
     };
     f64::midpoint(*low, *high)
+}
+
+/// The value that this share of all does not exceed.
+#[must_use]
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length is a length"
+    )]
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN)
 }

@@ -30,7 +30,9 @@ impl Circuits {
             (Tier::Origin | Tier::Path, _) => &mut self.origin,
         };
         if told.state != transition.from {
-            return Err(format!("{transition:?} begins in another state than {told:?}"));
+            return Err(format!(
+                "{transition:?} begins in another state than {told:?}"
+            ));
         }
         if transition.to == State::Closed {
             told.troubled_until = Some(transition.at);

@@ -98,11 +98,27 @@ impl Client {
             left: chance.within(1..9),
             script: VecDeque::new(),
             depth,
-            read_max: if slow_reading { 1 + chance.size(3_000) } else { 1 << 20 },
-            read_wait: if slow_reading { chance.time(slow) } else { Duration::ZERO },
+            read_max: if slow_reading {
+                1 + chance.size(3_000)
+            } else {
+                1 << 20
+            },
+            read_wait: if slow_reading {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
             read_after: now,
-            send_max: if slow_sending { 1 + chance.size(300) } else { 1 << 20 },
-            send_wait: if slow_sending { chance.time(slow) } else { Duration::ZERO },
+            send_max: if slow_sending {
+                1 + chance.size(300)
+            } else {
+                1 << 20
+            },
+            send_wait: if slow_sending {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
             send_after: now,
             next_after: now,
             moved_at: now,
@@ -141,7 +157,11 @@ impl Client {
             return;
         }
         if self.leaves_at.is_some_and(|at| at <= net.now) {
-            let how = if net.chance.hits(500) { Close::End } else { Close::Reset };
+            let how = if net.chance.hits(500) {
+                Close::End
+            } else {
+                Close::Reset
+            };
             return self.close(how, net);
         }
         let end = self.read(net);
@@ -239,7 +259,10 @@ impl Client {
             return self.close(Close::End, net);
         };
         let asked = &ledger.asked[asked_id];
-        let status = head.start.get(9..12).and_then(|code| code.parse::<u16>().ok());
+        let status = head
+            .start
+            .get(9..12)
+            .and_then(|code| code.parse::<u16>().ok());
         let Some(status) = status.filter(|_| head.start.starts_with("HTTP/1.1 ")) else {
             return ledger.violate(format!("status line {:?}", head.start));
         };
@@ -252,7 +275,9 @@ impl Client {
         }
         if status < 200 {
             let allowed = !asked.http10 && !asked.malformed;
-            ledger.check(allowed, || format!("request {asked_id}: an interim {status}"));
+            ledger.check(allowed, || {
+                format!("request {asked_id}: an interim {status}")
+            });
             if status == 100
                 && let Some((_, body, asked)) = self.held.take()
             {
@@ -315,7 +340,9 @@ impl Client {
             || self.held.is_some();
         if let Some((asked, echoed)) = self.tunnel {
             let whole = echoed == TUNNEL_BYTES;
-            net.note(format_args!("tunnel {asked} ended, whole {whole}, reset {is_reset}"));
+            net.note(format_args!(
+                "tunnel {asked} ended, whole {whole}, reset {is_reset}"
+            ));
             return;
         }
         let Some(&asked) = self.waiting.front() else {
@@ -389,11 +416,19 @@ impl Client {
     fn compose(&self, net: &mut Net, memory: &Memory) -> Asked {
         let swarm = net.swarm.clone();
         let chance = &mut net.chance;
-        let method = if net.is_calm { "GET" } else { METHODS[chance.weighted(&swarm.methods)] };
+        let method = if net.is_calm {
+            "GET"
+        } else {
+            METHODS[chance.weighted(&swarm.methods)]
+        };
         let writes = matches!(method, "POST" | "DELETE");
         let host = HOSTS[chance.below(10) / 9];
         // One page is as popular as all others together.
-        let path = if chance.hits(500) { 0 } else { chance.below(swarm.paths) };
+        let path = if chance.hits(500) {
+            0
+        } else {
+            chance.below(swarm.paths)
+        };
         let target = if chance.hits(150) {
             format!("/{path}?q={}", chance.below(2))
         } else {
@@ -505,7 +540,10 @@ impl Client {
     }
 
     fn write(&mut self, net: &mut Net, ledger: &mut Ledger) {
-        if self.held.as_ref().is_some_and(|(until, ..)| *until <= net.now)
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|(until, ..)| *until <= net.now)
             && let Some((_, body, asked)) = self.held.take()
         {
             // RFC 9110 §10.1.1: a client does not wait for ever.

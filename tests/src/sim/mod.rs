@@ -62,7 +62,11 @@ pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
     let (tally, steps, violation) = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        (Tally::default(), 0, Some(format!("panic: {}", text.unwrap_or_default())))
+        (
+            Tally::default(),
+            0,
+            Some(format!("panic: {}", text.unwrap_or_default())),
+        )
     });
     Outcome {
         hash: net.trace.hash(),

@@ -136,7 +136,8 @@ impl Net {
 
     pub(super) fn at(&mut self, at: Instant, event: Event) {
         self.events += 1;
-        self.heap.push(Reverse((at.max(self.now), self.events, event)));
+        self.heap
+            .push(Reverse((at.max(self.now), self.events, event)));
     }
 
     pub(super) fn after(&mut self, wait: Duration, event: Event) {
@@ -198,7 +199,11 @@ impl Net {
             link.actor_waits |= from == End::Actor;
             return Ok(None);
         }
-        let mut len = offered.min(if to.closed || to.is_cut { offered } else { free });
+        let mut len = offered.min(if to.closed || to.is_cut {
+            offered
+        } else {
+            free
+        });
         if chop {
             len = len.min(few);
         }
@@ -300,7 +305,11 @@ impl Net {
             true => self.links[id].half_mut(at),
             false => self.links[id].half_mut(at.other()),
         };
-        let place = if reads { &mut half.reader } else { &mut half.writer };
+        let place = if reads {
+            &mut half.reader
+        } else {
+            &mut half.writer
+        };
         *place = Some(waker.clone());
     }
 

@@ -162,7 +162,9 @@ impl Oracle {
         holds(answer.asked == id, "the origin's answer to another request")?;
         holds(status(seen) == answer.status, "not the origin's status")?;
         check_body(asked, &answer.page, seen)?;
-        let came = answer.ends.is_some_and(|end| net.progress(answer.link).1 >= end);
+        let came = answer
+            .ends
+            .is_some_and(|end| net.progress(answer.link).1 >= end);
         let was_sound = answer.is_sound && came && !net.was_cut(answer.link);
         holds(
             seen.is_whole || seen.is_excused || !was_sound,
@@ -199,10 +201,19 @@ impl Oracle {
         answer: &Answer,
         seen: &Seen,
     ) -> Result<(), String> {
-        holds(answer.status == 200 && status(seen) == 200, "no copy of a 200")?;
+        holds(
+            answer.status == 200 && status(seen) == 200,
+            "no copy of a 200",
+        )?;
         holds(other.method == "GET", "a copy of the answer to a write")?;
-        holds(self.same_page(asked, other, answer), "a copy of another page, or another's")?;
-        holds(self.may_keep(asked, other, answer), "a copy of what must not be kept")?;
+        holds(
+            self.same_page(asked, other, answer),
+            "a copy of another page, or another's",
+        )?;
+        holds(
+            self.may_keep(asked, other, answer),
+            "a copy of what must not be kept",
+        )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
         check_body(asked, &answer.page, seen)
     }
@@ -236,7 +247,10 @@ impl Oracle {
             let age = seen.head.fields.one("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-            let is_wrong = self.wrong.iter().any(|wrong| wrong.hits(answer, other, done, sent));
+            let is_wrong = self
+                .wrong
+                .iter()
+                .any(|wrong| wrong.hits(answer, other, done, sent));
             holds(!is_wrong, "a copy that was made wrong")?;
         }
         self.judge_cause(asked, answer, seen, sent, net, ledger)
@@ -256,17 +270,24 @@ impl Oracle {
         if says.contains("detail=rescued") {
             let failed = asked.answers.last().is_none_or(|last| {
                 let last = &ledger.answers[*last];
-                let came = last.ends.is_some_and(|end| net.progress(last.link).1 >= end);
+                let came = last
+                    .ends
+                    .is_some_and(|end| net.progress(last.link).1 >= end);
                 !(last.is_sound && came) || is_failure(last.status)
             });
             holds(failed, "rescued from an origin that had answered")
         } else if says.contains("detail=circuit-open") {
-            holds(self.circuits.had_trouble(asked, sent), "no circuit was open")
+            holds(
+                self.circuits.had_trouble(asked, sent),
+                "no circuit was open",
+            )
         } else if says.contains("detail=") {
             Ok(())
         } else {
             let other = &ledger.asked[answer.asked];
-            let resident = other.done_at.map_or(Duration::ZERO, |done| sent.saturating_since(done));
+            let resident = other
+                .done_at
+                .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
             holds(resident <= lifetime(answer), "not fresh")
@@ -294,7 +315,9 @@ impl Oracle {
             502 | 504 => {
                 let answered = asked.answers.iter().any(|answer| {
                     let answer = &ledger.answers[*answer];
-                    let came = answer.ends.is_some_and(|end| net.progress(answer.link).1 >= end);
+                    let came = answer
+                        .ends
+                        .is_some_and(|end| net.progress(answer.link).1 >= end);
                     answer.is_sound && came
                 });
                 holds(!answered, "the origin had answered")
@@ -305,7 +328,10 @@ impl Oracle {
                 if cache_status(seen).contains("circuit-open") {
                     let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
                     holds(reads, "a circuit refuses what is no read")?;
-                    holds(self.circuits.had_trouble(asked, sent), "no circuit was open")?;
+                    holds(
+                        self.circuits.had_trouble(asked, sent),
+                        "no circuit was open",
+                    )?;
                 }
                 Ok(())
             }
@@ -383,7 +409,11 @@ fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
     // RFC 9110 §13.1.2: compared weakly.
     let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
     let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
-    let known = asked.if_none_match.as_deref().map(strong).unwrap_or_default();
+    let known = asked
+        .if_none_match
+        .as_deref()
+        .map(strong)
+        .unwrap_or_default();
     holds(known == etag && !etag.is_empty(), "304 for another version")
 }
 
@@ -418,7 +448,10 @@ fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
     if seen.is_whole {
         holds(*body == whole, "the body is not that of the page")
     } else {
-        holds(whole.starts_with(body), "the part of a body is not that of the page")
+        holds(
+            whole.starts_with(body),
+            "the part of a body is not that of the page",
+        )
     }
 }
 
@@ -434,7 +467,9 @@ fn lifetime(answer: &Answer) -> Duration {
             .split(", ")
             .find_map(|word| word.strip_prefix(name)?.parse().ok())
     };
-    let secs = value("s-maxage=").or_else(|| value("max-age=")).unwrap_or(0);
+    let secs = value("s-maxage=")
+        .or_else(|| value("max-age="))
+        .unwrap_or(0);
     Duration::from_secs(secs)
 }
 
@@ -447,7 +482,11 @@ fn cache_status(seen: &Seen) -> &str {
 }
 
 fn status(seen: &Seen) -> u16 {
-    let code = seen.head.start.get(9..12).and_then(|code| code.parse().ok());
+    let code = seen
+        .head
+        .start
+        .get(9..12)
+        .and_then(|code| code.parse().ok());
     code.unwrap_or(0)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use retter_core::time::{Instant, UnixTime};
 
 use super::codec::{self, Part, Reader};
-use super::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Ledger, Page};
 use super::ledger::upload;
+use super::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Ledger, Page};
 use super::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::wire::{Fields, Framing, Head, framing};
 
@@ -262,7 +262,10 @@ impl Origin {
         }
         let mut plan = self.plan(&asked, head, net);
         if plan.framing == Some(Framing::UntilClose)
-            && matches!(fault, Fault::Truncated | Fault::TooLong | Fault::Unsolicited)
+            && matches!(
+                fault,
+                Fault::Truncated | Fault::TooLong | Fault::Unsolicited
+            )
         {
             // Nobody could tell that such a body is not whole.
             plan.framing = Some(Framing::Length(plan.page.len as u64));
@@ -482,7 +485,11 @@ fn queue(
         Fault::TooLong => body.extend_from_slice(LATE),
         Fault::Reset | Fault::Stalled | Fault::Truncated => {
             let all = head.len() + body.len();
-            let from = if fault == Fault::Truncated { head.len() } else { 0 };
+            let from = if fault == Fault::Truncated {
+                head.len()
+            } else {
+                0
+            };
             let keep = from + net.chance.below(all - from);
             body.truncate(keep.saturating_sub(head.len()));
             head.truncate(keep);
@@ -545,7 +552,9 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         format!("request {asked} reaches the origin as another: {head:?}")
     });
     let again = ledger.asked[asked].arrivals > 0 && !ledger.asked[asked].is_safe();
-    ledger.check(!again, || format!("request {asked} reaches the origin twice"));
+    ledger.check(!again, || {
+        format!("request {asked} reaches the origin twice")
+    });
     ledger.asked[asked].arrivals += 1;
     match framing(&head.fields) {
         Ok(framing) => conn.reader.begin(framing.unwrap_or(Framing::Length(0))),

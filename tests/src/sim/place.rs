@@ -16,6 +16,7 @@ use retter_core::addresses::{Addresses, Outage};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
+use retter_core::session::Session;
 use retter_core::time::Instant;
 
 use super::net::{Close, End, Event, LinkId, Net};
@@ -138,6 +139,10 @@ impl Host for Place {
             net: Rc::clone(&self.hub.net),
             task: self.task,
         }
+    }
+
+    fn detach(&self, session: Session, origin: SimSocket) {
+        drop((session, origin));
     }
 
     fn is_draining(&self) -> bool {
@@ -317,7 +322,10 @@ impl Future for SimDial {
             }
             None => {
                 let told = addresses.unreachable("refused").is_some();
-                self.hub.net.borrow_mut().note(format_args!("no connection, told {told}"));
+                self.hub
+                    .net
+                    .borrow_mut()
+                    .note(format_args!("no connection, told {told}"));
                 Err(io::ErrorKind::ConnectionRefused.into())
             }
         })

@@ -26,7 +26,12 @@ impl Trace {
         let _ = write!(self.hash, "{} {line}", now.as_nanos());
         if let Some(text) = &mut self.text {
             let micros = now.as_nanos() / 1_000;
-            let _ = writeln!(text, "{:>4}.{:06} {line}", micros / 1_000_000, micros % 1_000_000);
+            let _ = writeln!(
+                text,
+                "{:>4}.{:06} {line}",
+                micros / 1_000_000,
+                micros % 1_000_000
+            );
         }
     }
 

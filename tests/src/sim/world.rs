@@ -102,7 +102,8 @@ impl World {
 
     /// Leaves the world in peace, lets time pass, examines the program and ends it.
     pub(super) fn end(mut self) -> (Tally, u64, Option<String>) {
-        let acts: [fn(&mut Self); 4] = [Self::calm, Self::examine, Self::drain_all, Self::check_end];
+        let acts: [fn(&mut Self); 4] =
+            [Self::calm, Self::examine, Self::drain_all, Self::check_end];
         for act in acts {
             if self.ledger.violation.is_none() {
                 act(&mut self);
@@ -172,7 +173,8 @@ impl World {
                 self.tasks[task] = None;
             }
         }
-        self.ledger.violate("sessions wake each other for ever".to_owned());
+        self.ledger
+            .violate("sessions wake each other for ever".to_owned());
     }
 
     fn act(&mut self, actor: Actor) {
@@ -323,7 +325,8 @@ impl World {
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max
             && limits.contains(&stats.admission.limit);
-        self.ledger.check(holds, || format!("a bound is broken: {stats:?}"));
+        self.ledger
+            .check(holds, || format!("a bound is broken: {stats:?}"));
     }
 
     /// From here on nothing goes wrong any more.
@@ -386,8 +389,9 @@ impl World {
         let now = self.net.borrow().now;
         let stats = self.retter.stats(now);
         let is_well = stats.circuit == State::Closed && stats.paths_open == 0;
-        self.ledger
-            .check(is_well, || format!("a circuit never closes again: {stats:?}"));
+        self.ledger.check(is_well, || {
+            format!("a circuit never closes again: {stats:?}")
+        });
     }
 
     fn drain_all(&mut self) {

@@ -97,18 +97,33 @@ impl Case {
         self.load.gzip = true;
         self
     }
+}
 
-    const fn while_origin_is(mut self, origin: OriginIs) -> Self {
-        self.origin = origin;
-        self
-    }
+/// A hit of 73 bytes.
+#[must_use]
+pub const fn hit() -> Case {
+    Case::new("hit-73", "/hit/73", AnswersFrom::Copies, "hit, 73 bytes")
+}
+
+/// A request of 73 bytes that is forwarded.
+#[must_use]
+pub const fn forward() -> Case {
+    let text = "forwarded, 73 bytes, `no-store`";
+    Case::new("forward-73", "/forward/73", AnswersFrom::Origin, text)
 }
 
 /// Everything that `wrk` measures.
 #[must_use]
 pub fn all() -> Vec<Case> {
     use AnswersFrom::{Copies, Origin};
-    use OriginIs::{Dead, Failing};
+    let gzip_73 = Case::new("hit-73-gzip", "/gzip/73", Copies, "hit, 73 bytes, gzip");
+    let gzip_10k = Case::new("hit-10k-gzip", "/gzip/10k", Copies, "hit, 10 KiB, gzip");
+    let text = "forwarded, 10 KiB, `no-store`";
+    let forward_10k = Case::new("forward-10k", "/forward/10k", Origin, text);
+    let text = "forwarded, 73 bytes; RETTER renews its copy";
+    let renew_73 = Case::new("renew-73", "/renew/73", Origin, text);
+    let text = "forwarded, 10 KiB; RETTER renews its copy";
+    let renew_10k = Case::new("renew-10k", "/renew/10k", Origin, text);
     let mut pipelined = Case::new(
         "pipelined",
         "/hit/73",
@@ -120,70 +135,56 @@ pub fn all() -> Vec<Case> {
     body.load.connections = 4;
     body.unit = Unit::Mebibyte;
     body.bytes = super::responder::BODY_BYTES;
-    vec![
-        Case::new("hit-73", "/hit/73", Copies, "hit, 73 bytes"),
+    let mut all = vec![
+        hit(),
         Case::new("hit-10k", "/hit/10k", Copies, "hit, 10 KiB").large(),
-        Case::new("hit-73-gzip", "/gzip/73", Copies, "hit, 73 bytes, gzip").gzip(),
-        Case::new("hit-10k-gzip", "/gzip/10k", Copies, "hit, 10 KiB, gzip")
-            .large()
-            .gzip(),
-        Case::new(
-            "forward-73",
-            "/forward/73",
-            Origin,
-            "forwarded, 73 bytes, `no-store`",
-        ),
-        Case::new(
-            "forward-10k",
-            "/forward/10k",
-            Origin,
-            "forwarded, 10 KiB, `no-store`",
-        )
-        .large(),
-        Case::new(
-            "renew-73",
-            "/renew/73",
-            Origin,
-            "forwarded, 73 bytes; RETTER renews its copy",
-        ),
-        Case::new(
-            "renew-10k",
-            "/renew/10k",
-            Origin,
-            "forwarded, 10 KiB; RETTER renews its copy",
-        )
-        .large(),
-        Case::new(
+        gzip_73.gzip(),
+        gzip_10k.large().gzip(),
+        forward(),
+        forward_10k.large(),
+        renew_73,
+        renew_10k.large(),
+    ];
+    all.extend(rescued());
+    all.extend([pipelined, body]);
+    all
+}
+
+fn rescued() -> [Case; 4] {
+    use AnswersFrom::Copies;
+    [
+        (
             "failing-73",
             "/rescue/73",
-            Copies,
+            73,
             "rescued, 73 bytes, the origin fails",
-        )
-        .while_origin_is(Failing),
-        Case::new(
+        ),
+        (
             "failing-10k",
             "/rescue/10k",
-            Copies,
+            10 << 10,
             "rescued, 10 KiB, the origin fails",
-        )
-        .large()
-        .while_origin_is(Failing),
-        Case::new(
+        ),
+        (
             "dead-73",
             "/rescue/73",
-            Copies,
+            73,
             "rescued, 73 bytes, the origin is dead",
-        )
-        .while_origin_is(Dead),
-        Case::new(
+        ),
+        (
             "dead-10k",
             "/rescue/10k",
-            Copies,
+            10 << 10,
             "rescued, 10 KiB, the origin is dead",
-        )
-        .large()
-        .while_origin_is(Dead),
-        pipelined,
-        body,
+        ),
     ]
+    .map(|(name, path, bytes, text)| Case {
+        origin: if name.starts_with("dead") {
+            OriginIs::Dead
+        } else {
+            OriginIs::Failing
+        },
+        bytes,
+        ..Case::new(name, path, Copies, text)
+    })
 }

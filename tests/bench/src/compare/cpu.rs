@@ -14,7 +14,14 @@ use crate::{Result, error};
 /// # Errors
 /// When a contender does not do what the case claims.
 pub fn measure(options: &Options, case: &Case) -> Result<Figures> {
-    let mut contenders = options.contenders();
+    among(options, case, options.contenders())
+}
+
+/// Measures a case for these contenders, round by round.
+///
+/// # Errors
+/// When a contender does not do what the case claims.
+pub fn among(options: &Options, case: &Case, mut contenders: Vec<Contender>) -> Result<Figures> {
     if case.origin != OriginIs::Well {
         // It has no stale copies.
         contenders.retain(|contender| !matches!(contender.kind, Kind::Haproxy(_)));
@@ -66,7 +73,8 @@ fn check(case: &Case, contender: &Contender, running: &Running) -> Result<()> {
     Ok(())
 }
 
-fn once(
+/// Measures once: CPU time in the unit of the case, and answers a second.
+pub(super) fn once(
     bed: &Bed,
     case: &Case,
     load: &Load<'_>,

@@ -18,6 +18,8 @@ pub struct Figures {
     pub unit: String,
     /// One for each contender.
     pub rows: Vec<Row>,
+    /// What else there is to say.
+    pub notes: Vec<String>,
 }
 
 /// What was measured of one contender.
@@ -53,6 +55,7 @@ impl Figures {
             text: text.to_owned(),
             unit: unit.to_owned(),
             rows: contenders.into_iter().map(row).collect(),
+            notes: Vec::new(),
         }
     }
 
@@ -97,7 +100,28 @@ impl Figures {
                 figure(median(&row.rates)),
             ]);
         }
-        format!("## {}: {}, {}\n\n{table}", self.name, self.text, self.unit)
+        let heading = format!("## {}: {}, {}", self.name, self.text, self.unit);
+        let notes: String = self
+            .notes
+            .iter()
+            .map(|note| {
+                format!(
+                    "- {note}
+"
+                )
+            })
+            .collect();
+        format!(
+            "{heading}
+
+{table}{}{notes}",
+            if notes.is_empty() {
+                ""
+            } else {
+                "
+"
+            }
+        )
     }
 
     /// All of it, with every round.
@@ -115,7 +139,7 @@ impl Figures {
                 })
             })
             .collect();
-        json!({"scenario": self.name, "text": self.text, "unit": self.unit, "rows": rows})
+        json!({"scenario": self.name, "text": self.text, "unit": self.unit, "rows": rows, "notes": self.notes})
     }
 }
 

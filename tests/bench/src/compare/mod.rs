@@ -11,7 +11,11 @@ pub mod bed;
 pub mod cases;
 pub mod cpu;
 pub mod figures;
+pub mod growth;
+pub mod latency;
+pub mod memory;
 pub mod responder;
+pub mod syscalls;
 pub mod wrk;
 
 use cases::Case;
@@ -84,7 +88,35 @@ impl Options {
 type Special = fn(&Options) -> Result<Vec<Figures>>;
 
 /// The scenarios that are more than one load of `wrk`.
-const SPECIAL: &[(&str, Special)] = &[];
+const SPECIAL: &[(&str, Special)] = &[
+    ("latency", latency::measure),
+    ("memory", memory::measure),
+    ("growth", growth::measure),
+    ("workers", workers),
+    ("syscalls", syscalls::measure),
+];
+
+/// Hits with one worker and with two; only where there are processors for both and for the load
+/// can the second one show what it is worth.
+fn workers(options: &Options) -> Result<Vec<Figures>> {
+    let contenders = ["1", "2"].map(|count| {
+        let mut contender = options.retter(&[("RETTER_SERVER_WORKERS", count)]);
+        contender.name = format!("retter, workers: {count}");
+        contender
+    });
+    let text = "hits of 73 bytes by one worker and by two";
+    let case = Case {
+        name: "workers",
+        text,
+        ..cases::hit()
+    };
+    let mut figures = cpu::among(options, &case, contenders.to_vec())?;
+    let processors = std::thread::available_parallelism()?;
+    figures.notes.push(format!(
+        "this machine has {processors} processors, `wrk` takes one"
+    ));
+    Ok(vec![figures])
+}
 
 /// Names of all scenarios.
 #[must_use]

@@ -2,10 +2,9 @@
 //! is given up when the visitor's patience ends.
 //! Never waits for an answer before the next request: a load that does would spare what it tests.
 
-use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -14,11 +13,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::origin::now_millis;
 use super::scenario::Arrival;
 use crate::http::{Connection, Message};
+use crate::visitors::Visitors;
 
 /// How long a visitor waits.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-/// How many idle connections a browser keeps.
-const IDLE_MAX: usize = 6;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,10 +51,7 @@ pub struct Visit {
 /// Sends all `arrivals` to `address`, the first of them now, and returns when all are answered or
 /// given up.
 pub async fn run(address: SocketAddr, arrivals: &[Arrival]) -> Vec<Visit> {
-    let visitors = Arc::new(Visitors {
-        address,
-        idle: Mutex::new(HashMap::new()),
-    });
+    let visitors = Arc::new(Visitors::new(address));
     let start = Instant::now();
     let mut running = JoinSet::new();
     let mut visits = Vec::with_capacity(arrivals.len());
@@ -98,46 +93,8 @@ fn session(user: usize) -> String {
     format!("u{user}-5d41402abc4b2a76b9719d911017c592")
 }
 
-struct Visitors {
-    address: SocketAddr,
-    idle: Mutex<HashMap<usize, Vec<Connection>>>,
-}
-
-impl Visitors {
-    fn take(&self, visitor: usize) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.get_mut(&visitor)?.pop()
-    }
-
-    fn park(&self, visitor: usize, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = idle.entry(visitor).or_default();
-        if connection.is_open && own.len() < IDLE_MAX {
-            own.push(connection);
-        }
-    }
-
-    async fn ask(&self, visitor: usize, request: &[u8]) -> io::Result<Message> {
-        // As browsers do: when a connection that was kept turns out closed, on another one.
-        while let Some(mut connection) = self.take(visitor) {
-            match connection.ask(request).await {
-                Err(error) if error.kind() == ErrorKind::NotConnected => {}
-                Err(error) => return Err(error),
-                Ok(answer) => {
-                    self.park(visitor, connection);
-                    return Ok(answer);
-                }
-            }
-        }
-        let mut connection = Connection::connect(self.address).await?;
-        let answer = connection.ask(request).await?;
-        self.park(visitor, connection);
-        Ok(answer)
-    }
-}
-
 async fn visit(visitors: Arc<Visitors>, arrival: Arrival) -> Visit {
-    let request = request(&visitors.address, &arrival);
+    let request = request(&visitors.address(), &arrival);
     let begin = Instant::now();
     let answered = timeout(PATIENCE, visitors.ask(arrival.visitor, request.as_bytes())).await;
     let took = begin.elapsed();

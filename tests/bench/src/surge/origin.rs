@@ -251,3 +251,35 @@ pub fn now_millis() -> u64 {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_best_when_the_pool_is_just_full() {
+        assert_eq!(capacity().round(), 376.0);
+        assert_eq!(service(32), SERVICE * 2);
+        assert_eq!(service(64), SERVICE * 5);
+    }
+
+    #[test]
+    fn a_page_says_which_it_is_and_for_whom() {
+        let request = Message {
+            method: "POST".to_owned(),
+            target: "/order/1".to_owned(),
+            fields: vec![("cookie".to_owned(), "session=u1".to_owned())],
+            body: b"two of them".to_vec(),
+            ..Message::default()
+        };
+        let page = String::from_utf8(page(&request)).expect("pages are text");
+        assert!(
+            page.contains("\r\n\r\npage=/order/1 user=u1 version="),
+            "{page}"
+        );
+        assert!(
+            page.contains("two of them") && !page.contains("Set-Cookie"),
+            "{page}"
+        );
+    }
+}

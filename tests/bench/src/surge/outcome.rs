@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::load::{Answer, Visit};
 use super::origin::capacity;
 use super::scenario::Phases;
+use crate::percentile;
 use crate::table::{Table, figure};
 
 /// What came of one contender in one scenario.
@@ -222,20 +223,60 @@ fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
     100.0 * count as f64 / visits.len() as f64
 }
 
-/// The value that this share of all does not exceed.
-#[must_use]
-pub fn percentile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a length is a length"
-    )]
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or(f64::NAN)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of ten requests a second in which what was sent in `bad` tenths was late.
+    fn outcome(bad: std::ops::Range<u64>) -> Outcome {
+        let phases = Phases::new(8, 5.0);
+        let visit = |tenth| Visit {
+            at: Duration::from_millis(100 * tenth),
+            is_post: tenth % 10 == 0,
+            answer: if bad.contains(&tenth) {
+                Answer::Late
+            } else {
+                Answer::Good
+            },
+            took: Duration::from_millis(20),
+            version: if bad.contains(&tenth) {
+                0
+            } else {
+                1_000_000 + 100 * tenth
+            },
+        };
+        Outcome {
+            contender: "one".to_owned(),
+            visits: (0..200).map(visit).collect(),
+            phases,
+            peak: 8,
+            began: 1_000_000,
+            ended: 1_012_000,
+        }
+    }
+
+    #[test]
+    fn recovery_is_counted_from_the_end_of_the_event() {
+        let seconds = |bad| outcome(bad).recovered().map(|time| time.as_secs_f64());
+        assert_eq!(seconds(0..0), Some(0.0));
+        assert_eq!(seconds(40..120), Some(0.0));
+        assert_eq!(seconds(40..131), Some(1.5));
+        assert_eq!(seconds(40..200), None);
+    }
+
+    #[test]
+    fn the_first_fresh_page_is_one_that_was_made_after_the_event() {
+        let run = outcome(40..150);
+        assert_eq!(run.fresh(), Some(Duration::from_millis(3020)));
+        assert_eq!(outcome(40..200).fresh(), None);
+    }
+
+    #[test]
+    fn a_row_counts_what_was_sent_during_the_event() {
+        let row = outcome(40..60).row();
+        assert_eq!((row.sent, row.good, row.late), (80, 75.0, 25.0));
+        assert_eq!((row.posts, row.after), (75.0, 100.0));
+        assert_eq!((row.p50, row.p99), (20.0, 20.0));
+        assert_eq!((row.good_per_second, row.age), (7.5, 0.02));
+    }
 }

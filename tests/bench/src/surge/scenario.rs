@@ -186,3 +186,63 @@ impl Scenario {
         arrival
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(name: &str) -> &'static Scenario {
+        ALL.iter()
+            .find(|one| one.name == name)
+            .expect("it is listed")
+    }
+
+    #[test]
+    fn the_same_seed_brings_the_same_visitors() {
+        let phases = Phases::new(2, 5.0);
+        let paths = |seed| -> Vec<String> {
+            let arrivals = scenario("anonymous").schedule(&phases, seed);
+            arrivals.into_iter().map(|arrival| arrival.path).collect()
+        };
+        assert_eq!(paths(1), paths(1));
+        assert_ne!(paths(1), paths(2));
+    }
+
+    #[test]
+    fn a_surge_brings_a_multiple_of_the_capacity_and_an_outage_does_not() {
+        let phases = Phases::new(10, 5.0);
+        for (name, multiple) in [("unique", 5.0), ("hang", 0.5)] {
+            let arrivals = scenario(name).schedule(&phases, 7);
+            let during = arrivals
+                .iter()
+                .filter(|one| (phases.begin..phases.end).contains(&one.at));
+            #[allow(clippy::cast_precision_loss, reason = "arrivals are few")]
+            let ratio = during.count() as f64 / (capacity() * 10.0 * multiple);
+            assert!((0.95..1.05).contains(&ratio), "{name}: {ratio}");
+            assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
+        }
+    }
+
+    #[test]
+    fn every_page_is_seen_before_the_surge() {
+        let phases = Phases::new(1, 5.0);
+        for (name, pages) in [("anonymous", PAGES), ("sessions", USERS * PAGES_OF_USER)] {
+            let arrivals = scenario(name).schedule(&phases, 3);
+            let before = arrivals.iter().filter(|one| one.at < phases.begin);
+            let seen: std::collections::BTreeSet<_> =
+                before.map(|one| (one.user, one.path.as_str())).collect();
+            assert_eq!(seen.len(), pages, "{name}");
+        }
+    }
+
+    #[test]
+    fn unique_pages_are_unique_and_one_request_in_ten_is_an_order() {
+        let arrivals = scenario("unique").schedule(&Phases::new(10, 5.0), 5);
+        let paths: std::collections::BTreeSet<_> = arrivals.iter().map(|one| &one.path).collect();
+        assert_eq!(paths.len(), arrivals.len());
+        let orders = arrivals.iter().filter(|one| one.is_post).count();
+        #[allow(clippy::cast_precision_loss, reason = "arrivals are few")]
+        let share = orders as f64 / arrivals.len() as f64;
+        assert!((0.09..0.11).contains(&share), "{share}");
+    }
+}
