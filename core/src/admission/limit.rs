@@ -25,8 +25,12 @@ pub struct Sample {
     pub started: Instant,
     /// When the origin was done with it. Samples come in this order.
     pub ended: Instant,
+    /// Requests at the origin when it came, itself among them.
+    pub found: u32,
     /// Requests at the origin just before it left, itself among them.
     pub in_flight: u32,
+    /// Whether nothing is left at the origin, nor waits for it.
+    pub leaves_idle: bool,
     /// How it ended; an ignored one is a place that became free, and nothing else.
     pub outcome: Outcome,
 }
@@ -67,11 +71,23 @@ pub struct Limit {
     ratio: f64,
     /// The direction of the last step that was taken.
     last_step: Option<Way>,
-    /// Mean time at the origin, in seconds; recent ones weigh most.
-    service: f64,
+    /// Visits to the base in a row that differ from those before.
+    surprises: u32,
+    /// Visits to the base since a lower limit was tried.
+    unquestioned: u32,
+    /// The ways that were found not to be worth a step of this size.
+    refused: [bool; 2],
+    /// Time at the origin of recent requests, and of those that found it at ease.
+    present: Times,
+    at_ease: Times,
+    /// See [`Arm::scatter`].
+    scatter: f64,
     last: Instant,
-    /// Requests that stayed at the origin after the last sample.
-    stayed: u32,
+    /// Whether the origin has had nothing to do since the last sample.
+    is_idle: bool,
+    /// Whether the phase's clock runs: from a completion to a completion, so that those that come
+    /// in batches are counted with their time.
+    is_timed: bool,
     round: Round,
     quiet: Quiet,
 }
@@ -100,6 +116,17 @@ struct Visit {
     busy: f64,
 }
 
+/// Times at the origin; recent ones weigh most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    /// Mean, in seconds.
+    mean: f64,
+    /// Mean of the logarithms: what dear pages among cheap ones disturb less.
+    log: f64,
+    /// How many, up to where the weight of a new one stays the same.
+    count: f64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Trial {
     arm: Arm,
@@ -123,7 +150,10 @@ enum Way {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Finding {
     No,
-    Unsure,
+    /// It looks like no, but may be chance.
+    Doubtful,
+    /// It looks like yes, but may be chance.
+    Promising,
     Yes,
 }
 
@@ -158,14 +188,33 @@ const RATIO_MAX: f64 = 2.0;
 /// Part of the limit that must be in use for the limit to be what holds load back.
 const BUSY_MIN: f64 = 0.85;
 
-/// Visits after which the sign of a difference decides, however small it is.
-const VISITS_MAX: f64 = 32.0;
+/// Standard deviations that a difference must have to be believed.
+const NOISES: f64 = 1.2;
+
+/// Visits to the base that are remembered, beside as many as a trial has had.
+const BASE_VISITS_MAX: f64 = 16.0;
 
 /// Completions of a visit, at least.
 const VISIT_MIN: u32 = 8;
 
-/// Visits to the base for each trial once the limit has settled: trials are the exception.
-const REST_MAX: u32 = 4;
+/// How often each place is used in a visit: an origin that works in step ends many at once.
+const TURNS: u32 = 2;
+
+/// Seconds after which a visit may end with fewer completions.
+const VISIT_TIME: f64 = 0.5;
+
+/// How many times longer than at ease requests must take for a lower limit to be tried.
+const STRAIN_MIN: f64 = 1.15;
+
+/// How many times longer they may take for a higher limit to be tried.
+const STRAIN_MAX: f64 = 2.0;
+
+/// Visits to the base after which a lower limit is tried even though requests seem to take no
+/// longer than when the origin is at ease: what is known of its ease may be wrong.
+const UNQUESTIONED_MAX: u32 = 32;
+
+/// Share of good answers below which a lower limit is tried in any case.
+const GOOD_MIN: f64 = 0.95;
 
 /// Gaps between completions longer than so many usual ones are a stall, which tells nothing of
 /// concurrency. By chance alone three in ten thousand are.
@@ -188,13 +237,19 @@ impl Limit {
             trials: [Trial::default(); 2],
             phase: Phase::Base,
             visit: Visit::default(),
-            left: VISIT_MIN.max(start),
+            left: VISIT_MIN.max(start.saturating_mul(TURNS)),
             settled: now,
             ratio: RATIO_MAX,
             last_step: None,
-            service: 0.0,
+            surprises: 0,
+            unquestioned: UNQUESTIONED_MAX / 2,
+            refused: [false; 2],
+            present: Times::default(),
+            at_ease: Times::default(),
+            scatter: 1.0,
             last: now,
-            stayed: 0,
+            is_idle: true,
+            is_timed: false,
             round: Round::default(),
             quiet: Quiet {
                 since: now,
@@ -221,7 +276,7 @@ impl Limit {
     /// Mean time of recent requests at the origin; zero before the first.
     #[must_use]
     pub fn service_time(&self) -> Duration {
-        Duration::from_secs_f64(self.service.clamp(0.0, 1e6))
+        Duration::from_secs_f64(self.present.mean.clamp(0.0, 1e6))
     }
 
     /// Starts again at `from`, within the bounds, as when the origin comes back.
@@ -229,6 +284,7 @@ impl Limit {
         self.base = from.clamp(self.bounds.min, self.bounds.max);
         self.ratio = RATIO_MAX;
         self.last_step = None;
+        self.refused = [false; 2];
         self.quiet = Quiet {
             since: now,
             peak: 0,
@@ -241,10 +297,9 @@ impl Limit {
     pub fn record(&mut self, sample: Sample) {
         let now = sample.ended.max(self.last);
         let gap = now.saturating_since(self.last).as_secs_f64();
-        // While nothing was there, no time passed for the origin.
-        let gap = if self.stayed == 0 { 0.0 } else { gap };
+        let gap = if self.is_idle { 0.0 } else { gap };
         self.last = now;
-        self.stayed = sample.in_flight.saturating_sub(1);
+        self.is_idle = sample.leaves_idle;
         self.quiet.peak = self.quiet.peak.max(sample.in_flight);
         self.learn_service(sample);
         if self.bounds.min == self.bounds.max || self.shrink_on_failures(sample, now) {
@@ -253,32 +308,78 @@ impl Limit {
         if now < self.settled || sample.in_flight > self.current() {
             return;
         }
+        if !std::mem::replace(&mut self.is_timed, true) {
+            return;
+        }
         let usual = self.visit.time / self.visit.ended.max(1.0);
         let gap_max = if self.visit.ended < f64::from(VISIT_MIN) {
             f64::MAX
         } else {
-            GAPS_MAX * usual + 2.0 * self.service
+            GAPS_MAX * usual + 2.0 * self.present.mean
         };
         self.visit.add(sample, gap.min(gap_max));
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 {
-            let visit = self.visit;
-            self.arm_mut().add(visit);
+        // A slow origin is judged by fewer: each of its places once.
+        let enough = self.visit.ended >= f64::from(self.current()) && self.visit.time >= VISIT_TIME;
+        if self.left == 0 || enough {
+            self.take_visit();
             self.end_phase(now);
         }
     }
 
+    fn take_visit(&mut self) {
+        /// Visits in a row that nothing before explains, to say that the origin has changed.
+        const SURPRISES_MAX: u32 = 2;
+        let visit = self.visit;
+        match self.phase {
+            Phase::Trial(way) => self.trials[way.index()].arm.add(visit),
+            Phase::Base => {
+                let surprises = self.at_base.is_surprised(visit, self.scatter);
+                self.surprises = if surprises { self.surprises + 1 } else { 0 };
+                if self.surprises >= SURPRISES_MAX {
+                    // What was measured before is of another origin.
+                    self.forget();
+                    self.surprises = 0;
+                    self.ratio = self.ratio.max(RATIO_MIN * RATIO_MIN);
+                    self.refused = [false; 2];
+                }
+                self.at_base.add(visit);
+                let [up, down] = self.trials.map(|trial| trial.arm.visits);
+                self.at_base.fade(BASE_VISITS_MAX + up.max(down));
+            }
+        }
+    }
+
     fn learn_service(&mut self, sample: Sample) {
-        const WEIGHT: f64 = 1.0 / 16.0;
         if sample.outcome == Outcome::Ignore {
             return;
         }
         let took = sample.ended.saturating_since(sample.started).as_secs_f64();
-        if self.service > 0.0 {
-            self.service += (took - self.service) * WEIGHT;
-        } else {
-            self.service = took;
+        self.present.add(took);
+        if sample.found <= (self.base / 4).max(1) {
+            self.at_ease.add(took);
         }
+        // The first ones may have been slow for other reasons.
+        if self.present.log < self.at_ease.log && self.present.count >= Times::TOLD {
+            self.at_ease = self.present;
+        }
+    }
+
+    /// Keeps how much visits scatter: that is the pages' nature and stays when the limit moves.
+    fn learn_scatter(&mut self, arm: Arm) {
+        const VISITS_MIN: f64 = 4.0;
+        const SHARE: f64 = 0.1;
+        if arm.visits >= VISITS_MIN {
+            let seen = arm.scatter().clamp(0.1, 20.0);
+            self.scatter += (seen - self.scatter) * SHARE;
+        }
+    }
+
+    /// How many times longer a request takes than when the origin is at ease.
+    fn strain(&self) -> f64 {
+        // Single times scatter by a factor of e or so: a few of them prove only a large difference.
+        let doubt = 1.0 / self.at_ease.count.max(1.0).sqrt();
+        (self.present.log - self.at_ease.log - doubt).exp()
     }
 
     /// Half of a round failing is a collapse, whatever the rate says.
@@ -287,7 +388,7 @@ impl Limit {
         const FACTOR: f64 = 0.7;
         match sample.outcome {
             Outcome::Ignore => return false,
-            Outcome::Success => {}
+            Outcome::Slow { .. } | Outcome::Success => {}
             Outcome::ConnectFailure | Outcome::Failure => self.round.failed += 1,
         }
         self.round.ended += 1;
@@ -324,18 +425,29 @@ impl Limit {
         }
     }
 
-    /// Which trial is due: the one that rests least; upward first, as more is risked below.
+    /// Which trial is due. Where requests take as long as when the origin is at ease, less of them
+    /// gain nothing; where they take much longer, more of them hardly do.
     fn choose(&mut self) -> Option<Way> {
-        let mut chosen = None;
-        for way in [Way::Down, Way::Up] {
+        let strain = self.strain();
+        let fails = self.at_base.sum.good < self.at_base.sum.ended * GOOD_MIN;
+        let mut due = [false; 2];
+        for way in [Way::Up, Way::Down] {
             let possible = self.target(way) != self.base;
             let trial = &mut self.trials[way.index()];
             trial.rest = trial.rest.saturating_sub(1);
-            if possible && trial.rest == 0 {
-                chosen = Some(way);
-            }
+            due[way.index()] = possible && trial.rest == 0;
         }
-        chosen
+        self.unquestioned += 1;
+        let doubts = strain > STRAIN_MIN || fails || self.unquestioned > UNQUESTIONED_MAX;
+        due[Way::Down.index()] &= doubts;
+        match due {
+            [true, _] if strain < STRAIN_MAX => Some(Way::Up),
+            [_, true] => {
+                self.unquestioned = 0;
+                Some(Way::Down)
+            }
+            [_, false] => None,
+        }
     }
 
     /// Compares the trial with the base, and goes there, stays, or measures on.
@@ -347,34 +459,52 @@ impl Limit {
             self.forget();
             return self.enter(Phase::Base, now);
         }
-        match compare(way, self.at_base, trial.arm) {
+        self.learn_scatter(trial.arm);
+        self.learn_scatter(self.at_base);
+        let strain = self.strain().clamp(1.0, STRAIN_MAX);
+        match compare(way, self.at_base, trial.arm, self.scatter, strain) {
             Finding::Yes => {
                 let again = self.last_step == Some(way);
                 if again {
                     self.ratio = (self.ratio * self.ratio).min(RATIO_MAX);
                 }
                 self.last_step = Some(way);
+                self.refused[way.index()] = false;
+                // The way back leads to what was just left.
+                self.refused[way.back().index()] = true;
                 self.base = target;
                 self.forget();
                 self.at_base = trial.arm;
-                // The way back leads to what was just left.
-                self.trials[way.back().index()].rest = REST_MAX;
+                self.trials[way.back().index()].rest = way.back().rest_max();
                 self.enter(Phase::Base, now);
             }
             Finding::No => {
+                if way == Way::Down {
+                    // With fewer it takes so long: it is not at ease above that.
+                    self.at_ease = self.present;
+                    self.at_ease
+                        .stretch(trial.arm.time_each() / self.at_base.time_each());
+                }
                 let trial = &mut self.trials[way.index()];
                 trial.arm = Arm::default();
-                trial.rest_next = (trial.rest_next * 2).clamp(2, REST_MAX);
+                trial.rest_next = (trial.rest_next.max(1) * 2).min(way.rest_max());
                 trial.rest = trial.rest_next;
-                if self.last_step != Some(way) {
+                self.refused[way.index()] = true;
+                let stuck = self.target(way.back()) == self.base;
+                if self.refused[way.back().index()] || stuck {
                     self.ratio = self.ratio.sqrt().max(RATIO_MIN);
+                    self.refused = [false; 2];
                 }
                 self.last_step = None;
                 self.enter(Phase::Base, now);
             }
-            Finding::Unsure => {
+            Finding::Doubtful => {
                 let trial = &mut self.trials[way.index()];
-                trial.rest = 1;
+                trial.rest = trial.rest_next;
+                self.enter(Phase::Base, now);
+            }
+            Finding::Promising => {
+                self.trials[way.index()].rest = 1;
                 self.enter(Phase::Base, now);
             }
         }
@@ -385,10 +515,18 @@ impl Limit {
         self.phase = phase;
         let after = self.current();
         if before != after {
-            self.settled = now + self.service_time();
+            self.is_timed = false;
+            // Those that a higher limit lets in end after their time; a lower one is felt as soon
+            // as the surplus has left.
+            let eased = Duration::from_secs_f64((self.at_ease.mean * 1.5).min(1e6));
+            self.settled = if after > before {
+                now + self.service_time().min(eased)
+            } else {
+                now
+            };
         }
         self.visit = Visit::default();
-        self.left = VISIT_MIN.max(after);
+        self.left = VISIT_MIN.max(after.saturating_mul(TURNS));
     }
 
     fn forget(&mut self) {
@@ -422,12 +560,28 @@ impl Limit {
         }
         .clamp(min, max)
     }
+}
 
-    fn arm_mut(&mut self) -> &mut Arm {
-        match self.phase {
-            Phase::Base => &mut self.at_base,
-            Phase::Trial(way) => &mut self.trials[way.index()].arm,
-        }
+impl Times {
+    /// Times whose mean can be relied on.
+    const TOLD: f64 = 32.0;
+
+    fn add(&mut self, took: f64) {
+        /// Times whose sum weighs as much as all before.
+        const MEMORY: f64 = 64.0;
+        self.count = (self.count + 1.0).min(MEMORY);
+        let share = 1.0 / self.count;
+        self.mean += (took - self.mean) * share;
+        self.log += (took.max(1e-6).ln() - self.log) * share;
+    }
+}
+
+impl Times {
+    /// Makes all times longer by this factor.
+    fn stretch(&mut self, factor: f64) {
+        let factor = factor.clamp(0.1, 10.0);
+        self.mean *= factor;
+        self.log += factor.ln();
     }
 }
 
@@ -442,10 +596,6 @@ impl Visit {
 
 impl Arm {
     fn add(&mut self, visit: Visit) {
-        if self.visits >= VISITS_MAX {
-            // Older measurements fade, so that both sides of a comparison are of one time.
-            *self = self.scaled(0.5);
-        }
         self.sum.ended += visit.ended;
         self.sum.good += visit.good;
         self.sum.time += visit.time;
@@ -456,8 +606,13 @@ impl Arm {
         self.time_time += visit.time * visit.time;
     }
 
-    fn scaled(self, factor: f64) -> Self {
-        Self {
+    /// Older measurements fade, so that both sides of a comparison are of one time.
+    fn fade(&mut self, visits_max: f64) {
+        if self.visits <= visits_max {
+            return;
+        }
+        let factor = visits_max / self.visits;
+        *self = Self {
             sum: Visit {
                 ended: self.sum.ended * factor,
                 good: self.sum.good * factor,
@@ -468,7 +623,18 @@ impl Arm {
             good_good: self.good_good * factor,
             good_time: self.good_time * factor,
             time_time: self.time_time * factor,
-        }
+        };
+    }
+
+    /// Whether a visit differs from those before by more than they scatter.
+    fn is_surprised(&self, visit: Visit, scatter: f64) -> bool {
+        const VISITS_MIN: f64 = 4.0;
+        const NOISES: f64 = 4.0;
+        let mut seen = Self::default();
+        seen.add(visit);
+        let noise = (seen.noise(scatter) + self.noise(scatter)).sqrt();
+        let difference = (seen.rate() / self.rate()).ln().abs();
+        self.visits >= VISITS_MIN && difference > NOISES * noise
     }
 
     /// Whether this limit was what held load back.
@@ -486,35 +652,51 @@ impl Arm {
         self.sum.busy / self.sum.time.max(1e-9)
     }
 
+    /// Mean time of a request (Little's law).
+    fn time_each(&self) -> f64 {
+        self.load() / self.rate()
+    }
+
     /// Relative variance of the rate: what the visits scatter, and, as long as there are few, what
-    /// counting alone makes them scatter.
-    fn noise(&self) -> f64 {
-        /// Visits that the assumption of a Poisson process is worth.
+    /// visits have scattered before.
+    fn noise(&self, scatter: f64) -> f64 {
+        /// Visits that the experience is worth.
         const PRIOR: f64 = 2.0;
-        let rate = self.sum.good / self.sum.time.max(1e-9);
         let good = (self.sum.good + 0.5) / self.visits.max(1.0);
-        let scatter = self.good_good - 2.0 * rate * self.good_time + rate * rate * self.time_time;
         let freedom = (self.visits - 1.0).max(0.0) + PRIOR;
-        let variance = (scatter.max(0.0) + PRIOR * good) / freedom;
+        let variance = (self.deviations() + PRIOR * good * scatter) / freedom;
         variance / (self.visits.max(1.0) * good * good)
+    }
+
+    /// How much more, or less, the good answers of a visit vary than those of a Poisson process.
+    fn scatter(&self) -> f64 {
+        let good = (self.sum.good + 0.5) / self.visits.max(1.0);
+        self.deviations() / ((self.visits - 1.0).max(1.0) * good)
+    }
+
+    /// Squares of the differences from what each visit's time would give, summed.
+    fn deviations(&self) -> f64 {
+        let rate = self.sum.good / self.sum.time.max(1e-9);
+        let sum = self.good_good - 2.0 * rate * self.good_time + rate * rate * self.time_time;
+        sum.max(0.0)
     }
 }
 
 /// Whether the step from `base` to `trial` is worth it.
-fn compare(way: Way, base: Arm, trial: Arm) -> Finding {
+fn compare(way: Way, base: Arm, trial: Arm, scatter: f64, strain: f64) -> Finding {
     let gain = (trial.rate() / base.rate()).ln();
     let step = (trial.load() / base.load()).max(1e-9).ln();
-    let noise = (trial.noise() + base.noise()).sqrt();
+    let noise = NOISES * (trial.noise(scatter) + base.noise(scatter)).sqrt();
     let margin = match way {
-        Way::Up => gain - GAIN_MIN * step,
+        Way::Up => gain - GAIN_MIN * strain * step,
         Way::Down => gain - LOSS_MAX * step,
     };
-    if margin.abs() < noise && trial.visits < VISITS_MAX {
-        Finding::Unsure
-    } else if margin > 0.0 {
-        Finding::Yes
-    } else {
-        Finding::No
+    let is_sure = margin.abs() >= noise || trial.visits >= way.visits_max(strain);
+    match (is_sure, margin > 0.0) {
+        (true, true) => Finding::Yes,
+        (true, false) => Finding::No,
+        (false, true) => Finding::Promising,
+        (false, false) => Finding::Doubtful,
     }
 }
 
@@ -523,6 +705,26 @@ impl Way {
         match self {
             Self::Up => 0,
             Self::Down => 1,
+        }
+    }
+
+    /// Visits to the base for each trial once the limit has settled: trials are the exception, and
+    /// those that cost more than time are rarer.
+    const fn rest_max(self) -> u32 {
+        match self {
+            Self::Up => 8,
+            Self::Down => 16,
+        }
+    }
+
+    /// Visits after which the sign of a difference decides, however small it is. To ask for longer
+    /// costs more than to be wrong: above all where requests take no longer than at ease, as then
+    /// more of them are likely to be worked on.
+    fn visits_max(self, strain: f64) -> f64 {
+        match self {
+            Self::Up if strain < STRAIN_MIN => 3.0,
+            Self::Up => 12.0,
+            Self::Down => 24.0,
         }
     }
 

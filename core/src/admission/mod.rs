@@ -112,6 +112,8 @@ pub enum Admitted {
 pub struct Slot {
     shared: Arc<Shared>,
     background: bool,
+    /// Requests at the origin when this one came, itself among them.
+    found: u32,
     /// From when the origin is at work.
     since: Instant,
     is_free: bool,
@@ -189,8 +191,8 @@ impl Gate {
     #[must_use]
     pub fn try_enter(&self, now: Instant) -> Option<Slot> {
         let shared = &self.0;
-        if shared.try_count(Counts::entered) {
-            return Some(Slot::new(shared, false, now));
+        if let Some(found) = shared.try_count(Counts::entered) {
+            return Some(Slot::new(shared, found, now));
         }
         shared.overflows.fetch_add(1, Ordering::Relaxed);
         None
@@ -202,8 +204,8 @@ impl Gate {
         let shared = &self.0;
         let mut wakers = Wakers::new();
         let mut inner = shared.lock(now);
-        if shared.try_count(Counts::entered) {
-            return Entry::Slot(Slot::new(shared, false, now));
+        if let Some(found) = shared.try_count(Counts::entered) {
+            return Entry::Slot(Slot::new(shared, found, now));
         }
         let pace = inner.pace();
         let joined = inner.queue.join(class, key, pace, now, &mut wakers);
@@ -234,16 +236,17 @@ impl Gate {
         let shared = &self.0;
         let mut inner = shared.lock(now);
         let share = f64::from(inner.limit.settled()) * shared.background_share;
-        let enters = if f64::from(inner.background) + 1.0 <= share {
-            shared.count.fetch_add(1, Ordering::Relaxed);
-            true
+        let found = if f64::from(inner.background) + 1.0 <= share {
+            Counts::from(shared.count.fetch_add(1, Ordering::Relaxed)).in_flight + 1
+        } else if inner.background == 0 {
+            shared.try_count(Counts::entered)?
         } else {
-            inner.background == 0 && shared.try_count(Counts::entered)
+            return None;
         };
-        enters.then(|| {
-            inner.background += 1;
-            Slot::new(shared, true, now)
-        })
+        inner.background += 1;
+        let mut slot = Slot::new(shared, found, now);
+        slot.background = true;
+        Some(slot)
     }
 
     /// Starts the limit again at `from`, as when the origin comes back.
@@ -292,10 +295,11 @@ impl Gate {
 }
 
 impl Slot {
-    fn new(shared: &Arc<Shared>, background: bool, since: Instant) -> Self {
+    fn new(shared: &Arc<Shared>, found: u32, since: Instant) -> Self {
         Self {
             shared: Arc::clone(shared),
-            background,
+            background: false,
+            found,
             since,
             is_free: false,
         }
@@ -320,10 +324,14 @@ impl Slot {
         let mut inner = shared.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((outcome, now)) = learnt {
             inner.last = inner.last.max(now);
+            let in_flight = shared.counts().in_flight;
+            let leaves_idle = in_flight == 1 && inner.queue.len() == 0;
             inner.limit.record(Sample {
                 started: self.since,
                 ended: now,
-                in_flight: shared.counts().in_flight,
+                found: self.found,
+                in_flight,
+                leaves_idle,
                 outcome,
             });
         }
@@ -356,8 +364,12 @@ impl Place {
     pub fn poll(&mut self, waker: &Waker, now: Instant) -> Poll<Admitted> {
         let shared = &self.shared;
         let mut wakers = Wakers::new();
+        // Dropped without the lock, as foreign code runs in it.
+        let mut replaced = None;
         let mut inner = shared.lock(now);
-        let fate = inner.queue.poll(self.id, waker, now, &mut wakers);
+        let fate = inner
+            .queue
+            .poll(self.id, waker, now, &mut wakers, &mut replaced);
         if let Some(Fate::Shed(shed)) = fate {
             count_shed(&mut inner.shed, shed);
         }
@@ -374,7 +386,7 @@ impl Place {
                     shared: Arc::clone(shared),
                     key: Some(key),
                 });
-                Admitted::Slot(Slot::new(shared, false, now), lead)
+                Admitted::Slot(Slot::new(shared, shared.counts().in_flight, now), lead)
             }
             Fate::Flown(flown) => Admitted::Flown(flown),
             Fate::Shed(shed) => Admitted::Shed(shed),
@@ -439,7 +451,7 @@ impl Shared {
         // Those who enter without the lock look at `waiting`: it is right before anybody is let
         // in, so no slot goes to two.
         self.publish(inner);
-        while inner.queue.len() > 0 && self.try_count(Counts::admitted) {
+        while inner.queue.len() > 0 && self.try_count(Counts::admitted).is_some() {
             if !inner.queue.admit(now, wakers) {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
@@ -465,12 +477,14 @@ impl Shared {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }
 
-    fn try_count(&self, change: fn(Counts, u32) -> Option<Counts>) -> bool {
+    /// Counts one more at the origin, if `change` allows it; returns how many that makes.
+    fn try_count(&self, change: fn(Counts, u32) -> Option<Counts>) -> Option<u32> {
         let limit = self.limit.load(Ordering::Relaxed);
         let update = |word| change(Counts::from(word), limit).map(Counts::word);
         self.count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, update)
-            .is_ok()
+            .ok()
+            .map(|before| Counts::from(before).in_flight + 1)
     }
 
     fn counts(&self) -> Counts {

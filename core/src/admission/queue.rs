@@ -81,7 +81,7 @@ struct Flight {
     followers: Vec<u64>,
 }
 
-/// Wakers to be called, or dropped, without a lock.
+/// Wakers to be called without a lock.
 pub(super) type Wakers = SmallVec<[Waker; 2]>;
 
 impl Queue {
@@ -146,13 +146,15 @@ impl Queue {
         Ok(id)
     }
 
-    /// What became of a request; `None` while it waits, with its waker kept.
+    /// What became of a request; `None` while it waits, with its waker kept. The one before, which
+    /// may be of the same task, is not to be called: it goes to `replaced`.
     pub(super) fn poll(
         &mut self,
         id: u64,
         waker: &Waker,
         now: Instant,
         wakers: &mut Wakers,
+        replaced: &mut Option<Waker>,
     ) -> Option<Fate> {
         if let Some(fate) = self.settled.remove(&id) {
             return Some(fate);
@@ -168,7 +170,7 @@ impl Queue {
         }
         match &mut waiter.waker {
             Some(known) if known.will_wake(waker) => {}
-            slot => wakers.extend(slot.replace(waker.clone())),
+            slot => *replaced = slot.replace(waker.clone()),
         }
         None
     }

@@ -1,12 +1,14 @@
 //! Owns the tests of one circuit: a table of scripts, every short sequence of events against the
 //! model, and long random ones. Never tests tiers: those have tests of their own.
 
+mod lifecycle;
+
 use std::fmt::Write;
 
 use proptest::prelude::*;
 
 use super::*;
-use model::Terms;
+use model::{SlowTerms, Terms};
 use pair::{Event, Pair, at, breaker};
 
 const TERMS: Terms = Terms {
@@ -19,6 +21,15 @@ const TERMS: Terms = Terms {
     open_max: 12,
     lease: 3,
     needed: 1,
+    slow: SlowTerms {
+        rate: 0.6,
+        outcomes_min: 4,
+        row: 3,
+    },
+};
+
+const SLOW: Outcome = Outcome::Slow {
+    over: Duration::from_millis(1_200),
 };
 
 const ORIGIN_TERMS: Terms = Terms {
@@ -35,13 +46,14 @@ const fn outcome(token: char) -> Option<Outcome> {
         'C' => Some(Outcome::ConnectFailure),
         'F' => Some(Outcome::Failure),
         'I' => Some(Outcome::Ignore),
+        'L' => Some(SLOW),
         'S' => Some(Outcome::Success),
         _ => None,
     }
 }
 
-/// Plays a script: `S F C I` make one call with that outcome, `p` begins one, `s f c i` end the
-/// oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
+/// Plays a script: `S F C I L` make one call with that outcome, `p` begins one, `s f c i l` end
+/// the oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
 /// was refused.
 fn play(breaker: &mut Breaker, script: &str) -> String {
     let mut now = Instant::ZERO;
@@ -52,10 +64,10 @@ fn play(breaker: &mut Breaker, script: &str) -> String {
             ' ' => {}
             'x' => drop(begun.remove(0)),
             '0'..='9' => now = now + Duration::from_secs(token.to_digit(10).unwrap().into()),
-            's' | 'f' | 'c' | 'i' => {
+            's' | 'f' | 'c' | 'i' | 'l' => {
                 breaker.record(begun.remove(0), outcome(token).unwrap(), now);
             }
-            'p' | 'S' | 'F' | 'C' | 'I' => match (breaker.try_acquire(now), outcome(token)) {
+            'p' | 'S' | 'F' | 'C' | 'I' | 'L' => match (breaker.try_acquire(now), outcome(token)) {
                 (Ok(permit), None) => begun.push(permit),
                 (Ok(permit), Some(outcome)) => {
                     say_change(breaker, &mut said);
@@ -120,6 +132,57 @@ fn closed() {
 }
 
 #[test]
+fn slow_calls() {
+    const ROW: &str = "OPEN: 3 slow in a row (over 1.2 s)";
+    check(&TERMS, "LLL", &[ROW]);
+    check(&TERMS, "LIL9 9L", &[ROW]);
+    // A good call ends the row, and so does one that fails, which is no row of failures either.
+    check(&TERMS, "LLSL", &["OPEN: 3 of 4 slow (over 1.2 s) in 10 s"]);
+    check(&TERMS, "LLSSSLLS", &[]);
+    check(&TERMS, "SSLLSSLLS", &[]);
+    check(&TERMS, "LFL F", &[]);
+    // Failures are no better; but a failure does not open for being slow.
+    check(
+        &TERMS,
+        "SLFL",
+        &["OPEN: 2 of 4 slow (over 1.2 s) and 1 failed in 10 s"],
+    );
+    check(&TERMS, "SLLF", &[]);
+    // The window forgets.
+    check(&TERMS, "LL9 1SL", &[]);
+    check(
+        &TERMS,
+        "FF4L8S",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+            PROBING_2,
+            CLOSED,
+        ],
+    );
+    // An older generation decides nothing, and a slow call is only told once.
+    check(&TERMS, "pppp lll f", &[ROW]);
+    let off = Terms {
+        slow: SlowTerms {
+            row: 0,
+            ..TERMS.slow
+        },
+        ..TERMS
+    };
+    check(&off, "LLLLLLLLF", &[]);
+    check(
+        &off,
+        "FF4L",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+        ],
+    );
+}
+
+#[test]
 fn half_open() {
     check(&TERMS, "FF4F", &[TRIPPED, PROBING, REOPENED]);
     // One probe at a time; ignoring it frees the slot and decides nothing.
@@ -146,6 +209,16 @@ fn half_open() {
             "refused for 3",
             CLOSED_2,
         ],
+    );
+}
+
+#[test]
+fn a_refusal_waits_for_as_many_leases_as_are_too_many() {
+    // Two leases for one missing success, as the first counted after its lease had ended.
+    check(
+        &ORIGIN_TERMS,
+        "CC4 p1p2ps p1p",
+        &[TRIPPED_2, PROBING, "refused for 3", "refused for 2"],
     );
 }
 
@@ -188,15 +261,44 @@ fn open_times_grow_until_the_circuit_stays_closed() {
     );
 }
 
+#[test]
+fn the_origin_may_say_when_to_come_back() {
+    let mut breaker = breaker(&TERMS, 0.0, 0);
+    let fail = |breaker: &mut Breaker, now, hold| {
+        let permit = breaker.try_acquire(at(now)).unwrap();
+        breaker.hold(at(hold), at(now));
+        breaker.record(permit, Outcome::Failure, at(now));
+    };
+    fail(&mut breaker, 0, 7);
+    assert!(breaker.try_acquire(at(0)).is_ok(), "closed, it lets pass");
+    fail(&mut breaker, 0, 6);
+    assert_eq!(breaker.retry_at(at(0)), Some(at(7)));
+    // Sooner than the open time it is not, and no longer than the longest.
+    fail(&mut breaker, 7, 8);
+    let change = breaker.poll_change().unwrap();
+    assert_eq!(
+        change.reason.to_string(),
+        "probe failed, next probe in 8.0 s"
+    );
+    fail(&mut breaker, 15, 10_000);
+    assert_eq!(breaker.retry_at(at(15)), Some(at(27)));
+    breaker.hold(at(10_000), at(20));
+    assert_eq!(breaker.retry_at(at(20)), Some(at(32)));
+    let probe = breaker.try_acquire(at(32)).unwrap();
+    breaker.record(probe, Outcome::Success, at(32));
+    assert_eq!(breaker.state(at(32)), State::Closed);
+}
+
 // -- against the model
 
-const EVENTS: [Event; 9] = [
+const EVENTS: [Event; 10] = [
     Event::Acquire,
     Event::EndNewest(Outcome::Failure),
     Event::EndNewest(Outcome::Success),
     Event::EndOldest(Outcome::ConnectFailure),
     Event::EndOldest(Outcome::Failure),
     Event::EndOldest(Outcome::Ignore),
+    Event::EndOldest(SLOW),
     Event::EndOldest(Outcome::Success),
     Event::Wait(2),
     Event::Wait(7),

@@ -179,9 +179,12 @@ fn check_session_change(request: &Fields, answer: &Fields) {
     for line in answer.get_all("set-cookie") {
         let lower = line.to_ascii_lowercase();
         let has = |word: &[u8]| memchr::memmem::find(&lower, word).is_some();
-        let (name, value) = split_at_byte(split_at_byte(line, b';').0, b'=');
+        let pair = split_at_byte(line, b';').0;
+        let (name, value) = split_at_byte(pair, b'=');
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
-        if has(b"max-age") || has(b"expires") || name.is_empty() {
+        // Nor is there a name for what is none, nor is it known here what has expired.
+        let is_named = pair.contains(&b'=') && !name.is_empty();
+        if has(b"max-age") || has(b"expires") || !is_named {
             return;
         }
         match jar.iter_mut().find(|(known, _)| known == name) {

@@ -22,15 +22,23 @@ pub(super) enum Stop {
     Malformed,
 }
 
+/// One message. Its head is whole, its body may not be.
 #[derive(Debug)]
 pub(super) struct Message {
     /// The three parts of the first line.
     pub(super) first: [Vec<u8>; 3],
     pub(super) fields: Vec<Field>,
     pub(super) framing: Framing,
-    pub(super) body: Vec<u8>,
-    /// `None` when the body is not complete.
-    pub(super) trailers: Option<Vec<Field>>,
+    pub(super) body: Body,
+}
+
+/// The content of a message, as far as it goes.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    pub(super) trailers: Vec<Field>,
+    /// Clean when it is whole.
+    pub(super) end: Stop,
 }
 
 /// Name in lower case, value without white space around it.
@@ -39,28 +47,22 @@ pub(super) type Field = (String, Vec<u8>);
 /// Reads requests until something is wrong.
 pub(super) fn requests(mut input: &[u8]) -> Reading {
     let mut messages = Vec::new();
-    loop {
+    let end = loop {
         // RFC 9112 §2.2: one empty line may come before a request.
         input = input.strip_prefix(b"\r\n").unwrap_or(input);
         if input.is_empty() {
-            let end = Stop::Clean;
-            return Reading { messages, end };
+            break Stop::Clean;
         }
         match request(&mut input) {
-            Ok(message) => {
-                let is_cut = message.trailers.is_none();
-                messages.push(message);
-                if is_cut {
-                    let end = Stop::Cut;
-                    return Reading { messages, end };
-                }
-            }
-            Err(Failed { message, end }) => {
-                messages.extend(message);
-                return Reading { messages, end };
-            }
+            Ok(message) => messages.push(message),
+            Err(end) => break end,
         }
-    }
+        match messages.last().map(|message| message.body.end) {
+            Some(Stop::Clean) | None => {}
+            Some(end @ (Stop::Cut | Stop::Malformed)) => break end,
+        }
+    };
+    Reading { messages, end }
 }
 
 /// Reads the answer to one request behind which nothing may come.
@@ -79,163 +81,142 @@ pub(super) fn answer(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -
         let end = Stop::Clean;
         return Reading { messages, end };
     }
-    loop {
-        let (message, is_last) = match response(is_head, is_upgrade_asked, input) {
-            Ok(read) => read,
-            Err(Failed { message, end }) => {
-                messages.extend(message);
-                return Reading { messages, end };
+    let end = loop {
+        match response(is_head, is_upgrade_asked, input) {
+            Ok(message) => {
+                let is_interim = message.is_interim();
+                let end = message.body.end;
+                messages.push(message);
+                if !is_interim {
+                    break end;
+                }
             }
-        };
-        let is_cut = message.trailers.is_none();
-        messages.push(message);
-        if is_cut || is_last {
-            let end = if is_cut { Stop::Cut } else { Stop::Clean };
-            return Reading { messages, end };
+            Err(end) => break end,
         }
+    };
+    Reading { messages, end }
+}
+
+/// Takes one chunked body.
+pub(super) fn chunked(input: &mut &[u8]) -> Body {
+    let mut body = Body {
+        bytes: Vec::new(),
+        trailers: Vec::new(),
+        end: Stop::Clean,
+    };
+    if let Err(end) = chunks(input, &mut body) {
+        body.end = end;
+    }
+    body
+}
+
+impl Message {
+    /// Whether another response to the same request follows.
+    pub(super) fn is_interim(&self) -> bool {
+        self.first[1].starts_with(b"1") && self.first[1] != b"101"
     }
 }
 
-/// Reads one chunked body; `None` in place of the trailers when it is cut.
-pub(super) fn chunked(input: &mut &[u8]) -> Result<(Vec<u8>, Option<Vec<Field>>), Vec<u8>> {
-    let mut body = Vec::new();
+fn chunks(input: &mut &[u8], body: &mut Body) -> Result<(), Stop> {
     loop {
-        let Some(line) = take_line(input) else {
-            return Ok((body, None));
-        };
-        let Some(size) = chunk_size(line) else {
-            return Err(body);
-        };
+        let line = take_line(input).ok_or(Stop::Cut)?;
+        let size = chunk_size(line).ok_or(Stop::Malformed)?;
         if size == 0 {
-            return match field_section(input) {
-                Ok(trailers) => Ok((body, Some(trailers))),
-                Err(Stop::Cut) => Ok((body, None)),
-                Err(Stop::Clean | Stop::Malformed) => Err(body),
-            };
+            body.trailers = field_section(input)?;
+            return Ok(());
         }
-        let Some((data, rest)) = usize::try_from(size)
-            .ok()
-            .and_then(|size| input.split_at_checked(size))
-        else {
-            body.extend_from_slice(input);
-            return Ok((body, None));
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let (data, rest) = input.split_at(size.min(input.len()));
+        body.bytes.extend_from_slice(data);
+        *input = match rest {
+            [b'\r', b'\n', rest @ ..] => rest,
+            [] | [b'\r'] => return Err(Stop::Cut),
+            _ => return Err(Stop::Malformed),
         };
-        body.extend_from_slice(data);
-        match rest {
-            [b'\r', b'\n', rest @ ..] => *input = rest,
-            [] | [b'\r'] => return Ok((body, None)),
-            _ => return Err(body),
-        }
     }
 }
 
-/// What was read when it failed.
-struct Failed {
-    message: Option<Message>,
-    end: Stop,
-}
-
-fn failed(end: Stop) -> Failed {
-    let message = None;
-    Failed { message, end }
-}
-
-fn request(input: &mut &[u8]) -> Result<Message, Failed> {
-    let (line, fields) = head(input).map_err(failed)?;
+fn request(input: &mut &[u8]) -> Result<Message, Stop> {
+    let (line, fields) = head(input)?;
     let parts: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     let [method, target, version] = parts[..] else {
-        return Err(failed(Stop::Malformed));
+        return Err(Stop::Malformed);
     };
-    let minor = minor_version(version).ok_or_else(|| failed(Stop::Malformed))?;
+    let minor = minor_version(version).ok_or(Stop::Malformed)?;
     if !is_token(method) {
-        return Err(failed(Stop::Malformed));
+        return Err(Stop::Malformed);
     }
-    let declared = declared(minor, &fields).ok_or_else(|| failed(Stop::Malformed))?;
-    let first = [method.to_vec(), target.to_vec(), name_of(minor)];
-    with_body(first, fields, declared.unwrap_or(Framing::Empty), input)
+    let declared = declared(minor, &fields).ok_or(Stop::Malformed)?;
+    let framing = declared.unwrap_or(Framing::Empty);
+    Ok(Message {
+        first: [method.to_vec(), target.to_vec(), name_of(minor)],
+        fields,
+        framing,
+        body: body(framing, input),
+    })
 }
 
-/// Reads one response; tells with it whether it is the last of this answer.
-fn response(
-    is_head: bool,
-    is_upgrade_asked: bool,
-    input: &mut &[u8],
-) -> Result<(Message, bool), Failed> {
-    let (line, fields) = head(input).map_err(failed)?;
+fn response(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -> Result<Message, Stop> {
+    let (line, fields) = head(input)?;
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let mut part = || parts.next().unwrap_or_default();
     let (version, status, reason) = (part(), part(), part());
-    let minor = minor_version(version);
+    let minor = minor_version(version).ok_or(Stop::Malformed)?;
     let is_status = status.len() == 3 && status[0] != b'0' && status.iter().all(u8::is_ascii_digit);
-    let (Some(minor), true, true) = (minor, is_status, is_text(reason)) else {
-        return Err(failed(Stop::Malformed));
-    };
-    let declared = declared(minor, &fields).ok_or_else(|| failed(Stop::Malformed))?;
-    let first = [name_of(minor), status.to_vec(), reason.to_vec()];
-    let is_interim = status[0] == b'1';
-    if status == b"101" && !is_upgrade_asked {
-        return Err(failed(Stop::Malformed));
+    if !is_status || !is_text(reason) || status == b"101" && !is_upgrade_asked {
+        return Err(Stop::Malformed);
     }
-    let framing = if is_head || is_interim || status == b"204" || status == b"304" {
+    let declared = declared(minor, &fields).ok_or(Stop::Malformed)?;
+    let framing = if is_head || status[0] == b'1' || status == b"204" || status == b"304" {
         Framing::Empty
     } else {
         declared.unwrap_or(Framing::UntilClose)
     };
-    let message = with_body(first, fields, framing, input)?;
-    Ok((message, !is_interim || status == b"101"))
-}
-
-fn with_body(
-    first: [Vec<u8>; 3],
-    fields: Vec<Field>,
-    framing: Framing,
-    input: &mut &[u8],
-) -> Result<Message, Failed> {
-    let mut end = None;
-    let (body, trailers) = match framing {
-        Framing::Empty => (Vec::new(), Some(Vec::new())),
-        Framing::Length(length) => {
-            let found = usize::try_from(length).unwrap_or(usize::MAX);
-            let (body, rest) = input.split_at(found.min(input.len()));
-            *input = rest;
-            (body.to_vec(), (body.len() == found).then(Vec::new))
-        }
-        Framing::Chunked => match chunked(input) {
-            Ok(read) => read,
-            Err(body) => {
-                end = Some(Stop::Malformed);
-                (body, None)
-            }
-        },
-        Framing::UntilClose => (std::mem::take(input).to_vec(), Some(Vec::new())),
-    };
-    let message = Message {
-        first,
+    Ok(Message {
+        first: [name_of(minor), status.to_vec(), reason.to_vec()],
         fields,
         framing,
-        body,
-        trailers,
+        body: body(framing, input),
+    })
+}
+
+fn body(framing: Framing, input: &mut &[u8]) -> Body {
+    let length = match framing {
+        Framing::Chunked => return chunked(input),
+        Framing::Empty => 0,
+        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        Framing::UntilClose => input.len(),
     };
-    match end {
-        None => Ok(message),
-        Some(end) => Err(Failed {
-            message: Some(message),
-            end,
-        }),
+    let (bytes, rest) = input.split_at(length.min(input.len()));
+    *input = rest;
+    Body {
+        bytes: bytes.to_vec(),
+        trailers: Vec::new(),
+        end: if bytes.len() == length {
+            Stop::Clean
+        } else {
+            Stop::Cut
+        },
     }
 }
 
 /// The first line and the fields.
 fn head<'a>(input: &mut &'a [u8]) -> Result<(&'a [u8], Vec<Field>), Stop> {
     let line = take_line(input).ok_or(Stop::Cut)?;
+    let fields = field_section(input)?;
     if line.is_empty() || line.contains(&b'\n') || line.contains(&b'\r') {
         return Err(Stop::Malformed);
     }
-    Ok((line, field_section(input)?))
+    Ok((line, fields))
 }
 
+/// The lines up to an empty one; nothing is said of a section that is not there to its end.
 fn field_section(input: &mut &[u8]) -> Result<Vec<Field>, Stop> {
     let mut fields = Vec::new();
+    let is_whole = input.starts_with(b"\r\n") || input.windows(4).any(|end| end == b"\r\n\r\n");
+    if !is_whole {
+        return Err(Stop::Cut);
+    }
     loop {
         let line = take_line(input).ok_or(Stop::Cut)?;
         if line.is_empty() {

@@ -40,8 +40,6 @@ const KEYS: u8 = 40;
 /// More than are kept under one key.
 const VARIANTS: u8 = 12;
 
-static KEYER: LazyLock<Keyer> = LazyLock::new(|| Keyer::new(&CacheSettings::default(), 1));
-
 /// A value that knows what it is, so that a mix-up is seen.
 #[derive(Debug, Eq, PartialEq)]
 struct Page {
@@ -125,8 +123,8 @@ impl Run {
     }
 
     fn get(&self, key: u8, variant: u8) -> Option<std::sync::Arc<Page>> {
-        let request = Fields::from_pairs([("variant", &[b'a' + variant][..])]);
-        let page = self.store.get(&key_of(key), &request)?;
+        let request = &REQUESTS[usize::from(variant)];
+        let page = self.store.get(&NAMES[usize::from(key)], request)?;
         assert_eq!((page.key, page.variant), (key, variant));
         assert_eq!(self.newest.get(&(key, variant)), Some(&page.version));
         Some(page)
@@ -154,8 +152,19 @@ fn partition_of(key: u8) -> Partition {
 }
 
 fn key_of(key: u8) -> CacheKey {
-    let head = RequestHead::new(Method::GET, "/", Fields::default());
-    KEYER
-        .key_of(&head, format!("/{key}").as_bytes(), partition_of(key))
-        .expect("a short path makes a key")
+    NAMES[usize::from(key)].clone()
 }
+
+/// Made once: making them takes longer than all that is tested.
+static NAMES: LazyLock<Vec<CacheKey>> = LazyLock::new(|| {
+    let keyer = Keyer::new(&CacheSettings::default(), 1);
+    let head = RequestHead::new(Method::GET, "/", Fields::default());
+    let name = |key| keyer.key_of(&head, format!("/{key}").as_bytes(), partition_of(key));
+    let names = (0..KEYS).map(|key| name(key).expect("a short path makes a key"));
+    names.collect()
+});
+
+static REQUESTS: LazyLock<Vec<Fields>> = LazyLock::new(|| {
+    let request = |variant| Fields::from_pairs([("variant", &[b'a' + variant][..])]);
+    (0..VARIANTS).map(request).collect()
+});

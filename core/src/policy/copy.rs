@@ -51,6 +51,11 @@ impl StoredResponse {
         self.lifetimes.ttl_seconds(self.resident(now))
     }
 
+    /// When it was received.
+    pub(super) fn received(&self) -> Instant {
+        self.received
+    }
+
     /// Time since it was received.
     pub(super) fn resident(&self, now: Instant) -> Duration {
         now.saturating_since(self.received)
@@ -114,6 +119,11 @@ impl Budget {
     /// Whether more than half is used.
     pub(super) fn is_short(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.bytes_max / 2
+    }
+
+    /// Bytes in use.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
     }
 
     fn take(&self, bytes: usize) -> bool {

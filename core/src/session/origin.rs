@@ -4,7 +4,9 @@
 use super::answer::Local;
 use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::message::Fields;
 use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -27,7 +29,9 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call, fetch, ..
+                    mut call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
@@ -37,6 +41,7 @@ impl Session {
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    fetch.on_sent(now);
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -155,9 +160,10 @@ impl Session {
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
-                    Download::Awaiting | Download::Forwarding(_) | Download::Holding(_) => {
-                        Failure::Truncated
-                    }
+                    Download::Awaiting
+                    | Download::Discarding
+                    | Download::Forwarding(_)
+                    | Download::Holding(_) => Failure::Truncated,
                 };
                 self.origin_failed(failure, now);
             }
@@ -196,11 +202,19 @@ impl Session {
             ..
         } = *relay;
         match (download, fetch) {
+            (Download::Discarding, fetch) => {
+                if let Some(fetch) = fetch {
+                    drop(fetch.on_failure(failure, now));
+                }
+                let report = call.origin_report(Some(failure), now);
+                self.report_refresh(call, End::Truncated, report, now);
+            }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
                 // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset && origin.reused;
+                let stale = failure == Failure::Reset
+                    && (origin.reused || is_planted(Plant::RepeatedWrite));
                 if stale && !call.replayed {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
@@ -222,7 +236,15 @@ impl Session {
                     );
                 }
             }
-            (Download::Forwarding(forward), fetch) => {
+            (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
+                if matches!(forward.encoder, BodyEncoder::Chunked)
+                    && is_planted(Plant::TruncatedEnd)
+                {
+                    forward.finish(&Fields::default(), &mut self.client.out);
+                }
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -253,7 +275,12 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let origin = Some(call.origin_report(Some(failure), now));
+        let report = call.origin_report(Some(failure), now);
+        if self.is_background() {
+            drop(fetch.on_failure(failure, now));
+            return self.report_refresh(call, End::Complete, report, now);
+        }
+        let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
@@ -312,7 +339,11 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        self.close_origin();
+        if is_planted(Plant::Desync) {
+            self.actions.push_back(Action::Park);
+        } else {
+            self.close_origin();
+        }
         self.exchange = Exchange::None;
     }
 }

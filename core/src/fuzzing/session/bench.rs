@@ -4,6 +4,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::seen::{Asked, Seen, World};
@@ -85,8 +86,11 @@ impl Bench {
                 break;
             }
             room[..len].copy_from_slice(&bytes[..len]);
-            bytes = &bytes[len..];
             session.handle_read(side, len, now);
+            if side == Side::Origin {
+                self.client().seen.told(&bytes[..len]);
+            }
+            bytes = &bytes[len..];
             self.settle();
         }
     }
@@ -167,7 +171,9 @@ impl Bench {
             );
         }
         let stats = self.retter.stats(self.now);
-        assert_eq!(stats.in_flight, 0, "everything is given back");
+        let gate = &stats.admission;
+        let held = (gate.in_flight, gate.waiting, gate.following);
+        assert_eq!(held, (0, 0, 0), "everything is given back");
         for client in &self.clients {
             client.seen.check();
         }
@@ -190,8 +196,26 @@ impl Bench {
         }
     }
 
-    /// Carries out everything that the chosen session wants.
+    /// Carries out everything that sessions want after something happened to the chosen one.
     fn settle(&mut self) {
+        self.settle_chosen();
+        let chosen = self.chosen;
+        // What one gives back, others may wait for.
+        while let Some(number) = self.with_room() {
+            self.chosen = number;
+            self.settle_chosen();
+        }
+        self.chosen = chosen;
+    }
+
+    /// The first session whose wait for room is over.
+    fn with_room(&mut self) -> Option<usize> {
+        let now = self.now;
+        let mut clients = self.clients.iter_mut();
+        clients.position(|client| client.session.poll_room(Waker::noop(), now))
+    }
+
+    fn settle_chosen(&mut self) {
         loop {
             let acted = self.act();
             let client = &mut self.clients[self.chosen];
@@ -230,8 +254,17 @@ impl Bench {
                 }
                 Action::Abort(Side::Client) => client.seen.is_aborted = true,
                 Action::Close(Side::Client) | Action::Shutdown(Side::Client) => {}
+                // What would go on without its client is given up here.
+                Action::Detach => {
+                    assert!(client.is_connected);
+                    assert!(client.session.poll_detached().is_some());
+                    client.is_connected = false;
+                }
                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park => {
                     assert!(client.dials.is_some() || client.is_connected);
+                    if action == Action::Park {
+                        client.seen.check_parked();
+                    }
                     client.dials = None;
                     client.is_connected = false;
                 }
@@ -244,10 +277,7 @@ impl Bench {
             let fact = if fails {
                 Input::ConnectFailed
             } else {
-                client.seen.asked.push(Asked {
-                    fresh,
-                    bytes: Vec::new(),
-                });
+                client.seen.asked.push(Asked::new(fresh));
                 client.is_connected = true;
                 Input::Connected { reused }
             };

@@ -62,6 +62,7 @@ fn settings(byte: u8) -> Settings {
     }
     if has(4) {
         settings.admission.in_flight_max = 1;
+        settings.admission.in_flight_start = 1;
     }
     if has(5) {
         settings.client.head_bytes_max = 1024;

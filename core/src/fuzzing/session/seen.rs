@@ -27,11 +27,12 @@ pub(super) struct Seen {
     pub(super) reports: Vec<Report>,
 }
 
-/// What one connection to the origin got.
+/// What one connection to the origin got, and gave.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) fresh: bool,
     pub(super) bytes: Vec<u8>,
+    fresh: bool,
+    told: Vec<u8>,
 }
 
 /// One answer as the client understands it.
@@ -54,7 +55,8 @@ impl World {
         assert_eq!(one.paths_open, other.paths_open);
         assert_eq!(one.copies, other.copies);
         assert_eq!(one.insertions, other.insertions);
-        assert_eq!(one.overflows, other.overflows);
+        assert_eq!(one.admission.limit, other.admission.limit);
+        assert_eq!(one.admission.overflows, other.admission.overflows);
     }
 }
 
@@ -67,6 +69,17 @@ impl Seen {
         for answer in self.answers() {
             answer.check(self.is_aborted);
         }
+    }
+
+    /// The origin has sent `bytes` on its newest connection.
+    pub(super) fn told(&mut self, bytes: &[u8]) {
+        let asked = self.asked.last_mut().expect("somebody asked");
+        asked.told.extend_from_slice(bytes);
+    }
+
+    /// The newest connection is to be used again.
+    pub(super) fn check_parked(&self) {
+        self.asked.last().expect("it was connected").check_parked();
     }
 
     fn assert_same(&self, other: &Self) {
@@ -113,6 +126,22 @@ impl Seen {
 }
 
 impl Asked {
+    pub(super) fn new(fresh: bool) -> Self {
+        let (bytes, told) = (Vec::new(), Vec::new());
+        Self { bytes, fresh, told }
+    }
+
+    /// One whole request went out and one whole answer came in, and nothing else.
+    fn check_parked(&self) {
+        let asked = naive::requests(&self.bytes);
+        assert_eq!((asked.end, asked.messages.len()), (Stop::Clean, 1));
+        let is_head = asked.messages[0].first[0] == b"HEAD";
+        let told = naive::responses(is_head, false, &self.told);
+        assert_eq!(told.end, Stop::Clean, "{}", self.told.escape_ascii());
+        let last = told.messages.last().expect("an answer");
+        assert!(!last.is_interim() && last.framing != Framing::UntilClose);
+    }
+
     /// One connection of one exchange carries one request, which anybody reads the same.
     fn check(&self) {
         let reading = naive::requests(&self.bytes);
@@ -163,10 +192,10 @@ impl Answer<'_> {
             report, reading, ..
         } = self;
         let (interim, last) = match reading.messages.split_last() {
-            Some((last, interim)) if !is_interim(last) => (interim, Some(last)),
+            Some((last, interim)) if !last.is_interim() => (interim, Some(last)),
             Some(_) | None => (&reading.messages[..], None),
         };
-        assert!(interim.iter().all(is_interim));
+        assert!(interim.iter().all(Message::is_interim));
         assert_ne!(reading.end, Stop::Malformed, "{reading:?}");
         let Some(last) = last else {
             assert_ne!(
@@ -181,11 +210,11 @@ impl Answer<'_> {
             .map(|status| status.as_str().as_bytes().to_vec());
         assert_eq!(Some(&last.first[1]), status.as_ref());
         self.check_labels(last);
-        let is_whole = last.trailers.is_some();
+        let is_whole = last.body.end == Stop::Clean;
         match report.end {
             End::Complete => {
                 assert!(is_whole, "{reading:?}");
-                assert_eq!(report.bytes_sent, last.body.len() as u64);
+                assert_eq!(report.bytes_sent, last.body.bytes.len() as u64);
             }
             End::Truncated => {
                 let ends_by_close = last.framing == Framing::UntilClose;
@@ -242,15 +271,16 @@ fn assert_same_message(one: &Message, other: &Message, allowed: Prefix) {
     assert_eq!(one.first, other.first);
     assert_eq!(one.fields, other.fields);
     assert_eq!(one.framing, other.framing);
-    let (body, other_body) = (content(one), content(other));
-    match allowed {
-        Prefix::OfEither if one.trailers.is_none() => {
-            assert!(other_body.starts_with(&body) || body.starts_with(&other_body))
+    let (bytes, other_bytes) = (content(one), content(other));
+    match (allowed, one.body.end, other.body.end) {
+        (Prefix::None, end, other_end) | (_, end @ Stop::Clean, other_end @ Stop::Clean) => {
+            assert_eq!((bytes, end), (other_bytes, other_end));
+            assert_eq!(one.body.trailers, other.body.trailers);
         }
-        Prefix::OfEither if other.trailers.is_none() => assert!(body.starts_with(&other_body)),
-        Prefix::OfEither | Prefix::None => {
-            assert_eq!(body, other_body);
-            assert_eq!(one.trailers, other.trailers);
+        (Prefix::OfEither, Stop::Clean, _) => assert!(bytes.starts_with(&other_bytes)),
+        (Prefix::OfEither, _, Stop::Clean) => assert!(other_bytes.starts_with(&bytes)),
+        (Prefix::OfEither, _, _) => {
+            assert!(bytes.starts_with(&other_bytes) || other_bytes.starts_with(&bytes));
         }
     }
 }
@@ -259,17 +289,13 @@ fn assert_same_message(one: &Message, other: &Message, allowed: Prefix) {
 fn content(message: &Message) -> Vec<u8> {
     let is_gzip = |field: &naive::Field| field.0 == "content-encoding" && field.1 == b"gzip";
     if !message.fields.iter().any(is_gzip) {
-        return message.body.clone();
+        return message.body.bytes.clone();
     }
     let mut content = Vec::new();
-    let mut decoder = MultiGzDecoder::new(&message.body[..]);
+    let mut decoder = MultiGzDecoder::new(&message.body.bytes[..]);
     // A broken stream gives what is whole of it.
     let _ = decoder.read_to_end(&mut content);
     content
-}
-
-fn is_interim(message: &Message) -> bool {
-    message.first[1][0] == b'1' && message.first[1] != b"101"
 }
 
 /// What a report says that must not depend on how bytes came.

@@ -2,8 +2,12 @@
 //! Each exchange runs with whole inputs and again byte by byte; what comes out must be the same.
 
 mod bounds;
+mod lifecycle;
 mod random;
+mod refresh;
 mod rescue;
 mod rig;
+mod slow;
 mod transfer;
 mod trouble;
+mod waiting;
