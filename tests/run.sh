@@ -119,6 +119,8 @@ check_bench() {
     target/ci/surge --retter target/ci/retter --seconds 1 --scenario sessions,die \
         --json "$folder/surge.json" --charts "$folder"
     target/ci/compare --programs target/ci --rounds 1 --seconds 1 --copies 5000 \
+        --scenario hit-10k-gzip,forward-73,failing-73,dead-73,pipelined,body,latency,memory \
+        --scenario growth,workers,syscalls \
         --json "$folder/compare.json" --chart "$folder/compare.svg"
     python3 -m json.tool "$folder/surge.json" >/dev/null
     python3 -m json.tool "$folder/compare.json" >/dev/null
