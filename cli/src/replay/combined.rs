@@ -140,7 +140,7 @@ fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 fn split_once<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = text.windows(mark.len()).position(|window| window == mark)?;
+    let at = memchr::memmem::find(text, mark)?;
     Some((&text[..at], &text[at + mark.len()..]))
 }
 
