@@ -194,7 +194,7 @@ impl Session {
             return;
         };
         let Relay {
-            mut call,
+            call,
             download,
             fetch,
             origin,
@@ -209,31 +209,12 @@ impl Session {
                 self.report_refresh(call, End::Truncated, report, now);
             }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
-                // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
-                // out to have been closed before any byte of a response.
-                // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset
-                    && (origin.reused || is_planted(Plant::RepeatedWrite));
-                if stale && !call.replayed {
-                    call.replayed = true;
-                    self.actions.push_back(Action::Connect { fresh: true });
-                    let connecting = Connecting {
-                        call,
-                        fetch,
-                        since: now,
-                    };
-                    self.exchange = Exchange::Connecting(Box::new(connecting));
-                } else {
-                    self.fetch_failed(
-                        Connecting {
-                            call,
-                            fetch,
-                            since: now,
-                        },
-                        failure,
-                        now,
-                    );
-                }
+                let connecting = Connecting {
+                    call,
+                    fetch,
+                    since: now,
+                };
+                self.replay_or_fail(connecting, origin.reused, failure, now);
             }
             (Download::Forwarding(mut forward), fetch) => {
                 // The client gets everything that came, also what a compressor still holds.
@@ -264,6 +245,26 @@ impl Session {
                     "the policy keeps the fetch until a head is passed on"
                 );
             }
+        }
+    }
+
+    /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
+    /// been closed before any byte of a response. Only such a request is sent on one; a new
+    /// connection is never `reused`.
+    fn replay_or_fail(
+        &mut self,
+        mut connecting: Connecting,
+        reused: bool,
+        failure: Failure,
+        now: Instant,
+    ) {
+        let stale = failure == Failure::Reset && (reused || is_planted(Plant::RepeatedWrite));
+        if stale && !connecting.call.replayed {
+            connecting.call.replayed = true;
+            self.actions.push_back(Action::Connect { fresh: true });
+            self.exchange = Exchange::Connecting(Box::new(connecting));
+        } else {
+            self.fetch_failed(connecting, failure, now);
         }
     }
 
