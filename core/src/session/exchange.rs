@@ -8,6 +8,7 @@ use super::forward::{Forward, Held};
 use super::origin::OriginSide;
 use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
 use crate::limits::SEND_HIGH_WATER;
 use crate::message::{RequestHead, ResponseHead};
@@ -359,6 +360,9 @@ impl Session {
     pub(super) fn close_origin(&mut self) {
         match self.exchange {
             Exchange::None | Exchange::Waiting(_) => {}
+            Exchange::Relaying(_) if is_planted(Plant::Desync) => {
+                self.actions.push_back(Action::Park);
+            }
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::Relaying(_)

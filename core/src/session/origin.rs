@@ -6,7 +6,6 @@ use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
-use crate::message::Fields;
 use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -240,11 +239,7 @@ impl Session {
                 // The client gets everything that came, also what a compressor still holds.
                 self.mark_client_write(now);
                 forward.flush(&mut self.client.out);
-                if matches!(forward.encoder, BodyEncoder::Chunked)
-                    && is_planted(Plant::TruncatedEnd)
-                {
-                    forward.finish(&Fields::default(), &mut self.client.out);
-                }
+                forward.break_off(&mut self.client.out);
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -339,11 +334,7 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        if is_planted(Plant::Desync) {
-            self.actions.push_back(Action::Park);
-        } else {
-            self.close_origin();
-        }
+        self.close_origin();
         self.exchange = Exchange::None;
     }
 }
