@@ -44,3 +44,7 @@ pub const GZIP_BYTES_MIN: usize = 301;
 
 /// Shards of the store: enough that workers of a small server seldom meet at one lock.
 pub const STORE_SHARDS_MAX: usize = 32;
+
+/// Parts that one `Range` request gets of a copy; a viewer of documents asks for a handful. A
+/// longer list is answered with the whole (RFC 9110 §14.2).
+pub const RANGES_MAX: usize = 16;

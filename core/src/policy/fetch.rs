@@ -13,8 +13,9 @@ use crate::breaker::{Outcome, State, TierPermit};
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
+use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
-use crate::rules::freshness::{self, Scope};
+use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::store::Vary;
 use crate::time::Instant;
@@ -27,12 +28,14 @@ use crate::time::Instant;
 pub struct Fetch {
     circuit: State,
     collector: Option<Collector>,
-    /// A copy that may answer when the origin does not.
+    /// The last good copy.
     copy: Option<Arc<StoredResponse>>,
     handling: Option<Handling>,
     key: Option<CacheKey>,
     /// The time of the last call, for a drop.
     last: Instant,
+    /// Whether the copy may answer when the origin does not.
+    may_rescue: bool,
     /// `None` once the outcome is recorded.
     permit: Option<TierPermit>,
     request: Arc<RequestHead>,
@@ -48,8 +51,9 @@ pub struct Fetch {
 pub enum Verdict {
     /// Pass the response on.
     Forward,
-    /// Answer from this copy instead; the fetch has ended, and the response may be thrown away.
-    Rescue(Served),
+    /// Answer from this copy instead: the origin failed, or said that the copy is still right. The
+    /// fetch has ended, and the response may be thrown away.
+    Serve(Served),
 }
 
 impl Fetch {
@@ -68,6 +72,7 @@ impl Fetch {
             handling: None,
             key: ask.key,
             last: now,
+            may_rescue: ask.may_rescue,
             permit: Some(permit),
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
@@ -85,7 +90,29 @@ impl Fetch {
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        self.copy.is_some()
+        self.may_rescue && self.copy.is_some()
+    }
+
+    /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
+    /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
+    #[must_use]
+    pub fn validators(&self) -> Option<Validators<'_>> {
+        let copy = self.copy.as_ref()?;
+        let asks = self.request.method == Method::GET
+            && copy.lifetimes().validates()
+            && !conditional::is_for_origin(&self.request.fields);
+        asks.then(|| Validators::of(copy.fields()))
+    }
+
+    /// The status of an answer that says that the origin failed in this way below HTTP.
+    #[must_use]
+    pub fn error_status(&self, failure: Failure) -> StatusCode {
+        match &self.copy {
+            // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
+            // stale response. The generated response SHOULD have a 504".
+            Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
+            Some(_) | None => failure.status_hint(),
+        }
     }
 
     /// What a 502 or 504 for this fetch says of itself.
@@ -110,12 +137,20 @@ impl Fetch {
         {
             self.record(Outcome::Failure, now);
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
-                return Verdict::Rescue(served);
+                return Verdict::Serve(served);
             }
         } else {
             self.invalidate(head);
-            self.collector = self.collect(head, session, now);
+            if head.status == StatusCode::NOT_MODIFIED
+                && self.validators().is_some()
+                && let Some(served) = self.validated(head, session, now)
+            {
+                self.record(Outcome::Success, now);
+                return Verdict::Serve(served);
+            }
+            self.note_head(head, session, now);
         }
+        self.collector = self.collect(head, session, now);
         if forwarding::is_event_stream(&head.fields)
             || head.status == StatusCode::SWITCHING_PROTOCOLS
         {
@@ -190,6 +225,9 @@ impl Fetch {
     }
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
+        if !self.may_rescue {
+            return None;
+        }
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
@@ -203,6 +241,65 @@ impl Fetch {
             handling,
             now,
         ))
+    }
+
+    /// RFC 9111 §4.3.3 and §4.3.4: a 304 to our condition makes the copy usable and renews it.
+    fn validated(
+        &mut self,
+        head: &ResponseHead,
+        session: SessionChange,
+        now: Instant,
+    ) -> Option<Served> {
+        let (copy, key) = (self.copy.take()?, self.key.take()?);
+        let renewed = Arc::new(self.renewed(&copy, head, now));
+        if self.may_keep(&key, session) {
+            if renewed.lifetimes() == &Lifetimes::NEVER {
+                self.retter.store.remove(&key);
+            } else {
+                self.retter.store.insert(key.clone(), Arc::clone(&renewed));
+            }
+        }
+        let ttl = renewed.ttl_seconds(now);
+        let handling = Handling::Validated { ttl, why: self.why };
+        let circuit = self.circuit;
+        let served = Served::new(&self.retter, key, renewed, circuit, handling, now);
+        Some(served.with_cookies_of(head))
+    }
+
+    /// RFC 9111 §4.3.5: a 200 to HEAD renews the copy of the same representation; that of another
+    /// one is stale from now on, but still the last good one.
+    fn note_head(&self, head: &ResponseHead, session: SessionChange, now: Instant) {
+        let (Some(copy), Some(key)) = (&self.copy, &self.key) else {
+            return;
+        };
+        if self.request.method != Method::HEAD
+            || head.status != StatusCode::OK
+            || !self.may_keep(key, session)
+        {
+            return;
+        }
+        let length = copy.body().len();
+        let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
+            self.renewed(copy, head, now)
+        } else {
+            copy.expired()
+        };
+        if noted.lifetimes() != &Lifetimes::NEVER {
+            self.retter.store.insert(key.clone(), noted);
+        }
+    }
+
+    /// The copy with what `head` says now.
+    fn renewed(&self, copy: &StoredResponse, head: &ResponseHead, now: Instant) -> StoredResponse {
+        let unix = self.retter.wall_clock(now);
+        let updated = copy.updated_head(head, unix);
+        let vary = self.vary(&updated);
+        let lifetimes = match (&vary, self.assess(&updated, now)) {
+            (Some(_), Ok(lifetimes)) => lifetimes,
+            (None, _) | (_, Err(_)) => Lifetimes::NEVER,
+        };
+        let vary = vary.unwrap_or_else(|| copy.vary().clone());
+        copy.renewed(&updated, lifetimes, vary, (unix, now))
     }
 
     /// A response that starts, replaces or ends a session makes the old session's copies wrong.
@@ -250,13 +347,8 @@ impl Fetch {
         now: Instant,
     ) -> Option<Collector> {
         let cache = &self.retter.config.cache;
-        let partition = self.key.as_ref()?.partition();
-        match (session, partition) {
-            (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
-                return None;
-            }
-            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
-            | (SessionChange::None, _) => {}
+        if !self.may_keep(self.key.as_ref()?, session) {
+            return None;
         }
         let too_long = |length: &str| {
             length
@@ -269,23 +361,10 @@ impl Fetch {
         {
             return None;
         }
-        let scope = match partition {
-            Partition::Shared => Scope::Shared,
-            Partition::Cookies(_) => Scope::Cookies,
-            Partition::Session(_) => Scope::Session,
-        };
-        let unix = self.retter.wall_clock(now);
-        let lifetimes = freshness::assess(cache.rescue, scope, &self.request, head, unix).ok()?;
-        // A client may keep a field from the origin by naming it in `Connection`: then the origin
-        // chose the variant without it, and it is not the one for those who send that value.
-        let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
-        if !head.fields.tokens("vary").all(is_seen) {
-            return None;
-        }
-        let vary = Vary::of(&self.request.fields, &head.fields, cache.detect_session)?;
+        let lifetimes = self.assess(head, now).ok()?;
+        let vary = self.vary(head)?;
         let budget = &self.retter.budget;
-        let times = (unix, now);
+        let times = (self.retter.wall_clock(now), now);
         Some(Collector::new(
             head,
             lifetimes,
@@ -294,6 +373,51 @@ impl Fetch {
             budget,
             times,
         ))
+    }
+
+    /// Whether what the response does to cookies lets it be kept under `key`.
+    fn may_keep(&self, key: &CacheKey, session: SessionChange) -> bool {
+        match (session, key.partition()) {
+            (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
+                false
+            }
+            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
+            | (SessionChange::None, _) => true,
+        }
+    }
+
+    fn assess(&self, head: &ResponseHead, now: Instant) -> Result<Lifetimes, NotStorable> {
+        let cache = &self.retter.config.cache;
+        let scope = match self.retter.keyer.partition(&self.request.fields) {
+            Partition::Shared => Scope::Shared,
+            Partition::Cookies(_) => Scope::Cookies,
+            Partition::Session(_) => Scope::Session,
+        };
+        let terms = Terms {
+            rescue: cache.rescue,
+            fresh: cache.fresh,
+            ttl: cache.ttl,
+            scope,
+        };
+        // A request for a HEAD asks about the GET.
+        let mut request = Arc::clone(&self.request);
+        if request.method == Method::HEAD {
+            Arc::make_mut(&mut request).method = Method::GET;
+        }
+        freshness::assess(&terms, &request, head, self.retter.wall_clock(now))
+    }
+
+    /// The secondary key that `head` gives a copy for this request.
+    fn vary(&self, head: &ResponseHead) -> Option<Vary> {
+        // A client may keep a field from the origin by naming it in `Connection`: then the origin
+        // chose the variant without it, and it is not the one for those who send that value.
+        let forwarded = forwarding::HopByHop::of(&self.request.fields);
+        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
+        if !head.fields.tokens("vary").all(is_seen) {
+            return None;
+        }
+        let detect_session = self.retter.config.cache.detect_session;
+        Vary::of(&self.request.fields, &head.fields, detect_session)
     }
 }
 

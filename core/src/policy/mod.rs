@@ -4,29 +4,32 @@
 
 mod copy;
 mod fetch;
+mod purge;
 mod served;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::Method;
+use http::{Method, StatusCode};
 
 pub use fetch::{Fetch, Verdict};
+pub use purge::Purge;
 pub use served::{Answer, Served};
 
 use crate::admission::Gate;
 use crate::breaker::{Outcome, State, Tiers, Transition};
-use crate::config::Config;
+use crate::config::{Config, FreshMode};
 use crate::key::{CacheKey, Keyer};
 use crate::limits::STORE_SHARDS_MAX;
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead};
 use crate::report::Stats;
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
+use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{self, Forward, Handling, Refused};
-use crate::rules::{forwarding, freshness};
-use crate::store::{Bounds, Store};
+use crate::rules::{conditional, forwarding};
+use crate::store::{Bounds, Entry, Store};
 use crate::time::{Instant, UnixTime};
 
 use copy::{Budget, StoredResponse};
@@ -36,8 +39,8 @@ use copy::{Budget, StoredResponse};
 /// The contract with an embedder:
 ///
 /// 1. [`decide`](Self::decide) once for each request.
-/// 2. A [`Fetch`] is permission to ask the origin once and the duty to say how it went:
-///    [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
+/// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
+///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
 ///    [`Fetch::on_end`] or [`Fetch::on_failure`].
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
@@ -65,7 +68,7 @@ pub struct Retter {
 pub enum Decision {
     /// Ask the origin.
     Fetch(Fetch),
-    /// Answer 503 with `Retry-After`.
+    /// Answer 503 with `Retry-After`, or 504.
     Refuse(Refusal),
     /// Answer from a copy.
     Serve(Served),
@@ -83,10 +86,22 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Seconds for `Retry-After`, at least one.
+    /// 503, or 504 where the client wanted a copy or nothing (RFC 9111 §5.2.1.7).
     #[must_use]
-    pub const fn retry_after_secs(&self) -> u64 {
-        self.retry_after_secs
+    pub const fn status(&self) -> StatusCode {
+        match self.refused {
+            Refused::CircuitOpen | Refused::Overload => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Seconds for `Retry-After`, at least one; `None` where waiting would not help.
+    #[must_use]
+    pub const fn retry_after_secs(&self) -> Option<u64> {
+        match self.refused {
+            Refused::CircuitOpen | Refused::Overload => Some(self.retry_after_secs),
+            Refused::OnlyIfCached => None,
+        }
     }
 
     /// A sentence for the person who waits.
@@ -97,6 +112,9 @@ impl Refusal {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"
             }
+            Refused::OnlyIfCached => {
+                "no fresh copy of this page is held, and nothing else was wanted"
+            }
             Refused::Overload => {
                 "the application is busy and no copy of this page is held; please try again soon"
             }
@@ -105,7 +123,9 @@ impl Refusal {
 
     /// Writes `Retry-After` and the labels.
     pub fn put_fields(&self, put: &mut dyn FnMut(&str, &[u8])) {
-        put("retry-after", self.retry_after_secs.to_string().as_bytes());
+        if let Some(secs) = self.retry_after_secs() {
+            put("retry-after", secs.to_string().as_bytes());
+        }
         put_labels(self.circuit, &self.handling, None, put);
     }
 }
@@ -149,33 +169,73 @@ impl Retter {
         } else {
             self.keyer.key(request)
         };
-        let copy = key
-            .as_ref()
-            .and_then(|key| self.store.get(key, &request.fields));
-        let wants_origin = freshness::request_wants_origin(request);
-        let is_fresh = copy.as_ref().is_some_and(|copy| copy.is_fresh(now));
+        let fields = &request.fields;
+        let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
+        let wishes = Wishes::of(fields);
+        if let (Some(found), Some(named)) = (&copy, &key)
+            && let Some(handling) = self.usable(found, &wishes, fields, now)
+        {
+            let circuit = self.circuit_of(request.path(), now);
+            let (found, named) = (Arc::clone(found), named.clone());
+            return Decision::Serve(Served::new(self, named, found, circuit, handling, now));
+        }
+        let why = self.reason(copy.as_deref(), key.as_ref(), now);
+        if wishes.only_if_cached() {
+            let circuit = self.circuit_of(request.path(), now);
+            return Decision::Refuse(refusal(why, Refused::OnlyIfCached, circuit, 1));
+        }
+        if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
+            copy = key
+                .as_ref()
+                .and_then(|key| self.store.get_good(key, fields));
+        }
         let age_max = self.config.cache.rescue_age_max;
-        let copy = copy.filter(|copy| copy.may_rescue(age_max, now));
-        let mut ask = Ask {
+        let may_rescue = copy
+            .as_ref()
+            .is_some_and(|copy| copy.may_rescue(age_max, now));
+        let ask = Ask {
             copy,
             key,
+            may_rescue,
             request,
-            why: Forward::UriMiss,
-        };
-        if is_fresh && !wants_origin && !request.fields.contains("range") {
-            let circuit = self.circuit_of(request.path(), now);
-            if let Some(served) = self.serve(&mut ask, circuit, now, |ttl| Handling::Fresh { ttl })
-            {
-                return Decision::Serve(served);
-            }
-        }
-        ask.why = match (&ask.copy, is_fresh) {
-            (None, _) if ask.key.is_none() => Forward::Bypass,
-            (None, _) => Forward::UriMiss,
-            (Some(_), true) => Forward::Request,
-            (Some(_), false) => Forward::Stale,
+            why,
         };
         self.ask_origin(ask, now)
+    }
+
+    /// How a copy answers without the origin being asked, if it may.
+    fn usable(
+        &self,
+        copy: &StoredResponse,
+        wishes: &Wishes,
+        request: &Fields,
+        now: Instant,
+    ) -> Option<Handling> {
+        if self.config.cache.fresh == FreshMode::Off || conditional::is_for_origin(request) {
+            return None;
+        }
+        let ttl = copy.ttl_seconds(now);
+        copy.allow(wishes, now).map(|found| match found {
+            Allowed::Fresh => Handling::Fresh { ttl },
+            Allowed::MaxStale => Handling::MaxStale { ttl },
+        })
+    }
+
+    /// Why a request goes past the copies (RFC 9211 §2.2).
+    fn reason(
+        &self,
+        copy: Option<&StoredResponse>,
+        key: Option<&CacheKey>,
+        now: Instant,
+    ) -> Forward {
+        match (copy, key) {
+            (_, None) => Forward::Bypass,
+            (Some(copy), Some(_)) if !copy.is_fresh(now) => Forward::Stale,
+            (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
+            (Some(_), Some(_)) => Forward::Request,
+            (None, Some(key)) if self.store.contains(key) => Forward::VaryMiss,
+            (None, Some(_)) => Forward::UriMiss,
+        }
     }
 
     /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
@@ -188,6 +248,7 @@ impl Retter {
         let ask = Ask {
             copy: None,
             key: None,
+            may_rescue: false,
             request,
             why,
         };
@@ -237,6 +298,9 @@ impl Retter {
         now: Instant,
         handling: impl FnOnce(i64) -> Handling,
     ) -> Option<Served> {
+        if !ask.may_rescue {
+            return None;
+        }
         let (copy, key) = (ask.copy.take()?, ask.key.take()?);
         let handling = handling(copy.ttl_seconds(now));
         Some(Served::new(self, key, copy, circuit, handling, now))
@@ -342,10 +406,12 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// A request on its way through the decision.
 struct Ask<'a> {
-    /// A copy that may answer when the origin does not.
+    /// The last good copy.
     copy: Option<Arc<StoredResponse>>,
     /// `None` for what is never kept.
     key: Option<CacheKey>,
+    /// Whether the copy may answer when the origin does not.
+    may_rescue: bool,
     request: &'a Arc<RequestHead>,
     why: Forward,
 }

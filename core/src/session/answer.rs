@@ -75,8 +75,8 @@ impl Session {
             circuit: refusal.circuit,
             handling: Some(refusal.handling),
             origin: None,
-            retry_after_secs: Some(refusal.retry_after_secs()),
-            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after_secs: refusal.retry_after_secs(),
+            status: refusal.status(),
             text: refusal.text(),
         };
         self.answer_locally(call, &local, now);

@@ -122,9 +122,9 @@ impl Session {
                     self.start_forward(head, now);
                 }
             }
-            Verdict::Rescue(served) => {
+            Verdict::Serve(served) => {
                 drop(fetch);
-                self.rescue(head.status, &served, now);
+                self.serve_instead(head.status, &served, now);
             }
         }
     }
@@ -152,8 +152,9 @@ impl Session {
         }
     }
 
-    /// Answers from a copy instead of the failed response, whose body is drained if it is short.
-    fn rescue(&mut self, status: StatusCode, served: &crate::policy::Served, now: Instant) {
+    /// Answers from a copy instead of passing the response on, whose body is drained if it is
+    /// short.
+    fn serve_instead(&mut self, status: StatusCode, served: &crate::policy::Served, now: Instant) {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };

@@ -188,6 +188,34 @@ impl<V: Entry> Shard<V> {
         Some(&found.value)
     }
 
+    /// The newest good variant under `key` that may answer `request`.
+    pub(super) fn get_good(&self, key: &CacheKey, request: &Fields) -> Option<&Arc<V>> {
+        let mut variants = self.groups[self.find(key)?].variants.iter().rev();
+        let found = variants.find(|found| found.value.is_good() && found.value.matches(request))?;
+        Some(&found.value)
+    }
+
+    pub(super) fn contains(&self, key: &CacheKey) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Drops the copies whose keys are chosen; looks at every key.
+    pub(super) fn remove_where(
+        &mut self,
+        chosen: &dyn Fn(&CacheKey) -> bool,
+        dropped: &mut Dropped<V>,
+    ) -> usize {
+        let groups = self.groups.iter();
+        let chosen: Vec<_> = groups
+            .filter(|(_, group)| chosen(&group.key))
+            .map(|(at, _)| at)
+            .collect();
+        chosen
+            .into_iter()
+            .map(|at| self.remove_group(at, dropped))
+            .sum()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries
     }
