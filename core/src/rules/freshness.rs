@@ -115,11 +115,10 @@ pub fn assess(
         };
     let may_ask = matches!(objection, None | Some(NotStorable::NoCache));
     let validates = is_good && may_ask && has_validator(&response.fields);
+    // RFC 9111 §5.2.2.4: no-cache may be stored, and used after validation.
+    let excused = lenient || validates;
     let fresh = match objection {
-        // RFC 9111 §5.2.2.4: no-cache may be stored, and used after validation.
-        Some(reason) if !lenient && !(validates && reason == NotStorable::NoCache) => {
-            return Err(reason);
-        }
+        Some(reason) if !excused => return Err(reason),
         // A copy kept against its directives is there to rescue only: it is never fresh.
         Some(_) => 0,
         None => lifetime(terms, &control, response, received),

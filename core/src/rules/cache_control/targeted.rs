@@ -75,17 +75,20 @@ impl CacheControl {
     /// Sets one directive. A value of a type that the directive does not have says nothing, as an
     /// unknown directive does; the last of several counts (RFC 9651 §4.2.2).
     fn set(&mut self, name: &str, value: &BareItemFromInput<'_>) {
-        let seconds = match value {
-            BareItemFromInput::Integer(number) => u64::try_from(i64::from(*number)).ok(),
-            _ => None,
+        let seconds = if let BareItemFromInput::Integer(number) = value {
+            let seconds = u64::try_from(i64::from(*number)).ok();
+            seconds.map(|seconds| {
+                let max = u64::from(DELTA_SECONDS_MAX);
+                u32::try_from(seconds.min(max)).unwrap_or(DELTA_SECONDS_MAX)
+            })
+        } else {
+            None
         };
-        let seconds = seconds.map(|seconds| {
-            u32::try_from(seconds).map_or(DELTA_SECONDS_MAX, |s| s.min(DELTA_SECONDS_MAX))
-        });
         let is_true = matches!(value, BareItemFromInput::Boolean(true));
-        let qualified = match value {
-            BareItemFromInput::String(names) => Some(names.as_str().as_bytes()),
-            _ => None,
+        let qualified = if let BareItemFromInput::String(names) = value {
+            Some(names.as_str().as_bytes())
+        } else {
+            None
         };
         let unqualified =
             is_true || qualified.is_some_and(|names| !super::names_fields(Some(names)));
