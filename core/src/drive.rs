@@ -103,6 +103,18 @@ impl<H: Host> Drive<H> {
         }
     }
 
+    /// A session without a client.
+    pub fn background(host: H, session: Session) -> Self {
+        Self {
+            alarm: host.alarm(),
+            client: None,
+            host,
+            origin: Origin::None,
+            session,
+            told_to_drain: false,
+        }
+    }
+
     /// Moves everything that can move; ready when the session is done.
     ///
     /// Wake the task also when [`Host::is_draining`] becomes true.

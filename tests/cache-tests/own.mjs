@@ -96,6 +96,31 @@ export default {
         }
       ]
     },
+    {
+      name: 'stale-while-revalidate: a stale response answers while it is fetched again',
+      id: 'behind',
+      requests: [
+        {
+          response_headers: [['Cache-Control', 'max-age=1, stale-while-revalidate=3600']],
+          ...WAIT
+        },
+        {
+          response_headers: [['Cache-Control', 'max-age=3600']],
+          expected_type: 'cached'
+        }
+      ]
+    },
+    {
+      name: 'stale-while-revalidate: not after its window',
+      id: 'behind-window',
+      requests: [
+        {
+          response_headers: [['Cache-Control', 'max-age=1, stale-while-revalidate=1']],
+          ...WAIT
+        },
+        { expected_type: 'not_cached' }
+      ]
+    },
     part('if-range-match', 'a part of the very representation that the client has',
       [['Range', 'bytes=2-3'], ['If-Range', '"a"']],
       {

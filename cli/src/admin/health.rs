@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use retter_core::breaker::State;
-use retter_core::report::Source;
+use retter_core::report::{RefreshStats, Source};
 use serde::Serialize;
 
 use crate::clock::millis;
@@ -20,6 +20,7 @@ struct Health {
     paths_open: usize,
     copies: Copies,
     admission: Admission,
+    refresh: Refresh,
     connections: Connections,
     requests: Requests,
     /// Of the last one to two minutes.
@@ -40,6 +41,34 @@ struct Admission {
     in_flight: u32,
     in_flight_max: u32,
     overflows: u64,
+}
+
+/// What is asked in the background.
+#[derive(Serialize)]
+struct Refresh {
+    wanted: usize,
+    running: u32,
+    renewed: u64,
+    passed: u64,
+    failed: u64,
+    dropped: u64,
+    probes_succeeded: u64,
+    probes_failed: u64,
+}
+
+impl From<RefreshStats> for Refresh {
+    fn from(stats: RefreshStats) -> Self {
+        Self {
+            wanted: stats.wanted,
+            running: stats.running,
+            renewed: stats.renewed,
+            passed: stats.passed,
+            failed: stats.failed,
+            dropped: stats.dropped,
+            probes_succeeded: stats.probes_succeeded,
+            probes_failed: stats.probes_failed,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -116,6 +145,7 @@ fn read(telemetry: &Telemetry) -> Health {
             in_flight_max: stats.in_flight_max,
             overflows: stats.overflows,
         },
+        refresh: stats.refresh.into(),
         connections: Connections { open, accepted },
         requests: Requests {
             by_source: BTreeMap::from(by_source),

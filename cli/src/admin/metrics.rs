@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
-use retter_core::report::{Source, Stats};
+use retter_core::report::{RefreshStats, Source, Stats};
 
 use crate::telemetry::{LATENCY_BUCKETS, Telemetry, Totals, Transitions, state_index};
 
@@ -25,6 +25,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
     policy(&mut page, &stats);
+    refreshes(&mut page, &stats.refresh);
     page.0
 }
 
@@ -202,6 +203,41 @@ fn policy(page: &mut Page, stats: &Stats) {
         "Requests that found the origin full.",
         stats.overflows,
     );
+}
+
+fn refreshes(page: &mut Page, stats: &RefreshStats) {
+    page.gauge(
+        "retter_copies_wanted",
+        "Copies that should be renewed in the background.",
+        stats.wanted,
+    );
+    page.gauge(
+        "retter_refreshes_running",
+        "Requests at the origin for which no client waits.",
+        stats.running,
+    );
+    let name = "retter_refreshes_total";
+    page.family(
+        name,
+        "counter",
+        "Copies renewed in the background, by result.",
+    );
+    for (result, count) in [
+        ("dropped", stats.dropped),
+        ("failed", stats.failed),
+        ("passed", stats.passed),
+        ("renewed", stats.renewed),
+    ] {
+        page.sample(name, &[("result", result)], count);
+    }
+    let name = "retter_probes_total";
+    page.family(name, "counter", "Circuits probed with copies, by result.");
+    for (result, count) in [
+        ("failed", stats.probes_failed),
+        ("succeeded", stats.probes_succeeded),
+    ] {
+        page.sample(name, &[("result", result)], count);
+    }
 }
 
 fn word(state: State) -> &'static str {

@@ -276,6 +276,15 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_max = count),
     },
     Spec {
+        key: "backend.refresh_share",
+        default: "0.2",
+        accepted: "a number from 0 to 1; 0 for never",
+        example: "0.2",
+        help: "Share of them that may renew copies and probe circuits though no visitor waits",
+        core: "admission.refresh_share",
+        apply: |v, text| parse::number(text).map(|share| v.core.admission.refresh_share = share),
+    },
+    Spec {
         key: "backend.idle_connections",
         default: "64",
         accepted: "a whole number; 0 keeps none",

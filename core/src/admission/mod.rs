@@ -21,13 +21,18 @@ pub struct Gate {
     /// Apart from the gate, so that a slot needs no lifetime and may outlive it.
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
+    background: Arc<AtomicU32>,
     overflows: AtomicU64,
 }
 
 /// A place at the origin, free again when this is dropped.
 #[must_use = "dropping a slot gives it back"]
 #[derive(Debug)]
-pub struct Slot(Arc<AtomicU32>);
+pub struct Slot {
+    in_flight: Arc<AtomicU32>,
+    /// Of a request for which nobody waits.
+    background: Option<Arc<AtomicU32>>,
+}
 
 impl Gate {
     /// Makes a gate with room for so many requests.
@@ -36,6 +41,7 @@ impl Gate {
         Self {
             in_flight: Arc::default(),
             in_flight_max,
+            background: Arc::default(),
             overflows: AtomicU64::new(0),
         }
     }
@@ -43,21 +49,32 @@ impl Gate {
     /// Takes a slot, or counts an overflow when there is none.
     #[must_use]
     pub fn try_enter(&self) -> Option<Slot> {
-        let entered = |count: u32| {
-            count
-                .checked_add(1)
-                .filter(|count| *count <= self.in_flight_max)
-        };
-        // Relaxed everywhere: the counters guard no other memory.
-        let update = self
-            .in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, entered);
-        if update.is_ok() {
-            Some(Slot(Arc::clone(&self.in_flight)))
+        if enter(&self.in_flight, self.in_flight_max) {
+            Some(Slot {
+                in_flight: Arc::clone(&self.in_flight),
+                background: None,
+            })
         } else {
             self.overflows.fetch_add(1, Ordering::Relaxed);
             None
         }
+    }
+
+    /// Takes a slot for a request for which nobody waits, where there is one and these have not
+    /// `background_max` already.
+    #[must_use]
+    pub fn try_enter_background(&self, background_max: u32) -> Option<Slot> {
+        if !enter(&self.background, background_max) {
+            return None;
+        }
+        if !enter(&self.in_flight, self.in_flight_max) {
+            self.background.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Slot {
+            in_flight: Arc::clone(&self.in_flight),
+            background: Some(Arc::clone(&self.background)),
+        })
     }
 
     /// Slots taken now.
@@ -79,6 +96,14 @@ impl Gate {
     }
 }
 
+/// Counts one more, up to `max`. Relaxed everywhere: the counters guard no other memory.
+fn enter(counter: &AtomicU32, max: u32) -> bool {
+    let entered = |count: u32| count.checked_add(1).filter(|count| *count <= max);
+    counter
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, entered)
+        .is_ok()
+}
+
 impl Slot {
     /// Gives the slot back, which dropping it does too; this says so.
     pub fn release(self) {}
@@ -86,7 +111,10 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(background) = &self.background {
+            background.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -140,6 +140,14 @@ pub struct Permit {
     probe: Option<u64>,
 }
 
+impl Permit {
+    /// Whether it is a probe of a circuit that is half-open.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
 /// The circuit refuses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the circuit is open")]
@@ -265,6 +273,16 @@ impl Breaker {
             Circuit::HalfOpen(_) => State::HalfOpen,
             Circuit::Open { until, .. } if now >= *until => State::HalfOpen,
             Circuit::Open { .. } => State::Open,
+        }
+    }
+
+    /// When [`try_acquire`](Self::try_acquire) can succeed, if it would not now.
+    #[must_use]
+    pub fn retry_at(&self, now: Instant) -> Option<Instant> {
+        match &self.circuit {
+            Circuit::Closed(_) => None,
+            Circuit::HalfOpen(half_open) => half_open.retry_at(&self.recovery, now),
+            Circuit::Open { until, .. } => (now < *until).then_some(*until),
         }
     }
 
@@ -402,13 +420,18 @@ impl Closed {
 }
 
 impl HalfOpen {
+    /// When a slot is free, if none is now.
+    fn retry_at(&self, recovery: &Recovery, now: Instant) -> Option<Instant> {
+        let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
+        let held = self.leases.iter().filter(|lease| lease.ends > now);
+        let first = held.clone().map(|lease| lease.ends).min()?;
+        (held.count() >= slots as usize).then_some(first)
+    }
+
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
         self.leases.retain(|lease| lease.ends > now);
-        let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        if let Some(retry_at) = self.leases.iter().map(|lease| lease.ends).min()
-            && self.leases.len() >= slots as usize
-        {
+        if let Some(retry_at) = self.retry_at(recovery, now) {
             return Err(Rejected { retry_at });
         }
         let probe = self.probes;

@@ -62,6 +62,8 @@ pub struct Tiers {
     hash_seed: u64,
     shared_seed: SharedSeed,
     rng: Rng,
+    /// Transitions so far.
+    changes: u64,
     transitions: VecDeque<Transition>,
 }
 
@@ -122,6 +124,7 @@ impl Tiers {
             hash_seed: rng.next(),
             shared_seed: SharedSeed::from_u64(rng.next()),
             rng,
+            changes: 0,
             transitions: VecDeque::new(),
         }
     }
@@ -189,10 +192,28 @@ impl Tiers {
     /// The state for this path: the one of both circuits that refuses more.
     #[must_use]
     pub fn state(&self, path: &[u8], now: Instant) -> State {
-        let hash = self.hash(without_query(path));
-        let path = self.paths.get(&hash);
-        let state = path.map_or(State::Closed, |circuit| circuit.breaker.state(now));
-        state.max(self.origin.state(now))
+        self.path_state(path, now).max(self.origin.state(now))
+    }
+
+    /// The state of the path's own circuit.
+    #[must_use]
+    pub fn path_state(&self, path: &[u8], now: Instant) -> State {
+        let circuit = self.paths.get(&self.hash(without_query(path)));
+        circuit.map_or(State::Closed, |circuit| circuit.breaker.state(now))
+    }
+
+    /// When [`try_acquire`](Self::try_acquire) for this path can succeed, if it would not now.
+    #[must_use]
+    pub fn retry_at(&self, path: &[u8], now: Instant) -> Option<Instant> {
+        let circuit = self.paths.get(&self.hash(without_query(path)));
+        let of_path = circuit.and_then(|circuit| circuit.breaker.retry_at(now));
+        of_path.max(self.origin.retry_at(now))
+    }
+
+    /// How many changes of state there were.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The state of the origin's circuit.
@@ -330,6 +351,7 @@ impl Tiers {
         if self.transitions.len() >= TRANSITIONS_MAX {
             self.transitions.pop_front();
         }
+        self.changes += 1;
         let Change {
             at,
             from,
@@ -354,6 +376,12 @@ impl Tiers {
 }
 
 impl TierPermit {
+    /// Whether it is a probe, of either circuit.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.origin.is_probe() || self.path.as_ref().is_some_and(Permit::is_probe)
+    }
+
     fn new(origin: Permit, path: Option<Permit>, hash: u64, name: &[u8]) -> Self {
         // One byte more than is shown, so that it shows that something was cut.
         let length = name.len().min(NAME_BYTES_MAX + 1);

@@ -30,6 +30,9 @@ pub struct Settings {
 pub struct AdmissionSettings {
     /// Requests at the origin at one time.
     pub in_flight_max: u32,
+    /// Share of them that renews copies in the background, 0 to 1. At least one slot, unless it
+    /// is 0: then copies are renewed, and circuits probed, only by visitors' requests.
+    pub refresh_share: f64,
 }
 
 /// Settings of the breaker.
@@ -141,6 +144,7 @@ impl Default for AdmissionSettings {
     fn default() -> Self {
         Self {
             in_flight_max: 1024,
+            refresh_share: 0.2,
         }
     }
 }
@@ -290,18 +294,23 @@ impl Settings {
     }
 
     /// What must hold, the setting that breaks it, and what is accepted.
-    fn requirements(&self) -> [(bool, &'static str, &'static str); 7] {
+    fn requirements(&self) -> [(bool, &'static str, &'static str); 8] {
         const HEAD: &str = "a size from 1 KiB to 65535 bytes";
         let Self {
+            admission,
             breaker,
             cache,
             client,
             origin,
-            ..
         } = self;
         let rate = breaker.failure_rate;
         let heads = 1024..=HEAD_BYTES_CEILING;
         [
+            (
+                (0.0..=1.0).contains(&admission.refresh_share),
+                "admission.refresh_share",
+                "a number from 0 to 1",
+            ),
             (
                 rate > 0.0 && rate <= 1.0,
                 "breaker.failure_rate",

@@ -2,11 +2,14 @@
 //! store.
 //! Never holds up a byte: a response is collected while it passes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
+use super::refresh::Renewal;
+use super::wants::{Ended, Errand};
 use super::{Ask, Retter, Served, put_labels};
 use crate::admission::Slot;
 use crate::breaker::{Outcome, State, TierPermit};
@@ -17,7 +20,7 @@ use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::{Cause, Forward, Handling};
-use crate::store::Vary;
+use crate::store::{Entry, Vary};
 use crate::time::Instant;
 
 /// Permission to ask the origin once, and the duty to say how it went.
@@ -36,8 +39,12 @@ pub struct Fetch {
     last: Instant,
     /// Whether the copy may answer when the origin does not.
     may_rescue: bool,
+    /// On whose behalf the origin is asked, once that is known.
+    peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
     permit: Option<TierPermit>,
+    /// Of a request for which nobody waits.
+    renewal: Option<Renewal>,
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
@@ -73,12 +80,25 @@ impl Fetch {
             key: ask.key,
             last: now,
             may_rescue: ask.may_rescue,
+            peer: None,
             permit: Some(permit),
+            renewal: None,
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
             why: ask.why,
         }
+    }
+
+    /// Makes it a renewal.
+    pub(super) fn renews(&mut self, renewal: Renewal) {
+        self.renewal = Some(renewal);
+    }
+
+    /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
+    /// background for the same client.
+    pub fn on_behalf_of(&mut self, peer: IpAddr) {
+        self.peer = Some(peer);
     }
 
     /// The circuit when the request was let through.
@@ -113,6 +133,12 @@ impl Fetch {
             Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
             Some(_) | None => failure.status_hint(),
         }
+    }
+
+    /// Whether the response is being collected into a copy.
+    #[must_use]
+    pub fn is_collecting(&self) -> bool {
+        self.collector.is_some()
     }
 
     /// What a 502 or 504 for this fetch says of itself.
@@ -195,8 +221,11 @@ impl Fetch {
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
+        if !self.is_current() {
+            return;
+        }
         if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
-            self.retter.store.insert(key, collector.finish());
+            self.keep(key, Arc::new(collector.finish()));
         }
     }
 
@@ -217,9 +246,47 @@ impl Fetch {
         self.record(Outcome::Ignore, now);
     }
 
+    /// Whether the answer may be kept: a write may have changed the page after the origin made
+    /// the answer to a renewal.
+    fn is_current(&mut self) -> bool {
+        let Some(renewal) = &mut self.renewal else {
+            return true;
+        };
+        let is_current = self.retter.is_current(renewal);
+        if is_current && renewal.ended == Ended::Dropped {
+            renewal.ended = Ended::Passed;
+        }
+        is_current
+    }
+
+    /// Puts a copy into the store, and notes what to renew it with.
+    fn keep(&mut self, key: CacheKey, copy: Arc<StoredResponse>) {
+        let is_good = copy.is_good();
+        if self.retter.store.insert(key.clone(), copy).is_none() || !is_good {
+            return;
+        }
+        match (&mut self.renewal, self.peer) {
+            (Some(renewal), _) => renewal.ended = Ended::Renewed,
+            (None, Some(peer)) => self.retter.remember(Errand {
+                key,
+                peer,
+                request: Arc::clone(&self.request),
+            }),
+            (None, None) => {}
+        }
+    }
+
     fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
+        if let Some(renewal) = &mut self.renewal
+            && matches!(outcome, Outcome::ConnectFailure | Outcome::Failure)
+        {
+            renewal.ended = Ended::Failed;
+        }
         if let Some(permit) = self.permit.take() {
+            if self.renewal.is_some() && permit.is_probe() {
+                self.retter.count_probe(outcome);
+            }
             self.retter.record(permit, outcome, now);
         }
     }
@@ -252,11 +319,11 @@ impl Fetch {
     ) -> Option<Served> {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let renewed = Arc::new(self.renewed(&copy, head, now));
-        if self.may_keep(&key, session) {
+        if self.is_current() && self.may_keep(&key, session) {
             if renewed.lifetimes() == &Lifetimes::NEVER {
                 self.retter.store.remove(&key);
             } else {
-                self.retter.store.insert(key.clone(), Arc::clone(&renewed));
+                self.keep(key.clone(), Arc::clone(&renewed));
             }
         }
         let ttl = renewed.ttl_seconds(now);
@@ -311,6 +378,7 @@ impl Fetch {
                 Partition::Shared => {}
                 partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
                     self.retter.store.drop_partition(partition);
+                    self.retter.wants().forget_partition(partition);
                 }
             }
         }
@@ -335,6 +403,7 @@ impl Fetch {
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
                     self.retter.store.remove(&key);
+                    self.retter.wants().forget(&key);
                 }
             }
         }
@@ -424,6 +493,10 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.record(Outcome::Ignore, self.last);
+        self.slot = None;
+        if let Some(renewal) = self.renewal.take() {
+            self.retter.renewal_ended(renewal, self.last);
+        }
     }
 }
 

@@ -5,7 +5,9 @@
 mod copy;
 mod fetch;
 mod purge;
+mod refresh;
 mod served;
+mod wants;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +17,7 @@ use http::{Method, StatusCode};
 
 pub use fetch::{Fetch, Verdict};
 pub use purge::Purge;
+pub use refresh::Refresh;
 pub use served::{Answer, Served};
 
 use crate::admission::Gate;
@@ -33,6 +36,7 @@ use crate::store::{Bounds, Entry, Store};
 use crate::time::{Instant, UnixTime};
 
 use copy::{Budget, StoredResponse};
+use wants::Wants;
 
 /// The policy: breaker, admission and copies of one origin, shared by all its sessions.
 ///
@@ -44,7 +48,11 @@ use copy::{Budget, StoredResponse};
 ///    [`Fetch::on_end`] or [`Fetch::on_failure`].
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
+/// 5. Who wants copies renewed and circuits probed in the background calls
+///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
 pub struct Retter {
+    /// Whether somebody renews copies in the background.
+    attended: AtomicBool,
     budget: Arc<Budget>,
     /// No circuit is other than closed: then a copy is served without asking the breaker's lock.
     calm: AtomicBool,
@@ -54,6 +62,7 @@ pub struct Retter {
     keyer: Keyer,
     store: Store<StoredResponse>,
     tiers: Mutex<Tiers>,
+    wants: Mutex<Wants>,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
 }
@@ -144,6 +153,7 @@ impl Retter {
             shards_max: STORE_SHARDS_MAX,
         };
         Arc::new(Self {
+            attended: AtomicBool::new(false),
             budget: Arc::new(Budget::new(cache.bytes_max / 2)),
             calm: AtomicBool::new(true),
             gate: Gate::new(config.admission.in_flight_max),
@@ -152,6 +162,7 @@ impl Retter {
             store: Store::new(bounds),
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
+            wants: Mutex::default(),
             config,
         })
     }
@@ -215,10 +226,12 @@ impl Retter {
             return None;
         }
         let ttl = copy.ttl_seconds(now);
-        copy.allow(wishes, now).map(|found| match found {
-            Allowed::Fresh => Handling::Fresh { ttl },
-            Allowed::MaxStale => Handling::MaxStale { ttl },
-        })
+        match copy.allow(wishes, now)? {
+            // Where nobody fetches it again it would only be stale.
+            Allowed::Behind => self.is_attended().then_some(Handling::Behind { ttl }),
+            Allowed::Fresh => Some(Handling::Fresh { ttl }),
+            Allowed::MaxStale => Some(Handling::MaxStale { ttl }),
+        }
     }
 
     /// Why a request goes past the copies (RFC 9211 §2.2).
@@ -266,17 +279,24 @@ impl Retter {
     /// Asks breaker and gate; a usable copy answers what they refuse.
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
         let path = ask.request.path();
-        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let circuit = self.circuit_of(path, now);
+        // No visitor is the guinea pig where a copy can be.
+        let acquired = if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
+            // Soon, and no sooner than a `Retry-After` can say.
+            Err(now)
+        } else {
+            let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
+            acquired.map_err(|rejected| rejected.retry_at)
+        };
         let permit = match acquired {
             Ok(permit) => permit,
-            Err(rejected) => {
+            Err(retry_at) => {
                 if let Some(served) =
                     self.serve(&mut ask, circuit, now, |ttl| Handling::CircuitOpen { ttl })
                 {
                     return Decision::Serve(served);
                 }
-                let wait = rejected.retry_at.saturating_since(now);
+                let wait = retry_at.saturating_since(now);
                 let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 return Decision::Refuse(refusal(ask.why, Refused::CircuitOpen, circuit, secs));
             }
@@ -353,6 +373,7 @@ impl Retter {
             in_flight: self.gate.in_flight(),
             in_flight_max: self.config.admission.in_flight_max,
             overflows: self.gate.overflows(),
+            refresh: self.refresh_stats(),
         }
     }
 
@@ -383,8 +404,14 @@ impl Retter {
     /// so that the newest state is noted last.
     fn with_tiers<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> T {
         let mut tiers = self.tiers();
+        let before = tiers.changes();
         let changed = change(&mut tiers);
         self.calm.store(tiers.is_calm(), Ordering::Relaxed);
+        let has_changed = tiers.changes() != before;
+        drop(tiers);
+        if has_changed {
+            self.wake_refresher();
+        }
         changed
     }
 

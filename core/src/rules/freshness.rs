@@ -178,8 +178,8 @@ impl Wishes {
         self.control.only_if_cached
     }
 
-    /// Whether a copy with these times may answer without asking the origin, `resident` after it
-    /// was received; and whether it is stale then.
+    /// Whether a copy with these times may answer without asking the origin first, `resident`
+    /// after it was received; and in which way.
     #[must_use]
     pub fn allow(&self, times: &Lifetimes, resident: Duration) -> Option<Allowed> {
         let Self { control } = self;
@@ -194,6 +194,10 @@ impl Wishes {
             let enough = control.min_fresh.is_none_or(|min| left >= seconds(min));
             return enough.then_some(Allowed::Fresh);
         }
+        let plain = control.min_fresh.is_none() && control.max_stale.is_none();
+        if plain && times.may_refresh_behind(resident) {
+            return Some(Allowed::Behind);
+        }
         let stale_for = age.saturating_sub(seconds(times.fresh));
         let wanted = control.min_fresh.is_none()
             && control
@@ -207,6 +211,8 @@ impl Wishes {
 /// How a copy may answer without the origin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Allowed {
+    /// It is stale, but may be used while it is fetched again (RFC 5861 §3).
+    Behind,
     /// It is fresh.
     Fresh,
     /// It is stale, and the client takes it (`max-stale`).

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::forward::{Forward, Held};
 use super::origin::OriginSide;
 use super::{Action, Last, Life, Session, Side};
@@ -105,6 +107,8 @@ pub(super) enum Upload {
 pub(super) enum Download {
     /// No final head yet.
     Awaiting,
+    /// No client waits for it: its body goes to the policy alone.
+    Discarding(StatusCode),
     /// Its body is being passed on.
     Forwarding(Box<Forward>),
     /// It is short and held back until complete, because a copy could rescue from its breaking
@@ -152,6 +156,7 @@ impl Relay {
         let status = match &self.download {
             Download::Forwarding(forward) => Some(forward.status),
             Download::Holding(held) => Some(held.head.status),
+            Download::Discarding(status) => Some(*status),
             Download::Awaiting => None,
         };
         OriginReport {
@@ -226,7 +231,8 @@ impl Session {
             return self.refuse_loop(call, now);
         }
         match self.retter.decide(&call.request, now) {
-            Decision::Fetch(fetch) => {
+            Decision::Fetch(mut fetch) => {
+                fetch.on_behalf_of(self.peer.ip());
                 // An idle connection may be dead; a request that must not be repeated, or cannot
                 // be because its content has passed, is not entrusted to it.
                 let fresh = !call.request.method.is_safe() || !call.read;
@@ -267,7 +273,7 @@ impl Session {
                 let origin = relay.origin_report(now);
                 let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
                 match relay.download {
-                    Download::Awaiting | Download::Holding(_) => {
+                    Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => {
                         (relay.call, circuit, Source::Backend, None, Some(origin), 0)
                     }
                     Download::Forwarding(forward) => {

@@ -3,6 +3,7 @@
 //! two, `policy` the last.
 
 mod answer;
+mod background;
 mod exchange;
 mod forward;
 mod heads;
@@ -76,7 +77,7 @@ pub enum Action {
     Shutdown(Side),
 }
 
-/// One client connection.
+/// One client connection, or none: see [`background`](Self::background).
 ///
 /// The contract with the adapter:
 ///
@@ -123,6 +124,8 @@ struct ClientSide {
 /// How much longer the client's connection lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Life {
+    /// There is no client: it ends with its exchange.
+    Background,
     /// Requests are read.
     Open,
     /// What is queued goes out, then the connection ends in this way.
@@ -188,7 +191,7 @@ impl Session {
                 self.client.scratch.resize(SCRATCH_BYTES, 0);
                 &mut self.client.scratch
             }
-            (Side::Client, Life::Closing(_) | Life::Closed) => &mut [],
+            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => &mut [],
         }
     }
 
@@ -244,7 +247,12 @@ impl Session {
         match input {
             Input::ConnectFailed => self.connect_failed(now),
             Input::Connected { reused } => self.connected(reused, now),
-            Input::Drain => self.draining = true,
+            Input::Drain => {
+                self.draining = true;
+                if self.is_background() {
+                    self.give_up_refresh(now);
+                }
+            }
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
@@ -265,7 +273,7 @@ impl Session {
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
         match (side, self.life) {
             (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
-            (Side::Client, Life::Lingering(_) | Life::Closed) => 0,
+            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => 0,
             (Side::Origin, _) => self
                 .exchange
                 .origin()
@@ -322,6 +330,9 @@ impl Session {
     fn pump_life(&mut self, now: Instant) {
         /// How long a client may take to read its last answer and close.
         const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+        if self.life == Life::Background && matches!(self.exchange, Exchange::None) {
+            self.life = Life::Closed;
+        }
         if self.life == Life::Open && self.should_close_idle() {
             self.life = Life::Closing(Last::Close);
         }

@@ -161,9 +161,10 @@ impl Session {
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
-                    Download::Awaiting | Download::Forwarding(_) | Download::Holding(_) => {
-                        Failure::Truncated
-                    }
+                    Download::Awaiting
+                    | Download::Discarding(_)
+                    | Download::Forwarding(_)
+                    | Download::Holding(_) => Failure::Truncated,
                 };
                 self.origin_failed(failure, now);
             }
@@ -202,6 +203,17 @@ impl Session {
             ..
         } = *relay;
         match (download, fetch) {
+            (Download::Discarding(status), fetch) => {
+                if let Some(fetch) = fetch {
+                    drop(fetch.on_failure(failure, now));
+                }
+                let report = OriginReport {
+                    failure: Some(failure),
+                    status: Some(status),
+                    time: call.origin_time(now),
+                };
+                self.report_refresh(call, End::Truncated, report, now);
+            }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
@@ -266,11 +278,16 @@ impl Session {
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
         let time = call.origin_time(now);
-        let origin = Some(OriginReport {
+        let report = OriginReport {
             failure: Some(failure),
             status: None,
             time,
-        });
+        };
+        if self.is_background() {
+            drop(fetch.on_failure(failure, now));
+            return self.report_refresh(call, End::Complete, report, now);
+        }
+        let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         let status = fetch.error_status(failure);
         match fetch.on_failure(failure, now) {

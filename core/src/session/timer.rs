@@ -100,7 +100,7 @@ impl Session {
                     Timer::ClientIdle,
                 ),
             }),
-            (Life::Open | Life::Closing(_) | Life::Closed, _) => None,
+            (Life::Background | Life::Open | Life::Closing(_) | Life::Closed, _) => None,
         }
     }
 
@@ -131,7 +131,7 @@ impl Session {
         if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
             let since = self.client.read_at.max(relay.call.body_since);
             let since = match &relay.download {
-                Download::Awaiting | Download::Holding(_) => since,
+                Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => since,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
                 Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
@@ -155,6 +155,9 @@ impl Session {
                 since + forward.silence_max(&config.origin),
                 Timer::OriginBody,
             )),
+            Download::Discarding(_) => {
+                Some((since + config.origin.body_timeout, Timer::OriginBody))
+            }
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }

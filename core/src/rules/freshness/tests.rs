@@ -490,6 +490,10 @@ fn stale_while_it_is_fetched_again() {
             expected,
             "{control}"
         );
+        let plain = Wishes::default().allow(&times, secs(resident));
+        assert_eq!(plain == Some(Allowed::Behind), expected, "{control}");
+        let wishes = Wishes::of(&fields(&[("Cache-Control", "no-cache")]));
+        assert_eq!(wishes.allow(&times, secs(resident)), None);
     }
     check("max-age=9, stale-while-revalidate=5", 8, false);
     check("max-age=9, stale-while-revalidate=5", 9, true);

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod random;
+mod refresh;
 mod rescue;
 mod rig;
 mod transfer;

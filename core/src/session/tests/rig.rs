@@ -62,6 +62,15 @@ impl Rig {
         }
     }
 
+    /// The next refresh that is due, running without a client.
+    pub(super) fn refresh(&self) -> Option<Self> {
+        let refresh = self.retter.poll_refresh(self.now)?;
+        let mut rig = Self::on(Arc::clone(&self.retter), self.now);
+        rig.session = Session::background(Arc::clone(&self.retter), refresh, self.now);
+        rig.settle();
+        Some(rig)
+    }
+
     pub(super) fn another(&self) -> Self {
         Self::on(Arc::clone(&self.retter), self.now)
     }
