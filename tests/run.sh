@@ -5,7 +5,7 @@
 set -euo pipefail
 
 # `deny` builds cargo-deny first, which takes longer than all other checks: it is run by name.
-all=(fmt lint doc wasm test runtimes)
+all=(fmt lint doc wasm test runtimes cache)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -101,6 +101,25 @@ check_runtimes() {
         TEST_RUNTIME=$runtime RETTER_FLOOD_REQUESTS=50000 RETTER_STREAM_BYTES=$((256 << 20)) \
             run_tests "${scenarios[@]}"
     done
+}
+
+# http-tests/cache-tests; what may fail, and why, is in tests/cache-tests/expected.json.
+check_cache() {
+    command -v npm >/dev/null || need_packages nodejs npm
+    (cd tests/cache-tests && npm ci --silent)
+    cargo build -p retter --bins --features smol,async-std --locked --profile ci
+    local log=target/cache.log binary mode
+    while read -r binary mode; do
+        say "cache-tests: $binary, $mode"
+        node tests/cache-tests/run.mjs --binary "target/ci/$binary" --mode "$mode" | tee "$log"
+        while [[ $(<"$log") =~ (required|optimal|check)\ ([0-9]+)/ ]]; do
+            passed=$((passed + BASH_REMATCH[2]))
+            sed -i "s|${BASH_REMATCH[1]} ${BASH_REMATCH[2]}/||" "$log"
+        done
+    done <<<"retter strict
+retter session
+retter-smol strict
+retter-async-std strict"
 }
 
 check_deny() {

@@ -123,7 +123,9 @@ async function runSuites (suites, base) {
 function report (suites, results) {
   const groups = JSON.parse(readFileSync(new URL('./expected.json', import.meta.url)))
   const listed = new Map(groups.flatMap(group => group.tests.map(id => [id, group])))
-  const counts = Object.fromEntries(KINDS.map(kind => [kind, { passed: 0, all: 0 }]))
+  const none = () => Object.fromEntries(KINDS.map(kind => [kind, { passed: 0, all: 0 }]))
+  const counts = { suite: none(), own: none() }
+  const ownTests = new Set(own.tests.map(test => test.id))
   const wrong = []
   for (const test of suites.flatMap(suite => suite.tests)) {
     if (test.browser_only) continue
@@ -132,16 +134,19 @@ function report (suites, results) {
     const passed = result === true
     const group = listed.get(test.id)
     listed.delete(test.id)
-    counts[kind].all += 1
-    counts[kind].passed += passed
+    const count = counts[ownTests.has(test.id) ? 'own' : 'suite'][kind]
+    count.all += 1
+    count.passed += passed
     if (options.show && !passed) console.log(`${kind} ${test.id}: ${result[1]}`)
     if (passed && group) wrong.push(`${test.id} passes but is listed as failing`)
     const isAllowed = group && (kind !== 'required' || group.required)
     if (!passed && !isAllowed) wrong.push(`${kind} ${test.id}: ${result.join(': ')}`)
   }
   wrong.push(...[...listed.keys()].map(id => `${id} is listed, but there is no such test`))
-  const summary = KINDS.map(kind => `${kind} ${counts[kind].passed}/${counts[kind].all}`)
-  console.log(`cache-tests ${options.mode}: ${summary.join(', ')}`)
+  for (const [whose, found] of Object.entries(counts)) {
+    const summary = KINDS.map(kind => `${kind} ${found[kind].passed}/${found[kind].all}`)
+    console.log(`${whose} ${options.mode}: ${summary.join(', ')}`)
+  }
   for (const line of wrong) console.log(`  ${line}`)
   return wrong.length === 0
 }
