@@ -109,6 +109,10 @@ impl<R: Runtime> Host for Place<R> {
         self.0.tasks.has_reached(Stage::Draining)
     }
 
+    fn detach(&self, session: Session, origin: R::Socket) {
+        run_background(&self.0, Some(origin), session);
+    }
+
     fn report(&self, report: Report) {
         self.0.observer.on_report(report);
     }
@@ -235,12 +239,8 @@ async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
             let now = worker.now();
             retter.set_refresh_waker(cx.waker());
             while let Some(refresh) = retter.poll_refresh(now) {
-                let member = worker.tasks.enter();
-                let worker = Arc::clone(&worker);
                 let session = Session::background(Arc::clone(retter), refresh, now);
-                let drive = Drive::background(Place(Arc::clone(&worker)), session);
-                let runtime = Arc::clone(&worker.runtime);
-                runtime.spawn(run_background(member, worker, drive));
+                run_background(&worker, None, session);
             }
             let Some(deadline) = retter.poll_refresh_timeout(now) else {
                 return Poll::<()>::Pending;
@@ -251,7 +251,18 @@ async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
     let _: Option<()> = member.until(Stage::Draining, endless).await;
 }
 
-async fn run_background<R: Runtime>(
+/// Runs a session without a client beside the caller.
+fn run_background<R: Runtime>(
+    worker: &Arc<Worker<R>>,
+    origin: Option<R::Socket>,
+    session: Session,
+) {
+    let drive = Drive::background(Place(Arc::clone(worker)), origin, session);
+    let task = run_drive(worker.tasks.enter(), Arc::clone(worker), drive);
+    worker.runtime.spawn(task);
+}
+
+async fn run_drive<R: Runtime>(
     mut member: Member,
     worker: Arc<Worker<R>>,
     mut drive: Drive<Place<R>>,

@@ -167,6 +167,10 @@ pub struct Stats {
     pub circuit: State,
     /// Paths whose own circuit is not closed.
     pub paths_open: usize,
+    /// Exchanges in which the origin took longer than it should, since start.
+    pub slow_calls: u64,
+    /// How long the origin usually takes to begin an answer; `None` before the first.
+    pub usual: Option<Duration>,
     /// Copies in the store.
     pub copies: usize,
     /// Bytes of them, with what they cost beside their content.

@@ -1,11 +1,13 @@
 //! Owns the circuit breaker: states, windows, probes and the two tiers.
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
+mod closed;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod tiers;
 mod transition;
+mod usual;
 mod window;
 
 use std::mem;
@@ -14,9 +16,9 @@ use std::time::Duration;
 use crate::rng::Rng;
 use crate::time::Instant;
 
-use window::{PATHS_TOLD_APART, Window};
+use closed::Closed;
 
-pub use terms::{Recovery, Streak, Trip};
+pub use terms::{Recovery, SlowTrip, Streak, Trip};
 pub use tiers::{TierPermit, TierRejected, Tiers};
 pub use transition::{Outcome, Reason, State, Tier, Transition};
 
@@ -32,9 +34,11 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// 3. Each change of state begins a new generation. An outcome counts only in the generation
 ///    its permit is from: calls that began before a change decide nothing after it.
 /// 4. Only a failure opens a circuit: as the last of a row ([`Trip::streak`]), or when it
-///    finds the failure rate of the window reached.
+///    finds the failure rate of the window reached. So does a slow call, where there are terms
+///    for it ([`Trip::slow`]). A call is slow at the moment when it should have been over: record
+///    it then, its end says nothing new.
 /// 5. Half-open, a permit is a probe and holds a slot; there are as many slots as successes are
-///    still missing. Enough successes close the circuit, one failure opens it again.
+///    still missing. Enough successes close the circuit, one failure or slow call opens it again.
 /// 6. A slot is a lease. After [`Recovery::probe_lease`] it is free for another probe, so a
 ///    permit that is dropped or forgotten cannot wedge the circuit. An outcome that comes after
 ///    its lease but within the generation still counts: an origin slower than the lease could
@@ -58,6 +62,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///     failure_rate: 0.66,
 ///     outcomes_min: 5,
 ///     paths_min: 1,
+///     slow: None,
 ///     streak: Streak::Failures(2),
 /// };
 /// let recovery = Recovery {
@@ -106,14 +111,6 @@ enum Circuit {
     Closed(Closed),
     HalfOpen(HalfOpen),
     Open { since: Instant, until: Instant },
-}
-
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
-struct Closed {
-    since: Instant,
-    streak: u32,
-    window: Window,
 }
 
 #[derive(Debug, Default)]
@@ -253,6 +250,10 @@ impl Breaker {
                         self.attempt = self.attempt.saturating_add(1);
                         self.open(|open| Reason::ProbeFailed { open }, now);
                     }
+                    Outcome::Slow { over } => {
+                        self.attempt = self.attempt.saturating_add(1);
+                        self.open(|open| Reason::ProbeSlow { open, over }, now);
+                    }
                 }
             }
             Circuit::Open { .. } => {}
@@ -299,9 +300,7 @@ impl Breaker {
     fn is_healthy(&self, now: Instant) -> bool {
         match &self.circuit {
             Circuit::Closed(closed) => {
-                closed.streak == 0
-                    && closed.window.counts(now).failed == 0
-                    && closed.outlasted(self.open_time, now)
+                closed.is_spotless(now) && closed.outlasted(self.open_time, now)
             }
             Circuit::HalfOpen(_) | Circuit::Open { .. } => false,
         }
@@ -355,67 +354,6 @@ impl Circuit {
             Self::HalfOpen(_) => State::HalfOpen,
             Self::Open { .. } => State::Open,
         }
-    }
-}
-
-impl Closed {
-    fn new(trip: &Trip, now: Instant) -> Self {
-        Self {
-            since: now,
-            streak: 0,
-            window: Window::new(trip.window, trip.paths_min > 1, now),
-        }
-    }
-
-    /// Counts one outcome and tells whether, and why, the circuit has to open.
-    fn count(&mut self, trip: &Trip, path: u64, outcome: Outcome, now: Instant) -> Option<Reason> {
-        let failed = match outcome {
-            Outcome::ConnectFailure | Outcome::Failure => true,
-            Outcome::Ignore => return None,
-            Outcome::Success => false,
-        };
-        self.window.record(failed, path, now);
-        let in_streak = match trip.streak {
-            Streak::ConnectFailures(_) => outcome == Outcome::ConnectFailure,
-            Streak::Failures(_) => failed,
-        };
-        self.streak = if in_streak {
-            self.streak.saturating_add(1)
-        } else {
-            0
-        };
-        if failed { self.trips(trip, now) } else { None }
-    }
-
-    fn trips(&self, trip: &Trip, now: Instant) -> Option<Reason> {
-        let failed = self.streak;
-        match trip.streak {
-            Streak::ConnectFailures(max) if failed > 0 && failed >= max => {
-                return Some(Reason::ConnectFailures { failed });
-            }
-            Streak::Failures(max) if failed > 0 && failed >= max => {
-                return Some(Reason::Consecutive { failed });
-            }
-            Streak::ConnectFailures(_) | Streak::Failures(_) => {}
-        }
-        let counts = self.window.counts(now);
-        let paths = self.window.paths(now).max(1);
-        // A quotient: 33 of 50 is then exactly the 0.66 of a setting, a product might not be.
-        let rate = f64::from(counts.failed) / f64::from(counts.total);
-        let reached = counts.total >= trip.outcomes_min
-            && paths >= trip.paths_min.min(PATHS_TOLD_APART)
-            && rate >= trip.failure_rate;
-        reached.then_some(Reason::FailureRate {
-            failed: counts.failed,
-            total: counts.total,
-            window: trip.window,
-            paths,
-        })
-    }
-
-    /// Whether the circuit has been closed for at least as long as it was open before.
-    fn outlasted(&self, open_time: Duration, now: Instant) -> bool {
-        self.since + open_time <= now
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
-use model::{Model, Terms, Ticket};
+use model::{Model, SlowTerms, Terms, Ticket};
 
 const TERMS: Terms = Terms {
     window: 10,
@@ -20,6 +20,15 @@ const TERMS: Terms = Terms {
     open_max: 12,
     lease: 3,
     needed: 1,
+    slow: SlowTerms {
+        rate: 0.6,
+        outcomes_min: 4,
+        row: 3,
+    },
+};
+
+const SLOW: Outcome = Outcome::Slow {
+    over: Duration::from_millis(1_200),
 };
 
 const ORIGIN_TERMS: Terms = Terms {
@@ -35,6 +44,11 @@ fn breaker(terms: &Terms, jitter: f64, seed: u64) -> Breaker {
         failure_rate: terms.rate,
         outcomes_min: terms.outcomes_min,
         paths_min: 1,
+        slow: (terms.slow.row > 0).then_some(SlowTrip {
+            rate: terms.slow.rate,
+            outcomes_min: terms.slow.outcomes_min,
+            row: terms.slow.row,
+        }),
         streak: match terms.row_of_connect_failures {
             true => Streak::ConnectFailures(terms.row),
             false => Streak::Failures(terms.row),
@@ -61,13 +75,14 @@ const fn outcome(token: char) -> Option<Outcome> {
         'C' => Some(Outcome::ConnectFailure),
         'F' => Some(Outcome::Failure),
         'I' => Some(Outcome::Ignore),
+        'L' => Some(SLOW),
         'S' => Some(Outcome::Success),
         _ => None,
     }
 }
 
-/// Plays a script: `S F C I` make one call with that outcome, `p` begins one, `s f c i` end the
-/// oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
+/// Plays a script: `S F C I L` make one call with that outcome, `p` begins one, `s f c i l` end
+/// the oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
 /// was refused.
 fn play(breaker: &mut Breaker, script: &str) -> String {
     let mut now = Instant::ZERO;
@@ -78,10 +93,10 @@ fn play(breaker: &mut Breaker, script: &str) -> String {
             ' ' => {}
             'x' => drop(begun.remove(0)),
             '0'..='9' => now = now + Duration::from_secs(token.to_digit(10).unwrap().into()),
-            's' | 'f' | 'c' | 'i' => {
+            's' | 'f' | 'c' | 'i' | 'l' => {
                 breaker.record(begun.remove(0), outcome(token).unwrap(), now);
             }
-            'p' | 'S' | 'F' | 'C' | 'I' => match (breaker.try_acquire(now), outcome(token)) {
+            'p' | 'S' | 'F' | 'C' | 'I' | 'L' => match (breaker.try_acquire(now), outcome(token)) {
                 (Ok(permit), None) => begun.push(permit),
                 (Ok(permit), Some(outcome)) => {
                     say_change(breaker, &mut said);
@@ -143,6 +158,57 @@ fn closed() {
     check(&ORIGIN_TERMS, "FFS", &[]);
     check(&ORIGIN_TERMS, "FFSF", &["OPEN: 3 of 4 failed in 10 s"]);
     check(&ORIGIN_TERMS, "F9 1F1F", &[]);
+}
+
+#[test]
+fn slow_calls() {
+    const ROW: &str = "OPEN: 3 slow in a row (over 1.2 s)";
+    check(&TERMS, "LLL", &[ROW]);
+    check(&TERMS, "LIL9 9L", &[ROW]);
+    // A good call ends the row, and so does one that fails, which is no row of failures either.
+    check(&TERMS, "LLSL", &["OPEN: 3 of 4 slow (over 1.2 s) in 10 s"]);
+    check(&TERMS, "LLSSSLLS", &[]);
+    check(&TERMS, "SSLLSSLLS", &[]);
+    check(&TERMS, "LFL F", &[]);
+    // Failures are no better; but a failure does not open for being slow.
+    check(
+        &TERMS,
+        "SLFL",
+        &["OPEN: 2 of 4 slow (over 1.2 s) and 1 failed in 10 s"],
+    );
+    check(&TERMS, "SLLF", &[]);
+    // The window forgets.
+    check(&TERMS, "LL9 1SL", &[]);
+    check(
+        &TERMS,
+        "FF4L8S",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+            PROBING_2,
+            CLOSED,
+        ],
+    );
+    // An older generation decides nothing, and a slow call is only told once.
+    check(&TERMS, "pppp lll f", &[ROW]);
+    let off = Terms {
+        slow: SlowTerms {
+            row: 0,
+            ..TERMS.slow
+        },
+        ..TERMS
+    };
+    check(&off, "LLLLLLLLF", &[]);
+    check(
+        &off,
+        "FF4L",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+        ],
+    );
 }
 
 #[test]
@@ -224,13 +290,14 @@ enum Event {
     Wait(u64),
 }
 
-const EVENTS: [Event; 9] = [
+const EVENTS: [Event; 10] = [
     Event::Acquire,
     Event::EndNewest(Outcome::Failure),
     Event::EndNewest(Outcome::Success),
     Event::EndOldest(Outcome::ConnectFailure),
     Event::EndOldest(Outcome::Failure),
     Event::EndOldest(Outcome::Ignore),
+    Event::EndOldest(SLOW),
     Event::EndOldest(Outcome::Success),
     Event::Wait(2),
     Event::Wait(7),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
-use super::refresh::Renewal;
+use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
 use super::{Ask, Retter, Served, put_labels};
 use crate::admission::Slot;
@@ -35,6 +35,8 @@ pub struct Fetch {
     copy: Option<Arc<StoredResponse>>,
     handling: Option<Handling>,
     key: Option<CacheKey>,
+    /// The kind of page, for what is usual.
+    kind: u64,
     /// The time of the last call, for a drop.
     last: Instant,
     /// Whether the copy may answer when the origin does not.
@@ -45,6 +47,8 @@ pub struct Fetch {
     permit: Option<TierPermit>,
     /// Of a request for which nobody waits.
     renewal: Option<Renewal>,
+    /// When the request had left as a whole.
+    sent_at: Option<Instant>,
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
@@ -78,11 +82,13 @@ impl Fetch {
             copy: ask.copy,
             handling: None,
             key: ask.key,
+            kind: permit.kind(),
             last: now,
             may_rescue: ask.may_rescue,
             peer: None,
             permit: Some(permit),
             renewal: None,
+            sent_at: None,
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
@@ -150,9 +156,67 @@ impl Fetch {
         }
     }
 
+    /// The request has left as a whole: from now on the origin is at work. Who does not tell has
+    /// no call that is slow.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.sent_at.get_or_insert(now);
+    }
+
+    /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
+    #[must_use]
+    pub fn slow_at(&self) -> Option<Instant> {
+        let after = self.permit.as_ref()?.slow_after()?;
+        Some(self.sent_at? + after)
+    }
+
+    /// The response takes longer than it should. The copy answers, where there is one; then the
+    /// fetch either [goes on](Self::is_renewal) to renew it, though nobody waits any more, or is to
+    /// be dropped.
+    pub fn on_slow(&mut self, now: Instant) -> Option<Served> {
+        self.last = now;
+        self.record_slow(now);
+        if let Some(renewal) = &self.renewal {
+            self.retter.renewal_is_slow(renewal);
+            return None;
+        }
+        let (copy, key) = (self.copy.take()?, self.key.clone()?);
+        if let Some(peer) = self.peer
+            && refresh::renews(&self.request)
+        {
+            let request = Arc::clone(&self.request);
+            let errand = Errand {
+                key: key.clone(),
+                peer,
+                request,
+            };
+            self.renewal = self.retter.adopt(&errand, now);
+        }
+        let handling = Handling::Rescued {
+            ttl: copy.ttl_seconds(now),
+            cause: Cause::Slow,
+        };
+        Some(Served::new(
+            &self.retter,
+            key,
+            copy,
+            self.circuit,
+            handling,
+            now,
+        ))
+    }
+
+    /// Whether it renews a copy though no client waits for it.
+    #[must_use]
+    pub fn is_renewal(&self) -> bool {
+        self.renewal.is_some()
+    }
+
     /// Takes the final response head.
     pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
+        if self.slow_at().is_some_and(|at| at <= now) {
+            self.record_slow(now);
+        }
         let session = self.drop_changed_session(head);
         if self
             .retter
@@ -166,6 +230,11 @@ impl Fetch {
                 return Verdict::Serve(served);
             }
         } else {
+            if let Some(sent_at) = self.sent_at {
+                let took = now.saturating_since(sent_at);
+                self.retter
+                    .with_tiers(|tiers| tiers.took(self.kind, took, now));
+            }
             self.invalidate(head);
             if head.status == StatusCode::NOT_MODIFIED
                 && self.validators().is_some()
@@ -289,6 +358,17 @@ impl Fetch {
             }
             self.retter.record(permit, outcome, now);
         }
+    }
+
+    fn record_slow(&mut self, now: Instant) {
+        let Some(permit) = &mut self.permit else {
+            return;
+        };
+        if permit.slow_after().is_some() && self.renewal.is_some() && permit.is_probe() {
+            self.retter.count_probe(Outcome::Failure);
+        }
+        self.retter
+            .with_tiers(|tiers| tiers.record_slow(permit, now));
     }
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {

@@ -359,13 +359,20 @@ impl Retter {
     /// What there is to count at this moment.
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
-        let (circuit, paths_open) = {
+        let (circuit, paths_open, slow_calls, usual) = {
             let tiers = self.tiers();
-            (tiers.origin_state(now), tiers.paths_open())
+            (
+                tiers.origin_state(now),
+                tiers.paths_open(),
+                tiers.slow_calls(),
+                tiers.usual(),
+            )
         };
         Stats {
             circuit,
             paths_open,
+            slow_calls,
+            usual,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
             evictions: self.store.evictions(),

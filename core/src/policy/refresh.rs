@@ -171,6 +171,28 @@ impl Retter {
         })
     }
 
+    /// Lets a fetch for which nobody waits any more go on to renew its copy; within the share, or
+    /// a hanging origin would soon have all slots.
+    pub(super) fn adopt(&self, errand: &Errand, now: Instant) -> Option<Renewal> {
+        let running_max = self.background_max();
+        let mut wants = self.wants();
+        if wants.stats.running >= running_max {
+            return None;
+        }
+        let number = wants.start(errand, now)?;
+        wants.is_slow(&errand.key, number);
+        Some(Renewal {
+            ended: Ended::Dropped,
+            key: errand.key.clone(),
+            number,
+        })
+    }
+
+    /// Notes that a renewal takes longer than it should.
+    pub(super) fn renewal_is_slow(&self, renewal: &Renewal) {
+        self.wants().is_slow(&renewal.key, renewal.number);
+    }
+
     /// When a circuit that is not closed can be probed.
     fn next_probe(&self, now: Instant) -> Option<Instant> {
         if self.calm.load(Ordering::Relaxed) {
@@ -228,7 +250,7 @@ impl Retter {
         let stats = &mut self.wants().stats;
         match outcome {
             Outcome::ConnectFailure | Outcome::Failure => stats.probes_failed += 1,
-            Outcome::Ignore => {}
+            Outcome::Ignore | Outcome::Slow { .. } => {}
             Outcome::Success => stats.probes_succeeded += 1,
         }
     }
@@ -288,26 +310,32 @@ impl Retter {
     }
 }
 
+/// What makes an answer one for its own request alone.
+const OWN_ANSWER: [&str; 7] = [
+    "expect",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+];
+
+/// Whether the answer to this request can be the copy for others.
+pub(super) fn renews(request: &RequestHead) -> bool {
+    let is_own = OWN_ANSWER.iter().any(|name| request.fields.contains(name));
+    request.method == Method::GET && !is_own
+}
+
 /// The request that renews what answered `request`: without what belonged to its connection, to
 /// its own copy, or to its wish not to be answered from ours.
 fn plain(request: &RequestHead) -> RequestHead {
-    const LEFT_OUT: [&str; 11] = [
-        "cache-control",
-        "content-length",
-        "expect",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "pragma",
-        "range",
-        "trailer",
-    ];
+    const LEFT_OUT: [&str; 4] = ["cache-control", "content-length", "pragma", "trailer"];
     let hop_by_hop = HopByHop::of(&request.fields);
     let mut fields = FieldsBuilder::default();
     for (name, value) in request.fields.iter() {
-        let left_out = LEFT_OUT.iter().any(|out| name.eq_ignore_ascii_case(out));
+        let mut left_out = LEFT_OUT.iter().chain(&OWN_ANSWER);
+        let left_out = left_out.any(|out| name.eq_ignore_ascii_case(out));
         if !left_out && hop_by_hop.keeps(name) {
             fields.push(name, value);
         }

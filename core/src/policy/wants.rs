@@ -51,9 +51,16 @@ struct Want {
     /// How often a copy answered since it was renewed. Without any it is only good to probe with.
     count: u32,
     due: Instant,
-    /// The running renewal.
-    running: Option<u64>,
+    running: Option<Running>,
     wanted_at: Instant,
+}
+
+/// The renewal that runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    /// It takes longer than it should: a probe need not wait for its end.
+    is_slow: bool,
+    number: u64,
 }
 
 /// How a renewal ended.
@@ -116,8 +123,8 @@ impl Wants {
     /// Everything that a circuit could be probed with, the best first: pages of everybody before
     /// those of one user, a plain path before a query, and then what is wanted most.
     pub(super) fn to_probe_with(&self) -> Vec<Errand> {
-        let wanted = self.table.values().filter(|want| want.running.is_none());
-        let mut wanted: Vec<_> = wanted.collect();
+        let is_free = |want: &&Want| want.running.is_none_or(|running| running.is_slow);
+        let mut wanted: Vec<_> = self.table.values().filter(is_free).collect();
         wanted.sort_by_key(|want| {
             let Errand { key, request, .. } = &want.errand;
             let is_shared = key.partition() == Partition::Shared;
@@ -148,27 +155,46 @@ impl Wants {
         first.map(|due| due.max(self.paused_until))
     }
 
-    /// Begins a renewal and returns its number; `None` when one runs already.
+    /// Begins a renewal and returns its number; `None` when one runs already. The answer of one
+    /// that is slow will not count any more.
     pub(super) fn start(&mut self, errand: &Errand, now: Instant) -> Option<u64> {
         let hash = errand.key.hash();
         if !self.table.contains_key(&hash) {
             self.insert(errand.clone(), 0, now, now);
         }
         let want = self.table.get_mut(&hash)?;
-        if want.errand.key != errand.key || want.running.is_some() {
+        let runs = want.running.is_some_and(|running| !running.is_slow);
+        if want.errand.key != errand.key || runs {
             return None;
         }
         self.starts += 1;
-        want.running = Some(self.starts);
+        let number = self.starts;
+        let is_slow = false;
+        want.running = Some(Running { is_slow, number });
         self.stats.started += 1;
         self.stats.running += 1;
-        want.running
+        Some(number)
+    }
+
+    /// Notes that a renewal takes longer than it should.
+    pub(super) fn is_slow(&mut self, key: &CacheKey, number: u64) {
+        if self.is_current(key, number)
+            && let Some(want) = self.table.get_mut(&key.hash())
+        {
+            want.running = Some(Running {
+                is_slow: true,
+                number,
+            });
+        }
     }
 
     /// Whether nothing has happened that makes the answer of this renewal wrong.
     pub(super) fn is_current(&self, key: &CacheKey, number: u64) -> bool {
         let want = self.table.get(&key.hash());
-        want.is_some_and(|want| want.errand.key == *key && want.running == Some(number))
+        want.is_some_and(|want| {
+            let running = want.running.map(|running| running.number);
+            want.errand.key == *key && running == Some(number)
+        })
     }
 
     /// Leaves a copy alone until then.

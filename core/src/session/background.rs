@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay};
+use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay, Upload};
 use super::{Action, Life, Session};
 use crate::h1::Framing;
 use crate::limits::DRAIN_BYTES_MAX;
@@ -48,6 +48,54 @@ impl Session {
             since: now,
         }));
         session
+    }
+
+    /// Tells the policy when the request has left as a whole.
+    pub(super) fn note_sent(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && relay.upload == Upload::Sent
+            && relay.origin.out.is_empty()
+            && let Some(fetch) = &mut relay.fetch
+        {
+            fetch.on_sent(now);
+        }
+    }
+
+    /// The response takes longer than it should: the client gets the copy now, if there is one,
+    /// and the exchange goes on without it where it can renew that copy.
+    pub(super) fn origin_slow(&mut self, now: Instant) {
+        let Exchange::Relaying(relay) = &mut self.exchange else {
+            debug_assert!(false, "only a response can be slow");
+            return;
+        };
+        let Some(fetch) = &mut relay.fetch else {
+            return;
+        };
+        let Some(served) = fetch.on_slow(now) else {
+            return;
+        };
+        let goes_on = fetch.is_renewal();
+        if !goes_on {
+            self.close_origin();
+        }
+        let Exchange::Relaying(mut relay) = std::mem::take(&mut self.exchange) else {
+            return;
+        };
+        let call = relay.call.clone();
+        // What goes on reports itself.
+        let report = (!goes_on).then(|| relay.origin_report(now));
+        if goes_on {
+            if let Download::Holding(held) = &relay.download {
+                relay.download = Download::Discarding(held.head.status);
+            }
+            relay.call.keep = false;
+            let mut session = Self::new(Arc::clone(&self.retter), self.peer, now);
+            session.life = Life::Background;
+            session.exchange = Exchange::Relaying(relay);
+            self.detached = Some(Box::new(session));
+            self.actions.push_back(Action::Detach);
+        }
+        self.serve(call, &served, report, now);
     }
 
     /// Whether there is no client.

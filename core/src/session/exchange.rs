@@ -71,7 +71,7 @@ pub(super) struct Tunnel {
 }
 
 /// What is known of the running request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     /// When its body may be expected.
     pub(super) body_since: Instant,

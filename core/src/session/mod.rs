@@ -64,6 +64,9 @@ pub enum Action {
     Abort(Side),
     /// Close this side (or stop dialling).
     Close(Side),
+    /// Give the origin's connection to the session of
+    /// [`poll_detached`](Session::poll_detached), and run that beside this one.
+    Detach,
     /// Get a connection to the origin, answer with [`Input::Connected`] or
     /// [`Input::ConnectFailed`].
     Connect {
@@ -98,6 +101,8 @@ pub struct Session {
     life: Life,
     draining: bool,
     actions: VecDeque<Action>,
+    /// Goes on without this session's client.
+    detached: Option<Box<Self>>,
     /// Reports of answers that wait in the client's send queue, each with the value that
     /// [`ClientSide::sent`] has when its answer has left.
     unsent: VecDeque<(u64, Report)>,
@@ -170,6 +175,7 @@ impl Session {
             life: Life::Open,
             draining: false,
             actions: VecDeque::new(),
+            detached: None,
             unsent: VecDeque::new(),
             reports: VecDeque::new(),
         }
@@ -240,6 +246,7 @@ impl Session {
             }
         }
         self.pump(now);
+        self.note_sent(now);
     }
 
     /// Takes a fact.
@@ -279,6 +286,11 @@ impl Session {
                 .origin()
                 .map_or(0, |side| side.out.slices(dst)),
         }
+    }
+
+    /// The session without a client of [`Action::Detach`].
+    pub fn poll_detached(&mut self) -> Option<Self> {
+        self.detached.take().map(|session| *session)
     }
 
     /// The next finished exchange.

@@ -4,6 +4,7 @@
 
 use super::exchange::{Download, Exchange, Relay, Upload};
 use super::{Last, Life, Session};
+use crate::policy::Fetch;
 use crate::time::Instant;
 
 /// What a deadline guards.
@@ -25,6 +26,8 @@ pub enum Timer {
     OriginConnect,
     /// The response head.
     OriginHead,
+    /// The response, for longer than it should take: until the copy answers.
+    Slow,
     /// Any byte through a tunnel.
     TunnelIdle,
 }
@@ -44,7 +47,7 @@ impl Session {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        /// Each firing ends an exchange or the session, so a few are enough.
+        /// Each firing ends a wait, an exchange or the session, so a few are enough.
         const FIRINGS_MAX: usize = 8;
         for _ in 0..FIRINGS_MAX {
             match self.next_deadline() {
@@ -66,6 +69,7 @@ impl Session {
             Timer::ClientLinger | Timer::ClientWrite => self.client_left(now),
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
+            Timer::Slow => self.origin_slow(now),
             Timer::TunnelIdle => self.tunnel_ended(now),
         }
         self.pump(now);
@@ -149,7 +153,10 @@ impl Session {
         match &relay.download {
             // To the client, a held response has not begun.
             Download::Awaiting | Download::Holding(_) => {
-                Some((since + config.origin.head_timeout, Timer::OriginHead))
+                let head = (since + config.origin.head_timeout, Timer::OriginHead);
+                let slow = relay.fetch.as_ref().and_then(Fetch::slow_at);
+                let slow = slow.map(|at| (at, Timer::Slow));
+                slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
             Download::Forwarding(forward) if self.client_has_room() => Some((
                 since + forward.silence_max(&config.origin),

@@ -17,6 +17,15 @@ pub(super) struct Terms {
     pub(super) open_max: u64,
     pub(super) lease: u64,
     pub(super) needed: usize,
+    pub(super) slow: SlowTerms,
+}
+
+/// The numbers for slow calls; zero in a row for never.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlowTerms {
+    pub(super) rate: f64,
+    pub(super) outcomes_min: u32,
+    pub(super) row: u32,
 }
 
 /// A permit of the model: its generation, and its slot when it is a probe.
@@ -31,9 +40,10 @@ pub(super) struct Model {
     mode_since: u64,
     open_time: u64,
     attempt: u32,
-    /// All outcomes since the circuit closed: when, and whether it was bad.
-    log: Vec<(u64, bool)>,
+    /// All outcomes since the circuit closed: when, and what.
+    log: Vec<(u64, Outcome)>,
     row: u32,
+    slow_row: u32,
     /// The ends of the leases, by slot.
     leases: BTreeMap<u64, u64>,
     slots: u64,
@@ -51,6 +61,7 @@ impl Model {
             attempt: 0,
             log: Vec::new(),
             row: 0,
+            slow_row: 0,
             leases: BTreeMap::new(),
             slots: 0,
             successes: 0,
@@ -103,7 +114,7 @@ impl Model {
         }
         match self.mode {
             State::Closed => self.count(outcome, bad, now),
-            State::HalfOpen if bad => {
+            State::HalfOpen if outcome != Outcome::Success => {
                 self.attempt += 1;
                 self.enter(State::Open, now);
             }
@@ -118,9 +129,12 @@ impl Model {
     }
 
     fn count(&mut self, outcome: Outcome, bad: bool, now: u64) {
-        self.log.push((now, bad));
+        self.log.push((now, outcome));
+        let is_slow = |outcome: Outcome| matches!(outcome, Outcome::Slow { .. });
         let rowed = bad && (!self.terms.row_of_connect_failures || outcome != Outcome::Failure);
         self.row = if rowed { self.row + 1 } else { 0 };
+        let slow = is_slow(outcome);
+        self.slow_row = if slow { self.slow_row + 1 } else { 0 };
         // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
         let bucket = |at: u64| at * 10 / self.terms.window;
         let seen = self
@@ -128,10 +142,16 @@ impl Model {
             .iter()
             .filter(|(at, _)| bucket(now) - bucket(*at) < 10);
         let total = u32::try_from(seen.clone().count()).unwrap();
-        let failed = u32::try_from(seen.filter(|(_, bad)| *bad).count()).unwrap();
-        let rate = f64::from(failed) / f64::from(total);
+        let slow_seen = u32::try_from(seen.clone().filter(|(_, o)| is_slow(*o)).count()).unwrap();
+        let good = u32::try_from(seen.filter(|(_, o)| *o == Outcome::Success).count()).unwrap();
+        let rate = f64::from(total - good - slow_seen) / f64::from(total);
         let too_many = total >= self.terms.outcomes_min && rate >= self.terms.rate;
-        if bad && (self.row >= self.terms.row || too_many) {
+        let failed = bad && (self.row >= self.terms.row || too_many);
+        let terms = self.terms.slow;
+        let rate = f64::from(total - good) / f64::from(total);
+        let too_many = total >= terms.outcomes_min && rate >= terms.rate;
+        let dragged = slow && terms.row > 0 && (self.slow_row >= terms.row || too_many);
+        if failed || dragged {
             let stable = now - self.mode_since >= self.open_time;
             self.attempt = if stable { 0 } else { self.attempt + 1 };
             self.enter(State::Open, now);
@@ -149,6 +169,7 @@ impl Model {
         self.log.clear();
         self.leases.clear();
         self.row = 0;
+        self.slow_row = 0;
         self.successes = 0;
     }
 }

@@ -6,5 +6,6 @@ mod random;
 mod refresh;
 mod rescue;
 mod rig;
+mod slow;
 mod transfer;
 mod trouble;
