@@ -18,9 +18,7 @@ use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
-use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::{Cause, Forward, Handling};
-use crate::store::{Entry, Vary};
 use crate::time::Instant;
 
 /// Permission to ask the origin once, and the duty to say how it went.
@@ -29,31 +27,31 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "say how it went with on_head, on_data, and on_end or on_failure"]
 pub struct Fetch {
-    circuit: State,
-    collector: Option<Collector>,
+    pub(super) circuit: State,
+    pub(super) collector: Option<Collector>,
     /// The last good copy.
-    copy: Option<Arc<StoredResponse>>,
-    handling: Option<Handling>,
-    key: Option<CacheKey>,
+    pub(super) copy: Option<Arc<StoredResponse>>,
+    pub(super) handling: Option<Handling>,
+    pub(super) key: Option<CacheKey>,
     /// The kind of page, for what is usual.
-    kind: u64,
+    pub(super) kind: u64,
     /// The time of the last call, for a drop.
-    last: Instant,
+    pub(super) last: Instant,
     /// Whether the copy may answer when the origin does not.
-    may_rescue: bool,
+    pub(super) may_rescue: bool,
     /// On whose behalf the origin is asked, once that is known.
-    peer: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
-    permit: Option<TierPermit>,
+    pub(super) permit: Option<TierPermit>,
     /// Of a request for which nobody waits.
-    renewal: Option<Renewal>,
+    pub(super) renewal: Option<Renewal>,
     /// When the request had left as a whole.
-    sent_at: Option<Instant>,
-    request: Arc<RequestHead>,
-    retter: Arc<Retter>,
+    pub(super) sent_at: Option<Instant>,
+    pub(super) request: Arc<RequestHead>,
+    pub(super) retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
-    slot: Option<Slot>,
-    why: Forward,
+    pub(super) slot: Option<Slot>,
+    pub(super) why: Forward,
 }
 
 /// What to do with a response head.
@@ -315,36 +313,6 @@ impl Fetch {
         self.record(Outcome::Ignore, now);
     }
 
-    /// Whether the answer may be kept: a write may have changed the page after the origin made
-    /// the answer to a renewal.
-    fn is_current(&mut self) -> bool {
-        let Some(renewal) = &mut self.renewal else {
-            return true;
-        };
-        let is_current = self.retter.is_current(renewal);
-        if is_current && renewal.ended == Ended::Dropped {
-            renewal.ended = Ended::Passed;
-        }
-        is_current
-    }
-
-    /// Puts a copy into the store, and notes what to renew it with.
-    fn keep(&mut self, key: CacheKey, copy: Arc<StoredResponse>) {
-        let is_good = copy.is_good();
-        if self.retter.store.insert(key.clone(), copy).is_none() || !is_good {
-            return;
-        }
-        match (&mut self.renewal, self.peer) {
-            (Some(renewal), _) => renewal.ended = Ended::Renewed,
-            (None, Some(peer)) => self.retter.remember(Errand {
-                key,
-                peer,
-                request: Arc::clone(&self.request),
-            }),
-            (None, None) => {}
-        }
-    }
-
     fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
         if let Some(renewal) = &mut self.renewal
@@ -390,65 +358,6 @@ impl Fetch {
         ))
     }
 
-    /// RFC 9111 §4.3.3 and §4.3.4: a 304 to our condition makes the copy usable and renews it.
-    fn validated(
-        &mut self,
-        head: &ResponseHead,
-        session: SessionChange,
-        now: Instant,
-    ) -> Option<Served> {
-        let (copy, key) = (self.copy.take()?, self.key.take()?);
-        let renewed = Arc::new(self.renewed(&copy, head, now));
-        if self.is_current() && self.may_keep(&key, session) {
-            if renewed.lifetimes() == &Lifetimes::NEVER {
-                self.retter.store.remove(&key);
-            } else {
-                self.keep(key.clone(), Arc::clone(&renewed));
-            }
-        }
-        let ttl = renewed.ttl_seconds(now);
-        let handling = Handling::Validated { ttl, why: self.why };
-        let circuit = self.circuit;
-        let served = Served::new(&self.retter, key, renewed, circuit, handling, now);
-        Some(served.with_cookies_of(head))
-    }
-
-    /// RFC 9111 §4.3.5: a 200 to HEAD renews the copy of the same representation; that of another
-    /// one is stale from now on, but still the last good one.
-    fn note_head(&self, head: &ResponseHead, session: SessionChange, now: Instant) {
-        let (Some(copy), Some(key)) = (&self.copy, &self.key) else {
-            return;
-        };
-        if self.request.method != Method::HEAD
-            || head.status != StatusCode::OK
-            || !self.may_keep(key, session)
-        {
-            return;
-        }
-        let length = copy.body().len();
-        let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
-            self.renewed(copy, head, now)
-        } else {
-            copy.expired()
-        };
-        if noted.lifetimes() != &Lifetimes::NEVER {
-            self.retter.store.insert(key.clone(), noted);
-        }
-    }
-
-    /// The copy with what `head` says now.
-    fn renewed(&self, copy: &StoredResponse, head: &ResponseHead, now: Instant) -> StoredResponse {
-        let unix = self.retter.wall_clock(now);
-        let updated = copy.updated_head(head, unix);
-        let vary = self.vary(&updated);
-        let lifetimes = match (&vary, self.assess(&updated, now)) {
-            (Some(_), Ok(lifetimes)) => lifetimes,
-            (None, _) | (_, Err(_)) => Lifetimes::NEVER,
-        };
-        let vary = vary.unwrap_or_else(|| copy.vary().clone());
-        copy.renewed(&updated, lifetimes, vary, (unix, now))
-    }
-
     /// A response that starts, replaces or ends a session makes the old session's copies wrong.
     fn drop_changed_session(&self, head: &ResponseHead) -> SessionChange {
         let keyer = &self.retter.keyer;
@@ -487,86 +396,6 @@ impl Fetch {
                 }
             }
         }
-    }
-
-    fn collect(
-        &self,
-        head: &ResponseHead,
-        session: SessionChange,
-        now: Instant,
-    ) -> Option<Collector> {
-        let cache = &self.retter.config.cache;
-        if !self.may_keep(self.key.as_ref()?, session) {
-            return None;
-        }
-        let too_long = |length: &str| {
-            length
-                .parse()
-                .is_ok_and(|n: usize| n > cache.object_bytes_max)
-        };
-        if head.fields.get_str("content-length").is_some_and(too_long)
-            || forwarding::is_event_stream(&head.fields)
-            || self.request.method != Method::GET
-        {
-            return None;
-        }
-        let lifetimes = self.assess(head, now).ok()?;
-        let vary = self.vary(head)?;
-        let budget = &self.retter.budget;
-        let times = (self.retter.wall_clock(now), now);
-        Some(Collector::new(
-            head,
-            lifetimes,
-            vary,
-            cache.object_bytes_max,
-            budget,
-            times,
-        ))
-    }
-
-    /// Whether what the response does to cookies lets it be kept under `key`.
-    fn may_keep(&self, key: &CacheKey, session: SessionChange) -> bool {
-        match (session, key.partition()) {
-            (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
-                false
-            }
-            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
-            | (SessionChange::None, _) => true,
-        }
-    }
-
-    fn assess(&self, head: &ResponseHead, now: Instant) -> Result<Lifetimes, NotStorable> {
-        let cache = &self.retter.config.cache;
-        let scope = match self.retter.keyer.partition(&self.request.fields) {
-            Partition::Shared => Scope::Shared,
-            Partition::Cookies(_) => Scope::Cookies,
-            Partition::Session(_) => Scope::Session,
-        };
-        let terms = Terms {
-            rescue: cache.rescue,
-            fresh: cache.fresh,
-            ttl: cache.ttl,
-            scope,
-        };
-        // A request for a HEAD asks about the GET.
-        let mut request = Arc::clone(&self.request);
-        if request.method == Method::HEAD {
-            Arc::make_mut(&mut request).method = Method::GET;
-        }
-        freshness::assess(&terms, &request, head, self.retter.wall_clock(now))
-    }
-
-    /// The secondary key that `head` gives a copy for this request.
-    fn vary(&self, head: &ResponseHead) -> Option<Vary> {
-        // A client may keep a field from the origin by naming it in `Connection`: then the origin
-        // chose the variant without it, and it is not the one for those who send that value.
-        let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
-        if !head.fields.tokens("vary").all(is_seen) {
-            return None;
-        }
-        let detect_session = self.retter.config.cache.detect_session;
-        Vary::of(&self.request.fields, &head.fields, detect_session)
     }
 }
 

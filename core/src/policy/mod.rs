@@ -4,6 +4,7 @@
 
 mod copy;
 mod fetch;
+mod keep;
 mod purge;
 mod refresh;
 mod served;
@@ -175,7 +176,7 @@ impl Retter {
         }
         // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
         // same: what they answer is for nobody else, and no copy is the answer to it.
-        let key = if forwarding::has_content(&request.fields) {
+        let mut key = if forwarding::has_content(&request.fields) {
             None
         } else {
             self.keyer.key(request)
@@ -183,12 +184,13 @@ impl Retter {
         let fields = &request.fields;
         let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
         let wishes = Wishes::of(fields);
-        if let (Some(found), Some(named)) = (&copy, &key)
-            && let Some(handling) = self.usable(found, &wishes, fields, now)
+        let usable = copy.as_ref();
+        let usable = usable.and_then(|copy| self.usable(copy, &wishes, fields, now));
+        if let Some(handling) = usable
+            && let (Some(copy), Some(key)) = (copy.take(), key.take())
         {
             let circuit = self.circuit_of(request.path(), now);
-            let (found, named) = (Arc::clone(found), named.clone());
-            return Decision::Serve(Served::new(self, named, found, circuit, handling, now));
+            return Decision::Serve(Served::new(self, key, copy, circuit, handling, now));
         }
         let why = self.reason(copy.as_deref(), key.as_ref(), now);
         if wishes.only_if_cached() {

@@ -39,8 +39,8 @@ impl Retter {
             host.as_ref().is_none_or(is_it)
         };
         match purge {
-            Purge::All => self.store.remove_where(&|_| true),
-            Purge::Prefix { host, path } => self.store.remove_where(&|key| {
+            Purge::All => self.purge_where(&|_| true),
+            Purge::Prefix { host, path } => self.purge_where(&|key| {
                 of_host(key, host) && key.path_and_query().starts_with(path.as_bytes())
             }),
             Purge::Session { cookie } => {
@@ -49,6 +49,7 @@ impl Retter {
                     // What everybody sees is no session's.
                     Partition::Shared => 0,
                     own @ (Partition::Cookies(_) | Partition::Session(_)) => {
+                        self.wants().forget_partition(own);
                         self.store.drop_partition(own)
                     }
                 }
@@ -58,9 +59,14 @@ impl Retter {
                 path_and_query,
             } => {
                 let wanted = self.keyer.path_and_query_of(path_and_query.as_bytes());
-                self.store
-                    .remove_where(&|key| of_host(key, host) && key.path_and_query() == wanted)
+                self.purge_where(&|key| of_host(key, host) && key.path_and_query() == wanted)
             }
         }
+    }
+
+    fn purge_where(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
+        // First what is being renewed: its answer may be as old as the copy.
+        self.wants().forget_where(chosen);
+        self.store.remove_where(chosen)
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! [`CacheKey`]: crate::key::CacheKey
 
+mod check;
 mod entry;
 mod ghosts;
 mod list;

@@ -105,7 +105,10 @@ fn a_copy_that_is_found_right_is_renewed() {
     assert_eq!((stats(&rig).renewed, stats(&rig).probes_succeeded), (1, 1));
     rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
     let received = rig.received();
-    assert_eq!((body(&received), field(&received, "x-news")), ("good", Some("1")));
+    assert_eq!(
+        (body(&received), field(&received, "x-news")),
+        ("good", Some("1"))
+    );
 }
 
 #[test]
