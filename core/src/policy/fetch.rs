@@ -292,7 +292,7 @@ impl Fetch {
             return;
         }
         if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
-            self.keep(key, Arc::new(collector.finish()));
+            self.keep(key, collector.finish());
         }
     }
 

@@ -10,10 +10,9 @@ use super::wants::{Ended, Errand};
 use super::{Fetch, Served};
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::ResponseHead;
-use crate::rules::conditional;
-use crate::rules::forwarding;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::Handling;
+use crate::rules::{conditional, forwarding};
 use crate::store::{Entry, Vary};
 use crate::time::Instant;
 
@@ -31,7 +30,10 @@ impl Fetch {
             if renewed.lifetimes() == &Lifetimes::NEVER {
                 self.retter.store.remove(&key);
             } else {
-                self.keep(key.clone(), Arc::clone(&renewed));
+                let store = &self.retter.store;
+                if store.replace(key.clone(), &copy, Arc::clone(&renewed)) {
+                    self.note_kept(key.clone());
+                }
             }
         }
         let ttl = renewed.ttl_seconds(now);
@@ -60,7 +62,8 @@ impl Fetch {
             copy.expired()
         };
         if noted.lifetimes() != &Lifetimes::NEVER {
-            self.retter.store.insert(key.clone(), noted);
+            let store = &self.retter.store;
+            store.replace(key.clone(), copy, Arc::new(noted));
         }
     }
 
@@ -90,12 +93,16 @@ impl Fetch {
         is_current
     }
 
-    /// Puts a copy into the store, and notes what to renew it with.
-    pub(super) fn keep(&mut self, key: CacheKey, copy: Arc<StoredResponse>) {
+    /// Puts a new copy into the store.
+    pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) {
         let is_good = copy.is_good();
-        if self.retter.store.insert(key.clone(), copy).is_none() || !is_good {
-            return;
+        if self.retter.store.insert(key.clone(), copy).is_some() && is_good {
+            self.note_kept(key);
         }
+    }
+
+    /// Notes what a copy can be renewed with.
+    fn note_kept(&mut self, key: CacheKey) {
         match (&mut self.renewal, self.peer) {
             (Some(renewal), _) => renewal.ended = Ended::Renewed,
             (None, Some(peer)) => self.retter.remember(Errand {

@@ -220,6 +220,51 @@ mod tests {
     }
 
     #[test]
+    fn what_a_copy_is_validated_by() {
+        #[track_caller]
+        fn check(stored: &[(&str, &str)], expected: &[(&str, &str)]) {
+            let stored = fields(stored);
+            let mut put = Vec::new();
+            Validators::of(&stored).put_conditions(|name, value| {
+                put.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+            });
+            let put: Vec<_> = put.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            assert_eq!(put, expected);
+        }
+        let (tag, date) = (("ETag", "W/\"1\""), ("Last-Modified", EARLY));
+        check(&[tag], &[("If-None-Match", "W/\"1\"")]);
+        check(&[date], &[("If-Modified-Since", EARLY)]);
+        let both = [("If-None-Match", "W/\"1\""), ("If-Modified-Since", EARLY)];
+        check(&[date, tag], &both);
+        check(&[("ETag", ""), ("Last-Modified", "lately")], &[]);
+    }
+
+    #[test]
+    fn what_a_head_says_of_a_copy() {
+        #[track_caller]
+        fn check(told: &[(&str, &str)], same: bool) {
+            let stored = fields(&[("ETag", "\"1\""), ("Last-Modified", EARLY)]);
+            assert_eq!(
+                same_representation(&fields(told), &stored, 9),
+                same,
+                "{told:?}"
+            );
+        }
+        check(&[], true);
+        check(
+            &[
+                ("ETag", "\"1\""),
+                ("Last-Modified", EARLY),
+                ("Content-Length", "9"),
+            ],
+            true,
+        );
+        check(&[("ETag", "\"2\"")], false);
+        check(&[("Last-Modified", LATE)], false);
+        check(&[("Content-Length", "8")], false);
+    }
+
+    #[test]
     fn fields_of_a_304() {
         assert!(kept_in_not_modified("ETag") && kept_in_not_modified("Vary"));
         assert!(!kept_in_not_modified("Content-Length"));

@@ -127,6 +127,25 @@ impl<V: Entry> Shard<V> {
         true
     }
 
+    /// Keeps `value` only where `old` is still kept under `key`; returns whether it was and fits.
+    pub(super) fn replace(
+        &mut self,
+        key: CacheKey,
+        old: &Arc<V>,
+        value: Arc<V>,
+        dropped: &mut Dropped<V>,
+    ) -> bool {
+        let holds = self.find(&key).is_some_and(|at| {
+            let mut variants = self.groups[at].variants.iter();
+            variants.any(|variant| Arc::ptr_eq(&variant.value, old))
+        });
+        if !holds {
+            dropped.push(value);
+            return false;
+        }
+        self.insert(key, value, dropped)
+    }
+
     /// Charges `extra` bytes for a value that became heavier. A value that has left is nobody's
     /// charge any more.
     pub(super) fn grew(

@@ -82,12 +82,20 @@ impl<V: Entry> Store<V> {
     /// too heavy for its shard is refused with `None`, and what was there stays.
     ///
     /// [`VARIANTS_MAX`]: crate::limits::VARIANTS_MAX
-    pub fn insert(&self, key: CacheKey, value: impl Into<Arc<V>>) -> Option<Arc<V>> {
-        let value = value.into();
+    pub fn insert(&self, key: CacheKey, value: V) -> Option<Arc<V>> {
+        let value = Arc::new(value);
         let shard = self.shard_of(&key);
         let mut dropped = Dropped::new();
         let kept = write(shard).insert(key, Arc::clone(&value), &mut dropped);
         kept.then_some(value)
+    }
+
+    /// Keeps `value`, which renews `old`, unless `old` was dropped meanwhile: what was invalidated
+    /// does not come back. Returns whether it is kept.
+    pub fn replace(&self, key: CacheKey, old: &Arc<V>, value: Arc<V>) -> bool {
+        let shard = self.shard_of(&key);
+        let mut dropped = Dropped::new();
+        write(shard).replace(key, old, value, &mut dropped)
     }
 
     /// Charges `extra` bytes to a value that became heavier by them (its compressed form). Others

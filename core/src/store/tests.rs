@@ -107,6 +107,27 @@ fn the_newest_good_one_stays_findable() {
 }
 
 #[test]
+fn what_was_dropped_does_not_come_back_renewed() {
+    let store = Store::new(bounds(1 << 20, 100));
+    let old = store.insert(key(1), page(1, 0, 100)).unwrap();
+    let newer = Arc::new(page(1, 0, 50));
+    assert!(store.replace(key(1), &old, Arc::clone(&newer)));
+    assert_eq!(store.get(&key(1), &request(0)).as_ref(), Some(&newer));
+    assert!(
+        !store.replace(key(1), &old, Arc::new(page(1, 0, 10))),
+        "renewed already"
+    );
+    assert!(
+        !store.replace(key(2), &newer, Arc::new(page(2, 0, 10))),
+        "another key"
+    );
+    assert_eq!(store.remove(&key(1)), 1);
+    assert!(!store.replace(key(1), &newer, Arc::new(page(1, 0, 10))));
+    assert!(store.is_empty());
+    store.validate().unwrap();
+}
+
+#[test]
 fn chosen_keys_are_removed_from_every_partition() {
     let store = Store::new(bounds(1 << 20, 1000));
     for number in 0..100 {
