@@ -4,35 +4,15 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-# `deny` builds cargo-deny first, which takes longer than all other checks: it is run by name.
 all=(fmt lint doc wasm test runtimes cache)
+# These build a tool first, install the peers or take as long as one lets them: run by name.
+named=(bench deny fuzz coverage mutants)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
 failed=0
 
-say() { printf '\n== %s\n' "$*"; }
-
-# Installs Debian packages that are missing, by name; says which when it may not.
-need_packages() {
-    local missing=() package
-    for package in "$@"; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-            missing+=("$package")
-    done
-    ((${#missing[@]} == 0)) && return
-    local as_root=()
-    if ((EUID != 0)); then
-        as_root=(sudo -n)
-    fi
-    say "install ${missing[*]}"
-    if ! "${as_root[@]}" apt-get update -q ||
-        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -q -y --no-install-recommends "${missing[@]}"; then
-        echo "These Debian packages are needed and cannot be installed here: ${missing[*]}" >&2
-        exit 1
-    fi
-}
+source tests/packages.sh
 
 # Makes the Python environment of the sample application, again when its requirements change.
 need_flask() {
@@ -122,9 +102,82 @@ retter-smol strict
 retter-async-std strict"
 }
 
+# Shows that both benches work; what they measure in a second means nothing.
+check_bench() {
+    need_packages nginx-light varnish haproxy wrk strace
+    cargo build --profile ci --locked -p retter-bench -p retter \
+        --features retter/smol,retter/async-std
+    ulimit -n "$(ulimit -Hn)"
+    local folder=target/bench
+    mkdir -p "$folder"
+    target/ci/surge --retter target/ci/retter --seconds 1 --scenario sessions,die \
+        --json "$folder/surge.json" --charts "$folder"
+    target/ci/compare --programs target/ci --rounds 1 --seconds 1 --copies 5000 \
+        --json "$folder/compare.json" --chart "$folder/compare.svg"
+    python3 -m json.tool "$folder/surge.json" >/dev/null
+    python3 -m json.tool "$folder/compare.json" >/dev/null
+}
+
 check_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
     cargo deny check
+}
+
+# Fuzzes each target, or those of FUZZ_TARGETS, for FUZZ_SECONDS (30); see fuzz/README.md.
+check_fuzz() {
+    command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+    command -v c++ >/dev/null || need_packages g++
+    # libFuzzer needs no nightly compiler when no sanitizer is asked for.
+    cargo fuzz build --sanitizer none
+    local target grown bytes
+    for target in ${FUZZ_TARGETS:-$(cargo fuzz list)}; do
+        say "fuzz $target"
+        grown=target/fuzz/$target
+        # Where small inputs say everything, long ones only take time.
+        bytes=1200
+        [[ $target == session ]] && bytes=2500
+        mkdir -p "$grown" "fuzz/corpus/$target"
+        cargo fuzz run --sanitizer none "$target" \
+            "$grown" "fuzz/seeds/$target" "fuzz/corpus/$target" -- \
+            -dict=fuzz/dict/http.dict -max_len=$bytes -timeout=20 -verbosity=0 \
+            -print_final_stats=1 -max_total_time="${FUZZ_SECONDS:-30}"
+        if [[ -n ${FUZZ_KEEP:-} ]]; then
+            keep_corpus "$target" "$grown"
+        fi
+    done
+}
+
+# Replaces the corpus of a target by the fewest files that reach as much as it and `$2` do.
+keep_corpus() {
+    local target=$1 fewest=target/fuzz/fewest
+    rm -rf "$fewest"
+    mkdir -p "$fewest"
+    cargo fuzz run --sanitizer none "$target" \
+        "$fewest" "fuzz/corpus/$target" "$2" -- -merge=1 -verbosity=0
+    rm -rf "fuzz/corpus/$target"
+    mv "$fewest" "fuzz/corpus/$target"
+}
+
+# Lines and regions of the core that its own tests reach.
+check_coverage() {
+    command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
+    if ! rustup component add llvm-tools; then
+        # Debian's have to be of the version that the compiler has inside.
+        local major
+        major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+        need_packages "llvm-$major"
+        export LLVM_COV=llvm-cov-$major LLVM_PROFDATA=llvm-profdata-$major
+    fi
+    cargo llvm-cov test --locked -p retter-core --lib --profile ci \
+        --ignore-filename-regex '(tests|harness|model|pair)\.rs|/(tests|fuzzing)/'
+}
+
+# Changes breaker, key and framing in every small way; some test has to notice each time.
+check_mutants() {
+    command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+    cargo mutants --profile ci --package retter-core --output target/mutants \
+        --file 'core/src/breaker/*.rs' --file 'core/src/key/*.rs' --file 'core/src/h1/*.rs' \
+        -- --lib
 }
 
 finish() {
@@ -137,7 +190,7 @@ checks=("$@")
 ((${#checks[@]})) || checks=("${all[@]}")
 for check in "${checks[@]}"; do
     if ! declare -F "check_$check" >/dev/null; then
-        echo "There is no check \`$check\`: choose of ${all[*]} deny" >&2
+        echo "There is no check \`$check\`: choose of ${all[*]} ${named[*]}" >&2
         exit 2
     fi
 done

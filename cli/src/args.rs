@@ -4,7 +4,8 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::settings::{CONFIG_VARIABLE, SPECS};
+use crate::replay::{self, Assumptions, Sessions, Unasked};
+use crate::settings::{self, CONFIG_VARIABLE, SPECS};
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -17,12 +18,14 @@ pub(crate) struct Args {
 }
 
 /// A command.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
     /// Show the settings and ask the origin once.
     Check,
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
+    /// Show what this program would have done to the requests of an access log.
+    Replay(replay::Options),
     /// Protect the application.
     Serve,
     /// Print the table of settings as Markdown.
@@ -57,6 +60,7 @@ pub(crate) fn parse(
             keep: inner.get_flag("keep"),
             repeat: inner.get_flag("loop"),
         }),
+        "replay" => Action::Replay(replay_options(inner)),
         "settings" => Action::SettingsMarkdown,
         _ => Action::Serve,
     };
@@ -95,6 +99,7 @@ fn command() -> Command {
             Command::new("check").about("Show the settings in effect and ask the application once"),
         )
         .subcommand(demo())
+        .subcommand(replay())
         .subcommand(
             Command::new("settings")
                 .hide(true)
@@ -158,4 +163,109 @@ fn demo() -> Command {
                 .conflicts_with("keep")
                 .help("Start over until interrupted"),
         )
+}
+
+fn replay() -> Command {
+    let value = |id: &'static str, name: &'static str| Arg::new(id).long(id).value_name(name);
+    let assume = |id, name| value(id, name).help_heading("Where the log is silent");
+    Command::new("replay")
+        .about("Show what this program would have done to the requests of an access log")
+        .long_about(
+            "Replays an access log through breaker, gate and copies in the time of the log, with \
+             the settings of the command line, the environment and the settings file, and shows \
+             when the circuit would have opened, and what users would have got. Nothing is asked \
+             and nothing listens.",
+        )
+        .arg(
+            Arg::new("log")
+                .value_name("ACCESS_LOG")
+                .required(true)
+                .num_args(1..)
+                .help(
+                    "Combined Log Format, or RETTER_LOG_ACCESS=json; also gzip; `-` is standard \
+                     input. Several files are read one after the other",
+                ),
+        )
+        .arg(
+            value("compare", "FILE")
+                .num_args(2)
+                .conflicts_with("config")
+                .help("Two settings files to put side by side"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print the result as JSON, with all times"),
+        )
+        .arg(value("plot", "FILE").help("Draw the timeline to this file, as SVG"))
+        .arg(
+            value("seed", "NUMBER")
+                .value_parser(clap::value_parser!(u64))
+                .help("Seed of the random part of open times [default: 1]"),
+        )
+        .arg(
+            assume("assume-origin-time", "DURATION")
+                .value_parser(settings::duration)
+                .help("How long an answer takes [default: 100ms]"),
+        )
+        .arg(
+            assume("assume-sessions", "WHO")
+                .value_parser(Sessions::NAMES)
+                .help(
+                    "`visitor`: each address with each user agent is a user with pages of their \
+                     own; `none`: everybody sees the same pages [default: visitor]",
+                ),
+        )
+        .arg(
+            assume("assume-cache-control", "VALUE")
+                .help("Cache-Control of every answer [default: none]"),
+        )
+        .arg(
+            assume("assume-gateway-errors", "BOOLEAN")
+                .value_parser(clap::value_parser!(bool))
+                .help(
+                    "502 and 504 come from a proxy before the application: no connection, and a \
+                     timeout [default: true]",
+                ),
+        )
+        .arg(
+            assume("assume-unasked", "WHAT")
+                .value_parser(Unasked::NAMES)
+                .help(
+                    "What the application would have done where it was not asked: as when it was \
+                     asked `last`, `fails`, or `works` [default: last]",
+                ),
+        )
+}
+
+fn replay_options(matches: &ArgMatches) -> replay::Options {
+    let text = |id: &str| matches.get_one::<String>(id);
+    let given = Assumptions::default();
+    let compare = matches.get_many::<String>("compare").map(Iterator::cloned);
+    replay::Options {
+        assumptions: Assumptions {
+            cache_control: text("assume-cache-control").cloned(),
+            gateway_errors: *matches
+                .get_one("assume-gateway-errors")
+                .unwrap_or(&given.gateway_errors),
+            origin_time: *matches
+                .get_one("assume-origin-time")
+                .unwrap_or(&given.origin_time),
+            sessions: text("assume-sessions")
+                .and_then(|text| Sessions::parse(text))
+                .unwrap_or(given.sessions),
+            unasked: text("assume-unasked")
+                .and_then(|text| Unasked::parse(text))
+                .unwrap_or(given.unasked),
+        },
+        compare: compare.and_then(|files| files.collect::<Vec<_>>().try_into().ok()),
+        json: matches.get_flag("json"),
+        logs: matches
+            .get_many::<String>("log")
+            .map(|logs| logs.cloned().collect())
+            .unwrap_or_default(),
+        plot: text("plot").cloned(),
+        seed: matches.get_one("seed").copied().unwrap_or(1),
+    }
 }

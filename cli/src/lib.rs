@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod demo;
 mod out;
+mod replay;
 pub mod runtime;
 mod serve;
 mod settings;
@@ -53,6 +54,7 @@ pub fn run_on(runtime: Runtime) -> ExitCode {
     match args.action {
         Action::Check => with_settings(&sources(from_flags), check::run),
         Action::Demo(options) => demo::run(runtime, from_flags, options),
+        Action::Replay(options) => replay::run(&options, &sources(from_flags)),
         Action::Serve => with_settings(&sources(from_flags), |loaded| serve::run(runtime, loaded)),
         Action::SettingsMarkdown => {
             out::text(&settings::markdown());

@@ -20,6 +20,11 @@ pub(crate) fn failure(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "retter: {text}");
 }
 
+/// Writes over the last line of progress on standard error, which is a terminal.
+pub(crate) fn progress(text: Arguments<'_>) {
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
+}
+
 /// Whether standard output takes colours: a terminal, and nobody set `NO_COLOR`.
 pub(crate) fn is_colourful() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -155,6 +155,7 @@ impl<H: Host> Drive<H> {
         while let Some(report) = self.session.poll_report() {
             self.host.report(report);
         }
+        progress |= self.session.poll_room(cx.waker(), now);
         progress |= self.poll_dial(now, cx).is_ready();
         for side in [Side::Origin, Side::Client] {
             progress |= self.poll_write(side, now, cx).is_ready();

@@ -1,64 +1,151 @@
 //! RETTER's core: a circuit breaker that answers with the last known good response, as pure state
-//! machines. It decides and speaks HTTP/1.1; it never reads a clock, opens a socket, spawns,
-//! blocks or logs. Time and seeds are arguments.
+//! machines that decide and speak HTTP/1.1.
 //!
-//! There are three ways to use it:
+//! It is made to be embedded. There are three ways, from the whole to a part:
 //!
-//! - **Whole**: a [`session::Session`] for each client connection takes bytes and gives bytes;
-//!   [`drive::Drive`] joins it to two sockets of any runtime.
-//! - **The policy alone**, in a proxy or server that has its own HTTP: [`policy::Retter`] decides
-//!   whether a request is sent on, served from a copy, or refused.
-//! - **The breaker alone**, around any call: [`breaker::Breaker`].
+//! | you have | you take | shown by |
+//! |---|---|---|
+//! | sockets | [`session::Session`], one for each client connection: bytes in, bytes out. [`drive::Drive`] is its loop for any async runtime | `examples/blocking`: a proxy on plain threads |
+//! | a server or proxy with its own HTTP | [`policy::Retter`]: is this request sent on, served from a copy, or refused? | [`policy`]; a `tower` layer and a proxy on `hyper` in the project's tests |
+//! | any call that can fail | [`breaker::Breaker`]: may I call? how did it go? | [`breaker::Breaker`], `examples/breaker` |
 //!
-//! A session, by hand: the application answers once, then breaks off; the user sees the same page.
+//! [`h1`] (HTTP/1.1 as two machines), [`store`] (a bounded store) and [`admission`] (an adaptive
+//! limit with a queue) are usable alone as well.
+//!
+//! # What it never does
+//!
+//! - It reads no clock: time is the last argument of what needs it, as an
+//!   [`Instant`](time::Instant) since an epoch that you choose. So a test, a simulation or the
+//!   replay of a log run at any speed.
+//! - It has no randomness but from seeds that are constructor arguments: the same calls give the
+//!   same answers.
+//! - It opens no socket or file, starts no thread, does not block, sleep or log. What happened comes
+//!   out as values: [`report::Report`], [`breaker::Transition`].
+//! - It holds no lock while it calls foreign code, and does not panic on any input.
+//!
+//! # The loop
+//!
+//! A session is driven by the contract that [`session::Session`] numbers: carry out its actions,
+//! write what it gives, read where it has room, come again at its deadline. This is all of it; the
+//! application answers once, then breaks off, and the user sees the same page.
 //!
 //! ```
-//! use std::io::IoSlice;
+//! use std::collections::VecDeque;
+//! use std::io::{ErrorKind, IoSlice, Read, Write};
+//! use std::task::Waker;
+//!
 //! use retter_core::config::Settings;
 //! use retter_core::policy::Retter;
 //! use retter_core::session::{Action, Input, Session, Side};
 //! use retter_core::time::Instant;
 //!
-//! /// What the session has written to `side` since the last call.
-//! fn written(session: &mut Session, side: Side, now: Instant) -> String {
-//!     let mut slices = [IoSlice::new(&[]); 8];
-//!     let count = session.write_slices(side, &mut slices);
-//!     let bytes = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>();
-//!     session.handle_written(side, bytes.len(), now);
-//!     String::from_utf8_lossy(&bytes).into_owned()
+//! /// A socket that does not block.
+//! #[derive(Default)]
+//! struct Socket {
+//!     arrived: VecDeque<u8>,
+//!     sent: Vec<u8>,
 //! }
 //!
-//! fn read(session: &mut Session, side: Side, bytes: &[u8], now: Instant) {
-//!     session.read_buf(side)[..bytes.len()].copy_from_slice(bytes);
-//!     session.handle_read(side, bytes.len(), now);
+//! impl Read for Socket {
+//!     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+//!         if self.arrived.is_empty() {
+//!             return Err(ErrorKind::WouldBlock.into());
+//!         }
+//!         self.arrived.read(buf)
+//!     }
 //! }
 //!
-//! let now = Instant::ZERO; // the adapter's clock
+//! /// Moves all that can move at `now`; says when to come again if nothing arrives before.
+//! fn run(
+//!     session: &mut Session,
+//!     client: &mut Socket,
+//!     origin: &mut Option<Socket>,
+//!     now: Instant,
+//! ) -> Option<Instant> {
+//!     loop {
+//!         let mut progress = false;
+//!         while let Some(action) = session.poll_action() {
+//!             progress = true;
+//!             match action {
+//!                 Action::Connect { fresh: _ } => {
+//!                     *origin = Some(Socket::default()); // dial, or take an idle one
+//!                     session.handle_input(Input::Connected { reused: false }, now);
+//!                 }
+//!                 // A pool would keep a parked one.
+//!                 Action::Park => *origin = None,
+//!                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) => *origin = None,
+//!                 Action::Abort(Side::Client) | Action::Close(Side::Client) => {}
+//!                 Action::Shutdown(_side) => {}
+//!             }
+//!         }
+//!         while let Some(_report) = session.poll_report() {} // count it, log it
+//!         // Your runtime's waker: it is called when the origin has room again.
+//!         progress |= session.poll_room(Waker::noop(), now);
+//!         for side in [Side::Origin, Side::Client] {
+//!             let socket = match side {
+//!                 Side::Client => Some(&mut *client),
+//!                 Side::Origin => origin.as_mut(),
+//!             };
+//!             let Some(socket) = socket else { continue };
+//!             let mut slices = [IoSlice::new(&[]); 16];
+//!             let count = session.write_slices(side, &mut slices);
+//!             if count > 0 {
+//!                 match socket.sent.write_vectored(&slices[..count]) {
+//!                     Ok(len) => session.handle_written(side, len, now),
+//!                     Err(_) => session.handle_input(Input::WriteFailed(side), now),
+//!                 }
+//!                 progress = true;
+//!             }
+//!             let room = session.read_buf(side);
+//!             if !room.is_empty() {
+//!                 match socket.read(room) {
+//!                     Ok(len) => session.handle_read(side, len, now), // 0 is the end
+//!                     Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+//!                     Err(_) => session.handle_input(Input::ReadFailed(side), now),
+//!                 }
+//!                 progress = true;
+//!             }
+//!         }
+//!         match session.poll_timeout() {
+//!             Some(deadline) if deadline <= now => session.handle_timeout(now),
+//!             deadline if !progress => return deadline,
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! let now = Instant::ZERO; // your clock
 //! let config = Settings::default().validate().expect("the defaults are valid");
-//! let retter = Retter::new(config, 42, now);
+//! let retter = Retter::new(config, 42, now); // a seed that nobody can guess
 //! let mut session = Session::new(retter, ([192, 0, 2, 1], 4711).into(), now);
+//! let (mut client, mut origin) = (Socket::default(), None);
 //!
 //! for (answer, told) in [
 //!     (&b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"[..], "X-Retter: backend"),
 //!     (&b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"[..], "X-Retter: cache"),
 //! ] {
-//!     read(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: example\r\n\r\n", now);
-//!     assert_eq!(session.poll_action(), Some(Action::Connect { fresh: false }));
-//!     session.handle_input(Input::Connected { reused: false }, now);
-//!     assert!(written(&mut session, Side::Origin, now).starts_with("GET / HTTP/1.1\r\n"));
-//!     read(&mut session, Side::Origin, answer, now);
-//!     let received = written(&mut session, Side::Client, now);
+//!     client.arrived.extend(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n");
+//!     let deadline = run(&mut session, &mut client, &mut origin, now);
+//!     assert!(deadline > Some(now), "the origin may take its time, but not for ever");
+//!     let asked = origin.as_mut().expect("the session wants to ask");
+//!     assert!(asked.sent.starts_with(b"GET / HTTP/1.1\r\n"));
+//!     asked.arrived.extend(answer);
+//!     run(&mut session, &mut client, &mut origin, now);
+//!     let received = String::from_utf8(std::mem::take(&mut client.sent)).unwrap();
 //!     assert!(received.starts_with("HTTP/1.1 200 OK\r\n") && received.ends_with("hi"));
 //!     assert!(received.contains(told));
-//!     assert_eq!(session.poll_action(), Some(Action::Park));
 //! }
 //! ```
 
 pub mod addresses;
 pub mod admission;
 pub mod breaker;
+#[doc(hidden)]
+pub mod canary;
 pub mod config;
 pub mod drive;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod h1;
 pub mod key;
 pub mod limits;

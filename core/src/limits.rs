@@ -56,3 +56,11 @@ pub const STORE_SHARDS_MAX: usize = 32;
 /// Parts that one `Range` request gets of a copy; a viewer of documents asks for a handful. A
 /// longer list is answered with the whole (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
+
+/// Requests that wait for the origin to have room, whatever the expected wait: each costs about a
+/// kilobyte beside its connection, and a small server gets through fewer in a second.
+pub const WAITING_MAX: usize = 4096;
+
+/// Body bytes after which a response is no work for the origin any more but a transfer, and does
+/// not count as a request at the origin: pages are smaller, downloads are not.
+pub const WORK_BYTES_MAX: u64 = 1024 * 1024;

@@ -320,20 +320,22 @@ impl RequestHead {
     /// Builds a head from the `http` crate's request, whatever its body type.
     #[must_use]
     pub fn from_http<B>(request: &http::Request<B>) -> Self {
+        Self::from_http_parts(request.method(), request.uri(), request.headers())
+    }
+
+    fn from_http_parts(method: &Method, uri: &http::Uri, map: &HeaderMap) -> Self {
         let mut fields = FieldsBuilder::default();
-        if !request.headers().contains_key(http::header::HOST)
-            && let Some(authority) = request.uri().authority()
+        // HTTP/2 has the authority in the target only (RFC 9113 §8.3.1).
+        if !map.contains_key(http::header::HOST)
+            && let Some(authority) = uri.authority()
         {
             fields.push("host", authority.as_str().as_bytes());
         }
-        for (name, value) in request.headers() {
+        for (name, value) in map {
             fields.push(name.as_str(), value.as_bytes());
         }
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        Self::new(request.method().clone(), target, fields.build())
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        Self::new(method.clone(), target, fields.build())
     }
 
     /// Path and query of the target without its authority: `/a?b` for both `/a?b` and
@@ -394,6 +396,12 @@ impl RequestHead {
     }
 }
 
+impl From<&http::request::Parts> for RequestHead {
+    fn from(parts: &http::request::Parts) -> Self {
+        Self::from_http_parts(&parts.method, &parts.uri, &parts.headers)
+    }
+}
+
 /// The head of a response: status line and fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseHead {
@@ -423,6 +431,12 @@ impl ResponseHead {
     #[must_use]
     pub fn from_http<B>(response: &http::Response<B>) -> Self {
         Self::new(response.status(), Fields::from(response.headers()))
+    }
+}
+
+impl From<&http::response::Parts> for ResponseHead {
+    fn from(parts: &http::response::Parts) -> Self {
+        Self::new(parts.status, Fields::from(&parts.headers))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::breaker::State;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, ResponseHead};
 use crate::time::Instant;
 
 /// Where an answer came from; the word in `X-Retter`.
@@ -122,10 +122,14 @@ pub enum End {
 }
 
 /// What the origin did in one exchange.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OriginReport {
+    /// Body bytes that it sent and that were read.
+    pub bytes: u64,
     /// Its failure, if it failed below HTTP.
     pub failure: Option<Failure>,
+    /// Its final response head and when it came, counted from the request's start.
+    pub head: Option<(Arc<ResponseHead>, Duration)>,
     /// Its final status, if it sent one.
     pub status: Option<StatusCode>,
     /// From the request's start to the end of its response (or failure). For a tunnel or an
@@ -175,18 +179,48 @@ pub struct Stats {
     pub copies: usize,
     /// Bytes of them, with what they cost beside their content.
     pub copies_bytes: usize,
+    /// Bytes of responses that are being collected to become copies.
+    pub collecting_bytes: usize,
     /// Copies dropped to make room, since start.
     pub evictions: u64,
     /// Copies stored since start.
     pub insertions: u64,
-    /// Requests at the origin now.
-    pub in_flight: u32,
-    /// How many may be there.
-    pub in_flight_max: u32,
-    /// Requests that found the origin full, since start.
-    pub overflows: u64,
+    /// The gate before the origin.
+    pub admission: AdmissionStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
+}
+
+/// The gate before the origin at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AdmissionStats {
+    /// How many requests may be at the origin; it follows what the origin bears.
+    pub limit: u32,
+    /// How many are.
+    pub in_flight: u32,
+    /// Requests that wait, for a slot or for another's fetch.
+    pub waiting: usize,
+    /// Those of them that wait for another's fetch of the same page.
+    pub following: usize,
+    /// Mean time of recent requests at the origin.
+    pub service_time: Duration,
+    /// Requests that found the origin full, since start.
+    pub overflows: u64,
+    /// Those of them that were not sent on in the end, by what became of them.
+    pub shed: ShedCounts,
+}
+
+/// Requests that found the origin full and were not sent on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShedCounts {
+    /// Answered from a copy, without a wait.
+    pub copy: u64,
+    /// Refused after the longest wait.
+    pub deadline: u64,
+    /// Refused at once, because the wait would have been too long.
+    pub early: u64,
+    /// Refused at once, because too many waited.
+    pub full: u64,
 }
 
 /// What was asked of the origin though no client waited for it: copies renewed, circuits probed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod application;
 pub mod browser;
 pub mod client;
+pub mod embed;
 pub mod origin;
 pub mod page;
 pub mod port;
@@ -16,6 +17,7 @@ pub mod reply;
 pub mod retter;
 pub mod scenario;
 pub mod signal;
+pub mod sim;
 pub mod wire;
 
 /// How long anything may take before a test is called stuck. It is a guard only: no test waits

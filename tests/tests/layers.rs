@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// reaches from here, and nothing else: `h1` and `policy` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["session"]),
+    ("fuzzing", &["session"]),
     ("session", &["h1", "policy", "report", "rules"]),
     ("addresses", &["time"]),
     (
@@ -17,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "admission",
             "breaker",
+            "canary",
             "key",
             "report",
             "rng",
@@ -27,11 +29,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["time"]),
     ("h1", &["limits", "message"]),
     ("store", &["key", "limits", "message"]),
-    ("admission", &["config", "time"]),
+    (
+        "admission",
+        &["breaker", "config", "key", "limits", "rules"],
+    ),
     ("rules", &["config", "message", "report", "time"]),
-    ("key", &["config", "message", "rng", "time"]),
+    ("key", &["canary", "config", "message", "rng", "time"]),
     ("report", &["breaker", "message"]),
-    ("breaker", &["config", "rng", "time"]),
+    ("breaker", &["canary", "config", "rng", "time"]),
+    ("canary", &[]),
     ("config", &["limits", "message"]),
     ("message", &["limits"]),
     ("limits", &[]),

@@ -18,6 +18,9 @@ struct Health {
     uptime_seconds: u64,
     circuit: &'static str,
     paths_open: usize,
+    /// How long the application usually takes to begin an answer.
+    usual_ms: Option<f64>,
+    slow_calls: u64,
     copies: Copies,
     admission: Admission,
     refresh: Refresh,
@@ -38,9 +41,23 @@ struct Copies {
 
 #[derive(Serialize)]
 struct Admission {
+    /// How many requests may be at the application; it adapts.
+    limit: u32,
     in_flight: u32,
-    in_flight_max: u32,
+    waiting: usize,
+    /// Mean of recent requests.
+    service_ms: f64,
     overflows: u64,
+    shed: Shed,
+}
+
+/// What became of requests that found the application full and were not sent on.
+#[derive(Serialize)]
+struct Shed {
+    copy: u64,
+    deadline: u64,
+    early: u64,
+    full: u64,
 }
 
 /// What is asked in the background.
@@ -134,6 +151,8 @@ fn read(telemetry: &Telemetry) -> Health {
         uptime_seconds: telemetry.clock().epoch.elapsed().as_secs(),
         circuit: stats.circuit.as_str(),
         paths_open: stats.paths_open,
+        usual_ms: stats.usual.map(millis),
+        slow_calls: stats.slow_calls,
         copies: Copies {
             count: stats.copies,
             bytes: stats.copies_bytes,
@@ -141,9 +160,17 @@ fn read(telemetry: &Telemetry) -> Health {
             evictions: stats.evictions,
         },
         admission: Admission {
-            in_flight: stats.in_flight,
-            in_flight_max: stats.in_flight_max,
-            overflows: stats.overflows,
+            limit: stats.admission.limit,
+            in_flight: stats.admission.in_flight,
+            waiting: stats.admission.waiting,
+            service_ms: stats.admission.service_time.as_secs_f64() * 1e3,
+            overflows: stats.admission.overflows,
+            shed: Shed {
+                copy: stats.admission.shed.copy,
+                deadline: stats.admission.shed.deadline,
+                early: stats.admission.shed.early,
+                full: stats.admission.shed.full,
+            },
         },
         refresh: stats.refresh.into(),
         connections: Connections { open, accepted },

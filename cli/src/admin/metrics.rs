@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
-use retter_core::report::{RefreshStats, Source, Stats};
+use retter_core::report::{AdmissionStats, RefreshStats, Source, Stats};
 
 use crate::telemetry::{LATENCY_BUCKETS, Telemetry, Totals, Transitions, state_index};
 
@@ -158,6 +158,16 @@ fn circuits(page: &mut Page, stats: &Stats, transitions: &Transitions) {
         "Paths whose own circuit is not closed.",
         stats.paths_open,
     );
+    page.counter(
+        "retter_slow_calls_total",
+        "Exchanges in which the origin took longer than it should.",
+        stats.slow_calls,
+    );
+    page.gauge(
+        "retter_origin_usual_seconds",
+        "How long the origin usually takes to begin an answer; the middle of all kinds of pages.",
+        stats.usual.unwrap_or_default().as_secs_f64(),
+    );
     let name = "retter_circuit_transitions_total";
     page.family(name, "counter", "State changes of circuits.");
     for tier in TIERS {
@@ -188,21 +198,56 @@ fn policy(page: &mut Page, stats: &Stats) {
         "Copies dropped to make room.",
         stats.evictions,
     );
+    admission(page, &stats.admission);
+}
+
+fn admission(page: &mut Page, stats: &AdmissionStats) {
+    page.gauge(
+        "retter_admission_limit",
+        "Requests that may be at the origin; it adapts.",
+        stats.limit,
+    );
     page.gauge(
         "retter_admission_in_flight",
         "Requests at the origin.",
         stats.in_flight,
     );
     page.gauge(
-        "retter_admission_limit",
-        "Requests that may be at the origin.",
-        stats.in_flight_max,
+        "retter_admission_waiting",
+        "Requests that wait for room at the origin.",
+        stats.waiting,
+    );
+    page.gauge(
+        "retter_admission_following",
+        "Those of them that wait for another's fetch of the same page.",
+        stats.following,
+    );
+    page.gauge(
+        "retter_origin_service_seconds",
+        "Mean time of recent requests at the origin.",
+        stats.service_time.as_secs_f64(),
     );
     page.counter(
         "retter_admission_overflows_total",
         "Requests that found the origin full.",
         stats.overflows,
     );
+    let name = "retter_admission_shed_total";
+    page.family(
+        name,
+        "counter",
+        "Requests that found the origin full and were not sent on: answered from a copy, or \
+         refused after the longest wait, before one that would be too long, or as too many waited.",
+    );
+    let shed = &stats.shed;
+    for (reason, count) in [
+        ("copy", shed.copy),
+        ("deadline", shed.deadline),
+        ("early", shed.early),
+        ("full", shed.full),
+    ] {
+        page.sample(name, &[("reason", reason)], count);
+    }
 }
 
 fn refreshes(page: &mut Page, stats: &RefreshStats) {

@@ -49,15 +49,16 @@ fn overview(telemetry: &Telemetry) -> String {
     let (accepted, open) = telemetry.connections();
     let mut out = format!(
         "RETTER {}\n\ncircuit      {} ({} paths with a circuit of their own not closed)\n\
-         copies       {}, {} KiB\nat origin    {} of {}\nconnections  {open} open, {accepted} \
+         copies       {}, {} KiB\nat origin    {} of {}, {} waiting\nconnections  {open} open, {accepted} \
          since start\n\nanswers since start\n",
         env!("CARGO_PKG_VERSION"),
         stats.circuit,
         stats.paths_open,
         stats.copies,
         stats.copies_bytes / 1024,
-        stats.in_flight,
-        stats.in_flight_max,
+        stats.admission.in_flight,
+        stats.admission.limit,
+        stats.admission.waiting,
     );
     // Writing to a String cannot fail.
     for source in Source::ALL {

@@ -31,7 +31,9 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         },
         ended,
         origin: origin_ms.map(|millis| OriginReport {
+            bytes: 0,
             failure: (millis > 1000).then_some(Failure::Timeout),
+            head: None,
             status: None,
             time: Duration::from_millis(millis),
         }),

@@ -17,7 +17,7 @@ use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use layers::{Given, Sources, load};
-pub(crate) use parse::{BaseUrl, Listen};
+pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
 pub(crate) use show::{effective, markdown};
 pub(crate) use table::SPECS;

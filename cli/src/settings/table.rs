@@ -240,6 +240,32 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| parse::statuses(text).map(|set| v.core.breaker.failure_statuses = set),
     },
     Spec {
+        key: "breaker.slow_rate",
+        default: "0.66",
+        accepted: "a number above 0 and up to 1, or `off`",
+        example: "0.66",
+        help: "Share of slow answers in the window that opens the circuit; \
+               `off`: nothing is ever slow",
+        core: "breaker.slow_rate",
+        apply: |v, text| {
+            v.core.breaker.slow_rate = match text.trim() {
+                "off" => None,
+                text => Some(parse::number(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "breaker.slow_min",
+        default: "1s",
+        accepted: DURATION,
+        example: "1s",
+        help: "What an answer may take in any case; slow is longer than this and four times the \
+               usual",
+        core: "breaker.slow_min",
+        apply: |v, text| parse::duration(text).map(|time| v.core.breaker.slow_min = time),
+    },
+    Spec {
         key: "breaker.window",
         default: "10s",
         accepted: DURATION,
@@ -268,21 +294,39 @@ pub(crate) const SPECS: &[Spec] = &[
     },
     Spec {
         key: "backend.concurrency",
-        default: "1024",
+        default: "256",
         accepted: COUNT,
-        example: "1024",
-        help: "Most requests at the application at one time",
+        example: "64",
+        help: "Most requests at the application at one time; how many it bears is found out",
         core: "admission.in_flight_max",
         apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_max = count),
     },
     Spec {
         key: "backend.refresh_share",
-        default: "0.2",
+        default: "0.25",
         accepted: "a number from 0 to 1; 0 for never",
         example: "0.2",
         help: "Share of them that may renew copies and probe circuits though no visitor waits",
-        core: "admission.refresh_share",
-        apply: |v, text| parse::number(text).map(|share| v.core.admission.refresh_share = share),
+        core: "admission.background_share",
+        apply: |v, text| parse::number(text).map(|share| v.core.admission.background_share = share),
+    },
+    Spec {
+        key: "backend.concurrency_min",
+        default: "1",
+        accepted: COUNT,
+        example: "2",
+        help: "Fewest that are let in, however slow it gets; the same as the most fixes the number",
+        core: "admission.in_flight_min",
+        apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_min = count),
+    },
+    Spec {
+        key: "backend.queue_timeout",
+        default: "1s",
+        accepted: DURATION,
+        example: "500ms",
+        help: "Longest time a request waits for the application to have room",
+        core: "admission.queue_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.admission.queue_timeout = time),
     },
     Spec {
         key: "backend.idle_connections",

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use retter_core::key::{Keyer, Partition, SessionChange};
 use retter_core::message::{RequestHead, Version};
 use retter_core::report::{End, Report};
 use serde::Serialize;
@@ -51,8 +52,8 @@ impl AccessLog {
     }
 
     /// Hands one line to the writer, or drops it.
-    pub(crate) fn write(&self, report: &Report, clock: Clock) {
-        let line = line(self.format, report, clock);
+    pub(crate) fn write(&self, report: &Report, keyer: &Keyer, clock: Clock) {
+        let line = line(self.format, report, keyer, clock);
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -107,7 +108,7 @@ fn write_all(receiver: &Receiver<Message>, mut out: impl Write) {
     }
 }
 
-fn line(format: AccessFormat, report: &Report, clock: Clock) -> String {
+fn line(format: AccessFormat, report: &Report, keyer: &Keyer, clock: Clock) -> String {
     match format {
         AccessFormat::Combined => {
             let field = |name| escape(field_of(report, name).unwrap_or(b"-"));
@@ -115,7 +116,7 @@ fn line(format: AccessFormat, report: &Report, clock: Clock) -> String {
             format!("{} \"{referer}\" \"{agent}\"\n", common(report, clock))
         }
         AccessFormat::Common => format!("{}\n", common(report, clock)),
-        AccessFormat::Json => json(report, clock),
+        AccessFormat::Json => json(report, keyer, clock),
     }
 }
 
@@ -146,6 +147,7 @@ fn version(head: &RequestHead) -> &'static str {
     }
 }
 
+/// What `retter replay` reads again, in `replay::json`.
 #[derive(Serialize)]
 struct JsonLine<'a> {
     time: String,
@@ -153,6 +155,8 @@ struct JsonLine<'a> {
     host: Option<String>,
     method: Option<String>,
     target: Option<String>,
+    /// Whose copies this request may see: a keyed hash, new with each start of the program.
+    partition: Option<String>,
     status: Option<u16>,
     source: &'a str,
     circuit: &'a str,
@@ -163,13 +167,37 @@ struct JsonLine<'a> {
     origin_status: Option<u16>,
     origin_failure: Option<&'a str>,
     origin_ms: Option<f64>,
+    origin_head_ms: Option<f64>,
+    origin_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_cache_control: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_last_modified: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_vary: Option<String>,
+    /// What its answer did to cookies that may change pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_cookies: Option<&'a str>,
     referer: Option<String>,
     user_agent: Option<String>,
 }
 
-fn json(report: &Report, clock: Clock) -> String {
+fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
     let head = report.request.as_ref();
     let origin = report.origin.as_ref();
+    let answer = origin.and_then(|origin| origin.head.as_ref());
+    let answered = |name| {
+        let (answer, _) = answer?;
+        let values: Vec<_> = answer.fields.get_all(name).map(escape).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    };
+    let change = answer
+        .zip(head)
+        .map(|((answer, _), head)| keyer.session_change(&head.fields, &answer.fields));
     let started = humantime::format_rfc3339_millis(clock.wall(report.started));
     let line = JsonLine {
         time: started.to_string(),
@@ -177,6 +205,7 @@ fn json(report: &Report, clock: Clock) -> String {
         host: head.map(|head| escape(head.authority())),
         method: head.map(|head| escape(head.method.as_str().as_bytes())),
         target: head.map(|head| escape(&head.target)),
+        partition: head.map(|head| partition_text(keyer.partition(&head.fields))),
         status: report.status.map(|status| status.as_u16()),
         source: report.source.as_str(),
         circuit: report.circuit.as_str(),
@@ -196,12 +225,36 @@ fn json(report: &Report, clock: Clock) -> String {
             .and_then(|origin| origin.failure)
             .map(|failure| failure.as_str()),
         origin_ms: origin.map(|origin| millis(origin.time)),
+        origin_head_ms: answer.map(|(_, time)| millis(*time)),
+        origin_bytes: origin.map(|origin| origin.bytes),
+        // The first of them counts (RFC 9213 §2.2).
+        origin_cache_control: ["retter-cache-control", "cdn-cache-control", "cache-control"]
+            .into_iter()
+            .find_map(answered),
+        origin_content_type: answered("content-type"),
+        origin_etag: answered("etag"),
+        origin_last_modified: answered("last-modified"),
+        origin_vary: answered("vary"),
+        origin_cookies: match change {
+            Some(SessionChange::ChangesSession) => Some("change-session"),
+            Some(SessionChange::SetsCookie) => Some("set"),
+            Some(SessionChange::None) | None => None,
+        },
         referer: field_of(report, "referer").map(escape),
         user_agent: field_of(report, "user-agent").map(escape),
     };
     let mut text = serde_json::to_string(&line).expect("texts and numbers always serialise");
     text.push('\n');
     text
+}
+
+/// Half of the hash tells a site's sessions apart, and gives nothing away either.
+fn partition_text(partition: Partition) -> String {
+    match partition {
+        Partition::Shared => "shared".to_owned(),
+        Partition::Cookies(hash) => format!("cookies-{:016x}", hash >> 64),
+        Partition::Session(hash) => format!("session-{:016x}", hash >> 64),
+    }
 }
 
 fn field_of<'a>(report: &'a Report, name: &str) -> Option<&'a [u8]> {
@@ -231,7 +284,8 @@ mod tests {
 
     use http::{Method, StatusCode};
     use retter_core::breaker::State;
-    use retter_core::message::Fields;
+    use retter_core::config::CacheSettings;
+    use retter_core::message::{Fields, ResponseHead};
     use retter_core::report::{OriginReport, Source};
     use retter_core::time::Instant;
 
@@ -242,6 +296,15 @@ mod tests {
             ("Host", &b"shop.example"[..]),
             ("User-Agent", b"evil\" \x1b[31m\xff\\"),
         ]);
+        let answer = ResponseHead::new(
+            StatusCode::BAD_GATEWAY,
+            Fields::from_pairs([
+                ("Cache-Control", &b"private"[..]),
+                ("Cache-Control", b"max-age=\"5"),
+                ("ETag", b"W/\"v1\""),
+                ("Set-Cookie", b"PHPSESSID=secret"),
+            ]),
+        );
         let at = |millis| Instant::from_epoch(Duration::from_millis(millis));
         Report {
             bytes_received: 0,
@@ -250,7 +313,9 @@ mod tests {
             end: End::Complete,
             ended: at(35),
             origin: Some(OriginReport {
+                bytes: 34,
                 failure: None,
+                head: Some((Arc::new(answer), Duration::from_millis(20))),
                 status: Some(StatusCode::BAD_GATEWAY),
                 time: Duration::from_micros(30_500),
             }),
@@ -260,6 +325,10 @@ mod tests {
             started: at(0),
             status: Some(StatusCode::OK),
         }
+    }
+
+    fn keyer() -> Keyer {
+        Keyer::new(&CacheSettings::default(), 1)
     }
 
     #[test]
@@ -278,13 +347,13 @@ mod tests {
     #[test]
     fn common_and_combined() {
         let clock = Clock::start();
-        let common = line(AccessFormat::Common, &report(), clock);
+        let common = line(AccessFormat::Common, &report(), &keyer(), clock);
         assert!(common.starts_with("192.0.2.1 - - ["), "{common}");
         assert!(
             common.ends_with(" +0000] \"GET /a?b=\\x22 HTTP/1.1\" 200 12\n"),
             "{common}"
         );
-        let combined = line(AccessFormat::Combined, &report(), clock);
+        let combined = line(AccessFormat::Combined, &report(), &keyer(), clock);
         let tail = " 200 12 \"-\" \"evil\\x22 \\x1B[31m\\xFF\\x5C\"\n";
         assert!(combined.ends_with(tail), "{combined}");
         let unreadable = Report {
@@ -292,13 +361,13 @@ mod tests {
             status: None,
             ..report()
         };
-        let line = line(AccessFormat::Combined, &unreadable, clock);
+        let line = line(AccessFormat::Combined, &unreadable, &keyer(), clock);
         assert!(line.ends_with(" \"-\" - 12 \"-\" \"-\"\n"), "{line}");
     }
 
     #[test]
     fn json_has_source_circuit_and_times() {
-        let text = line(AccessFormat::Json, &report(), Clock::start());
+        let text = line(AccessFormat::Json, &report(), &keyer(), Clock::start());
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["source"], "last-known-success");
         assert_eq!(json["circuit"], "OPEN");
@@ -308,6 +377,14 @@ mod tests {
         assert_eq!(json["duration_ms"], 35.0);
         assert_eq!(json["user_agent"], "evil\\x22 \\x1B[31m\\xFF\\x5C");
         assert_eq!(json["referer"], serde_json::Value::Null);
+        assert_eq!(json["partition"], "shared");
+        assert_eq!(json["origin_head_ms"], 20.0);
+        assert_eq!(json["origin_bytes"], 34);
+        assert_eq!(json["origin_cache_control"], "private, max-age=\\x225");
+        assert_eq!(json["origin_etag"], "W/\\x22v1\\x22");
+        assert_eq!(json.get("origin_vary"), None);
+        assert_eq!(json["origin_cookies"], "change-session");
+        assert!(!text.contains("secret"));
     }
 
     /// Takes nothing until told to.
@@ -333,7 +410,7 @@ mod tests {
         let log = AccessLog::start(AccessFormat::Common, out).unwrap();
         let total = LINES_MAX * 2;
         for _ in 0..total {
-            log.write(&report(), Clock::start());
+            log.write(&report(), &keyer(), Clock::start());
         }
         assert!(log.dropped() > 0);
         drop(go);

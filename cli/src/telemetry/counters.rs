@@ -42,7 +42,7 @@ impl Totals {
         if report.source != Source::Refresh {
             self.count_answer(report);
         }
-        if let Some(origin) = report.origin {
+        if let Some(origin) = &report.origin {
             if let Some(failure) = origin.failure {
                 *self.failures.entry(failure.as_str()).or_default() += 1;
             }

@@ -24,7 +24,7 @@ impl Failures {
     /// What to log of this exchange. Connect failures are not told here: the adapter tells them
     /// with the system's reason.
     pub(crate) fn note(&self, report: &Report) -> Option<String> {
-        let failure = report.origin?.failure?;
+        let failure = report.origin.as_ref()?.failure?;
         let told = match failure {
             Failure::Connect => return None,
             Failure::Protocol => &self.protocol,
@@ -66,7 +66,9 @@ mod tests {
             end: End::Complete,
             ended: Instant::from_epoch(Duration::from_secs(secs)),
             origin: Some(OriginReport {
+                bytes: 0,
                 failure: Some(failure),
+                head: None,
                 status: None,
                 time: Duration::ZERO,
             }),

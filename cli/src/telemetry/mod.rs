@@ -191,7 +191,7 @@ impl Observer for Telemetry {
         if let Some(access) = &self.access
             && report.source != Source::Refresh
         {
-            access.write(&report, self.clock);
+            access.write(&report, self.retter.keyer(), self.clock);
         }
         // Only what the origin did changes a circuit, so hits touch nothing shared here. When
         // another thread is at it, it or the next tick takes ours too.

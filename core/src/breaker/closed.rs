@@ -8,7 +8,7 @@ use super::{Outcome, Reason, Streak, Trip};
 use crate::time::Instant;
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Closed {
     since: Instant,
     streak: u32,
@@ -18,7 +18,7 @@ pub(super) struct Closed {
 
 /// Slow calls in a row.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct SlowRow {
     length: u32,
     /// Different paths of them, as many as are asked for.

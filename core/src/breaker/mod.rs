@@ -2,6 +2,10 @@
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
 mod closed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -13,6 +17,7 @@ mod window;
 use std::mem;
 use std::time::Duration;
 
+use crate::canary::{Plant, is_planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -49,7 +54,9 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///    sooner is left alone for longer.
 /// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
 ///    nobody takes gives way to the next.
-/// 10. Time should not go back; if it does, nothing breaks but what is due comes later.
+/// 10. [`hold`](Self::hold) keeps probes back for longer, up to [`Recovery::open_max`]; calls of a
+///     closed circuit pass all the same.
+/// 11. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +98,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Breaker {
     trip: Trip,
     recovery: Recovery,
@@ -101,12 +108,14 @@ pub struct Breaker {
     attempt: u32,
     /// The last open time; zero before the first.
     open_time: Duration,
+    /// No probe before this.
+    not_before: Instant,
     circuit: Circuit,
     change: Option<Change>,
 }
 
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
     Closed(Closed),
     HalfOpen(HalfOpen),
@@ -114,7 +123,7 @@ enum Circuit {
 }
 
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct HalfOpen {
     leases: Vec<Lease>,
     /// Probes so far, which is also the next lease's name.
@@ -188,6 +197,7 @@ impl Breaker {
             generation,
             attempt: 0,
             open_time: Duration::ZERO,
+            not_before: Instant::ZERO,
             circuit: Circuit::Closed(Closed::new(&trip, now)),
             change: None,
         }
@@ -242,7 +252,9 @@ impl Breaker {
             Circuit::HalfOpen(half_open) => {
                 // No probe: an onlooker, who decides nothing here.
                 let Some(probe) = probe else { return };
-                half_open.leases.retain(|lease| lease.probe != probe);
+                if outcome != Outcome::Ignore || !is_planted(Plant::LostProbe) {
+                    half_open.leases.retain(|lease| lease.probe != probe);
+                }
                 match outcome {
                     Outcome::Ignore => {}
                     Outcome::Success => self.succeed(now),
@@ -257,6 +269,16 @@ impl Breaker {
                 }
             }
             Circuit::Open { .. } => {}
+        }
+    }
+
+    /// Notes that the origin asked not to be called before `at`: no probe goes before, within the
+    /// longest open time.
+    pub fn hold(&mut self, at: Instant, now: Instant) {
+        let at = at.min(now + self.recovery.open_max);
+        self.not_before = self.not_before.max(at);
+        if let Circuit::Open { until, .. } = &mut self.circuit {
+            *until = (*until).max(at);
         }
     }
 
@@ -320,11 +342,9 @@ impl Breaker {
 
     fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, now: Instant) {
         self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
-        let open = Circuit::Open {
-            since: now,
-            until: now + self.open_time,
-        };
-        self.change_to(open, reason(self.open_time), now);
+        let until = self.not_before.max(now + self.open_time);
+        let open = Circuit::Open { since: now, until };
+        self.change_to(open, reason(until.saturating_since(now)), now);
     }
 
     /// Whether it counts outcomes, rather than refusing or probing.
@@ -361,14 +381,18 @@ impl HalfOpen {
     /// When a slot is free, if none is now.
     fn retry_at(&self, recovery: &Recovery, now: Instant) -> Option<Instant> {
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        let held = self.leases.iter().filter(|lease| lease.ends > now);
-        let first = held.clone().map(|lease| lease.ends).min()?;
-        (held.count() >= slots as usize).then_some(first)
+        let is_held = |lease: &&Lease| lease.ends > now || is_planted(Plant::LostProbe);
+        let mut held = self.leases.iter().filter(is_held);
+        // A success that came after its lease may leave more leases than slots: so many have to
+        // end. They are in the order of their ends.
+        let surplus = held.clone().count().checked_sub(slots as usize)?;
+        held.nth(surplus).map(|lease| lease.ends)
     }
 
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
-        self.leases.retain(|lease| lease.ends > now);
+        self.leases
+            .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
         if let Some(retry_at) = self.retry_at(recovery, now) {
             return Err(Rejected { retry_at });
         }

@@ -106,6 +106,7 @@ pub struct TierPermit {
     path: Option<Permit>,
     hash: u64,
     kind: u64,
+    not_before: Option<Instant>,
     slow: Option<SlowAfter>,
     /// The path's first bytes; most paths fit without an allocation.
     name: SmallVec<[u8; 64]>,
@@ -206,6 +207,7 @@ impl Tiers {
             path,
             hash,
             kind,
+            not_before: None,
             slow,
             name: SmallVec::from_slice(&name[..length]),
         }
@@ -252,17 +254,30 @@ impl Tiers {
             path,
             hash,
             name,
+            not_before,
             ..
         } = permit;
+        if let Some(at) = not_before {
+            self.origin.hold(at, now);
+        }
         if let Some(origin) = origin {
             self.origin.record_on(origin, hash, outcome, now);
             self.note_origin();
         }
-        if let Some(permit) = path {
+        if let Some(mut permit) = path {
             let outcome = match outcome {
                 Outcome::ConnectFailure | Outcome::Ignore => Outcome::Ignore,
                 Outcome::Failure | Outcome::Slow { .. } | Outcome::Success => outcome,
             };
+            if outcome == Outcome::Failure
+                && permit.generation == self.generation
+                && !self.paths.contains_key(&hash)
+            {
+                permit = self.insert(hash, &name, now);
+            }
+            if let (Some(at), Some(circuit)) = (not_before, self.paths.get_mut(&hash)) {
+                circuit.breaker.hold(at, now);
+            }
             self.record_path(permit, hash, &name, outcome, now);
         }
     }
@@ -292,6 +307,12 @@ impl Tiers {
         let circuit = self.paths.get(&self.hash(without_query(path)));
         let of_path = circuit.and_then(|circuit| circuit.breaker.retry_at(now));
         of_path.max(self.origin.retry_at(now))
+    }
+
+    /// Whether the origin's circuit counts, rather than refusing or probing.
+    #[must_use]
+    pub fn is_origin_closed(&self) -> bool {
+        self.origin.is_closed()
     }
 
     /// How many changes of state there were.
@@ -484,6 +505,11 @@ impl TierPermit {
     #[must_use]
     pub fn slow_after(&self) -> Option<Duration> {
         self.slow.map(|slow| slow.over)
+    }
+
+    /// Notes that the origin asked not to be called before `at`; see [`Breaker::hold`].
+    pub fn hold(&mut self, at: Instant) {
+        self.not_before = Some(at);
     }
 
     /// For [`Tiers::took`].

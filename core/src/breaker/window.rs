@@ -35,7 +35,7 @@ impl Counts {
 /// so an outcome is counted for at least nine tenths of the window and never for longer than it.
 /// A clock that jumps far ahead empties the window; one that goes back is read as standing still.
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Window {
     buckets: [Counts; BUCKETS],
     /// The number of the newest bucket written, counted from the epoch.
@@ -50,7 +50,7 @@ pub(super) struct Window {
 
 /// Different paths, the last one seen at the end.
 #[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct Paths {
     seen: Vec<SeenPath>,
     /// Length at most, zero when paths are not told apart. Dropping the first when it is full

@@ -28,11 +28,16 @@ pub struct Settings {
 /// Settings of the admission gate.
 #[derive(Clone, Debug)]
 pub struct AdmissionSettings {
-    /// Requests at the origin at one time.
+    /// Most requests at the origin at one time, whatever it seems to bear.
     pub in_flight_max: u32,
-    /// Share of them that renews copies in the background, 0 to 1. At least one slot, unless it
-    /// is 0: then copies are renewed, and circuits probed, only by visitors' requests.
-    pub refresh_share: f64,
+    /// Fewest, however little it seems to bear. The same as the most fixes the limit.
+    pub in_flight_min: u32,
+    /// How many before anything is known.
+    pub in_flight_start: u32,
+    /// Part of the limit that renewing copies may use while others wait, 0 to 1.
+    pub background_share: f64,
+    /// Longest time that a request waits for the origin to have room.
+    pub queue_timeout: Duration,
 }
 
 /// Settings of the breaker.
@@ -149,8 +154,13 @@ impl OriginSettings {
 impl Default for AdmissionSettings {
     fn default() -> Self {
         Self {
-            in_flight_max: 1024,
-            refresh_share: 0.2,
+            // More than a small server works on at one time: whoever needs it says so.
+            in_flight_max: 256,
+            in_flight_min: 1,
+            // Few enough for one PHP worker's queue, enough to learn from within a second.
+            in_flight_start: 8,
+            background_share: 0.25,
+            queue_timeout: Duration::from_secs(1),
         }
     }
 }
@@ -302,7 +312,7 @@ impl Settings {
     }
 
     /// What must hold, the setting that breaks it, and what is accepted.
-    fn requirements(&self) -> [(bool, &'static str, &'static str); 9] {
+    fn requirements(&self) -> [(bool, &'static str, &'static str); 10] {
         const HEAD: &str = "a size from 1 KiB to 65535 bytes";
         let Self {
             admission,
@@ -315,8 +325,13 @@ impl Settings {
         let heads = 1024..=HEAD_BYTES_CEILING;
         [
             (
-                (0.0..=1.0).contains(&admission.refresh_share),
-                "admission.refresh_share",
+                admission.in_flight_min <= admission.in_flight_max,
+                "admission.in_flight_min",
+                "a whole number from 1 up to admission.in_flight_max",
+            ),
+            (
+                (0.0..=1.0).contains(&admission.background_share),
+                "admission.background_share",
                 "a number from 0 to 1",
             ),
             (
@@ -364,13 +379,21 @@ impl Settings {
         ]
     }
 
-    fn counts(&self) -> [(&'static str, usize); 7] {
+    fn counts(&self) -> [(&'static str, usize); 9] {
         let breaker = &self.breaker;
         let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         [
             (
                 "admission.in_flight_max",
                 count(self.admission.in_flight_max),
+            ),
+            (
+                "admission.in_flight_min",
+                count(self.admission.in_flight_min),
+            ),
+            (
+                "admission.in_flight_start",
+                count(self.admission.in_flight_start),
             ),
             (
                 "breaker.consecutive_failures",
@@ -390,9 +413,10 @@ impl Settings {
         ]
     }
 
-    fn durations(&self) -> [(&'static str, Duration); 12] {
+    fn durations(&self) -> [(&'static str, Duration); 13] {
         [
             ("breaker.slow_min", self.breaker.slow_min),
+            ("admission.queue_timeout", self.admission.queue_timeout),
             ("breaker.window", self.breaker.window),
             ("breaker.open_min", self.breaker.open_min),
             ("breaker.probe_lease", self.breaker.probe_lease),

@@ -27,6 +27,8 @@ mod conn;
 mod decode;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod harness;
 mod head;
 mod recv;
 mod send;

@@ -4,7 +4,7 @@
 /// `Authorization`, the fields in which services take keys and tokens instead of it, and those in
 /// which a proxy that authenticates passes on whom it found. No `Vary` names them, as most of
 /// what they lead to was never meant to be kept by anybody.
-const CREDENTIALS: [&str; 39] = [
+pub(crate) const CREDENTIALS: [&str; 39] = [
     "api-key",
     "apikey",
     "authorization",

@@ -1,6 +1,23 @@
 //! Owns who may see a copy ([`Partition`]) and under what name it is kept ([`CacheKey`]);
 //! RFC 9111 §2 and §4.1.
 //! Never keeps a cookie or a credential: only their keyed hash leaves this module.
+//!
+//! ```
+//! use retter_core::config::CacheSettings;
+//! use retter_core::key::{Keyer, Partition};
+//! use retter_core::message::{Fields, RequestHead};
+//!
+//! let keyer = Keyer::new(&CacheSettings::default(), 42);
+//! let get = |cookie: &str| {
+//!     let fields = Fields::from_pairs([("Host", &b"example"[..]), ("Cookie", cookie.as_bytes())]);
+//!     RequestHead::new(http::Method::GET, "/page?a=b", fields)
+//! };
+//! let (anna, bert) = (keyer.key(&get("PHPSESSID=anna")), keyer.key(&get("PHPSESSID=bert")));
+//! assert_ne!(anna, bert, "no page of one is found for the other");
+//! assert!(matches!(anna.unwrap().partition(), Partition::Session(_)));
+//! let visitor = keyer.key(&get("_ga=GA1.2.3")).unwrap();
+//! assert_eq!(visitor.partition(), Partition::Shared, "analytics change no page");
+//! ```
 
 mod cookies;
 mod credentials;
@@ -17,6 +34,9 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
 use self::cookies::{SetCookie, cookies};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};
+use crate::canary::{Plant, is_planted};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::{Fields, RequestHead};
@@ -116,6 +136,7 @@ impl Keyer {
         match (is_shared, is_session) {
             (true, _) => Partition::Shared,
             (false, false) => Partition::Cookies(hash.finish128().as_u128()),
+            (false, true) if is_planted(Plant::MixedPartitions) => Partition::Session(0),
             (false, true) => Partition::Session(hash.finish128().as_u128()),
         }
     }

@@ -7,7 +7,7 @@ use crate::message::Fields;
 /// Request fields from which applications build the links of a page, or that choose another page
 /// or method, though no `Vary` names them. They are part of the key: a client that makes them up must not poison everybody's copy, and
 /// behind a proxy that sets them the copies are found all the same.
-const SHAPING: [&str; 12] = [
+pub(crate) const SHAPING: [&str; 12] = [
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",

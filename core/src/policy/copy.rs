@@ -206,6 +206,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed) > self.bytes_max / 2
     }
 
+    /// Bytes in use.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         if used.saturating_add(bytes) <= self.bytes_max {

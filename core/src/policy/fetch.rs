@@ -10,15 +10,18 @@ use http::{Method, StatusCode};
 use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
-use super::{Ask, Retter, Served, put_labels};
-use crate::admission::Slot;
+use super::{Ask, Grant, Retter, Served, put_labels};
+use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
+use crate::canary::{Plant, is_planted};
 use crate::key::{CacheKey, Partition, SessionChange};
+use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
 /// Permission to ask the origin once, and the duty to say how it went.
@@ -37,8 +40,15 @@ pub struct Fetch {
     pub(super) kind: u64,
     /// The time of the last call, for a drop.
     pub(super) last: Instant,
+    /// Others wait for this fetch.
+    pub(super) lead: Option<Lead>,
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
+    /// What the limit learns when the origin is done: the status counts even where the breaker has
+    /// learnt it before.
+    pub(super) outcome: Outcome,
+    /// Body bytes so far.
+    pub(super) passed: u64,
     /// On whose behalf the origin is asked, once that is known.
     pub(super) peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
@@ -69,11 +79,11 @@ impl Fetch {
     pub(super) fn new(
         retter: &Arc<Retter>,
         ask: Ask<'_>,
-        permit: TierPermit,
-        slot: Slot,
+        grant: Grant,
         circuit: State,
         now: Instant,
     ) -> Self {
+        let Grant { lead, permit, slot } = grant;
         Self {
             circuit,
             collector: None,
@@ -82,7 +92,10 @@ impl Fetch {
             key: ask.key,
             kind: permit.kind(),
             last: now,
+            lead,
             may_rescue: ask.may_rescue,
+            outcome: Outcome::Success,
+            passed: 0,
             peer: None,
             permit: Some(permit),
             renewal: None,
@@ -109,6 +122,12 @@ impl Fetch {
     #[must_use]
     pub fn circuit(&self) -> State {
         self.circuit
+    }
+
+    /// The request that this fetch is for.
+    #[must_use]
+    pub fn request(&self) -> &Arc<RequestHead> {
+        &self.request
     }
 
     /// Whether a copy would answer if the origin failed now.
@@ -154,10 +173,14 @@ impl Fetch {
         }
     }
 
-    /// The request has left as a whole: from now on the origin is at work. Who does not tell has
-    /// no call that is slow.
+    /// The request is on its way as a whole: from now on the origin is at work. Without this call
+    /// it is from the start, and never slow.
     pub fn on_sent(&mut self, now: Instant) {
-        self.sent_at.get_or_insert(now);
+        self.last = now;
+        self.sent_at = Some(now);
+        if let Some(slot) = &mut self.slot {
+            slot.begin(now);
+        }
     }
 
     /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
@@ -215,6 +238,7 @@ impl Fetch {
         if self.slow_at().is_some_and(|at| at <= now) {
             self.record_slow(now);
         }
+        self.obey_retry_after(head, now);
         let session = self.drop_changed_session(head);
         if self
             .retter
@@ -224,7 +248,10 @@ impl Fetch {
             .contains(head.status)
         {
             self.record(Outcome::Failure, now);
+            self.outcome = Outcome::Failure;
+            self.land(Flown::Failed(Cause::Status(head.status)));
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
+                self.free(now);
                 return Verdict::Serve(served);
             }
         } else {
@@ -239,17 +266,21 @@ impl Fetch {
                 && let Some(served) = self.validated(head, session, now)
             {
                 self.record(Outcome::Success, now);
+                self.free(now);
                 return Verdict::Serve(served);
             }
             self.note_head(head, session, now);
         }
         self.collector = self.collect(head, session, now);
+        if self.collector.is_none() {
+            self.land(Flown::Unfit);
+        }
         if forwarding::is_event_stream(&head.fields)
             || head.status == StatusCode::SWITCHING_PROTOCOLS
         {
             // It lasts as long as its client wants: that is no work and no sign of trouble.
             self.record(Outcome::Success, now);
-            self.slot = None;
+            self.free(now);
         }
         self.handling = Some(Handling::Forwarded {
             why: self.why,
@@ -268,36 +299,50 @@ impl Fetch {
     }
 
     /// Takes a piece of the response body.
-    pub fn on_data(&mut self, data: &[u8]) {
+    pub fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.last = now;
+        self.passed = self.passed.saturating_add(data.len() as u64);
+        if self.passed > WORK_BYTES_MAX {
+            self.free(now);
+        }
         if let Some(collector) = &mut self.collector
             && !collector.push(data)
         {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The client does not read, so the rest of the body may be long in coming. Clients that stall
     /// may hold half of the memory in which copies are made, not more: the rest is for those who
     /// read.
-    pub fn on_pause(&mut self) {
+    ///
+    /// Nor does the origin work for a client that does not read: its slot is free.
+    pub fn on_pause(&mut self, now: Instant) {
+        self.free(now);
         if self.retter.budget.is_short() {
             self.collector = None;
+            self.land(Flown::Unfit);
         }
     }
 
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
-        if !self.is_current() {
-            return;
-        }
-        if let (Some(collector), Some(key)) = (self.collector.take(), self.key.take()) {
-            self.keep(key, collector.finish());
-        }
+        let stored = self.collector.take().zip(self.key.take());
+        let kept = self.is_current()
+            && stored.is_some_and(|(collector, key)| self.keep(key, collector.finish()));
+        // Kept first, so that those who are let in now find it.
+        self.land(if kept { Flown::Kept } else { Flown::Unfit });
+        self.free(now);
     }
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
     pub fn on_failure(mut self, failure: Failure, now: Instant) -> Option<Served> {
+        if is_planted(Plant::TruncatedCopy) {
+            self.on_end(now);
+            return None;
+        }
         let outcome = match failure {
             Failure::Connect => Outcome::ConnectFailure,
             Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
@@ -305,12 +350,40 @@ impl Fetch {
             }
         };
         self.record(outcome, now);
+        self.outcome = outcome;
+        self.free(now);
+        self.land(Flown::Failed(Cause::Failure(failure)));
         self.rescue(Cause::Failure(failure), now)
     }
 
     /// The client went away: the breaker learns nothing from it.
     pub fn abandon(mut self, now: Instant) {
+        self.give_up(now);
+    }
+
+    fn give_up(&mut self, now: Instant) {
         self.record(Outcome::Ignore, now);
+        self.outcome = Outcome::Ignore;
+        self.free(now);
+        // The lead is dropped: who waits for this fetch has to look for another.
+        self.lead = None;
+    }
+
+    /// The origin is done with this request, or works on it no more.
+    fn free(&mut self, now: Instant) {
+        if self.outcome == Outcome::Failure && is_planted(Plant::LostSlot) {
+            return std::mem::forget(self.slot.take());
+        }
+        if let Some(slot) = self.slot.take() {
+            slot.release(self.outcome, now);
+        }
+    }
+
+    /// Tells those who wait for this fetch how it ended for them.
+    pub(super) fn land(&mut self, flown: Flown) {
+        if let Some(lead) = self.lead.take() {
+            lead.land(flown);
+        }
     }
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
@@ -325,6 +398,23 @@ impl Fetch {
                 self.retter.count_probe(outcome);
             }
             self.retter.record(permit, outcome, now);
+        }
+    }
+
+    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429.
+    fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+        let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
+        if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
+            return;
+        }
+        let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
+            return;
+        };
+        let at = now + wait.min(self.retter.config.breaker.open_max);
+        if is_429 {
+            self.retter.wants().pause(at);
+        } else if let Some(permit) = &mut self.permit {
+            permit.hold(at);
         }
     }
 
@@ -378,7 +468,7 @@ impl Fetch {
     /// `Content-Location`: what this user sees of them, and what everybody sees.
     fn invalidate(&self, head: &ResponseHead) {
         let succeeded = head.status.is_success() || head.status.is_redirection();
-        if self.request.method.is_safe() || !succeeded {
+        if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
             return;
         }
         let authority = self.request.authority();
@@ -401,8 +491,7 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.record(Outcome::Ignore, self.last);
-        self.slot = None;
+        self.give_up(self.last);
         if let Some(renewal) = self.renewal.take() {
             self.retter.renewal_ended(renewal, self.last);
         }

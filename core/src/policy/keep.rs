@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use super::copy::{Collector, StoredResponse};
 use super::wants::{Ended, Errand};
 use super::{Fetch, Served};
+use crate::admission::Flown;
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::ResponseHead;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
@@ -26,16 +27,20 @@ impl Fetch {
     ) -> Option<Served> {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let renewed = Arc::new(self.renewed(&copy, head, now));
-        if self.is_current() && self.may_keep(&key, session) {
-            if renewed.lifetimes() == &Lifetimes::NEVER {
-                self.retter.store.remove(&key);
-            } else {
-                let store = &self.retter.store;
-                if store.replace(key.clone(), &copy, Arc::clone(&renewed)) {
-                    self.note_kept(key.clone());
-                }
-            }
+        let may_keep = self.is_current() && self.may_keep(&key, session);
+        let store = &self.retter.store;
+        let kept = if !may_keep {
+            false
+        } else if renewed.lifetimes() == &Lifetimes::NEVER {
+            store.remove(&key);
+            false
+        } else {
+            store.replace(key.clone(), &copy, Arc::clone(&renewed))
+        };
+        if kept {
+            self.note_kept(key.clone());
         }
+        self.land(if kept { Flown::Kept } else { Flown::Unfit });
         let ttl = renewed.ttl_seconds(now);
         let handling = Handling::Validated { ttl, why: self.why };
         let circuit = self.circuit;
@@ -93,12 +98,14 @@ impl Fetch {
         is_current
     }
 
-    /// Puts a new copy into the store.
-    pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) {
+    /// Puts a new copy into the store; returns whether it fits.
+    pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) -> bool {
         let is_good = copy.is_good();
-        if self.retter.store.insert(key.clone(), copy).is_some() && is_good {
+        let is_kept = self.retter.store.insert(key.clone(), copy).is_some();
+        if is_kept && is_good {
             self.note_kept(key);
         }
+        is_kept
     }
 
     /// Notes what a copy can be renewed with.

@@ -1,39 +1,76 @@
 //! Owns [`Retter`]: whether a request is sent on, served from a copy, or refused.
 //! Never sees bytes of a wire: it is the same object for [`Session`](crate::session::Session) and
 //! for a program that brings its own HTTP.
+//!
+//! A page is answered by the application, then the application is gone, and the copy answers:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use retter_core::config::Settings;
+//! use retter_core::message::{Fields, RequestHead, ResponseHead};
+//! use retter_core::policy::{Decision, Retter, Verdict};
+//! use retter_core::report::Failure;
+//! use retter_core::time::Instant;
+//!
+//! let now = Instant::ZERO; // your clock
+//! let config = Settings::default().validate().expect("the defaults are valid");
+//! let retter = Retter::new(config, 42, now); // a seed that nobody can guess
+//! let request = http::Request::get("http://example/page").body(()).unwrap();
+//! let request = Arc::new(RequestHead::from_http(&request));
+//!
+//! let Decision::Fetch(mut fetch) = retter.decide(&request, now) else {
+//!     panic!("the circuit is closed, there is room, and there is no copy yet");
+//! };
+//! let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
+//! let Verdict::Forward = fetch.on_head(&head, now) else { panic!("200 is no failure") };
+//! fetch.on_data(b"the page", now);
+//! fetch.on_end(now); // from here on there is a copy
+//!
+//! let Decision::Fetch(fetch) = retter.decide(&request, now) else { panic!("as above") };
+//! let answer = fetch.answer_failure(Failure::Connect, now); // an `http::Response`
+//! assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"the page"[..]));
+//! assert_eq!(answer.headers()["x-retter"], "cache");
+//! ```
 
 mod copy;
 mod fetch;
+mod interop;
 mod keep;
 mod purge;
 mod refresh;
+mod refusal;
 mod served;
+mod ticket;
 mod wants;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::Method;
 
 pub use fetch::{Fetch, Verdict};
 pub use purge::Purge;
 pub use refresh::Refresh;
+pub use refusal::Refusal;
 pub use served::{Answer, Served};
+pub use ticket::Ticket;
 
-use crate::admission::Gate;
-use crate::breaker::{Outcome, State, Tiers, Transition};
+use crate::admission::{Class, Entry, Gate, Lead, Slot};
+use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
 use crate::config::{Config, FreshMode};
 use crate::key::{CacheKey, Keyer};
 use crate::limits::STORE_SHARDS_MAX;
 use crate::message::{Fields, RequestHead};
-use crate::report::Stats;
+use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
 use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{self, Forward, Handling, Refused};
 use crate::rules::{conditional, forwarding};
-use crate::store::{Bounds, Entry, Store};
+use crate::store::{Bounds, Entry as _, Store};
 use crate::time::{Instant, UnixTime};
 
 use copy::{Budget, StoredResponse};
@@ -43,9 +80,11 @@ use wants::Wants;
 ///
 /// The contract with an embedder:
 ///
-/// 1. [`decide`](Self::decide) once for each request.
+/// 1. [`decide`](Self::decide) once for each request. A [`Ticket`] is a decision that comes later,
+///    within the time-out of the queue: await it, or drop it when the client leaves.
 /// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
-///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
+///    [`Fetch::validators`] gives, and the duty to say how it went:
+///    [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
 ///    [`Fetch::on_end`] or [`Fetch::on_failure`].
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
@@ -61,6 +100,8 @@ pub struct Retter {
     gate: Gate,
     gzip: Arc<GzipPool>,
     keyer: Keyer,
+    /// Answers from copies because the origin was full.
+    overload_copies: AtomicU64,
     store: Store<StoredResponse>,
     tiers: Mutex<Tiers>,
     wants: Mutex<Wants>,
@@ -82,62 +123,8 @@ pub enum Decision {
     Refuse(Refusal),
     /// Answer from a copy.
     Serve(Served),
-}
-
-/// Why a request is neither sent on nor served.
-#[derive(Clone, Copy, Debug)]
-pub struct Refusal {
-    /// The circuit, as the answer shows it.
-    pub circuit: State,
-    /// What the answer says of itself.
-    pub handling: Handling,
-    refused: Refused,
-    retry_after_secs: u64,
-}
-
-impl Refusal {
-    /// 503, or 504 where the client wanted a copy or nothing (RFC 9111 §5.2.1.7).
-    #[must_use]
-    pub const fn status(&self) -> StatusCode {
-        match self.refused {
-            Refused::CircuitOpen | Refused::Overload => StatusCode::SERVICE_UNAVAILABLE,
-            Refused::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
-        }
-    }
-
-    /// Seconds for `Retry-After`, at least one; `None` where waiting would not help.
-    #[must_use]
-    pub const fn retry_after_secs(&self) -> Option<u64> {
-        match self.refused {
-            Refused::CircuitOpen | Refused::Overload => Some(self.retry_after_secs),
-            Refused::OnlyIfCached => None,
-        }
-    }
-
-    /// A sentence for the person who waits.
-    #[must_use]
-    pub const fn text(&self) -> &'static str {
-        match self.refused {
-            Refused::CircuitOpen => {
-                "the application is not answering and no copy of this page is held; \
-                 please try again soon"
-            }
-            Refused::OnlyIfCached => {
-                "no fresh copy of this page is held, and nothing else was wanted"
-            }
-            Refused::Overload => {
-                "the application is busy and no copy of this page is held; please try again soon"
-            }
-        }
-    }
-
-    /// Writes `Retry-After` and the labels.
-    pub fn put_fields(&self, put: &mut dyn FnMut(&str, &[u8])) {
-        if let Some(secs) = self.retry_after_secs() {
-            put("retry-after", secs.to_string().as_bytes());
-        }
-        put_labels(self.circuit, &self.handling, None, put);
-    }
+    /// The origin is full: [`Ticket::poll`] until it says what to do.
+    Wait(Ticket),
 }
 
 impl Retter {
@@ -157,9 +144,10 @@ impl Retter {
             attended: AtomicBool::new(false),
             budget: Arc::new(Budget::new(cache.bytes_max / 2)),
             calm: AtomicBool::new(true),
-            gate: Gate::new(config.admission.in_flight_max),
+            gate: Gate::new(&config.admission, now),
             gzip: Arc::new(GzipPool::default()),
             keyer: Keyer::new(cache, rng.next()),
+            overload_copies: AtomicU64::new(0),
             store: Store::new(bounds),
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
@@ -195,7 +183,8 @@ impl Retter {
         let why = self.reason(copy.as_deref(), key.as_ref(), now);
         if wishes.only_if_cached() {
             let circuit = self.circuit_of(request.path(), now);
-            return Decision::Refuse(refusal(why, Refused::OnlyIfCached, circuit, 1));
+            let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
+            return Decision::Refuse(refusal);
         }
         if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
             copy = key
@@ -267,14 +256,9 @@ impl Retter {
             request,
             why,
         };
-        let permit = self.tiers().pass(request.path());
-        let circuit = self.circuit_of(request.path(), now);
-        match self.gate.try_enter() {
-            Some(slot) => Decision::Fetch(Fetch::new(self, ask, permit, slot, circuit, now)),
-            None => {
-                self.record(permit, Outcome::Ignore, now);
-                Decision::Refuse(refusal(ask.why, Refused::Overload, circuit, 1))
-            }
+        match self.gate.try_enter(now) {
+            Some(slot) => self.go(ask, Class::Write, slot, None, now),
+            None => self.wait(ask, Class::Write, now),
         }
     }
 
@@ -282,35 +266,100 @@ impl Retter {
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
         let path = ask.request.path();
         let circuit = self.circuit_of(path, now);
-        // No visitor is the guinea pig where a copy can be.
-        let acquired = if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
-            // Soon, and no sooner than a `Retry-After` can say.
-            Err(now)
-        } else {
-            let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
-            acquired.map_err(|rejected| rejected.retry_at)
-        };
+        let acquired = self.acquire(path, circuit, now);
         let permit = match acquired {
             Ok(permit) => permit,
-            Err(retry_at) => {
-                if let Some(served) =
-                    self.serve(&mut ask, circuit, now, |ttl| Handling::CircuitOpen { ttl })
-                {
-                    return Decision::Serve(served);
-                }
-                let wait = retry_at.saturating_since(now);
-                let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                return Decision::Refuse(refusal(ask.why, Refused::CircuitOpen, circuit, secs));
-            }
+            Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
         };
-        if let Some(slot) = self.gate.try_enter() {
-            return Decision::Fetch(Fetch::new(self, ask, permit, slot, circuit, now));
+        if let Some(slot) = self.gate.try_enter(now) {
+            let grant = Grant {
+                lead: None,
+                permit,
+                slot,
+            };
+            return Decision::Fetch(Fetch::new(self, ask, grant, circuit, now));
         }
+        // Who waits must not hold a probe back.
         self.record(permit, Outcome::Ignore, now);
         match self.serve(&mut ask, circuit, now, |ttl| Handling::Overload { ttl }) {
-            Some(served) => Decision::Serve(served),
-            None => Decision::Refuse(refusal(ask.why, Refused::Overload, circuit, 1)),
+            Some(served) => {
+                self.overload_copies.fetch_add(1, Ordering::Relaxed);
+                Decision::Serve(served)
+            }
+            None => self.wait(ask, Class::Read, now),
         }
+    }
+
+    /// The circuit refuses: a copy answers, or nothing does.
+    fn stand_in(
+        self: &Arc<Self>,
+        mut ask: Ask<'_>,
+        circuit: State,
+        retry_at: Instant,
+        now: Instant,
+    ) -> Decision {
+        match self.serve(&mut ask, circuit, now, |ttl| Handling::CircuitOpen { ttl }) {
+            Some(served) => Decision::Serve(served),
+            None => {
+                let wait = retry_at.saturating_since(now);
+                Decision::Refuse(Refusal::new(ask.why, Refused::CircuitOpen, circuit, wait))
+            }
+        }
+    }
+
+    /// The origin is full and no copy can answer: the request waits, if that is of use.
+    fn wait(self: &Arc<Self>, ask: Ask<'_>, class: Class, now: Instant) -> Decision {
+        // Only what may become a copy can be the answer to others.
+        let shares = ask.request.method == Method::GET && !ask.request.fields.contains("range");
+        let key = ask.key.as_ref().filter(|_| shares);
+        match self.gate.enter(class, key, now) {
+            Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place)),
+            Entry::Shed(_) => self.shed(&ask, class, now),
+            Entry::Slot(slot) => self.go(ask, class, slot, None, now),
+        }
+    }
+
+    /// There is no room for a request that nothing can stand in for.
+    fn shed(&self, ask: &Ask<'_>, class: Class, now: Instant) -> Decision {
+        /// By then things have changed, whatever the queue looks like now.
+        const WAIT_MAX: Duration = Duration::from_secs(30);
+        let circuit = self.circuit_of(ask.request.path(), now);
+        let wait = self.gate.wait(class, now).min(WAIT_MAX);
+        Decision::Refuse(Refusal::new(ask.why, Refused::Overload, circuit, wait))
+    }
+
+    /// The origin has room: asks the breaker, which for a write has no say.
+    fn go(
+        self: &Arc<Self>,
+        ask: Ask<'_>,
+        class: Class,
+        slot: Slot,
+        lead: Option<Lead>,
+        now: Instant,
+    ) -> Decision {
+        let path = ask.request.path();
+        let acquired = match class {
+            Class::Read => self.acquire(path, self.circuit_of(path, now), now),
+            Class::Write => Ok(self.tiers().pass(path)),
+        };
+        let circuit = self.circuit_of(path, now);
+        match acquired {
+            Ok(permit) => {
+                let grant = Grant { lead, permit, slot };
+                Decision::Fetch(Fetch::new(self, ask, grant, circuit, now))
+            }
+            Err(retry_at) => self.stand_in(ask, circuit, retry_at, now),
+        }
+    }
+
+    /// Asks the breaker for a visitor's request, or tells when to ask again.
+    fn acquire(&self, path: &[u8], circuit: State, now: Instant) -> Result<TierPermit, Instant> {
+        // No visitor is the guinea pig where a copy can be.
+        if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
+            return Err(now);
+        }
+        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
+        acquired.map_err(|rejected| rejected.retry_at)
     }
 
     fn serve(
@@ -377,19 +426,44 @@ impl Retter {
             usual,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
+            collecting_bytes: self.budget.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
-            in_flight: self.gate.in_flight(),
-            in_flight_max: self.config.admission.in_flight_max,
-            overflows: self.gate.overflows(),
+            admission: self.admission(now),
             refresh: self.refresh_stats(),
         }
+    }
+
+    /// Checks every link, weight and count of the store, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        self.store.validate()
+    }
+
+    fn admission(&self, now: Instant) -> AdmissionStats {
+        let mut stats = self.gate.stats(now);
+        stats.shed.copy = self.overload_copies.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// The gate before the origin.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may see which copy.
+    #[must_use]
+    pub fn keyer(&self) -> &Keyer {
+        &self.keyer
     }
 
     /// The compressors.
@@ -405,8 +479,16 @@ impl Retter {
         self.tiers().state(path, now)
     }
 
-    fn record(&self, permit: crate::breaker::TierPermit, outcome: Outcome, now: Instant) {
-        self.with_tiers(|tiers| tiers.record(permit, outcome, now));
+    fn record(&self, permit: TierPermit, outcome: Outcome, now: Instant) {
+        let returned = self.with_tiers(|tiers| {
+            let was_closed = tiers.is_origin_closed();
+            tiers.record(permit, outcome, now);
+            !was_closed && tiers.is_origin_closed()
+        });
+        if returned {
+            // From what the probes have shown; it finds out by itself what more it bears.
+            self.gate.restart(self.config.breaker.origin_probes, now);
+        }
     }
 
     /// Lets something change the circuits, and notes whether all are closed now: under the lock,
@@ -452,14 +534,11 @@ struct Ask<'a> {
     why: Forward,
 }
 
-fn refusal(why: Forward, refused: Refused, circuit: State, secs: u64) -> Refusal {
-    let handling = Handling::NoCopy { why, refused };
-    Refusal {
-        circuit,
-        handling,
-        refused,
-        retry_after_secs: secs.max(1),
-    }
+/// What a fetch needs: room at the origin, the breaker's leave, and perhaps others' trust.
+struct Grant {
+    lead: Option<Lead>,
+    permit: TierPermit,
+    slot: Slot,
 }
 
 /// Writes `X-Retter`, `X-Circuit` and `Cache-Status`; `source` when a copy answers.
@@ -469,7 +548,6 @@ pub(crate) fn put_labels(
     source: Option<crate::report::Source>,
     put: &mut dyn FnMut(&str, &[u8]),
 ) {
-    use std::time::Duration;
     let source = source.unwrap_or_else(|| handling.source(Duration::ZERO, Duration::ZERO));
     put(label::X_RETTER, source.as_str().as_bytes());
     put(label::X_CIRCUIT, circuit.as_str().as_bytes());

@@ -10,7 +10,7 @@ use std::task::Waker;
 use http::Method;
 
 use super::wants::{Ended, Errand, LOOK_AGAIN, Wants};
-use super::{Ask, Fetch, Retter};
+use super::{Ask, Fetch, Grant, Retter};
 use crate::breaker::{Outcome, State, TierRejected};
 use crate::key::CacheKey;
 use crate::message::{FieldsBuilder, RequestHead, Version};
@@ -138,7 +138,7 @@ impl Retter {
             return Err(NotStarted::Gone);
         };
         let path = request.path();
-        let slot = self.gate.try_enter_background(self.background_max());
+        let slot = self.gate.try_enter_background(now);
         let slot = slot.ok_or(NotStarted::Full)?;
         let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let permit =
@@ -158,7 +158,12 @@ impl Retter {
             request: &request,
             why: Forward::Stale,
         };
-        let mut fetch = Fetch::new(self, ask, permit, slot, circuit, now);
+        let grant = Grant {
+            lead: None,
+            permit,
+            slot,
+        };
+        let mut fetch = Fetch::new(self, ask, grant, circuit, now);
         fetch.renews(Renewal {
             ended: Ended::Dropped,
             key: key.clone(),
@@ -176,7 +181,7 @@ impl Retter {
     pub(super) fn adopt(&self, errand: &Errand, now: Instant) -> Option<Renewal> {
         let running_max = self.background_max();
         let mut wants = self.wants();
-        if wants.stats.running >= running_max {
+        if wants.stats.running >= running_max || wants.runs(&errand.key) {
             return None;
         }
         let number = wants.start(errand, now)?;
@@ -291,11 +296,11 @@ impl Retter {
 
     /// Slots that renewals may have: the share of what there are, at least one.
     pub(super) fn background_max(&self) -> u32 {
-        let share = self.config.admission.refresh_share;
+        let share = self.config.admission.background_share;
         if share <= 0.0 {
             return 0;
         }
-        let slots = f64::from(self.gate.in_flight_max()) * share;
+        let slots = f64::from(self.gate.limit()) * share;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -35,6 +36,7 @@ pub struct Served {
     cookies: Fields,
     copy: Arc<StoredResponse>,
     key: CacheKey,
+    resident: Duration,
     retter: Arc<Retter>,
 }
 
@@ -67,7 +69,8 @@ impl Served {
         handling: Handling,
         now: Instant,
     ) -> Self {
-        let source = handling.source(copy.resident(now), retter.config.cache.ttl);
+        let resident = copy.resident(now);
+        let source = handling.source(resident, retter.config.cache.ttl);
         let age_secs = copy.age(now).as_secs();
         Self {
             circuit,
@@ -77,6 +80,7 @@ impl Served {
             cookies: Fields::default(),
             copy,
             key,
+            resident,
             retter: Arc::clone(retter),
         }
     }
@@ -87,6 +91,19 @@ impl Served {
         self.cookies =
             Fields::from_pairs(lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")));
         self
+    }
+
+    /// Time since the copy was received.
+    #[must_use]
+    pub fn resident(&self) -> Duration {
+        self.resident
+    }
+
+    /// The fields of the copy, as the origin sent them but for those that belong to a connection
+    /// or a session.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        self.copy.fields()
     }
 
     /// Notes that `request` of `peer` was answered from this copy where the origin should have: it
@@ -101,7 +118,8 @@ impl Served {
                 self.copy.received() + self.retter.config.cache.ttl
             }
             Handling::Behind { .. } => now,
-            Handling::Failed { .. }
+            Handling::Collapsed { .. }
+            | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
             | Handling::MaxStale { .. }

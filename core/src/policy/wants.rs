@@ -188,6 +188,12 @@ impl Wants {
         }
     }
 
+    /// Whether a renewal of this copy runs.
+    pub(super) fn runs(&self, key: &CacheKey) -> bool {
+        let want = self.table.get(&key.hash());
+        want.is_some_and(|want| want.running.is_some())
+    }
+
     /// Whether nothing has happened that makes the answer of this renewal wrong.
     pub(super) fn is_current(&self, key: &CacheKey, number: u64) -> bool {
         let want = self.table.get(&key.hash());

@@ -21,6 +21,13 @@ pub const CACHE_STATUS: &str = "Cache-Status";
 /// when stale.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Handling {
+    /// The fetch that it shared with another request failed, and there was no copy.
+    Collapsed {
+        /// Why no copy was used.
+        why: Forward,
+        /// How the origin failed.
+        cause: Cause,
+    },
     /// From a copy, because the circuit is open.
     CircuitOpen {
         /// Remaining freshness.
@@ -159,7 +166,7 @@ impl Handling {
                 }
             }
             Self::Forwarded { .. } => Source::Backend,
-            Self::Failed { .. } | Self::NoCopy { .. } => Source::NoCache,
+            Self::Collapsed { .. } | Self::Failed { .. } | Self::NoCopy { .. } => Source::NoCache,
         }
     }
 
@@ -169,6 +176,16 @@ impl Handling {
     pub fn cache_status(&self) -> SmallVec<[u8; 96]> {
         let mut member = Member::new();
         match *self {
+            Self::Collapsed { why, cause } => {
+                member.token("fwd", why.as_str());
+                if let Cause::Status(status) = cause {
+                    member.integer("fwd-status", i64::from(status.as_u16()));
+                }
+                member.push("; collapsed");
+                if let Cause::Failure(failure) = cause {
+                    member.token("detail", failure.as_str());
+                }
+            }
             Self::Fresh { ttl } => {
                 member.hit();
                 member.integer("ttl", ttl);
@@ -396,6 +413,19 @@ mod tests {
             },
             "retter; fwd=uri-miss; detail=timeout",
         );
+        for (cause, expected) in [
+            (
+                Cause::Failure(Failure::Reset),
+                "retter; fwd=uri-miss; collapsed; detail=reset",
+            ),
+            (
+                Cause::Status(StatusCode::BAD_GATEWAY),
+                "retter; fwd=uri-miss; fwd-status=502; collapsed",
+            ),
+        ] {
+            let why = Forward::UriMiss;
+            check(Handling::Collapsed { why, cause }, expected);
+        }
         check(
             Handling::NoCopy {
                 why: Forward::UriMiss,

@@ -10,6 +10,7 @@
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
 //! | [`range`] | RFC 9110 §14 |
+//! | [`retry_after`] | RFC 9110 §10.2.3 |
 
 pub mod cache_control;
 pub mod coding;
@@ -18,3 +19,4 @@ pub mod forwarding;
 pub mod freshness;
 pub mod label;
 pub mod range;
+pub mod retry_after;

@@ -70,7 +70,8 @@ impl Session {
         self.answered(&call, report, keep, now);
     }
 
-    /// Refuses because the circuit is open or the origin is full.
+    /// Refuses because the circuit is open, the origin is full, or it failed on another request
+    /// for the same.
     pub(super) fn refuse(&mut self, call: Call, refusal: &Refusal, now: Instant) {
         let local = Local {
             circuit: refusal.circuit,
@@ -138,7 +139,7 @@ impl Session {
             Exchange::Relaying(relay)
                 if matches!(relay.download, Download::Awaiting | Download::Holding(_)) =>
             {
-                let origin = relay.origin_report(now);
+                let origin = relay.call.origin_report(None, now);
                 self.close_origin();
                 if let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) {
                     self.refuse_call(relay.call, status, text, Some(origin), now);
@@ -148,7 +149,7 @@ impl Session {
                 // RFC 9112 §8: a half-close would make a body complete that ends with it.
                 let ends_by_close = match &relay.download {
                     Download::Forwarding(forward) => forward.ends_by_close(),
-                    Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => false,
+                    Download::Awaiting | Download::Discarding | Download::Holding(_) => false,
                 };
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(if ends_by_close {
@@ -160,7 +161,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(Last::Linger);
             }
@@ -205,7 +207,7 @@ impl Session {
             circuit: local.circuit,
             end: End::Complete,
             ended: now,
-            origin: local.origin,
+            origin: local.origin.clone(),
             peer: self.peer,
             request: Some(call.request.clone()),
             source: Source::NoCache,

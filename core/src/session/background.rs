@@ -5,9 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::StatusCode;
-
-use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay, Upload};
+use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay};
 use super::{Action, Life, Session};
 use crate::h1::Framing;
 use crate::limits::DRAIN_BYTES_MAX;
@@ -34,6 +32,8 @@ impl Session {
             expects: false,
             framing: Framing::Empty,
             keep: false,
+            origin_bytes: 0,
+            origin_head: None,
             origin_since: now,
             read: true,
             received: 0,
@@ -48,17 +48,6 @@ impl Session {
             since: now,
         }));
         session
-    }
-
-    /// Tells the policy when the request has left as a whole.
-    pub(super) fn note_sent(&mut self, now: Instant) {
-        if let Exchange::Relaying(relay) = &mut self.exchange
-            && relay.upload == Upload::Sent
-            && relay.origin.out.is_empty()
-            && let Some(fetch) = &mut relay.fetch
-        {
-            fetch.on_sent(now);
-        }
     }
 
     /// The response takes longer than it should: the client gets the copy now, if there is one,
@@ -83,10 +72,10 @@ impl Session {
         };
         let call = relay.call.clone();
         // What goes on reports itself.
-        let report = (!goes_on).then(|| relay.origin_report(now));
+        let report = (!goes_on).then(|| relay.call.origin_report(None, now));
         if goes_on {
-            if let Download::Holding(held) = &relay.download {
-                relay.download = Download::Discarding(held.head.status);
+            if matches!(relay.download, Download::Holding(_)) {
+                relay.download = Download::Discarding;
             }
             relay.call.keep = false;
             let mut session = Self::new(Arc::clone(&self.retter), self.peer, now);
@@ -104,9 +93,9 @@ impl Session {
     }
 
     /// The head is in: the body is collected, or passed over where nothing is to be kept of it.
-    pub(super) fn start_discarding(&mut self, status: StatusCode, now: Instant) {
+    pub(super) fn start_discarding(&mut self, now: Instant) {
         if let Exchange::Relaying(relay) = &mut self.exchange {
-            relay.download = Download::Discarding(status);
+            relay.download = Download::Discarding;
             self.pass_over(now);
         }
     }
@@ -118,7 +107,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => true,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => true,
         };
         if kept {
             return;
@@ -126,7 +116,7 @@ impl Session {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
-        let report = relay.origin_report(now);
+        let report = relay.call.origin_report(None, now);
         let Relay {
             call,
             fetch,
@@ -150,19 +140,14 @@ impl Session {
     /// Ends at once: there is nobody whom it would serve.
     pub(super) fn give_up_refresh(&mut self, now: Instant) {
         self.close_origin();
-        let (call, report) = match std::mem::take(&mut self.exchange) {
-            Exchange::Connecting(connecting) => (connecting.call, None),
-            Exchange::Relaying(relay) => {
-                let report = relay.origin_report(now);
-                (relay.call, Some(report))
+        let call = match std::mem::take(&mut self.exchange) {
+            Exchange::Connecting(connecting) => connecting.call,
+            Exchange::Relaying(relay) => relay.call,
+            Exchange::Draining(_) | Exchange::None | Exchange::Tunnel(_) | Exchange::Waiting(_) => {
+                return;
             }
-            Exchange::Draining(_) | Exchange::None | Exchange::Tunnel(_) => return,
         };
-        let report = report.unwrap_or(OriginReport {
-            failure: None,
-            status: None,
-            time: call.origin_time(now),
-        });
+        let report = call.origin_report(None, now);
         self.report_refresh(call, End::ClientLeft, report, now);
     }
 

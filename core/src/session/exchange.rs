@@ -2,8 +2,7 @@
 //! Never holds state of a connection beyond that connection's life: a variant owns its origin.
 
 use std::sync::Arc;
-
-use http::StatusCode;
+use std::task::{Poll, Waker};
 
 use super::forward::{Forward, Held};
 use super::origin::OriginSide;
@@ -11,9 +10,9 @@ use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
 use crate::limits::SEND_HIGH_WATER;
-use crate::message::RequestHead;
-use crate::policy::{Decision, Fetch};
-use crate::report::{End, OriginReport, Report, Source};
+use crate::message::{RequestHead, ResponseHead};
+use crate::policy::{Decision, Fetch, Ticket};
+use crate::report::{End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -32,6 +31,8 @@ pub(super) enum Exchange {
     Relaying(Box<Relay>),
     /// The connection carries another protocol now.
     Tunnel(Box<Tunnel>),
+    /// The origin is full: waiting for room at it.
+    Waiting(Box<Waiting>),
 }
 
 #[derive(Debug)]
@@ -70,6 +71,12 @@ pub(super) struct Tunnel {
     pub(super) shut_origin: bool,
 }
 
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) call: Call,
+    pub(super) ticket: Ticket,
+}
+
 /// What is known of the running request.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
@@ -80,6 +87,10 @@ pub(super) struct Call {
     pub(super) framing: Framing,
     /// Whether the client wants its connection kept (RFC 9112 §9.3).
     pub(super) keep: bool,
+    /// Body bytes of the origin's response.
+    pub(super) origin_bytes: u64,
+    /// The origin's final response head, and when it came.
+    pub(super) origin_head: Option<(Arc<ResponseHead>, Instant)>,
     /// When the origin was first asked.
     pub(super) origin_since: Instant,
     /// Whether the whole request has been read.
@@ -108,7 +119,7 @@ pub(super) enum Download {
     /// No final head yet.
     Awaiting,
     /// No client waits for it: its body goes to the policy alone.
-    Discarding(StatusCode),
+    Discarding,
     /// Its body is being passed on.
     Forwarding(Box<Forward>),
     /// It is short and held back until complete, because a copy could rescue from its breaking
@@ -119,7 +130,7 @@ pub(super) enum Download {
 impl Exchange {
     pub(super) fn origin(&self) -> Option<&OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None => None,
+            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&draining.origin),
             Self::Relaying(relay) => Some(&relay.origin),
             Self::Tunnel(tunnel) => Some(&tunnel.origin),
@@ -128,7 +139,7 @@ impl Exchange {
 
     pub(super) fn origin_mut(&mut self) -> Option<&mut OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None => None,
+            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&mut draining.origin),
             Self::Relaying(relay) => Some(&mut relay.origin),
             Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
@@ -141,6 +152,7 @@ impl Exchange {
             Self::Draining(_) | Self::None => None,
             Self::Relaying(relay) => Some(&relay.call),
             Self::Tunnel(tunnel) => Some(&tunnel.call),
+            Self::Waiting(waiting) => Some(&waiting.call),
         }
     }
 }
@@ -150,26 +162,20 @@ impl Relay {
     pub(super) fn upload_has_room(&self) -> bool {
         self.origin.out.len() < SEND_HIGH_WATER
     }
-
-    /// What the origin did so far.
-    pub(super) fn origin_report(&self, now: Instant) -> OriginReport {
-        let status = match &self.download {
-            Download::Forwarding(forward) => Some(forward.status),
-            Download::Holding(held) => Some(held.head.status),
-            Download::Discarding(status) => Some(*status),
-            Download::Awaiting => None,
-        };
-        OriginReport {
-            failure: None,
-            status,
-            time: self.call.origin_time(now),
-        }
-    }
 }
 
 impl Call {
-    pub(super) fn origin_time(&self, now: Instant) -> std::time::Duration {
-        now.saturating_since(self.origin_since)
+    /// What the origin did until `now`.
+    pub(super) fn origin_report(&self, failure: Option<Failure>, now: Instant) -> OriginReport {
+        let since = self.origin_since;
+        let head = self.origin_head.as_ref();
+        OriginReport {
+            bytes: self.origin_bytes,
+            failure,
+            head: head.map(|(head, at)| (Arc::clone(head), at.saturating_since(since))),
+            status: head.map(|(head, _)| head.status),
+            time: now.saturating_since(since),
+        }
     }
 }
 
@@ -216,6 +222,8 @@ impl Session {
             expects: request.fields.has_token("expect", "100-continue"),
             framing,
             keep: keep_alive(request.version, &request.fields),
+            origin_bytes: 0,
+            origin_head: None,
             origin_since: now,
             read,
             received: 0,
@@ -230,13 +238,19 @@ impl Session {
         if forwarding::is_loop(&call.request.fields) {
             return self.refuse_loop(call, now);
         }
-        match self.retter.decide(&call.request, now) {
+        let decision = self.retter.decide(&call.request, now);
+        self.carry_out(decision, call, now);
+    }
+
+    fn carry_out(&mut self, decision: Decision, mut call: Call, now: Instant) {
+        match decision {
             Decision::Fetch(mut fetch) => {
                 fetch.on_behalf_of(self.peer.ip());
                 // An idle connection may be dead; a request that must not be repeated, or cannot
                 // be because its content has passed, is not entrusted to it.
                 let fresh = !call.request.method.is_safe() || !call.read;
                 self.actions.push_back(Action::Connect { fresh });
+                call.origin_since = now;
                 let connecting = Connecting {
                     call,
                     fetch,
@@ -246,7 +260,26 @@ impl Session {
             }
             Decision::Refuse(refusal) => self.refuse(call, &refusal, now),
             Decision::Serve(served) => self.serve(call, &served, None, now),
+            Decision::Wait(ticket) => {
+                self.exchange = Exchange::Waiting(Box::new(Waiting { call, ticket }));
+            }
         }
+    }
+
+    /// Asks whether the origin has room now, if that is what this session waits for; `waker` is
+    /// called when asking again can help. Says whether the wait is over.
+    pub fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
+        let Exchange::Waiting(waiting) = &mut self.exchange else {
+            return false;
+        };
+        let Poll::Ready(decision) = waiting.ticket.poll(waker, now) else {
+            return false;
+        };
+        if let Exchange::Waiting(waiting) = std::mem::take(&mut self.exchange) {
+            self.carry_out(decision, waiting.call, now);
+        }
+        self.pump(now);
+        true
     }
 
     /// Whether the client may still want its answer after it closed its sending half: it said
@@ -270,10 +303,10 @@ impl Session {
                 (connecting.call, circuit, Source::NoCache, None, None, 0)
             }
             Exchange::Relaying(relay) => {
-                let origin = relay.origin_report(now);
+                let origin = relay.call.origin_report(None, now);
                 let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
                 match relay.download {
-                    Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => {
+                    Download::Awaiting | Download::Discarding | Download::Holding(_) => {
                         (relay.call, circuit, Source::Backend, None, Some(origin), 0)
                     }
                     Download::Forwarding(forward) => {
@@ -290,6 +323,10 @@ impl Session {
                 }
             }
             Exchange::Tunnel(tunnel) => return self.report_tunnel(*tunnel, now),
+            Exchange::Waiting(waiting) => {
+                let circuit = self.retter.circuit(now);
+                (waiting.call, circuit, Source::NoCache, None, None, 0)
+            }
         };
         let report = Report {
             bytes_received: call.received,
@@ -321,7 +358,7 @@ impl Session {
     /// Takes leave of the origin's connection without keeping it.
     pub(super) fn close_origin(&mut self) {
         match self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::Relaying(_)

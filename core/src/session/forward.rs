@@ -1,6 +1,7 @@
 //! Owns a response body on its way to the client: compressed or not, in the client's framing.
 //! Never decides whether it is passed on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ pub(super) struct Forward {
 /// A response that waits for its end.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) head: ResponseHead,
+    pub(super) head: Arc<ResponseHead>,
     pub(super) pieces: Vec<Bytes>,
 }
 

@@ -88,7 +88,8 @@ pub enum Action {
 /// 2. After every input (`handle_*`), drain [`poll_action`](Self::poll_action) and
 ///    [`poll_report`](Self::poll_report) until `None`, write what
 ///    [`write_slices`](Self::write_slices) gives, and read into
-///    [`read_buf`](Self::read_buf); an empty read buffer means *paused*, do not read.
+///    [`read_buf`](Self::read_buf); an empty read buffer means *paused*, do not read. Then ask
+///    [`poll_room`](Self::poll_room), with a waker after which all of this begins again.
 /// 3. Call [`handle_timeout`](Self::handle_timeout) at or after
 ///    [`poll_timeout`](Self::poll_timeout); calling it early is harmless.
 /// 4. When [`is_done`](Self::is_done), drop the session and its sockets.
@@ -246,7 +247,6 @@ impl Session {
             }
         }
         self.pump(now);
-        self.note_sent(now);
     }
 
     /// Takes a fact.
@@ -313,7 +313,8 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
-            | Exchange::Tunnel(_) => false,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => false,
         };
         passes || !self.client.out.is_empty()
     }
@@ -325,7 +326,7 @@ impl Session {
         loop {
             let progress = match (&self.exchange, self.life) {
                 (Exchange::None, Life::Open) => self.pump_head(now),
-                (Exchange::None | Exchange::Connecting(_), _) => false,
+                (Exchange::None | Exchange::Connecting(_) | Exchange::Waiting(_), _) => false,
                 (Exchange::Draining(_), _) => self.pump_draining(),
                 (Exchange::Relaying(_), _) => self.pump_relay(now),
                 (Exchange::Tunnel(_), _) => self.pump_tunnel(now),

@@ -4,9 +4,11 @@
 use super::answer::Local;
 use super::exchange::{Call, Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::message::Fields;
 use crate::policy::Fetch;
-use crate::report::{End, Failure, OriginReport};
+use crate::report::{End, Failure};
 use crate::rules::conditional;
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -29,7 +31,9 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call, fetch, ..
+                    mut call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
@@ -39,6 +43,7 @@ impl Session {
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    fetch.on_sent(now);
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -63,7 +68,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => {
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => {
                 debug_assert!(matches!(other, Exchange::None), "one connection at a time");
                 self.exchange = other;
             }
@@ -132,7 +138,8 @@ impl Session {
             other @ (Exchange::Draining(_)
             | Exchange::None
             | Exchange::Relaying(_)
-            | Exchange::Tunnel(_)) => self.exchange = other,
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
         }
     }
 
@@ -146,7 +153,10 @@ impl Session {
         match self.exchange {
             Exchange::Relaying(_) => self.origin_failed(Failure::Timeout, now),
             Exchange::Draining(_) => self.stop_draining(),
-            Exchange::Connecting(_) | Exchange::None | Exchange::Tunnel(_) => {
+            Exchange::Connecting(_)
+            | Exchange::None
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
             }
         }
@@ -155,14 +165,14 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
                     Download::Awaiting
-                    | Download::Discarding(_)
+                    | Download::Discarding
                     | Download::Forwarding(_)
                     | Download::Holding(_) => Failure::Truncated,
                 };
@@ -175,7 +185,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None => {}
+            Exchange::None | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -203,22 +213,19 @@ impl Session {
             ..
         } = *relay;
         match (download, fetch) {
-            (Download::Discarding(status), fetch) => {
+            (Download::Discarding, fetch) => {
                 if let Some(fetch) = fetch {
                     drop(fetch.on_failure(failure, now));
                 }
-                let report = OriginReport {
-                    failure: Some(failure),
-                    status: Some(status),
-                    time: call.origin_time(now),
-                };
+                let report = call.origin_report(Some(failure), now);
                 self.report_refresh(call, End::Truncated, report, now);
             }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
                 // out to have been closed before any byte of a response.
                 // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset && origin.reused;
+                let stale = failure == Failure::Reset
+                    && (origin.reused || is_planted(Plant::RepeatedWrite));
                 if stale && !call.replayed {
                     call.replayed = true;
                     self.actions.push_back(Action::Connect { fresh: true });
@@ -240,7 +247,15 @@ impl Session {
                     );
                 }
             }
-            (Download::Forwarding(forward), fetch) => {
+            (Download::Forwarding(mut forward), fetch) => {
+                // The client gets everything that came, also what a compressor still holds.
+                self.mark_client_write(now);
+                forward.flush(&mut self.client.out);
+                if matches!(forward.encoder, BodyEncoder::Chunked)
+                    && is_planted(Plant::TruncatedEnd)
+                {
+                    forward.finish(&Fields::default(), &mut self.client.out);
+                }
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -248,13 +263,7 @@ impl Session {
                     Some(fetch) => drop(fetch.on_failure(failure, now)),
                     None => {}
                 }
-                let time = call.origin_time(now);
-                let status = Some(forward.status);
-                let origin = Some(OriginReport {
-                    failure: Some(failure),
-                    status,
-                    time,
-                });
+                let origin = Some(call.origin_report(Some(failure), now));
                 let ends_by_close = forward.ends_by_close();
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
@@ -277,12 +286,7 @@ impl Session {
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let time = call.origin_time(now);
-        let report = OriginReport {
-            failure: Some(failure),
-            status: None,
-            time,
-        };
+        let report = call.origin_report(Some(failure), now);
         if self.is_background() {
             drop(fetch.on_failure(failure, now));
             return self.report_refresh(call, End::Complete, report, now);
@@ -347,7 +351,11 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        self.close_origin();
+        if is_planted(Plant::Desync) {
+            self.actions.push_back(Action::Park);
+        } else {
+            self.close_origin();
+        }
         self.exchange = Exchange::None;
     }
 }

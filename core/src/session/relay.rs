@@ -1,6 +1,8 @@
 //! Owns the passage of one request to the origin and of its response to the client.
 //! Never holds more of a body than the send queues' bounds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -42,6 +44,9 @@ impl Session {
             Ok(Event::End { trailers }) => {
                 relay.upload = Upload::Sent;
                 relay.call.read = true;
+                if let Some(fetch) = &mut relay.fetch {
+                    fetch.on_sent(now);
+                }
                 relay.encoder.end(&trailers, &mut relay.origin.out)
             }
             Ok(Event::NeedData) => return false,
@@ -74,13 +79,13 @@ impl Session {
             if let Download::Forwarding(forward) = &mut relay.download {
                 forward.was_paused = true;
                 if let Some(fetch) = &mut relay.fetch {
-                    fetch.on_pause();
+                    fetch.on_pause(now);
                 }
             }
             return false;
         }
         match relay.origin.conn.next_event() {
-            Ok(Event::Head(head)) => self.on_head(&head, now),
+            Ok(Event::Head(head)) => self.on_head(head, now),
             Ok(Event::Data(data)) => self.on_data(data, now),
             Ok(Event::End { trailers }) => self.on_end(&trailers, now),
             Ok(Event::NeedData) => return self.flush_gzip(now),
@@ -98,38 +103,41 @@ impl Session {
         true
     }
 
-    fn on_head(&mut self, head: &ResponseHead, now: Instant) {
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.start_tunnel(head, now);
-        }
-        if head.status.is_informational() {
-            return self.pass_interim(head, now);
+    fn on_head(&mut self, head: ResponseHead, now: Instant) {
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if head.status.is_informational() && !switches {
+            return self.pass_interim(&head, now);
         }
         let is_background = self.is_background();
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
+        let head = Arc::new(head);
+        relay.call.origin_head = Some((Arc::clone(&head), now));
+        if switches {
+            return self.start_tunnel(&head, now);
+        }
         let Some(mut fetch) = relay.fetch.take() else {
             return;
         };
-        match fetch.on_head(head, now) {
+        match fetch.on_head(&head, now) {
             Verdict::Forward if is_background => {
                 relay.fetch = Some(fetch);
-                self.start_discarding(head.status, now);
+                self.start_discarding(now);
             }
             Verdict::Forward => {
-                let hold = should_hold(relay, &fetch, head);
+                let hold = should_hold(relay, &fetch, &head);
                 relay.fetch = Some(fetch);
                 if hold {
-                    let (head, pieces) = (head.clone(), Vec::new());
+                    let pieces = Vec::new();
                     relay.download = Download::Holding(Box::new(Held { head, pieces }));
                 } else {
-                    self.start_forward(head, now);
+                    self.start_forward(&head, now);
                 }
             }
             Verdict::Serve(served) => {
                 drop(fetch);
-                self.serve_instead(head.status, &served, now);
+                self.serve_instead(&served, now);
             }
         }
     }
@@ -141,7 +149,7 @@ impl Session {
         };
         let held = match std::mem::replace(&mut relay.download, Download::Awaiting) {
             Download::Holding(held) => held,
-            other @ (Download::Awaiting | Download::Discarding(_) | Download::Forwarding(_)) => {
+            other @ (Download::Awaiting | Download::Discarding | Download::Forwarding(_)) => {
                 relay.download = other;
                 return;
             }
@@ -159,15 +167,11 @@ impl Session {
 
     /// Answers from a copy instead of passing the response on, whose body is drained if it is
     /// short.
-    fn serve_instead(&mut self, status: StatusCode, served: &crate::policy::Served, now: Instant) {
+    fn serve_instead(&mut self, served: &crate::policy::Served, now: Instant) {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
-        let report = OriginReport {
-            failure: None,
-            status: Some(status),
-            time: relay.call.origin_time(now),
-        };
+        let report = relay.call.origin_report(None, now);
         let short = match relay.origin.conn.framing() {
             Framing::Length(length) => length <= DRAIN_BYTES_MAX,
             Framing::Chunked | Framing::Empty => true,
@@ -198,12 +202,13 @@ impl Session {
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
+        relay.call.origin_bytes = relay.call.origin_bytes.saturating_add(data.len() as u64);
         if let Some(fetch) = &mut relay.fetch {
-            fetch.on_data(&data);
+            fetch.on_data(&data, now);
         }
         match &mut relay.download {
             Download::Awaiting => debug_assert!(false, "the head comes first"),
-            Download::Discarding(_) => self.pass_over(now),
+            Download::Discarding => self.pass_over(now),
             Download::Forwarding(forward) => forward.write(data, &mut self.client.out),
             Download::Holding(held) => held.pieces.push(data),
         }
@@ -217,7 +222,7 @@ impl Session {
         };
         match &mut relay.download {
             Download::Forwarding(forward) => forward.flush(&mut self.client.out),
-            Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => false,
+            Download::Awaiting | Download::Discarding | Download::Holding(_) => false,
         }
     }
 
@@ -228,7 +233,7 @@ impl Session {
             return;
         };
         self.leave_origin(&relay.origin, relay.upload == Upload::Sent);
-        let origin = relay.origin_report(now);
+        let origin = relay.call.origin_report(None, now);
         let Relay {
             call,
             download,
@@ -240,7 +245,7 @@ impl Session {
         }
         let mut forward = match download {
             Download::Forwarding(forward) => forward,
-            Download::Discarding(_) => {
+            Download::Discarding => {
                 return self.report_refresh(call, End::Complete, origin, now);
             }
             Download::Awaiting | Download::Holding(_) => {
@@ -326,7 +331,7 @@ impl Session {
     }
 
     /// The client's write deadline counts from when there is something to write.
-    fn mark_client_write(&mut self, now: Instant) {
+    pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
             self.client.write_at = now;
         }

@@ -26,6 +26,8 @@ pub enum Timer {
     OriginConnect,
     /// The response head.
     OriginHead,
+    /// Room at the origin.
+    OriginRoom,
     /// The response, for longer than it should take: until the copy answers.
     Slow,
     /// Any byte through a tunnel.
@@ -70,6 +72,8 @@ impl Session {
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
             Timer::Slow => self.origin_slow(now),
+            // The ticket has its decision now, so nobody needs to be woken.
+            Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
         }
         self.pump(now);
@@ -125,6 +129,7 @@ impl Session {
                 Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
             }
             Exchange::Relaying(relay) => self.relay_deadline(relay),
+            Exchange::Waiting(waiting) => Some((waiting.ticket.deadline(), Timer::OriginRoom)),
         }
     }
 
@@ -135,7 +140,7 @@ impl Session {
         if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
             let since = self.client.read_at.max(relay.call.body_since);
             let since = match &relay.download {
-                Download::Awaiting | Download::Discarding(_) | Download::Holding(_) => since,
+                Download::Awaiting | Download::Discarding | Download::Holding(_) => since,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
                 Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
@@ -162,9 +167,7 @@ impl Session {
                 since + forward.silence_max(&config.origin),
                 Timer::OriginBody,
             )),
-            Download::Discarding(_) => {
-                Some((since + config.origin.body_timeout, Timer::OriginBody))
-            }
+            Download::Discarding => Some((since + config.origin.body_timeout, Timer::OriginBody)),
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }

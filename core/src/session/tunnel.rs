@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::exchange::{Exchange, Tunnel};
 use super::{Action, Last, Life, Session, Side};
 use crate::limits::SEND_HIGH_WATER;
-use crate::report::{End, OriginReport, Report, Source};
+use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
 impl Session {
@@ -75,18 +75,14 @@ impl Session {
             ..
         } = tunnel;
         let status = Some(StatusCode::SWITCHING_PROTOCOLS);
-        let time = call.origin_time(head_at);
+        let origin = call.origin_report(None, head_at);
         let report = Report {
             bytes_received: call.received,
             bytes_sent: sent,
             circuit,
             end: End::Tunnel,
             ended: now,
-            origin: Some(OriginReport {
-                failure: None,
-                status,
-                time,
-            }),
+            origin: Some(origin),
             peer: self.peer,
             request: Some(call.request),
             source: Source::Backend,

@@ -1,5 +1,7 @@
 //! What is bounded: queues, copies in the making, requests at the origin.
 
+use std::time::Duration;
+
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::Settings;
 use crate::limits::SEND_HIGH_WATER;
@@ -71,6 +73,8 @@ fn a_full_origin_answers_from_copies_at_once() {
     let told = field(&received, "cache-status").unwrap();
     assert!(told.ends_with("detail=overload"), "{told}");
     rig.send(&get("/new", ""));
+    assert_eq!(rig.received(), "", "it waits");
+    rig.wait(Duration::from_secs(1));
     let received = rig.received();
     assert_eq!(
         (status(&received), field(&received, "retry-after")),

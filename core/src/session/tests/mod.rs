@@ -2,6 +2,7 @@
 //! Each exchange runs with whole inputs and again byte by byte; what comes out must be the same.
 
 mod bounds;
+mod lifecycle;
 mod random;
 mod refresh;
 mod rescue;
@@ -9,3 +10,4 @@ mod rig;
 mod slow;
 mod transfer;
 mod trouble;
+mod waiting;

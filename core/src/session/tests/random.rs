@@ -109,7 +109,11 @@ fn a_session_always_ends_and_gives_everything_back() {
             assert!(rest.session.is_done(), "round {round}: {:?}", rest.session);
             rig.now = rest.now;
         }
-        assert_eq!(rig.retter.stats(rig.now).in_flight, 0, "round {round}");
+        assert_eq!(
+            rig.retter.stats(rig.now).admission.in_flight,
+            0,
+            "round {round}"
+        );
         now = rig.now;
     }
 }

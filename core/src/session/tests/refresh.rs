@@ -131,7 +131,7 @@ fn a_probe_that_fails_leaves_the_origin_alone_for_longer() {
         assert!(rig.refresh().is_none());
     }
     assert_eq!((stats(&rig).failed, stats(&rig).probes_failed), (3, 3));
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
@@ -272,12 +272,12 @@ fn a_renewal_is_bounded_and_ends_with_the_program() {
     for end in end {
         let rig = wanted();
         let mut renewal = rig.refresh().unwrap();
-        assert_eq!(renewal.retter.stats(renewal.now).in_flight, 1);
+        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 1);
         end(&mut renewal);
         assert!(renewal.session.is_done(), "{:?}", renewal.session);
         assert_eq!(renewal.took().last(), Some(&Action::Close(Side::Origin)));
         assert_eq!(renewal.reports.len(), 1);
-        assert_eq!(renewal.retter.stats(renewal.now).in_flight, 0);
+        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 0);
         assert_eq!(stats(&renewal).running, 0);
         assert_eq!(stats(&renewal).renewed, 0);
     }

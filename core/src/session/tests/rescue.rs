@@ -384,7 +384,10 @@ fn a_truncated_response_is_not_kept_and_is_seen_as_such() {
     );
     assert_eq!(rig.took().last(), Some(&Action::Close(Side::Client)));
     let report = rig.reports.last().unwrap();
-    assert_eq!(report.origin.unwrap().failure, Some(Failure::Truncated));
+    assert_eq!(
+        report.origin.as_ref().unwrap().failure,
+        Some(Failure::Truncated)
+    );
     assert_eq!(report.status, Some(StatusCode::OK));
     let mut next = rig.another();
     next.send(&get("/", "")).end_of(Side::Origin);

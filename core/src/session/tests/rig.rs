@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::config::Settings;
@@ -167,6 +168,7 @@ impl Rig {
             while let Some(report) = self.session.poll_report() {
                 self.reports.push(report);
             }
+            moved |= self.session.poll_room(Waker::noop(), self.now);
             for side in [Side::Origin, Side::Client] {
                 let got = match side {
                     Side::Client if !self.client_reads => continue,

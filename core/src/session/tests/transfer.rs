@@ -282,7 +282,7 @@ fn an_upgrade_becomes_a_tunnel() {
         rig.reply("back");
         assert_eq!(rig.received(), "back");
         assert_eq!(
-            rig.retter.stats(rig.now).in_flight,
+            rig.retter.stats(rig.now).admission.in_flight,
             0,
             "a tunnel is no work"
         );

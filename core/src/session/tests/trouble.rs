@@ -198,7 +198,7 @@ fn a_client_that_leaves_stops_everything() {
                 .ends_with(&[Action::Close(Side::Origin), Action::Close(Side::Client)])
         );
         assert_eq!(rig.reports[0].end, End::ClientLeft);
-        assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
     }
     let mut rig = Rig::new();
     rig.send(GET).end_of(Side::Client);
@@ -259,7 +259,7 @@ fn deadlines() {
         .send("b");
     rig.wait(Duration::from_secs(15));
     assert_eq!(status(&rig.received()), 408);
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 0);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
 
     let mut rig = Rig::new();
     rig.send(GET)
@@ -286,7 +286,11 @@ fn deadlines() {
         !rig.session.is_done(),
         "an event stream may be silent for long"
     );
-    assert_eq!(rig.retter.stats(rig.now).in_flight, 0, "and is no work");
+    assert_eq!(
+        rig.retter.stats(rig.now).admission.in_flight,
+        0,
+        "and is no work"
+    );
 }
 
 #[test]

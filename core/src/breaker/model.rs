@@ -3,38 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Outcome, State};
+use super::{Outcome, State};
 
 /// The numbers of one model, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) window: u64,
-    pub(super) rate: f64,
-    pub(super) outcomes_min: u32,
-    pub(super) row: u32,
-    pub(super) row_of_connect_failures: bool,
-    pub(super) open_min: u64,
-    pub(super) open_max: u64,
-    pub(super) lease: u64,
-    pub(super) needed: usize,
-    pub(super) slow: SlowTerms,
+pub(crate) struct Terms {
+    pub(crate) window: u64,
+    pub(crate) rate: f64,
+    pub(crate) outcomes_min: u32,
+    pub(crate) row: u32,
+    pub(crate) row_of_connect_failures: bool,
+    pub(crate) open_min: u64,
+    pub(crate) open_max: u64,
+    pub(crate) lease: u64,
+    pub(crate) needed: usize,
+    pub(crate) slow: SlowTerms,
 }
 
 /// The numbers for slow calls; zero in a row for never.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SlowTerms {
-    pub(super) rate: f64,
-    pub(super) outcomes_min: u32,
-    pub(super) row: u32,
+pub(crate) struct SlowTerms {
+    pub(crate) rate: f64,
+    pub(crate) outcomes_min: u32,
+    pub(crate) row: u32,
 }
 
 /// A permit of the model: its generation, and its slot when it is a probe.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket(u64, Option<u64>);
+pub(crate) struct Ticket(u64, Option<u64>);
 
 #[derive(Clone, Debug)]
-pub(super) struct Model {
-    pub(super) generation: u64,
+pub(crate) struct Model {
+    pub(crate) generation: u64,
     terms: Terms,
     mode: State,
     mode_since: u64,
@@ -51,7 +51,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) const fn new(terms: Terms) -> Self {
+    pub(crate) const fn new(terms: Terms) -> Self {
         Self {
             generation: 0,
             terms,
@@ -68,7 +68,7 @@ impl Model {
         }
     }
 
-    pub(super) fn state(&self, now: u64) -> State {
+    pub(crate) fn state(&self, now: u64) -> State {
         if self.mode == State::Open && now >= self.mode_since + self.open_time {
             State::HalfOpen
         } else {
@@ -76,7 +76,7 @@ impl Model {
         }
     }
 
-    pub(super) fn acquire(&mut self, now: u64) -> Result<Ticket, u64> {
+    pub(crate) fn acquire(&mut self, now: u64) -> Result<Ticket, u64> {
         if self.state(now) != self.mode {
             self.enter(State::HalfOpen, now);
         }
@@ -84,14 +84,13 @@ impl Model {
             State::Closed => Ok(Ticket(self.generation, None)),
             State::Open => Err(self.mode_since + self.open_time),
             State::HalfOpen => {
-                let live: Vec<u64> = self
-                    .leases
-                    .values()
-                    .copied()
-                    .filter(|end| *end > now)
-                    .collect();
-                if live.len() + self.successes >= self.terms.needed && !live.is_empty() {
-                    return Err(*live.iter().min().unwrap());
+                let mut live: Vec<u64> = self.leases.values().copied().collect();
+                live.retain(|end| *end > now);
+                live.sort_unstable();
+                let slots = self.terms.needed.saturating_sub(self.successes).max(1);
+                if live.len() >= slots {
+                    // So that fewer are left than there are slots.
+                    return Err(live[live.len() - slots]);
                 }
                 self.slots += 1;
                 self.leases.insert(self.slots, now + self.terms.lease);
@@ -100,7 +99,7 @@ impl Model {
         }
     }
 
-    pub(super) fn record(&mut self, ticket: Ticket, outcome: Outcome, now: u64) {
+    pub(crate) fn record(&mut self, ticket: Ticket, outcome: Outcome, now: u64) {
         let Ticket(generation, slot) = ticket;
         if generation != self.generation {
             return;
@@ -141,9 +140,9 @@ impl Model {
             .log
             .iter()
             .filter(|(at, _)| bucket(now) - bucket(*at) < 10);
-        let total = u32::try_from(seen.clone().count()).unwrap();
-        let slow_seen = u32::try_from(seen.clone().filter(|(_, o)| is_slow(*o)).count()).unwrap();
-        let good = u32::try_from(seen.filter(|(_, o)| *o == Outcome::Success).count()).unwrap();
+        let total = number(seen.clone().count());
+        let slow_seen = number(seen.clone().filter(|(_, o)| is_slow(*o)).count());
+        let good = number(seen.filter(|(_, o)| *o == Outcome::Success).count());
         let rate = f64::from(total - good - slow_seen) / f64::from(total);
         let too_many = total >= self.terms.outcomes_min && rate >= self.terms.rate;
         let failed = bad && (self.row >= self.terms.row || too_many);
@@ -160,7 +159,10 @@ impl Model {
 
     fn enter(&mut self, mode: State, now: u64) {
         if mode == State::Open {
-            let doubled = self.terms.open_min * 2_u64.pow(self.attempt);
+            let doubled = self
+                .terms
+                .open_min
+                .saturating_mul(2_u64.saturating_pow(self.attempt));
             self.open_time = doubled.min(self.terms.open_max);
         }
         self.mode = mode;
@@ -172,4 +174,8 @@ impl Model {
         self.slow_row = 0;
         self.successes = 0;
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("as many outcomes as a test has steps")
 }

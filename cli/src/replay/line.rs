@@ -1,0 +1,169 @@
+//! Owns [`Line`]: one request of an access log, whatever form the log has.
+//! Never reads a form: `combined` and `json` do.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use retter_core::report::Failure;
+
+use super::assume::Assumptions;
+use super::{combined, json};
+
+/// One request, and what the application did about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Line {
+    /// When it came, in nanoseconds since 1970.
+    pub(super) at: u64,
+    pub(super) host: Option<Box<str>>,
+    pub(super) method: Method,
+    pub(super) origin: Origin,
+    pub(super) target: Bytes,
+    pub(super) upgrades: bool,
+    pub(super) visitor: Visitor,
+}
+
+/// Whose copies a request may see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Visitor {
+    Anybody,
+    /// Cookies that are no session, by a hash.
+    Cookies(u64),
+    /// One user, by a hash.
+    Session(u64),
+}
+
+/// What the application did about a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Origin {
+    /// It answered.
+    Answered(Answer),
+    /// It failed below HTTP.
+    Failed { failure: Failure, took: Duration },
+    /// The client left before there was an answer.
+    Left { took: Duration },
+    /// It was not asked, so nobody knows what it would have done.
+    NotAsked {
+        /// Body bytes that the client got.
+        bytes: u64,
+        /// The circuit was closed then, so the application was well.
+        well: bool,
+    },
+}
+
+/// A response of the application.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) bytes: u64,
+    pub(super) cache_control: Option<Box<str>>,
+    pub(super) content_type: Option<Box<str>>,
+    pub(super) cookies: Cookies,
+    pub(super) end: End,
+    /// From the request to the head.
+    pub(super) head: Duration,
+    pub(super) status: StatusCode,
+    /// From the request to the end.
+    pub(super) took: Duration,
+    pub(super) varies_on_all: bool,
+    /// Equal for equal pages; `None` where the log tells nothing about it.
+    pub(super) version: Option<u64>,
+}
+
+/// What a response did to the client's cookies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cookies {
+    ChangesSession,
+    None,
+    Sets,
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    ClientLeft,
+    Complete,
+    Truncated,
+}
+
+/// Why a line is not replayed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Skipped {
+    /// It is no line of a form that is known.
+    Malformed(&'static str),
+    /// It tells of a connection that sent no request: an empty one, or bytes that are not HTTP.
+    NoRequest,
+}
+
+impl Line {
+    /// Reads a line of any known form.
+    pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Self, Skipped> {
+        if text.trim_ascii_start().first() == Some(&b'{') {
+            json::parse(text, assumptions)
+        } else {
+            combined::parse(text, assumptions)
+        }
+    }
+
+    /// The path without query.
+    pub(super) fn path(&self) -> &[u8] {
+        let end = self.target.iter().position(|&byte| byte == b'?');
+        &self.target[..end.unwrap_or(self.target.len())]
+    }
+
+    /// Whether a copy may answer it.
+    pub(super) fn reads(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD) && !self.upgrades
+    }
+}
+
+/// A request line's method and target, when they can be a request.
+pub(super) fn request(method: &[u8], target: &[u8]) -> Result<(Method, Bytes), Skipped> {
+    let method = Method::from_bytes(method).map_err(|_| Skipped::NoRequest)?;
+    let is_target = !target.is_empty() && target.iter().all(|&byte| byte > b' ' && byte != 0x7f);
+    if !is_target || method == Method::CONNECT {
+        return Err(Skipped::NoRequest);
+    }
+    Ok((method, Bytes::copy_from_slice(target)))
+}
+
+/// A hash that is the same in every run.
+pub(super) fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Undoes the escapes of nginx (`\xHH`) and Apache (also `\"`, `\\`, `\n`, `\t` and their kin).
+pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let (byte, after) = match (byte, after) {
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digit = |digit: u8| char::from(digit).to_digit(16);
+                match (digit(*high), digit(*low)) {
+                    (Some(high), Some(low)) => {
+                        (u8::try_from(high * 16 + low).unwrap_or(b'?'), after)
+                    }
+                    _ => (b'\\', &rest[1..]),
+                }
+            }
+            (b'\\', [escaped, after @ ..]) => {
+                let byte = match escaped {
+                    b'b' => 0x08,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'v' => 0x0b,
+                    other => *other,
+                };
+                (byte, after)
+            }
+            (byte, after) => (byte, after),
+        };
+        out.push(byte);
+        rest = after;
+    }
+    out
+}

@@ -1,0 +1,130 @@
+//! Owns the order of time: a log is written when requests end, and told by when they began.
+//! Never holds more than a bounded window of lines.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::line::Line;
+use super::when::NANOS_PER_SEC;
+
+/// A request that lasts longer comes late; so does a line of another server's clock.
+const WINDOW: u64 = 60 * NANOS_PER_SEC;
+/// A minute of a very busy site; some 50 MB.
+const LINES_MAX: usize = 200_000;
+
+/// Sorts lines within a window.
+#[derive(Default)]
+pub(super) struct Order {
+    given: u64,
+    /// Lines that came too late for their place, and are replayed after it.
+    pub(super) late: u64,
+    newest: u64,
+    released: u64,
+    waiting: BinaryHeap<Reverse<Waiting>>,
+}
+
+struct Waiting {
+    line: Line,
+    number: u64,
+}
+
+impl Waiting {
+    fn rank(&self) -> (u64, u64) {
+        (self.line.at, self.number)
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl Order {
+    /// Takes a line in the order of the log.
+    pub(super) fn push(&mut self, mut line: Line) {
+        if line.at < self.released {
+            self.late += 1;
+            line.at = self.released;
+        }
+        self.newest = self.newest.max(line.at);
+        let number = self.given;
+        self.given += 1;
+        self.waiting.push(Reverse(Waiting { line, number }));
+    }
+
+    /// The next line in the order of time, when no earlier one is to be expected.
+    pub(super) fn pop(&mut self) -> Option<Line> {
+        let Reverse(first) = self.waiting.peek()?;
+        let is_due = first.line.at.saturating_add(WINDOW) < self.newest;
+        if is_due || self.waiting.len() > LINES_MAX {
+            self.pop_last()
+        } else {
+            None
+        }
+    }
+
+    /// The next line in the order of time, at the end of the log.
+    pub(super) fn pop_last(&mut self) -> Option<Line> {
+        let Reverse(first) = self.waiting.pop()?;
+        debug_assert!(first.line.at >= self.released, "a late line was moved");
+        self.released = first.line.at;
+        Some(first.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::assume::Assumptions;
+
+    fn order(seconds: &[u64]) -> (Vec<u64>, u64) {
+        let text = br#"{"time":"1970-01-01T00:00:00Z","method":"GET","target":"/"}"#;
+        let line = Line::parse(text, &Assumptions::default()).unwrap();
+        let mut order = Order::default();
+        let mut out = Vec::new();
+        for at in seconds {
+            let at = at * NANOS_PER_SEC;
+            order.push(Line { at, ..line.clone() });
+            out.extend(std::iter::from_fn(|| order.pop()));
+        }
+        out.extend(std::iter::from_fn(|| order.pop_last()));
+        let seconds = out.iter().map(|line| line.at / NANOS_PER_SEC).collect();
+        (seconds, order.late)
+    }
+
+    #[test]
+    fn lines_are_sorted_within_the_window() {
+        assert_eq!(order(&[5, 3, 4, 70, 9]), (vec![3, 4, 5, 9, 70], 0));
+        assert_eq!(order(&[5, 100, 3]), (vec![5, 5, 100], 1));
+        assert_eq!(order(&[]), (vec![], 0));
+    }
+
+    #[test]
+    fn a_crowd_is_let_go_before_the_window_ends() {
+        let mut order = Order::default();
+        let text = br#"{"time":"1970-01-01T00:00:00Z","method":"GET","target":"/"}"#;
+        let line = Line::parse(text, &Assumptions::default()).unwrap();
+        for _ in 0..LINES_MAX {
+            order.push(line.clone());
+            assert!(order.pop().is_none());
+        }
+        order.push(line);
+        assert!(order.pop().is_some());
+        assert!(order.pop().is_none());
+    }
+}

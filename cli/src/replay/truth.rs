@@ -1,0 +1,111 @@
+//! Owns what the application did, or would have done where a log does not tell.
+//! Never knows what the replay decides: it is the same for all settings.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::StatusCode;
+use retter_core::config::StatusSet;
+use retter_core::report::Failure;
+
+use super::assume::{Assumptions, Unasked};
+use super::line::{Answer, Cookies, End, Line, Origin, hash};
+
+/// Pages whose trouble is remembered.
+const PATHS_MAX: usize = 65_536;
+
+/// How the application was doing, as the log tells it.
+#[derive(Debug)]
+pub(super) struct Truth {
+    assumptions: Assumptions,
+    failing_paths: HashSet<u64>,
+    /// How it failed when it was last asked; `None` when it answered.
+    last: Option<Trouble>,
+    statuses: StatusSet,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Failure(Failure),
+    Status(StatusCode),
+}
+
+impl Truth {
+    pub(super) fn new(assumptions: &Assumptions) -> Self {
+        Self {
+            assumptions: assumptions.clone(),
+            failing_paths: HashSet::new(),
+            last: None,
+            statuses: StatusSet::default(),
+        }
+    }
+
+    /// Whether the log says that the application failed on this request.
+    pub(super) fn failed(&self, origin: &Origin) -> bool {
+        self.trouble(origin).is_some()
+    }
+
+    /// What the application does about this request. Lines come in the order of time.
+    pub(super) fn of<'a>(&mut self, line: &'a Line) -> Cow<'a, Origin> {
+        let path = hash(line.path());
+        match &line.origin {
+            Origin::NotAsked { bytes, well } => Cow::Owned(self.guess(path, *bytes, *well)),
+            told @ Origin::Left { .. } => Cow::Borrowed(told),
+            told @ (Origin::Answered(_) | Origin::Failed { .. }) => {
+                self.last = self.trouble(told);
+                if self.last.is_none() {
+                    self.failing_paths.remove(&path);
+                } else if self.failing_paths.len() < PATHS_MAX {
+                    self.failing_paths.insert(path);
+                }
+                Cow::Borrowed(told)
+            }
+        }
+    }
+
+    fn guess(&self, path: u64, bytes: u64, well: bool) -> Origin {
+        let took = self.assumptions.origin_time;
+        let is_path_failing = self.failing_paths.contains(&path);
+        let unavailable = Trouble::Status(StatusCode::SERVICE_UNAVAILABLE);
+        let trouble = match self.assumptions.unasked {
+            _ if well => None,
+            Unasked::Fails => Some(self.last.unwrap_or(unavailable)),
+            Unasked::Last => self.last.or(is_path_failing.then_some(unavailable)),
+            Unasked::Works => None,
+        };
+        let status = match trouble {
+            Some(Trouble::Failure(failure)) => return Origin::Failed { failure, took },
+            Some(Trouble::Status(status)) => status,
+            None => StatusCode::OK,
+        };
+        Origin::Answered(Answer {
+            bytes,
+            cache_control: self.assumptions.cache_control.as_deref().map(Into::into),
+            content_type: None,
+            cookies: Cookies::None,
+            end: End::Complete,
+            head: took,
+            status,
+            took,
+            varies_on_all: false,
+            version: None,
+        })
+    }
+
+    fn trouble(&self, origin: &Origin) -> Option<Trouble> {
+        match origin {
+            Origin::Answered(answer) if self.statuses.contains(answer.status) => {
+                Some(Trouble::Status(answer.status))
+            }
+            Origin::Answered(answer) if answer.end == End::Truncated => {
+                Some(Trouble::Failure(Failure::Truncated))
+            }
+            Origin::Failed { failure, .. } => Some(Trouble::Failure(*failure)),
+            Origin::Answered(_) | Origin::Left { .. } | Origin::NotAsked { .. } => None,
+        }
+    }
+}
+
+/// The longest of a log's times that means anything: a year.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

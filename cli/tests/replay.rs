@@ -1,0 +1,217 @@
+//! `retter replay` from outside: a committed log with an outage in it, and logs that are not fine.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+const OUTAGE: &str = "outage.log";
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")
+}
+
+fn outage() -> Vec<u8> {
+    std::fs::read(directory().join(OUTAGE)).expect("the sample is there")
+}
+
+/// Runs `retter replay` beside the sample, with `input`.
+fn replay(args: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_retter"))
+        .arg("replay")
+        .args(args)
+        .current_dir(directory())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A program that refuses its arguments does not read.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("it is UTF-8");
+    let code = output.status.code().expect("it was not killed");
+    (code, text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn json(args: &[&str], input: &[u8]) -> Value {
+    let args: Vec<_> = args.iter().copied().chain(["--json"]).collect();
+    let (code, out, err) = replay(&args, input);
+    assert_eq!((code, err.as_str()), (0, ""));
+    serde_json::from_str(&out).expect("it is JSON")
+}
+
+#[track_caller]
+fn refused(args: &[&str], input: &[u8], code: i32, parts: &[&str]) {
+    let (found, _, err) = replay(args, input);
+    assert_eq!(found, code, "{err}");
+    for part in parts {
+        assert!(err.contains(part), "{part} is not in\n{err}");
+    }
+}
+
+/// To renew the text: `cd cli/tests/replay && retter replay outage.log >outage.txt`.
+#[test]
+fn the_outage_in_the_sample_is_found() {
+    let expected = std::fs::read_to_string(directory().join("outage.txt")).unwrap();
+    let (code, out, err) = replay(&[OUTAGE], b"");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, expected);
+    // The file is not merely what the program says: the log has its outage from 8:01:00 to
+    // 8:01:30 UTC.
+    let opened = "2025-10-11 08:01:01 CLOSED -> OPEN: 5 connect failures in a row";
+    assert!(out.contains(opened), "{out}");
+    assert!(out.contains("circuit opened so often                                1"));
+}
+
+#[test]
+fn every_way_in_gives_the_same_result() {
+    let plain = json(&[OUTAGE], b"");
+    assert_eq!(json(&["-"], &outage())["runs"], plain["runs"]);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&outage()).unwrap();
+    assert_eq!(json(&["-"], &gzip.finish().unwrap())["runs"], plain["runs"]);
+    // Two parts, the second first: sorted within the window, so nothing is late.
+    let text = outage();
+    let half = text.len() / 2
+        + text[text.len() / 2..]
+            .iter()
+            .position(|b| *b == b'\n')
+            .unwrap();
+    let swapped = [&text[half + 1..], &text[..=half]].concat();
+    let swapped = json(&["-"], &swapped);
+    assert_eq!(swapped["log"]["requests"], plain["log"]["requests"]);
+    assert!(
+        swapped["log"]["late"].as_u64().unwrap() > 0,
+        "it begins more than a minute later"
+    );
+}
+
+#[test]
+fn every_request_gets_one_thing() {
+    let all = json(&[OUTAGE, "--plot", "/dev/null"], b"");
+    let got = all["runs"][0]["got"].as_object().unwrap();
+    let sum: u64 = got.values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(sum, all["log"]["requests"].as_u64().unwrap());
+    let slices = all["runs"][0]["slices"].as_array().unwrap();
+    let in_slices = slices
+        .iter()
+        .flat_map(|slice| slice.as_object().unwrap().values());
+    assert_eq!(
+        in_slices.map(|count| count.as_u64().unwrap()).sum::<u64>(),
+        sum
+    );
+    assert_eq!(all["log"]["malformed"], 1);
+    assert_eq!(all["log"]["without_request"], 2);
+    assert_eq!(all["log"]["malformed_first"][0]["line"], 121);
+}
+
+#[test]
+fn settings_count() {
+    let rescued = |args: &[&str]| {
+        let args: Vec<_> = [OUTAGE].iter().chain(args).copied().collect();
+        let run = json(&args, b"")["runs"][0].clone();
+        let count = |name: &str| run["got"][name].as_u64().unwrap();
+        let rescued = count("rescued_failed") + count("rescued_circuit_open");
+        (rescued, run["circuit_opened"].as_u64().unwrap())
+    };
+    let (usual, opened) = rescued(&[]);
+    assert_eq!(opened, 1);
+    let (patient, opened) = rescued(&[
+        "--breaker-consecutive-fail",
+        "1000",
+        "--breaker-fail-rate",
+        "1",
+    ]);
+    assert!(opened <= 1 && patient <= usual);
+    // The fewer users there are, the more pages are somebody's copy.
+    let (together, _) = rescued(&["--assume-sessions", "none"]);
+    assert!(together >= usual);
+    let (strict, _) = rescued(&[
+        "--assume-cache-control",
+        "no-store",
+        "--cache-rescue",
+        "strict",
+    ]);
+    assert_eq!(strict, 0);
+    let (own, _) = rescued(&["--assume-gateway-errors", "false"]);
+    assert!(own > 0);
+}
+
+#[test]
+fn two_settings_stand_side_by_side() {
+    let files = ["eager.toml", "patient.toml"];
+    let args = [
+        OUTAGE,
+        "--compare",
+        files[0],
+        files[1],
+        "--plot",
+        "/dev/stderr",
+    ];
+    let (code, out, svg) = replay(&args, b"");
+    assert_eq!(code, 0, "{svg}");
+    let heading = out
+        .lines()
+        .find(|line| line.starts_with("Users would have got"))
+        .unwrap();
+    assert!(heading.ends_with("eager.toml    patient.toml"), "{heading}");
+    for part in [
+        "with eager.toml</text>",
+        "with patient.toml</text>",
+        "</svg>",
+        "CLOSED: ",
+    ] {
+        assert!(svg.contains(part) || part == "CLOSED: ", "{part}");
+    }
+    assert!(
+        svg.contains("<title>OPEN: 2 connect failures in a row</title>"),
+        "{svg}"
+    );
+    let both = json(&args[..4], b"");
+    assert_eq!(both["runs"][0]["settings"], "eager.toml");
+    assert_ne!(both["runs"][0]["changes"], both["runs"][1]["changes"]);
+}
+
+#[test]
+fn what_cannot_be_replayed_is_told() {
+    refused(&[], b"", 2, &["ACCESS_LOG"]);
+    refused(&["no-such.log"], b"", 1, &["cannot read no-such.log"]);
+    refused(&["."], b"", 1, &["it is a directory"]);
+    refused(&["-"], b"", 1, &["the log is empty"]);
+    let nonsense = b"to be\nor not\n";
+    refused(
+        &["-"],
+        nonsense,
+        1,
+        &["none of 2 lines", "(standard input):2:", "or not"],
+    );
+    refused(
+        &[OUTAGE, "--plot", "/no/such/place.svg"],
+        b"",
+        1,
+        &["cannot write /no/such"],
+    );
+    refused(
+        &[OUTAGE, "--cache-ttl", "soon"],
+        b"",
+        2,
+        &["--cache-ttl = soon"],
+    );
+    let compare = ["--compare", "eager.toml", "no.toml", OUTAGE];
+    refused(&compare, b"", 2, &["settings file no.toml"]);
+    refused(&[OUTAGE, "--assume-sessions", "some"], b"", 2, &["visitor"]);
+    refused(
+        &[OUTAGE, "--assume-origin-time", "soon"],
+        b"",
+        2,
+        &["is not a duration"],
+    );
+}

@@ -1,0 +1,30 @@
+//! A proxy on blocking sockets and plain threads: `blocking LISTEN ORIGIN`, as in
+//! `cargo run -p retter-core --example blocking -- 127.0.0.1:8089 127.0.0.1:8088`.
+
+mod adapter;
+
+use std::net::{TcpListener, ToSocketAddrs};
+
+use retter_core::config::Settings;
+use retter_core::policy::Retter;
+use retter_core::time::Instant;
+
+/// Sessions at one time; each is two threads, and a third while it asks the origin.
+const SESSIONS: usize = 64;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(listen), Some(origin)) = (args.next(), args.next()) else {
+        return Err("usage: blocking LISTEN ORIGIN, both host:port".into());
+    };
+    let mut settings = Settings::default();
+    settings.origin.authority.clone_from(&origin);
+    let config = settings.validate().map_err(|errors| errors[0].clone())?;
+    // A proxy for strangers takes a seed that they cannot guess.
+    let retter = Retter::new(config, u64::from(std::process::id()), Instant::ZERO);
+    let origin = origin.to_socket_addrs()?.collect();
+    adapter::start(TcpListener::bind(listen)?, origin, retter, SESSIONS)?;
+    loop {
+        std::thread::park();
+    }
+}

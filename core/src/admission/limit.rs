@@ -1,0 +1,747 @@
+//! Owns the adaptive limit: how many requests the origin works on best at one time, learnt from
+//! how it completed those that it had.
+//! Never counts who is inside or makes anybody wait: the gate does. Never reads a clock.
+
+use std::time::Duration;
+
+use crate::breaker::Outcome;
+use crate::time::Instant;
+
+/// Where a [`Limit`] starts and how far it may go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LimitBounds {
+    /// The first value, and the one that it falls back to when nothing is known any more.
+    pub start: u32,
+    /// The lowest value, at least 1.
+    pub min: u32,
+    /// The highest value. Equal to `min`, it fixes the limit.
+    pub max: u32,
+}
+
+/// One request that has left the origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When the origin had it.
+    pub started: Instant,
+    /// When the origin was done with it. Samples come in this order.
+    pub ended: Instant,
+    /// Requests at the origin when it came, itself among them.
+    pub found: u32,
+    /// Requests at the origin just before it left, itself among them.
+    pub in_flight: u32,
+    /// Whether nothing is left at the origin, nor waits for it.
+    pub leaves_idle: bool,
+    /// How it ended; an ignored one is a place that became free, and nothing else.
+    pub outcome: Outcome,
+}
+
+/// A limit that finds the knee of the origin's throughput and stays there.
+///
+/// It asks one question again and again: do more requests at a time give more good answers a
+/// second? It measures the rate of good answers at the present limit (the base), then for a while
+/// at one a step higher or lower (a trial), and compares:
+///
+/// - A higher limit is taken when the rate rises by at least 0.4 of the step (in logarithms): it
+///   pays. A lower one when the rate falls by less than a quarter of the step: nothing is lost.
+///   Between the two the limit stays where it is.
+/// - Rates are compared within seconds, so it does not matter what a request costs, how dear and
+///   cheap ones are mixed, or what the origin could do an hour ago: there is no baseline that could
+///   be wrong. A trial is a step of a quarter: nothing is ever pinned to measure.
+/// - How many answers a decision takes follows from the noise of counting: a trial is repeated
+///   until the difference is larger than chance would make it. Steps grow while they pay in the
+///   same direction, and shrink when they do not.
+/// - Only a limit that holds requests back is measured. When load is low it stays; after long it
+///   sinks toward what load has needed since.
+/// - When half of the answers are failures it shrinks at once.
+#[derive(Debug)]
+pub struct Limit {
+    bounds: LimitBounds,
+    /// The limit outside of trials.
+    base: u32,
+    at_base: Arm,
+    /// The limit above that is tried, and the one below.
+    trials: [Trial; 2],
+    phase: Phase,
+    visit: Visit,
+    /// Completions until the phase ends.
+    left: u32,
+    /// No completion counts before: those that come were begun under another limit.
+    settled: Instant,
+    /// The factor of a step.
+    ratio: f64,
+    /// The direction of the last step that was taken.
+    last_step: Option<Way>,
+    /// Visits to the base in a row that differ from those before.
+    surprises: u32,
+    /// Visits to the base since a lower limit was tried.
+    unquestioned: u32,
+    /// The ways that were found not to be worth a step of this size.
+    refused: [bool; 2],
+    /// Time at the origin of recent requests, and of those that found it at ease.
+    present: Times,
+    at_ease: Times,
+    /// See [`Arm::scatter`].
+    scatter: f64,
+    last: Instant,
+    /// Whether the origin has had nothing to do since the last sample.
+    is_idle: bool,
+    /// Whether the phase's clock runs: from a completion to a completion, so that those that come
+    /// in batches are counted with their time.
+    is_timed: bool,
+    round: Round,
+    quiet: Quiet,
+}
+
+/// What was measured at one limit, over all visits to it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arm {
+    sum: Visit,
+    /// Visits, and the sums over them from which the scatter of their rates follows.
+    visits: f64,
+    good_good: f64,
+    good_time: f64,
+    time_time: f64,
+}
+
+/// What was measured in one phase.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visit {
+    /// Requests that left.
+    ended: f64,
+    /// Good answers.
+    good: f64,
+    /// Seconds.
+    time: f64,
+    /// Seconds, each times the requests at the origin in it.
+    busy: f64,
+}
+
+/// Times at the origin; recent ones weigh most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    /// Mean, in seconds.
+    mean: f64,
+    /// Mean of the logarithms: what dear pages among cheap ones disturb less.
+    log: f64,
+    /// How many, up to where the weight of a new one stays the same.
+    count: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Trial {
+    arm: Arm,
+    /// Base phases to pass before this is tried again, and how many they become next.
+    rest: u32,
+    rest_next: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Base,
+    Trial(Way),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    Up,
+    Down,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Finding {
+    No,
+    /// It looks like no, but may be chance.
+    Doubtful,
+    /// It looks like yes, but may be chance.
+    Promising,
+    Yes,
+}
+
+/// Outcomes since the last look at the share of failures.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    ended: u32,
+    failed: u32,
+}
+
+/// How much load needed lately.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    since: Instant,
+    peak: u32,
+}
+
+/// Growth of the rate, as a share of the step, from which a higher limit pays. At the knee of a
+/// pool of equal workers a step has 0.5; below it 1, above it 0.
+const GAIN_MIN: f64 = 0.4;
+
+/// Loss of the rate, as a share of the step, up to which a lower limit costs nothing. Below
+/// [`GAIN_MIN`], so that a limit cannot please and displease at once.
+const LOSS_MAX: f64 = 0.25;
+
+/// The smallest factor of a step: what it changes can be told from noise in a few hundred answers.
+const RATIO_MIN: f64 = 1.25;
+
+/// The largest factor of a step, and the first.
+const RATIO_MAX: f64 = 2.0;
+
+/// Part of the limit that must be in use for the limit to be what holds load back.
+const BUSY_MIN: f64 = 0.85;
+
+/// Standard deviations that a difference must have to be believed.
+const NOISES: f64 = 1.2;
+
+/// Visits to the base that are remembered, beside as many as a trial has had.
+const BASE_VISITS_MAX: f64 = 16.0;
+
+/// Completions of a visit, at least.
+const VISIT_MIN: u32 = 8;
+
+/// How often each place is used in a visit: an origin that works in step ends many at once.
+const TURNS: u32 = 2;
+
+/// Seconds after which a visit may end with fewer completions.
+const VISIT_TIME: f64 = 0.5;
+
+/// How many times longer than at ease requests must take for a lower limit to be tried.
+const STRAIN_MIN: f64 = 1.15;
+
+/// How many times longer they may take for a higher limit to be tried.
+const STRAIN_MAX: f64 = 2.0;
+
+/// Visits to the base after which a lower limit is tried even though requests seem to take no
+/// longer than when the origin is at ease: what is known of its ease may be wrong.
+const UNQUESTIONED_MAX: u32 = 32;
+
+/// Share of good answers below which a lower limit is tried in any case.
+const GOOD_MIN: f64 = 0.95;
+
+/// Gaps between completions longer than so many usual ones are a stall, which tells nothing of
+/// concurrency. By chance alone three in ten thousand are.
+const GAPS_MAX: f64 = 8.0;
+
+/// How long a limit that holds nothing back stays before it sinks a little.
+const QUIET_MAX: Duration = Duration::from_secs(30);
+
+impl Limit {
+    /// Makes a limit at its start.
+    #[must_use]
+    pub fn new(bounds: LimitBounds, now: Instant) -> Self {
+        let min = bounds.min.max(1);
+        let max = bounds.max.max(min);
+        let start = bounds.start.clamp(min, max);
+        Self {
+            bounds: LimitBounds { start, min, max },
+            base: start,
+            at_base: Arm::default(),
+            trials: [Trial::default(); 2],
+            phase: Phase::Base,
+            visit: Visit::default(),
+            left: VISIT_MIN.max(start.saturating_mul(TURNS)),
+            settled: now,
+            ratio: RATIO_MAX,
+            last_step: None,
+            surprises: 0,
+            unquestioned: UNQUESTIONED_MAX / 2,
+            refused: [false; 2],
+            present: Times::default(),
+            at_ease: Times::default(),
+            scatter: 1.0,
+            last: now,
+            is_idle: true,
+            is_timed: false,
+            round: Round::default(),
+            quiet: Quiet {
+                since: now,
+                peak: 0,
+            },
+        }
+    }
+
+    /// How many requests may be at the origin now.
+    #[must_use]
+    pub fn current(&self) -> u32 {
+        match self.phase {
+            Phase::Base => self.base,
+            Phase::Trial(way) => self.target(way),
+        }
+    }
+
+    /// The limit without the trial that may run: what the origin is thought to bear.
+    #[must_use]
+    pub const fn settled(&self) -> u32 {
+        self.base
+    }
+
+    /// Mean time of recent requests at the origin; zero before the first.
+    #[must_use]
+    pub fn service_time(&self) -> Duration {
+        Duration::from_secs_f64(self.present.mean.clamp(0.0, 1e6))
+    }
+
+    /// Starts again at `from`, within the bounds, as when the origin comes back.
+    pub fn restart(&mut self, from: u32, now: Instant) {
+        self.base = from.clamp(self.bounds.min, self.bounds.max);
+        self.ratio = RATIO_MAX;
+        self.last_step = None;
+        self.refused = [false; 2];
+        self.quiet = Quiet {
+            since: now,
+            peak: 0,
+        };
+        self.forget();
+        self.enter(Phase::Base, now);
+    }
+
+    /// Takes note of a request that has left the origin.
+    pub fn record(&mut self, sample: Sample) {
+        let now = sample.ended.max(self.last);
+        let gap = now.saturating_since(self.last).as_secs_f64();
+        let gap = if self.is_idle { 0.0 } else { gap };
+        self.last = now;
+        self.is_idle = sample.leaves_idle;
+        self.quiet.peak = self.quiet.peak.max(sample.in_flight);
+        self.learn_service(sample);
+        if self.bounds.min == self.bounds.max || self.shrink_on_failures(sample, now) {
+            return;
+        }
+        if now < self.settled || sample.in_flight > self.current() {
+            return;
+        }
+        if !std::mem::replace(&mut self.is_timed, true) {
+            return;
+        }
+        let usual = self.visit.time / self.visit.ended.max(1.0);
+        let gap_max = if self.visit.ended < f64::from(VISIT_MIN) {
+            f64::MAX
+        } else {
+            GAPS_MAX * usual + 2.0 * self.present.mean
+        };
+        self.visit.add(sample, gap.min(gap_max));
+        self.left = self.left.saturating_sub(1);
+        // A slow origin is judged by fewer: each of its places once.
+        let enough = self.visit.ended >= f64::from(self.current()) && self.visit.time >= VISIT_TIME;
+        if self.left == 0 || enough {
+            self.take_visit();
+            self.end_phase(now);
+        }
+    }
+
+    fn take_visit(&mut self) {
+        /// Visits in a row that nothing before explains, to say that the origin has changed.
+        const SURPRISES_MAX: u32 = 2;
+        let visit = self.visit;
+        match self.phase {
+            Phase::Trial(way) => self.trials[way.index()].arm.add(visit),
+            Phase::Base => {
+                let surprises = self.at_base.is_surprised(visit, self.scatter);
+                self.surprises = if surprises { self.surprises + 1 } else { 0 };
+                if self.surprises >= SURPRISES_MAX {
+                    // What was measured before is of another origin.
+                    self.forget();
+                    self.surprises = 0;
+                    self.ratio = self.ratio.max(RATIO_MIN * RATIO_MIN);
+                    self.refused = [false; 2];
+                }
+                self.at_base.add(visit);
+                let [up, down] = self.trials.map(|trial| trial.arm.visits);
+                self.at_base.fade(BASE_VISITS_MAX + up.max(down));
+            }
+        }
+    }
+
+    fn learn_service(&mut self, sample: Sample) {
+        if sample.outcome == Outcome::Ignore {
+            return;
+        }
+        let took = sample.ended.saturating_since(sample.started).as_secs_f64();
+        self.present.add(took);
+        if sample.found <= (self.base / 4).max(1) {
+            self.at_ease.add(took);
+        }
+        // The first ones may have been slow for other reasons.
+        if self.present.log < self.at_ease.log && self.present.count >= Times::TOLD {
+            self.at_ease = self.present;
+        }
+    }
+
+    /// Keeps how much visits scatter: that is the pages' nature and stays when the limit moves.
+    fn learn_scatter(&mut self, arm: Arm) {
+        const VISITS_MIN: f64 = 4.0;
+        const SHARE: f64 = 0.1;
+        if arm.visits >= VISITS_MIN {
+            let seen = arm.scatter().clamp(0.1, 20.0);
+            self.scatter += (seen - self.scatter) * SHARE;
+        }
+    }
+
+    /// How many times longer a request takes than when the origin is at ease.
+    fn strain(&self) -> f64 {
+        // Single times scatter by a factor of e or so: a few of them prove only a large difference.
+        let doubt = 1.0 / self.at_ease.count.max(1.0).sqrt();
+        (self.present.log - self.at_ease.log - doubt).exp()
+    }
+
+    /// Half of a round failing is a collapse, whatever the rate says.
+    fn shrink_on_failures(&mut self, sample: Sample, now: Instant) -> bool {
+        const ROUND_MIN: u32 = 4;
+        const FACTOR: f64 = 0.7;
+        match sample.outcome {
+            Outcome::Ignore => return false,
+            Outcome::Slow { .. } | Outcome::Success => {}
+            Outcome::ConnectFailure | Outcome::Failure => self.round.failed += 1,
+        }
+        self.round.ended += 1;
+        if self.round.ended < self.current().max(ROUND_MIN) {
+            return false;
+        }
+        let Round { ended, failed } = std::mem::take(&mut self.round);
+        if failed * 2 < ended || self.base == self.bounds.min {
+            return false;
+        }
+        self.base = scaled(self.base, FACTOR).max(self.bounds.min);
+        self.last_step = Some(Way::Down);
+        self.forget();
+        self.enter(Phase::Base, now);
+        true
+    }
+
+    fn end_phase(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Base if !self.at_base.is_full(self.base) => {
+                self.forget();
+                self.sink(now);
+                self.enter(Phase::Base, now);
+            }
+            Phase::Base => {
+                self.quiet.since = now;
+                self.quiet.peak = 0;
+                match self.choose() {
+                    Some(way) => self.enter(Phase::Trial(way), now),
+                    None => self.enter(Phase::Base, now),
+                }
+            }
+            Phase::Trial(way) => self.judge(way, now),
+        }
+    }
+
+    /// Which trial is due. Where requests take as long as when the origin is at ease, less of them
+    /// gain nothing; where they take much longer, more of them hardly do.
+    fn choose(&mut self) -> Option<Way> {
+        let strain = self.strain();
+        let fails = self.at_base.sum.good < self.at_base.sum.ended * GOOD_MIN;
+        let mut due = [false; 2];
+        for way in [Way::Up, Way::Down] {
+            let possible = self.target(way) != self.base;
+            let trial = &mut self.trials[way.index()];
+            trial.rest = trial.rest.saturating_sub(1);
+            due[way.index()] = possible && trial.rest == 0;
+        }
+        self.unquestioned += 1;
+        let doubts = strain > STRAIN_MIN || fails || self.unquestioned > UNQUESTIONED_MAX;
+        due[Way::Down.index()] &= doubts;
+        match due {
+            [true, _] if strain < STRAIN_MAX => Some(Way::Up),
+            [_, true] => {
+                self.unquestioned = 0;
+                Some(Way::Down)
+            }
+            [_, false] => None,
+        }
+    }
+
+    /// Compares the trial with the base, and goes there, stays, or measures on.
+    fn judge(&mut self, way: Way, now: Instant) {
+        let target = self.target(way);
+        let trial = self.trials[way.index()];
+        if !trial.arm.is_full(self.base.min(target)) {
+            // Load has fallen: nothing can be compared.
+            self.forget();
+            return self.enter(Phase::Base, now);
+        }
+        self.learn_scatter(trial.arm);
+        self.learn_scatter(self.at_base);
+        let strain = self.strain().clamp(1.0, STRAIN_MAX);
+        match compare(way, self.at_base, trial.arm, self.scatter, strain) {
+            Finding::Yes => {
+                let again = self.last_step == Some(way);
+                if again {
+                    self.ratio = (self.ratio * self.ratio).min(RATIO_MAX);
+                }
+                self.last_step = Some(way);
+                self.refused[way.index()] = false;
+                // The way back leads to what was just left.
+                self.refused[way.back().index()] = true;
+                self.base = target;
+                self.forget();
+                self.at_base = trial.arm;
+                self.trials[way.back().index()].rest = way.back().rest_max();
+                self.enter(Phase::Base, now);
+            }
+            Finding::No => {
+                if way == Way::Down {
+                    // With fewer it takes so long: it is not at ease above that.
+                    self.at_ease = self.present;
+                    self.at_ease
+                        .stretch(trial.arm.time_each() / self.at_base.time_each());
+                }
+                let trial = &mut self.trials[way.index()];
+                trial.arm = Arm::default();
+                trial.rest_next = (trial.rest_next.max(1) * 2).min(way.rest_max());
+                trial.rest = trial.rest_next;
+                self.refused[way.index()] = true;
+                let stuck = self.target(way.back()) == self.base;
+                if self.refused[way.back().index()] || stuck {
+                    self.ratio = self.ratio.sqrt().max(RATIO_MIN);
+                    self.refused = [false; 2];
+                }
+                self.last_step = None;
+                self.enter(Phase::Base, now);
+            }
+            Finding::Doubtful => {
+                let trial = &mut self.trials[way.index()];
+                trial.rest = trial.rest_next;
+                self.enter(Phase::Base, now);
+            }
+            Finding::Promising => {
+                self.trials[way.index()].rest = 1;
+                self.enter(Phase::Base, now);
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        let before = self.current();
+        self.phase = phase;
+        let after = self.current();
+        if before != after {
+            self.is_timed = false;
+            // Those that a higher limit lets in end after their time; a lower one is felt as soon
+            // as the surplus has left.
+            let eased = Duration::from_secs_f64((self.at_ease.mean * 1.5).min(1e6));
+            self.settled = if after > before {
+                now + self.service_time().min(eased)
+            } else {
+                now
+            };
+        }
+        self.visit = Visit::default();
+        self.left = VISIT_MIN.max(after.saturating_mul(TURNS));
+    }
+
+    fn forget(&mut self) {
+        self.at_base = Arm::default();
+        self.trials = [Trial::default(); 2];
+    }
+
+    /// Load has not needed the limit: after long it sinks toward what was needed.
+    fn sink(&mut self, now: Instant) {
+        const FACTOR: f64 = 0.8;
+        let mut quiet = now.saturating_since(self.quiet.since);
+        if quiet < QUIET_MAX {
+            return;
+        }
+        let floor = self.base.min(self.bounds.start.max(self.quiet.peak));
+        while quiet >= QUIET_MAX && self.base > floor {
+            self.base = scaled(self.base, FACTOR).max(floor);
+            quiet -= QUIET_MAX;
+        }
+        self.quiet = Quiet {
+            since: now,
+            peak: 0,
+        };
+    }
+
+    fn target(&self, way: Way) -> u32 {
+        let LimitBounds { min, max, .. } = self.bounds;
+        match way {
+            Way::Up => scaled(self.base, self.ratio).max(self.base.saturating_add(1)),
+            Way::Down => scaled(self.base, 1.0 / self.ratio).min(self.base.saturating_sub(1)),
+        }
+        .clamp(min, max)
+    }
+}
+
+impl Times {
+    /// Times whose mean can be relied on.
+    const TOLD: f64 = 32.0;
+
+    fn add(&mut self, took: f64) {
+        /// Times whose sum weighs as much as all before.
+        const MEMORY: f64 = 64.0;
+        self.count = (self.count + 1.0).min(MEMORY);
+        let share = 1.0 / self.count;
+        self.mean += (took - self.mean) * share;
+        self.log += (took.max(1e-6).ln() - self.log) * share;
+    }
+}
+
+impl Times {
+    /// Makes all times longer by this factor.
+    fn stretch(&mut self, factor: f64) {
+        let factor = factor.clamp(0.1, 10.0);
+        self.mean *= factor;
+        self.log += factor.ln();
+    }
+}
+
+impl Visit {
+    fn add(&mut self, sample: Sample, gap: f64) {
+        self.ended += 1.0;
+        self.good += f64::from(u8::from(sample.outcome == Outcome::Success));
+        self.time += gap;
+        self.busy += gap * f64::from(sample.in_flight);
+    }
+}
+
+impl Arm {
+    fn add(&mut self, visit: Visit) {
+        self.sum.ended += visit.ended;
+        self.sum.good += visit.good;
+        self.sum.time += visit.time;
+        self.sum.busy += visit.busy;
+        self.visits += 1.0;
+        self.good_good += visit.good * visit.good;
+        self.good_time += visit.good * visit.time;
+        self.time_time += visit.time * visit.time;
+    }
+
+    /// Older measurements fade, so that both sides of a comparison are of one time.
+    fn fade(&mut self, visits_max: f64) {
+        if self.visits <= visits_max {
+            return;
+        }
+        let factor = visits_max / self.visits;
+        *self = Self {
+            sum: Visit {
+                ended: self.sum.ended * factor,
+                good: self.sum.good * factor,
+                time: self.sum.time * factor,
+                busy: self.sum.busy * factor,
+            },
+            visits: self.visits * factor,
+            good_good: self.good_good * factor,
+            good_time: self.good_time * factor,
+            time_time: self.time_time * factor,
+        };
+    }
+
+    /// Whether a visit differs from those before by more than they scatter.
+    fn is_surprised(&self, visit: Visit, scatter: f64) -> bool {
+        const VISITS_MIN: f64 = 4.0;
+        const NOISES: f64 = 4.0;
+        let mut seen = Self::default();
+        seen.add(visit);
+        let noise = (seen.noise(scatter) + self.noise(scatter)).sqrt();
+        let difference = (seen.rate() / self.rate()).ln().abs();
+        self.visits >= VISITS_MIN && difference > NOISES * noise
+    }
+
+    /// Whether this limit was what held load back.
+    fn is_full(&self, limit: u32) -> bool {
+        self.sum.busy >= self.sum.time * f64::from(limit) * BUSY_MIN
+    }
+
+    /// Good answers a second; half an answer more keeps its logarithm finite.
+    fn rate(&self) -> f64 {
+        (self.sum.good + 0.5) / self.sum.time.max(1e-9)
+    }
+
+    /// Mean requests at the origin.
+    fn load(&self) -> f64 {
+        self.sum.busy / self.sum.time.max(1e-9)
+    }
+
+    /// Mean time of a request (Little's law).
+    fn time_each(&self) -> f64 {
+        self.load() / self.rate()
+    }
+
+    /// Relative variance of the rate: what the visits scatter, and, as long as there are few, what
+    /// visits have scattered before.
+    fn noise(&self, scatter: f64) -> f64 {
+        /// Visits that the experience is worth.
+        const PRIOR: f64 = 2.0;
+        let good = (self.sum.good + 0.5) / self.visits.max(1.0);
+        let freedom = (self.visits - 1.0).max(0.0) + PRIOR;
+        let variance = (self.deviations() + PRIOR * good * scatter) / freedom;
+        variance / (self.visits.max(1.0) * good * good)
+    }
+
+    /// How much more, or less, the good answers of a visit vary than those of a Poisson process.
+    fn scatter(&self) -> f64 {
+        let good = (self.sum.good + 0.5) / self.visits.max(1.0);
+        self.deviations() / ((self.visits - 1.0).max(1.0) * good)
+    }
+
+    /// Squares of the differences from what each visit's time would give, summed.
+    fn deviations(&self) -> f64 {
+        let rate = self.sum.good / self.sum.time.max(1e-9);
+        let sum = self.good_good - 2.0 * rate * self.good_time + rate * rate * self.time_time;
+        sum.max(0.0)
+    }
+}
+
+/// Whether the step from `base` to `trial` is worth it.
+fn compare(way: Way, base: Arm, trial: Arm, scatter: f64, strain: f64) -> Finding {
+    let gain = (trial.rate() / base.rate()).ln();
+    let step = (trial.load() / base.load()).max(1e-9).ln();
+    let noise = NOISES * (trial.noise(scatter) + base.noise(scatter)).sqrt();
+    let margin = match way {
+        Way::Up => gain - GAIN_MIN * strain * step,
+        Way::Down => gain - LOSS_MAX * step,
+    };
+    let is_sure = margin.abs() >= noise || trial.visits >= way.visits_max(strain);
+    match (is_sure, margin > 0.0) {
+        (true, true) => Finding::Yes,
+        (true, false) => Finding::No,
+        (false, true) => Finding::Promising,
+        (false, false) => Finding::Doubtful,
+    }
+}
+
+impl Way {
+    const fn index(self) -> usize {
+        match self {
+            Self::Up => 0,
+            Self::Down => 1,
+        }
+    }
+
+    /// Visits to the base for each trial once the limit has settled: trials are the exception, and
+    /// those that cost more than time are rarer.
+    const fn rest_max(self) -> u32 {
+        match self {
+            Self::Up => 8,
+            Self::Down => 16,
+        }
+    }
+
+    /// Visits after which the sign of a difference decides, however small it is. To ask for longer
+    /// costs more than to be wrong: above all where requests take no longer than at ease, as then
+    /// more of them are likely to be worked on.
+    fn visits_max(self, strain: f64) -> f64 {
+        match self {
+            Self::Up if strain < STRAIN_MIN => 3.0,
+            Self::Up => 12.0,
+            Self::Down => 24.0,
+        }
+    }
+
+    const fn back(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+/// `limit` times `factor`, rounded.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float saturates"
+)]
+fn scaled(limit: u32, factor: f64) -> u32 {
+    (f64::from(limit) * factor).round() as u32
+}

@@ -1,0 +1,61 @@
+//! Owns the bugs that are planted on purpose, so that a test can show that the simulation finds
+//! such bugs. Without the feature `canary` nothing is ever planted, and nothing is left of it.
+//! Never decides what a planted bug does: the line that it breaks does.
+
+/// A bug, at the one place where the code asks for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Plant {
+    /// The bytes of one origin connection stay for the next response (response desync).
+    Desync,
+    /// A copy that a write made wrong stays.
+    KeptAfterWrite,
+    /// A circuit that is half-open never gets a probe's slot back.
+    LostProbe,
+    /// A rescued request keeps its slot at the origin.
+    LostSlot,
+    /// Users with a session share a partition.
+    MixedPartitions,
+    /// A request is sent again although it is not safe.
+    RepeatedWrite,
+    /// A body that broke off is kept as a copy.
+    TruncatedCopy,
+    /// A body that broke off looks complete to its client.
+    TruncatedEnd,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Desync,
+        Self::KeptAfterWrite,
+        Self::LostProbe,
+        Self::LostSlot,
+        Self::MixedPartitions,
+        Self::RepeatedWrite,
+        Self::TruncatedCopy,
+        Self::TruncatedEnd,
+    ];
+}
+
+#[cfg(feature = "canary")]
+std::thread_local! {
+    static PLANTED: std::cell::Cell<Option<Plant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants one bug for this thread, in place of the one before.
+#[cfg(feature = "canary")]
+pub fn plant(plant: Option<Plant>) {
+    PLANTED.set(plant);
+}
+
+/// Whether this bug is planted here.
+#[cfg(feature = "canary")]
+pub(crate) fn is_planted(plant: Plant) -> bool {
+    PLANTED.get() == Some(plant)
+}
+
+/// Whether this bug is planted here: it is not.
+#[cfg(not(feature = "canary"))]
+pub(crate) const fn is_planted(_: Plant) -> bool {
+    false
+}

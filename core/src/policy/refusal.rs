@@ -1,0 +1,103 @@
+//! Owns [`Refusal`]: the answer to a request that is neither sent on nor served from a copy.
+//! Never decides that one is due.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::put_labels;
+use crate::breaker::State;
+use crate::rules::label::{Cause, Forward, Handling, Refused};
+
+/// Why a request is neither sent on nor served.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// The circuit, as the answer shows it.
+    pub circuit: State,
+    /// What the answer says of itself.
+    pub handling: Handling,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Another request for the same was sent on, and the origin failed on it.
+    Failed(Cause),
+    /// The origin was not asked; asking again can help after so many seconds.
+    Refused(Refused, u64),
+}
+
+impl Refusal {
+    /// The origin is not asked, and `wait` is how long that may last.
+    pub(super) fn new(why: Forward, refused: Refused, circuit: State, wait: Duration) -> Self {
+        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            circuit,
+            handling: Handling::NoCopy { why, refused },
+            kind: Kind::Refused(refused, secs.max(1)),
+        }
+    }
+
+    /// The origin was asked for another request, and failed.
+    pub(super) const fn failed(why: Forward, cause: Cause, circuit: State) -> Self {
+        Self {
+            circuit,
+            handling: Handling::Collapsed { why, cause },
+            kind: Kind::Failed(cause),
+        }
+    }
+
+    /// 503; 504 where the client wanted a copy or nothing; or what the request whose fetch this one shared is answered with.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self.kind {
+            Kind::Failed(Cause::Failure(failure)) => failure.status_hint(),
+            // Nothing is refused for being slow alone: somebody may still get its answer.
+            Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Failed(Cause::Status(status)) => status,
+            Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            // RFC 9111 §5.2.1.7
+            Kind::Refused(Refused::OnlyIfCached, _) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Seconds for `Retry-After`, at least one; `None` where nobody knows.
+    #[must_use]
+    pub const fn retry_after_secs(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Failed(_) | Kind::Refused(Refused::OnlyIfCached, _) => None,
+            Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
+        }
+    }
+
+    /// A sentence for the person who waits.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        match self.kind {
+            Kind::Failed(_) => {
+                "the application failed on this page and no copy of it is held; \
+                 please try again soon"
+            }
+            Kind::Refused(Refused::CircuitOpen, _) => {
+                "the application is not answering and no copy of this page is held; \
+                 please try again soon"
+            }
+            Kind::Refused(Refused::OnlyIfCached, _) => {
+                "no fresh copy of this page is held, and nothing else was wanted"
+            }
+            Kind::Refused(Refused::Overload, _) => {
+                "the application is busy and no copy of this page is held; please try again soon"
+            }
+        }
+    }
+
+    /// Writes `Retry-After` and the labels.
+    pub fn put_fields(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(secs) = self.retry_after_secs() {
+            put("retry-after", secs.to_string().as_bytes());
+        }
+        put_labels(self.circuit, &self.handling, None, put);
+    }
+}

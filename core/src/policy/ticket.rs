@@ -1,0 +1,162 @@
+//! Owns [`Ticket`]: a decision that has to wait until the origin has room.
+//! Never waits itself: it is polled, by a task that is woken or has a timer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::{Ask, Decision, Refusal, Retter, Served};
+use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
+use crate::key::CacheKey;
+use crate::message::RequestHead;
+use crate::rules::label::{Forward, Handling};
+use crate::time::Instant;
+
+/// A place in the queue before the origin. Dropped, as when the client leaves, it is free at once.
+///
+/// The contract: [`poll`](Self::poll) it when its waker was called, and at its
+/// [`deadline`](Self::deadline); then it has a decision, which is not another `Wait`. A runtime
+/// with a clock can await [`decided`](Self::decided).
+#[derive(Debug)]
+#[must_use = "poll it until it has a decision; dropping it gives the place up"]
+pub struct Ticket {
+    class: Class,
+    deadline: Instant,
+    key: Option<CacheKey>,
+    /// `None` once it has led to a decision.
+    place: Option<Place>,
+    request: Arc<RequestHead>,
+    retter: Arc<Retter>,
+    why: Forward,
+}
+
+impl Ticket {
+    pub(super) fn new(retter: &Arc<Retter>, ask: Ask<'_>, class: Class, place: Place) -> Self {
+        Self {
+            class,
+            deadline: place.deadline(),
+            key: ask.key,
+            place: Some(place),
+            request: Arc::clone(ask.request),
+            retter: Arc::clone(retter),
+            why: ask.why,
+        }
+    }
+
+    /// When there is a decision in any case.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Asks for the decision. While there is none, `waker` is called when there may be one; at the
+    /// deadline nobody is called. Not to be asked again after it was ready.
+    pub fn poll(&mut self, waker: &Waker, now: Instant) -> Poll<Decision> {
+        loop {
+            let Some(place) = &mut self.place else {
+                debug_assert!(false, "a ticket is good for one decision");
+                return Poll::Ready(self.refuse(now));
+            };
+            let Poll::Ready(admitted) = place.poll(waker, now) else {
+                if self.deadline > now {
+                    return Poll::Pending;
+                }
+                // A second place has a later deadline than its request.
+                self.place = None;
+                return Poll::Ready(self.refuse(now));
+            };
+            self.place = None;
+            match admitted {
+                Admitted::Shed(_) => return Poll::Ready(self.refuse(now)),
+                Admitted::Slot(slot, lead) => {
+                    // Another may have fetched it meanwhile: the origin has better things to do.
+                    if let Some(served) = self.look(now) {
+                        drop((slot, lead));
+                        return Poll::Ready(Decision::Serve(served));
+                    }
+                    return Poll::Ready(self.go(slot, lead, now));
+                }
+                Admitted::Flown(Flown::Failed(cause)) => {
+                    let circuit = self.retter.circuit_of(self.request.path(), now);
+                    let refusal = Refusal::failed(self.why, cause, circuit);
+                    return Poll::Ready(Decision::Refuse(refusal));
+                }
+                Admitted::Flown(Flown::Abandoned | Flown::Kept | Flown::Unfit) => {
+                    if let Some(served) = self.look(now) {
+                        return Poll::Ready(Decision::Serve(served));
+                    }
+                    // What was fetched is not for this request: it asks for itself.
+                    match self.retter.gate.enter(self.class, None, now) {
+                        Entry::Place(place) => self.place = Some(place),
+                        Entry::Shed(_) => return Poll::Ready(self.refuse(now)),
+                        Entry::Slot(slot) => return Poll::Ready(self.go(slot, None, now)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the decision. `clock` tells the time whenever it is asked; `at` is a future that
+    /// is ready at the deadline, from the caller's runtime.
+    pub async fn decided<T>(mut self, clock: impl Fn() -> Instant, at: T) -> Decision
+    where
+        T: Future<Output = ()>,
+    {
+        let mut at = std::pin::pin!(at);
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            // Both register their wakers.
+            let is_due = Pin::new(&mut at).poll(cx).is_ready();
+            let now = clock();
+            let now = if is_due { now.max(self.deadline) } else { now };
+            self.poll(cx.waker(), now)
+        })
+        .await
+    }
+
+    /// A copy that somebody else's fetch has brought since.
+    fn look(&mut self, now: Instant) -> Option<Served> {
+        let retter = &self.retter;
+        let key = self.key.as_ref()?;
+        let copy = retter.store.get(key, &self.request.fields)?;
+        let age_max = retter.config.cache.rescue_age_max;
+        if !copy.is_fresh(now) && !copy.may_rescue(age_max, now) {
+            return None;
+        }
+        let handling = Handling::Forwarded {
+            why: self.why,
+            status: copy.status(),
+            stored: false,
+            collapsed: true,
+        };
+        let circuit = retter.circuit_of(self.request.path(), now);
+        let key = self.key.take()?;
+        Some(Served::new(retter, key, copy, circuit, handling, now))
+    }
+
+    fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Decision {
+        let (retter, class) = (Arc::clone(&self.retter), self.class);
+        retter.go(self.ask(), class, slot, lead, now)
+    }
+
+    fn refuse(&mut self, now: Instant) -> Decision {
+        let (retter, class) = (Arc::clone(&self.retter), self.class);
+        retter.shed(&self.ask(), class, now)
+    }
+
+    fn ask(&mut self) -> Ask<'_> {
+        // What could rescue would have answered before; it may still be asked about.
+        let key = self.key.take();
+        let store = &self.retter.store;
+        let copy = key
+            .as_ref()
+            .and_then(|key| store.get_good(key, &self.request.fields));
+        Ask {
+            copy,
+            key,
+            may_rescue: false,
+            request: &self.request,
+            why: self.why,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The tables of LIFECYCLE.md about a session: made by running it, compared with the file.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::rig::{PAGE, Rig, get, status};
+use crate::config::Settings;
+use crate::session::exchange::{Download, Exchange};
+use crate::session::{Action, Input, Life, Side};
+
+fn exchange(rig: &Rig) -> &'static str {
+    match &rig.session.exchange {
+        Exchange::Connecting(_) => "connecting",
+        Exchange::Draining(_) => "draining",
+        Exchange::None => "none",
+        Exchange::Relaying(relay) => match relay.download {
+            Download::Awaiting => "awaiting",
+            Download::Discarding => "discarding",
+            Download::Forwarding(_) => "forwarding",
+            Download::Holding(_) => "holding",
+        },
+        Exchange::Tunnel(_) => "tunnel",
+        Exchange::Waiting(_) => "waiting",
+    }
+}
+
+fn life(rig: &Rig) -> &'static str {
+    match rig.session.life {
+        Life::Background => "background",
+        Life::Open => "open",
+        Life::Closing(_) => "closing",
+        Life::Lingering(_) => "lingering",
+        Life::Closed => "closed",
+    }
+}
+
+fn actions(rig: &mut Rig) -> String {
+    let of = |action: &Action| match action {
+        Action::Abort(side) => format!("abort {side:?}").to_lowercase(),
+        Action::Close(side) => format!("close {side:?}").to_lowercase(),
+        Action::Connect { fresh: true } => "connect anew".to_owned(),
+        Action::Connect { fresh: false } => "connect".to_owned(),
+        Action::Detach => "detach".to_owned(),
+        Action::Park => "park".to_owned(),
+        Action::Shutdown(side) => format!("shut {side:?}").to_lowercase(),
+    };
+    let took = rig.took();
+    took.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// A session that has a copy of `/`, room for one request, and nothing in flight.
+fn fresh() -> Rig {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    settings.admission.in_flight_start = 1;
+    let mut rig = Rig::with(settings);
+    rig.send(&get("/", "")).reply(PAGE);
+    rig.received();
+    rig.took();
+    rig
+}
+
+/// A request arrives whose connection to the origin is not there yet.
+fn connecting() -> Rig {
+    let mut rig = fresh();
+    hand_over(&mut rig, &get("/other", ""));
+    assert_eq!(
+        rig.session.poll_action(),
+        Some(Action::Connect { fresh: false })
+    );
+    rig
+}
+
+/// Gives bytes of the client without carrying out what follows.
+fn hand_over(rig: &mut Rig, bytes: &str) {
+    rig.session.read_buf(Side::Client)[..bytes.len()].copy_from_slice(bytes.as_bytes());
+    rig.session.handle_read(Side::Client, bytes.len(), rig.now);
+}
+
+fn asked(path: &str) -> Rig {
+    let mut rig = fresh();
+    rig.send(&get(path, ""));
+    rig.took();
+    rig
+}
+
+fn waiting() -> Rig {
+    let first = asked("/first");
+    let mut rig = first.another();
+    rig.send(&get("/other", ""));
+    // The place is held by the queue; the session that has the slot must outlive it.
+    std::mem::forget(first);
+    rig
+}
+
+fn forwarding() -> Rig {
+    let mut rig = asked("/other");
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
+    rig.received();
+    rig
+}
+
+fn holding() -> Rig {
+    let mut rig = asked("/");
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
+    rig
+}
+
+fn draining() -> Rig {
+    let mut rig = asked("/");
+    rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noo");
+    rig.received();
+    rig.took();
+    rig
+}
+
+fn tunnel() -> Rig {
+    let mut rig = fresh();
+    rig.send(&get("/ws", "Connection: upgrade\r\nUpgrade: websocket\r\n"));
+    rig.reply("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    rig.received();
+    rig.took();
+    rig
+}
+
+const LATE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How a state is reached, what happens then, and what it is called.
+type Row = (fn() -> Rig, &'static str, fn(&mut Rig));
+
+const EXCHANGE: &[Row] = &[
+    (fresh, "a request without a fresh copy", |rig| {
+        hand_over(rig, &get("/", ""))
+    }),
+    (waiting, "the deadline of the queue", |rig| {
+        rig.wait(LATE);
+    }),
+    (waiting, "the client closes", |rig| {
+        rig.end_of(Side::Client);
+    }),
+    (connecting, "the connection stands", |rig| {
+        rig.input(Input::Connected { reused: false });
+    }),
+    (connecting, "it cannot be made", |rig| {
+        rig.input(Input::ConnectFailed);
+    }),
+    (connecting, "it takes too long", |rig| {
+        rig.wait(LATE);
+    }),
+    (
+        || asked("/other"),
+        "a head and part of the body",
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
+        },
+    ),
+    (
+        || asked("/"),
+        "the same, short, and a copy is held",
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
+        },
+    ),
+    (
+        || asked("/"),
+        "part of a 500, and a copy is held",
+        |rig| {
+            rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noo");
+        },
+    ),
+    (
+        || asked("/other"),
+        "a whole 500, and no copy is held",
+        |rig| {
+            rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        },
+    ),
+    (
+        || asked("/"),
+        "the origin closes, and a copy is held",
+        |rig| {
+            rig.end_of(Side::Origin);
+        },
+    ),
+    (
+        || asked("/other"),
+        "the origin closes, and no copy is held",
+        |rig| {
+            rig.end_of(Side::Origin);
+        },
+    ),
+    (
+        || asked("/other"),
+        "the origin takes too long",
+        |rig| {
+            rig.wait(LATE);
+        },
+    ),
+    (
+        || asked("/other"),
+        "the client closes",
+        |rig| {
+            rig.end_of(Side::Client);
+        },
+    ),
+    (holding, "the rest of the body", |rig| {
+        rig.reply("od");
+    }),
+    (holding, "the origin closes", |rig| {
+        rig.end_of(Side::Origin);
+    }),
+    (forwarding, "the rest of the body", |rig| {
+        rig.reply("od");
+    }),
+    (forwarding, "the origin closes", |rig| {
+        rig.end_of(Side::Origin);
+    }),
+    (forwarding, "the client closes", |rig| {
+        rig.end_of(Side::Client);
+    }),
+    (draining, "the rest of the body", |rig| {
+        rig.reply("ps");
+    }),
+    (draining, "the client asks for something else", |rig| {
+        rig.send(&get("/other", ""));
+    }),
+    (tunnel, "the origin closes", |rig| {
+        rig.end_of(Side::Origin);
+    }),
+    (tunnel, "both have closed", |rig| {
+        rig.end_of(Side::Client).end_of(Side::Origin);
+    }),
+];
+
+const LIFE: &[Row] = &[
+    (fresh, "the client closes", |rig| {
+        rig.end_of(Side::Client);
+    }),
+    (fresh, "it is idle for too long", |rig| {
+        rig.wait(LATE);
+    }),
+    (fresh, "the program drains", |rig| {
+        rig.input(Input::Drain);
+    }),
+    (
+        || asked("/other"),
+        "the program drains",
+        |rig| {
+            rig.input(Input::Drain);
+        },
+    ),
+    (fresh, "bytes that are no request", |rig| {
+        rig.send("no request\r\n\r\n");
+    }),
+    (lingering, "the client closes", |rig| {
+        rig.end_of(Side::Client);
+    }),
+    (lingering, "the client does not close", |rig| {
+        rig.wait(LATE);
+    }),
+    (
+        || stalled(),
+        "the client reads again",
+        |rig| {
+            rig.client_reads = true;
+            rig.settle();
+        },
+    ),
+    (
+        || stalled(),
+        "the client does not read",
+        |rig| {
+            rig.wait(LATE);
+        },
+    ),
+];
+
+fn lingering() -> Rig {
+    let mut rig = fresh();
+    rig.send("no request\r\n\r\n");
+    rig.received();
+    rig.took();
+    rig
+}
+
+fn stalled() -> Rig {
+    let mut rig = fresh();
+    rig.client_reads = false;
+    rig.send(&get("/", "Connection: close\r\n")).reply(PAGE);
+    rig.took();
+    rig
+}
+
+fn table(rows: &[Row], state: fn(&Rig) -> &'static str) -> String {
+    let mut out = String::from(
+        "| state | what happens | state after | actions | the client gets |\n|---|---|---|---|---|\n",
+    );
+    for (reach, what, happen) in rows {
+        let mut rig = reach();
+        let before = state(&rig);
+        happen(&mut rig);
+        while let Some(action) = rig.session.poll_action() {
+            rig.actions.push(action);
+        }
+        let (after, actions) = (state(&rig), actions(&mut rig));
+        let got = rig.received();
+        let got = match status(&got) {
+            _ if got.is_empty() => String::new(),
+            0 => "the rest".to_owned(),
+            code => code.to_string(),
+        };
+        let _ = writeln!(out, "| {before} | {what} | {after} | {actions} | {got} |");
+    }
+    out
+}
+
+/// To renew the file: copy the table from the message of the failure.
+#[track_caller]
+fn check(table: &str) {
+    let file = include_str!("../../../LIFECYCLE.md");
+    assert!(file.contains(table), "LIFECYCLE.md lacks this:\n{table}");
+}
+
+#[test]
+fn the_table_of_exchanges_is_what_happens() {
+    check(&table(EXCHANGE, exchange));
+}
+
+#[test]
+fn the_table_of_lives_is_what_happens() {
+    check(&table(LIFE, life));
+}

@@ -1,0 +1,211 @@
+//! Owns `surge`: a fragile application, more visitors than it can bear, and what stands between
+//! them, one after another in one run.
+//! Never lets two contenders run at one time.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::contender::{Contender, Kind};
+use crate::http::Connection;
+use crate::port::Port;
+use crate::process::Process;
+use crate::{Result, error};
+
+pub mod load;
+pub mod origin;
+pub mod outcome;
+pub mod random;
+pub mod scenario;
+
+use outcome::Outcome;
+use scenario::{Event, Pages, Phases, Scenario};
+
+/// What a run is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names of scenarios; none is all.
+    pub scenarios: Vec<String>,
+    /// Names of contenders; none is all.
+    pub contenders: Vec<String>,
+    /// Visitors in a surge, as a multiple of the capacity.
+    pub multiple: f64,
+    /// How long a surge is; an outage is half of that.
+    pub seconds: u32,
+    /// Which visitors come.
+    pub seed: u64,
+    /// The binary of RETTER.
+    pub retter: PathBuf,
+    /// Further settings of RETTER.
+    pub settings: Vec<(String, String)>,
+    /// Where files of contenders are.
+    pub directory: PathBuf,
+}
+
+impl Options {
+    /// Every contender that was asked for and fits the scenario.
+    fn contenders(&self, scenario: &Scenario) -> Vec<Contender> {
+        let nginx = |key: &str| {
+            let text = include_str!("../../configs/surge.nginx.conf");
+            Kind::Nginx(text.replace("@KEY@", key))
+        };
+        let retter = |concurrency: Option<u32>| {
+            let mut settings = self.settings.clone();
+            if let Some(concurrency) = concurrency {
+                let name = "RETTER_BACKEND_CONCURRENCY".to_owned();
+                settings.push((name, concurrency.to_string()));
+            }
+            Kind::Retter {
+                program: self.retter.clone(),
+                settings,
+            }
+        };
+        let haproxy = include_str!("../../configs/surge.haproxy.cfg").to_owned();
+        let mut all = vec![
+            Contender::new("no proxy", Kind::Nothing),
+            Contender::new("nginx", nginx("")),
+            Contender::new("nginx, cookie in key", nginx("$cookie_session")),
+            Contender::new(
+                "varnish",
+                Kind::Varnish(include_str!("../../configs/surge.vcl").into()),
+            ),
+            Contender::new("haproxy", Kind::Haproxy(haproxy)),
+            Contender::new("retter", retter(None)),
+            Contender::new("retter, concurrency 8", retter(Some(origin::POOL))),
+        ];
+        if scenario.pages != Pages::Sessions {
+            all.retain(|one| !one.name.contains("cookie"));
+        }
+        if !self.contenders.is_empty() {
+            // `retter` is every RETTER.
+            all.retain(|one| {
+                self.contenders
+                    .iter()
+                    .any(|name| one.name.starts_with(name))
+            });
+        }
+        all
+    }
+}
+
+/// Runs all that was asked for; `done` gets each scenario as soon as it is there.
+///
+/// # Errors
+/// When a contender does not start.
+pub fn run(
+    options: &Options,
+    mut done: impl FnMut(&Scenario, &[Outcome]) -> Result<()>,
+) -> Result<()> {
+    let known = || scenario::ALL.iter().map(|scenario| scenario.name);
+    if let Some(name) = options
+        .scenarios
+        .iter()
+        .find(|name| known().all(|one| one != **name))
+    {
+        let known: Vec<_> = known().collect();
+        return Err(error(format!(
+            "no scenario `{name}`; there are {}",
+            known.join(", ")
+        )));
+    }
+    std::fs::create_dir_all(&options.directory)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for scenario in scenario::ALL {
+        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|n| n == scenario.name) {
+            continue;
+        }
+        let mut outcomes = Vec::new();
+        for contender in options.contenders(scenario) {
+            outcomes.push(runtime.block_on(one(options, scenario, &contender))?);
+        }
+        done(scenario, &outcomes)?;
+    }
+    Ok(())
+}
+
+async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> Result<Outcome> {
+    let seconds = match scenario.event {
+        Event::Surge => options.seconds,
+        Event::Outage(_) => options.seconds.div_ceil(2),
+    };
+    let phases = Phases::new(seconds, options.multiple);
+    let arrivals = scenario.schedule(&phases, options.seed);
+    let origin = Origin::start(&options.directory)?;
+    let running = contender.start(origin.address(), &options.directory)?;
+    if scenario.pages == Pages::Sessions {
+        load::log_in(running.address, scenario::USERS).await?;
+    }
+    let start = Instant::now();
+    let began = origin::now_millis();
+    let control = origin.control.address();
+    let event = scenario.event;
+    let told = tokio::spawn(async move {
+        sleep_until(start + phases.begin).await;
+        let _ = tell(control, "/peak").await;
+        if let Event::Outage(word) = event {
+            let _ = tell(control, word).await;
+        }
+        sleep_until(start + phases.end).await;
+        let peak = tell(control, "/peak").await;
+        let ended = origin::now_millis();
+        if event != Event::Surge {
+            let _ = tell(control, "/well").await;
+        }
+        (peak, ended)
+    });
+    let visits = load::run(running.address, &arrivals).await;
+    let (peak, ended) = told.await?;
+    Ok(Outcome {
+        contender: contender.name.clone(),
+        visits,
+        phases,
+        peak: peak.map_err(|text| error(format!("the application is silent: {text}")))?,
+        ended,
+        began,
+    })
+}
+
+/// The application in a process of its own.
+struct Origin {
+    port: Port,
+    control: Port,
+    _process: Process,
+}
+
+impl Origin {
+    fn start(directory: &Path) -> Result<Self> {
+        let (port, control) = (Port::reserve()?, Port::reserve()?);
+        let mut command = Command::new(std::env::current_exe()?);
+        let (address, orders) = (port.address(), control.address());
+        command.args(["origin", &address.to_string(), &orders.to_string()]);
+        let process = Process::start(&command, &directory.join("origin.log"), orders)?;
+        Ok(Self {
+            port,
+            control,
+            _process: process,
+        })
+    }
+
+    const fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+}
+
+/// Gives the application an order; the number it answers with, or 0.
+async fn tell(control: SocketAddr, order: &str) -> std::result::Result<u64, String> {
+    let ask = async {
+        let mut connection = Connection::connect(control).await?;
+        connection
+            .ask(format!("GET {order} HTTP/1.1\r\n\r\n").as_bytes())
+            .await
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(10), ask).await;
+    let message = answered.map_err(|error| error.to_string())?;
+    let body = message.map_err(|error| error.to_string())?.body;
+    Ok(String::from_utf8_lossy(&body).parse().unwrap_or(0))
+}

@@ -1,0 +1,282 @@
+//! Owns what came of a run: its row in the table, its seconds in the chart.
+//! Never measures.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::load::{Answer, Visit};
+use super::origin::capacity;
+use super::scenario::Phases;
+use crate::percentile;
+use crate::table::{Table, figure};
+
+/// What came of one contender in one scenario.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its name.
+    pub contender: String,
+    /// Every request in the order of sending.
+    pub visits: Vec<Visit>,
+    /// When the parts of the run were.
+    pub phases: Phases,
+    /// Most requests in flight at the application during the event.
+    pub peak: u64,
+    /// When the event ended, in milliseconds since 1970.
+    pub ended: u64,
+    /// When the run began, on that clock.
+    pub began: u64,
+}
+
+/// The figures of a row.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    sent: usize,
+    good: f64,
+    wrong: f64,
+    error: f64,
+    late: f64,
+    broken: f64,
+    good_per_second: f64,
+    p50: f64,
+    p99: f64,
+    age: f64,
+    posts: f64,
+    after: f64,
+    recovered: Option<Duration>,
+    fresh: Option<Duration>,
+}
+
+const TICK: Duration = Duration::from_millis(500);
+
+impl Outcome {
+    fn row(&self) -> Row {
+        let during: Vec<&Visit> = self.between(self.phases.begin, self.phases.end).collect();
+        let share = |answer| percent(&during, |visit| visit.answer == answer);
+        let good: Vec<&&Visit> = during.iter().filter(|v| v.answer == Answer::Good).collect();
+        let took: Vec<f64> = good.iter().map(|v| v.took.as_secs_f64() * 1e3).collect();
+        let began = self.began;
+        let age = |visit: &&&Visit| {
+            let answered = Duration::from_millis(began) + visit.at + visit.took;
+            answered
+                .saturating_sub(Duration::from_millis(visit.version))
+                .as_secs_f64()
+        };
+        let posts: Vec<&Visit> = during.iter().copied().filter(|v| v.is_post).collect();
+        let after: Vec<&Visit> = self.between(self.phases.end, self.phases.all).collect();
+        let seconds = (self.phases.end - self.phases.begin).as_secs_f64();
+        #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
+        let good_per_second = good.len() as f64 / seconds;
+        Row {
+            sent: during.len(),
+            good: share(Answer::Good),
+            wrong: share(Answer::Wrong),
+            error: share(Answer::Error),
+            late: share(Answer::Late),
+            broken: share(Answer::Broken),
+            good_per_second,
+            p50: percentile(&took, 0.5),
+            p99: percentile(&took, 0.99),
+            age: percentile(&good.iter().map(age).collect::<Vec<_>>(), 1.0),
+            posts: percent(&posts, |visit| visit.answer == Answer::Good),
+            after: percent(&after, |visit| visit.answer == Answer::Good),
+            recovered: self.recovered(),
+            fresh: self.fresh(),
+        }
+    }
+
+    fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Visit> {
+        self.visits
+            .iter()
+            .filter(move |visit| (from..to).contains(&visit.at))
+    }
+
+    /// After how long, from the end of the event, 99 % of answers were good and stayed so.
+    fn recovered(&self) -> Option<Duration> {
+        let mut since = self.phases.all;
+        while since > self.phases.end {
+            let begin = since.saturating_sub(TICK).max(self.phases.end);
+            let tick: Vec<&Visit> = self.between(begin, since).collect();
+            if percent(&tick, |visit| visit.answer == Answer::Good) < 99.0 {
+                break;
+            }
+            since = begin;
+        }
+        (since < self.phases.all).then(|| since - self.phases.end)
+    }
+
+    /// After how long, from the end of the event, the first page made since then was seen.
+    fn fresh(&self) -> Option<Duration> {
+        let fresh = self
+            .visits
+            .iter()
+            .filter(|visit| visit.version > self.ended);
+        let seen = fresh.map(|visit| Duration::from_millis(self.began) + visit.at + visit.took);
+        Some(
+            seen.min()?
+                .saturating_sub(Duration::from_millis(self.ended)),
+        )
+    }
+
+    /// Good answers to what was sent in each second.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "requests of a second")]
+    pub fn good_by_second(&self) -> Vec<f64> {
+        (0..self.phases.all.as_secs())
+            .map(Duration::from_secs)
+            .map(|from| {
+                let second = self.between(from, from + Duration::from_secs(1));
+                second.filter(|visit| visit.answer == Answer::Good).count() as f64
+            })
+            .collect()
+    }
+
+    /// Requests that were sent in each second.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "requests of a second")]
+    pub fn sent_by_second(&self) -> Vec<f64> {
+        (0..self.phases.all.as_secs())
+            .map(Duration::from_secs)
+            .map(|from| self.between(from, from + Duration::from_secs(1)).count() as f64)
+            .collect()
+    }
+
+    /// All figures.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let row = self.row();
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        json!({
+            "contender": self.contender,
+            "sent": row.sent,
+            "good_percent": row.good,
+            "wrong_percent": row.wrong,
+            "error_percent": row.error,
+            "late_percent": row.late,
+            "broken_percent": row.broken,
+            "good_per_second": row.good_per_second,
+            "p50_ms": row.p50,
+            "p99_ms": row.p99,
+            "oldest_page_seconds": row.age,
+            "posts_good_percent": row.posts,
+            "peak_in_flight": self.peak,
+            "good_after_percent": row.after,
+            "recovered_seconds": seconds(row.recovered),
+            "fresh_seconds": seconds(row.fresh),
+            "good_by_second": self.good_by_second(),
+            "sent_by_second": self.sent_by_second(),
+        })
+    }
+}
+
+/// The table of a scenario.
+#[must_use]
+pub fn table(outcomes: &[Outcome]) -> Table {
+    let mut table = Table::new(&[
+        "",
+        "good %",
+        "good/s",
+        "× capacity",
+        "wrong %",
+        "error %",
+        "late %",
+        "broken %",
+        "p50 ms",
+        "p99 ms",
+        "oldest s",
+        "POSTs good %",
+        "peak in flight",
+        "good after %",
+        "recovered s",
+        "fresh page s",
+    ]);
+    let seconds = |time: Option<Duration>| {
+        time.map_or_else(|| "never".to_owned(), |time| figure(time.as_secs_f64()))
+    };
+    for outcome in outcomes {
+        let row = outcome.row();
+        table.row(vec![
+            outcome.contender.clone(),
+            figure(row.good),
+            figure(row.good_per_second),
+            figure(row.good_per_second / capacity()),
+            figure(row.wrong),
+            figure(row.error),
+            figure(row.late),
+            figure(row.broken),
+            figure(row.p50),
+            figure(row.p99),
+            figure(row.age),
+            figure(row.posts),
+            outcome.peak.to_string(),
+            figure(row.after),
+            seconds(row.recovered),
+            seconds(row.fresh),
+        ]);
+    }
+    table
+}
+
+#[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
+fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
+    let count = visits.iter().filter(|visit| counts(visit)).count();
+    100.0 * count as f64 / visits.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of ten requests a second in which what was sent in `bad` tenths was late.
+    fn outcome(bad: std::ops::Range<u64>) -> Outcome {
+        let phases = Phases::new(8, 5.0);
+        let visit = |tenth| Visit {
+            at: Duration::from_millis(100 * tenth),
+            is_post: tenth % 10 == 0,
+            answer: if bad.contains(&tenth) {
+                Answer::Late
+            } else {
+                Answer::Good
+            },
+            took: Duration::from_millis(20),
+            version: if bad.contains(&tenth) {
+                0
+            } else {
+                1_000_000 + 100 * tenth
+            },
+        };
+        Outcome {
+            contender: "one".to_owned(),
+            visits: (0..200).map(visit).collect(),
+            phases,
+            peak: 8,
+            began: 1_000_000,
+            ended: 1_012_000,
+        }
+    }
+
+    #[test]
+    fn recovery_is_counted_from_the_end_of_the_event() {
+        let seconds = |bad| outcome(bad).recovered().map(|time| time.as_secs_f64());
+        assert_eq!(seconds(0..0), Some(0.0));
+        assert_eq!(seconds(40..120), Some(0.0));
+        assert_eq!(seconds(40..131), Some(1.5));
+        assert_eq!(seconds(40..200), None);
+    }
+
+    #[test]
+    fn the_first_fresh_page_is_one_that_was_made_after_the_event() {
+        let run = outcome(40..150);
+        assert_eq!(run.fresh(), Some(Duration::from_millis(3020)));
+        assert_eq!(outcome(40..200).fresh(), None);
+    }
+
+    #[test]
+    fn a_row_counts_what_was_sent_during_the_event() {
+        let row = outcome(40..60).row();
+        assert_eq!((row.sent, row.good, row.late), (80, 75.0, 25.0));
+        assert_eq!((row.posts, row.after), (75.0, 100.0));
+        assert_eq!((row.p50, row.p99), (20.0, 20.0));
+        assert_eq!((row.good_per_second, row.age), (7.5, 0.02));
+    }
+}

@@ -1,0 +1,248 @@
+//! Owns the scenarios of `surge`: who asks for what and when, and what befalls the application.
+//! Never speaks with anybody; the schedule is made before the run and is the same for all.
+
+use std::time::Duration;
+
+use super::origin::capacity;
+use super::random::{Random, Zipf};
+
+/// What visitors ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pages {
+    /// 200 pages without users, by Zipf's law.
+    Anonymous,
+    /// Ten pages for each of 50 users, with a session cookie.
+    Sessions,
+    /// A page that nobody asked for before; one request in ten is an order (POST).
+    Unique,
+}
+
+/// What happens in the middle of a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// Visitors come at a multiple of what the application can do.
+    Surge,
+    /// As many visitors as before, but the application is told this.
+    Outage(&'static str),
+}
+
+/// One scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name for `--scenario`.
+    pub name: &'static str,
+    /// What it is.
+    pub text: &'static str,
+    /// What visitors ask for.
+    pub pages: Pages,
+    /// What happens.
+    pub event: Event,
+}
+
+/// All scenarios.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "anonymous",
+        text: "surge of visitors without cookies on 200 pages, by Zipf's law",
+        pages: Pages::Anonymous,
+        event: Event::Surge,
+    },
+    Scenario {
+        name: "sessions",
+        text: "surge of 50 users with session cookies on 10 pages each",
+        pages: Pages::Sessions,
+        event: Event::Surge,
+    },
+    Scenario {
+        name: "unique",
+        text: "surge on pages that nobody asked for before, one request in ten an order (POST)",
+        pages: Pages::Unique,
+        event: Event::Surge,
+    },
+    Scenario {
+        name: "hang",
+        text: "the application accepts and does not answer, 200 pages known",
+        pages: Pages::Anonymous,
+        event: Event::Outage("/hanging"),
+    },
+    Scenario {
+        name: "die",
+        text: "the application is gone, 200 pages known",
+        pages: Pages::Anonymous,
+        event: Event::Outage("/dead"),
+    },
+    Scenario {
+        name: "fail",
+        text: "the application answers 500, 200 pages known",
+        pages: Pages::Anonymous,
+        event: Event::Outage("/failing"),
+    },
+];
+
+/// Users in [`Pages::Sessions`].
+pub const USERS: usize = 50;
+/// Pages in [`Pages::Anonymous`].
+pub const PAGES: usize = 200;
+const PAGES_OF_USER: usize = 10;
+/// Visitors without cookies; each keeps their connections.
+const VISITORS: usize = 500;
+
+/// When the parts of a run are.
+#[derive(Clone, Copy, Debug)]
+pub struct Phases {
+    /// When the event begins; half the capacity is used before.
+    pub begin: Duration,
+    /// When it ends; half the capacity is used afterwards.
+    pub end: Duration,
+    /// When the run ends.
+    pub all: Duration,
+    /// Visitors in a surge, as a multiple of the capacity.
+    pub multiple: f64,
+}
+
+impl Phases {
+    /// An event of so many seconds with half of that before, for the copies, and as much after.
+    #[must_use]
+    pub fn new(seconds: u32, multiple: f64) -> Self {
+        let event = Duration::from_secs(seconds.into());
+        // Long enough that each of 500 pages was asked for once.
+        let begin = (event / 2).max(Duration::from_secs(4));
+        Self {
+            begin,
+            end: begin + event,
+            all: begin + event + event,
+            multiple,
+        }
+    }
+}
+
+/// A request that comes, whatever became of those before it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When, from the start of the run.
+    pub at: Duration,
+    /// Whose connections it uses.
+    pub visitor: usize,
+    /// Whether there is a session cookie.
+    pub user: Option<usize>,
+    /// Whether it is an order.
+    pub is_post: bool,
+    /// The target.
+    pub path: String,
+}
+
+impl Scenario {
+    /// All arrivals in their order.
+    #[must_use]
+    pub fn schedule(&self, phases: &Phases, seed: u64) -> Vec<Arrival> {
+        let mut random = Random::new(seed);
+        let zipf = Zipf::new(PAGES);
+        let mut arrivals = Vec::new();
+        let mut at = Duration::ZERO;
+        loop {
+            let is_surge = self.event == Event::Surge && (phases.begin..phases.end).contains(&at);
+            let multiple = if is_surge { phases.multiple } else { 0.5 };
+            at += Duration::from_secs_f64(random.gap(capacity() * multiple));
+            if at >= phases.all {
+                return arrivals;
+            }
+            arrivals.push(self.arrival(arrivals.len(), at, &zipf, &mut random));
+        }
+    }
+
+    fn arrival(&self, number: usize, at: Duration, zipf: &Zipf, random: &mut Random) -> Arrival {
+        let mut arrival = Arrival {
+            at,
+            visitor: random.below(VISITORS),
+            user: None,
+            is_post: false,
+            path: String::new(),
+        };
+        // The first arrivals see each page once: what nobody saw before the surge cannot be kept.
+        match self.pages {
+            Pages::Anonymous => {
+                let page = if number < PAGES {
+                    number
+                } else {
+                    zipf.pick(random)
+                };
+                arrival.path = format!("/page/{page}");
+            }
+            Pages::Sessions => {
+                let mut place = random.below(USERS * PAGES_OF_USER);
+                if number < USERS * PAGES_OF_USER {
+                    place = number;
+                }
+                arrival.visitor = place % USERS;
+                arrival.user = Some(arrival.visitor);
+                arrival.path = format!("/account/{}", place / USERS);
+            }
+            Pages::Unique => {
+                arrival.is_post = random.below(10) == 0;
+                let kind = if arrival.is_post { "order" } else { "search" };
+                arrival.path = format!("/{kind}/{number}");
+            }
+        }
+        arrival
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(name: &str) -> &'static Scenario {
+        ALL.iter()
+            .find(|one| one.name == name)
+            .expect("it is listed")
+    }
+
+    #[test]
+    fn the_same_seed_brings_the_same_visitors() {
+        let phases = Phases::new(2, 5.0);
+        let paths = |seed| -> Vec<String> {
+            let arrivals = scenario("anonymous").schedule(&phases, seed);
+            arrivals.into_iter().map(|arrival| arrival.path).collect()
+        };
+        assert_eq!(paths(1), paths(1));
+        assert_ne!(paths(1), paths(2));
+    }
+
+    #[test]
+    fn a_surge_brings_a_multiple_of_the_capacity_and_an_outage_does_not() {
+        let phases = Phases::new(10, 5.0);
+        for (name, multiple) in [("unique", 5.0), ("hang", 0.5)] {
+            let arrivals = scenario(name).schedule(&phases, 7);
+            let during = arrivals
+                .iter()
+                .filter(|one| (phases.begin..phases.end).contains(&one.at));
+            #[allow(clippy::cast_precision_loss, reason = "arrivals are few")]
+            let ratio = during.count() as f64 / (capacity() * 10.0 * multiple);
+            assert!((0.95..1.05).contains(&ratio), "{name}: {ratio}");
+            assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
+        }
+    }
+
+    #[test]
+    fn every_page_is_seen_before_the_surge() {
+        let phases = Phases::new(1, 5.0);
+        for (name, pages) in [("anonymous", PAGES), ("sessions", USERS * PAGES_OF_USER)] {
+            let arrivals = scenario(name).schedule(&phases, 3);
+            let before = arrivals.iter().filter(|one| one.at < phases.begin);
+            let seen: std::collections::BTreeSet<_> =
+                before.map(|one| (one.user, one.path.as_str())).collect();
+            assert_eq!(seen.len(), pages, "{name}");
+        }
+    }
+
+    #[test]
+    fn unique_pages_are_unique_and_one_request_in_ten_is_an_order() {
+        let arrivals = scenario("unique").schedule(&Phases::new(10, 5.0), 5);
+        let paths: std::collections::BTreeSet<_> = arrivals.iter().map(|one| &one.path).collect();
+        assert_eq!(paths.len(), arrivals.len());
+        let orders = arrivals.iter().filter(|one| one.is_post).count();
+        #[allow(clippy::cast_precision_loss, reason = "arrivals are few")]
+        let share = orders as f64 / arrivals.len() as f64;
+        assert!((0.09..0.11).contains(&share), "{share}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Owns a reverse proxy on `hyper`, which brings its own HTTP/1.1 and takes the policy from core.
+//! Never upgrades a connection: that takes `hyper::upgrade` and a copy of bytes both ways.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use retter_core::message::{FieldsBuilder, RequestHead};
+use retter_core::report::Failure;
+use retter_core::rules::forwarding;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::guard::{Guard, GuardedBody};
+
+/// A proxy before one application.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    client: Client<HttpConnector, Incoming>,
+    guard: Guard,
+}
+
+impl Proxy {
+    /// Asks the application that the settings of the policy name.
+    #[must_use]
+    pub fn new(guard: Guard) -> Self {
+        let mut connector = HttpConnector::new();
+        let origin = &guard.retter().config().origin;
+        connector.set_connect_timeout(Some(origin.connect_timeout));
+        Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            guard: guard.as_gateway(),
+        }
+    }
+
+    /// Serves until accepting fails.
+    ///
+    /// # Errors
+    /// What the listener says.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        loop {
+            let (stream, peer) = listener.accept().await?;
+            tokio::spawn(self.clone().serve_one(stream, peer));
+        }
+    }
+
+    async fn serve_one(self, stream: TcpStream, peer: SocketAddr) {
+        let service =
+            service_fn(|request| async { Ok::<_, Infallible>(self.answer(request, peer).await) });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        // A client that breaks off has nobody to tell.
+        let _ = connection.await;
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<GuardedBody<Incoming>> {
+        let head = Arc::new(RequestHead::from_http(&request));
+        let ask = || self.ask(Arc::clone(&head), request.into_body(), peer);
+        self.guard.answer(Arc::clone(&head), ask).await
+    }
+
+    async fn ask(
+        &self,
+        head: Arc<RequestHead>,
+        body: Incoming,
+        peer: SocketAddr,
+    ) -> Result<Response<Incoming>, Failure> {
+        let origin = &self.guard.retter().config().origin;
+        let mut fields = FieldsBuilder::default();
+        forwarding::forward_request(&head, peer.ip(), &origin.authority, |name, value| {
+            fields.push(name, value);
+        });
+        let target = forwarding::origin_target(&head, &origin.path_prefix);
+        let target = String::from_utf8_lossy(&target);
+        let uri = format!("http://{}{target}", origin.authority).parse::<Uri>();
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = uri.map_err(|_| Failure::Protocol)?;
+        *request.headers_mut() = fields.build().to_header_map();
+        tokio::time::timeout(origin.head_timeout, self.client.request(request))
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|error| {
+                if error.is_connect() {
+                    Failure::Connect
+                } else {
+                    Failure::Reset
+                }
+            })
+    }
+}

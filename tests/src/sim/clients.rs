@@ -1,0 +1,602 @@
+//! Owns the simulated clients: what they ask, how fast they read and write, and when they leave.
+//! Never judges an answer: it hands over what came and how it ended.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use retter_core::time::Instant;
+
+use super::codec::{self, Part, Reader};
+use super::ledger::{ASKED, Asked, AskedId, FLAVOUR, Ledger, upload};
+use super::net::{Actor, Close, End, Event, LinkId, Net};
+use super::oracle::{Oracle, Seen};
+use crate::wire::{Fields, Framing, Head, framing};
+
+/// Longest time in which nothing at all happens for a client that waits. Every time limit of the
+/// simulated settings is far below.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
+
+/// Users: nobody, sessions, a credential, a cookie of unknown meaning.
+const USERS: [&str; 6] = [
+    "",
+    "PHPSESSID=ann",
+    "PHPSESSID=bob",
+    "Basic Zm9v",
+    "theme=dark",
+    "PHPSESSID=eve; theme=dark",
+];
+
+const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
+
+/// Bytes that a tunnel carries there and back.
+const TUNNEL_BYTES: usize = 3_000;
+
+#[derive(Debug)]
+pub(super) struct Client {
+    id: usize,
+    link: LinkId,
+    who: &'static str,
+    reader: Reader,
+    /// Requests without a whole answer, oldest first.
+    waiting: VecDeque<AskedId>,
+    /// What is still to be written, with the request that it is the end of.
+    out: VecDeque<(Vec<u8>, Option<AskedId>)>,
+    /// The body that waits for a 100.
+    held: Option<(Instant, Vec<u8>, AskedId)>,
+    seen: Option<(Head, Vec<u8>)>,
+    tunnel: Option<(AskedId, usize)>,
+    left: usize,
+    /// What it asks, where that is not left to chance.
+    script: VecDeque<Asked>,
+    depth: usize,
+    read_max: usize,
+    read_wait: Duration,
+    read_after: Instant,
+    send_max: usize,
+    send_wait: Duration,
+    send_after: Instant,
+    next_after: Instant,
+    moved_at: Instant,
+    leaves_at: Option<Instant>,
+    /// It reads or writes so slowly that it may be given up.
+    is_slow: bool,
+    half_closes: bool,
+    has_shut: bool,
+    answered: usize,
+    /// The last answer said that the connection ends.
+    is_told: bool,
+    pub(super) closed: bool,
+}
+
+/// What clients remember together.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    etags: BTreeMap<String, String>,
+}
+
+impl Client {
+    pub(super) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
+        let (swarm, now) = (net.swarm.clone(), net.now);
+        let chance = &mut net.chance;
+        let slow_reading = chance.hits(swarm.slow_reading);
+        let slow_sending = chance.hits(swarm.slow_sending);
+        let leaves = chance.hits(swarm.leaving);
+        let slow = Duration::from_millis(*chance.pick(&[5, 100, 1_000, 4_000]));
+        let depth = if chance.hits(swarm.pipelining) { 6 } else { 1 };
+        Self {
+            id,
+            link,
+            who: USERS[chance.below(swarm.users.min(USERS.len()))],
+            reader: Reader::default(),
+            waiting: VecDeque::new(),
+            out: VecDeque::new(),
+            held: None,
+            seen: None,
+            tunnel: None,
+            left: chance.within(1..9),
+            script: VecDeque::new(),
+            depth,
+            read_max: if slow_reading {
+                1 + chance.size(3_000)
+            } else {
+                1 << 20
+            },
+            read_wait: if slow_reading {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
+            read_after: now,
+            send_max: if slow_sending {
+                1 + chance.size(300)
+            } else {
+                1 << 20
+            },
+            send_wait: if slow_sending {
+                chance.time(slow)
+            } else {
+                Duration::ZERO
+            },
+            send_after: now,
+            next_after: now,
+            moved_at: now,
+            leaves_at: leaves.then(|| now + chance.time(Duration::from_secs(4))),
+            is_slow: slow_reading || slow_sending,
+            half_closes: chance.hits(swarm.half_closing),
+            has_shut: false,
+            answered: 0,
+            is_told: false,
+            closed: false,
+        }
+    }
+
+    /// Asks these requests, one after the other, as fast as it can.
+    pub(super) fn follow(&mut self, script: VecDeque<Asked>, net: &Net) {
+        (self.left, self.depth) = (script.len(), 1);
+        self.script = script;
+        (self.read_max, self.send_max) = (1 << 20, 1 << 20);
+        (self.read_wait, self.send_wait) = (Duration::ZERO, Duration::ZERO);
+        (self.read_after, self.send_after) = (net.now, net.now);
+        self.leaves_at = None;
+        self.is_slow = false;
+        self.half_closes = false;
+        self.who = "";
+    }
+
+    /// Goes on as far as it can.
+    pub(super) fn step(
+        &mut self,
+        net: &mut Net,
+        ledger: &mut Ledger,
+        oracle: &mut Oracle,
+        memory: &mut Memory,
+    ) {
+        if self.closed {
+            return;
+        }
+        if self.leaves_at.is_some_and(|at| at <= net.now) {
+            let how = if net.chance.hits(500) {
+                Close::End
+            } else {
+                Close::Reset
+            };
+            return self.close(how, net);
+        }
+        let end = self.read(net);
+        self.parse(net, ledger, oracle, memory);
+        if let Some(is_reset) = end
+            && !self.closed
+        {
+            self.ended(is_reset, net, ledger, oracle);
+            return self.close(Close::End, net);
+        }
+        self.ask(net, ledger, memory);
+        self.write(net, ledger);
+        self.leave_if_done(net);
+    }
+
+    /// Looks whether it was forgotten.
+    pub(super) fn tick(&mut self, net: &mut Net, ledger: &mut Ledger) {
+        let waits = !self.closed && (!self.waiting.is_empty() || self.tunnel.is_some());
+        if waits && net.now.saturating_since(self.moved_at) > PATIENCE {
+            let waiting = &self.waiting;
+            ledger.violate(format!("client {} was forgotten with {waiting:?}", self.id));
+        }
+        // Who waits for nothing but an idle connection's end leaves at last.
+        if !self.closed {
+            net.at(net.now, Event::Steps(Actor::Client(self.id)));
+        }
+    }
+
+    /// Asks nothing more, and takes its time no more.
+    pub(super) fn retire(&mut self) {
+        self.left = 0;
+        self.read_max = 1 << 20;
+        self.read_wait = Duration::ZERO;
+        self.send_wait = Duration::ZERO;
+    }
+
+    /// Reads what its pace allows; `Some` at the end of the stream: whether by a reset.
+    fn read(&mut self, net: &mut Net) -> Option<bool> {
+        let mut buf = [0; 16 << 10];
+        while net.now >= self.read_after {
+            let max = self.read_max.min(buf.len());
+            match net.read(self.link, End::Actor, &mut buf[..max]) {
+                Ok(None) => return None,
+                Ok(Some(0)) => {
+                    self.reader.end();
+                    return Some(false);
+                }
+                Ok(Some(len)) => {
+                    self.reader.push(&buf[..len]);
+                    self.moved_at = net.now;
+                    if !self.read_wait.is_zero() {
+                        self.read_after = net.now + self.read_wait;
+                        net.at(self.read_after, Event::Steps(Actor::Client(self.id)));
+                    }
+                }
+                Err(_) => return Some(true),
+            }
+        }
+        None
+    }
+
+    fn parse(
+        &mut self,
+        net: &mut Net,
+        ledger: &mut Ledger,
+        oracle: &mut Oracle,
+        memory: &mut Memory,
+    ) {
+        while !self.closed {
+            if self.tunnel.is_some() {
+                return self.check_echo(net, ledger);
+            }
+            match self.reader.next() {
+                Ok(None) => return,
+                Ok(Some(Part::Head(head))) => self.on_head(head, net, ledger, oracle),
+                Ok(Some(Part::Data(data))) => {
+                    if let Some((_, body)) = &mut self.seen {
+                        body.extend_from_slice(&data);
+                    }
+                }
+                Ok(Some(Part::End)) => self.on_end(net, ledger, oracle, memory),
+                Err(error) => {
+                    ledger.violate(format!("client {} got no HTTP: {error}", self.id));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_head(&mut self, head: Head, net: &mut Net, ledger: &mut Ledger, oracle: &mut Oracle) {
+        let Some(&asked_id) = self.waiting.front() else {
+            // What a program says to a client that asked nothing: it waited too long.
+            let is_timeout = head.start.starts_with("HTTP/1.1 408");
+            ledger.check(is_timeout, || format!("an answer to no request: {head:?}"));
+            return self.close(Close::End, net);
+        };
+        let asked = &ledger.asked[asked_id];
+        let status = head
+            .start
+            .get(9..12)
+            .and_then(|code| code.parse::<u16>().ok());
+        let Some(status) = status.filter(|_| head.start.starts_with("HTTP/1.1 ")) else {
+            return ledger.violate(format!("status line {:?}", head.start));
+        };
+        if status == 101 && asked.upgrades {
+            oracle.upgraded(asked_id, &head, ledger);
+            self.tunnel = Some((asked_id, 0));
+            let bytes = upload(asked_id, TUNNEL_BYTES);
+            self.out.push_back((bytes, None));
+            return;
+        }
+        if status < 200 {
+            let allowed = !asked.http10 && !asked.malformed;
+            ledger.check(allowed, || {
+                format!("request {asked_id}: an interim {status}")
+            });
+            if status == 100
+                && let Some((_, body, asked)) = self.held.take()
+            {
+                self.out.push_back((body, Some(asked)));
+            }
+            return;
+        }
+        let is_bodyless = asked.method == "HEAD" || matches!(status, 204 | 304);
+        match framing(&head.fields) {
+            Ok(_) if is_bodyless => self.reader.begin(Framing::Length(0)),
+            Ok(framing) => self.reader.begin(framing.unwrap_or(Framing::UntilClose)),
+            Err(error) => ledger.violate(format!("request {asked_id}: {error}")),
+        }
+        self.seen = Some((head, Vec::new()));
+    }
+
+    fn on_end(
+        &mut self,
+        net: &mut Net,
+        ledger: &mut Ledger,
+        oracle: &mut Oracle,
+        memory: &mut Memory,
+    ) {
+        let (Some((head, body)), Some(asked)) = (self.seen.take(), self.waiting.pop_front()) else {
+            return;
+        };
+        self.answered += 1;
+        self.is_told = head.fields.lists("connection", "close");
+        if let Some(etag) = head.fields.one("etag") {
+            let key = format!("{}{}", ledger.asked[asked].host, ledger.asked[asked].target);
+            memory.etags.insert(key, etag.to_owned());
+        }
+        let seen = Seen {
+            head,
+            body,
+            is_whole: true,
+            is_excused: false,
+        };
+        oracle.judge(asked, &seen, net, ledger);
+        self.held = self.held.take().filter(|(.., of)| *of != asked);
+        let unsent = !ledger.asked[asked].sent_all;
+        if unsent || ledger.asked[asked].closes || self.is_told {
+            // With `Connection: close`, or half a request behind it, nothing can follow.
+            if self.waiting.is_empty() || unsent || self.is_told {
+                self.close(Close::End, net);
+            }
+        }
+        self.next_after = net.now + net.chance.time(net.swarm.pause_max * 8);
+        net.at(self.next_after, Event::Steps(Actor::Client(self.id)));
+    }
+
+    /// The program ended the connection.
+    fn ended(&mut self, is_reset: bool, net: &mut Net, ledger: &mut Ledger, oracle: &mut Oracle) {
+        let is_excused = net.was_cut(self.link)
+            || self.leaves_at.is_some()
+            || self.is_slow
+            || self.has_shut
+            || self.waiting.len() > 1
+            || !self.out.is_empty()
+            || self.held.is_some();
+        if let Some((asked, echoed)) = self.tunnel {
+            let whole = echoed == TUNNEL_BYTES;
+            net.note(format_args!(
+                "tunnel {asked} ended, whole {whole}, reset {is_reset}"
+            ));
+            return;
+        }
+        let Some(&asked) = self.waiting.front() else {
+            return;
+        };
+        match self.seen.take() {
+            Some((head, body)) => {
+                let seen = Seen {
+                    head,
+                    body,
+                    is_whole: false,
+                    is_excused,
+                };
+                oracle.judge(asked, &seen, net, ledger);
+            }
+            None => {
+                let is_race = self.answered > 0 || ledger.asked[asked].malformed;
+                oracle.unanswered(asked, is_excused || is_race, net, ledger);
+            }
+        }
+    }
+
+    fn check_echo(&mut self, net: &mut Net, ledger: &mut Ledger) {
+        let Some((asked, echoed)) = &mut self.tunnel else {
+            return;
+        };
+        let bytes = self.reader.take_rest();
+        let whole = upload(*asked, TUNNEL_BYTES);
+        let is_right = whole.get(*echoed..*echoed + bytes.len()) == Some(&bytes[..]);
+        *echoed += bytes.len();
+        let asked = *asked;
+        ledger.check(is_right, || format!("tunnel {asked} carries other bytes"));
+        if *echoed == TUNNEL_BYTES && !self.has_shut {
+            self.has_shut = true;
+            net.shut(self.link, End::Actor);
+        }
+    }
+
+    /// Begins another request when it is time to.
+    fn ask(&mut self, net: &mut Net, ledger: &mut Ledger, memory: &Memory) {
+        while !self.closed
+            && self.left > 0
+            && self.out.is_empty()
+            && self.held.is_none()
+            && self.tunnel.is_none()
+            && !self.has_shut
+            && self.waiting.len() < self.depth
+            && net.now >= self.next_after
+        {
+            self.left -= 1;
+            let asked = match self.script.pop_front() {
+                Some(asked) => asked,
+                None => self.compose(net, memory),
+            };
+            let id = ledger.asked.len();
+            net.note(format_args!(
+                "client {} asks request {id}: {} {} of `{}`",
+                self.id, asked.method, asked.target, asked.who
+            ));
+            self.send(id, &asked, net);
+            let ends = asked.closes || asked.malformed || asked.upgrades;
+            ledger.asked.push(asked);
+            self.waiting.push_back(id);
+            self.moved_at = net.now;
+            if ends {
+                self.left = 0;
+            }
+        }
+    }
+
+    fn compose(&self, net: &mut Net, memory: &Memory) -> Asked {
+        let swarm = net.swarm.clone();
+        let chance = &mut net.chance;
+        let method = if net.is_calm {
+            "GET"
+        } else {
+            METHODS[chance.weighted(&swarm.methods)]
+        };
+        let writes = matches!(method, "POST" | "DELETE");
+        let host = HOSTS[chance.below(10) / 9];
+        // One page is as popular as all others together.
+        let path = if chance.hits(500) {
+            0
+        } else {
+            chance.below(swarm.paths)
+        };
+        let target = if chance.hits(150) {
+            format!("/{path}?q={}", chance.below(2))
+        } else {
+            format!("/{path}")
+        };
+        let known = memory.etags.get(&format!("{host}{target}"));
+        let is_conditional = chance.hits(200);
+        let http10 = chance.hits(60) && method != "upgrade";
+        let no_cache = chance.hits(60);
+        Asked {
+            method: match method {
+                "upgrade" | "bad" => "GET",
+                method => method,
+            },
+            host,
+            target,
+            who: self.who,
+            flavour: ["", "sweet", "sour"][chance.below(3)],
+            gzip: chance.hits(400),
+            if_none_match: known.filter(|_| is_conditional && !writes).cloned(),
+            range: method == "GET" && chance.hits(50),
+            no_cache,
+            no_store: chance.hits(20) && !no_cache,
+            upgrades: method == "upgrade",
+            body: (method == "POST").then(|| chance.size(20_000)),
+            expects: method == "POST" && chance.hits(200) && !http10,
+            http10,
+            closes: http10 || chance.hits(100),
+            malformed: method == "bad",
+            ..Asked::default()
+        }
+    }
+
+    /// Puts a request on the list of what is to be written.
+    fn send(&mut self, id: AskedId, asked: &Asked, net: &mut Net) {
+        if asked.malformed {
+            let bad = *net.chance.pick(&[
+                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                "GET /\u{1} HTTP/1.1\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+                "get\r\n\r\n",
+            ]);
+            self.out.push_back((bad.as_bytes().to_vec(), Some(id)));
+            return;
+        }
+        let mut fields = Fields::default();
+        let mut put = |name: &str, value: &str| fields.0.push((name.to_owned(), value.to_owned()));
+        put("Host", asked.host);
+        put(ASKED, &id.to_string());
+        match asked.who {
+            "" => put("Cookie", "_ga=1"),
+            who if who.starts_with("Basic") => put("Authorization", who),
+            who => put("Cookie", who),
+        }
+        if !asked.flavour.is_empty() {
+            put(FLAVOUR, asked.flavour);
+        }
+        if asked.gzip {
+            put("Accept-Encoding", "gzip");
+        }
+        if let Some(etag) = &asked.if_none_match {
+            put("If-None-Match", etag);
+        }
+        if asked.range {
+            put("Range", "bytes=2-9");
+        }
+        match (asked.no_cache, asked.no_store) {
+            (true, _) => put("Cache-Control", "no-cache"),
+            (false, true) => put("Cache-Control", "no-store"),
+            (false, false) => {}
+        }
+        if asked.expects {
+            put("Expect", "100-continue");
+        }
+        match (asked.upgrades, asked.closes && !asked.http10) {
+            (true, _) => {
+                put("Connection", "upgrade");
+                put("Upgrade", "sim");
+            }
+            (false, true) => put("Connection", "close"),
+            (false, false) => {}
+        }
+        let body = asked.body.map(|len| upload(id, len));
+        let chunks = !asked.http10 && net.chance.hits(400);
+        let body = match body {
+            Some(body) if chunks => {
+                put("Transfer-Encoding", "chunked");
+                let size = 1 + net.chance.size(2_000);
+                codec::chunked(&body, size)
+            }
+            Some(body) => {
+                put("Content-Length", &body.len().to_string());
+                body
+            }
+            None => Vec::new(),
+        };
+        let version = if asked.http10 { "1.0" } else { "1.1" };
+        let start = format!("{} {} HTTP/{version}", asked.method, asked.target);
+        let head = codec::head(&start, &fields);
+        if asked.expects {
+            self.out.push_back((head, None));
+            let until = net.now + net.chance.time(Duration::from_secs(2));
+            self.held = Some((until, body, id));
+            net.at(until, Event::Steps(Actor::Client(self.id)));
+        } else {
+            self.out.push_back((head, None));
+            self.out.push_back((body, Some(id)));
+        }
+    }
+
+    fn write(&mut self, net: &mut Net, ledger: &mut Ledger) {
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|(until, ..)| *until <= net.now)
+            && let Some((_, body, asked)) = self.held.take()
+        {
+            // RFC 9110 §10.1.1: a client does not wait for ever.
+            self.out.push_back((body, Some(asked)));
+        }
+        while !self.closed && net.now >= self.send_after {
+            let Some((bytes, ends)) = self.out.front_mut() else {
+                return;
+            };
+            if bytes.is_empty() {
+                if let Some(asked) = ends {
+                    ledger.asked[*asked].sent_all = true;
+                }
+                self.out.pop_front();
+                continue;
+            }
+            let max = bytes.len().min(self.send_max);
+            match net.write(self.link, End::Actor, &[&bytes[..max]]) {
+                Ok(Some(len)) => drop(bytes.drain(..len)),
+                Ok(None) => return,
+                // What the program said before may still be readable.
+                Err(_) => return self.out.clear(),
+            }
+            if let Some(&asked) = self.waiting.back() {
+                ledger.asked[asked].sent_at.get_or_insert(net.now);
+            }
+            self.moved_at = net.now;
+            if !self.send_wait.is_zero() {
+                self.send_after = net.now + self.send_wait;
+                net.at(self.send_after, Event::Steps(Actor::Client(self.id)));
+            }
+        }
+    }
+
+    fn leave_if_done(&mut self, net: &mut Net) {
+        let is_done = self.left == 0 && self.out.is_empty() && self.held.is_none();
+        if self.closed || !is_done || self.tunnel.is_some() {
+            return;
+        }
+        if self.waiting.is_empty() {
+            return self.close(Close::End, net);
+        }
+        if self.half_closes && !self.has_shut {
+            self.has_shut = true;
+            net.shut(self.link, End::Actor);
+        }
+    }
+
+    fn close(&mut self, how: Close, net: &mut Net) {
+        if !self.closed {
+            self.closed = true;
+            net.close(self.link, End::Actor, how);
+            net.note(format_args!("client {} leaves", self.id));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Owns the deterministic simulation of the whole program: its real drive loop and sessions over a
+//! simulated network, clock, origin and clients, all of it decided by one seed.
+//! Never opens a socket or reads a clock: a seed is a world, and the same world every time.
+//!
+//! A seed chooses settings and faults ([`swarm`]); the world runs for so many events, is then left
+//! in peace, examined, and asked to end. The [`oracle`] judges every answer from the outside.
+
+mod chance;
+mod circuits;
+mod clients;
+mod codec;
+mod ledger;
+mod net;
+mod oracle;
+mod origin;
+mod place;
+mod swarm;
+mod trace;
+mod world;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+pub use oracle::Tally;
+
+/// What a world was like in the end.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// Events.
+    pub steps: u64,
+    /// Answers by their source.
+    pub tally: Tally,
+    /// What happened, a line each, if that was asked for.
+    pub trace: String,
+    /// The first thing that broke the contract.
+    pub violation: Option<String>,
+}
+
+/// Runs the world of `seed` for so many events before its end begins.
+#[must_use]
+pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
+    let mut chance = chance::Chance::new(seed);
+    let settings = swarm::settings(&mut chance);
+    let swarm = swarm::Swarm::new(&mut chance);
+    let trace = trace::Trace::new(readable);
+    let net = Rc::new(RefCell::new(net::Net::new(chance, swarm, trace)));
+    if readable {
+        let net = &mut *net.borrow_mut();
+        let swarm = net.swarm.clone();
+        net.note(format_args!("{settings:?}"));
+        net.note(format_args!("{swarm:?}"));
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = world::World::new(Rc::clone(&net), settings);
+        world.run(steps);
+        world.end()
+    }));
+    let mut net = net.borrow_mut();
+    let (tally, steps, violation) = ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        (
+            Tally::default(),
+            0,
+            Some(format!("panic: {}", text.unwrap_or_default())),
+        )
+    });
+    Outcome {
+        hash: net.trace.hash(),
+        steps,
+        tally,
+        trace: net.trace.take_text(),
+        violation,
+    }
+}

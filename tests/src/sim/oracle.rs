@@ -1,0 +1,499 @@
+//! Owns the judgement of every answer that a client got, from the outside: by what was asked,
+//! what the origin answered, and what the answer says of itself.
+//! Never looks into the program, so that the program may be rewritten.
+
+use std::io::Read;
+use std::time::Duration;
+
+use retter_core::breaker::Transition;
+use retter_core::config::{CacheSettings, RescueMode};
+use retter_core::time::Instant;
+
+use super::circuits::Circuits;
+use super::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
+use super::net::Net;
+use crate::wire::Head;
+
+/// An answer as a client saw it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) head: Head,
+    pub(super) body: Vec<u8>,
+    /// It ended as its head announced.
+    pub(super) is_whole: bool,
+    /// If it did not, that may be the client's or the network's doing.
+    pub(super) is_excused: bool,
+}
+
+/// What made copies wrong.
+#[derive(Debug)]
+struct Wrong {
+    /// `None` for all pages of the user.
+    key: Option<String>,
+    who: &'static str,
+    /// When the origin said so, and when a client knew.
+    head_at: Instant,
+    seen_at: Instant,
+}
+
+/// How many answers came from where.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// From the origin.
+    pub backend: u64,
+    /// From copies.
+    pub copies: u64,
+    /// From the program itself.
+    pub local: u64,
+    /// Connections that became tunnels.
+    pub tunnels: u64,
+    /// Answers that were cut short.
+    pub cut: u64,
+    /// Requests without an answer.
+    pub unanswered: u64,
+    /// Changes of circuits.
+    pub transitions: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Oracle {
+    settings: CacheSettings,
+    circuits: Circuits,
+    wrong: Vec<Wrong>,
+    pub(super) is_draining: bool,
+    pub(super) tally: Tally,
+}
+
+impl Oracle {
+    pub(super) fn new(settings: CacheSettings) -> Self {
+        Self {
+            settings,
+            circuits: Circuits::default(),
+            wrong: Vec::new(),
+            is_draining: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes a change of a circuit.
+    pub(super) fn changed(&mut self, transition: &Transition, net: &mut Net, ledger: &mut Ledger) {
+        net.note(format_args!("circuit {transition:?}"));
+        self.tally.transitions += 1;
+        if let Err(text) = self.circuits.note(transition) {
+            ledger.violate(text);
+        }
+    }
+
+    /// Judges that the origin got a request.
+    pub(super) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
+        let permits = self.circuits.permits(&ledger.asked[id]);
+        ledger.check(permits, || {
+            format!("request {id} reaches the origin while its circuit is open")
+        });
+    }
+
+    /// Judges that a connection became a tunnel.
+    pub(super) fn upgraded(&mut self, id: AskedId, head: &Head, ledger: &mut Ledger) {
+        self.tally.tunnels += 1;
+        let answer = number(head, ANSWER).and_then(|answer| ledger.answers.get(answer));
+        let is_right = answer.is_some_and(|answer| answer.asked == id && answer.status == 101);
+        ledger.check(is_right, || format!("request {id} got another's tunnel"));
+    }
+
+    /// Judges that a connection ended without an answer.
+    pub(super) fn unanswered(
+        &mut self,
+        id: AskedId,
+        is_excused: bool,
+        net: &mut Net,
+        ledger: &mut Ledger,
+    ) {
+        self.tally.unanswered += 1;
+        net.note(format_args!("request {id} has no answer"));
+        ledger.check(is_excused || self.is_draining, || {
+            format!("request {id} got no answer")
+        });
+    }
+
+    /// Judges an answer.
+    pub(super) fn judge(&mut self, id: AskedId, seen: &Seen, net: &mut Net, ledger: &mut Ledger) {
+        let label = seen.head.fields.one("x-retter").unwrap_or_default();
+        net.note(format_args!(
+            "request {id} is answered by {label}: {} and {} bytes, whole {}",
+            seen.head.start,
+            seen.body.len(),
+            seen.is_whole
+        ));
+        if !seen.is_whole {
+            self.tally.cut += 1;
+        }
+        let verdict = match label {
+            "backend" => self.judge_backend(id, seen, net, ledger),
+            "cache" | "last-known-success" => self.judge_copy(id, seen, net, ledger),
+            "no-cache" => self.judge_local(id, seen, net, ledger),
+            _ => Err("it does not say where it comes from".to_owned()),
+        };
+        if let Err(text) = verdict {
+            let head = String::from_utf8_lossy(&seen.head.raw);
+            ledger.violate(format!("request {id}: {text}: {head}"));
+        }
+        if seen.is_whole {
+            ledger.asked[id].done_at = Some(net.now);
+        }
+    }
+
+    fn judge_backend(
+        &mut self,
+        id: AskedId,
+        seen: &Seen,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        self.tally.backend += 1;
+        let asked = &ledger.asked[id];
+        if seen.head.start.ends_with(UNSOLICITED) {
+            // On its way when the request was sent: nothing tells it from an answer.
+            return Ok(());
+        }
+        if cache_status(seen).contains("collapsed") {
+            return self.judge_shared(asked, seen, net, ledger);
+        }
+        let answer = find_answer(seen, ledger)?;
+        holds(answer.asked == id, "the origin's answer to another request")?;
+        holds(status(seen) == answer.status, "not the origin's status")?;
+        check_body(asked, &answer.page, seen)?;
+        let came = answer
+            .ends
+            .is_some_and(|end| net.progress(answer.link).1 >= end);
+        let was_sound = answer.is_sound && came && !net.was_cut(answer.link);
+        holds(
+            seen.is_whole || seen.is_excused || !was_sound,
+            "a whole answer was cut short",
+        )?;
+        self.note_wrong(asked, answer, net.now);
+        Ok(())
+    }
+
+    /// An answer that another request brought while this one waited.
+    fn judge_shared(
+        &self,
+        asked: &Asked,
+        seen: &Seen,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        if status(seen) == 304 {
+            return check_unchanged(asked, seen);
+        }
+        let answer = find_answer(seen, ledger)?;
+        let other = &ledger.asked[answer.asked];
+        self.check_kept(asked, other, answer, seen)?;
+        let sent = asked.sent_at.unwrap_or(net.now);
+        let is_new = other.done_at.is_none_or(|done| done >= sent);
+        holds(is_new, "shared with a request that had its answer before")
+    }
+
+    /// Whether a copy may answer this request at all, and is what it says.
+    fn check_kept(
+        &self,
+        asked: &Asked,
+        other: &Asked,
+        answer: &Answer,
+        seen: &Seen,
+    ) -> Result<(), String> {
+        holds(
+            answer.status == 200 && status(seen) == 200,
+            "no copy of a 200",
+        )?;
+        holds(other.method == "GET", "a copy of the answer to a write")?;
+        holds(
+            self.same_page(asked, other, answer),
+            "a copy of another page, or another's",
+        )?;
+        holds(
+            self.may_keep(asked, other, answer),
+            "a copy of what must not be kept",
+        )?;
+        holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
+        check_body(asked, &answer.page, seen)
+    }
+
+    fn judge_copy(
+        &mut self,
+        id: AskedId,
+        seen: &Seen,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        self.tally.copies += 1;
+        let asked = &ledger.asked[id];
+        let sent = asked.sent_at.unwrap_or(net.now);
+        holds(
+            matches!(asked.method, "GET" | "HEAD") && !asked.upgrades,
+            "a copy answers what is no read",
+        )?;
+        if status(seen) == 304 {
+            return check_unchanged(asked, seen);
+        }
+        let answer = find_answer(seen, ledger)?;
+        let other = &ledger.asked[answer.asked];
+        self.check_kept(asked, other, answer, seen)?;
+        if let Some(done) = other.done_at {
+            let resident = sent.saturating_since(done);
+            holds(
+                resident <= self.settings.rescue_age_max || is_long_fresh(answer),
+                "a copy that is too old",
+            )?;
+            let age = seen.head.fields.one("age").and_then(|age| age.parse().ok());
+            let least = resident.as_secs();
+            holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
+            let is_wrong = self
+                .wrong
+                .iter()
+                .any(|wrong| wrong.hits(answer, other, done, sent));
+            holds(!is_wrong, "a copy that was made wrong")?;
+        }
+        self.judge_cause(asked, answer, seen, sent, net, ledger)
+    }
+
+    /// Judges whether a copy says truly why it answers.
+    fn judge_cause(
+        &self,
+        asked: &Asked,
+        answer: &Answer,
+        seen: &Seen,
+        sent: Instant,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        let says = cache_status(seen);
+        if says.contains("detail=rescued") {
+            let failed = asked.answers.last().is_none_or(|last| {
+                let last = &ledger.answers[*last];
+                let came = last
+                    .ends
+                    .is_some_and(|end| net.progress(last.link).1 >= end);
+                !(last.is_sound && came) || is_failure(last.status)
+            });
+            holds(failed, "rescued from an origin that had answered")
+        } else if says.contains("detail=circuit-open") {
+            holds(
+                self.circuits.had_trouble(asked, sent),
+                "no circuit was open",
+            )
+        } else if says.contains("detail=") {
+            Ok(())
+        } else {
+            let other = &ledger.asked[answer.asked];
+            let resident = other
+                .done_at
+                .map_or(Duration::ZERO, |done| sent.saturating_since(done));
+            holds(says.contains("hit"), "no reason")?;
+            holds(!asked.no_cache, "the client wanted the origin")?;
+            holds(resident <= lifetime(answer), "not fresh")
+        }
+    }
+
+    fn judge_local(
+        &mut self,
+        id: AskedId,
+        seen: &Seen,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        self.tally.local += 1;
+        let asked = &ledger.asked[id];
+        let sent = asked.sent_at.unwrap_or(net.now);
+        if cache_status(seen).contains("collapsed") {
+            return holds(status(seen) >= 500, "a shared failure that is none");
+        }
+        match status(seen) {
+            400 | 405 | 411 | 413 | 414 | 431 | 501 | 505 => {
+                holds(asked.malformed, "the request was well formed")
+            }
+            408 => Ok(()),
+            502 | 504 => {
+                let answered = asked.answers.iter().any(|answer| {
+                    let answer = &ledger.answers[*answer];
+                    let came = answer
+                        .ends
+                        .is_some_and(|end| net.progress(answer.link).1 >= end);
+                    answer.is_sound && came
+                });
+                holds(!answered, "the origin had answered")
+            }
+            503 => {
+                let after = seen.head.fields.one("retry-after");
+                holds(after.is_some(), "no Retry-After")?;
+                if cache_status(seen).contains("circuit-open") {
+                    let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
+                    holds(reads, "a circuit refuses what is no read")?;
+                    holds(
+                        self.circuits.had_trouble(asked, sent),
+                        "no circuit was open",
+                    )?;
+                }
+                Ok(())
+            }
+            _ => Err("an undocumented status".to_owned()),
+        }
+    }
+
+    /// Whether the answer to `other` may be the answer to `asked`.
+    fn same_page(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+        self.key(asked) == self.key(other)
+            && asked.who == other.who
+            && (!answer.varies || asked.flavour == other.flavour)
+    }
+
+    fn key(&self, asked: &Asked) -> String {
+        let target = match self.settings.detect_query {
+            true => &asked.target,
+            false => asked.path(),
+        };
+        format!("{}{target}", asked.host)
+    }
+
+    /// Whether an answer may be kept for this user at all.
+    fn may_keep(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+        let in_session = asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic");
+        let forbids = ["no-store", "private", "no-cache"];
+        let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
+        let lenient = match self.settings.rescue {
+            RescueMode::All => true,
+            RescueMode::Session => in_session,
+            RescueMode::Strict => false,
+        };
+        (lenient || !forbidden && !other.no_store)
+            && !answer.new_session
+            && (!answer.new_cookie || !asked.who.is_empty())
+    }
+
+    fn note_wrong(&mut self, asked: &Asked, answer: &Answer, now: Instant) {
+        let Some(head_at) = answer.head_at else {
+            return;
+        };
+        let succeeded = (200..400).contains(&answer.status);
+        let who = asked.who;
+        let wrong = |key| Wrong {
+            key,
+            who,
+            head_at,
+            seen_at: now,
+        };
+        if answer.new_session && !who.is_empty() {
+            self.wrong.push(wrong(None));
+        }
+        if matches!(asked.method, "POST" | "DELETE") && succeeded {
+            self.wrong.push(wrong(Some(self.key(asked))));
+        }
+    }
+}
+
+impl Wrong {
+    /// Whether a copy that a client had in full at `done` may not answer what was sent at `sent`.
+    fn hits(&self, _: &Answer, other: &Asked, done: Instant, sent: Instant) -> bool {
+        let is_older = done < self.head_at && sent > self.seen_at;
+        let is_same = match &self.key {
+            None => other.who == self.who,
+            Some(key) => {
+                (other.who == self.who || other.who.is_empty())
+                    && *key == format!("{}{}", other.host, other.target)
+            }
+        };
+        is_older && is_same
+    }
+}
+
+fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
+    // RFC 9110 §13.1.2: compared weakly.
+    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
+    let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
+    let known = asked
+        .if_none_match
+        .as_deref()
+        .map(strong)
+        .unwrap_or_default();
+    holds(known == etag && !etag.is_empty(), "304 for another version")
+}
+
+/// The answer of the origin that this answer says it is.
+fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
+    let by_number = number(&seen.head, ANSWER);
+    let by_request = number(&seen.head, ASKED)
+        .and_then(|asked| ledger.asked.get(asked))
+        .and_then(|asked| asked.answers.last().copied());
+    let id = by_number.or(by_request).ok_or("no answer of the origin")?;
+    ledger
+        .answers
+        .get(id)
+        .ok_or_else(|| "no answer of the origin".to_owned())
+}
+
+fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
+    if asked.method == "HEAD" || matches!(status(seen), 204 | 304) {
+        return holds(seen.body.is_empty(), "a body where none may be");
+    }
+    let whole = page.body();
+    let is_gzip = seen.head.fields.one("content-encoding") == Some("gzip");
+    let mut plain = Vec::new();
+    let body = if is_gzip {
+        holds(asked.gzip, "gzip for one who cannot read it")?;
+        let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
+        holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
+        &plain
+    } else {
+        &seen.body
+    };
+    if seen.is_whole {
+        holds(*body == whole, "the body is not that of the page")
+    } else {
+        holds(
+            whole.starts_with(body),
+            "the part of a body is not that of the page",
+        )
+    }
+}
+
+fn is_failure(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
+}
+
+/// How long the origin said that an answer is fresh.
+fn lifetime(answer: &Answer) -> Duration {
+    let value = |name: &str| {
+        answer
+            .directives
+            .split(", ")
+            .find_map(|word| word.strip_prefix(name)?.parse().ok())
+    };
+    let secs = value("s-maxage=")
+        .or_else(|| value("max-age="))
+        .unwrap_or(0);
+    Duration::from_secs(secs)
+}
+
+fn is_long_fresh(answer: &Answer) -> bool {
+    lifetime(answer) > Duration::from_secs(10)
+}
+
+fn cache_status(seen: &Seen) -> &str {
+    seen.head.fields.one("cache-status").unwrap_or_default()
+}
+
+fn status(seen: &Seen) -> u16 {
+    let code = seen
+        .head
+        .start
+        .get(9..12)
+        .and_then(|code| code.parse().ok());
+    code.unwrap_or(0)
+}
+
+fn number(head: &Head, name: &str) -> Option<usize> {
+    head.fields.one(name)?.parse().ok()
+}
+
+fn holds(holds: bool, text: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text.to_owned()) }
+}

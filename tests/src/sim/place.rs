@@ -1,0 +1,333 @@
+//! Owns what the program's drive loop needs of a runtime, over the simulated network: sockets,
+//! timers, dialling, the pool, wakers.
+//! Never decides what happens: it only carries it out.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use retter_core::addresses::{Addresses, Outage};
+use retter_core::drive::{Alarm, Host, Socket};
+use retter_core::pool::IdlePool;
+use retter_core::report::Report;
+use retter_core::session::Session;
+use retter_core::time::Instant;
+
+use super::net::{Close, End, Event, LinkId, Net};
+
+/// Sessions that were woken.
+#[derive(Debug, Default)]
+pub(super) struct RunQueue(Mutex<Vec<usize>>);
+
+impl RunQueue {
+    pub(super) fn push(&self, task: usize) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !queue.contains(&task) {
+            queue.push(task);
+        }
+    }
+
+    /// Takes one of them: `choose` is given how many there are.
+    pub(super) fn take(&self, choose: impl FnOnce(usize) -> usize) -> Option<usize> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = queue.len();
+        (count > 0).then(|| queue.swap_remove(choose(count)))
+    }
+}
+
+struct TaskWaker {
+    queue: Arc<RunQueue>,
+    task: usize,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.queue.push(self.task);
+    }
+}
+
+/// What the sessions of the simulated program share.
+pub(super) struct Hub {
+    pub(super) net: Rc<RefCell<Net>>,
+    pub(super) pool: RefCell<IdlePool<SimSocket>>,
+    pub(super) addresses: RefCell<Addresses>,
+    pub(super) waiting: RefCell<Vec<Waker>>,
+    pub(super) draining: Cell<bool>,
+    pub(super) reports: RefCell<Vec<Report>>,
+    pub(super) queue: Arc<RunQueue>,
+    pub(super) origin: RefCell<Reach>,
+}
+
+/// How the origin's addresses take connections now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// It answers nothing.
+    Lost,
+    #[default]
+    Open,
+    /// It refuses.
+    Refused,
+}
+
+impl Hub {
+    pub(super) fn new(net: Rc<RefCell<Net>>) -> Self {
+        let (idle_max, idle_timeout) = {
+            let net = &mut *net.borrow_mut();
+            let idle_max = net.chance.below(6);
+            (idle_max, net.chance.time(Duration::from_secs(8)))
+        };
+        Self {
+            net,
+            pool: RefCell::new(IdlePool::new(idle_max, idle_timeout)),
+            addresses: RefCell::new(Addresses::new("origin.example", 80, Outage::default())),
+            waiting: RefCell::default(),
+            draining: Cell::new(false),
+            reports: RefCell::default(),
+            queue: Arc::default(),
+            origin: RefCell::default(),
+        }
+    }
+
+    pub(super) fn waker(&self, task: usize) -> Waker {
+        let queue = Arc::clone(&self.queue);
+        Waker::from(Arc::new(TaskWaker { queue, task }))
+    }
+}
+
+/// The hub as one session sees it.
+pub(super) struct Place {
+    pub(super) hub: Rc<Hub>,
+    pub(super) task: usize,
+}
+
+impl Host for Place {
+    type Alarm = SimAlarm;
+    type Dial = SimDial;
+    type Socket = SimSocket;
+
+    fn now(&self) -> Instant {
+        self.hub.net.borrow().now
+    }
+
+    fn checkout(&self, now: Instant) -> Option<SimSocket> {
+        let next = || self.hub.pool.borrow_mut().checkout(now);
+        std::iter::from_fn(next).find(SimSocket::is_alive)
+    }
+
+    fn park(&self, socket: SimSocket, now: Instant) {
+        let surplus = self.hub.pool.borrow_mut().checkin(socket, now);
+        drop(surplus);
+    }
+
+    fn dial(&self) -> SimDial {
+        SimDial {
+            hub: Rc::clone(&self.hub),
+            task: self.task,
+            plan: None,
+        }
+    }
+
+    fn alarm(&self) -> SimAlarm {
+        SimAlarm {
+            armed: None,
+            net: Rc::clone(&self.hub.net),
+            task: self.task,
+        }
+    }
+
+    fn detach(&self, session: Session, origin: SimSocket) {
+        drop((session, origin));
+    }
+
+    fn is_draining(&self) -> bool {
+        self.hub.draining.get()
+    }
+
+    fn report(&self, report: Report) {
+        self.hub.reports.borrow_mut().push(report);
+    }
+}
+
+/// A socket of the program.
+pub(super) struct SimSocket {
+    link: LinkId,
+    net: Rc<RefCell<Net>>,
+    resets: Cell<bool>,
+}
+
+impl SimSocket {
+    pub(super) fn new(net: &Rc<RefCell<Net>>, link: LinkId) -> Self {
+        Self {
+            link,
+            net: Rc::clone(net),
+            resets: Cell::new(false),
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.net.borrow().is_silent(self.link, End::Retter)
+    }
+}
+
+impl Socket for SimSocket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let net = &mut *self.net.borrow_mut();
+        match net.read(self.link, End::Retter, buf) {
+            Ok(Some(len)) => Poll::Ready(Ok(len)),
+            Ok(None) => {
+                net.register(self.link, End::Retter, true, cx.waker());
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let net = &mut *self.net.borrow_mut();
+        let parts: Vec<&[u8]> = slices.iter().map(|slice| &slice[..]).collect();
+        match net.write(self.link, End::Retter, &parts) {
+            Ok(Some(len)) => Poll::Ready(Ok(len)),
+            Ok(None) => {
+                net.register(self.link, End::Retter, false, cx.waker());
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn shut_write(&self) {
+        self.net.borrow_mut().shut(self.link, End::Retter);
+    }
+
+    fn reset_on_close(&self) {
+        self.resets.set(true);
+    }
+}
+
+impl Drop for SimSocket {
+    fn drop(&mut self) {
+        let how = if self.resets.get() {
+            Close::Reset
+        } else {
+            Close::End
+        };
+        // While a failed run unwinds, the net may be borrowed: then nothing matters any more.
+        if let Ok(mut net) = self.net.try_borrow_mut() {
+            net.close(self.link, End::Retter, how);
+        }
+    }
+}
+
+/// A timer of the program, armed anew only when its deadline comes earlier.
+pub(super) struct SimAlarm {
+    armed: Option<Instant>,
+    net: Rc<RefCell<Net>>,
+    task: usize,
+}
+
+impl Alarm for SimAlarm {
+    fn poll_at(&mut self, deadline: Instant, now: Instant, _: &mut Context<'_>) -> Poll<()> {
+        if deadline <= now {
+            return Poll::Ready(());
+        }
+        let is_armed = self.armed.is_some_and(|at| at > now && at <= deadline);
+        if !is_armed {
+            self.armed = Some(deadline);
+            let task = Event::Wakes(self.task);
+            self.net.borrow_mut().at(deadline, task);
+        }
+        Poll::Pending
+    }
+}
+
+/// An attempt to reach the origin, decided when it begins as the adapters do it: one address
+/// after the other, each with its share of the time.
+pub(super) struct SimDial {
+    hub: Rc<Hub>,
+    task: usize,
+    plan: Option<(Instant, Option<SocketAddr>)>,
+}
+
+impl SimDial {
+    /// `None` while the name is looked up.
+    fn plan(&self) -> Option<(Instant, Option<SocketAddr>)> {
+        let mut addresses = self.hub.addresses.borrow_mut();
+        let net = &mut *self.hub.net.borrow_mut();
+        if addresses.start_look_up(net.now) {
+            let wait = net.chance.time(Duration::from_millis(800));
+            net.after(wait, Event::LookedUp);
+        }
+        let known = addresses.in_order();
+        if known.is_empty() && addresses.is_looking_up() {
+            return None;
+        }
+        let share = Duration::from_millis(900) / u32::try_from(known.len().max(1)).unwrap_or(1);
+        let mut at = net.now;
+        for address in known {
+            let reach = if net.is_calm {
+                Reach::Open
+            } else {
+                match net.chance.weighted(&net.swarm.dials) {
+                    0 => *self.hub.origin.borrow(),
+                    1 => Reach::Refused,
+                    _ => Reach::Lost,
+                }
+            };
+            let wait = net.chance.time(net.swarm.latency_max * 2);
+            match reach {
+                Reach::Open => return Some((at + wait, Some(address))),
+                Reach::Refused => at = at + wait,
+                Reach::Lost => at = at + share,
+            }
+        }
+        Some((at, None))
+    }
+}
+
+impl Future for SimDial {
+    type Output = io::Result<SimSocket>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (at, address) = match self.plan {
+            Some(plan) => plan,
+            None => {
+                let Some(plan) = self.plan() else {
+                    self.hub.waiting.borrow_mut().push(cx.waker().clone());
+                    return Poll::Pending;
+                };
+                let wake = Event::Wakes(self.task);
+                self.hub.net.borrow_mut().at(plan.0, wake);
+                *self.plan.insert(plan)
+            }
+        };
+        if at > self.hub.net.borrow().now {
+            return Poll::Pending;
+        }
+        let mut addresses = self.hub.addresses.borrow_mut();
+        Poll::Ready(match address {
+            Some(address) => {
+                addresses.connected(address);
+                let link = self.hub.net.borrow_mut().connect(None);
+                Ok(SimSocket::new(&self.hub.net, link))
+            }
+            None => {
+                let told = addresses.unreachable("refused").is_some();
+                self.hub
+                    .net
+                    .borrow_mut()
+                    .note(format_args!("no connection, told {told}"));
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Owns what is special about one seed: its settings, and which faults it has how often.
+//! Never draws a number after the start.
+
+use std::time::Duration;
+
+use retter_core::config::{RescueMode, Settings};
+
+use super::chance::Chance;
+
+/// The weights of one seed. Some faults are absent, so that the others meet a program that has
+/// not been stopped by them; the rest have wild weights.
+#[derive(Clone, Debug)]
+pub(super) struct Swarm {
+    pub(super) latency_max: Duration,
+    /// Transfers of a few bytes, per mille.
+    pub(super) chop: u32,
+    /// Directions of links that are cut, per mille.
+    pub(super) cut: u32,
+    /// Connections to the origin: as it is, refused, never answered.
+    pub(super) dials: [u32; 3],
+    /// Kinds of the origin's answers, see `origin::Fault`.
+    pub(super) faults: [u32; 10],
+    /// Kinds of the origin's health, see `origin::Health`.
+    pub(super) healths: [u32; 5],
+    /// How long the origin stays as it is, at most.
+    pub(super) turn_max: Duration,
+    /// Statuses: 200, 204, 304 on conditions, 404, 302, 500, 503.
+    pub(super) statuses: [u32; 7],
+    /// Kinds of cache directives, see `pages::DIRECTIVES`.
+    pub(super) directives: [u32; 9],
+    /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
+    pub(super) varies: u32,
+    pub(super) new_session: u32,
+    pub(super) new_cookie: u32,
+    /// Answers that are a new version of their page, per mille.
+    pub(super) edits: u32,
+    /// Bodies up to so many bytes.
+    pub(super) body_max: usize,
+    /// Time the origin takes for a head, at most.
+    pub(super) think_max: Duration,
+    /// Kinds of requests: GET, HEAD, POST, DELETE, OPTIONS, upgrade, malformed.
+    pub(super) methods: [u32; 7],
+    pub(super) paths: usize,
+    pub(super) users: usize,
+    /// Requests sent ahead, clients that leave early, that read slowly, that send slowly, that
+    /// close their half, per mille.
+    pub(super) pipelining: u32,
+    pub(super) leaving: u32,
+    pub(super) slow_reading: u32,
+    pub(super) slow_sending: u32,
+    pub(super) half_closing: u32,
+    /// Time between two clients, at most.
+    pub(super) pause_max: Duration,
+    /// Jumps of the wall clock.
+    pub(super) clock_jumps: bool,
+    /// Wakes without a reason, per mille of events.
+    pub(super) spurious: u32,
+}
+
+impl Swarm {
+    pub(super) fn new(chance: &mut Chance) -> Self {
+        let latency = *chance.pick(&[200, 2_000, 20_000, 120_000]);
+        let pause = *chance.pick(&[20_000, 100_000, 400_000]);
+        Self {
+            latency_max: Duration::from_micros(latency),
+            chop: rate(chance, 500),
+            cut: rate(chance, 150),
+            dials: [20, rate(chance, 12), rate(chance, 6)],
+            faults: weights(chance, 40),
+            healths: weights(chance, 8),
+            turn_max: Duration::from_secs(*chance.pick(&[2, 10, 40])),
+            statuses: weights(chance, 60),
+            directives: weights(chance, 6),
+            varies: rate(chance, 500),
+            new_session: rate(chance, 120),
+            new_cookie: rate(chance, 120),
+            edits: rate(chance, 500),
+            body_max: *chance.pick(&[200, 3_000, 30_000, 120_000]),
+            think_max: Duration::from_millis(*chance.pick(&[1, 30, 600, 2_500])),
+            methods: weights(chance, 60),
+            paths: chance.within(1..12),
+            users: chance.within(1..6),
+            pipelining: rate(chance, 500),
+            leaving: rate(chance, 300),
+            slow_reading: rate(chance, 300),
+            slow_sending: rate(chance, 300),
+            half_closing: rate(chance, 150),
+            pause_max: Duration::from_micros(pause),
+            clock_jumps: chance.hits(300),
+            spurious: rate(chance, 30),
+        }
+    }
+}
+
+/// Zero as often as not.
+fn rate(chance: &mut Chance, max: usize) -> u32 {
+    if chance.hits(500) {
+        return 0;
+    }
+    u32::try_from(chance.size(max)).unwrap_or(0)
+}
+
+/// The first is what should happen; it never vanishes.
+fn weights<const N: usize>(chance: &mut Chance, first: u32) -> [u32; N] {
+    std::array::from_fn(|index| match index {
+        0 => first,
+        _ => rate(chance, 16),
+    })
+}
+
+/// Settings in which a few simulated minutes are long, and a few requests many.
+pub(super) fn settings(chance: &mut Chance) -> Settings {
+    let mut settings = Settings::default();
+    let secs = Duration::from_secs;
+    let admission = &mut settings.admission;
+    admission.in_flight_max = *chance.pick(&[1, 2, 4, 8, 64]);
+    admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
+    admission.in_flight_min = 1;
+    admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
+    let breaker = &mut settings.breaker;
+    breaker.window = secs(5);
+    breaker.consecutive_failures = *chance.pick(&[2, 3, 5]);
+    breaker.path_outcomes_min = 5;
+    breaker.origin_outcomes_min = *chance.pick(&[6, 12]);
+    breaker.origin_paths_min = 2;
+    breaker.open_min = Duration::from_millis(500);
+    breaker.open_max = secs(8);
+    breaker.probe_lease = secs(3);
+    breaker.origin_probes = *chance.pick(&[1, 3]);
+    breaker.paths_max = *chance.pick(&[2, 64]);
+    let cache = &mut settings.cache;
+    cache.ttl = secs(*chance.pick(&[1, 5]));
+    cache.detect_query = chance.hits(800);
+    cache.rescue = *chance.pick(&[RescueMode::Session, RescueMode::Strict, RescueMode::All]);
+    cache.rescue_age_max = secs(*chance.pick(&[10, 60, 86_400]));
+    cache.bytes_max = *chance.pick(&[20_000, 200_000, 64 << 20]);
+    cache.object_bytes_max = *chance.pick(&[2_000, 16_000]);
+    cache.entries_max = *chance.pick(&[8, 1_000]);
+    let client = &mut settings.client;
+    client.gzip = chance.hits(700);
+    client.head_bytes_max = 4 << 10;
+    client.read_timeout = secs(3);
+    client.write_timeout = secs(3);
+    client.idle_timeout = secs(6);
+    let origin = &mut settings.origin;
+    origin.authority = "origin.example".to_owned();
+    origin.head_bytes_max = 4 << 10;
+    origin.connect_timeout = secs(1);
+    origin.head_timeout = secs(2);
+    origin.body_timeout = secs(3);
+    origin.tunnel_timeout = secs(10);
+    settings
+}

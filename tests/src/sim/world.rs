@@ -1,0 +1,422 @@
+//! Owns the simulated world: its sessions, and the order in which everything happens.
+//! Never decides what an actor does, nor whether the program did right.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use retter_core::breaker::State;
+use retter_core::config::Settings;
+use retter_core::drive::Drive;
+use retter_core::policy::Retter;
+use retter_core::session::Session;
+use retter_core::time::UnixTime;
+
+use super::clients::{Client, Memory};
+use super::ledger::{Asked, Ledger};
+use super::net::{Actor, Event, Net};
+use super::oracle::{Oracle, Tally};
+use super::origin::{self, Health, Origin};
+use super::place::{Hub, Place, Reach, SimSocket};
+
+/// Polls of sessions between two events beyond which they keep waking each other for nothing.
+const POLLS_MAX: usize = 20_000;
+
+/// Clients at one time.
+const CLIENTS_MAX: usize = 40;
+
+/// How long a world may need to come to rest. All its time limits together are shorter.
+const REST_MAX: Duration = Duration::from_secs(400);
+
+pub(super) struct World {
+    hub: Rc<Hub>,
+    net: Rc<RefCell<Net>>,
+    retter: Arc<Retter>,
+    tasks: Vec<Option<Drive<Place>>>,
+    /// One for each session; some runtimes give another at each poll.
+    wakers: Vec<Waker>,
+    clients: Vec<Client>,
+    memory: Memory,
+    origin: Origin,
+    oracle: Oracle,
+    ledger: Ledger,
+    /// Seconds that the program's wall clock is off.
+    clock_error: i64,
+    steps: u64,
+}
+
+impl World {
+    pub(super) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
+        let oracle = Oracle::new(settings.cache.clone());
+        let config = settings.validate().expect("simulated settings are valid");
+        let (seed, now) = {
+            let mut net = net.borrow_mut();
+            (net.chance.seed(), net.now)
+        };
+        let retter = Retter::new(config, seed, now);
+        let hub = Rc::new(Hub::new(Rc::clone(&net)));
+        let world = Self {
+            hub,
+            net,
+            retter,
+            tasks: Vec::new(),
+            wakers: Vec::new(),
+            clients: Vec::new(),
+            memory: Memory::default(),
+            origin: Origin::default(),
+            oracle,
+            ledger: Ledger::default(),
+            clock_error: 0,
+            steps: 0,
+        };
+        world.set_clock();
+        {
+            let net = &mut *world.net.borrow_mut();
+            net.at(net.now, Event::Connects);
+            net.at(net.now, Event::Ticks);
+            let turn = net.chance.time(net.swarm.turn_max);
+            net.after(turn, Event::OriginTurns);
+            if net.swarm.clock_jumps {
+                net.after(Duration::from_secs(5), Event::ClockJumps);
+            }
+            if net.chance.hits(250) {
+                let wait = net.chance.time(Duration::from_secs(30));
+                net.after(wait, Event::Drains);
+            }
+        }
+        world
+    }
+
+    /// Lets so many events happen.
+    pub(super) fn run(&mut self, steps: u64) {
+        while self.steps < steps && self.ledger.violation.is_none() {
+            if !self.step() {
+                return;
+            }
+        }
+    }
+
+    /// Leaves the world in peace, lets time pass, examines the program and ends it.
+    pub(super) fn end(mut self) -> (Tally, u64, Option<String>) {
+        let acts: [fn(&mut Self); 4] =
+            [Self::calm, Self::examine, Self::drain_all, Self::check_end];
+        for act in acts {
+            if self.ledger.violation.is_none() {
+                act(&mut self);
+            }
+        }
+        (self.oracle.tally, self.steps, self.ledger.violation)
+    }
+
+    /// Takes one event; `false` when nothing is to come.
+    fn step(&mut self) -> bool {
+        self.settle();
+        let event = self.net.borrow_mut().next_event();
+        let Some(event) = event else { return false };
+        self.steps += 1;
+        self.handle(event);
+        self.settle();
+        true
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.disturb();
+        match event {
+            Event::Arrives(link, at_retter) => {
+                let actor = self.net.borrow_mut().arrived(link, at_retter);
+                if let Some(actor) = actor {
+                    self.act(actor);
+                }
+            }
+            Event::ClockJumps => self.jump(),
+            Event::Connects => self.connect(),
+            Event::Drains if self.net.borrow().is_calm => {}
+            Event::Drains => self.drain(),
+            Event::LookedUp => self.looked_up(),
+            Event::OriginTurns => self.turn(),
+            Event::Steps(actor) => self.act(actor),
+            Event::Ticks => self.tick(),
+            Event::Wakes(task) => self.hub.queue.push(task),
+        }
+    }
+
+    /// Polls sessions until none wants to be.
+    fn settle(&mut self) {
+        for _ in 0..POLLS_MAX {
+            let net = Rc::clone(&self.net);
+            let choose = |count| net.borrow_mut().chance.below(count);
+            let Some(task) = self.hub.queue.take(choose) else {
+                return;
+            };
+            let Some(Some(drive)) = self.tasks.get_mut(task) else {
+                continue;
+            };
+            if net.borrow_mut().chance.hits(100) {
+                self.wakers[task] = self.hub.waker(task);
+            }
+            let ready = drive.poll(&mut Context::from_waker(&self.wakers[task]));
+            let net = &mut *net.borrow_mut();
+            net.note(format_args!("session {task} done {}", ready.is_ready()));
+            while let Some(transition) = self.retter.poll_transition() {
+                self.oracle.changed(&transition, net, &mut self.ledger);
+            }
+            for report in self.hub.reports.borrow_mut().drain(..) {
+                let status = report.status.map(|status| status.as_u16());
+                let (source, end) = (report.source, report.end);
+                net.note(format_args!("report {source} {status:?} {end:?}"));
+            }
+            if ready == Poll::Ready(()) {
+                self.tasks[task] = None;
+            }
+        }
+        self.ledger
+            .violate("sessions wake each other for ever".to_owned());
+    }
+
+    fn act(&mut self, actor: Actor) {
+        let net = &mut *self.net.borrow_mut();
+        match actor {
+            Actor::Client(id) => {
+                let (ledger, oracle) = (&mut self.ledger, &mut self.oracle);
+                self.clients[id].step(net, ledger, oracle, &mut self.memory);
+            }
+            Actor::Origin(link) => {
+                for asked in self.origin.step(link, net, &mut self.ledger) {
+                    self.oracle.arrived(asked, &mut self.ledger);
+                }
+            }
+        }
+    }
+
+    /// Wakes somebody who has no reason to wake.
+    fn disturb(&mut self) {
+        let net = &mut *self.net.borrow_mut();
+        if net.chance.hits(net.swarm.spurious) && !self.tasks.is_empty() {
+            self.hub.queue.push(net.chance.below(self.tasks.len()));
+        }
+    }
+
+    fn connect(&mut self) {
+        let open = self.clients.iter().filter(|client| !client.closed).count();
+        if !self.net.borrow().is_calm {
+            let net = &mut *self.net.borrow_mut();
+            let wait = net.chance.time(net.swarm.pause_max);
+            net.after(wait, Event::Connects);
+        }
+        if open < CLIENTS_MAX && !self.hub.draining.get() && !self.net.borrow().is_calm {
+            self.accept(None);
+        }
+    }
+
+    fn accept(&mut self, script: Option<VecDeque<Asked>>) {
+        let id = self.clients.len();
+        let net = &mut *self.net.borrow_mut();
+        let link = net.connect(Some(Actor::Client(id)));
+        let mut client = Client::new(id, link, net);
+        if let Some(script) = script {
+            client.follow(script, net);
+        }
+        self.clients.push(client);
+        net.at(net.now, Event::Steps(Actor::Client(id)));
+        let task = self.tasks.len();
+        let place = Place {
+            hub: Rc::clone(&self.hub),
+            task,
+        };
+        let octet = u8::try_from(id % 250).unwrap_or(0);
+        let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
+        let session = Session::new(Arc::clone(&self.retter), peer, net.now);
+        let socket = SimSocket::new(&self.net, link);
+        net.at(net.now, Event::Wakes(task));
+        self.wakers.push(self.hub.waker(task));
+        self.tasks.push(Some(Drive::new(place, socket, session)));
+    }
+
+    fn jump(&mut self) {
+        let net = &mut *self.net.borrow_mut();
+        let jump = i64::try_from(net.chance.size(90_000)).unwrap_or(0);
+        self.clock_error = if net.chance.hits(500) { jump } else { -jump };
+        net.note(format_args!("wall clock is off by {} s", self.clock_error));
+        if !net.is_calm {
+            let wait = net.chance.time(Duration::from_secs(60));
+            net.after(wait, Event::ClockJumps);
+        }
+    }
+
+    fn set_clock(&self) {
+        let now = self.net.borrow().now;
+        let unix = origin::unix(now).0.saturating_add_signed(self.clock_error);
+        self.retter.set_wall_clock(now, UnixTime(unix));
+    }
+
+    /// The program is told to end; when it has, the next one begins with the same policy.
+    fn drain(&mut self) {
+        self.net.borrow_mut().note(format_args!("drain"));
+        self.hub.draining.set(true);
+        self.oracle.is_draining = true;
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for task in 0..self.tasks.len() {
+            self.hub.queue.push(task);
+        }
+    }
+
+    fn looked_up(&mut self) {
+        let net = &mut *self.net.borrow_mut();
+        let answer = if net.is_calm || net.chance.hits(900) {
+            let count = net.chance.within(1..4);
+            let address = |last| SocketAddr::from(([198, 51, 100, last], 80));
+            Ok((0..3).take(count).map(address).collect())
+        } else {
+            Err("no name service".to_owned())
+        };
+        let told = self.hub.addresses.borrow_mut().found(answer, net.now);
+        net.note(format_args!("looked up, told {told:?}"));
+        for waker in self.hub.waiting.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
+    fn turn(&mut self) {
+        let net = &mut *self.net.borrow_mut();
+        self.origin.turn(net);
+        *self.hub.origin.borrow_mut() = match self.origin.health {
+            Health::Failing | Health::Slow | Health::Up => Reach::Open,
+            Health::Lost => Reach::Lost,
+            Health::Refusing => Reach::Refused,
+        };
+        if !net.is_calm {
+            let wait = net.chance.time(net.swarm.turn_max);
+            net.after(wait, Event::OriginTurns);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.set_clock();
+        let now = self.net.borrow().now;
+        self.hub.pool.borrow_mut().expire(now);
+        {
+            let net = &mut *self.net.borrow_mut();
+            for client in &mut self.clients {
+                client.tick(net, &mut self.ledger);
+            }
+            net.after(Duration::from_secs(1), Event::Ticks);
+        }
+        self.check_bounds();
+        let is_over = self.tasks.iter().all(Option::is_none);
+        if self.hub.draining.get() && is_over && !self.net.borrow().is_calm {
+            self.net.borrow_mut().note(format_args!("drained"));
+            self.hub.draining.set(false);
+            self.oracle.is_draining = false;
+        }
+    }
+
+    fn check_bounds(&mut self) {
+        let stats = self.retter.stats(self.net.borrow().now);
+        let config = self.retter.config();
+        let limits = config.admission.in_flight_min..=config.admission.in_flight_max;
+        let holds = stats.copies_bytes <= config.cache.bytes_max
+            && stats.copies <= config.cache.entries_max
+            && stats.admission.in_flight <= config.admission.in_flight_max
+            && limits.contains(&stats.admission.limit);
+        self.ledger
+            .check(holds, || format!("a bound is broken: {stats:?}"));
+    }
+
+    /// From here on nothing goes wrong any more.
+    fn calm(&mut self) {
+        self.net.borrow_mut().is_calm = true;
+        for client in &mut self.clients {
+            client.retire();
+        }
+        self.turn();
+        self.rest("after its last requests");
+    }
+
+    /// Waits until no client is left.
+    fn rest(&mut self, when: &str) {
+        let until = self.net.borrow().now + REST_MAX;
+        while self.ledger.violation.is_none() && !self.is_at_rest() {
+            if self.net.borrow().now > until {
+                let tasks = self.tasks.iter().flatten().count();
+                self.ledger
+                    .violate(format!("{tasks} sessions have not ended {when}"));
+            }
+            self.step();
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.clients.iter().all(|client| client.closed) && self.tasks.iter().all(Option::is_none)
+    }
+
+    /// Lets time pass at once, as when a machine slept.
+    fn pass(&mut self, time: Duration) {
+        {
+            let net = &mut *self.net.borrow_mut();
+            net.now = net.now + time;
+            self.clock_error = 0;
+        }
+        self.set_clock();
+        self.tick();
+        self.wake_all();
+        self.settle();
+    }
+
+    /// With a healthy origin every page comes from it, and every circuit closes.
+    fn examine(&mut self) {
+        self.pass(Duration::from_secs(3_600));
+        self.hub.draining.set(false);
+        self.oracle.is_draining = false;
+        let paths = self.net.borrow().swarm.paths;
+        for path in 0..paths {
+            let asked = Asked {
+                method: "GET",
+                host: "shop.example",
+                target: format!("/{path}"),
+                no_cache: true,
+                ..Asked::default()
+            };
+            self.accept(Some(std::iter::repeat_n(asked, 4).collect()));
+            self.rest("in its examination");
+        }
+        let now = self.net.borrow().now;
+        let stats = self.retter.stats(now);
+        let is_well = stats.circuit == State::Closed && stats.paths_open == 0;
+        self.ledger.check(is_well, || {
+            format!("a circuit never closes again: {stats:?}")
+        });
+    }
+
+    fn drain_all(&mut self) {
+        self.drain();
+        self.rest("while it is drained");
+    }
+
+    /// Nothing is left of anything.
+    fn check_end(&mut self) {
+        self.pass(Duration::from_secs(3_600));
+        let now = self.net.borrow().now;
+        self.hub.pool.borrow_mut().expire(now);
+        let stats = self.retter.stats(now);
+        let open = self.net.borrow().open_sockets();
+        let ledger = &mut self.ledger;
+        let admission = &stats.admission;
+        let inside = admission.in_flight as usize + admission.waiting + admission.following;
+        ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
+        ledger.check(open == 0, || format!("{open} sockets are left open"));
+        ledger.check(stats.collecting_bytes == 0, || {
+            format!("memory for copies is lost: {stats:?}")
+        });
+        if let Err(text) = self.retter.validate() {
+            ledger.violate(format!("the store is broken: {text}"));
+        }
+        self.check_bounds();
+    }
+}

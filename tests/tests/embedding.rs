@@ -1,0 +1,257 @@
+//! Owns the proof that foreign programs can use the core in each of the ways that its
+//! documentation names: whole on blocking sockets, as a policy around handlers, and as a policy
+//! in a proxy with its own HTTP.
+//! Never starts the program: nothing of the command line or an adapter of ours is in play.
+
+#[path = "../../core/examples/blocking/adapter.rs"]
+mod blocking;
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use http::StatusCode;
+use retter_core::config::Settings;
+use retter_core::policy::Retter;
+use retter_core::time::Instant;
+use retter_tests::client::{self, Client, Request};
+use retter_tests::embed::guard::Guard;
+use retter_tests::embed::layer::RescueLayer;
+use retter_tests::embed::proxy::Proxy;
+use retter_tests::origin::Origin;
+use retter_tests::page::Sum;
+use retter_tests::reply::Reply;
+use retter_tests::scenario::until;
+
+fn retter(origin: SocketAddr, change: impl FnOnce(&mut Settings)) -> Arc<Retter> {
+    let mut settings = Settings::default();
+    settings.origin.authority = origin.to_string();
+    change(&mut settings);
+    let config = settings.validate().expect("they are valid");
+    Retter::new(config, 1, Instant::ZERO)
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is there");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+/// The test's own origin in front of the model origin: dies, and its users do not notice.
+#[track_caller]
+fn an_outage_is_rescued(mut origin: Origin, address: SocketAddr) {
+    let mut user = Client::connect(address);
+    let page = user.ask(&Request::get("/page?a=b"));
+    assert_eq!(
+        (page.status, page.source(), page.circuit()),
+        (200, "backend", "CLOSED")
+    );
+    assert_eq!(page.text(), "/page?a=b");
+    assert_eq!(user.ask(&Request::get("/page?a=b")).source(), "backend");
+
+    origin.down();
+    until("the circuit is open", || {
+        let copy = user.ask(&Request::get("/page?a=b"));
+        assert_eq!(
+            (copy.status, copy.source(), copy.text()),
+            (200, "cache", page.text())
+        );
+        assert!(copy.field("age").is_some());
+        copy.circuit() == "OPEN"
+    });
+    let refused = user.ask(&Request::get("/never-seen"));
+    assert_eq!((refused.status, refused.source()), (503, "no-cache"));
+    assert!(refused.field("retry-after").is_some());
+    let lost = client::ask(address, &Request::post("/order", "1"));
+    assert_eq!(
+        (lost.status, lost.source()),
+        (502, "no-cache"),
+        "a write is sent in any case"
+    );
+
+    origin.up();
+    until("the circuit is closed", || {
+        let page = client::ask(address, &Request::get("/page?a=b"));
+        assert_eq!(page.status, 200);
+        page.circuit() == "CLOSED" && page.source() == "backend"
+    });
+    let orders = origin
+        .take_seen()
+        .into_iter()
+        .filter(|seen| seen.method == "POST");
+    assert_eq!(orders.count(), 0);
+}
+
+fn quick(settings: &mut Settings) {
+    settings.breaker.open_min = Duration::from_millis(50);
+    settings.breaker.open_max = Duration::from_millis(100);
+    settings.breaker.origin_probes = 1;
+}
+
+mod on_threads {
+    use super::*;
+
+    fn start(origin: &Origin) -> SocketAddr {
+        let (listener, address) = listener();
+        let retter = retter(origin.address(), quick);
+        blocking::start(listener, vec![origin.address()], retter, 4).expect("threads start");
+        address
+    }
+
+    #[test]
+    fn an_outage_is_rescued_by_blocking_sockets() {
+        let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
+        let address = start(&origin);
+        an_outage_is_rescued(origin, address);
+    }
+
+    #[test]
+    fn large_bodies_pass_both_ways_through_blocking_sockets() {
+        const LEN: u64 = 8 << 20;
+        let origin = Origin::start(|seen| {
+            if seen.method == "POST" {
+                Reply::text(format!("{:?}", seen.sum))
+            } else {
+                Reply::blocks(LEN)
+            }
+        });
+        let address = start(&origin);
+        let mut user = Client::connect(address);
+        let body = vec![b'x'; 3 << 20];
+        let mut sum = Sum::default();
+        sum.add(&body);
+        let answer = user.ask(&Request::post("/upload", body));
+        assert_eq!(answer.text(), format!("{:?}", sum.value()));
+        let download = user.ask(&Request::get("/download"));
+        assert_eq!(download.content().len() as u64, LEN);
+        // On the same connections again.
+        let again = user.ask(&Request::get("/download"));
+        assert_eq!(again.content(), download.content());
+        assert_eq!(origin.connections(), 1);
+    }
+
+    #[test]
+    fn a_broken_answer_is_a_reset_for_the_client() {
+        let origin = Origin::start(|_| {
+            let fault = retter_tests::reply::Fault::Close;
+            Reply::text(vec![b'x'; 300_000]).fault(100_000, fault)
+        });
+        let mut user = Client::connect(start(&origin));
+        assert!(user.try_ask(&Request::get("/")).is_err());
+    }
+}
+
+/// Runs what `start` makes on a runtime of its own, for as long as the test.
+fn on_tokio<F: Future<Output = ()>>(start: impl FnOnce() -> F + Send + 'static) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        runtime.block_on(start());
+    });
+}
+
+fn to_tokio(listener: TcpListener) -> tokio::net::TcpListener {
+    listener.set_nonblocking(true).expect("it can be");
+    tokio::net::TcpListener::from_std(listener).expect("the runtime takes it")
+}
+
+#[test]
+fn an_outage_is_rescued_by_a_proxy_on_hyper() {
+    let origin = Origin::start(|seen| {
+        assert!(seen.field("via").is_some(), "it was forwarded by the rules");
+        assert!(seen.field("x-forwarded-for").is_some());
+        Reply::text(seen.target.as_str())
+    });
+    let (listener, address) = listener();
+    let proxy = Proxy::new(Guard::new(retter(origin.address(), quick)));
+    on_tokio(move || async {
+        let _ = proxy.serve(to_tokio(listener)).await;
+    });
+    an_outage_is_rescued(origin, address);
+}
+
+mod in_axum {
+    use super::*;
+
+    /// What the handlers answer; 0 is nothing, for a long time.
+    type Status = Arc<AtomicU16>;
+
+    async fn page(State(status): State<Status>) -> (StatusCode, &'static str) {
+        match status.load(Ordering::SeqCst) {
+            0 => std::future::pending().await,
+            200 => (StatusCode::OK, "the page"),
+            code => (
+                StatusCode::from_u16(code).expect("it is a status"),
+                "out of order",
+            ),
+        }
+    }
+
+    fn start(status: &Status) -> SocketAddr {
+        let (listener, address) = listener();
+        let settings = |settings: &mut Settings| {
+            quick(settings);
+            settings.origin.head_timeout = Duration::from_millis(100);
+        };
+        let guard = Guard::new(retter(address, settings));
+        let application = Router::new()
+            .route("/page", get(page))
+            .route("/other", get(page))
+            .route("/order", post(page))
+            .layer(RescueLayer::new(guard))
+            .with_state(Arc::clone(status));
+        on_tokio(move || async {
+            let _ = axum::serve(to_tokio(listener), application).await;
+        });
+        address
+    }
+
+    #[test]
+    fn flaky_handlers_are_rescued_with_their_last_good_answers() {
+        let status = Status::new(AtomicU16::new(200));
+        let mut user = Client::connect(start(&status));
+        let page = user.ask(&Request::get("/page"));
+        assert_eq!((page.status, page.source()), (200, "backend"));
+
+        status.store(500, Ordering::SeqCst);
+        let copy = user.ask(&Request::get("/page"));
+        assert_eq!(
+            (copy.status, copy.source(), copy.text()),
+            (200, "cache", page.text())
+        );
+        assert_eq!(copy.field("content-length"), Some("8"));
+        let head = user.ask(&Request::new("HEAD", "/page"));
+        assert_eq!((head.status, head.source()), (200, "cache"));
+        let own = user.ask(&Request::get("/other"));
+        assert_eq!((own.status, own.text()), (500, "out of order".to_owned()));
+        let write = user.ask(&Request::post("/order", "1"));
+        assert_eq!((write.status, write.source()), (500, "backend"));
+
+        status.store(0, Ordering::SeqCst);
+        let copy = user.ask(&Request::get("/page"));
+        assert_eq!(
+            (copy.status, copy.source()),
+            (200, "cache"),
+            "a hanging handler"
+        );
+        until("the page's circuit is open", || {
+            let copy = user.ask(&Request::get("/page"));
+            assert_eq!(copy.status, 200);
+            copy.circuit() == "OPEN"
+        });
+
+        status.store(200, Ordering::SeqCst);
+        until("its own answer comes again", || {
+            let page = user.ask(&Request::get("/page"));
+            assert_eq!(page.status, 200);
+            page.circuit() == "CLOSED" && page.source() == "backend"
+        });
+    }
+}
