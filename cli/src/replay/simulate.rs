@@ -192,15 +192,20 @@ impl Simulation {
             Handling::NoCopy { refused, .. } => match refused {
                 Refused::CircuitOpen => Got::RefusedOpen,
                 Refused::Overload => Got::RefusedFull,
+                // No request of a replay asks for that.
+                Refused::OnlyIfCached => Got::Error,
             },
             // It waited for the answer to another, which was an error.
-            Handling::Collapsed { .. }
+            Handling::Behind { .. }
+            | Handling::Collapsed { .. }
             | Handling::CircuitOpen { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
+            | Handling::MaxStale { .. }
             | Handling::Overload { .. }
-            | Handling::Rescued { .. } => Got::Error,
+            | Handling::Rescued { .. }
+            | Handling::Validated { .. } => Got::Error,
         };
         self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
         self.count(got, came);
@@ -266,6 +271,10 @@ impl Simulation {
                 Some(_) | None => Got::Error,
             },
             Step::Head(answer) => match fetch.on_head(&response(&answer, fetch.request()), at) {
+                // The application was asked about the copy, and it was right.
+                Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
+                    Got::Answer
+                }
                 Verdict::Serve(served) => {
                     self.tally.age(served.resident());
                     Got::RescuedFailed
@@ -316,14 +325,18 @@ impl Simulation {
     fn serve(&mut self, served: &Served, origin: &Origin, came: Instant) {
         let got = match served.handling {
             Handling::CircuitOpen { .. } => Got::RescuedOpen,
-            Handling::Fresh { .. } => return self.count(Got::Fresh, came),
+            // Stale, but by the word of the application or the client as good as fresh.
+            Handling::Behind { .. } | Handling::Fresh { .. } | Handling::MaxStale { .. } => {
+                return self.count(Got::Fresh, came);
+            }
             Handling::Overload { .. } => Got::RescuedFull,
             Handling::Rescued { .. } => Got::RescuedFailed,
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
-            | Handling::NoCopy { .. } => return self.count(Got::Answer, came),
+            | Handling::NoCopy { .. }
+            | Handling::Validated { .. } => return self.count(Got::Answer, came),
         };
         self.tally.age(served.resident());
         if let Some(answer) = self.answers(origin) {

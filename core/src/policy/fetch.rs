@@ -67,6 +67,10 @@ pub struct Fetch {
 /// What to do with a response head.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
 pub enum Verdict {
     /// Pass the response on.
     Forward,
