@@ -244,7 +244,7 @@ const LIFE: &[Row] = &[
     }),
     (
         || asked("/other"),
-        "the program drains",
+        "the same, while a request runs",
         |rig| {
             rig.input(Input::Drain);
         },
