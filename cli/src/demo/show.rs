@@ -149,7 +149,8 @@ impl Show {
              RETTER_BACKEND_BASEURL=http://localhost:8088 retter\n\n\
              The demo is in a hurry: it gives the shop 4 requests at one time and 1 s to answer\n\
              (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s), and opens the circuit\n\
-             for 1 to 2 s. Without your word the application gets 1024, 15 s, and 2 to 60 s.\n\n\
+             for 1 to 2 s. Without your word RETTER finds out how many requests the application\n\
+             bears, gives it 15 s, and opens for 2 to 60 s.\n\n\
              `retter demo --keep` leaves the shop open for your browser.\n",
         );
     }
