@@ -4,9 +4,9 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test runtimes)
+all=(fmt lint doc wasm test canary runtimes)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz coverage mutants)
+named=(bench deny fuzz sim coverage mutants)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -61,14 +61,39 @@ check_wasm() {
 run_tests() {
     command -v php >/dev/null || need_packages php-cli
     need_flask
+    cargo_test --workspace "$@"
+}
+
+# Runs cargo's tests, and counts them.
+cargo_test() {
     local log=target/test.log status=0
     mkdir -p target
-    cargo test --workspace --locked --no-fail-fast --profile ci "$@" 2>&1 | tee "$log" || status=$?
+    cargo test --locked --no-fail-fast --profile ci "$@" 2>&1 | tee "$log" || status=$?
     count "$log"
     return "$status"
 }
 
-check_test() { run_tests; }
+# The simulation has one seed more: that of the commit.
+check_test() { RETTER_SIM_EXTRA_SEED=$(commit_seed) run_tests; }
+
+# Every bug that can be planted in the core is found by the simulation.
+check_canary() {
+    cargo clippy -p retter-sim --features canary --all-targets --locked -- -D warnings
+    cargo_test -p retter-sim --features canary --test canary
+}
+
+# The simulation of many more worlds than `test` has.
+check_sim() {
+    RETTER_SIM_SEEDS=${RETTER_SIM_SEEDS:-20000} RETTER_SIM_EXTRA_SEED=$(commit_seed) \
+        cargo_test -p retter-sim --test sim
+}
+
+# A number for the commit that is tested; 0 outside of a repository.
+commit_seed() {
+    local hash
+    hash=$(git rev-parse HEAD 2>/dev/null) || hash=0
+    echo "0x${hash:0:15}"
+}
 
 # The end-to-end tests once more for each other runtime; the longest of them are shorter then.
 check_runtimes() {
@@ -94,6 +119,8 @@ check_bench() {
     target/ci/surge --retter target/ci/retter --seconds 1 --scenario sessions,die \
         --json "$folder/surge.json" --charts "$folder"
     target/ci/compare --programs target/ci --rounds 1 --seconds 1 --copies 5000 \
+        --scenario hit-10k-gzip,forward-73,failing-73,dead-73,pipelined,body,latency,memory \
+        --scenario growth,workers,syscalls \
         --json "$folder/compare.json" --chart "$folder/compare.svg"
     python3 -m json.tool "$folder/surge.json" >/dev/null
     python3 -m json.tool "$folder/compare.json" >/dev/null

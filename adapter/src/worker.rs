@@ -7,11 +7,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use retter_core::addresses::Addresses;
-use retter_core::drive::{Drive, Host};
+use retter_core::drive::{Alarm as _, Drive, Host};
 use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
 use retter_core::report::{Observer, Report};
@@ -67,6 +67,16 @@ impl<R: Runtime> Worker<R> {
 /// The worker as one session sees it.
 struct Place<R: Runtime>(Arc<Worker<R>>);
 
+/// A client's place, which tells that it is there.
+struct Visit<R: Runtime>(Arc<Worker<R>>);
+
+impl<R: Runtime> Visit<R> {
+    fn new(worker: &Arc<Worker<R>>) -> Self {
+        worker.observer.on_connect();
+        Self(Arc::clone(worker))
+    }
+}
+
 impl<R: Runtime> Host for Place<R> {
     type Alarm = Alarm<R>;
     type Dial = Pin<Box<dyn Future<Output = io::Result<R::Socket>> + Send>>;
@@ -99,12 +109,16 @@ impl<R: Runtime> Host for Place<R> {
         self.0.tasks.has_reached(Stage::Draining)
     }
 
+    fn detach(&self, session: Session, origin: R::Socket) {
+        run_background(&self.0, Some(origin), session);
+    }
+
     fn report(&self, report: Report) {
         self.0.observer.on_report(report);
     }
 }
 
-impl<R: Runtime> Drop for Place<R> {
+impl<R: Runtime> Drop for Visit<R> {
     fn drop(&mut self) {
         self.0.observer.on_disconnect();
     }
@@ -131,6 +145,10 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
     for listener in seat.listeners {
         let accept = accept(tasks.enter(), Arc::clone(&worker), listener);
         worker.runtime.spawn(accept);
+    }
+    if seat.index == 0 {
+        let refresh = refresh(tasks.enter(), Arc::clone(&worker));
+        worker.runtime.spawn(refresh);
     }
     let tick = tick(tasks.enter(), Arc::clone(&worker), seat.index == 0);
     worker.runtime.spawn(tick);
@@ -189,9 +207,16 @@ async fn run_session<R: Runtime>(
     client: R::Socket,
     peer: SocketAddr,
 ) {
-    worker.observer.on_connect();
+    let visit = Visit::new(&worker);
     let session = Session::new(Arc::clone(&worker.retter), peer, worker.now());
     let mut drive = Drive::new(Place(Arc::clone(&worker)), client, session);
+    run(&mut member, &worker, &mut drive).await;
+    drop(drive);
+    drop(visit);
+}
+
+/// Runs a session to its end.
+async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Drive<Place<R>>) {
     let ended = poll_fn(|cx| {
         // Runtimes differ in what becomes of a task that panics, and some end the thread. After
         // the panic nothing of the session is used but its sockets, to close them.
@@ -203,6 +228,46 @@ async fn run_session<R: Runtime>(
     });
     // `None`: it is cut off.
     let _ = member.until(Stage::Cut, ended).await;
+}
+
+/// Asks the origin in the background for what the policy wants renewed.
+async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
+    let mut alarm = Alarm::new(Arc::clone(&worker.runtime));
+    let endless = poll_fn(|cx| {
+        let retter = &worker.retter;
+        loop {
+            let now = worker.now();
+            retter.set_refresh_waker(cx.waker());
+            while let Some(refresh) = retter.poll_refresh(now) {
+                let session = Session::background(Arc::clone(retter), refresh, now);
+                run_background(&worker, None, session);
+            }
+            let Some(deadline) = retter.poll_refresh_timeout(now) else {
+                return Poll::<()>::Pending;
+            };
+            ready!(alarm.poll_at(deadline, now, cx));
+        }
+    });
+    let _: Option<()> = member.until(Stage::Draining, endless).await;
+}
+
+/// Runs a session without a client beside the caller.
+fn run_background<R: Runtime>(
+    worker: &Arc<Worker<R>>,
+    origin: Option<R::Socket>,
+    session: Session,
+) {
+    let drive = Drive::background(Place(Arc::clone(worker)), origin, session);
+    let task = run_drive(worker.tasks.enter(), Arc::clone(worker), drive);
+    worker.runtime.spawn(task);
+}
+
+async fn run_drive<R: Runtime>(
+    mut member: Member,
+    worker: Arc<Worker<R>>,
+    mut drive: Drive<Place<R>>,
+) {
+    run(&mut member, &worker, &mut drive).await;
 }
 
 /// Sets the wall clock, and closes idle connections that are too old.

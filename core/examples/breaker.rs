@@ -40,6 +40,7 @@ fn main() {
         failure_rate: 0.5,
         outcomes_min: 10,
         paths_min: 1,
+        slow: None,
         streak: Streak::Failures(3),
     };
     let recovery = Recovery {

@@ -5,7 +5,7 @@
 /// A bug, at the one place where the code asks for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Plant {
-    /// The bytes of one origin connection stay for the next response (response desync).
+    /// A connection that still owes a response is kept for the next request (response desync).
     Desync,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,

@@ -70,6 +70,10 @@ pub trait Host {
     /// Whether sessions should end when they can.
     fn is_draining(&self) -> bool;
 
+    /// Runs a session without a client, beside the caller's, on an origin connection that it
+    /// has already. Dropping both gives the copy up that would have been renewed.
+    fn detach(&self, session: Session, origin: Self::Socket);
+
     /// Takes the record of an exchange.
     fn report(&self, report: Report);
 }
@@ -98,6 +102,18 @@ impl<H: Host> Drive<H> {
             client: Some(client),
             host,
             origin: Origin::None,
+            session,
+            told_to_drain: false,
+        }
+    }
+
+    /// A session without a client, with the origin connection that it may have already.
+    pub fn background(host: H, origin: Option<H::Socket>, session: Session) -> Self {
+        Self {
+            alarm: host.alarm(),
+            client: None,
+            host,
+            origin: origin.map_or(Origin::None, Origin::Connected),
             session,
             told_to_drain: false,
         }
@@ -158,6 +174,14 @@ impl<H: Host> Drive<H> {
             }
             Action::Close(side) => self.close(side),
             Action::Connect { fresh } => self.connect(fresh, now),
+            Action::Detach => {
+                let origin = std::mem::replace(&mut self.origin, Origin::None);
+                if let (Origin::Connected(socket), Some(session)) =
+                    (origin, self.session.poll_detached())
+                {
+                    self.host.detach(session, socket);
+                }
+            }
             Action::Park => {
                 if let Origin::Connected(socket) = std::mem::replace(&mut self.origin, Origin::None)
                 {

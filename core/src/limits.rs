@@ -42,6 +42,14 @@ pub const HOLD_BYTES_MAX: u64 = 64 * 1024;
 /// Smallest body that is worth gzip: below it the frame costs more than it saves.
 pub const GZIP_BYTES_MIN: usize = 301;
 
+/// Copies that wait to be renewed in the background. Each keeps the request that wanted it, 16 KiB
+/// at most as long as it is in one piece with what was read: 4 MiB of the worst.
+pub const WANTS_MAX: usize = 256;
+
+/// Copies made last whose requests are remembered, so that a circuit can be probed even though
+/// nobody has wanted a copy yet: a few, so that one that is gone does not matter.
+pub const RECENT_MAX: usize = 8;
+
 /// Shards of the store: enough that workers of a small server seldom meet at one lock.
 pub const STORE_SHARDS_MAX: usize = 32;
 

@@ -23,10 +23,12 @@ pub enum Source {
     LastKnownSuccess,
     /// This program itself: there was no copy to answer with, or the request was refused.
     NoCache,
+    /// Nobody was answered: a copy was renewed, or a circuit probed, in the background.
+    Refresh,
 }
 
 impl Source {
-    /// All sources, for counters.
+    /// All sources of answers, for counters.
     pub const ALL: [Self; 4] = [
         Self::Backend,
         Self::Cache,
@@ -42,6 +44,7 @@ impl Source {
             Self::Cache => "cache",
             Self::LastKnownSuccess => "last-known-success",
             Self::NoCache => "no-cache",
+            Self::Refresh => "refresh",
         }
     }
 }
@@ -149,7 +152,7 @@ pub struct Report {
     pub ended: Instant,
     /// What the origin did; `None` when it was not asked.
     pub origin: Option<OriginReport>,
-    /// The client's address.
+    /// The client's address; of a refresh, that of the client on whose behalf it was made.
     pub peer: SocketAddr,
     /// The request; `None` when it could not be parsed.
     pub request: Option<Arc<RequestHead>>,
@@ -157,7 +160,7 @@ pub struct Report {
     pub source: Source,
     /// When the request's first byte was seen.
     pub started: Instant,
-    /// The status sent; `None` when the client left before.
+    /// The status sent; `None` when the client left before, and of a refresh.
     pub status: Option<StatusCode>,
 }
 
@@ -168,6 +171,10 @@ pub struct Stats {
     pub circuit: State,
     /// Paths whose own circuit is not closed.
     pub paths_open: usize,
+    /// Exchanges in which the origin took longer than it should, since start.
+    pub slow_calls: u64,
+    /// How long the origin usually takes to begin an answer; `None` before the first.
+    pub usual: Option<Duration>,
     /// Copies in the store.
     pub copies: usize,
     /// Bytes of them, with what they cost beside their content.
@@ -180,6 +187,8 @@ pub struct Stats {
     pub insertions: u64,
     /// The gate before the origin.
     pub admission: AdmissionStats,
+    /// Renewals in the background.
+    pub refresh: RefreshStats,
 }
 
 /// The gate before the origin at one moment.
@@ -212,6 +221,29 @@ pub struct ShedCounts {
     pub early: u64,
     /// Refused at once, because too many waited.
     pub full: u64,
+}
+
+/// What was asked of the origin though no client waited for it: copies renewed, circuits probed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RefreshStats {
+    /// Copies that are wanted newer now.
+    pub wanted: usize,
+    /// Renewals that run now.
+    pub running: u32,
+    /// Renewals begun since start.
+    pub started: u64,
+    /// Those that made a new copy.
+    pub renewed: u64,
+    /// Those whose answer may not be kept.
+    pub passed: u64,
+    /// Those on which the origin failed.
+    pub failed: u64,
+    /// Those that were given up, because their copy was made wrong or the program ends.
+    pub dropped: u64,
+    /// Those that were probes of a circuit and found the origin well.
+    pub probes_succeeded: u64,
+    /// Those that were probes of a circuit and did not.
+    pub probes_failed: u64,
 }
 
 /// What an adapter tells its embedder while it runs. All methods are called from worker threads

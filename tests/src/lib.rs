@@ -18,7 +18,6 @@ pub mod reply;
 pub mod retter;
 pub mod scenario;
 pub mod signal;
-pub mod sim;
 pub mod wire;
 
 /// How long anything may take before a test is called stuck. It is a guard only: no test waits

@@ -352,11 +352,7 @@ pub fn framing(fields: &Fields) -> Result<Option<Framing>, Broken> {
     }
 }
 
-/// Reads a head that ends with its empty line, strictly.
-///
-/// # Errors
-/// See [`Broken`].
-pub fn parse_head(raw: Vec<u8>) -> Result<Head, Broken> {
+fn parse_head(raw: Vec<u8>) -> Result<Head, Broken> {
     let all = text(&raw[..raw.len() - 4])?;
     let mut lines = all.split("\r\n");
     let start = lines.next().unwrap_or_default().to_owned();

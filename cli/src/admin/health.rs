@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use retter_core::breaker::State;
-use retter_core::report::Source;
+use retter_core::report::{RefreshStats, Source};
 use serde::Serialize;
 
 use crate::clock::millis;
@@ -18,8 +18,12 @@ struct Health {
     uptime_seconds: u64,
     circuit: &'static str,
     paths_open: usize,
+    /// How long the application usually takes to begin an answer.
+    usual_ms: Option<f64>,
+    slow_calls: u64,
     copies: Copies,
     admission: Admission,
+    refresh: Refresh,
     connections: Connections,
     requests: Requests,
     /// Of the last one to two minutes.
@@ -54,6 +58,34 @@ struct Shed {
     deadline: u64,
     early: u64,
     full: u64,
+}
+
+/// What is asked in the background.
+#[derive(Serialize)]
+struct Refresh {
+    wanted: usize,
+    running: u32,
+    renewed: u64,
+    passed: u64,
+    failed: u64,
+    dropped: u64,
+    probes_succeeded: u64,
+    probes_failed: u64,
+}
+
+impl From<RefreshStats> for Refresh {
+    fn from(stats: RefreshStats) -> Self {
+        Self {
+            wanted: stats.wanted,
+            running: stats.running,
+            renewed: stats.renewed,
+            passed: stats.passed,
+            failed: stats.failed,
+            dropped: stats.dropped,
+            probes_succeeded: stats.probes_succeeded,
+            probes_failed: stats.probes_failed,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -119,6 +151,8 @@ fn read(telemetry: &Telemetry) -> Health {
         uptime_seconds: telemetry.clock().epoch.elapsed().as_secs(),
         circuit: stats.circuit.as_str(),
         paths_open: stats.paths_open,
+        usual_ms: stats.usual.map(millis),
+        slow_calls: stats.slow_calls,
         copies: Copies {
             count: stats.copies,
             bytes: stats.copies_bytes,
@@ -138,6 +172,7 @@ fn read(telemetry: &Telemetry) -> Health {
                 full: stats.admission.shed.full,
             },
         },
+        refresh: stats.refresh.into(),
         connections: Connections { open, accepted },
         requests: Requests {
             by_source: BTreeMap::from(by_source),

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
-use retter_core::report::{AdmissionStats, Source, Stats};
+use retter_core::report::{AdmissionStats, RefreshStats, Source, Stats};
 
 use crate::telemetry::{LATENCY_BUCKETS, Telemetry, Totals, Transitions, state_index};
 
@@ -25,6 +25,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
     policy(&mut page, &stats);
+    refreshes(&mut page, &stats.refresh);
     page.0
 }
 
@@ -157,6 +158,16 @@ fn circuits(page: &mut Page, stats: &Stats, transitions: &Transitions) {
         "Paths whose own circuit is not closed.",
         stats.paths_open,
     );
+    page.counter(
+        "retter_slow_calls_total",
+        "Exchanges in which the origin took longer than it should.",
+        stats.slow_calls,
+    );
+    page.gauge(
+        "retter_origin_usual_seconds",
+        "How long the origin usually takes to begin an answer; the middle of all kinds of pages.",
+        stats.usual.unwrap_or_default().as_secs_f64(),
+    );
     let name = "retter_circuit_transitions_total";
     page.family(name, "counter", "State changes of circuits.");
     for tier in TIERS {
@@ -236,6 +247,41 @@ fn admission(page: &mut Page, stats: &AdmissionStats) {
         ("full", shed.full),
     ] {
         page.sample(name, &[("reason", reason)], count);
+    }
+}
+
+fn refreshes(page: &mut Page, stats: &RefreshStats) {
+    page.gauge(
+        "retter_copies_wanted",
+        "Copies that should be renewed in the background.",
+        stats.wanted,
+    );
+    page.gauge(
+        "retter_refreshes_running",
+        "Requests at the origin for which no client waits.",
+        stats.running,
+    );
+    let name = "retter_refreshes_total";
+    page.family(
+        name,
+        "counter",
+        "Copies renewed in the background, by result.",
+    );
+    for (result, count) in [
+        ("dropped", stats.dropped),
+        ("failed", stats.failed),
+        ("passed", stats.passed),
+        ("renewed", stats.renewed),
+    ] {
+        page.sample(name, &[("result", result)], count);
+    }
+    let name = "retter_probes_total";
+    page.family(name, "counter", "Circuits probed with copies, by result.");
+    for (result, count) in [
+        ("failed", stats.probes_failed),
+        ("succeeded", stats.probes_succeeded),
+    ] {
+        page.sample(name, &[("result", result)], count);
     }
 }
 

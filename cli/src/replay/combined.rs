@@ -40,6 +40,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     let (method, target) = request_line(&asked)?;
     Ok(Line {
         at,
+        is_coarse: true,
         host,
         method,
         origin: origin(status, bytes, assumptions),
@@ -140,7 +141,7 @@ fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 fn split_once<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = text.windows(mark.len()).position(|window| window == mark)?;
+    let at = memchr::memmem::find(text, mark)?;
     Some((&text[..at], &text[at + mark.len()..]))
 }
 

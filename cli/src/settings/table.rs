@@ -215,6 +215,32 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| parse::statuses(text).map(|set| v.core.breaker.failure_statuses = set),
     },
     Spec {
+        key: "breaker.slow_rate",
+        default: "0.66",
+        accepted: "a number above 0 and up to 1, or `off`",
+        example: "0.66",
+        help: "Share of slow answers in the window that opens the circuit; \
+               `off`: nothing is ever slow",
+        core: "breaker.slow_rate",
+        apply: |v, text| {
+            v.core.breaker.slow_rate = match text.trim() {
+                "off" => None,
+                text => Some(parse::number(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "breaker.slow_min",
+        default: "1s",
+        accepted: DURATION,
+        example: "1s",
+        help: "What an answer may take in any case; slow is longer than this and four times the \
+               usual",
+        core: "breaker.slow_min",
+        apply: |v, text| parse::duration(text).map(|time| v.core.breaker.slow_min = time),
+    },
+    Spec {
         key: "breaker.window",
         default: "10s",
         accepted: DURATION,
@@ -249,6 +275,15 @@ pub(crate) const SPECS: &[Spec] = &[
         help: "Most requests at the application at one time; how many it bears is found out",
         core: "admission.in_flight_max",
         apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_max = count),
+    },
+    Spec {
+        key: "backend.refresh_share",
+        default: "0.25",
+        accepted: "a number from 0 to 1; 0 for never",
+        example: "0.2",
+        help: "Share of them that may renew copies and probe circuits though no visitor waits",
+        core: "admission.background_share",
+        apply: |v, text| parse::number(text).map(|share| v.core.admission.background_share = share),
     },
     Spec {
         key: "backend.concurrency_min",

@@ -38,6 +38,22 @@ pub(crate) struct Totals {
 impl Totals {
     /// Counts one exchange.
     pub(crate) fn count(&mut self, report: &Report) {
+        // Nobody was answered by a refresh; the policy counts them.
+        if report.source != Source::Refresh {
+            self.count_answer(report);
+        }
+        if let Some(origin) = &report.origin {
+            if let Some(failure) = origin.failure {
+                *self.failures.entry(failure.as_str()).or_default() += 1;
+            }
+            let seconds = origin.time.as_secs_f64();
+            self.latencies[LATENCY_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
+            self.latency_sum = self.latency_sum.saturating_add(origin.time);
+            self.origin_times.record(origin.time, report.ended);
+        }
+    }
+
+    fn count_answer(&mut self, report: &Report) {
         let status = report.status.map_or(0, |status| status.as_u16());
         let answers = self.answers.entry((report.source.as_str(), status));
         *answers.or_default() += 1;
@@ -52,15 +68,6 @@ impl Totals {
         if report.end != End::Tunnel {
             let time = report.ended.saturating_since(report.started);
             self.answer_times.record(time, report.ended);
-        }
-        if let Some(origin) = &report.origin {
-            if let Some(failure) = origin.failure {
-                *self.failures.entry(failure.as_str()).or_default() += 1;
-            }
-            let seconds = origin.time.as_secs_f64();
-            self.latencies[LATENCY_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
-            self.latency_sum = self.latency_sum.saturating_add(origin.time);
-            self.origin_times.record(origin.time, report.ended);
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::breaker::{State, Tier, Transition};
-use retter_core::report::{Observer, Report};
+use retter_core::report::{Observer, Report, Source};
 
 use crate::clock::Clock;
 use crate::runtime::Retter;
@@ -202,7 +202,10 @@ impl Telemetry {
 impl Observer for Telemetry {
     fn on_report(&self, report: Report) {
         lock(&self.shards[shard_index()]).count(&report);
-        if let Some(access) = &self.access {
+        // The access log tells of clients.
+        if let Some(access) = &self.access
+            && report.source != Source::Refresh
+        {
             access.write(&report, self.retter.keyer(), self.clock);
         }
         // Only what the origin did changes a circuit, so hits touch nothing shared here. When

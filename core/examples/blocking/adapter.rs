@@ -162,6 +162,11 @@ impl Run<'_> {
                 self.sockets[Side::Origin as usize] = socket;
                 self.session.handle_input(input, self.shared.now());
             }
+            Action::Detach => {
+                // Nothing runs here without a client: what would renew the copy is given up.
+                drop(self.session.poll_detached());
+                self.sockets[Side::Origin as usize] = None;
+            }
             Action::Park => {
                 // One whose thread still reads for this session cannot serve another.
                 let socket = self.sockets[Side::Origin as usize].take();

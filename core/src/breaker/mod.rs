@@ -1,6 +1,7 @@
 //! Owns the circuit breaker: states, windows, probes and the two tiers.
 //! Never touches copies or messages, reads no clock, waits for nothing: usable alone.
 
+mod closed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 #[cfg(any(test, fuzzing))]
@@ -10,6 +11,7 @@ mod terms;
 mod tests;
 mod tiers;
 mod transition;
+mod usual;
 mod window;
 
 use std::mem;
@@ -19,9 +21,9 @@ use crate::canary::{Plant, is_planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 
-use window::{PATHS_TOLD_APART, Window};
+use closed::Closed;
 
-pub use terms::{Recovery, Streak, Trip};
+pub use terms::{Recovery, SlowTrip, Streak, Trip};
 pub use tiers::{TierPermit, TierRejected, Tiers};
 pub use transition::{Outcome, Reason, State, Tier, Transition};
 
@@ -37,9 +39,11 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// 3. Each change of state begins a new generation. An outcome counts only in the generation
 ///    its permit is from: calls that began before a change decide nothing after it.
 /// 4. Only a failure opens a circuit: as the last of a row ([`Trip::streak`]), or when it
-///    finds the failure rate of the window reached.
+///    finds the failure rate of the window reached. So does a slow call, where there are terms
+///    for it ([`Trip::slow`]). A call is slow at the moment when it should have been over: record
+///    it then, its end says nothing new.
 /// 5. Half-open, a permit is a probe and holds a slot; there are as many slots as successes are
-///    still missing. Enough successes close the circuit, one failure opens it again.
+///    still missing. Enough successes close the circuit, one failure or slow call opens it again.
 /// 6. A slot is a lease. After [`Recovery::probe_lease`] it is free for another probe, so a
 ///    permit that is dropped or forgotten cannot wedge the circuit. An outcome that comes after
 ///    its lease but within the generation still counts: an origin slower than the lease could
@@ -50,7 +54,9 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///    sooner is left alone for longer.
 /// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
 ///    nobody takes gives way to the next.
-/// 10. Time should not go back; if it does, nothing breaks but what is due comes later.
+/// 10. [`hold`](Self::hold) keeps probes back for longer, up to [`Recovery::open_max`]; calls of a
+///     closed circuit pass all the same.
+/// 11. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,6 +69,7 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///     failure_rate: 0.66,
 ///     outcomes_min: 5,
 ///     paths_min: 1,
+///     slow: None,
 ///     streak: Streak::Failures(2),
 /// };
 /// let recovery = Recovery {
@@ -101,6 +108,8 @@ pub struct Breaker {
     attempt: u32,
     /// The last open time; zero before the first.
     open_time: Duration,
+    /// No probe before this.
+    not_before: Instant,
     circuit: Circuit,
     change: Option<Change>,
 }
@@ -108,17 +117,13 @@ pub struct Breaker {
 #[derive(Debug)]
 #[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
-    Closed(Closed),
+    /// Boxed: it holds the window, and is left only when the circuit opens.
+    Closed(Box<Closed>),
     HalfOpen(HalfOpen),
-    Open { since: Instant, until: Instant },
-}
-
-#[derive(Debug)]
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
-struct Closed {
-    since: Instant,
-    streak: u32,
-    window: Window,
+    Open {
+        since: Instant,
+        until: Instant,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +148,14 @@ pub struct Permit {
     generation: u64,
     /// The lease, when half-open.
     probe: Option<u64>,
+}
+
+impl Permit {
+    /// Whether it is a probe of a circuit that is half-open.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
 }
 
 /// The circuit refuses.
@@ -188,7 +201,8 @@ impl Breaker {
             generation,
             attempt: 0,
             open_time: Duration::ZERO,
-            circuit: Circuit::Closed(Closed::new(&trip, now)),
+            not_before: Instant::ZERO,
+            circuit: Circuit::Closed(Box::new(Closed::new(&trip, now))),
             change: None,
         }
     }
@@ -252,9 +266,23 @@ impl Breaker {
                         self.attempt = self.attempt.saturating_add(1);
                         self.open(|open| Reason::ProbeFailed { open }, now);
                     }
+                    Outcome::Slow { over } => {
+                        self.attempt = self.attempt.saturating_add(1);
+                        self.open(|open| Reason::ProbeSlow { open, over }, now);
+                    }
                 }
             }
             Circuit::Open { .. } => {}
+        }
+    }
+
+    /// Notes that the origin asked not to be called before `at`: no probe goes before, within the
+    /// longest open time.
+    pub fn hold(&mut self, at: Instant, now: Instant) {
+        let at = at.min(now + self.recovery.open_max);
+        self.not_before = self.not_before.max(at);
+        if let Circuit::Open { until, .. } = &mut self.circuit {
+            *until = (*until).max(at);
         }
     }
 
@@ -275,6 +303,16 @@ impl Breaker {
         }
     }
 
+    /// When [`try_acquire`](Self::try_acquire) can succeed, if it would not now.
+    #[must_use]
+    pub fn retry_at(&self, now: Instant) -> Option<Instant> {
+        match &self.circuit {
+            Circuit::Closed(_) => None,
+            Circuit::HalfOpen(half_open) => half_open.retry_at(&self.recovery, now),
+            Circuit::Open { until, .. } => (now < *until).then_some(*until),
+        }
+    }
+
     /// A permit that holds no slot: its outcome counts if the circuit is closed now and stays so.
     const fn onlooker(&self) -> Permit {
         Permit {
@@ -288,9 +326,7 @@ impl Breaker {
     fn is_healthy(&self, now: Instant) -> bool {
         match &self.circuit {
             Circuit::Closed(closed) => {
-                closed.streak == 0
-                    && closed.window.counts(now).failed == 0
-                    && closed.outlasted(self.open_time, now)
+                closed.is_spotless(now) && closed.outlasted(self.open_time, now)
             }
             Circuit::HalfOpen(_) | Circuit::Open { .. } => false,
         }
@@ -303,18 +339,16 @@ impl Breaker {
         half_open.successes = half_open.successes.saturating_add(1);
         let probes = half_open.successes;
         if probes >= self.recovery.probes_needed {
-            let closed = Circuit::Closed(Closed::new(&self.trip, now));
+            let closed = Circuit::Closed(Box::new(Closed::new(&self.trip, now)));
             self.change_to(closed, Reason::ProbesSucceeded { probes }, now);
         }
     }
 
     fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, now: Instant) {
         self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
-        let open = Circuit::Open {
-            since: now,
-            until: now + self.open_time,
-        };
-        self.change_to(open, reason(self.open_time), now);
+        let until = self.not_before.max(now + self.open_time);
+        let open = Circuit::Open { since: now, until };
+        self.change_to(open, reason(until.saturating_since(now)), now);
     }
 
     /// Whether it counts outcomes, rather than refusing or probing.
@@ -347,81 +381,24 @@ impl Circuit {
     }
 }
 
-impl Closed {
-    fn new(trip: &Trip, now: Instant) -> Self {
-        Self {
-            since: now,
-            streak: 0,
-            window: Window::new(trip.window, trip.paths_min > 1, now),
-        }
-    }
-
-    /// Counts one outcome and tells whether, and why, the circuit has to open.
-    fn count(&mut self, trip: &Trip, path: u64, outcome: Outcome, now: Instant) -> Option<Reason> {
-        let failed = match outcome {
-            Outcome::ConnectFailure | Outcome::Failure => true,
-            Outcome::Ignore => return None,
-            Outcome::Success => false,
-        };
-        self.window.record(failed, path, now);
-        let in_streak = match trip.streak {
-            Streak::ConnectFailures(_) => outcome == Outcome::ConnectFailure,
-            Streak::Failures(_) => failed,
-        };
-        self.streak = if in_streak {
-            self.streak.saturating_add(1)
-        } else {
-            0
-        };
-        if failed { self.trips(trip, now) } else { None }
-    }
-
-    fn trips(&self, trip: &Trip, now: Instant) -> Option<Reason> {
-        let failed = self.streak;
-        match trip.streak {
-            Streak::ConnectFailures(max) if failed > 0 && failed >= max => {
-                return Some(Reason::ConnectFailures { failed });
-            }
-            Streak::Failures(max) if failed > 0 && failed >= max => {
-                return Some(Reason::Consecutive { failed });
-            }
-            Streak::ConnectFailures(_) | Streak::Failures(_) => {}
-        }
-        let counts = self.window.counts(now);
-        let paths = self.window.paths(now).max(1);
-        // A quotient: 33 of 50 is then exactly the 0.66 of a setting, a product might not be.
-        let rate = f64::from(counts.failed) / f64::from(counts.total);
-        let reached = counts.total >= trip.outcomes_min
-            && paths >= trip.paths_min.min(PATHS_TOLD_APART)
-            && rate >= trip.failure_rate;
-        reached.then_some(Reason::FailureRate {
-            failed: counts.failed,
-            total: counts.total,
-            window: trip.window,
-            paths,
-        })
-    }
-
-    /// Whether the circuit has been closed for at least as long as it was open before.
-    fn outlasted(&self, open_time: Duration, now: Instant) -> bool {
-        self.since + open_time <= now
-    }
-}
-
 impl HalfOpen {
+    /// When a slot is free, if none is now.
+    fn retry_at(&self, recovery: &Recovery, now: Instant) -> Option<Instant> {
+        let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
+        let is_held = |lease: &&Lease| lease.ends > now || is_planted(Plant::LostProbe);
+        let mut held = self.leases.iter().filter(is_held);
+        // A success that came after its lease may leave more leases than slots: so many have to
+        // end. They are in the order of their ends.
+        let surplus = held.clone().count().checked_sub(slots as usize)?;
+        held.nth(surplus).map(|lease| lease.ends)
+    }
+
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
         self.leases
             .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
-        let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        // A success that came after its lease may leave more leases than slots: so many have to
-        // end. They are in the order of their ends.
-        if let Some(surplus) = self.leases.len().checked_sub(slots as usize)
-            && let Some(lease) = self.leases.get(surplus)
-        {
-            return Err(Rejected {
-                retry_at: lease.ends,
-            });
+        if let Some(retry_at) = self.retry_at(recovery, now) {
+            return Err(Rejected { retry_at });
         }
         let probe = self.probes;
         self.probes += 1;

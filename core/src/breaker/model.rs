@@ -17,6 +17,15 @@ pub(crate) struct Terms {
     pub(crate) open_max: u64,
     pub(crate) lease: u64,
     pub(crate) needed: usize,
+    pub(crate) slow: SlowTerms,
+}
+
+/// The numbers for slow calls; zero in a row for never.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlowTerms {
+    pub(crate) rate: f64,
+    pub(crate) outcomes_min: u32,
+    pub(crate) row: u32,
 }
 
 /// A permit of the model: its generation, and its slot when it is a probe.
@@ -31,9 +40,10 @@ pub(crate) struct Model {
     mode_since: u64,
     open_time: u64,
     attempt: u32,
-    /// All outcomes since the circuit closed: when, and whether it was bad.
-    log: Vec<(u64, bool)>,
+    /// All outcomes since the circuit closed: when, and what.
+    log: Vec<(u64, Outcome)>,
     row: u32,
+    slow_row: u32,
     /// The ends of the leases, by slot.
     leases: BTreeMap<u64, u64>,
     slots: u64,
@@ -51,6 +61,7 @@ impl Model {
             attempt: 0,
             log: Vec::new(),
             row: 0,
+            slow_row: 0,
             leases: BTreeMap::new(),
             slots: 0,
             successes: 0,
@@ -102,7 +113,7 @@ impl Model {
         }
         match self.mode {
             State::Closed => self.count(outcome, bad, now),
-            State::HalfOpen if bad => {
+            State::HalfOpen if outcome != Outcome::Success => {
                 self.attempt += 1;
                 self.enter(State::Open, now);
             }
@@ -117,9 +128,12 @@ impl Model {
     }
 
     fn count(&mut self, outcome: Outcome, bad: bool, now: u64) {
-        self.log.push((now, bad));
+        self.log.push((now, outcome));
+        let is_slow = |outcome: Outcome| matches!(outcome, Outcome::Slow { .. });
         let rowed = bad && (!self.terms.row_of_connect_failures || outcome != Outcome::Failure);
         self.row = if rowed { self.row + 1 } else { 0 };
+        let slow = is_slow(outcome);
+        self.slow_row = if slow { self.slow_row + 1 } else { 0 };
         // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
         let bucket = |at: u64| at * 10 / self.terms.window;
         let seen = self
@@ -127,10 +141,16 @@ impl Model {
             .iter()
             .filter(|(at, _)| bucket(now) - bucket(*at) < 10);
         let total = number(seen.clone().count());
-        let failed = number(seen.filter(|(_, bad)| *bad).count());
-        let rate = f64::from(failed) / f64::from(total);
+        let slow_seen = number(seen.clone().filter(|(_, o)| is_slow(*o)).count());
+        let good = number(seen.filter(|(_, o)| *o == Outcome::Success).count());
+        let rate = f64::from(total - good - slow_seen) / f64::from(total);
         let too_many = total >= self.terms.outcomes_min && rate >= self.terms.rate;
-        if bad && (self.row >= self.terms.row || too_many) {
+        let failed = bad && (self.row >= self.terms.row || too_many);
+        let terms = self.terms.slow;
+        let rate = f64::from(total - good) / f64::from(total);
+        let too_many = total >= terms.outcomes_min && rate >= terms.rate;
+        let dragged = slow && terms.row > 0 && (self.slow_row >= terms.row || too_many);
+        if failed || dragged {
             let stable = now - self.mode_since >= self.open_time;
             self.attempt = if stable { 0 } else { self.attempt + 1 };
             self.enter(State::Open, now);
@@ -151,6 +171,7 @@ impl Model {
         self.log.clear();
         self.leases.clear();
         self.row = 0;
+        self.slow_row = 0;
         self.successes = 0;
     }
 }

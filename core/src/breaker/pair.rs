@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::model::{Model, Terms, Ticket};
-use super::{Breaker, Outcome, Permit, Recovery, State, Streak, Trip};
+use super::{Breaker, Outcome, Permit, Recovery, SlowTrip, State, Streak, Trip};
 use crate::time::Instant;
 
 /// One step of both.
@@ -132,6 +132,11 @@ pub(crate) fn breaker(terms: &Terms, jitter: f64, seed: u64) -> Breaker {
         failure_rate: terms.rate,
         outcomes_min: terms.outcomes_min,
         paths_min: 1,
+        slow: (terms.slow.row > 0).then_some(SlowTrip {
+            rate: terms.slow.rate,
+            outcomes_min: terms.slow.outcomes_min,
+            row: terms.slow.row,
+        }),
         streak: match terms.row_of_connect_failures {
             true => Streak::ConnectFailures(terms.row),
             false => Streak::Failures(terms.row),

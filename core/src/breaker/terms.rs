@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::window::PATHS_TOLD_APART;
 use crate::config::BreakerSettings;
 use crate::rng::Rng;
 
@@ -18,8 +19,21 @@ pub struct Trip {
     /// Different failing paths in the window before the rate counts. At most 64 are told apart,
     /// a larger number is read as 64. With 1 (or 0), paths do not matter.
     pub paths_min: u32,
+    /// When slow calls open the circuit; `None` for never.
+    pub slow: Option<SlowTrip>,
     /// What opens the circuit without regard to the window.
     pub streak: Streak,
+}
+
+/// When slow calls open a circuit. [`Trip::paths_min`] holds for them too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowTrip {
+    /// Share of slow and failed calls in the window, above 0 and up to 1.
+    pub rate: f64,
+    /// Outcomes in the window before the rate counts.
+    pub outcomes_min: u32,
+    /// So many in a row, however far apart. Zero is read as 1.
+    pub row: u32,
 }
 
 /// So many bad outcomes in a row, however far apart. Zero is read as 1.
@@ -47,28 +61,46 @@ pub struct Recovery {
 }
 
 impl Trip {
+    /// Different paths that are asked for, as far as they are told apart.
+    pub(super) fn paths_min(&self) -> u32 {
+        self.paths_min.clamp(1, PATHS_TOLD_APART)
+    }
+
     /// When the circuit of the whole origin opens.
     #[must_use]
-    pub const fn of_origin(settings: &BreakerSettings) -> Self {
+    pub fn of_origin(settings: &BreakerSettings) -> Self {
         Self {
             window: settings.window,
             failure_rate: settings.failure_rate,
             outcomes_min: settings.origin_outcomes_min,
             paths_min: settings.origin_paths_min,
+            slow: SlowTrip::of(settings),
             streak: Streak::ConnectFailures(settings.consecutive_failures),
         }
     }
 
     /// When the circuit of one path opens.
     #[must_use]
-    pub const fn of_path(settings: &BreakerSettings) -> Self {
+    pub fn of_path(settings: &BreakerSettings) -> Self {
         Self {
             window: settings.window,
             failure_rate: settings.failure_rate,
             outcomes_min: settings.path_outcomes_min,
             paths_min: 1,
+            slow: SlowTrip::of(settings),
             streak: Streak::Failures(settings.consecutive_failures),
         }
+    }
+}
+
+impl SlowTrip {
+    /// The same for both tiers: few calls, as each of them has taken its time already.
+    fn of(settings: &BreakerSettings) -> Option<Self> {
+        Some(Self {
+            rate: settings.slow_rate?,
+            outcomes_min: settings.path_outcomes_min,
+            row: settings.consecutive_failures,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
-use model::Terms;
+use model::{SlowTerms, Terms};
 use pair::{Event, Pair, at, breaker};
 
 const TERMS: Terms = Terms {
@@ -21,6 +21,15 @@ const TERMS: Terms = Terms {
     open_max: 12,
     lease: 3,
     needed: 1,
+    slow: SlowTerms {
+        rate: 0.6,
+        outcomes_min: 4,
+        row: 3,
+    },
+};
+
+const SLOW: Outcome = Outcome::Slow {
+    over: Duration::from_millis(1_200),
 };
 
 const ORIGIN_TERMS: Terms = Terms {
@@ -37,13 +46,14 @@ const fn outcome(token: char) -> Option<Outcome> {
         'C' => Some(Outcome::ConnectFailure),
         'F' => Some(Outcome::Failure),
         'I' => Some(Outcome::Ignore),
+        'L' => Some(SLOW),
         'S' => Some(Outcome::Success),
         _ => None,
     }
 }
 
-/// Plays a script: `S F C I` make one call with that outcome, `p` begins one, `s f c i` end the
-/// oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
+/// Plays a script: `S F C I L` make one call with that outcome, `p` begins one, `s f c i l` end
+/// the oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
 /// was refused.
 fn play(breaker: &mut Breaker, script: &str) -> String {
     let mut now = Instant::ZERO;
@@ -54,10 +64,10 @@ fn play(breaker: &mut Breaker, script: &str) -> String {
             ' ' => {}
             'x' => drop(begun.remove(0)),
             '0'..='9' => now = now + Duration::from_secs(token.to_digit(10).unwrap().into()),
-            's' | 'f' | 'c' | 'i' => {
+            's' | 'f' | 'c' | 'i' | 'l' => {
                 breaker.record(begun.remove(0), outcome(token).unwrap(), now);
             }
-            'p' | 'S' | 'F' | 'C' | 'I' => match (breaker.try_acquire(now), outcome(token)) {
+            'p' | 'S' | 'F' | 'C' | 'I' | 'L' => match (breaker.try_acquire(now), outcome(token)) {
                 (Ok(permit), None) => begun.push(permit),
                 (Ok(permit), Some(outcome)) => {
                     say_change(breaker, &mut said);
@@ -119,6 +129,57 @@ fn closed() {
     check(&ORIGIN_TERMS, "FFS", &[]);
     check(&ORIGIN_TERMS, "FFSF", &["OPEN: 3 of 4 failed in 10 s"]);
     check(&ORIGIN_TERMS, "F9 1F1F", &[]);
+}
+
+#[test]
+fn slow_calls() {
+    const ROW: &str = "OPEN: 3 slow in a row (over 1.2 s)";
+    check(&TERMS, "LLL", &[ROW]);
+    check(&TERMS, "LIL9 9L", &[ROW]);
+    // A good call ends the row, and so does one that fails, which is no row of failures either.
+    check(&TERMS, "LLSL", &["OPEN: 3 of 4 slow (over 1.2 s) in 10 s"]);
+    check(&TERMS, "LLSSSLLS", &[]);
+    check(&TERMS, "SSLLSSLLS", &[]);
+    check(&TERMS, "LFL F", &[]);
+    // Failures are no better; but a failure does not open for being slow.
+    check(
+        &TERMS,
+        "SLFL",
+        &["OPEN: 2 of 4 slow (over 1.2 s) and 1 failed in 10 s"],
+    );
+    check(&TERMS, "SLLF", &[]);
+    // The window forgets.
+    check(&TERMS, "LL9 1SL", &[]);
+    check(
+        &TERMS,
+        "FF4L8S",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+            PROBING_2,
+            CLOSED,
+        ],
+    );
+    // An older generation decides nothing, and a slow call is only told once.
+    check(&TERMS, "pppp lll f", &[ROW]);
+    let off = Terms {
+        slow: SlowTerms {
+            row: 0,
+            ..TERMS.slow
+        },
+        ..TERMS
+    };
+    check(&off, "LLLLLLLLF", &[]);
+    check(
+        &off,
+        "FF4L",
+        &[
+            TRIPPED,
+            PROBING,
+            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+        ],
+    );
 }
 
 #[test]
@@ -200,15 +261,44 @@ fn open_times_grow_until_the_circuit_stays_closed() {
     );
 }
 
+#[test]
+fn the_origin_may_say_when_to_come_back() {
+    let mut breaker = breaker(&TERMS, 0.0, 0);
+    let fail = |breaker: &mut Breaker, now, hold| {
+        let permit = breaker.try_acquire(at(now)).unwrap();
+        breaker.hold(at(hold), at(now));
+        breaker.record(permit, Outcome::Failure, at(now));
+    };
+    fail(&mut breaker, 0, 7);
+    assert!(breaker.try_acquire(at(0)).is_ok(), "closed, it lets pass");
+    fail(&mut breaker, 0, 6);
+    assert_eq!(breaker.retry_at(at(0)), Some(at(7)));
+    // Sooner than the open time it is not, and no longer than the longest.
+    fail(&mut breaker, 7, 8);
+    let change = breaker.poll_change().unwrap();
+    assert_eq!(
+        change.reason.to_string(),
+        "probe failed, next probe in 8.0 s"
+    );
+    fail(&mut breaker, 15, 10_000);
+    assert_eq!(breaker.retry_at(at(15)), Some(at(27)));
+    breaker.hold(at(10_000), at(20));
+    assert_eq!(breaker.retry_at(at(20)), Some(at(32)));
+    let probe = breaker.try_acquire(at(32)).unwrap();
+    breaker.record(probe, Outcome::Success, at(32));
+    assert_eq!(breaker.state(at(32)), State::Closed);
+}
+
 // -- against the model
 
-const EVENTS: [Event; 9] = [
+const EVENTS: [Event; 10] = [
     Event::Acquire,
     Event::EndNewest(Outcome::Failure),
     Event::EndNewest(Outcome::Success),
     Event::EndOldest(Outcome::ConnectFailure),
     Event::EndOldest(Outcome::Failure),
     Event::EndOldest(Outcome::Ignore),
+    Event::EndOldest(SLOW),
     Event::EndOldest(Outcome::Success),
     Event::Wait(2),
     Event::Wait(7),
@@ -324,7 +414,7 @@ fn a_rate_that_is_a_round_share_is_reached_exactly() {
 fn more_paths_than_are_told_apart_cannot_be_asked_for() {
     let mut breaker = breaker(&ORIGIN_TERMS, 0.0, 0);
     breaker.trip.paths_min = 1_000;
-    breaker.circuit = Circuit::Closed(Closed::new(&breaker.trip, at(0)));
+    breaker.circuit = Circuit::Closed(Box::new(Closed::new(&breaker.trip, at(0))));
     for path in 1..=64 {
         assert_eq!(breaker.state(at(0)), State::Closed);
         let permit = breaker.try_acquire(at(0)).unwrap();

@@ -7,6 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
@@ -16,6 +17,7 @@ use crate::config::BreakerSettings;
 use crate::rng::Rng;
 use crate::time::Instant;
 
+use super::usual::{FACTOR, Usuals};
 use super::{
     Breaker, Change, Outcome, Permit, Reason, Recovery, Rejected, State, Tier, Transition, Trip,
 };
@@ -35,8 +37,8 @@ const NAME_BYTES_MAX: usize = 200;
 ///    [`TierPermit`] with an outcome to [`record`](Self::record).
 /// 2. A path is what comes before the `?`. Paths are told apart by a seeded 64-bit hash; two
 ///    that collide share a circuit.
-/// 3. A healthy path costs nothing: its circuit is made at its first failure, and dropped at
-///    its first outcome that finds it closed, without a failure in the window, and closed for
+/// 3. A healthy path costs nothing: its circuit is made at its first failure or slow call, and
+///    dropped at its first outcome that finds it closed, without such in the window, and closed for
 ///    long enough that its next open time would be the shortest.
 /// 4. There are at most `paths_max` path circuits. A new one takes the place of the one that
 ///    failed least recently, of a closed one if there is any. Dropping one that is not closed
@@ -46,6 +48,12 @@ const NAME_BYTES_MAX: usize = 200;
 /// 6. Outcomes of an older generation do not count. When a circuit that has ever been open is
 ///    dropped, this ends the generation of all paths that have no circuit.
 /// 7. Every change of state is one [`Transition`]; the oldest give way when nobody polls.
+/// 8. A request that is not over [`TierPermit::slow_after`] its sending is slow: tell it with
+///    [`record_slow`](Self::record_slow) then, at once. It counts toward the origin, and toward
+///    its path only where the path's own time is known: a page that was never seen before may be
+///    slow by nature. What was counted as slow is not counted again at its end.
+/// 9. [`took`](Self::took) teaches what is usual, by kinds of paths: one kind for all that differ
+///    in digits only. Writes are kinds of their own.
 #[derive(Debug)]
 pub struct Tiers {
     origin: Breaker,
@@ -55,6 +63,11 @@ pub struct Tiers {
     paths_max: usize,
     trip: Trip,
     recovery: Recovery,
+    usuals: Usuals,
+    /// What is not longer is never slow; `None` when nothing is.
+    slow_min: Option<Duration>,
+    /// Calls that were slow so far.
+    slow_calls: u64,
     /// The generation of paths that have no circuit.
     generation: u64,
     /// Failures of paths so far: the order of the last ones.
@@ -62,6 +75,8 @@ pub struct Tiers {
     hash_seed: u64,
     shared_seed: SharedSeed,
     rng: Rng,
+    /// Transitions so far.
+    changes: u64,
     transitions: VecDeque<Transition>,
 }
 
@@ -85,12 +100,23 @@ struct Rank {
 #[must_use = "a permit must be given back with `record`"]
 #[derive(Debug)]
 pub struct TierPermit {
-    origin: Permit,
-    /// `None` for a request that goes in any case.
+    /// `None` once it was told to be slow.
+    origin: Option<Permit>,
+    /// `None` for a request that goes in any case, and once it was told to be slow.
     path: Option<Permit>,
     hash: u64,
+    kind: u64,
+    not_before: Option<Instant>,
+    slow: Option<SlowAfter>,
     /// The path's first bytes; most paths fit without an allocation.
     name: SmallVec<[u8; 64]>,
+}
+
+/// When a request is slow.
+#[derive(Clone, Copy, Debug)]
+struct SlowAfter {
+    is_known: bool,
+    over: Duration,
 }
 
 /// A circuit refuses.
@@ -117,11 +143,15 @@ impl Tiers {
             paths_max: settings.paths_max.max(1),
             trip: Trip::of_path(settings),
             recovery: Recovery::of_path(settings),
+            usuals: Usuals::new(settings.slow_min / FACTOR),
+            slow_min: settings.slow_rate.map(|_| settings.slow_min),
+            slow_calls: 0,
             generation: 0,
             failures: 0,
             hash_seed: rng.next(),
             shared_seed: SharedSeed::from_u64(rng.next()),
             rng,
+            changes: 0,
             transitions: VecDeque::new(),
         }
     }
@@ -145,7 +175,7 @@ impl Tiers {
         };
         self.note_path(hash);
         match acquired {
-            Ok(permit) => Ok(TierPermit::new(origin, Some(permit), hash, path)),
+            Ok(permit) => Ok(self.permit(origin, Some(permit), hash, path)),
             Err(rejected) => {
                 // The request does not go, so it must not hold a slot of the origin.
                 self.origin.record(origin, Outcome::Ignore, now);
@@ -157,7 +187,64 @@ impl Tiers {
     /// Makes the permit of a request that goes in any case: a write, an upgrade.
     pub fn pass(&self, path: &[u8]) -> TierPermit {
         let path = without_query(path);
-        TierPermit::new(self.origin.onlooker(), None, self.hash(path), path)
+        self.permit(self.origin.onlooker(), None, self.hash(path), path)
+    }
+
+    fn permit(&self, origin: Permit, path: Option<Permit>, hash: u64, name: &[u8]) -> TierPermit {
+        let kind = self.kind(path.is_none(), name);
+        let own = self.usuals.of(kind);
+        let slow = self.slow_min.map(|min| {
+            let usual = own.or_else(|| self.usuals.middle()).unwrap_or_default();
+            SlowAfter {
+                is_known: own.is_some(),
+                over: min.max(usual.saturating_mul(FACTOR)),
+            }
+        });
+        // One byte more than is shown, so that it shows that something was cut.
+        let length = name.len().min(NAME_BYTES_MAX + 1);
+        TierPermit {
+            origin: Some(origin),
+            path,
+            hash,
+            kind,
+            not_before: None,
+            slow,
+            name: SmallVec::from_slice(&name[..length]),
+        }
+    }
+
+    /// Counts a request as slow that is not over yet; its end will be counted only where this is
+    /// not.
+    pub fn record_slow(&mut self, permit: &mut TierPermit, now: Instant) {
+        let Some(SlowAfter { is_known, over }) = permit.slow.take() else {
+            return;
+        };
+        let outcome = Outcome::Slow { over };
+        self.slow_calls += 1;
+        if let Some(origin) = permit.origin.take() {
+            self.origin.record_on(origin, permit.hash, outcome, now);
+            self.note_origin();
+        }
+        if is_known && let Some(path) = permit.path.take() {
+            self.record_path(path, permit.hash, &permit.name, outcome, now);
+        }
+    }
+
+    /// Notes how long a request of this [kind](TierPermit::kind) took that ended well.
+    pub fn took(&mut self, kind: u64, took: Duration, now: Instant) {
+        self.usuals.add(kind, took, now);
+    }
+
+    /// How long requests usually take; `None` before any was seen.
+    #[must_use]
+    pub fn usual(&self) -> Option<Duration> {
+        self.usuals.middle()
+    }
+
+    /// Calls that were slow so far.
+    #[must_use]
+    pub const fn slow_calls(&self) -> u64 {
+        self.slow_calls
     }
 
     /// Gives a permit back with the outcome of its request.
@@ -167,15 +254,30 @@ impl Tiers {
             path,
             hash,
             name,
+            not_before,
+            ..
         } = permit;
-        self.origin.record_on(origin, hash, outcome, now);
-        self.note_origin();
-        if let Some(permit) = path {
+        if let Some(at) = not_before {
+            self.origin.hold(at, now);
+        }
+        if let Some(origin) = origin {
+            self.origin.record_on(origin, hash, outcome, now);
+            self.note_origin();
+        }
+        if let Some(mut permit) = path {
             let outcome = match outcome {
                 Outcome::ConnectFailure | Outcome::Ignore => Outcome::Ignore,
-                Outcome::Failure => Outcome::Failure,
-                Outcome::Success => Outcome::Success,
+                Outcome::Failure | Outcome::Slow { .. } | Outcome::Success => outcome,
             };
+            if outcome == Outcome::Failure
+                && permit.generation == self.generation
+                && !self.paths.contains_key(&hash)
+            {
+                permit = self.insert(hash, &name, now);
+            }
+            if let (Some(at), Some(circuit)) = (not_before, self.paths.get_mut(&hash)) {
+                circuit.breaker.hold(at, now);
+            }
             self.record_path(permit, hash, &name, outcome, now);
         }
     }
@@ -189,10 +291,34 @@ impl Tiers {
     /// The state for this path: the one of both circuits that refuses more.
     #[must_use]
     pub fn state(&self, path: &[u8], now: Instant) -> State {
-        let hash = self.hash(without_query(path));
-        let path = self.paths.get(&hash);
-        let state = path.map_or(State::Closed, |circuit| circuit.breaker.state(now));
-        state.max(self.origin.state(now))
+        self.path_state(path, now).max(self.origin.state(now))
+    }
+
+    /// The state of the path's own circuit.
+    #[must_use]
+    pub fn path_state(&self, path: &[u8], now: Instant) -> State {
+        let circuit = self.paths.get(&self.hash(without_query(path)));
+        circuit.map_or(State::Closed, |circuit| circuit.breaker.state(now))
+    }
+
+    /// When [`try_acquire`](Self::try_acquire) for this path can succeed, if it would not now.
+    #[must_use]
+    pub fn retry_at(&self, path: &[u8], now: Instant) -> Option<Instant> {
+        let circuit = self.paths.get(&self.hash(without_query(path)));
+        let of_path = circuit.and_then(|circuit| circuit.breaker.retry_at(now));
+        of_path.max(self.origin.retry_at(now))
+    }
+
+    /// Whether the origin's circuit counts, rather than refusing or probing.
+    #[must_use]
+    pub fn is_origin_closed(&self) -> bool {
+        self.origin.is_closed()
+    }
+
+    /// How many changes of state there were.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The state of the origin's circuit.
@@ -229,7 +355,7 @@ impl Tiers {
         outcome: Outcome,
         now: Instant,
     ) {
-        let failed = outcome == Outcome::Failure;
+        let failed = matches!(outcome, Outcome::Failure | Outcome::Slow { .. });
         if !self.paths.contains_key(&hash) {
             if !failed || permit.generation != self.generation {
                 return;
@@ -330,6 +456,7 @@ impl Tiers {
         if self.transitions.len() >= TRANSITIONS_MAX {
             self.transitions.pop_front();
         }
+        self.changes += 1;
         let Change {
             at,
             from,
@@ -346,6 +473,18 @@ impl Tiers {
         });
     }
 
+    /// Paths that differ in digits only are one kind: `/item/17`, `/2024/05`.
+    fn kind(&self, is_write: bool, path: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.hash_seed, &self.shared_seed);
+        hasher.write_u8(is_write.into());
+        let parts = path.split(u8::is_ascii_digit);
+        for part in parts.filter(|part| !part.is_empty()) {
+            hasher.write(part);
+            hasher.write_u8(b'0');
+        }
+        hasher.finish()
+    }
+
     fn hash(&self, path: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.hash_seed, &self.shared_seed);
         hasher.write(path);
@@ -354,15 +493,29 @@ impl Tiers {
 }
 
 impl TierPermit {
-    fn new(origin: Permit, path: Option<Permit>, hash: u64, name: &[u8]) -> Self {
-        // One byte more than is shown, so that it shows that something was cut.
-        let length = name.len().min(NAME_BYTES_MAX + 1);
-        Self {
-            origin,
-            path,
-            hash,
-            name: SmallVec::from_slice(&name[..length]),
-        }
+    /// Whether it is a probe, of either circuit.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        let permits = [&self.origin, &self.path];
+        permits.into_iter().flatten().any(Permit::is_probe)
+    }
+
+    /// How long after its sending the request is slow, when its answer has not begun; `None` when
+    /// it was told already, or never.
+    #[must_use]
+    pub fn slow_after(&self) -> Option<Duration> {
+        self.slow.map(|slow| slow.over)
+    }
+
+    /// Notes that the origin asked not to be called before `at`; see [`Breaker::hold`].
+    pub fn hold(&mut self, at: Instant) {
+        self.not_before = Some(at);
+    }
+
+    /// For [`Tiers::took`].
+    #[must_use]
+    pub const fn kind(&self) -> u64 {
+        self.kind
     }
 }
 

@@ -46,8 +46,21 @@ pub enum Outcome {
     Failure,
     /// Says nothing about the origin: the client went away, or a limit of ours was hit.
     Ignore,
+    /// It takes longer than it should, or did. Not a failure, but no sign of health.
+    Slow {
+        /// How long it should have taken at most.
+        over: Duration,
+    },
     /// The origin answered.
     Success,
+}
+
+impl Outcome {
+    /// Whether the call failed.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::ConnectFailure | Self::Failure)
+    }
 }
 
 /// Which circuit.
@@ -104,10 +117,41 @@ pub enum Reason {
         /// How long the circuit will stay open now.
         open: Duration,
     },
+    /// A probe took too long.
+    ProbeSlow {
+        /// How long the circuit will stay open now.
+        open: Duration,
+        /// How long the probe should have taken at most.
+        over: Duration,
+    },
     /// Enough probes succeeded, and none failed.
     ProbesSucceeded {
         /// Successful probes.
         probes: u32,
+    },
+    /// The share of slow calls, with those that failed, reached the setting.
+    SlowRate {
+        /// Slow calls in the window.
+        slow: u32,
+        /// Failures in the window.
+        failed: u32,
+        /// Outcomes in the window.
+        total: u32,
+        /// How long the last slow call should have taken at most.
+        over: Duration,
+        /// Length of the window.
+        window: Duration,
+        /// Different paths of the slow and failed calls; 1 for a path's circuit.
+        paths: u32,
+    },
+    /// So many slow calls in a row.
+    SlowRow {
+        /// Slow calls in a row.
+        slow: u32,
+        /// How long the last one should have taken at most.
+        over: Duration,
+        /// Different paths of them, as far as they were counted.
+        paths: u32,
     },
 }
 
@@ -124,11 +168,7 @@ impl fmt::Display for Reason {
             } => {
                 let window = window.as_secs_f64();
                 write!(f, "{failed} of {total} failed in {window} s")?;
-                if *paths > 1 {
-                    write!(f, ", {paths} paths")
-                } else {
-                    Ok(())
-                }
+                write_paths(*paths, f)
             }
             Self::Forgotten => f.write_str("forgotten to make room for another path"),
             Self::OpenTimeElapsed { open } => {
@@ -137,9 +177,46 @@ impl fmt::Display for Reason {
             Self::ProbeFailed { open } => {
                 write!(f, "probe failed, next probe in {:.1} s", open.as_secs_f64())
             }
+            Self::ProbeSlow { open, over } => {
+                let (open, over) = (open.as_secs_f64(), over.as_secs_f64());
+                write!(
+                    f,
+                    "probe slow (over {over:.1} s), next probe in {open:.1} s"
+                )
+            }
             Self::ProbesSucceeded { probes: 1 } => f.write_str("the probe succeeded"),
             Self::ProbesSucceeded { probes } => write!(f, "{probes} probes succeeded"),
+            Self::SlowRate {
+                slow,
+                failed,
+                total,
+                over,
+                window,
+                paths,
+            } => {
+                let (over, window) = (over.as_secs_f64(), window.as_secs_f64());
+                write!(f, "{slow} of {total} slow (over {over:.1} s)")?;
+                if *failed > 0 {
+                    write!(f, " and {failed} failed")?;
+                }
+                write!(f, " in {window} s")?;
+                write_paths(*paths, f)
+            }
+            Self::SlowRow { slow, over, paths } => {
+                let over = over.as_secs_f64();
+                write!(f, "{slow} slow in a row (over {over:.1} s)")?;
+                write_paths(*paths, f)
+            }
         }
+    }
+}
+
+/// Nothing of a single one: it is that of the circuit, or does not matter.
+fn write_paths(paths: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if paths > 1 {
+        write!(f, ", {paths} paths")
+    } else {
+        Ok(())
     }
 }
 

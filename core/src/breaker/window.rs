@@ -1,8 +1,10 @@
-//! Owns the sliding window of outcomes: a ring of buckets, and which paths failed in it.
+//! Owns the sliding window of outcomes: a ring of buckets, and which paths failed or
+//! were slow in it.
 //! Never decides whether what it counted is too much.
 
 use std::time::Duration;
 
+use super::Outcome;
 use crate::time::Instant;
 
 /// How finely the window slides. Ten is what Hystrix, Polly and linkerd settled on.
@@ -12,11 +14,19 @@ const ROUND: u64 = BUCKETS as u64;
 /// Different failing paths that are told apart; a display that says 64 means "64 or more".
 pub(super) const PATHS_TOLD_APART: u32 = 64;
 
-/// Outcomes of one span of time. Both numbers saturate.
+/// Outcomes of one span of time. The numbers saturate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Counts {
     pub(super) failed: u32,
+    pub(super) slow: u32,
     pub(super) total: u32,
+}
+
+impl Counts {
+    /// Those that failed or were slow.
+    pub(super) const fn bad(&self) -> u32 {
+        self.failed.saturating_add(self.slow)
+    }
 }
 
 /// A sliding window.
@@ -32,17 +42,26 @@ pub(super) struct Window {
     newest: u64,
     /// Nanoseconds of one bucket.
     width: u64,
-    /// Paths that failed, the last to fail at the end. Empty unless told apart.
-    paths: Vec<FailedPath>,
-    /// Length of `paths` at most. Dropping the first when it is full loses nothing: what is left
-    /// are the last ones to fail, and as many as will ever be reported.
-    paths_max: usize,
+    /// Paths that failed.
+    failed: Paths,
+    /// Paths that failed or were slow.
+    bad: Paths,
+}
+
+/// Different paths, the last one seen at the end.
+#[derive(Debug)]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
+struct Paths {
+    seen: Vec<SeenPath>,
+    /// Length at most, zero when paths are not told apart. Dropping the first when it is full
+    /// loses nothing: what is left are the last ones, and as many as will ever be reported.
+    seen_max: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct FailedPath {
+struct SeenPath {
     hash: u64,
-    /// The bucket of its last failure.
+    /// The bucket in which it was last seen.
     bucket: u64,
 }
 
@@ -50,22 +69,26 @@ impl Window {
     /// Makes an empty window. With `by_path`, failing paths are told apart.
     pub(super) fn new(length: Duration, by_path: bool, now: Instant) -> Self {
         let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        let paths = || Paths {
+            seen: Vec::new(),
+            seen_max: if by_path {
+                PATHS_TOLD_APART as usize
+            } else {
+                0
+            },
+        };
         let width = nanos.div_ceil(ROUND).max(1);
         Self {
             buckets: [Counts::default(); BUCKETS],
             newest: now.as_nanos() / width,
             width,
-            paths: Vec::new(),
-            paths_max: if by_path {
-                PATHS_TOLD_APART as usize
-            } else {
-                0
-            },
+            failed: paths(),
+            bad: paths(),
         }
     }
 
     /// Counts one outcome of the path with this hash.
-    pub(super) fn record(&mut self, failed: bool, path: u64, now: Instant) {
+    pub(super) fn record(&mut self, outcome: Outcome, path: u64, now: Instant) {
         let bucket = self.bucket(now);
         if bucket > self.newest {
             // At most one round of the ring, however far the clock went.
@@ -77,9 +100,17 @@ impl Window {
         self.newest = bucket;
         let counts = &mut self.buckets[slot(bucket)];
         counts.total = counts.total.saturating_add(1);
-        if failed {
-            counts.failed = counts.failed.saturating_add(1);
-            self.record_path(path, bucket);
+        match outcome {
+            Outcome::ConnectFailure | Outcome::Failure => {
+                counts.failed = counts.failed.saturating_add(1);
+                self.failed.see(path, bucket);
+                self.bad.see(path, bucket);
+            }
+            Outcome::Ignore | Outcome::Success => {}
+            Outcome::Slow { .. } => {
+                counts.slow = counts.slow.saturating_add(1);
+                self.bad.see(path, bucket);
+            }
         }
     }
 
@@ -89,6 +120,7 @@ impl Window {
         for bucket in self.oldest(now)..=self.newest {
             let counts = self.buckets[slot(bucket)];
             sum.failed = sum.failed.saturating_add(counts.failed);
+            sum.slow = sum.slow.saturating_add(counts.slow);
             sum.total = sum.total.saturating_add(counts.total);
         }
         sum
@@ -96,22 +128,13 @@ impl Window {
 
     /// Different paths that failed in the window that ends now, up to [`PATHS_TOLD_APART`];
     /// zero when they are not told apart.
-    pub(super) fn paths(&self, now: Instant) -> u32 {
-        let oldest = self.oldest(now);
-        let recent = self.paths.iter().rev().take_while(|p| p.bucket >= oldest);
-        u32::try_from(recent.count()).unwrap_or(PATHS_TOLD_APART)
+    pub(super) fn paths_failed(&self, now: Instant) -> u32 {
+        self.failed.since(self.oldest(now))
     }
 
-    fn record_path(&mut self, hash: u64, bucket: u64) {
-        if self.paths_max == 0 {
-            return;
-        }
-        if let Some(at) = self.paths.iter().position(|path| path.hash == hash) {
-            self.paths.remove(at);
-        } else if self.paths.len() >= self.paths_max {
-            self.paths.remove(0);
-        }
-        self.paths.push(FailedPath { hash, bucket });
+    /// The same of paths that failed or were slow.
+    pub(super) fn paths_bad(&self, now: Instant) -> u32 {
+        self.bad.since(self.oldest(now))
     }
 
     fn bucket(&self, now: Instant) -> u64 {
@@ -120,6 +143,29 @@ impl Window {
 
     fn oldest(&self, now: Instant) -> u64 {
         self.bucket(now).saturating_sub(ROUND - 1)
+    }
+}
+
+impl Paths {
+    fn see(&mut self, hash: u64, bucket: u64) {
+        if self.seen_max == 0 {
+            return;
+        }
+        if let Some(at) = self.seen.iter().position(|path| path.hash == hash) {
+            self.seen.remove(at);
+        } else if self.seen.len() >= self.seen_max {
+            self.seen.remove(0);
+        }
+        self.seen.push(SeenPath { hash, bucket });
+    }
+
+    fn since(&self, bucket: u64) -> u32 {
+        let recent = self
+            .seen
+            .iter()
+            .rev()
+            .take_while(|path| path.bucket >= bucket);
+        u32::try_from(recent.count()).unwrap_or(PATHS_TOLD_APART)
     }
 }
 
@@ -136,20 +182,37 @@ mod tests {
     use super::*;
 
     const LENGTH: Duration = Duration::from_secs(10);
+    const SLOW: Outcome = Outcome::Slow {
+        over: Duration::from_secs(1),
+    };
 
     /// What the window must say: every outcome kept, all of them counted again each time.
-    fn recount(log: &[(u64, bool, u64)], now: u64) -> (Counts, u32) {
+    fn recount(log: &[(u64, Outcome, u64)], now: u64) -> (Counts, u32, u32) {
         let width = 1_000_000_000;
         let number = |n: usize| u32::try_from(n).unwrap();
         let inside = |at: u64| at / width + ROUND > now / width;
         let seen: Vec<_> = log.iter().filter(|(at, ..)| inside(*at)).collect();
-        let failed: Vec<_> = seen.iter().filter(|(_, failed, _)| *failed).collect();
-        let paths: BTreeSet<u64> = failed.iter().map(|(.., path)| *path).collect();
-        let counts = Counts {
-            failed: number(failed.len()),
-            total: number(seen.len()),
+        let of = |outcomes: &[Outcome]| {
+            let seen = seen
+                .iter()
+                .filter(|(_, outcome, _)| outcomes.contains(outcome));
+            let paths: Vec<u64> = seen.map(|(.., path)| *path).collect();
+            let different: BTreeSet<_> = paths.iter().collect();
+            (
+                number(paths.len()),
+                number(different.len()).min(PATHS_TOLD_APART),
+            )
         };
-        (counts, number(paths.len()).min(PATHS_TOLD_APART))
+        let (failed, paths_failed) = of(&[Outcome::Failure]);
+        let (slow, _) = of(&[SLOW]);
+        let (_, paths_bad) = of(&[Outcome::Failure, SLOW]);
+        let total = number(seen.len());
+        let counts = Counts {
+            failed,
+            slow,
+            total,
+        };
+        (counts, paths_failed, paths_bad)
     }
 
     proptest! {
@@ -163,7 +226,7 @@ mod tests {
                         2 => 0..12_000_000_000_u64,
                         1 => 0..u64::MAX >> 20,
                     ],
-                    any::<bool>(),
+                    prop::sample::select(&[Outcome::Failure, SLOW, Outcome::Success][..]),
                     0..90_u64,
                 ),
                 1..300,
@@ -172,18 +235,16 @@ mod tests {
             let mut now = start;
             let mut window = Window::new(LENGTH, true, Instant::from_nanos(now));
             let mut log = Vec::new();
-            for (gap, failed, path) in steps {
+            for (gap, outcome, path) in steps {
                 now += gap;
                 let at = Instant::from_nanos(now);
-                let (counts, paths) = recount(&log, now);
-                prop_assert_eq!(window.counts(at), counts);
-                prop_assert_eq!(window.paths(at), paths);
-                window.record(failed, path, at);
-                log.push((now, failed, path));
-                let (counts, paths) = recount(&log, now);
-                prop_assert_eq!(window.counts(at), counts);
-                prop_assert_eq!(window.paths(at), paths);
-                prop_assert!(window.paths.len() <= PATHS_TOLD_APART as usize);
+                let told = (window.counts(at), window.paths_failed(at), window.paths_bad(at));
+                prop_assert_eq!(told, recount(&log, now));
+                window.record(outcome, path, at);
+                log.push((now, outcome, path));
+                let told = (window.counts(at), window.paths_failed(at), window.paths_bad(at));
+                prop_assert_eq!(told, recount(&log, now));
+                prop_assert!(window.bad.seen.len() <= PATHS_TOLD_APART as usize);
             }
         }
     }
@@ -192,24 +253,24 @@ mod tests {
     fn survives_the_ends_of_time_and_a_clock_that_goes_back() {
         let end = Instant::from_nanos(u64::MAX);
         let mut window = Window::new(Duration::ZERO, true, Instant::ZERO);
-        window.record(true, 1, Instant::ZERO);
-        window.record(true, 1, end);
-        window.record(false, 1, Instant::ZERO);
+        window.record(Outcome::Failure, 1, Instant::ZERO);
+        window.record(Outcome::Failure, 1, end);
+        window.record(Outcome::Success, 1, Instant::ZERO);
         let expected = Counts {
             failed: 1,
+            slow: 0,
             total: 2,
         };
         assert_eq!(window.counts(end), expected);
         assert_eq!(window.counts(Instant::ZERO), expected);
         let mut window = Window::new(Duration::MAX, false, end);
-        window.record(true, 1, Instant::ZERO);
-        assert_eq!(
-            window.counts(end),
-            Counts {
-                failed: 1,
-                total: 1
-            }
-        );
-        assert_eq!(window.paths(end), 0);
+        window.record(SLOW, 1, Instant::ZERO);
+        let expected = Counts {
+            failed: 0,
+            slow: 1,
+            total: 1,
+        };
+        assert_eq!(window.counts(end), expected);
+        assert_eq!((window.paths_failed(end), window.paths_bad(end)), (0, 0));
     }
 }

@@ -48,8 +48,14 @@ pub struct BreakerSettings {
     /// Share of failures that opens a circuit, above 0 and up to 1.
     pub failure_rate: f64,
     /// Failures in a row that open a path's circuit, and connect failures in a row that open
-    /// the origin's.
+    /// the origin's; slow calls in a row that open either.
     pub consecutive_failures: u32,
+    /// Share of slow calls that opens a circuit, above 0 and up to 1; `None` when no call is
+    /// ever slow.
+    pub slow_rate: Option<f64>,
+    /// What a call may take in any case. A call is slow when it has taken longer, and longer than
+    /// four times what is usual.
+    pub slow_min: Duration,
     /// Outcomes in the window before a path's failure rate counts.
     pub path_outcomes_min: u32,
     /// Outcomes in the window before the origin's failure rate counts.
@@ -161,6 +167,8 @@ impl Default for BreakerSettings {
             window: Duration::from_secs(10),
             failure_rate: 0.66,
             consecutive_failures: 5,
+            slow_rate: Some(0.66),
+            slow_min: Duration::from_secs(1),
             path_outcomes_min: 5,
             origin_outcomes_min: 20,
             origin_paths_min: 3,
@@ -285,7 +293,7 @@ impl Settings {
     }
 
     /// What must hold, the setting that breaks it, and what is accepted.
-    fn requirements(&self) -> [(bool, &'static str, &'static str); 9] {
+    fn requirements(&self) -> [(bool, &'static str, &'static str); 10] {
         const HEAD: &str = "a size from 1 KiB to 65535 bytes";
         let Self {
             admission,
@@ -311,6 +319,13 @@ impl Settings {
                 rate > 0.0 && rate <= 1.0,
                 "breaker.failure_rate",
                 "a number above 0 and up to 1",
+            ),
+            (
+                breaker
+                    .slow_rate
+                    .is_none_or(|rate| rate > 0.0 && rate <= 1.0),
+                "breaker.slow_rate",
+                "off, or a number above 0 and up to 1",
             ),
             (
                 (0.0..1.0).contains(&breaker.jitter),
@@ -379,8 +394,9 @@ impl Settings {
         ]
     }
 
-    fn durations(&self) -> [(&'static str, Duration); 12] {
+    fn durations(&self) -> [(&'static str, Duration); 13] {
         [
+            ("breaker.slow_min", self.breaker.slow_min),
             ("admission.queue_timeout", self.admission.queue_timeout),
             ("breaker.window", self.breaker.window),
             ("breaker.open_min", self.breaker.open_min),

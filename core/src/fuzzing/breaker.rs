@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::input::Input;
-use crate::breaker::model::Terms;
+use crate::breaker::model::{SlowTerms, Terms};
 use crate::breaker::pair::{Event, Pair, at};
 use crate::breaker::{Outcome, State, Tier, TierPermit, Tiers};
 use crate::config::BreakerSettings;
@@ -23,11 +23,14 @@ pub fn breaker(data: &[u8]) {
 /// Calls that are out at one time.
 const BEGUN_MAX: usize = 32;
 
-const OUTCOMES: [Outcome; 4] = [
+const OUTCOMES: [Outcome; 5] = [
     Outcome::ConnectFailure,
     Outcome::Failure,
     Outcome::Ignore,
     Outcome::Success,
+    Outcome::Slow {
+        over: Duration::from_secs(1),
+    },
 ];
 
 fn terms(input: &mut Input<'_>) -> Terms {
@@ -35,11 +38,19 @@ fn terms(input: &mut Input<'_>) -> Terms {
     let window = number(1, 20);
     let rate = [0.01, 0.3, 0.5, 0.66, 1.0, 2.0][usize::try_from(number(0, 6)).unwrap_or(0)];
     let open_min = number(1, 9);
+    let outcomes_min = u32::try_from(number(1, 9)).unwrap_or(1);
+    let row = u32::try_from(number(1, 7)).unwrap_or(1);
+    let slow = SlowTerms {
+        rate,
+        outcomes_min,
+        row,
+    };
     Terms {
         window,
         rate,
-        outcomes_min: u32::try_from(number(1, 9)).unwrap_or(1),
-        row: u32::try_from(number(1, 7)).unwrap_or(1),
+        outcomes_min,
+        row,
+        slow,
         row_of_connect_failures: number(0, 2) > 0,
         open_min,
         open_max: open_min + number(0, 40),
@@ -52,7 +63,7 @@ fn one_circuit(terms: &Terms, mut input: Input<'_>) {
     let mut pair = Pair::new(terms);
     while !input.is_empty() {
         let byte = input.byte();
-        let outcome = OUTCOMES[usize::from(byte >> 2 & 3)];
+        let outcome = OUTCOMES[usize::from(byte >> 2) % OUTCOMES.len()];
         let event = match byte & 3 {
             0 | 1 if pair.begun() < BEGUN_MAX => Event::Acquire,
             0 => Event::EndNewest(outcome),
@@ -92,7 +103,11 @@ fn both_tiers(terms: &Terms, mut input: Input<'_>) {
             0 | 1 if begun.len() < BEGUN_MAX => begun.extend(acquire(&mut tiers, path, &told)),
             2 if !begun.is_empty() => {
                 let permit = begun.remove(usize::from(byte >> 4) % begun.len());
-                tiers.record(permit, OUTCOMES[usize::from(byte >> 2 & 3)], told.now);
+                tiers.record(
+                    permit,
+                    OUTCOMES[usize::from(byte >> 2) % OUTCOMES.len()],
+                    told.now,
+                );
             }
             0..=2 => begun.push(tiers.pass(path)),
             _ => told.now = told.now + Duration::from_millis(u64::from(byte >> 2) * 250),

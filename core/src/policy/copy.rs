@@ -51,6 +51,11 @@ impl StoredResponse {
         self.lifetimes.ttl_seconds(self.resident(now))
     }
 
+    /// When it was received.
+    pub(super) fn received(&self) -> Instant {
+        self.received
+    }
+
     /// Time since it was received.
     pub(super) fn resident(&self, now: Instant) -> Duration {
         now.saturating_since(self.received)

@@ -2,11 +2,14 @@
 //! store.
 //! Never holds up a byte: a response is collected while it passes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
+use super::refresh::{self, Renewal};
+use super::wants::{Ended, Errand};
 use super::{Ask, Grant, Retter, Served, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
@@ -18,6 +21,7 @@ use crate::report::Failure;
 use crate::rules::forwarding;
 use crate::rules::freshness::{self, Scope};
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::retry_after::retry_after;
 use crate::store::Vary;
 use crate::time::Instant;
 
@@ -33,6 +37,8 @@ pub struct Fetch {
     copy: Option<Arc<StoredResponse>>,
     handling: Option<Handling>,
     key: Option<CacheKey>,
+    /// The kind of page, for what is usual.
+    kind: u64,
     /// The time of the last call, for a drop.
     last: Instant,
     /// Others wait for this fetch.
@@ -42,8 +48,14 @@ pub struct Fetch {
     outcome: Outcome,
     /// Body bytes so far.
     passed: u64,
+    /// On whose behalf the origin is asked, once that is known.
+    peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
     permit: Option<TierPermit>,
+    /// Of a request for which nobody waits.
+    renewal: Option<Renewal>,
+    /// When the request had left as a whole.
+    sent_at: Option<Instant>,
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
@@ -76,16 +88,31 @@ impl Fetch {
             copy: ask.copy,
             handling: None,
             key: ask.key,
+            kind: permit.kind(),
             last: now,
             lead,
             outcome: Outcome::Success,
             passed: 0,
+            peer: None,
             permit: Some(permit),
+            renewal: None,
+            sent_at: None,
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
             why: ask.why,
         }
+    }
+
+    /// Makes it a renewal.
+    pub(super) fn renews(&mut self, renewal: Renewal) {
+        self.renewal = Some(renewal);
+    }
+
+    /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
+    /// background for the same client.
+    pub fn on_behalf_of(&mut self, peer: IpAddr) {
+        self.peer = Some(peer);
     }
 
     /// The circuit when the request was let through.
@@ -106,6 +133,12 @@ impl Fetch {
         self.copy.is_some()
     }
 
+    /// Whether the response is being collected into a copy.
+    #[must_use]
+    pub fn is_collecting(&self) -> bool {
+        self.collector.is_some()
+    }
+
     /// What a 502 or 504 for this fetch says of itself.
     #[must_use]
     pub fn failed(&self, failure: Failure) -> Handling {
@@ -115,18 +148,72 @@ impl Fetch {
         }
     }
 
-    /// The last byte of the request has gone out: the origin is at work from now on. Without this
-    /// call it is from the start, which is right for requests without content.
+    /// The request is on its way as a whole: from now on the origin is at work. Without this call
+    /// it is from the start, and never slow.
     pub fn on_sent(&mut self, now: Instant) {
         self.last = now;
+        self.sent_at = Some(now);
         if let Some(slot) = &mut self.slot {
             slot.begin(now);
         }
     }
 
+    /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
+    #[must_use]
+    pub fn slow_at(&self) -> Option<Instant> {
+        let after = self.permit.as_ref()?.slow_after()?;
+        Some(self.sent_at? + after)
+    }
+
+    /// The response takes longer than it should. The copy answers, where there is one; then the
+    /// fetch either [goes on](Self::is_renewal) to renew it, though nobody waits any more, or is to
+    /// be dropped.
+    pub fn on_slow(&mut self, now: Instant) -> Option<Served> {
+        self.last = now;
+        self.record_slow(now);
+        if let Some(renewal) = &self.renewal {
+            self.retter.renewal_is_slow(renewal);
+            return None;
+        }
+        let (copy, key) = (self.copy.take()?, self.key.clone()?);
+        if let Some(peer) = self.peer
+            && refresh::renews(&self.request)
+        {
+            let request = Arc::clone(&self.request);
+            let errand = Errand {
+                key: key.clone(),
+                peer,
+                request,
+            };
+            self.renewal = self.retter.adopt(&errand, now);
+        }
+        let handling = Handling::Rescued {
+            ttl: copy.ttl_seconds(now),
+            cause: Cause::Slow,
+        };
+        Some(Served::new(
+            &self.retter,
+            key,
+            copy,
+            self.circuit,
+            handling,
+            now,
+        ))
+    }
+
+    /// Whether it renews a copy though no client waits for it.
+    #[must_use]
+    pub fn is_renewal(&self) -> bool {
+        self.renewal.is_some()
+    }
+
     /// Takes the final response head.
     pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
+        if self.slow_at().is_some_and(|at| at <= now) {
+            self.record_slow(now);
+        }
+        self.obey_retry_after(head, now);
         let session = self.drop_changed_session(head);
         if self
             .retter
@@ -143,6 +230,11 @@ impl Fetch {
                 return Verdict::Rescue(served);
             }
         } else {
+            if let Some(sent_at) = self.sent_at {
+                let took = now.saturating_since(sent_at);
+                self.retter
+                    .with_tiers(|tiers| tiers.took(self.kind, took, now));
+            }
             self.invalidate(head);
             self.collector = self.collect(head, session, now);
             if self.collector.is_none() {
@@ -203,10 +295,19 @@ impl Fetch {
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
-        let kept = match (self.collector.take(), self.key.take()) {
-            (Some(collector), Some(key)) => self.retter.store.insert(key, collector.finish()),
-            (None, _) | (_, None) => None,
-        };
+        let mut stored = self.collector.take().zip(self.key.take());
+        if let Some(renewal) = &mut self.renewal {
+            // A write may have changed the page after the origin made this answer.
+            if !self.retter.is_current(renewal) {
+                stored = None;
+            } else if renewal.ended == Ended::Dropped {
+                renewal.ended = Ended::Passed;
+            }
+        }
+        let kept = stored.and_then(|(collector, key)| {
+            let is_kept = self.retter.store.insert(key.clone(), collector.finish());
+            is_kept.map(|_| key)
+        });
         // Kept first, so that those who are let in now find it.
         self.land(if kept.is_some() {
             Flown::Kept
@@ -214,6 +315,15 @@ impl Fetch {
             Flown::Unfit
         });
         self.free(now);
+        match (kept, &mut self.renewal, self.peer) {
+            (Some(_), Some(renewal), _) => renewal.ended = Ended::Renewed,
+            (Some(key), None, Some(peer)) => self.retter.remember(Errand {
+                key,
+                peer,
+                request: Arc::clone(&self.request),
+            }),
+            (None, _, _) | (Some(_), None, None) => {}
+        }
     }
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
@@ -267,9 +377,45 @@ impl Fetch {
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
+        if let Some(renewal) = &mut self.renewal
+            && matches!(outcome, Outcome::ConnectFailure | Outcome::Failure)
+        {
+            renewal.ended = Ended::Failed;
+        }
         if let Some(permit) = self.permit.take() {
+            if self.renewal.is_some() && permit.is_probe() {
+                self.retter.count_probe(outcome);
+            }
             self.retter.record(permit, outcome, now);
         }
+    }
+
+    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429.
+    fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+        let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
+        if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
+            return;
+        }
+        let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
+            return;
+        };
+        let at = now + wait.min(self.retter.config.breaker.open_max);
+        if is_429 {
+            self.retter.wants().pause(at);
+        } else if let Some(permit) = &mut self.permit {
+            permit.hold(at);
+        }
+    }
+
+    fn record_slow(&mut self, now: Instant) {
+        let Some(permit) = &mut self.permit else {
+            return;
+        };
+        if permit.slow_after().is_some() && self.renewal.is_some() && permit.is_probe() {
+            self.retter.count_probe(Outcome::Failure);
+        }
+        self.retter
+            .with_tiers(|tiers| tiers.record_slow(permit, now));
     }
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
@@ -297,6 +443,7 @@ impl Fetch {
                 Partition::Shared => {}
                 partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
                     self.retter.store.drop_partition(partition);
+                    self.retter.wants().forget_partition(partition);
                 }
             }
         }
@@ -321,6 +468,7 @@ impl Fetch {
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
                     self.retter.store.remove(&key);
+                    self.retter.wants().forget(&key);
                 }
             }
         }
@@ -383,6 +531,9 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.give_up(self.last);
+        if let Some(renewal) = self.renewal.take() {
+            self.retter.renewal_ended(renewal, self.last);
+        }
     }
 }
 

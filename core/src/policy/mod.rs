@@ -36,9 +36,11 @@
 mod copy;
 mod fetch;
 mod interop;
+mod refresh;
 mod refusal;
 mod served;
 mod ticket;
+mod wants;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,6 +50,7 @@ use std::time::Duration;
 use http::Method;
 
 pub use fetch::{Fetch, Verdict};
+pub use refresh::Refresh;
 pub use refusal::Refusal;
 pub use served::{Answer, Served};
 pub use ticket::Ticket;
@@ -67,6 +70,7 @@ use crate::store::{Bounds, Store};
 use crate::time::{Instant, UnixTime};
 
 use copy::{Budget, StoredResponse};
+use wants::Wants;
 
 /// The policy: breaker, admission and copies of one origin, shared by all its sessions.
 ///
@@ -79,7 +83,11 @@ use copy::{Budget, StoredResponse};
 ///    [`Fetch::on_end`] or [`Fetch::on_failure`].
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
+/// 5. Who wants copies renewed and circuits probed in the background calls
+///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
 pub struct Retter {
+    /// Whether somebody renews copies in the background.
+    attended: AtomicBool,
     budget: Arc<Budget>,
     /// No circuit is other than closed: then a copy is served without asking the breaker's lock.
     calm: AtomicBool,
@@ -91,6 +99,7 @@ pub struct Retter {
     overload_copies: AtomicU64,
     store: Store<StoredResponse>,
     tiers: Mutex<Tiers>,
+    wants: Mutex<Wants>,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
 }
@@ -127,6 +136,7 @@ impl Retter {
             shards_max: STORE_SHARDS_MAX,
         };
         Arc::new(Self {
+            attended: AtomicBool::new(false),
             budget: Arc::new(Budget::new(cache.bytes_max / 2)),
             calm: AtomicBool::new(true),
             gate: Gate::new(&config.admission, now),
@@ -136,6 +146,7 @@ impl Retter {
             store: Store::new(bounds),
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
+            wants: Mutex::default(),
             config,
         })
     }
@@ -204,11 +215,11 @@ impl Retter {
     /// Asks breaker and gate; a usable copy answers what they refuse.
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
         let path = ask.request.path();
-        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let circuit = self.circuit_of(path, now);
+        let acquired = self.acquire(path, circuit, now);
         let permit = match acquired {
             Ok(permit) => permit,
-            Err(rejected) => return self.stand_in(ask, circuit, rejected.retry_at, now),
+            Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
         };
         if let Some(slot) = self.gate.try_enter(now) {
             let grant = Grant {
@@ -278,7 +289,7 @@ impl Retter {
     ) -> Decision {
         let path = ask.request.path();
         let acquired = match class {
-            Class::Read => self.with_tiers(|tiers| tiers.try_acquire(path, now)),
+            Class::Read => self.acquire(path, self.circuit_of(path, now), now),
             Class::Write => Ok(self.tiers().pass(path)),
         };
         let circuit = self.circuit_of(path, now);
@@ -287,8 +298,18 @@ impl Retter {
                 let grant = Grant { lead, permit, slot };
                 Decision::Fetch(Fetch::new(self, ask, grant, circuit, now))
             }
-            Err(rejected) => self.stand_in(ask, circuit, rejected.retry_at, now),
+            Err(retry_at) => self.stand_in(ask, circuit, retry_at, now),
         }
+    }
+
+    /// Asks the breaker for a visitor's request, or tells when to ask again.
+    fn acquire(&self, path: &[u8], circuit: State, now: Instant) -> Result<TierPermit, Instant> {
+        // No visitor is the guinea pig where a copy can be.
+        if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
+            return Err(now);
+        }
+        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
+        acquired.map_err(|rejected| rejected.retry_at)
     }
 
     fn serve(
@@ -336,19 +357,27 @@ impl Retter {
     /// What there is to count at this moment.
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
-        let (circuit, paths_open) = {
+        let (circuit, paths_open, slow_calls, usual) = {
             let tiers = self.tiers();
-            (tiers.origin_state(now), tiers.paths_open())
+            (
+                tiers.origin_state(now),
+                tiers.paths_open(),
+                tiers.slow_calls(),
+                tiers.usual(),
+            )
         };
         Stats {
             circuit,
             paths_open,
+            slow_calls,
+            usual,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
             collecting_bytes: self.budget.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
             admission: self.admission(now),
+            refresh: self.refresh_stats(),
         }
     }
 
@@ -398,15 +427,29 @@ impl Retter {
     }
 
     fn record(&self, permit: TierPermit, outcome: Outcome, now: Instant) {
-        self.with_tiers(|tiers| tiers.record(permit, outcome, now));
+        let returned = self.with_tiers(|tiers| {
+            let was_closed = tiers.is_origin_closed();
+            tiers.record(permit, outcome, now);
+            !was_closed && tiers.is_origin_closed()
+        });
+        if returned {
+            // From what the probes have shown; it finds out by itself what more it bears.
+            self.gate.restart(self.config.breaker.origin_probes, now);
+        }
     }
 
     /// Lets something change the circuits, and notes whether all are closed now: under the lock,
     /// so that the newest state is noted last.
     fn with_tiers<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> T {
         let mut tiers = self.tiers();
+        let before = tiers.changes();
         let changed = change(&mut tiers);
         self.calm.store(tiers.is_calm(), Ordering::Relaxed);
+        let has_changed = tiers.changes() != before;
+        drop(tiers);
+        if has_changed {
+            self.wake_refresher();
+        }
         changed
     }
 

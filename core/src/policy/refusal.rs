@@ -52,6 +52,8 @@ impl Refusal {
     pub const fn status(&self) -> StatusCode {
         match self.kind {
             Kind::Failed(Cause::Failure(failure)) => failure.status_hint(),
+            // Nothing is refused for being slow alone: somebody may still get its answer.
+            Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
             Kind::Failed(Cause::Status(status)) => status,
             Kind::Refused(..) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -1,6 +1,7 @@
 //! Owns answers from copies: [`Served`] is the decision, [`Answer`] its form for one request.
 //! Never changes a copy but for adding its compressed form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::copy::StoredResponse;
+use super::wants::Errand;
 use super::{Retter, put_labels};
 use crate::breaker::State;
 use crate::key::CacheKey;
@@ -84,6 +86,31 @@ impl Served {
     #[must_use]
     pub fn fields(&self) -> &Fields {
         self.copy.fields()
+    }
+
+    /// Notes that `request` of `peer` was answered from this copy where the origin should have: it
+    /// will be renewed in the background, and a circuit may be probed with it.
+    ///
+    /// Nothing is noted of a copy that is fresh, or while nobody
+    /// [renews copies](Retter::poll_refresh).
+    pub fn want(&self, request: &Arc<RequestHead>, peer: IpAddr, now: Instant) {
+        let due = match self.handling {
+            // Up to that age it is as good as new; see `CacheSettings::ttl`.
+            Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
+                self.copy.received() + self.retter.config.cache.ttl
+            }
+            Handling::Collapsed { .. }
+            | Handling::Failed { .. }
+            | Handling::Forwarded { .. }
+            | Handling::Fresh { .. }
+            | Handling::NoCopy { .. } => return,
+        };
+        let errand = Errand {
+            key: self.key.clone(),
+            peer,
+            request: Arc::clone(request),
+        };
+        self.retter.want(&errand, due, now);
     }
 
     /// The answer to `request`, the one that was decided on.

@@ -123,6 +123,8 @@ pub enum Refused {
 pub enum Cause {
     /// The origin failed below HTTP.
     Failure(Failure),
+    /// The origin takes longer than it should.
+    Slow,
     /// The origin sent a status that is a failure.
     Status(StatusCode),
 }
@@ -228,6 +230,7 @@ impl Handling {
 
 const fn rescued(cause: Cause) -> &'static str {
     match cause {
+        Cause::Slow => "slow",
         Cause::Status(_) => "rescued",
         Cause::Failure(Failure::Connect) => "rescued-connect",
         Cause::Failure(Failure::Protocol) => "rescued-protocol",
@@ -308,6 +311,13 @@ mod tests {
                 cause: Cause::Failure(Failure::Truncated),
             },
             "retter; fwd=stale; ttl=-999999999999999; detail=rescued-truncated",
+        );
+        check(
+            Handling::Rescued {
+                ttl: -2,
+                cause: Cause::Slow,
+            },
+            "retter; fwd=stale; ttl=-2; detail=slow",
         );
         check(
             Handling::Rescued {

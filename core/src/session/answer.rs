@@ -35,6 +35,7 @@ impl Session {
         origin: Option<OriginReport>,
         now: Instant,
     ) {
+        served.want(&call.request, self.peer.ip(), now);
         let keep = call.keep && !self.draining && call.read;
         let answer = served.answer(&call.request);
         let mut out = HeadWriter::response(answer.status(), b"");
@@ -148,7 +149,7 @@ impl Session {
                 // RFC 9112 §8: a half-close would make a body complete that ends with it.
                 let ends_by_close = match &relay.download {
                     Download::Forwarding(forward) => forward.ends_by_close(),
-                    Download::Awaiting | Download::Holding(_) => false,
+                    Download::Awaiting | Download::Discarding | Download::Holding(_) => false,
                 };
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(if ends_by_close {

@@ -8,6 +8,7 @@ use super::forward::{Forward, Held};
 use super::origin::OriginSide;
 use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
+use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
 use crate::limits::SEND_HIGH_WATER;
 use crate::message::{RequestHead, ResponseHead};
@@ -78,7 +79,7 @@ pub(super) struct Waiting {
 }
 
 /// What is known of the running request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     /// When its body may be expected.
     pub(super) body_since: Instant,
@@ -118,6 +119,8 @@ pub(super) enum Upload {
 pub(super) enum Download {
     /// No final head yet.
     Awaiting,
+    /// No client waits for it: its body goes to the policy alone.
+    Discarding,
     /// Its body is being passed on.
     Forwarding(Box<Forward>),
     /// It is short and held back until complete, because a copy could rescue from its breaking
@@ -242,7 +245,8 @@ impl Session {
 
     fn carry_out(&mut self, decision: Decision, mut call: Call, now: Instant) {
         match decision {
-            Decision::Fetch(fetch) => {
+            Decision::Fetch(mut fetch) => {
+                fetch.on_behalf_of(self.peer.ip());
                 // An idle connection may be dead; a request that must not be repeated, or cannot
                 // be because its content has passed, is not entrusted to it.
                 let fresh = !call.request.method.is_safe() || !call.read;
@@ -303,7 +307,7 @@ impl Session {
                 let origin = relay.call.origin_report(None, now);
                 let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
                 match relay.download {
-                    Download::Awaiting | Download::Holding(_) => {
+                    Download::Awaiting | Download::Discarding | Download::Holding(_) => {
                         (relay.call, circuit, Source::Backend, None, Some(origin), 0)
                     }
                     Download::Forwarding(forward) => {
@@ -356,6 +360,9 @@ impl Session {
     pub(super) fn close_origin(&mut self) {
         match self.exchange {
             Exchange::None | Exchange::Waiting(_) => {}
+            Exchange::Relaying(_) if is_planted(Plant::Desync) => {
+                self.actions.push_back(Action::Park);
+            }
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::Relaying(_)

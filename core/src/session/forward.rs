@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::breaker::State;
+use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, SendQueue};
 use crate::message::{Fields, ResponseHead};
@@ -86,6 +87,13 @@ impl Forward {
         }
         gzip.write(&[], true, |data| push(encoder, sent, data, out));
         true
+    }
+
+    /// The body has broken off: its end is not queued, so that it shows.
+    pub(super) fn break_off(&mut self, out: &mut SendQueue) {
+        if is_planted(Plant::TruncatedEnd) && matches!(self.encoder, BodyEncoder::Chunked) {
+            self.finish(&Fields::default(), out);
+        }
     }
 
     /// Queues the end of the body.

@@ -3,9 +3,9 @@
 
 use http::{Method, StatusCode};
 
-use super::Session;
 use super::exchange::{Download, Exchange, Upload};
 use super::forward::Forward;
+use super::{Life, Session};
 use crate::h1::{BodyEncoder, Framing, HeadWriter};
 use crate::message::{ResponseHead, Version};
 use crate::rules::{coding, forwarding};
@@ -21,7 +21,8 @@ impl Session {
             relay.call.expects = false;
             relay.call.body_since = now;
         }
-        if relay.call.request.version == Version::Http10 {
+        let has_reader = self.life != Life::Background;
+        if relay.call.request.version == Version::Http10 || !has_reader {
             return;
         }
         let mut out = HeadWriter::response(head.status, &head.reason);

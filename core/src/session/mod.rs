@@ -3,6 +3,7 @@
 //! two, `policy` the last.
 
 mod answer;
+mod background;
 mod exchange;
 mod forward;
 mod heads;
@@ -63,6 +64,9 @@ pub enum Action {
     Abort(Side),
     /// Close this side (or stop dialling).
     Close(Side),
+    /// Give the origin's connection to the session of
+    /// [`poll_detached`](Session::poll_detached), and run that beside this one.
+    Detach,
     /// Get a connection to the origin, answer with [`Input::Connected`] or
     /// [`Input::ConnectFailed`].
     Connect {
@@ -76,7 +80,7 @@ pub enum Action {
     Shutdown(Side),
 }
 
-/// One client connection.
+/// One client connection, or none: see [`background`](Self::background).
 ///
 /// The contract with the adapter:
 ///
@@ -98,6 +102,8 @@ pub struct Session {
     life: Life,
     draining: bool,
     actions: VecDeque<Action>,
+    /// Goes on without this session's client.
+    detached: Option<Box<Self>>,
     /// Reports of answers that wait in the client's send queue, each with the value that
     /// [`ClientSide::sent`] has when its answer has left.
     unsent: VecDeque<(u64, Report)>,
@@ -124,6 +130,8 @@ struct ClientSide {
 /// How much longer the client's connection lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Life {
+    /// There is no client: it ends with its exchange.
+    Background,
     /// Requests are read.
     Open,
     /// What is queued goes out, then the connection ends in this way.
@@ -168,6 +176,7 @@ impl Session {
             life: Life::Open,
             draining: false,
             actions: VecDeque::new(),
+            detached: None,
             unsent: VecDeque::new(),
             reports: VecDeque::new(),
         }
@@ -189,7 +198,7 @@ impl Session {
                 self.client.scratch.resize(SCRATCH_BYTES, 0);
                 &mut self.client.scratch
             }
-            (Side::Client, Life::Closing(_) | Life::Closed) => &mut [],
+            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => &mut [],
         }
     }
 
@@ -245,7 +254,12 @@ impl Session {
         match input {
             Input::ConnectFailed => self.connect_failed(now),
             Input::Connected { reused } => self.connected(reused, now),
-            Input::Drain => self.draining = true,
+            Input::Drain => {
+                self.draining = true;
+                if self.is_background() {
+                    self.give_up_refresh(now);
+                }
+            }
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
@@ -266,12 +280,17 @@ impl Session {
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
         match (side, self.life) {
             (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
-            (Side::Client, Life::Lingering(_) | Life::Closed) => 0,
+            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => 0,
             (Side::Origin, _) => self
                 .exchange
                 .origin()
                 .map_or(0, |side| side.out.slices(dst)),
         }
+    }
+
+    /// The session without a client of [`Action::Detach`].
+    pub fn poll_detached(&mut self) -> Option<Self> {
+        self.detached.take().map(|session| *session)
     }
 
     /// The next finished exchange.
@@ -324,6 +343,9 @@ impl Session {
     fn pump_life(&mut self, now: Instant) {
         /// How long a client may take to read its last answer and close.
         const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+        if self.life == Life::Background && matches!(self.exchange, Exchange::None) {
+            self.life = Life::Closed;
+        }
         if self.life == Life::Open && self.should_close_idle() {
             self.life = Life::Closing(Last::Close);
         }

@@ -6,7 +6,6 @@ use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
-use crate::message::Fields;
 use crate::report::{End, Failure};
 use crate::rules::forwarding;
 use crate::time::Instant;
@@ -29,7 +28,9 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call, fetch, ..
+                    mut call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
@@ -39,6 +40,7 @@ impl Session {
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
+                    fetch.on_sent(now);
                     Upload::Sent
                 } else {
                     Upload::Sending
@@ -157,9 +159,10 @@ impl Session {
             Exchange::Relaying(relay) => {
                 let failure = match relay.download {
                     Download::Awaiting if !relay.origin.conn.has_started() => Failure::Reset,
-                    Download::Awaiting | Download::Forwarding(_) | Download::Holding(_) => {
-                        Failure::Truncated
-                    }
+                    Download::Awaiting
+                    | Download::Discarding
+                    | Download::Forwarding(_)
+                    | Download::Holding(_) => Failure::Truncated,
                 };
                 self.origin_failed(failure, now);
             }
@@ -191,49 +194,33 @@ impl Session {
             return;
         };
         let Relay {
-            mut call,
+            call,
             download,
             fetch,
             origin,
             ..
         } = *relay;
         match (download, fetch) {
-            (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
-                // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
-                // out to have been closed before any byte of a response.
-                // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset
-                    && (origin.reused || is_planted(Plant::RepeatedWrite));
-                if stale && !call.replayed {
-                    call.replayed = true;
-                    self.actions.push_back(Action::Connect { fresh: true });
-                    let connecting = Connecting {
-                        call,
-                        fetch,
-                        since: now,
-                    };
-                    self.exchange = Exchange::Connecting(Box::new(connecting));
-                } else {
-                    self.fetch_failed(
-                        Connecting {
-                            call,
-                            fetch,
-                            since: now,
-                        },
-                        failure,
-                        now,
-                    );
+            (Download::Discarding, fetch) => {
+                if let Some(fetch) = fetch {
+                    drop(fetch.on_failure(failure, now));
                 }
+                let report = call.origin_report(Some(failure), now);
+                self.report_refresh(call, End::Truncated, report, now);
+            }
+            (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
+                let connecting = Connecting {
+                    call,
+                    fetch,
+                    since: now,
+                };
+                self.replay_or_fail(connecting, origin.reused, failure, now);
             }
             (Download::Forwarding(mut forward), fetch) => {
                 // The client gets everything that came, also what a compressor still holds.
                 self.mark_client_write(now);
                 forward.flush(&mut self.client.out);
-                if matches!(forward.encoder, BodyEncoder::Chunked)
-                    && is_planted(Plant::TruncatedEnd)
-                {
-                    forward.finish(&Fields::default(), &mut self.client.out);
-                }
+                forward.break_off(&mut self.client.out);
                 match fetch {
                     // An origin that gives up on a client that reads slowly is not to blame.
                     Some(fetch) if forward.was_paused => fetch.abandon(now),
@@ -261,10 +248,35 @@ impl Session {
         }
     }
 
+    /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
+    /// been closed before any byte of a response. Only such a request is sent on one; a new
+    /// connection is never `reused`.
+    fn replay_or_fail(
+        &mut self,
+        mut connecting: Connecting,
+        reused: bool,
+        failure: Failure,
+        now: Instant,
+    ) {
+        let stale = failure == Failure::Reset && (reused || is_planted(Plant::RepeatedWrite));
+        if stale && !connecting.call.replayed {
+            connecting.call.replayed = true;
+            self.actions.push_back(Action::Connect { fresh: true });
+            self.exchange = Exchange::Connecting(Box::new(connecting));
+        } else {
+            self.fetch_failed(connecting, failure, now);
+        }
+    }
+
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
-        let origin = Some(call.origin_report(Some(failure), now));
+        let report = call.origin_report(Some(failure), now);
+        if self.is_background() {
+            drop(fetch.on_failure(failure, now));
+            return self.report_refresh(call, End::Complete, report, now);
+        }
+        let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
@@ -323,11 +335,7 @@ impl Session {
     }
 
     pub(super) fn stop_draining(&mut self) {
-        if is_planted(Plant::Desync) {
-            self.actions.push_back(Action::Park);
-        } else {
-            self.close_origin();
-        }
+        self.close_origin();
         self.exchange = Exchange::None;
     }
 }

@@ -108,6 +108,7 @@ impl Session {
         if head.status.is_informational() && !switches {
             return self.pass_interim(&head, now);
         }
+        let is_background = self.is_background();
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
@@ -120,6 +121,10 @@ impl Session {
             return;
         };
         match fetch.on_head(&head, now) {
+            Verdict::Forward if is_background => {
+                relay.fetch = Some(fetch);
+                self.start_discarding(now);
+            }
             Verdict::Forward => {
                 let hold = should_hold(relay, &fetch, &head);
                 relay.fetch = Some(fetch);
@@ -144,7 +149,7 @@ impl Session {
         };
         let held = match std::mem::replace(&mut relay.download, Download::Awaiting) {
             Download::Holding(held) => held,
-            other @ (Download::Awaiting | Download::Forwarding(_)) => {
+            other @ (Download::Awaiting | Download::Discarding | Download::Forwarding(_)) => {
                 relay.download = other;
                 return;
             }
@@ -177,7 +182,11 @@ impl Session {
             upload,
             ..
         } = *relay;
-        self.serve(call, served, Some(report), now);
+        if self.is_background() {
+            self.report_refresh(call, End::Complete, report, now);
+        } else {
+            self.serve(call, served, Some(report), now);
+        }
         self.exchange = Exchange::Draining(Box::new(Draining {
             left: DRAIN_BYTES_MAX,
             origin,
@@ -198,6 +207,7 @@ impl Session {
         }
         match &mut relay.download {
             Download::Awaiting => debug_assert!(false, "the head comes first"),
+            Download::Discarding => self.pass_over(now),
             Download::Forwarding(forward) => forward.write(data, &mut self.client.out),
             Download::Holding(held) => held.pieces.push(data),
         }
@@ -211,7 +221,7 @@ impl Session {
         };
         match &mut relay.download {
             Download::Forwarding(forward) => forward.flush(&mut self.client.out),
-            Download::Awaiting | Download::Holding(_) => false,
+            Download::Awaiting | Download::Discarding | Download::Holding(_) => false,
         }
     }
 
@@ -229,14 +239,20 @@ impl Session {
             fetch,
             ..
         } = *relay;
-        let Download::Forwarding(mut forward) = download else {
-            debug_assert!(false, "the head comes first");
-            return;
-        };
-        forward.finish(trailers, &mut self.client.out);
         if let Some(fetch) = fetch {
             fetch.on_end(now);
         }
+        let mut forward = match download {
+            Download::Forwarding(forward) => forward,
+            Download::Discarding => {
+                return self.report_refresh(call, End::Complete, origin, now);
+            }
+            Download::Awaiting | Download::Holding(_) => {
+                debug_assert!(false, "the head comes first");
+                return;
+            }
+        };
+        forward.finish(trailers, &mut self.client.out);
         let (keep, read) = (forward.keep, call.read);
         self.file_forwarded(call, &forward, Some(origin), End::Complete, now);
         self.next_or_close(keep, read, now);

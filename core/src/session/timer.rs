@@ -4,6 +4,7 @@
 
 use super::exchange::{Download, Exchange, Relay, Upload};
 use super::{Last, Life, Session};
+use crate::policy::Fetch;
 use crate::time::Instant;
 
 /// What a deadline guards.
@@ -27,6 +28,8 @@ pub enum Timer {
     OriginHead,
     /// Room at the origin.
     OriginRoom,
+    /// The response, for longer than it should take: until the copy answers.
+    Slow,
     /// Any byte through a tunnel.
     TunnelIdle,
 }
@@ -46,7 +49,7 @@ impl Session {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        /// Each firing ends an exchange or the session, so a few are enough.
+        /// Each firing ends a wait, an exchange or the session, so a few are enough.
         const FIRINGS_MAX: usize = 8;
         for _ in 0..FIRINGS_MAX {
             match self.next_deadline() {
@@ -68,6 +71,7 @@ impl Session {
             Timer::ClientLinger | Timer::ClientWrite => self.client_left(now),
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
+            Timer::Slow => self.origin_slow(now),
             // The ticket has its decision now, so nobody needs to be woken.
             Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
@@ -104,7 +108,7 @@ impl Session {
                     Timer::ClientIdle,
                 ),
             }),
-            (Life::Open | Life::Closing(_) | Life::Closed, _) => None,
+            (Life::Background | Life::Open | Life::Closing(_) | Life::Closed, _) => None,
         }
     }
 
@@ -136,7 +140,7 @@ impl Session {
         if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
             let since = self.client.read_at.max(relay.call.body_since);
             let since = match &relay.download {
-                Download::Awaiting | Download::Holding(_) => since,
+                Download::Awaiting | Download::Discarding | Download::Holding(_) => since,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
                 Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
@@ -154,12 +158,16 @@ impl Session {
         match &relay.download {
             // To the client, a held response has not begun.
             Download::Awaiting | Download::Holding(_) => {
-                Some((since + config.origin.head_timeout, Timer::OriginHead))
+                let head = (since + config.origin.head_timeout, Timer::OriginHead);
+                let slow = relay.fetch.as_ref().and_then(Fetch::slow_at);
+                let slow = slow.map(|at| (at, Timer::Slow));
+                slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
             Download::Forwarding(forward) if self.client_has_room() => Some((
                 since + forward.silence_max(&config.origin),
                 Timer::OriginBody,
             )),
+            Download::Discarding => Some((since + config.origin.body_timeout, Timer::OriginBody)),
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }

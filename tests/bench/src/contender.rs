@@ -14,7 +14,7 @@ use crate::{Result, error};
 /// A program that can stand in front of the origin.
 #[derive(Clone, Debug)]
 pub struct Contender {
-    /// Its name in tables.
+    /// Its name in tables and of its folder, so one word.
     pub name: String,
     /// What it is.
     pub kind: Kind,
@@ -79,8 +79,7 @@ impl Contender {
         }
         let port = Port::reserve()?;
         let address = port.address();
-        // Configuration files cannot say a name with a space in it.
-        let directory = directory.join(self.name.replace([' ', ','], "-"));
+        let directory = directory.join(&self.name);
         // What an earlier run left there would be its cache.
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;

@@ -22,6 +22,7 @@ impl Bench {
             failure_rate: 1.0,
             outcomes_min: 100,
             paths_min: 1,
+            slow: None,
             streak: Streak::Failures(2),
         };
         let recovery = Recovery {

@@ -254,6 +254,12 @@ impl Bench {
                 }
                 Action::Abort(Side::Client) => client.seen.is_aborted = true,
                 Action::Close(Side::Client) | Action::Shutdown(Side::Client) => {}
+                // What would go on without its client is given up here.
+                Action::Detach => {
+                    assert!(client.is_connected);
+                    assert!(client.session.poll_detached().is_some());
+                    client.is_connected = false;
+                }
                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park => {
                     assert!(client.dials.is_some() || client.is_connected);
                     if action == Action::Park {

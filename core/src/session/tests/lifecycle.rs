@@ -15,6 +15,7 @@ fn exchange(rig: &Rig) -> &'static str {
         Exchange::None => "none",
         Exchange::Relaying(relay) => match relay.download {
             Download::Awaiting => "awaiting",
+            Download::Discarding => "discarding",
             Download::Forwarding(_) => "forwarding",
             Download::Holding(_) => "holding",
         },
@@ -25,6 +26,7 @@ fn exchange(rig: &Rig) -> &'static str {
 
 fn life(rig: &Rig) -> &'static str {
     match rig.session.life {
+        Life::Background => "background",
         Life::Open => "open",
         Life::Closing(_) => "closing",
         Life::Lingering(_) => "lingering",
@@ -38,6 +40,7 @@ fn actions(rig: &mut Rig) -> String {
         Action::Close(side) => format!("close {side:?}").to_lowercase(),
         Action::Connect { fresh: true } => "connect anew".to_owned(),
         Action::Connect { fresh: false } => "connect".to_owned(),
+        Action::Detach => "detach".to_owned(),
         Action::Park => "park".to_owned(),
         Action::Shutdown(side) => format!("shut {side:?}").to_lowercase(),
     };
@@ -241,7 +244,7 @@ const LIFE: &[Row] = &[
     }),
     (
         || asked("/other"),
-        "the program drains",
+        "the same, while a request runs",
         |rig| {
             rig.input(Input::Drain);
         },

@@ -4,8 +4,10 @@
 mod bounds;
 mod lifecycle;
 mod random;
+mod refresh;
 mod rescue;
 mod rig;
+mod slow;
 mod transfer;
 mod trouble;
 mod waiting;

@@ -100,6 +100,15 @@ fn a_session_always_ends_and_gives_everything_back() {
             }
         }
         assert!(rig.session.is_done(), "round {round}: {:?}", rig.session);
+        while !rig.detached.is_empty() {
+            let mut rest = rig.detached();
+            for _ in 0..10 {
+                rest.now = rest.session.poll_timeout().unwrap_or(rest.now);
+                rest.wait(Duration::ZERO);
+            }
+            assert!(rest.session.is_done(), "round {round}: {:?}", rest.session);
+            rig.now = rest.now;
+        }
         assert_eq!(
             rig.retter.stats(rig.now).admission.in_flight,
             0,

@@ -25,6 +25,8 @@ pub(super) struct Rig {
     /// Everything the origin received, over all connections.
     pub(super) origin: Vec<u8>,
     pub(super) actions: Vec<Action>,
+    /// Sessions that go on without a client.
+    pub(super) detached: Vec<Session>,
     pub(super) reports: Vec<Report>,
     /// Bytes fed at a time.
     pub(super) piece: usize,
@@ -56,11 +58,28 @@ impl Rig {
             client: Vec::new(),
             origin: Vec::new(),
             actions: Vec::new(),
+            detached: Vec::new(),
             reports: Vec::new(),
             piece: usize::MAX,
             reused: false,
             client_reads: true,
         }
+    }
+
+    /// The next refresh that is due, running without a client.
+    pub(super) fn refresh(&self) -> Option<Self> {
+        let refresh = self.retter.poll_refresh(self.now)?;
+        let mut rig = Self::on(Arc::clone(&self.retter), self.now);
+        rig.session = Session::background(Arc::clone(&self.retter), refresh, self.now);
+        rig.settle();
+        Some(rig)
+    }
+
+    /// The session that goes on without a client.
+    pub(super) fn detached(&mut self) -> Self {
+        let mut rig = self.another();
+        rig.session = self.detached.remove(0);
+        rig
     }
 
     pub(super) fn another(&self) -> Self {
@@ -138,6 +157,7 @@ impl Rig {
             let mut moved = false;
             while let Some(action) = self.session.poll_action() {
                 self.actions.push(action);
+                self.detached.extend(self.session.poll_detached());
                 moved = true;
                 if let Action::Connect { fresh } = action {
                     let reused = self.reused && !fresh;

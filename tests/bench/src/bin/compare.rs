@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use retter_bench::arguments::{many, number, one, say};
 use retter_bench::compare::{self, Options, responder};
 use retter_bench::contender::setting;
@@ -30,7 +30,12 @@ fn command() -> Command {
                 format!("of {}", compare::scenarios().join(", ")),
             ),
             many("contender", "only these".to_owned()),
-            many("set", "RETTER_NAME=VALUE, a setting of RETTER".to_owned()).value_parser(setting),
+            one(
+                "set",
+                "RETTER_NAME=VALUE, a setting of RETTER; may come several times",
+            )
+            .action(ArgAction::Append)
+            .value_parser(setting),
             number("rounds", "5", "how often each contender is measured"),
             number("seconds", "3", "how long each measurement takes"),
             number("copies", "1000000", "copies in the scenario `growth`"),

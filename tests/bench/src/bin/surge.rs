@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use retter_bench::arguments::{many, number, one, say};
 use retter_bench::contender::setting;
 use retter_bench::surge::{self, Options, origin, outcome, scenario};
@@ -28,8 +28,13 @@ fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .args([
             many("scenario", format!("of {}", names.join(", "))),
-            many("contender", "only those whose names begin so".to_owned()),
-            many("set", "RETTER_NAME=VALUE, a setting of RETTER".to_owned()).value_parser(setting),
+            many("contender", "only these".to_owned()),
+            one(
+                "set",
+                "RETTER_NAME=VALUE, a setting of RETTER; may come several times",
+            )
+            .action(ArgAction::Append)
+            .value_parser(setting),
             one(
                 "multiple",
                 "visitors in a surge, as a multiple of the capacity",

@@ -101,7 +101,7 @@ const SPECIAL: &[(&str, Special)] = &[
 fn workers(options: &Options) -> Result<Vec<Figures>> {
     let contenders = ["1", "2"].map(|count| {
         let mut contender = options.retter(&[("RETTER_SERVER_WORKERS", count)]);
-        contender.name = format!("retter, workers: {count}");
+        contender.name = format!("retter-{count}-workers");
         contender
     });
     let text = "hits of 73 bytes by one worker and by two";
@@ -141,6 +141,9 @@ pub fn run(options: &Options, mut done: impl FnMut(&Figures) -> Result<()>) -> R
             "no scenario `{name}`; there are {}",
             known.join(", ")
         )));
+    }
+    if options.contenders().is_empty() {
+        return Err(error("there is no such contender"));
     }
     let wanted = |name: &str| {
         options.scenarios.is_empty() || options.scenarios.iter().any(|wanted| wanted == name)

@@ -47,7 +47,7 @@ pub struct Options {
 
 impl Options {
     /// Every contender that was asked for and fits the scenario.
-    fn contenders(&self, scenario: &Scenario) -> Vec<Contender> {
+    fn contenders(&self, scenario: &Scenario) -> Result<Vec<Contender>> {
         let nginx = |key: &str| {
             let text = include_str!("../../configs/surge.nginx.conf");
             Kind::Nginx(text.replace("@KEY@", key))
@@ -65,29 +65,25 @@ impl Options {
         };
         let haproxy = include_str!("../../configs/surge.haproxy.cfg").to_owned();
         let mut all = vec![
-            Contender::new("no proxy", Kind::Nothing),
+            Contender::new("no-proxy", Kind::Nothing),
             Contender::new("nginx", nginx("")),
-            Contender::new("nginx, cookie in key", nginx("$cookie_session")),
+            Contender::new("nginx-cookie", nginx("$cookie_session")),
             Contender::new(
                 "varnish",
                 Kind::Varnish(include_str!("../../configs/surge.vcl").into()),
             ),
             Contender::new("haproxy", Kind::Haproxy(haproxy)),
             Contender::new("retter", retter(None)),
-            Contender::new("retter, concurrency 8", retter(Some(origin::POOL))),
+            Contender::new("retter-8", retter(Some(origin::POOL))),
         ];
         if scenario.pages != Pages::Sessions {
-            all.retain(|one| !one.name.contains("cookie"));
+            all.retain(|one| !one.name.ends_with("cookie"));
         }
-        if !self.contenders.is_empty() {
-            // `retter` is every RETTER.
-            all.retain(|one| {
-                self.contenders
-                    .iter()
-                    .any(|name| one.name.starts_with(name))
-            });
+        all.retain(|one| self.contenders.is_empty() || self.contenders.contains(&one.name));
+        if all.is_empty() {
+            return Err(error("there is no such contender"));
         }
-        all
+        Ok(all)
     }
 }
 
@@ -120,7 +116,7 @@ pub fn run(
             continue;
         }
         let mut outcomes = Vec::new();
-        for contender in options.contenders(scenario) {
+        for contender in options.contenders(scenario)? {
             outcomes.push(runtime.block_on(one(options, scenario, &contender))?);
         }
         done(scenario, &outcomes)?;

@@ -5,7 +5,6 @@
 use std::io::Write as _;
 
 use retter_core::canary::{Plant, plant};
-use retter_tests::sim;
 
 /// Seeds in which a bug must show, far fewer than an ordinary run has.
 const SEEDS: u64 = 128;
@@ -17,8 +16,8 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Plant::ALL {
         plant(Some(bug));
-        let found =
-            (0..SEEDS).find_map(|seed| Some((seed, sim::run(seed, STEPS, false).violation?)));
+        let found = (0..SEEDS)
+            .find_map(|seed| Some((seed, retter_sim::run(seed, STEPS, false).violation?)));
         // Past the capture of the test runner: which seed finds what is the result.
         let line = match &found {
             Some((seed, text)) => {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use retter_core::breaker::{State, Tier, Transition};
 use retter_core::time::Instant;
 
-use super::ledger::Asked;
+use crate::ledger::Asked;
 
 /// The circuits as told: one for the origin, one for each path that was ever named.
 #[derive(Debug, Default)]
-pub(super) struct Circuits {
+pub(crate) struct Circuits {
     origin: Told,
     paths: BTreeMap<String, Told>,
 }
@@ -24,7 +24,7 @@ struct Told {
 }
 
 impl Circuits {
-    pub(super) fn note(&mut self, transition: &Transition) -> Result<(), String> {
+    pub(crate) fn note(&mut self, transition: &Transition) -> Result<(), String> {
         let told = match (transition.tier, &transition.path) {
             (Tier::Path, Some(path)) => self.paths.entry(path.to_string()).or_default(),
             (Tier::Origin | Tier::Path, _) => &mut self.origin,
@@ -44,7 +44,7 @@ impl Circuits {
 
     /// Whether the origin may get this request now: it is a write, or it was sent before the
     /// circuit opened, or no circuit is open.
-    pub(super) fn permits(&self, asked: &Asked) -> bool {
+    pub(crate) fn permits(&self, asked: &Asked) -> bool {
         let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
         let refuses = |told: &Told| {
             told.state == State::Open && asked.sent_at.is_some_and(|sent| sent > told.since)
@@ -53,7 +53,7 @@ impl Circuits {
     }
 
     /// Whether some circuit of the request was not closed at some time since `since`.
-    pub(super) fn had_trouble(&self, asked: &Asked, since: Instant) -> bool {
+    pub(crate) fn had_trouble(&self, asked: &Asked, since: Instant) -> bool {
         self.of(asked).any(|told| {
             told.state != State::Closed || told.troubled_until.is_some_and(|until| until >= since)
         })

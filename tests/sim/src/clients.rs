@@ -1,40 +1,28 @@
-//! Owns the simulated clients: what they ask, how fast they read and write, and when they leave.
+//! Owns the simulated clients: how many requests they send, how fast they read and write, and when they leave.
 //! Never judges an answer: it hands over what came and how it ended.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use retter_core::time::Instant;
 
-use super::codec::{self, Part, Reader};
-use super::ledger::{ASKED, Asked, AskedId, FLAVOUR, Ledger, upload};
-use super::net::{Actor, Close, End, Event, LinkId, Net};
-use super::oracle::{Oracle, Seen};
-use crate::wire::{Fields, Framing, Head, framing};
+use crate::codec::{Part, Reader};
+use crate::head::{Framing, Head};
+use crate::ledger::{Asked, AskedId, Ledger, upload};
+use crate::net::{Actor, Close, End, Event, LinkId, Net};
+use crate::oracle::Oracle;
+use crate::requests::{self, Memory};
+use crate::seen::Seen;
 
 /// Longest time in which nothing at all happens for a client that waits. Every time limit of the
 /// simulated settings is far below.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
-
-/// Users: nobody, sessions, a credential, a cookie of unknown meaning.
-const USERS: [&str; 6] = [
-    "",
-    "PHPSESSID=ann",
-    "PHPSESSID=bob",
-    "Basic Zm9v",
-    "theme=dark",
-    "PHPSESSID=eve; theme=dark",
-];
-
-const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
-
 /// Bytes that a tunnel carries there and back.
 const TUNNEL_BYTES: usize = 3_000;
 
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     id: usize,
     link: LinkId,
     who: &'static str,
@@ -67,17 +55,11 @@ pub(super) struct Client {
     answered: usize,
     /// The last answer said that the connection ends.
     is_told: bool,
-    pub(super) closed: bool,
-}
-
-/// What clients remember together.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    etags: BTreeMap<String, String>,
+    pub(crate) closed: bool,
 }
 
 impl Client {
-    pub(super) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
+    pub(crate) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
         let (swarm, now) = (net.swarm.clone(), net.now);
         let chance = &mut net.chance;
         let slow_reading = chance.hits(swarm.slow_reading);
@@ -88,7 +70,7 @@ impl Client {
         Self {
             id,
             link,
-            who: USERS[chance.below(swarm.users.min(USERS.len()))],
+            who: requests::user(swarm.users, chance),
             reader: Reader::default(),
             waiting: VecDeque::new(),
             out: VecDeque::new(),
@@ -133,7 +115,7 @@ impl Client {
     }
 
     /// Asks these requests, one after the other, as fast as it can.
-    pub(super) fn follow(&mut self, script: VecDeque<Asked>, net: &Net) {
+    pub(crate) fn follow(&mut self, script: VecDeque<Asked>, net: &Net) {
         (self.left, self.depth) = (script.len(), 1);
         self.script = script;
         (self.read_max, self.send_max) = (1 << 20, 1 << 20);
@@ -146,7 +128,7 @@ impl Client {
     }
 
     /// Goes on as far as it can.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         net: &mut Net,
         ledger: &mut Ledger,
@@ -178,7 +160,7 @@ impl Client {
     }
 
     /// Looks whether it was forgotten.
-    pub(super) fn tick(&mut self, net: &mut Net, ledger: &mut Ledger) {
+    pub(crate) fn tick(&self, net: &mut Net, ledger: &mut Ledger) {
         let waits = !self.closed && (!self.waiting.is_empty() || self.tunnel.is_some());
         if waits && net.now.saturating_since(self.moved_at) > PATIENCE {
             let waiting = &self.waiting;
@@ -191,7 +173,7 @@ impl Client {
     }
 
     /// Asks nothing more, and takes its time no more.
-    pub(super) fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.left = 0;
         self.read_max = 1 << 20;
         self.read_wait = Duration::ZERO;
@@ -286,7 +268,7 @@ impl Client {
             return;
         }
         let is_bodyless = asked.method == "HEAD" || matches!(status, 204 | 304);
-        match framing(&head.fields) {
+        match head.fields.framing() {
             Ok(_) if is_bodyless => self.reader.begin(Framing::Length(0)),
             Ok(framing) => self.reader.begin(framing.unwrap_or(Framing::UntilClose)),
             Err(error) => ledger.violate(format!("request {asked_id}: {error}")),
@@ -306,9 +288,8 @@ impl Client {
         };
         self.answered += 1;
         self.is_told = head.fields.lists("connection", "close");
-        if let Some(etag) = head.fields.one("etag") {
-            let key = format!("{}{}", ledger.asked[asked].host, ledger.asked[asked].target);
-            memory.etags.insert(key, etag.to_owned());
+        if let Some(etag) = head.fields.get("etag") {
+            memory.note(&ledger.asked[asked], etag);
         }
         let seen = Seen {
             head,
@@ -395,7 +376,7 @@ impl Client {
             self.left -= 1;
             let asked = match self.script.pop_front() {
                 Some(asked) => asked,
-                None => self.compose(net, memory),
+                None => requests::compose(self.who, net, memory),
             };
             let id = ledger.asked.len();
             net.note(format_args!(
@@ -413,128 +394,15 @@ impl Client {
         }
     }
 
-    fn compose(&self, net: &mut Net, memory: &Memory) -> Asked {
-        let swarm = net.swarm.clone();
-        let chance = &mut net.chance;
-        let method = if net.is_calm {
-            "GET"
-        } else {
-            METHODS[chance.weighted(&swarm.methods)]
-        };
-        let writes = matches!(method, "POST" | "DELETE");
-        let host = HOSTS[chance.below(10) / 9];
-        // One page is as popular as all others together.
-        let path = if chance.hits(500) {
-            0
-        } else {
-            chance.below(swarm.paths)
-        };
-        let target = if chance.hits(150) {
-            format!("/{path}?q={}", chance.below(2))
-        } else {
-            format!("/{path}")
-        };
-        let known = memory.etags.get(&format!("{host}{target}"));
-        let is_conditional = chance.hits(200);
-        let http10 = chance.hits(60) && method != "upgrade";
-        let no_cache = chance.hits(60);
-        Asked {
-            method: match method {
-                "upgrade" | "bad" => "GET",
-                method => method,
-            },
-            host,
-            target,
-            who: self.who,
-            flavour: ["", "sweet", "sour"][chance.below(3)],
-            gzip: chance.hits(400),
-            if_none_match: known.filter(|_| is_conditional && !writes).cloned(),
-            range: method == "GET" && chance.hits(50),
-            no_cache,
-            no_store: chance.hits(20) && !no_cache,
-            upgrades: method == "upgrade",
-            body: (method == "POST").then(|| chance.size(20_000)),
-            expects: method == "POST" && chance.hits(200) && !http10,
-            http10,
-            closes: http10 || chance.hits(100),
-            malformed: method == "bad",
-            ..Asked::default()
-        }
-    }
-
     /// Puts a request on the list of what is to be written.
     fn send(&mut self, id: AskedId, asked: &Asked, net: &mut Net) {
-        if asked.malformed {
-            let bad = *net.chance.pick(&[
-                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-                "GET /\u{1} HTTP/1.1\r\n\r\n",
-                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
-                "get\r\n\r\n",
-            ]);
-            self.out.push_back((bad.as_bytes().to_vec(), Some(id)));
-            return;
-        }
-        let mut fields = Fields::default();
-        let mut put = |name: &str, value: &str| fields.0.push((name.to_owned(), value.to_owned()));
-        put("Host", asked.host);
-        put(ASKED, &id.to_string());
-        match asked.who {
-            "" => put("Cookie", "_ga=1"),
-            who if who.starts_with("Basic") => put("Authorization", who),
-            who => put("Cookie", who),
-        }
-        if !asked.flavour.is_empty() {
-            put(FLAVOUR, asked.flavour);
-        }
-        if asked.gzip {
-            put("Accept-Encoding", "gzip");
-        }
-        if let Some(etag) = &asked.if_none_match {
-            put("If-None-Match", etag);
-        }
-        if asked.range {
-            put("Range", "bytes=2-9");
-        }
-        match (asked.no_cache, asked.no_store) {
-            (true, _) => put("Cache-Control", "no-cache"),
-            (false, true) => put("Cache-Control", "no-store"),
-            (false, false) => {}
-        }
+        let (head, body) = requests::message(id, asked, net);
+        self.out.push_back((head, None));
         if asked.expects {
-            put("Expect", "100-continue");
-        }
-        match (asked.upgrades, asked.closes && !asked.http10) {
-            (true, _) => {
-                put("Connection", "upgrade");
-                put("Upgrade", "sim");
-            }
-            (false, true) => put("Connection", "close"),
-            (false, false) => {}
-        }
-        let body = asked.body.map(|len| upload(id, len));
-        let chunks = !asked.http10 && net.chance.hits(400);
-        let body = match body {
-            Some(body) if chunks => {
-                put("Transfer-Encoding", "chunked");
-                let size = 1 + net.chance.size(2_000);
-                codec::chunked(&body, size)
-            }
-            Some(body) => {
-                put("Content-Length", &body.len().to_string());
-                body
-            }
-            None => Vec::new(),
-        };
-        let version = if asked.http10 { "1.0" } else { "1.1" };
-        let start = format!("{} {} HTTP/{version}", asked.method, asked.target);
-        let head = codec::head(&start, &fields);
-        if asked.expects {
-            self.out.push_back((head, None));
             let until = net.now + net.chance.time(Duration::from_secs(2));
             self.held = Some((until, body, id));
             net.at(until, Event::Steps(Actor::Client(self.id)));
         } else {
-            self.out.push_back((head, None));
             self.out.push_back((body, Some(id)));
         }
     }

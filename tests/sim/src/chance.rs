@@ -8,40 +8,40 @@ use retter_core::rng::Rng;
 
 /// Numbers of one seed.
 #[derive(Debug)]
-pub(super) struct Chance(Rng);
+pub(crate) struct Chance(Rng);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Rng::new(seed))
     }
 
     /// A seed for something that draws numbers of its own.
-    pub(super) fn seed(&mut self) -> u64 {
+    pub(crate) fn seed(&mut self) -> u64 {
         self.0.next()
     }
 
     /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
         usize::try_from(self.0.next() % bound).unwrap_or(0)
     }
 
     /// A number in `range`.
-    pub(super) fn within(&mut self, range: Range<usize>) -> usize {
+    pub(crate) fn within(&mut self, range: Range<usize>) -> usize {
         range.start + self.below(range.end - range.start)
     }
 
     /// `true` so many times in a thousand.
-    pub(super) fn hits(&mut self, per_mille: u32) -> bool {
+    pub(crate) fn hits(&mut self, per_mille: u32) -> bool {
         self.below(1000) < per_mille as usize
     }
 
-    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 
     /// An index, each as likely as its weight says; the first when no weight is above zero.
-    pub(super) fn weighted(&mut self, weights: &[u32]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[u32]) -> usize {
         let sum: u32 = weights.iter().sum();
         let mut left = self.below(sum as usize);
         for (index, weight) in weights.iter().enumerate() {
@@ -54,13 +54,13 @@ impl Chance {
     }
 
     /// A size up to `max`: small ones are as likely as large ones.
-    pub(super) fn size(&mut self, max: usize) -> usize {
+    pub(crate) fn size(&mut self, max: usize) -> usize {
         let shift = self.below(max.max(1).ilog2() as usize + 1);
         self.below((2 << shift).min(max + 1))
     }
 
     /// A time up to `max`, short ones more often.
-    pub(super) fn time(&mut self, max: Duration) -> Duration {
+    pub(crate) fn time(&mut self, max: Duration) -> Duration {
         let micros = usize::try_from(max.as_micros()).unwrap_or(usize::MAX / 4);
         Duration::from_micros(self.size(micros) as u64)
     }

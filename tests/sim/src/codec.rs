@@ -2,11 +2,11 @@
 //! which shares no code with the one under test.
 //! Never waits: it takes what has arrived.
 
-use crate::wire::{Broken, Fields, Framing, Head, parse_head};
+use crate::head::{Fields, Framing, Head};
 
 /// A piece of a message.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Data(Vec<u8>),
     End,
     Head(Head),
@@ -14,7 +14,7 @@ pub(super) enum Part {
 
 /// One direction of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     bytes: Vec<u8>,
     state: State,
     is_eof: bool,
@@ -33,21 +33,21 @@ enum State {
 }
 
 impl Reader {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.is_eof = true;
     }
 
     /// Whether a head has come whose end has not.
-    pub(super) fn is_in_body(&self) -> bool {
+    pub(crate) fn is_in_body(&self) -> bool {
         self.state != State::Head
     }
 
     /// Says how the body of the head that was read is framed; `None` for no body and no end.
-    pub(super) fn begin(&mut self, framing: Framing) {
+    pub(crate) fn begin(&mut self, framing: Framing) {
         self.state = match framing {
             Framing::Chunked => State::ChunkSize,
             Framing::Length(left) => State::Length(left),
@@ -56,20 +56,20 @@ impl Reader {
     }
 
     /// Takes all that came behind a head, for a tunnel.
-    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
     /// The next part that is there in full.
-    pub(super) fn next(&mut self) -> Result<Option<Part>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Option<Part>, String> {
         loop {
             match self.state {
                 State::Head => {
                     let Some(at) = find(&self.bytes, b"\r\n\r\n") else {
                         return Ok(None);
                     };
-                    let raw = self.bytes.drain(..at + 4).collect();
-                    return parse_head(raw).map(|head| Some(Part::Head(head)));
+                    let raw: Vec<u8> = self.bytes.drain(..at + 4).collect();
+                    return Head::parse(&raw[..at]).map(|head| Some(Part::Head(head)));
                 }
                 State::Length(0) => {
                     self.state = State::Head;
@@ -106,12 +106,12 @@ impl Reader {
         }
     }
 
-    fn on_line(&mut self, line: &str) -> Result<Option<Part>, Broken> {
+    fn on_line(&mut self, line: &str) -> Result<Option<Part>, String> {
         let is_end = match self.state {
             State::ChunkSize => {
                 let size = line.split(';').next().unwrap_or_default();
-                let size = u64::from_str_radix(size, 16)
-                    .map_err(|_| Broken::Framing(format!("chunk size {line:?}")))?;
+                let size =
+                    u64::from_str_radix(size, 16).map_err(|_| format!("chunk size {line:?}"))?;
                 self.state = match size {
                     0 => State::Trailers,
                     size => State::Chunk(size),
@@ -123,7 +123,7 @@ impl Reader {
                 false
             }
             State::ChunkEnd => {
-                return Err(Broken::Framing("no line end after a chunk".to_owned()));
+                return Err("no line end after a chunk".to_owned());
             }
             State::Chunk(_)
             | State::Head
@@ -143,19 +143,19 @@ impl Reader {
         self.bytes.drain(..len).collect()
     }
 
-    fn line(&mut self) -> Result<Option<String>, Broken> {
+    fn line(&mut self) -> Result<Option<String>, String> {
         let Some(at) = find(&self.bytes, b"\r\n") else {
             return Ok(None);
         };
         let line: Vec<u8> = self.bytes.drain(..at + 2).take(at).collect();
         String::from_utf8(line)
             .map(Some)
-            .map_err(|error| Broken::Framing(error.to_string()))
+            .map_err(|error| error.to_string())
     }
 }
 
 /// A head as bytes.
-pub(super) fn head(start: &str, fields: &Fields) -> Vec<u8> {
+pub(crate) fn head(start: &str, fields: &Fields) -> Vec<u8> {
     let mut head = format!("{start}\r\n");
     for (name, value) in &fields.0 {
         head += &format!("{name}: {value}\r\n");
@@ -165,7 +165,7 @@ pub(super) fn head(start: &str, fields: &Fields) -> Vec<u8> {
 }
 
 /// A body as chunks of about this size.
-pub(super) fn chunked(body: &[u8], size: usize) -> Vec<u8> {
+pub(crate) fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 64);
     for chunk in body.chunks(size.max(1)) {
         out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());

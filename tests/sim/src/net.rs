@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use retter_core::time::Instant;
 
-use super::chance::Chance;
-use super::swarm::Swarm;
-use super::trace::Trace;
+use crate::chance::Chance;
+use crate::swarm::Swarm;
+use crate::trace::Trace;
 
 /// The name of a link.
-pub(super) type LinkId = usize;
+pub(crate) type LinkId = usize;
 
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// A client or the origin.
     Actor,
     /// A socket of the program under test.
@@ -28,14 +28,14 @@ pub(super) enum End {
 
 /// Who is at the other end of a socket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Actor {
+pub(crate) enum Actor {
     Client(usize),
     Origin(LinkId),
 }
 
 /// What is to come.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Bytes, an end or a reset reach an end of a link.
     Arrives(LinkId, bool),
     /// The wall clock is set anew.
@@ -58,14 +58,14 @@ pub(super) enum Event {
 
 /// How a socket is closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Close {
+pub(crate) enum Close {
     End,
     Reset,
 }
 
 /// The connection was reset.
 #[derive(Debug)]
-pub(super) struct IsReset;
+pub(crate) struct IsReset;
 
 /// One direction of a link: what flows toward one end.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ struct Half {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     actor: Actor,
     to_actor: Half,
     to_retter: Half,
@@ -103,20 +103,20 @@ pub(super) struct Link {
 
 /// Clock, links and what is to come.
 #[derive(Debug)]
-pub(super) struct Net {
-    pub(super) now: Instant,
-    pub(super) chance: Chance,
-    pub(super) swarm: Swarm,
-    pub(super) trace: Trace,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) chance: Chance,
+    pub(crate) swarm: Swarm,
+    pub(crate) trace: Trace,
     heap: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     links: Vec<Link>,
     events: u64,
     /// No fault is added any more.
-    pub(super) is_calm: bool,
+    pub(crate) is_calm: bool,
 }
 
 impl Net {
-    pub(super) fn new(chance: Chance, swarm: Swarm, trace: Trace) -> Self {
+    pub(crate) fn new(chance: Chance, swarm: Swarm, trace: Trace) -> Self {
         Self {
             // Not zero: what counts back from now must have somewhere to go.
             now: Instant::from_epoch(Duration::from_secs(1_000)),
@@ -130,29 +130,29 @@ impl Net {
         }
     }
 
-    pub(super) fn note(&mut self, line: fmt::Arguments<'_>) {
+    pub(crate) fn note(&mut self, line: fmt::Arguments<'_>) {
         self.trace.note(self.now, line);
     }
 
-    pub(super) fn at(&mut self, at: Instant, event: Event) {
+    pub(crate) fn at(&mut self, at: Instant, event: Event) {
         self.events += 1;
         self.heap
             .push(Reverse((at.max(self.now), self.events, event)));
     }
 
-    pub(super) fn after(&mut self, wait: Duration, event: Event) {
+    pub(crate) fn after(&mut self, wait: Duration, event: Event) {
         self.at(self.now + wait, event);
     }
 
     /// Moves the clock to the next event and takes it.
-    pub(super) fn next_event(&mut self) -> Option<Event> {
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
         let Reverse((at, _, event)) = self.heap.pop()?;
         self.now = self.now.max(at);
         Some(event)
     }
 
     /// Opens a link to `actor`; `None` names the link itself as the origin's.
-    pub(super) fn connect(&mut self, actor: Option<Actor>) -> LinkId {
+    pub(crate) fn connect(&mut self, actor: Option<Actor>) -> LinkId {
         let id = self.links.len();
         let latency = self.chance.time(self.swarm.latency_max);
         let window = *self.chance.pick(&[700, 4 << 10, 64 << 10, 512 << 10]);
@@ -177,7 +177,7 @@ impl Net {
     }
 
     /// Writes as much as goes; `None` when nothing does.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         id: LinkId,
         from: End,
@@ -231,7 +231,7 @@ impl Net {
     }
 
     /// Reads up to `buf`; `None` when nothing is there, `Some(0)` at the end.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         id: LinkId,
         at: End,
@@ -257,7 +257,7 @@ impl Net {
     }
 
     /// Ends one direction.
-    pub(super) fn shut(&mut self, id: LinkId, from: End) {
+    pub(crate) fn shut(&mut self, id: LinkId, from: End) {
         let arrives = self.arrival(id, from);
         let half = self.links[id].half_mut(from.other());
         // What comes after a cut is lost with it.
@@ -270,7 +270,7 @@ impl Net {
     }
 
     /// Closes one end. What is left unread there makes it a reset, as in TCP.
-    pub(super) fn close(&mut self, id: LinkId, from: End, how: Close) {
+    pub(crate) fn close(&mut self, id: LinkId, from: End, how: Close) {
         let own = self.links[id].half_mut(from);
         if own.closed {
             return;
@@ -293,14 +293,14 @@ impl Net {
     }
 
     /// Whether a peek would say that nothing has come, not even an end.
-    pub(super) fn is_silent(&self, id: LinkId, at: End) -> bool {
+    pub(crate) fn is_silent(&self, id: LinkId, at: End) -> bool {
         let half = self.links[id].half(at);
         let arrived = half.queue.front().is_some_and(|(at, _)| *at <= self.now);
         !arrived && !half.has_reset(self.now) && half.fin.is_none_or(|fin| fin > self.now)
     }
 
     /// Keeps the waker until there is something to read or room to write.
-    pub(super) fn register(&mut self, id: LinkId, at: End, reads: bool, waker: &Waker) {
+    pub(crate) fn register(&mut self, id: LinkId, at: End, reads: bool, waker: &Waker) {
         let half = match reads {
             true => self.links[id].half_mut(at),
             false => self.links[id].half_mut(at.other()),
@@ -314,7 +314,7 @@ impl Net {
     }
 
     /// Wakes whoever waits for what has arrived; an actor is to be stepped.
-    pub(super) fn arrived(&mut self, id: LinkId, at_retter: bool) -> Option<Actor> {
+    pub(crate) fn arrived(&mut self, id: LinkId, at_retter: bool) -> Option<Actor> {
         let link = &mut self.links[id];
         if !at_retter {
             return (!link.to_actor.closed).then_some(link.actor);
@@ -325,19 +325,19 @@ impl Net {
     }
 
     /// Bytes that were sent toward the program on a link, and how many of them it has read.
-    pub(super) fn progress(&self, id: LinkId) -> (u64, u64) {
+    pub(crate) fn progress(&self, id: LinkId) -> (u64, u64) {
         let half = &self.links[id].to_retter;
         (half.offered, half.read)
     }
 
     /// Whether the network broke this link.
-    pub(super) fn was_cut(&self, id: LinkId) -> bool {
+    pub(crate) fn was_cut(&self, id: LinkId) -> bool {
         let link = &self.links[id];
         link.to_actor.is_cut || link.to_retter.is_cut
     }
 
     /// Sockets of the program that are not closed.
-    pub(super) fn open_sockets(&self) -> usize {
+    pub(crate) fn open_sockets(&self) -> usize {
         let open = |link: &&Link| !link.to_retter.closed;
         self.links.iter().filter(open).count()
     }
@@ -431,7 +431,7 @@ impl Half {
 }
 
 impl End {
-    pub(super) const fn other(self) -> Self {
+    pub(crate) const fn other(self) -> Self {
         match self {
             Self::Actor => Self::Retter,
             Self::Retter => Self::Actor,

@@ -5,60 +5,62 @@ use std::time::Duration;
 
 use retter_core::config::{RescueMode, Settings};
 
-use super::chance::Chance;
+use crate::chance::Chance;
 
 /// The weights of one seed. Some faults are absent, so that the others meet a program that has
 /// not been stopped by them; the rest have wild weights.
 #[derive(Clone, Debug)]
-pub(super) struct Swarm {
-    pub(super) latency_max: Duration,
+pub(crate) struct Swarm {
+    pub(crate) latency_max: Duration,
     /// Transfers of a few bytes, per mille.
-    pub(super) chop: u32,
+    pub(crate) chop: u32,
     /// Directions of links that are cut, per mille.
-    pub(super) cut: u32,
+    pub(crate) cut: u32,
     /// Connections to the origin: as it is, refused, never answered.
-    pub(super) dials: [u32; 3],
+    pub(crate) dials: [u32; 3],
     /// Kinds of the origin's answers, see `origin::Fault`.
-    pub(super) faults: [u32; 10],
+    pub(crate) faults: [u32; 10],
     /// Kinds of the origin's health, see `origin::Health`.
-    pub(super) healths: [u32; 5],
+    pub(crate) healths: [u32; 5],
     /// How long the origin stays as it is, at most.
-    pub(super) turn_max: Duration,
+    pub(crate) turn_max: Duration,
     /// Statuses: 200, 204, 304 on conditions, 404, 302, 500, 503.
-    pub(super) statuses: [u32; 7],
+    pub(crate) statuses: [u32; 7],
     /// Kinds of cache directives, see `pages::DIRECTIVES`.
-    pub(super) directives: [u32; 9],
+    pub(crate) directives: [u32; 9],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
-    pub(super) varies: u32,
-    pub(super) new_session: u32,
-    pub(super) new_cookie: u32,
+    pub(crate) varies: u32,
+    pub(crate) new_session: u32,
+    pub(crate) new_cookie: u32,
     /// Answers that are a new version of their page, per mille.
-    pub(super) edits: u32,
+    pub(crate) edits: u32,
     /// Bodies up to so many bytes.
-    pub(super) body_max: usize,
+    pub(crate) body_max: usize,
     /// Time the origin takes for a head, at most.
-    pub(super) think_max: Duration,
+    pub(crate) think_max: Duration,
     /// Kinds of requests: GET, HEAD, POST, DELETE, OPTIONS, upgrade, malformed.
-    pub(super) methods: [u32; 7],
-    pub(super) paths: usize,
-    pub(super) users: usize,
+    pub(crate) methods: [u32; 7],
+    pub(crate) paths: usize,
+    pub(crate) users: usize,
     /// Requests sent ahead, clients that leave early, that read slowly, that send slowly, that
     /// close their half, per mille.
-    pub(super) pipelining: u32,
-    pub(super) leaving: u32,
-    pub(super) slow_reading: u32,
-    pub(super) slow_sending: u32,
-    pub(super) half_closing: u32,
+    pub(crate) pipelining: u32,
+    pub(crate) leaving: u32,
+    pub(crate) slow_reading: u32,
+    pub(crate) slow_sending: u32,
+    pub(crate) half_closing: u32,
     /// Time between two clients, at most.
-    pub(super) pause_max: Duration,
+    pub(crate) pause_max: Duration,
     /// Jumps of the wall clock.
-    pub(super) clock_jumps: bool,
+    pub(crate) clock_jumps: bool,
+    /// Copies are renewed in the background, if the settings allow it.
+    pub(crate) is_attended: bool,
     /// Wakes without a reason, per mille of events.
-    pub(super) spurious: u32,
+    pub(crate) spurious: u32,
 }
 
 impl Swarm {
-    pub(super) fn new(chance: &mut Chance) -> Self {
+    pub(crate) fn new(chance: &mut Chance) -> Self {
         let latency = *chance.pick(&[200, 2_000, 20_000, 120_000]);
         let pause = *chance.pick(&[20_000, 100_000, 400_000]);
         Self {
@@ -87,6 +89,7 @@ impl Swarm {
             half_closing: rate(chance, 150),
             pause_max: Duration::from_micros(pause),
             clock_jumps: chance.hits(300),
+            is_attended: chance.hits(750),
             spurious: rate(chance, 30),
         }
     }
@@ -109,7 +112,7 @@ fn weights<const N: usize>(chance: &mut Chance, first: u32) -> [u32; N] {
 }
 
 /// Settings in which a few simulated minutes are long, and a few requests many.
-pub(super) fn settings(chance: &mut Chance) -> Settings {
+pub(crate) fn settings(chance: &mut Chance) -> Settings {
     let mut settings = Settings::default();
     let secs = Duration::from_secs;
     let admission = &mut settings.admission;
@@ -117,7 +120,10 @@ pub(super) fn settings(chance: &mut Chance) -> Settings {
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
+    admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
     let breaker = &mut settings.breaker;
+    breaker.slow_rate = *chance.pick(&[None, Some(0.66)]);
+    breaker.slow_min = Duration::from_millis(*chance.pick(&[100, 1_000]));
     breaker.window = secs(5);
     breaker.consecutive_failures = *chance.pick(&[2, 3, 5]);
     breaker.path_outcomes_min = 5;

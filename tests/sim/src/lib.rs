@@ -2,18 +2,22 @@
 //! simulated network, clock, origin and clients, all of it decided by one seed.
 //! Never opens a socket or reads a clock: a seed is a world, and the same world every time.
 //!
-//! A seed chooses settings and faults ([`swarm`]); the world runs for so many events, is then left
-//! in peace, examined, and asked to end. The [`oracle`] judges every answer from the outside.
+//! A seed chooses settings and faults (`swarm`); the world runs for so many events, is then left
+//! in peace, examined, and asked to end. The `oracle` judges every answer from the outside.
 
+mod answers;
 mod chance;
 mod circuits;
 mod clients;
 mod codec;
+mod head;
 mod ledger;
 mod net;
 mod oracle;
 mod origin;
 mod place;
+mod requests;
+mod seen;
 mod swarm;
 mod trace;
 mod world;

@@ -2,28 +2,20 @@
 //! what the origin answered, and what the answer says of itself.
 //! Never looks into the program, so that the program may be rewritten.
 
-use std::io::Read;
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
 use retter_core::config::{CacheSettings, RescueMode};
 use retter_core::time::Instant;
 
-use super::circuits::Circuits;
-use super::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, UNSOLICITED};
-use super::net::Net;
-use crate::wire::Head;
-
-/// An answer as a client saw it.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) head: Head,
-    pub(super) body: Vec<u8>,
-    /// It ended as its head announced.
-    pub(super) is_whole: bool,
-    /// If it did not, that may be the client's or the network's doing.
-    pub(super) is_excused: bool,
-}
+use crate::circuits::Circuits;
+use crate::head::Head;
+use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
+use crate::net::Net;
+use crate::seen::{
+    Seen, cache_status, check_body, check_unchanged, find_answer, holds, is_failure, is_long_fresh,
+    lifetime, number, status,
+};
 
 /// What made copies wrong.
 #[derive(Debug)]
@@ -55,17 +47,29 @@ pub struct Tally {
     pub transitions: u64,
 }
 
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.backend += other.backend;
+        self.copies += other.copies;
+        self.local += other.local;
+        self.tunnels += other.tunnels;
+        self.cut += other.cut;
+        self.unanswered += other.unanswered;
+        self.transitions += other.transitions;
+    }
+}
+
 #[derive(Debug)]
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     settings: CacheSettings,
     circuits: Circuits,
     wrong: Vec<Wrong>,
-    pub(super) is_draining: bool,
-    pub(super) tally: Tally,
+    pub(crate) is_draining: bool,
+    pub(crate) tally: Tally,
 }
 
 impl Oracle {
-    pub(super) fn new(settings: CacheSettings) -> Self {
+    pub(crate) fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
             circuits: Circuits::default(),
@@ -76,7 +80,7 @@ impl Oracle {
     }
 
     /// Takes a change of a circuit.
-    pub(super) fn changed(&mut self, transition: &Transition, net: &mut Net, ledger: &mut Ledger) {
+    pub(crate) fn changed(&mut self, transition: &Transition, net: &mut Net, ledger: &mut Ledger) {
         net.note(format_args!("circuit {transition:?}"));
         self.tally.transitions += 1;
         if let Err(text) = self.circuits.note(transition) {
@@ -85,7 +89,7 @@ impl Oracle {
     }
 
     /// Judges that the origin got a request.
-    pub(super) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
+    pub(crate) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
         let permits = self.circuits.permits(&ledger.asked[id]);
         ledger.check(permits, || {
             format!("request {id} reaches the origin while its circuit is open")
@@ -93,7 +97,7 @@ impl Oracle {
     }
 
     /// Judges that a connection became a tunnel.
-    pub(super) fn upgraded(&mut self, id: AskedId, head: &Head, ledger: &mut Ledger) {
+    pub(crate) fn upgraded(&mut self, id: AskedId, head: &Head, ledger: &mut Ledger) {
         self.tally.tunnels += 1;
         let answer = number(head, ANSWER).and_then(|answer| ledger.answers.get(answer));
         let is_right = answer.is_some_and(|answer| answer.asked == id && answer.status == 101);
@@ -101,7 +105,7 @@ impl Oracle {
     }
 
     /// Judges that a connection ended without an answer.
-    pub(super) fn unanswered(
+    pub(crate) fn unanswered(
         &mut self,
         id: AskedId,
         is_excused: bool,
@@ -116,8 +120,8 @@ impl Oracle {
     }
 
     /// Judges an answer.
-    pub(super) fn judge(&mut self, id: AskedId, seen: &Seen, net: &mut Net, ledger: &mut Ledger) {
-        let label = seen.head.fields.one("x-retter").unwrap_or_default();
+    pub(crate) fn judge(&mut self, id: AskedId, seen: &Seen, net: &mut Net, ledger: &mut Ledger) {
+        let label = seen.head.fields.get("x-retter").unwrap_or_default();
         net.note(format_args!(
             "request {id} is answered by {label}: {} and {} bytes, whole {}",
             seen.head.start,
@@ -134,11 +138,13 @@ impl Oracle {
             _ => Err("it does not say where it comes from".to_owned()),
         };
         if let Err(text) = verdict {
-            let head = String::from_utf8_lossy(&seen.head.raw);
-            ledger.violate(format!("request {id}: {text}: {head}"));
+            ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
-        if seen.is_whole {
-            ledger.asked[id].done_at = Some(net.now);
+        if seen.is_whole
+            && let Some(answer) = number(&seen.head, ANSWER)
+            && let Some(answer) = ledger.answers.get_mut(answer)
+        {
+            answer.seen_at.get_or_insert(net.now);
         }
     }
 
@@ -189,7 +195,7 @@ impl Oracle {
         let other = &ledger.asked[answer.asked];
         self.check_kept(asked, other, answer, seen)?;
         let sent = asked.sent_at.unwrap_or(net.now);
-        let is_new = other.done_at.is_none_or(|done| done >= sent);
+        let is_new = answer.seen_at.is_none_or(|seen| seen >= sent);
         holds(is_new, "shared with a request that had its answer before")
     }
 
@@ -205,13 +211,13 @@ impl Oracle {
             answer.status == 200 && status(seen) == 200,
             "no copy of a 200",
         )?;
-        holds(other.method == "GET", "a copy of the answer to a write")?;
+        holds(answer.method == "GET", "a copy of the answer to a write")?;
         holds(
             self.same_page(asked, other, answer),
             "a copy of another page, or another's",
         )?;
         holds(
-            self.may_keep(asked, other, answer),
+            self.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
@@ -238,13 +244,13 @@ impl Oracle {
         let answer = find_answer(seen, ledger)?;
         let other = &ledger.asked[answer.asked];
         self.check_kept(asked, other, answer, seen)?;
-        if let Some(done) = other.done_at {
+        if let Some(done) = answer.seen_at {
             let resident = sent.saturating_since(done);
             holds(
                 resident <= self.settings.rescue_age_max || is_long_fresh(answer),
                 "a copy that is too old",
             )?;
-            let age = seen.head.fields.one("age").and_then(|age| age.parse().ok());
+            let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
             let is_wrong = self
@@ -284,9 +290,8 @@ impl Oracle {
         } else if says.contains("detail=") {
             Ok(())
         } else {
-            let other = &ledger.asked[answer.asked];
-            let resident = other
-                .done_at
+            let resident = answer
+                .seen_at
                 .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
@@ -323,7 +328,7 @@ impl Oracle {
                 holds(!answered, "the origin had answered")
             }
             503 => {
-                let after = seen.head.fields.one("retry-after");
+                let after = seen.head.fields.get("retry-after");
                 holds(after.is_some(), "no Retry-After")?;
                 if cache_status(seen).contains("circuit-open") {
                     let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
@@ -355,7 +360,7 @@ impl Oracle {
     }
 
     /// Whether an answer may be kept for this user at all.
-    fn may_keep(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+    fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
         let in_session = asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic");
         let forbids = ["no-store", "private", "no-cache"];
         let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
@@ -364,7 +369,7 @@ impl Oracle {
             RescueMode::Session => in_session,
             RescueMode::Strict => false,
         };
-        (lenient || !forbidden && !other.no_store)
+        (lenient || !forbidden && !answer.no_store)
             && !answer.new_session
             && (!answer.new_cookie || !asked.who.is_empty())
     }
@@ -403,97 +408,4 @@ impl Wrong {
         };
         is_older && is_same
     }
-}
-
-fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
-    // RFC 9110 §13.1.2: compared weakly.
-    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
-    let etag = seen.head.fields.one("etag").map(strong).unwrap_or_default();
-    let known = asked
-        .if_none_match
-        .as_deref()
-        .map(strong)
-        .unwrap_or_default();
-    holds(known == etag && !etag.is_empty(), "304 for another version")
-}
-
-/// The answer of the origin that this answer says it is.
-fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
-    let by_number = number(&seen.head, ANSWER);
-    let by_request = number(&seen.head, ASKED)
-        .and_then(|asked| ledger.asked.get(asked))
-        .and_then(|asked| asked.answers.last().copied());
-    let id = by_number.or(by_request).ok_or("no answer of the origin")?;
-    ledger
-        .answers
-        .get(id)
-        .ok_or_else(|| "no answer of the origin".to_owned())
-}
-
-fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
-    if asked.method == "HEAD" || matches!(status(seen), 204 | 304) {
-        return holds(seen.body.is_empty(), "a body where none may be");
-    }
-    let whole = page.body();
-    let is_gzip = seen.head.fields.one("content-encoding") == Some("gzip");
-    let mut plain = Vec::new();
-    let body = if is_gzip {
-        holds(asked.gzip, "gzip for one who cannot read it")?;
-        let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
-        holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
-        &plain
-    } else {
-        &seen.body
-    };
-    if seen.is_whole {
-        holds(*body == whole, "the body is not that of the page")
-    } else {
-        holds(
-            whole.starts_with(body),
-            "the part of a body is not that of the page",
-        )
-    }
-}
-
-fn is_failure(status: u16) -> bool {
-    status >= 500 && !matches!(status, 501 | 505)
-}
-
-/// How long the origin said that an answer is fresh.
-fn lifetime(answer: &Answer) -> Duration {
-    let value = |name: &str| {
-        answer
-            .directives
-            .split(", ")
-            .find_map(|word| word.strip_prefix(name)?.parse().ok())
-    };
-    let secs = value("s-maxage=")
-        .or_else(|| value("max-age="))
-        .unwrap_or(0);
-    Duration::from_secs(secs)
-}
-
-fn is_long_fresh(answer: &Answer) -> bool {
-    lifetime(answer) > Duration::from_secs(10)
-}
-
-fn cache_status(seen: &Seen) -> &str {
-    seen.head.fields.one("cache-status").unwrap_or_default()
-}
-
-fn status(seen: &Seen) -> u16 {
-    let code = seen
-        .head
-        .start
-        .get(9..12)
-        .and_then(|code| code.parse().ok());
-    code.unwrap_or(0)
-}
-
-fn number(head: &Head, name: &str) -> Option<usize> {
-    head.fields.one(name)?.parse().ok()
-}
-
-fn holds(holds: bool, text: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(text.to_owned()) }
 }

@@ -1,41 +1,20 @@
-//! Owns the simulated application: its pages, its health, and every way in which it can fail.
+//! Owns the simulated application: its connections, its pages and its health.
 //! Never knows what the program makes of its answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
-use super::codec::{self, Part, Reader};
-use super::ledger::upload;
-use super::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Ledger, Page};
-use super::net::{Actor, Close, End, Event, LinkId, Net};
-use crate::wire::{Fields, Framing, Head, framing};
-
-/// `Cache-Control` of the simulated pages; [`Swarm::directives`](super::swarm::Swarm) weighs them.
-const DIRECTIVES: [&str; 9] = [
-    "",
-    "max-age=60",
-    "max-age=2",
-    "no-store",
-    "private",
-    "no-cache",
-    "max-age=1, stale-if-error=5",
-    "public, max-age=3, must-revalidate",
-    "s-maxage=2, max-age=9, stale-while-revalidate=5",
-];
-
-const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
-
-/// What nobody asked for; it ends in [`UNSOLICITED`](super::ledger::UNSOLICITED).
-const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// Longest time between the pieces of a body that drips.
-const DRIP: Duration = Duration::from_millis(400);
+use crate::answers::{self, Fault, Piece, Plan};
+use crate::codec::{Part, Reader};
+use crate::head::{Framing, Head};
+use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
+use crate::net::{Actor, Close, End, Event, LinkId, Net};
 
 /// How the origin is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Health {
+pub(crate) enum Health {
     #[default]
     Up,
     /// Every answer is a 500.
@@ -58,57 +37,6 @@ impl Health {
     ];
 }
 
-/// What is wrong with one answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Fault {
-    None,
-    /// The connection ends inside the body.
-    Truncated,
-    /// The connection is reset somewhere.
-    Reset,
-    /// It is not HTTP.
-    Garbage,
-    /// Its head is too long.
-    Oversized,
-    /// More bytes than announced.
-    TooLong,
-    /// It never comes.
-    Never,
-    /// It stops inside the body.
-    Stalled,
-    /// The connection ends before it.
-    Closed,
-    /// After it, something comes that nobody asked for.
-    Unsolicited,
-}
-
-impl Fault {
-    const ALL: [Self; 10] = [
-        Self::None,
-        Self::Truncated,
-        Self::Reset,
-        Self::Garbage,
-        Self::Oversized,
-        Self::TooLong,
-        Self::Never,
-        Self::Stalled,
-        Self::Closed,
-        Self::Unsolicited,
-    ];
-}
-
-/// What is to be done on a connection.
-#[derive(Debug)]
-enum Piece {
-    Bytes(Vec<u8>),
-    Close(Close),
-    /// The answer has been written in full.
-    Ends(AnswerId),
-    /// The answer begins.
-    Starts(AnswerId),
-    Wait(Duration),
-}
-
 #[derive(Debug, Default)]
 struct Conn {
     reader: Reader,
@@ -123,15 +51,15 @@ struct Conn {
 
 /// The application.
 #[derive(Debug, Default)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     conns: BTreeMap<LinkId, Conn>,
     pages: BTreeMap<String, Page>,
-    pub(super) health: Health,
+    pub(crate) health: Health,
 }
 
 impl Origin {
     /// Falls ill or gets well.
-    pub(super) fn turn(&mut self, net: &mut Net) {
+    pub(crate) fn turn(&mut self, net: &mut Net) {
         self.health = if net.is_calm {
             Health::Up
         } else {
@@ -146,7 +74,7 @@ impl Origin {
     }
 
     /// Lets one connection go on; tells what arrived on it.
-    pub(super) fn step(&mut self, id: LinkId, net: &mut Net, ledger: &mut Ledger) -> Vec<AskedId> {
+    pub(crate) fn step(&mut self, id: LinkId, net: &mut Net, ledger: &mut Ledger) -> Vec<AskedId> {
         let mut arrived = Vec::new();
         let mut conn = self.conns.remove(&id).unwrap_or_default();
         if !conn.closed {
@@ -241,7 +169,11 @@ impl Origin {
         };
         *answered = true;
         let asked_id = *asked_id;
-        let asked = ledger.asked[asked_id].clone();
+        let no_store = head.fields.lists("cache-control", "no-store");
+        let mut asked = ledger.asked[asked_id].clone();
+        if head.start.starts_with("GET ") {
+            asked.method = "GET";
+        }
         let fault = if net.is_calm {
             Fault::None
         } else if self.health == Health::Lost {
@@ -260,16 +192,9 @@ impl Origin {
         if asked.upgrades && fault == Fault::None && net.chance.hits(800) {
             return self.upgrade(id, asked_id, conn, ledger);
         }
-        let mut plan = self.plan(&asked, head, net);
-        if plan.framing == Some(Framing::UntilClose)
-            && matches!(
-                fault,
-                Fault::Truncated | Fault::TooLong | Fault::Unsolicited
-            )
-        {
-            // Nobody could tell that such a body is not whole.
-            plan.framing = Some(Framing::Length(plan.page.len as u64));
-        }
+        let is_failing = self.health == Health::Failing;
+        let mut plan = Plan::new(&asked, head, &mut self.pages, is_failing, net);
+        plan.suit(fault);
         let answer = ledger.answers.len();
         ledger.asked[asked_id].answers.push(answer);
         let closes = plan.framing == Some(Framing::UntilClose) || net.chance.hits(100);
@@ -277,6 +202,8 @@ impl Origin {
         let is_sound = matches!(fault, Fault::None | Fault::Unsolicited);
         ledger.answers.push(Answer {
             asked: asked_id,
+            method: asked.method,
+            no_store,
             status: plan.status,
             page: plan.page.clone(),
             directives: plan.directives,
@@ -286,13 +213,14 @@ impl Origin {
             is_sound,
             link: id,
             head_at: None,
+            seen_at: None,
             ends: None,
         });
         net.note(format_args!(
             "origin answers request {asked_id} with answer {answer}: {} {:?} {fault:?}",
             plan.status, plan.framing
         ));
-        queue(conn, answer, head, &plan, fault, closes, net);
+        answers::queue(&mut conn.out, answer, head, &plan, fault, closes, net);
     }
 
     fn upgrade(&self, id: LinkId, asked: AskedId, conn: &mut Conn, ledger: &mut Ledger) {
@@ -300,6 +228,8 @@ impl Origin {
         ledger.asked[asked].answers.push(answer);
         ledger.answers.push(Answer {
             asked,
+            method: "GET",
+            no_store: false,
             status: 101,
             page: Page {
                 key: String::new(),
@@ -313,6 +243,7 @@ impl Origin {
             is_sound: true,
             link: id,
             head_at: None,
+            seen_at: None,
             ends: None,
         });
         let head = format!(
@@ -325,212 +256,11 @@ impl Origin {
         let rest = conn.reader.take_rest();
         conn.out.push_back(Piece::Bytes(rest));
     }
-
-    fn plan(&mut self, asked: &Asked, head: &Head, net: &mut Net) -> Plan {
-        let varies = net.chance.hits(net.swarm.varies);
-        let flavour = if varies { asked.flavour } else { "-" };
-        let key = format!("{}{}|{}|{flavour}", asked.host, asked.target, asked.who);
-        let edits = net.chance.hits(net.swarm.edits);
-        let len = net.chance.size(net.swarm.body_max);
-        let page = self.pages.entry(key.clone()).or_insert_with(|| Page {
-            key,
-            version: 0,
-            len,
-        });
-        if edits {
-            page.version += 1;
-            page.len = len;
-        }
-        let mut status = STATUSES[net.chance.weighted(&net.swarm.statuses)];
-        if self.health == Health::Failing {
-            status = 500;
-        }
-        if net.is_calm {
-            status = 200;
-        }
-        let is_read = matches!(asked.method, "GET" | "HEAD");
-        let known = head.fields.lists("if-none-match", &page.etag());
-        if status == 200 && is_read && known && net.chance.hits(800) {
-            status = 304;
-        }
-        let has_body = !matches!(status, 204 | 304) && asked.method != "HEAD";
-        let framing = has_body.then(|| match net.chance.weighted(&[6, 4, 1]) {
-            0 => Framing::Length(page.len as u64),
-            1 if !asked.http10 => Framing::Chunked,
-            1 => Framing::Length(page.len as u64),
-            _ => Framing::UntilClose,
-        });
-        Plan {
-            status,
-            page: page.clone(),
-            directives: DIRECTIVES[net.chance.weighted(&net.swarm.directives)],
-            varies,
-            new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
-            new_cookie: net.chance.hits(net.swarm.new_cookie),
-            framing,
-            is_head: asked.method == "HEAD",
-            text: net.chance.hits(700),
-        }
-    }
-}
-
-/// An answer before it is written.
-struct Plan {
-    status: u16,
-    page: Page,
-    directives: &'static str,
-    varies: bool,
-    new_session: bool,
-    new_cookie: bool,
-    /// `None` for an answer without a body.
-    framing: Option<Framing>,
-    is_head: bool,
-    text: bool,
-}
-
-impl Plan {
-    fn head(&self, asked: AskedId, answer: AnswerId, closes: bool, net: &mut Net) -> Vec<u8> {
-        let mut fields = Fields::default();
-        let mut put = |name: &str, value: String| fields.0.push((name.to_owned(), value));
-        put(ASKED, asked.to_string());
-        if self.status == 304 {
-            // The representation, and with it the answer that brought it, stays as it is.
-        } else {
-            put(ANSWER, answer.to_string());
-            let kind = if self.text { "text/html" } else { "image/png" };
-            put("Content-Type", kind.to_owned());
-        }
-        put("ETag", self.page.etag());
-        if net.chance.hits(800) {
-            put("Date", unix(net.now).to_string());
-        }
-        if net.chance.hits(50) {
-            put("Age", net.chance.below(4).to_string());
-        }
-        if !self.directives.is_empty() {
-            put("Cache-Control", self.directives.to_owned());
-        }
-        if self.varies {
-            put("Vary", FLAVOUR.to_owned());
-        }
-        if self.new_session {
-            put("Set-Cookie", format!("PHPSESSID=new{answer}; Path=/"));
-        }
-        if self.new_cookie {
-            put("Set-Cookie", format!("basket={answer}"));
-        }
-        if self.status == 302 {
-            put("Location", "/0".to_owned());
-        }
-        match self.framing {
-            Some(Framing::Chunked) => put("Transfer-Encoding", "chunked".to_owned()),
-            Some(Framing::Length(len)) => put("Content-Length", len.to_string()),
-            Some(Framing::UntilClose) => {}
-            None if self.is_head && self.status != 204 => {
-                put("Content-Length", self.page.len.to_string());
-            }
-            None => {}
-        }
-        if closes {
-            put("Connection", "close".to_owned());
-        }
-        let reason = if self.status == 200 { "OK" } else { "Sim" };
-        let mut bytes = Vec::new();
-        if net.chance.hits(40) {
-            bytes.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
-        }
-        let start = format!("HTTP/1.1 {} {reason}", self.status);
-        bytes.extend(codec::head(&start, &fields));
-        bytes
-    }
-
-    fn body(&self, net: &mut Net) -> Vec<u8> {
-        match self.framing {
-            Some(Framing::Chunked) => {
-                let size = 1 + net.chance.size(4_000);
-                codec::chunked(&self.page.body(), size)
-            }
-            Some(Framing::Length(_) | Framing::UntilClose) => self.page.body(),
-            None => Vec::new(),
-        }
-    }
-}
-
-/// Puts an answer, with what is wrong with it, on its connection's list.
-fn queue(
-    conn: &mut Conn,
-    answer: AnswerId,
-    mut head: Vec<u8>,
-    plan: &Plan,
-    fault: Fault,
-    closes: bool,
-    net: &mut Net,
-) {
-    let mut body = plan.body(net);
-    let out = &mut conn.out;
-    match fault {
-        Fault::None | Fault::Unsolicited => {}
-        Fault::Closed => return out.push_back(Piece::Close(Close::End)),
-        Fault::Never => return,
-        Fault::Garbage => {
-            head = vec![b'?'; 1 + net.chance.size(300)];
-            body.clear();
-        }
-        Fault::Oversized => {
-            head.truncate(head.len() - 2);
-            head.extend_from_slice(b"X-Long: ");
-            head.resize(head.len() + 6_000, b'x');
-            head.extend_from_slice(b"\r\n\r\n");
-        }
-        Fault::TooLong => body.extend_from_slice(LATE),
-        Fault::Reset | Fault::Stalled | Fault::Truncated => {
-            let all = head.len() + body.len();
-            let from = if fault == Fault::Truncated {
-                head.len()
-            } else {
-                0
-            };
-            let keep = from + net.chance.below(all - from);
-            body.truncate(keep.saturating_sub(head.len()));
-            head.truncate(keep);
-        }
-    }
-    out.push_back(Piece::Starts(answer));
-    out.push_back(Piece::Bytes(head));
-    if net.chance.hits(200) {
-        out.push_back(Piece::Wait(net.chance.time(DRIP)));
-    }
-    if net.chance.hits(60) {
-        let size = 1 + body.len() / 4;
-        for piece in body.chunks(size) {
-            out.push_back(Piece::Bytes(piece.to_vec()));
-            out.push_back(Piece::Wait(net.chance.time(DRIP)));
-        }
-    } else {
-        out.push_back(Piece::Bytes(body));
-    }
-    out.push_back(Piece::Ends(answer));
-    match fault {
-        Fault::Reset => out.push_back(Piece::Close(Close::Reset)),
-        Fault::Stalled => {}
-        Fault::Garbage | Fault::Truncated => out.push_back(Piece::Close(Close::End)),
-        Fault::Unsolicited => {
-            out.push_back(Piece::Wait(net.chance.time(DRIP)));
-            out.push_back(Piece::Bytes(LATE.to_vec()));
-            out.push_back(Piece::Close(Close::End));
-        }
-        Fault::Closed | Fault::Never | Fault::None | Fault::Oversized | Fault::TooLong => {
-            // Without saying so, it closes what is idle.
-            if closes || net.chance.hits(100) {
-                out.push_back(Piece::Close(Close::End));
-            }
-        }
-    }
 }
 
 /// Takes the head of a request; what it has to be is in the ledger.
 fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<AskedId> {
-    let number = head.fields.one(ASKED);
+    let number = head.fields.get(ASKED);
     let number = number.and_then(|id| id.parse::<AskedId>().ok());
     let Some(asked) = number.filter(|id| *id < ledger.asked.len()) else {
         ledger.violate(format!("the origin got a request nobody sent: {head:?}"));
@@ -543,11 +273,13 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         target,
         ..
     } = &ledger.asked[asked];
-    let start = format!("{method} {target} HTTP/1.1");
-    let cookie = head.fields.one("cookie").unwrap_or_default();
-    let credentials = head.fields.one("authorization").unwrap_or_default();
+    let is_start = |method: &str| head.start == format!("{method} {target} HTTP/1.1");
+    // A copy is renewed on behalf of whom it answered.
+    let is_right = is_start(method) || *method == "HEAD" && is_start("GET");
+    let cookie = head.fields.get("cookie").unwrap_or_default();
+    let credentials = head.fields.get("authorization").unwrap_or_default();
     let same_user = who.is_empty() || *who == cookie || *who == credentials;
-    let is_right = head.start == start && head.fields.one("host") == Some(host) && same_user;
+    let is_right = is_right && head.fields.get("host") == Some(host) && same_user;
     ledger.check(is_right, || {
         format!("request {asked} reaches the origin as another: {head:?}")
     });
@@ -556,7 +288,7 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         format!("request {asked} reaches the origin twice")
     });
     ledger.asked[asked].arrivals += 1;
-    match framing(&head.fields) {
+    match head.fields.framing() {
         Ok(framing) => conn.reader.begin(framing.unwrap_or(Framing::Length(0))),
         Err(error) => ledger.violate(format!("request {asked} at the origin: {error}")),
     }
@@ -616,9 +348,4 @@ impl Conn {
             net.close(id, End::Actor, how);
         }
     }
-}
-
-/// The origin's own clock, which is right.
-pub(super) fn unix(now: Instant) -> UnixTime {
-    UnixTime(1_700_000_000 + now.as_nanos() / 1_000_000_000)
 }

@@ -16,16 +16,17 @@ use retter_core::addresses::{Addresses, Outage};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
+use retter_core::session::Session;
 use retter_core::time::Instant;
 
-use super::net::{Close, End, Event, LinkId, Net};
+use crate::net::{Close, End, Event, LinkId, Net};
 
 /// Sessions that were woken.
 #[derive(Debug, Default)]
-pub(super) struct RunQueue(Mutex<Vec<usize>>);
+pub(crate) struct RunQueue(Mutex<Vec<usize>>);
 
 impl RunQueue {
-    pub(super) fn push(&self, task: usize) {
+    pub(crate) fn push(&self, task: usize) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !queue.contains(&task) {
             queue.push(task);
@@ -33,7 +34,7 @@ impl RunQueue {
     }
 
     /// Takes one of them: `choose` is given how many there are.
-    pub(super) fn take(&self, choose: impl FnOnce(usize) -> usize) -> Option<usize> {
+    pub(crate) fn take(&self, choose: impl FnOnce(usize) -> usize) -> Option<usize> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = queue.len();
         (count > 0).then(|| queue.swap_remove(choose(count)))
@@ -52,20 +53,22 @@ impl Wake for TaskWaker {
 }
 
 /// What the sessions of the simulated program share.
-pub(super) struct Hub {
-    pub(super) net: Rc<RefCell<Net>>,
-    pub(super) pool: RefCell<IdlePool<SimSocket>>,
-    pub(super) addresses: RefCell<Addresses>,
-    pub(super) waiting: RefCell<Vec<Waker>>,
-    pub(super) draining: Cell<bool>,
-    pub(super) reports: RefCell<Vec<Report>>,
-    pub(super) queue: Arc<RunQueue>,
-    pub(super) origin: RefCell<Reach>,
+pub(crate) struct Hub {
+    pub(crate) net: Rc<RefCell<Net>>,
+    pub(crate) pool: RefCell<IdlePool<SimSocket>>,
+    pub(crate) addresses: RefCell<Addresses>,
+    pub(crate) waiting: RefCell<Vec<Waker>>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) reports: RefCell<Vec<Report>>,
+    /// Sessions that go on without their client.
+    pub(crate) detached: RefCell<Vec<(Session, SimSocket)>>,
+    pub(crate) queue: Arc<RunQueue>,
+    pub(crate) origin: RefCell<Reach>,
 }
 
 /// How the origin's addresses take connections now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// It answers nothing.
     Lost,
     #[default]
@@ -75,7 +78,7 @@ pub(super) enum Reach {
 }
 
 impl Hub {
-    pub(super) fn new(net: Rc<RefCell<Net>>) -> Self {
+    pub(crate) fn new(net: Rc<RefCell<Net>>) -> Self {
         let (idle_max, idle_timeout) = {
             let net = &mut *net.borrow_mut();
             let idle_max = net.chance.below(6);
@@ -88,21 +91,22 @@ impl Hub {
             waiting: RefCell::default(),
             draining: Cell::new(false),
             reports: RefCell::default(),
+            detached: RefCell::default(),
             queue: Arc::default(),
             origin: RefCell::default(),
         }
     }
 
-    pub(super) fn waker(&self, task: usize) -> Waker {
+    pub(crate) fn waker(&self, task: usize) -> Waker {
         let queue = Arc::clone(&self.queue);
         Waker::from(Arc::new(TaskWaker { queue, task }))
     }
 }
 
 /// The hub as one session sees it.
-pub(super) struct Place {
-    pub(super) hub: Rc<Hub>,
-    pub(super) task: usize,
+pub(crate) struct Place {
+    pub(crate) hub: Rc<Hub>,
+    pub(crate) task: usize,
 }
 
 impl Host for Place {
@@ -144,20 +148,25 @@ impl Host for Place {
         self.hub.draining.get()
     }
 
+    fn detach(&self, session: Session, origin: SimSocket) {
+        let mut detached = self.hub.detached.borrow_mut();
+        detached.push((session, origin));
+    }
+
     fn report(&self, report: Report) {
         self.hub.reports.borrow_mut().push(report);
     }
 }
 
 /// A socket of the program.
-pub(super) struct SimSocket {
+pub(crate) struct SimSocket {
     link: LinkId,
     net: Rc<RefCell<Net>>,
     resets: Cell<bool>,
 }
 
 impl SimSocket {
-    pub(super) fn new(net: &Rc<RefCell<Net>>, link: LinkId) -> Self {
+    pub(crate) fn new(net: &Rc<RefCell<Net>>, link: LinkId) -> Self {
         Self {
             link,
             net: Rc::clone(net),
@@ -224,7 +233,7 @@ impl Drop for SimSocket {
 }
 
 /// A timer of the program, armed anew only when its deadline comes earlier.
-pub(super) struct SimAlarm {
+pub(crate) struct SimAlarm {
     armed: Option<Instant>,
     net: Rc<RefCell<Net>>,
     task: usize,
@@ -247,7 +256,7 @@ impl Alarm for SimAlarm {
 
 /// An attempt to reach the origin, decided when it begins as the adapters do it: one address
 /// after the other, each with its share of the time.
-pub(super) struct SimDial {
+pub(crate) struct SimDial {
     hub: Rc<Hub>,
     task: usize,
     plan: Option<(Instant, Option<SocketAddr>)>,

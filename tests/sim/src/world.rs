@@ -14,14 +14,16 @@ use retter_core::config::Settings;
 use retter_core::drive::Drive;
 use retter_core::policy::Retter;
 use retter_core::session::Session;
-use retter_core::time::UnixTime;
+use retter_core::time::{Instant, UnixTime};
 
-use super::clients::{Client, Memory};
-use super::ledger::{Asked, Ledger};
-use super::net::{Actor, Event, Net};
-use super::oracle::{Oracle, Tally};
-use super::origin::{self, Health, Origin};
-use super::place::{Hub, Place, Reach, SimSocket};
+use crate::answers::unix;
+use crate::clients::Client;
+use crate::ledger::{Asked, Ledger};
+use crate::net::{Actor, Event, Net};
+use crate::oracle::{Oracle, Tally};
+use crate::origin::{Health, Origin};
+use crate::place::{Hub, Place, Reach, SimSocket};
+use crate::requests::Memory;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
 const POLLS_MAX: usize = 20_000;
@@ -32,13 +34,21 @@ const CLIENTS_MAX: usize = 40;
 /// How long a world may need to come to rest. All its time limits together are shorter.
 const REST_MAX: Duration = Duration::from_secs(400);
 
-pub(super) struct World {
+/// How often every page is asked for in the examination: often enough for all probes.
+const ROUNDS: usize = 6;
+
+/// The task that renews copies in the background.
+const REFRESHER: usize = usize::MAX;
+
+pub(crate) struct World {
     hub: Rc<Hub>,
     net: Rc<RefCell<Net>>,
     retter: Arc<Retter>,
     tasks: Vec<Option<Drive<Place>>>,
     /// One for each session; some runtimes give another at each poll.
     wakers: Vec<Waker>,
+    /// When the refresher is to be woken.
+    refreshes_at: Option<Instant>,
     clients: Vec<Client>,
     memory: Memory,
     origin: Origin,
@@ -50,7 +60,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
+    pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
         let oracle = Oracle::new(settings.cache.clone());
         let config = settings.validate().expect("simulated settings are valid");
         let (seed, now) = {
@@ -65,6 +75,7 @@ impl World {
             retter,
             tasks: Vec::new(),
             wakers: Vec::new(),
+            refreshes_at: None,
             clients: Vec::new(),
             memory: Memory::default(),
             origin: Origin::default(),
@@ -74,6 +85,7 @@ impl World {
             steps: 0,
         };
         world.set_clock();
+        world.hub.queue.push(REFRESHER);
         {
             let net = &mut *world.net.borrow_mut();
             net.at(net.now, Event::Connects);
@@ -92,7 +104,7 @@ impl World {
     }
 
     /// Lets so many events happen.
-    pub(super) fn run(&mut self, steps: u64) {
+    pub(crate) fn run(&mut self, steps: u64) {
         while self.steps < steps && self.ledger.violation.is_none() {
             if !self.step() {
                 return;
@@ -101,7 +113,7 @@ impl World {
     }
 
     /// Leaves the world in peace, lets time pass, examines the program and ends it.
-    pub(super) fn end(mut self) -> (Tally, u64, Option<String>) {
+    pub(crate) fn end(mut self) -> (Tally, u64, Option<String>) {
         let acts: [fn(&mut Self); 4] =
             [Self::calm, Self::examine, Self::drain_all, Self::check_end];
         for act in acts {
@@ -152,6 +164,10 @@ impl World {
             let Some(task) = self.hub.queue.take(choose) else {
                 return;
             };
+            if task == REFRESHER {
+                self.refresh();
+                continue;
+            }
             let Some(Some(drive)) = self.tasks.get_mut(task) else {
                 continue;
             };
@@ -159,22 +175,73 @@ impl World {
                 self.wakers[task] = self.hub.waker(task);
             }
             let ready = drive.poll(&mut Context::from_waker(&self.wakers[task]));
-            let net = &mut *net.borrow_mut();
-            net.note(format_args!("session {task} done {}", ready.is_ready()));
-            while let Some(transition) = self.retter.poll_transition() {
-                self.oracle.changed(&transition, net, &mut self.ledger);
-            }
-            for report in self.hub.reports.borrow_mut().drain(..) {
-                let status = report.status.map(|status| status.as_u16());
-                let (source, end) = (report.source, report.end);
-                net.note(format_args!("report {source} {status:?} {end:?}"));
-            }
             if ready == Poll::Ready(()) {
                 self.tasks[task] = None;
+            }
+            self.take_notes(task, ready.is_ready());
+            for (session, origin) in self.hub.detached.take() {
+                let place = self.place();
+                self.run_task(Drive::background(place, Some(origin), session));
             }
         }
         self.ledger
             .violate("sessions wake each other for ever".to_owned());
+    }
+
+    /// Takes what the program has told since.
+    fn take_notes(&mut self, task: usize, is_done: bool) {
+        let net = &mut *self.net.borrow_mut();
+        net.note(format_args!("session {task} done {is_done}"));
+        while let Some(transition) = self.retter.poll_transition() {
+            self.oracle.changed(&transition, net, &mut self.ledger);
+        }
+        for report in self.hub.reports.borrow_mut().drain(..) {
+            let status = report.status.map(|status| status.as_u16());
+            let (source, end) = (report.source, report.end);
+            net.note(format_args!("report {source} {status:?} {end:?}"));
+        }
+    }
+
+    /// Asks the origin in the background for what the policy wants renewed, as adapters do.
+    fn refresh(&mut self) {
+        if !self.net.borrow().swarm.is_attended || self.hub.draining.get() {
+            return;
+        }
+        let now = self.net.borrow().now;
+        self.retter.set_refresh_waker(&self.hub.waker(REFRESHER));
+        while let Some(refresh) = self.retter.poll_refresh(now) {
+            self.net.borrow_mut().note(format_args!("refresh"));
+            let session = Session::background(Arc::clone(&self.retter), refresh, now);
+            let place = self.place();
+            self.run_task(Drive::background(place, None, session));
+        }
+        let next = self.retter.poll_refresh_timeout(now);
+        self.net
+            .borrow_mut()
+            .note(format_args!("refresher looks again at {next:?}"));
+        if let Some(at) = next
+            && self
+                .refreshes_at
+                .is_none_or(|armed| at < armed || armed <= now)
+        {
+            self.refreshes_at = Some(at);
+            self.net.borrow_mut().at(at, Event::Wakes(REFRESHER));
+        }
+    }
+
+    /// The place of the next session.
+    fn place(&self) -> Place {
+        Place {
+            hub: Rc::clone(&self.hub),
+            task: self.tasks.len(),
+        }
+    }
+
+    fn run_task(&mut self, drive: Drive<Place>) {
+        let task = self.tasks.len();
+        self.wakers.push(self.hub.waker(task));
+        self.tasks.push(Some(drive));
+        self.hub.queue.push(task);
     }
 
     fn act(&mut self, actor: Actor) {
@@ -193,7 +260,7 @@ impl World {
     }
 
     /// Wakes somebody who has no reason to wake.
-    fn disturb(&mut self) {
+    fn disturb(&self) {
         let net = &mut *self.net.borrow_mut();
         if net.chance.hits(net.swarm.spurious) && !self.tasks.is_empty() {
             self.hub.queue.push(net.chance.below(self.tasks.len()));
@@ -214,26 +281,24 @@ impl World {
 
     fn accept(&mut self, script: Option<VecDeque<Asked>>) {
         let id = self.clients.len();
-        let net = &mut *self.net.borrow_mut();
-        let link = net.connect(Some(Actor::Client(id)));
-        let mut client = Client::new(id, link, net);
-        if let Some(script) = script {
-            client.follow(script, net);
-        }
-        self.clients.push(client);
-        net.at(net.now, Event::Steps(Actor::Client(id)));
-        let task = self.tasks.len();
-        let place = Place {
-            hub: Rc::clone(&self.hub),
-            task,
+        let link = {
+            let net = &mut *self.net.borrow_mut();
+            let link = net.connect(Some(Actor::Client(id)));
+            let mut client = Client::new(id, link, net);
+            if let Some(script) = script {
+                client.follow(script, net);
+            }
+            self.clients.push(client);
+            net.at(net.now, Event::Steps(Actor::Client(id)));
+            link
         };
         let octet = u8::try_from(id % 250).unwrap_or(0);
         let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
-        let session = Session::new(Arc::clone(&self.retter), peer, net.now);
+        let now = self.net.borrow().now;
+        let session = Session::new(Arc::clone(&self.retter), peer, now);
         let socket = SimSocket::new(&self.net, link);
-        net.at(net.now, Event::Wakes(task));
-        self.wakers.push(self.hub.waker(task));
-        self.tasks.push(Some(Drive::new(place, socket, session)));
+        let place = self.place();
+        self.run_task(Drive::new(place, socket, session));
     }
 
     fn jump(&mut self) {
@@ -249,7 +314,7 @@ impl World {
 
     fn set_clock(&self) {
         let now = self.net.borrow().now;
-        let unix = origin::unix(now).0.saturating_add_signed(self.clock_error);
+        let unix = unix(now).0.saturating_add_signed(self.clock_error);
         self.retter.set_wall_clock(now, UnixTime(unix));
     }
 
@@ -265,9 +330,10 @@ impl World {
         for task in 0..self.tasks.len() {
             self.hub.queue.push(task);
         }
+        self.hub.queue.push(REFRESHER);
     }
 
-    fn looked_up(&mut self) {
+    fn looked_up(&self) {
         let net = &mut *self.net.borrow_mut();
         let answer = if net.is_calm || net.chance.hits(900) {
             let count = net.chance.within(1..4);
@@ -314,6 +380,7 @@ impl World {
             self.net.borrow_mut().note(format_args!("drained"));
             self.hub.draining.set(false);
             self.oracle.is_draining = false;
+            self.hub.queue.push(REFRESHER);
         }
     }
 
@@ -321,9 +388,11 @@ impl World {
         let stats = self.retter.stats(self.net.borrow().now);
         let config = self.retter.config();
         let limits = config.admission.in_flight_min..=config.admission.in_flight_max;
+        // Renewals may have their share also where the rest is used up.
+        let background = stats.refresh.running.max(1);
         let holds = stats.copies_bytes <= config.cache.bytes_max
             && stats.copies <= config.cache.entries_max
-            && stats.admission.in_flight <= config.admission.in_flight_max
+            && stats.admission.in_flight <= config.admission.in_flight_max + background
             && limits.contains(&stats.admission.limit);
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
@@ -356,6 +425,12 @@ impl World {
         self.clients.iter().all(|client| client.closed) && self.tasks.iter().all(Option::is_none)
     }
 
+    /// Lets time pass with all that happens in it.
+    fn wait(&mut self, time: Duration) {
+        let until = self.net.borrow().now + time;
+        while self.net.borrow().now < until && self.ledger.violation.is_none() && self.step() {}
+    }
+
     /// Lets time pass at once, as when a machine slept.
     fn pass(&mut self, time: Duration) {
         {
@@ -375,16 +450,19 @@ impl World {
         self.hub.draining.set(false);
         self.oracle.is_draining = false;
         let paths = self.net.borrow().swarm.paths;
-        for path in 0..paths {
-            let asked = Asked {
-                method: "GET",
-                host: "shop.example",
-                target: format!("/{path}"),
-                no_cache: true,
-                ..Asked::default()
-            };
-            self.accept(Some(std::iter::repeat_n(asked, 4).collect()));
-            self.rest("in its examination");
+        for _ in 0..ROUNDS {
+            for path in 0..paths {
+                let asked = Asked {
+                    method: "GET",
+                    host: "shop.example",
+                    target: format!("/{path}"),
+                    no_cache: true,
+                    ..Asked::default()
+                };
+                self.accept(Some(VecDeque::from([asked])));
+                self.rest("in its examination");
+            }
+            self.wait(Duration::from_secs(3));
         }
         let now = self.net.borrow().now;
         let stats = self.retter.stats(now);
@@ -409,6 +487,7 @@ impl World {
         let ledger = &mut self.ledger;
         let admission = &stats.admission;
         let inside = admission.in_flight as usize + admission.waiting + admission.following;
+        let inside = inside + stats.refresh.running as usize;
         ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
         ledger.check(open == 0, || format!("{open} sockets are left open"));
         ledger.check(stats.collecting_bytes == 0, || {

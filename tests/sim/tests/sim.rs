@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use retter_tests::sim::{self, Outcome};
+use retter_sim::{Outcome, Tally};
 
 /// Worlds of an ordinary run.
 const SEEDS: u64 = 256;
@@ -30,16 +31,27 @@ fn every_seed_keeps_the_contract() {
     seeds.extend(variable("RETTER_SIM_EXTRA_SEED"));
     seeds.extend(0..variable("RETTER_SIM_SEEDS").unwrap_or(SEEDS));
     let started = Instant::now();
-    let mut failures = run_all(&seeds, steps);
+    let (tally, mut failures) = run_all(&seeds, steps);
     let secs = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate to be read")]
     let rate = seeds.len() as f64 / secs;
     print(&format!(
-        "{} seeds, each twice, {steps} steps: {rate:.1} seeds per second",
+        "{} seeds, each twice, {steps} steps: {rate:.1} seeds per second; in all {tally:?}",
         seeds.len()
     ));
+    let count = failures.len();
     failures.sort();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    failures.truncate(10);
+    assert!(
+        failures.is_empty(),
+        "{count} seeds:\n{}",
+        failures.join("\n")
+    );
+    let happened = [tally.backend, tally.copies, tally.local, tally.transitions];
+    assert!(
+        happened.iter().all(|count| *count > 0),
+        "an idle world: {tally:?}"
+    );
 }
 
 /// Runs one seed and prints what happened in it.
@@ -49,34 +61,39 @@ fn replay(seed: u64, steps: u64) {
         violation,
         tally,
         ..
-    } = sim::run(seed, steps, true);
+    } = retter_sim::run(seed, steps, true);
     print(&format!("{trace}{tally:?}"));
     assert_eq!(violation, None, "seed {seed:#x}");
 }
 
-/// Runs seeds on all cores; returns what went wrong.
-fn run_all(seeds: &[u64], steps: u64) -> Vec<String> {
+/// Runs seeds on all cores; returns what happened in all of them and what went wrong.
+fn run_all(seeds: &[u64], steps: u64) -> (Tally, Vec<String>) {
     let next = AtomicUsize::new(0);
+    let sum = Mutex::new((Tally::default(), Vec::new()));
     let work = || {
-        let mut failures = Vec::new();
         while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            failures.extend(check(seed, steps));
+            let (tally, failure) = check(seed, steps);
+            let mut sum = sum.lock().expect("nobody panics while adding");
+            sum.0 += tally;
+            sum.1.extend(failure);
         }
-        failures
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().expect("a world catches its panics"))
-            .collect()
-    })
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    sum.into_inner().expect("nobody panics while adding")
 }
 
-fn check(seed: u64, steps: u64) -> Option<String> {
-    let [first, second] = [0; 2].map(|_| sim::run(seed, steps, false));
-    if let Some(violation) = first.violation {
+fn check(seed: u64, steps: u64) -> (Tally, Option<String>) {
+    let [first, second] = [0; 2].map(|_| retter_sim::run(seed, steps, false));
+    (first.tally, compare(seed, &first, &second))
+}
+
+fn compare(seed: u64, first: &Outcome, second: &Outcome) -> Option<String> {
+    if let Some(violation) = &first.violation {
         return Some(format!("RETTER_SIM_SEED={seed:#x}: {violation}"));
     }
     (first.hash != second.hash).then(|| format!("seed {seed:#x} is not the same world twice"))
@@ -84,7 +101,7 @@ fn check(seed: u64, steps: u64) -> Option<String> {
 
 /// The seeds that once found something.
 fn known_seeds() -> Vec<u64> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-seeds.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
     let text = fs::read_to_string(file).expect("the list of seeds is there");
     text.lines()
         .filter(|line| !line.starts_with('#'))

@@ -8,20 +8,20 @@ use retter_core::time::Instant;
 /// Every line in order. Two runs of one seed have the same hash, or something is not determined
 /// by the seed.
 #[derive(Debug)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     hash: Fnv,
     text: Option<String>,
 }
 
 impl Trace {
-    pub(super) fn new(readable: bool) -> Self {
+    pub(crate) fn new(readable: bool) -> Self {
         Self {
             hash: Fnv(0xcbf2_9ce4_8422_2325),
             text: readable.then(String::new),
         }
     }
 
-    pub(super) fn note(&mut self, now: Instant, line: fmt::Arguments<'_>) {
+    pub(crate) fn note(&mut self, now: Instant, line: fmt::Arguments<'_>) {
         // Writing to these cannot fail.
         let _ = write!(self.hash, "{} {line}", now.as_nanos());
         if let Some(text) = &mut self.text {
@@ -35,11 +35,11 @@ impl Trace {
         }
     }
 
-    pub(super) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash.0
     }
 
-    pub(super) fn take_text(&mut self) -> String {
+    pub(crate) fn take_text(&mut self) -> String {
         self.text.take().unwrap_or_default()
     }
 }

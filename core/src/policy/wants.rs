@@ -1,0 +1,308 @@
+//! Owns which copies should be renewed in the background: how often each was wanted, on whose
+//! behalf, and which of them are being renewed.
+//! Never asks the origin, and never looks at a copy or a circuit.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::key::{CacheKey, Partition};
+use crate::limits::{RECENT_MAX, WANTS_MAX};
+use crate::message::RequestHead;
+use crate::report::RefreshStats;
+use crate::time::Instant;
+
+/// How soon to look again when something is due and there is no room for it: well below the time
+/// of a page, and next to nothing of a processor.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long a copy that could not be renewed is left alone.
+const REST: Duration = Duration::from_secs(2);
+
+/// Copies that somebody wants renewed. Bounded: the least wanted gives way.
+#[derive(Debug, Default)]
+pub(super) struct Wants {
+    /// By the keyed hash of the key; of two keys that collide the first stays.
+    table: BTreeMap<u64, Want>,
+    /// The last copies that were made, to probe with where no copy was wanted yet.
+    recent: VecDeque<Errand>,
+    starts: u64,
+    paused_until: Instant,
+    /// When whoever renews copies looks again by itself; `None` for never.
+    looks_at: Option<Instant>,
+    waker: Option<Waker>,
+    pub(super) stats: RefreshStats,
+}
+
+/// What to ask the origin, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    pub(super) key: CacheKey,
+    pub(super) peer: IpAddr,
+    pub(super) request: Arc<RequestHead>,
+}
+
+#[derive(Debug)]
+struct Want {
+    errand: Errand,
+    /// How often a copy answered since it was renewed. Without any it is only good to probe with.
+    count: u32,
+    due: Instant,
+    running: Option<Running>,
+    wanted_at: Instant,
+}
+
+/// The renewal that runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    /// It takes longer than it should: a probe need not wait for its end.
+    is_slow: bool,
+    number: u64,
+}
+
+/// How a renewal ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// It was given up, or says nothing.
+    Dropped,
+    /// The origin failed.
+    Failed,
+    /// The answer may not be kept.
+    Passed,
+    /// There is a new copy.
+    Renewed,
+}
+
+impl Wants {
+    /// Notes that a copy answered where the origin should have, and may be renewed from `due` on.
+    /// Returns whether whoever renews copies should be woken for it.
+    pub(super) fn want(&mut self, errand: &Errand, due: Instant, now: Instant) -> bool {
+        let hash = errand.key.hash();
+        if let Some(want) = self.table.get_mut(&hash) {
+            if want.errand.key != errand.key || want.running.is_some() {
+                return false;
+            }
+            want.errand.request = Arc::clone(&errand.request);
+            want.errand.peer = errand.peer;
+            want.due = if want.count == 0 {
+                due
+            } else {
+                want.due.min(due)
+            };
+            want.count = want.count.saturating_add(1);
+            want.wanted_at = now;
+        } else {
+            self.insert(errand.clone(), 1, due, now);
+        }
+        let due = due.max(self.paused_until).max(now);
+        self.looks_at.is_none_or(|at| due + LOOK_AGAIN < at)
+    }
+
+    /// Remembers the request of a copy that was just made.
+    pub(super) fn remember(&mut self, errand: Errand) {
+        self.recent.retain(|known| known.key != errand.key);
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(errand);
+    }
+
+    /// The copy that is wanted most of those that are due; of two, the one due for longer.
+    pub(super) fn most_wanted(&self, now: Instant) -> Option<Errand> {
+        if now < self.paused_until {
+            return None;
+        }
+        let due = self.waiting().filter(|want| want.due <= now);
+        let most = due.max_by_key(|want| (want.count, Reverse(want.due)));
+        most.map(|want| want.errand.clone())
+    }
+
+    /// Everything that a circuit could be probed with, the best first: pages of everybody before
+    /// those of one user, a plain path before a query, and then what is wanted most.
+    pub(super) fn to_probe_with(&self) -> Vec<Errand> {
+        let is_free = |want: &&Want| want.running.is_none_or(|running| running.is_slow);
+        let mut wanted: Vec<_> = self.table.values().filter(is_free).collect();
+        wanted.sort_by_key(|want| {
+            let Errand { key, request, .. } = &want.errand;
+            let is_shared = key.partition() == Partition::Shared;
+            let is_plain = request.query().is_none();
+            Reverse((is_shared, is_plain, want.count, Reverse(want.due)))
+        });
+        let recent = self.recent.iter().rev();
+        let recent = recent.filter(|errand| !self.table.contains_key(&errand.key.hash()));
+        wanted
+            .into_iter()
+            .map(|want| &want.errand)
+            .chain(recent)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether there is anything that a circuit could be probed with: the one of this path, or
+    /// that of the origin.
+    pub(super) fn can_probe(&self, path: Option<&[u8]>) -> bool {
+        let wanted = self.table.values().map(|want| &want.errand);
+        let mut all = wanted.chain(&self.recent);
+        all.any(|errand| path.is_none_or(|path| errand.request.path() == path))
+    }
+
+    /// When something is due to be renewed; `None` when nothing is wanted.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let first = self.waiting().map(|want| want.due).min();
+        first.map(|due| due.max(self.paused_until))
+    }
+
+    /// Begins a renewal and returns its number; `None` when one runs already. The answer of one
+    /// that is slow will not count any more.
+    pub(super) fn start(&mut self, errand: &Errand, now: Instant) -> Option<u64> {
+        let hash = errand.key.hash();
+        if !self.table.contains_key(&hash) {
+            self.insert(errand.clone(), 0, now, now);
+        }
+        let want = self.table.get_mut(&hash)?;
+        let runs = want.running.is_some_and(|running| !running.is_slow);
+        if want.errand.key != errand.key || runs {
+            return None;
+        }
+        self.starts += 1;
+        let number = self.starts;
+        let is_slow = false;
+        want.running = Some(Running { is_slow, number });
+        self.stats.started += 1;
+        self.stats.running += 1;
+        Some(number)
+    }
+
+    /// Notes that a renewal takes longer than it should.
+    pub(super) fn is_slow(&mut self, key: &CacheKey, number: u64) {
+        if self.is_current(key, number)
+            && let Some(want) = self.table.get_mut(&key.hash())
+        {
+            want.running = Some(Running {
+                is_slow: true,
+                number,
+            });
+        }
+    }
+
+    /// Whether a renewal of this copy runs.
+    pub(super) fn runs(&self, key: &CacheKey) -> bool {
+        let want = self.table.get(&key.hash());
+        want.is_some_and(|want| want.running.is_some())
+    }
+
+    /// Whether nothing has happened that makes the answer of this renewal wrong.
+    pub(super) fn is_current(&self, key: &CacheKey, number: u64) -> bool {
+        let want = self.table.get(&key.hash());
+        want.is_some_and(|want| {
+            let running = want.running.map(|running| running.number);
+            want.errand.key == *key && running == Some(number)
+        })
+    }
+
+    /// Leaves a copy alone until then.
+    pub(super) fn postpone(&mut self, key: &CacheKey, due: Instant) {
+        if let Some(want) = self.table.get_mut(&key.hash()) {
+            want.due = want.due.max(due);
+        }
+    }
+
+    /// Ends a renewal. The copy's next one may begin at `due`.
+    pub(super) fn end(&mut self, key: &CacheKey, number: u64, ended: Ended, due: Instant) {
+        let stats = &mut self.stats;
+        stats.running = stats.running.saturating_sub(1);
+        *match ended {
+            Ended::Dropped => &mut stats.dropped,
+            Ended::Failed => &mut stats.failed,
+            Ended::Passed => &mut stats.passed,
+            Ended::Renewed => &mut stats.renewed,
+        } += 1;
+        if !self.is_current(key, number) {
+            return;
+        }
+        let Some(want) = self.table.get_mut(&key.hash()) else {
+            return;
+        };
+        want.running = None;
+        match ended {
+            Ended::Passed => {
+                self.forget(key);
+            }
+            Ended::Dropped | Ended::Failed => want.due = due + REST,
+            Ended::Renewed => (want.count, want.due) = (0, due),
+        }
+    }
+
+    /// Forgets a copy that is gone, and the renewal of it that may run.
+    pub(super) fn forget(&mut self, key: &CacheKey) {
+        let hash = key.hash();
+        if self
+            .table
+            .get(&hash)
+            .is_some_and(|want| want.errand.key == *key)
+        {
+            self.table.remove(&hash);
+        }
+        self.recent.retain(|errand| errand.key != *key);
+    }
+
+    /// Forgets all copies of a partition.
+    pub(super) fn forget_partition(&mut self, partition: Partition) {
+        self.table
+            .retain(|_, want| want.errand.key.partition() != partition);
+        self.recent
+            .retain(|errand| errand.key.partition() != partition);
+    }
+
+    /// The origin asked to be left alone until then.
+    pub(super) fn pause(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// Notes when whoever renews copies looks again by itself.
+    pub(super) const fn looks_at(&mut self, at: Option<Instant>) {
+        self.looks_at = at;
+    }
+
+    /// Notes whom to wake; returns whom it replaces.
+    pub(super) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        self.waker.replace(waker)
+    }
+
+    /// Takes whom to wake, once the lock is open again.
+    pub(super) const fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+
+    /// Copies that are wanted and not being renewed.
+    fn waiting(&self) -> impl Iterator<Item = &Want> {
+        let waits = |want: &&Want| want.count > 0 && want.running.is_none();
+        self.table.values().filter(waits)
+    }
+
+    /// How many copies are wanted.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().count()
+    }
+
+    fn insert(&mut self, errand: Errand, count: u32, due: Instant, now: Instant) {
+        if self.table.len() >= WANTS_MAX {
+            let idle = self.table.iter().filter(|(_, want)| want.running.is_none());
+            let least = idle.min_by_key(|(_, want)| (want.count, want.wanted_at));
+            let Some((&hash, _)) = least else { return };
+            self.table.remove(&hash);
+        }
+        let want = Want {
+            count,
+            due,
+            running: None,
+            wanted_at: now,
+            errand,
+        };
+        self.table.insert(want.errand.key.hash(), want);
+        debug_assert!(self.table.len() <= WANTS_MAX);
+    }
+}

@@ -1,0 +1,275 @@
+//! Renewals and probes for which no client waits.
+
+use std::time::Duration;
+
+use super::rig::{PAGE, Rig, body, field, get, status};
+use crate::breaker::State;
+use crate::config::Settings;
+use crate::report::{End, RefreshStats, Source};
+use crate::session::{Action, Input, Side};
+
+const OOPS: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad";
+
+/// A rig with a copy of `/` for a session, while somebody renews copies.
+fn warm(settings: Settings) -> Rig {
+    let mut rig = Rig::with(settings);
+    assert!(rig.refresh().is_none());
+    rig.send(&ask()).reply(PAGE);
+    assert_eq!(status(&rig.received()), 200);
+    rig.asked();
+    rig.took();
+    rig.reports.clear();
+    rig
+}
+
+fn ask() -> String {
+    get("/", "Cookie: PHPSESSID=a\r\nIf-None-Match: \"other\"\r\n")
+}
+
+fn open_path(rig: &mut Rig) {
+    for _ in 0..5 {
+        rig.send(&ask()).reply(OOPS);
+        assert_eq!(body(&rig.received()), "good");
+    }
+    rig.asked();
+}
+
+/// Lets time pass until the next refresh is due.
+fn next_refresh(rig: &mut Rig) -> Rig {
+    for _ in 0..10 {
+        if let Some(refresh) = rig.refresh() {
+            return refresh;
+        }
+        let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+        assert!(due > rig.now);
+        rig.now = due;
+    }
+    panic!("it looks again and again for nothing");
+}
+
+fn stats(rig: &Rig) -> RefreshStats {
+    rig.retter.stats(rig.now).refresh
+}
+
+#[test]
+fn a_circuit_closes_by_itself_with_no_visitor() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    assert!(rig.refresh().is_none(), "the circuit is open");
+    let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    let wait = due.saturating_since(rig.now);
+    assert!((1_600..=2_400).contains(&wait.as_millis()), "{wait:?}");
+    rig.now = due;
+    // A visitor with a copy is no guinea pig.
+    rig.send(&ask());
+    let received = rig.received();
+    assert_eq!(field(&received, "x-circuit"), Some("HALF-OPEN"));
+    assert_eq!((body(&received), rig.asked().as_str()), ("good", ""));
+
+    let mut probe = rig.refresh().unwrap();
+    assert!(rig.refresh().is_none(), "one at a time");
+    let asked = probe.asked();
+    assert!(
+        asked.starts_with("GET / HTTP/1.1\r\nHost: h\r\n"),
+        "{asked}"
+    );
+    assert_eq!(field(&asked, "cookie"), Some("PHPSESSID=a"));
+    assert_eq!(field(&asked, "x-forwarded-for"), Some("192.0.2.1"));
+    assert_eq!(field(&asked, "if-none-match"), None);
+    probe.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
+    assert!(probe.session.is_done());
+    assert_eq!(probe.took().last(), Some(&Action::Park));
+    let report = probe.reports.pop().unwrap();
+    assert_eq!(
+        (report.source, report.end),
+        (Source::Refresh, End::Complete)
+    );
+    assert_eq!(report.origin.unwrap().status.unwrap(), 200);
+    assert_eq!(rig.retter.stats(rig.now).paths_open, 0);
+    assert_eq!((stats(&rig).renewed, stats(&rig).probes_succeeded), (1, 1));
+    // What it fetched is the copy now.
+    rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
+    assert_eq!(body(&rig.received()), "new");
+}
+
+#[test]
+fn a_probe_that_fails_leaves_the_origin_alone_for_longer() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    let mut longest = Duration::ZERO;
+    for round in 0..3 {
+        let since = rig.now;
+        let mut probe = next_refresh(&mut rig);
+        let wait = rig.now.saturating_since(since);
+        assert!(wait > longest, "round {round}: {wait:?}");
+        longest = wait;
+        if round == 1 {
+            probe.end_of(Side::Origin);
+        } else {
+            probe.reply(OOPS);
+        }
+        assert!(probe.session.is_done());
+        assert!(rig.refresh().is_none());
+    }
+    assert_eq!((stats(&rig).failed, stats(&rig).probes_failed), (3, 3));
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+}
+
+#[test]
+fn a_visitor_probes_only_where_no_copy_can() {
+    let mut rig = Rig::new();
+    assert!(rig.refresh().is_none());
+    for _ in 0..5 {
+        rig.send(&get("/none", "")).reply(OOPS);
+        assert_eq!(status(&rig.received()), 500);
+    }
+    rig.asked();
+    rig.wait(Duration::from_secs(3));
+    assert!(rig.refresh().is_none(), "nothing to probe with");
+    rig.send(&get("/none", "")).reply(PAGE);
+    let received = rig.received();
+    assert_eq!(field(&received, "x-retter"), Some("backend"));
+    assert_eq!(field(&received, "x-circuit"), Some("HALF-OPEN"));
+}
+
+#[test]
+fn the_origin_is_probed_with_what_was_seen_last_though_nobody_wanted_it() {
+    let mut rig = warm(Settings::default());
+    let mut lost = rig.another();
+    for _ in 0..5 {
+        // A connect failure of a page without a copy.
+        let request = get("/none", "");
+        let room = lost.session.read_buf(Side::Client);
+        room[..request.len()].copy_from_slice(request.as_bytes());
+        lost.session
+            .handle_read(Side::Client, request.len(), lost.now);
+        assert!(lost.session.poll_action().is_some());
+        lost.input(Input::ConnectFailed);
+    }
+    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+    for closed in [false, false, true] {
+        let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+        rig.now = rig.now.max(due);
+        // A visitor without a copy waits for the probes.
+        rig.send(&get("/none", ""));
+        assert_eq!(status(&rig.received()), 503);
+        rig.refresh().unwrap().reply(PAGE);
+        assert_eq!(rig.retter.circuit(rig.now) == State::Closed, closed);
+    }
+}
+
+#[test]
+fn a_full_origin_renews_what_is_wanted_most() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 2;
+    settings.cache.ttl = Duration::ZERO;
+    let mut rig = warm(settings);
+    for path in ["/a", "/b"] {
+        rig.send(&get(path, "")).reply(PAGE);
+    }
+    let mut busy = [rig.another(), rig.another()];
+    for rig in &mut busy {
+        rig.send(&get("/slow", ""));
+    }
+    for path in ["/a", "/b", "/b"] {
+        rig.send(&get(path, ""));
+    }
+    assert!(rig.refresh().is_none(), "no room");
+    let again = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    assert!(again > rig.now && again <= rig.now + Duration::from_millis(50));
+    let [first, _second] = &mut busy;
+    first.reply(PAGE);
+    let mut renewal = rig.refresh().unwrap();
+    assert!(renewal.asked().starts_with("GET /b "));
+    assert!(rig.refresh().is_none(), "its share is one slot");
+    renewal.reply(PAGE);
+    let mut renewal = rig.refresh().unwrap();
+    assert!(renewal.asked().starts_with("GET /a "));
+    renewal.reply("HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n");
+    assert!(rig.refresh().is_none(), "all is new");
+    let stats = stats(&rig);
+    assert_eq!((stats.renewed, stats.passed, stats.wanted), (1, 1, 0));
+}
+
+#[test]
+fn a_write_or_a_new_session_cancels_what_it_makes_wrong() {
+    let mut settings = Settings::default();
+    settings.cache.ttl = Duration::ZERO;
+    let change: [&str; 2] = [
+        "POST / HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=a\r\nContent-Length: 0\r\n\r\n",
+        "POST /logout HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=a\r\nContent-Length: 0\r\n\r\n",
+    ];
+    for (request, is_running) in change.iter().flat_map(|r| [(r, false), (r, true)]) {
+        let mut rig = warm(settings.clone());
+        rig.send(&ask()).reply(OOPS);
+        rig.received();
+        let mut renewal = is_running.then(|| rig.refresh().unwrap());
+        let mut user = rig.another();
+        user.send(request)
+            .reply("HTTP/1.1 200 OK\r\nSet-Cookie: PHPSESSID=b\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(status(&user.received()), 200);
+        if let Some(renewal) = &mut renewal {
+            renewal.reply(PAGE);
+            assert!(renewal.session.is_done());
+        }
+        assert!(rig.refresh().is_none());
+        assert_eq!(rig.retter.stats(rig.now).copies, 0);
+        assert_eq!(stats(&rig).dropped, u64::from(is_running));
+    }
+}
+
+#[test]
+fn a_renewal_is_bounded_and_ends_with_the_program() {
+    let wanted = || {
+        let mut settings = Settings::default();
+        settings.cache.ttl = Duration::ZERO;
+        let mut rig = warm(settings);
+        rig.send(&ask()).reply(OOPS);
+        rig
+    };
+    let end: [fn(&mut Rig); 6] = [
+        |rig| {
+            rig.wait(Duration::from_secs(15));
+        },
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+            rig.wait(Duration::from_secs(60));
+        },
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+        },
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n");
+            rig.offer(Side::Origin, &vec![b'x'; 200_000]);
+        },
+        |rig| {
+            rig.input(Input::Drain);
+        },
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+            rig.input(Input::Drain);
+        },
+    ];
+    for end in end {
+        let rig = wanted();
+        let mut renewal = rig.refresh().unwrap();
+        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 1);
+        end(&mut renewal);
+        assert!(renewal.session.is_done(), "{:?}", renewal.session);
+        assert_eq!(renewal.took().last(), Some(&Action::Close(Side::Origin)));
+        assert_eq!(renewal.reports.len(), 1);
+        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 0);
+        assert_eq!(stats(&renewal).running, 0);
+        assert_eq!(stats(&renewal).renewed, 0);
+    }
+    // An idle connection that turns out dead is replaced once.
+    let rig = wanted();
+    let refresh = rig.retter.poll_refresh(rig.now).unwrap();
+    let mut renewal = rig.another();
+    renewal.reused = true;
+    renewal.session = crate::session::Session::background(rig.retter.clone(), refresh, rig.now);
+    renewal.settle();
+    renewal.end_of(Side::Origin).reply(PAGE);
+    assert!(renewal.session.is_done());
+    assert_eq!(stats(&renewal).renewed, 1);
+}

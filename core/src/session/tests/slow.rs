@@ -1,0 +1,224 @@
+//! What a client gets when the origin takes longer than it should.
+
+use std::time::Duration;
+
+use super::rig::{PAGE, Rig, body, field, get, status};
+use crate::breaker::State;
+use crate::config::Settings;
+use crate::report::Source;
+use crate::session::{Action, Side, Timer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A rig with copies of these paths.
+fn warm(paths: &[&str]) -> Rig {
+    let mut rig = Rig::new();
+    assert!(rig.refresh().is_none());
+    for path in paths {
+        rig.send(&get(path, "")).reply(PAGE);
+    }
+    rig.received();
+    rig.asked();
+    rig.took();
+    rig.reports.clear();
+    rig
+}
+
+#[test]
+fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
+    let mut rig = warm(&["/"]);
+    rig.send(&get("/", ""));
+    assert_eq!(rig.session.poll_timer(), Some(Timer::Slow));
+    rig.wait(SECOND - Duration::from_millis(1));
+    assert_eq!(rig.received(), "");
+    rig.wait(Duration::from_millis(1));
+    let received = rig.received();
+    assert_eq!((status(&received), body(&received)), (200, "good"));
+    let told = field(&received, "cache-status").unwrap();
+    assert_eq!(told, "retter; fwd=stale; ttl=-1; detail=slow");
+    assert_eq!(field(&received, "x-retter"), Some("cache"));
+    assert_eq!(
+        rig.took(),
+        [Action::Connect { fresh: false }, Action::Detach]
+    );
+    let report = rig.reports.pop().unwrap();
+    assert!(report.origin.is_none(), "the refresh tells of the origin");
+    assert_eq!(rig.retter.stats(rig.now).slow_calls, 1);
+
+    // The client goes on at once, on the same connection; the origin's answer is the new copy.
+    let mut renewal = rig.detached();
+    rig.send(&get("/next", "")).reply(PAGE);
+    assert_eq!(status(&rig.received()), 200);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+    renewal.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
+    assert!(renewal.session.is_done());
+    assert_eq!(renewal.took(), [Action::Park]);
+    assert_eq!(renewal.reports[0].source, Source::Refresh);
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    rig.send(&get("/", "")).end_of(Side::Origin);
+    assert_eq!(body(&rig.received()), "new");
+}
+
+#[test]
+fn what_cannot_renew_the_copy_is_dropped() {
+    for fields in ["If-None-Match: \"old\"\r\n", "Range: bytes=0-1\r\n"] {
+        let mut rig = warm(&["/"]);
+        rig.send(&get("/", fields)).wait(SECOND);
+        assert_eq!(body(&rig.received()), "good");
+        assert!(rig.took().contains(&Action::Close(Side::Origin)));
+        assert!(rig.detached.is_empty());
+        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+        assert!(rig.reports[0].origin.is_some());
+    }
+    // Of many that wait for the same page one goes on.
+    let mut rig = warm(&["/"]);
+    let mut other = rig.another();
+    rig.send(&get("/", "")).wait(SECOND);
+    other.send(&get("/", "")).wait(SECOND);
+    assert_eq!(
+        (body(&rig.received()), body(&other.received())),
+        ("good", "good")
+    );
+    assert_eq!((rig.detached.len(), other.detached.len()), (1, 0));
+    // Given up, it frees its slot.
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+    rig.detached.clear();
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+}
+
+#[test]
+fn without_a_copy_it_waits_and_counts_once() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).wait(2 * SECOND);
+    assert_eq!(rig.received(), "");
+    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginHead));
+    rig.reply(PAGE);
+    assert_eq!(status(&rig.received()), 200);
+    assert_eq!(rig.retter.stats(rig.now).slow_calls, 1);
+    // It is slow by nature: that is known now.
+    rig.send(&get("/", "")).wait(7 * SECOND);
+    assert_eq!(rig.received(), "");
+    rig.wait(SECOND);
+    assert_eq!(body(&rig.received()), "good");
+}
+
+#[test]
+fn a_hanging_origin_is_found_within_a_few_requests() {
+    const PATHS: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
+    let rig = warm(&PATHS);
+    let mut waiting: Vec<Rig> = PATHS
+        .map(|path| {
+            let mut visitor = rig.another();
+            visitor.send(&get(path, ""));
+            visitor
+        })
+        .into();
+    for visitor in &mut waiting {
+        visitor.wait(SECOND);
+        assert_eq!(body(&visitor.received()), "good");
+    }
+    let now = rig.now + SECOND;
+    assert_eq!(rig.retter.circuit(now), State::Open);
+    let reason = rig.retter.poll_transition().unwrap().reason.to_string();
+    assert_eq!(reason, "5 slow in a row (over 1.0 s), 3 paths");
+    let mut late = Rig::on(rig.retter.clone(), now);
+    late.send(&get("/a", ""));
+    let received = late.received();
+    assert_eq!(
+        (body(&received), field(&received, "x-circuit")),
+        ("good", Some("OPEN"))
+    );
+
+    // A probe that hangs is found as soon, and leaves it alone for longer.
+    late.now = rig.retter.poll_refresh_timeout(now).unwrap();
+    let mut probe = late.refresh().unwrap();
+    probe.wait(SECOND);
+    assert_eq!(rig.retter.circuit(probe.now), State::Open);
+    let reason = std::iter::from_fn(|| rig.retter.poll_transition())
+        .last()
+        .unwrap()
+        .reason;
+    assert!(
+        reason
+            .to_string()
+            .starts_with("probe slow (over 1.0 s), next"),
+        "{reason}"
+    );
+    probe.reply(PAGE);
+    assert!(probe.session.is_done());
+}
+
+#[test]
+fn what_lasts_by_nature_is_not_slow() {
+    let slow = |act: fn(&mut Rig)| {
+        let mut rig = warm(&["/"]);
+        act(&mut rig);
+        rig.retter.stats(rig.now).slow_calls
+    };
+    let never: [fn(&mut Rig); 5] = [
+        |rig| {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+            rig.send(&get("/events", "")).reply(head).wait(60 * SECOND);
+        },
+        |rig| {
+            let head = "HTTP/1.1 101 Switching\r\nUpgrade: ws\r\nConnection: upgrade\r\n\r\n";
+            rig.send(&get("/ws", "Connection: upgrade\r\nUpgrade: ws\r\n"));
+            rig.reply(head).wait(60 * SECOND);
+        },
+        |rig| {
+            // A client that sends slowly.
+            rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
+            rig.wait(5 * SECOND)
+                .send("half")
+                .wait(5 * SECOND)
+                .send("a bit");
+            rig.reply(PAGE);
+        },
+        |rig| {
+            // A large body, which takes its time.
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n";
+            rig.send(&get("/large", "")).reply(head).wait(5 * SECOND);
+        },
+        |rig| {
+            rig.send(
+                "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+            );
+            rig.wait(5 * SECOND);
+        },
+    ];
+    for act in never {
+        assert_eq!(slow(act), 0);
+    }
+    let late = slow(|rig| {
+        rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+        rig.wait(SECOND);
+    });
+    assert_eq!(late, 1);
+}
+
+#[test]
+fn slowness_can_be_switched_off() {
+    let mut settings = Settings::default();
+    settings.breaker.slow_rate = None;
+    let mut rig = Rig::with(settings);
+    rig.send(&get("/", "")).reply(PAGE);
+    rig.received();
+    rig.send(&get("/", "")).wait(14 * SECOND);
+    assert_eq!(rig.received(), "");
+    rig.wait(SECOND);
+    assert_eq!(body(&rig.received()), "good");
+}
+
+#[test]
+fn a_short_body_that_does_not_come_is_rescued_too() {
+    let mut rig = warm(&["/"]);
+    rig.send(&get("/", ""))
+        .reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    rig.wait(SECOND);
+    assert_eq!(body(&rig.received()), "good");
+    let mut renewal = rig.detached();
+    renewal.reply(" done").wait(SECOND);
+    assert!(renewal.session.is_done());
+    rig.send(&get("/", "")).end_of(Side::Origin);
+    assert_eq!(body(&rig.received()), "half done");
+}

@@ -1,0 +1,314 @@
+//! Owns the answers of the simulated application: what it says, in which framing, and every way
+//! in which an answer can go wrong.
+//! Never knows a connection: it makes a list of what is to be done on one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use retter_core::time::{Instant, UnixTime};
+
+use crate::codec;
+use crate::head::{Fields, Framing, Head};
+use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page};
+use crate::net::{Close, Net};
+
+/// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
+const DIRECTIVES: [&str; 9] = [
+    "",
+    "max-age=60",
+    "max-age=2",
+    "no-store",
+    "private",
+    "no-cache",
+    "max-age=1, stale-if-error=5",
+    "public, max-age=3, must-revalidate",
+    "s-maxage=2, max-age=9, stale-while-revalidate=5",
+];
+
+const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
+
+/// What nobody asked for; it ends in [`UNSOLICITED`](crate::ledger::UNSOLICITED).
+const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Longest time between the pieces of a body that drips.
+const DRIP: Duration = Duration::from_millis(400);
+
+/// What is wrong with one answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    None,
+    /// The connection ends inside the body.
+    Truncated,
+    /// The connection is reset somewhere.
+    Reset,
+    /// It is not HTTP.
+    Garbage,
+    /// Its head is too long.
+    Oversized,
+    /// More bytes than announced.
+    TooLong,
+    /// It never comes.
+    Never,
+    /// It stops inside the body.
+    Stalled,
+    /// The connection ends before it.
+    Closed,
+    /// After it, something comes that nobody asked for.
+    Unsolicited,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::None,
+        Self::Truncated,
+        Self::Reset,
+        Self::Garbage,
+        Self::Oversized,
+        Self::TooLong,
+        Self::Never,
+        Self::Stalled,
+        Self::Closed,
+        Self::Unsolicited,
+    ];
+}
+
+/// What is to be done on a connection.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Bytes(Vec<u8>),
+    Close(Close),
+    /// The answer has been written in full.
+    Ends(AnswerId),
+    /// The answer begins.
+    Starts(AnswerId),
+    Wait(Duration),
+}
+
+/// An answer before it is written.
+pub(crate) struct Plan {
+    pub(crate) status: u16,
+    pub(crate) page: Page,
+    pub(crate) directives: &'static str,
+    pub(crate) varies: bool,
+    pub(crate) new_session: bool,
+    pub(crate) new_cookie: bool,
+    /// `None` for an answer without a body.
+    pub(crate) framing: Option<Framing>,
+    pub(crate) is_head: bool,
+    pub(crate) text: bool,
+}
+
+impl Plan {
+    /// Makes up an answer to a request, whose head the origin got.
+    pub(crate) fn new(
+        asked: &Asked,
+        head: &Head,
+        pages: &mut BTreeMap<String, Page>,
+        is_failing: bool,
+        net: &mut Net,
+    ) -> Self {
+        let varies = net.chance.hits(net.swarm.varies);
+        let flavour = if varies { asked.flavour } else { "-" };
+        let key = format!("{}{}|{}|{flavour}", asked.host, asked.target, asked.who);
+        let edits = net.chance.hits(net.swarm.edits);
+        let len = net.chance.size(net.swarm.body_max);
+        let page = pages.entry(key.clone()).or_insert_with(|| Page {
+            key,
+            version: 0,
+            len,
+        });
+        if edits {
+            page.version += 1;
+            page.len = len;
+        }
+        let mut status = STATUSES[net.chance.weighted(&net.swarm.statuses)];
+        if is_failing {
+            status = 500;
+        }
+        if net.is_calm {
+            status = 200;
+        }
+        let is_read = matches!(asked.method, "GET" | "HEAD");
+        let known = head.fields.lists("if-none-match", &page.etag());
+        if status == 200 && is_read && known && net.chance.hits(800) {
+            status = 304;
+        }
+        let has_body = !matches!(status, 204 | 304) && asked.method != "HEAD";
+        let framing = has_body.then(|| match net.chance.weighted(&[6, 4, 1]) {
+            0 => Framing::Length(page.len as u64),
+            1 => Framing::Chunked,
+            _ => Framing::UntilClose,
+        });
+        Self {
+            status,
+            page: page.clone(),
+            directives: DIRECTIVES[net.chance.weighted(&net.swarm.directives)],
+            varies,
+            new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
+            new_cookie: net.chance.hits(net.swarm.new_cookie),
+            framing,
+            is_head: asked.method == "HEAD",
+            text: net.chance.hits(700),
+        }
+    }
+
+    /// Takes the framing that does not hide this fault.
+    pub(crate) fn suit(&mut self, fault: Fault) {
+        let hides = matches!(
+            fault,
+            Fault::Truncated | Fault::TooLong | Fault::Unsolicited
+        );
+        if hides && self.framing == Some(Framing::UntilClose) {
+            // Nobody could tell that such a body is not whole.
+            self.framing = Some(Framing::Length(self.page.len as u64));
+        }
+    }
+
+    pub(crate) fn head(
+        &self,
+        asked: AskedId,
+        answer: AnswerId,
+        closes: bool,
+        net: &mut Net,
+    ) -> Vec<u8> {
+        let mut fields = Fields::default();
+        let mut put = |name: &str, value: String| fields.0.push((name.to_owned(), value));
+        put(ASKED, asked.to_string());
+        if self.status == 304 {
+            // The representation, and with it the answer that brought it, stays as it is.
+        } else {
+            put(ANSWER, answer.to_string());
+            let kind = if self.text { "text/html" } else { "image/png" };
+            put("Content-Type", kind.to_owned());
+        }
+        put("ETag", self.page.etag());
+        if net.chance.hits(800) {
+            put("Date", unix(net.now).to_string());
+        }
+        if net.chance.hits(50) {
+            put("Age", net.chance.below(4).to_string());
+        }
+        if !self.directives.is_empty() {
+            put("Cache-Control", self.directives.to_owned());
+        }
+        if self.varies {
+            put("Vary", FLAVOUR.to_owned());
+        }
+        if self.new_session {
+            put("Set-Cookie", format!("PHPSESSID=new{answer}; Path=/"));
+        }
+        if self.new_cookie {
+            put("Set-Cookie", format!("basket={answer}"));
+        }
+        if self.status == 302 {
+            put("Location", "/0".to_owned());
+        }
+        match self.framing {
+            Some(Framing::Chunked) => put("Transfer-Encoding", "chunked".to_owned()),
+            Some(Framing::Length(len)) => put("Content-Length", len.to_string()),
+            Some(Framing::UntilClose) => {}
+            None if self.is_head && self.status != 204 => {
+                put("Content-Length", self.page.len.to_string());
+            }
+            None => {}
+        }
+        if closes {
+            put("Connection", "close".to_owned());
+        }
+        let reason = if self.status == 200 { "OK" } else { "Sim" };
+        let mut bytes = Vec::new();
+        if net.chance.hits(40) {
+            bytes.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+        }
+        let start = format!("HTTP/1.1 {} {reason}", self.status);
+        bytes.extend(codec::head(&start, &fields));
+        bytes
+    }
+
+    fn body(&self, net: &mut Net) -> Vec<u8> {
+        match self.framing {
+            Some(Framing::Chunked) => {
+                let size = 1 + net.chance.size(4_000);
+                codec::chunked(&self.page.body(), size)
+            }
+            Some(Framing::Length(_) | Framing::UntilClose) => self.page.body(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Puts an answer, with what is wrong with it, on its connection's list.
+pub(crate) fn queue(
+    out: &mut VecDeque<Piece>,
+    answer: AnswerId,
+    mut head: Vec<u8>,
+    plan: &Plan,
+    fault: Fault,
+    closes: bool,
+    net: &mut Net,
+) {
+    let mut body = plan.body(net);
+    match fault {
+        Fault::None | Fault::Unsolicited => {}
+        Fault::Closed => return out.push_back(Piece::Close(Close::End)),
+        Fault::Never => return,
+        Fault::Garbage => {
+            head = vec![b'?'; 1 + net.chance.size(300)];
+            body.clear();
+        }
+        Fault::Oversized => {
+            head.truncate(head.len() - 2);
+            head.extend_from_slice(b"X-Long: ");
+            head.resize(head.len() + 6_000, b'x');
+            head.extend_from_slice(b"\r\n\r\n");
+        }
+        Fault::TooLong => body.extend_from_slice(LATE),
+        Fault::Reset | Fault::Stalled | Fault::Truncated => {
+            let all = head.len() + body.len();
+            let from = if fault == Fault::Truncated {
+                head.len()
+            } else {
+                0
+            };
+            let keep = from + net.chance.below(all - from);
+            body.truncate(keep.saturating_sub(head.len()));
+            head.truncate(keep);
+        }
+    }
+    out.push_back(Piece::Starts(answer));
+    out.push_back(Piece::Bytes(head));
+    if net.chance.hits(200) {
+        out.push_back(Piece::Wait(net.chance.time(DRIP)));
+    }
+    if net.chance.hits(60) {
+        let size = 1 + body.len() / 4;
+        for piece in body.chunks(size) {
+            out.push_back(Piece::Bytes(piece.to_vec()));
+            out.push_back(Piece::Wait(net.chance.time(DRIP)));
+        }
+    } else {
+        out.push_back(Piece::Bytes(body));
+    }
+    out.push_back(Piece::Ends(answer));
+    match fault {
+        Fault::Reset => out.push_back(Piece::Close(Close::Reset)),
+        Fault::Stalled => {}
+        Fault::Garbage | Fault::Truncated => out.push_back(Piece::Close(Close::End)),
+        Fault::Unsolicited => {
+            out.push_back(Piece::Wait(net.chance.time(DRIP)));
+            out.push_back(Piece::Bytes(LATE.to_vec()));
+            out.push_back(Piece::Close(Close::End));
+        }
+        Fault::Closed | Fault::Never | Fault::None | Fault::Oversized | Fault::TooLong => {
+            // Without saying so, it closes what is idle.
+            if closes || net.chance.hits(100) {
+                out.push_back(Piece::Close(Close::End));
+            }
+        }
+    }
+}
+
+/// The origin's own clock, which is right.
+pub(crate) fn unix(now: Instant) -> UnixTime {
+    UnixTime(1_700_000_000 + now.as_nanos() / 1_000_000_000)
+}

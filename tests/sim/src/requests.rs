@@ -1,0 +1,169 @@
+//! Owns what the simulated clients ask: which page, as whom, with which fields.
+//! Never sends anything.
+
+use std::collections::BTreeMap;
+
+use crate::chance::Chance;
+use crate::codec;
+use crate::head::Fields;
+use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, upload};
+use crate::net::Net;
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
+
+/// Users: nobody, sessions, a credential, a cookie of unknown meaning.
+const USERS: [&str; 6] = [
+    "",
+    "PHPSESSID=ann",
+    "PHPSESSID=bob",
+    "Basic Zm9v",
+    "theme=dark",
+    "PHPSESSID=eve; theme=dark",
+];
+
+const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
+
+/// What is not HTTP.
+const MALFORMED: [&str; 4] = [
+    "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "GET /\u{1} HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+    "get\r\n\r\n",
+];
+
+/// What clients remember together.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    etags: BTreeMap<String, String>,
+}
+
+impl Memory {
+    pub(crate) fn note(&mut self, asked: &Asked, etag: &str) {
+        let page = format!("{}{}", asked.host, asked.target);
+        self.etags.insert(page, etag.to_owned());
+    }
+}
+
+/// One of so many users.
+pub(crate) fn user(count: usize, chance: &mut Chance) -> &'static str {
+    USERS[chance.below(count.min(USERS.len()))]
+}
+
+/// Makes up a request.
+pub(crate) fn compose(who: &'static str, net: &mut Net, memory: &Memory) -> Asked {
+    let swarm = net.swarm.clone();
+    let chance = &mut net.chance;
+    let method = if net.is_calm {
+        "GET"
+    } else {
+        METHODS[chance.weighted(&swarm.methods)]
+    };
+    let writes = matches!(method, "POST" | "DELETE");
+    let host = HOSTS[chance.below(10) / 9];
+    // One page is as popular as all others together.
+    let path = if chance.hits(500) {
+        0
+    } else {
+        chance.below(swarm.paths)
+    };
+    let target = if chance.hits(150) {
+        format!("/{path}?q={}", chance.below(2))
+    } else {
+        format!("/{path}")
+    };
+    let known = memory.etags.get(&format!("{host}{target}"));
+    let is_conditional = chance.hits(200);
+    let http10 = chance.hits(60) && method != "upgrade";
+    let no_cache = chance.hits(60);
+    Asked {
+        method: match method {
+            "upgrade" | "bad" => "GET",
+            method => method,
+        },
+        host,
+        target,
+        who,
+        flavour: ["", "sweet", "sour"][chance.below(3)],
+        gzip: chance.hits(400),
+        if_none_match: known.filter(|_| is_conditional && !writes).cloned(),
+        range: method == "GET" && chance.hits(50),
+        no_cache,
+        no_store: chance.hits(20) && !no_cache,
+        upgrades: method == "upgrade",
+        body: (method == "POST").then(|| chance.size(20_000)),
+        expects: method == "POST" && chance.hits(200) && !http10,
+        http10,
+        closes: http10 || chance.hits(100),
+        malformed: method == "bad",
+        ..Asked::default()
+    }
+}
+
+/// The bytes of a request: its head, and its body in the framing that chance chose.
+pub(crate) fn message(id: AskedId, asked: &Asked, net: &mut Net) -> (Vec<u8>, Vec<u8>) {
+    if asked.malformed {
+        let bad = *net.chance.pick(&MALFORMED);
+        return (bad.as_bytes().to_vec(), Vec::new());
+    }
+    let mut fields = fields(id, asked);
+    let mut put = |name: &str, value: String| fields.0.push((name.to_owned(), value));
+    let body = asked.body.map(|len| upload(id, len));
+    let chunks = !asked.http10 && net.chance.hits(400);
+    let body = match body {
+        Some(body) if chunks => {
+            put("Transfer-Encoding", "chunked".to_owned());
+            let size = 1 + net.chance.size(2_000);
+            codec::chunked(&body, size)
+        }
+        Some(body) => {
+            put("Content-Length", body.len().to_string());
+            body
+        }
+        None => Vec::new(),
+    };
+    let version = if asked.http10 { "1.0" } else { "1.1" };
+    let start = format!("{} {} HTTP/{version}", asked.method, asked.target);
+    (codec::head(&start, &fields), body)
+}
+
+/// The fields of a request, but for its framing.
+fn fields(id: AskedId, asked: &Asked) -> Fields {
+    let mut fields = Fields::default();
+    let mut put = |name: &str, value: &str| fields.0.push((name.to_owned(), value.to_owned()));
+    put("Host", asked.host);
+    put(ASKED, &id.to_string());
+    match asked.who {
+        "" => put("Cookie", "_ga=1"),
+        who if who.starts_with("Basic") => put("Authorization", who),
+        who => put("Cookie", who),
+    }
+    if !asked.flavour.is_empty() {
+        put(FLAVOUR, asked.flavour);
+    }
+    if asked.gzip {
+        put("Accept-Encoding", "gzip");
+    }
+    if let Some(etag) = &asked.if_none_match {
+        put("If-None-Match", etag);
+    }
+    if asked.range {
+        put("Range", "bytes=2-9");
+    }
+    match (asked.no_cache, asked.no_store) {
+        (true, _) => put("Cache-Control", "no-cache"),
+        (false, true) => put("Cache-Control", "no-store"),
+        (false, false) => {}
+    }
+    if asked.expects {
+        put("Expect", "100-continue");
+    }
+    match (asked.upgrades, asked.closes && !asked.http10) {
+        (true, _) => {
+            put("Connection", "upgrade");
+            put("Upgrade", "sim");
+        }
+        (false, true) => put("Connection", "close"),
+        (false, false) => {}
+    }
+    fields
+}

@@ -1,0 +1,112 @@
+//! Owns an answer as a client saw it, and what can be told of it by itself and its page.
+//! Never knows what else happened.
+
+use std::io::Read;
+use std::time::Duration;
+
+use crate::head::Head;
+use crate::ledger::{ANSWER, ASKED, Answer, Asked, Ledger, Page};
+
+/// An answer as a client saw it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+    /// It ended as its head announced.
+    pub(crate) is_whole: bool,
+    /// If it did not, that may be the client's or the network's doing.
+    pub(crate) is_excused: bool,
+}
+
+pub(crate) fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
+    // RFC 9110 §13.1.2: compared weakly.
+    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
+    let etag = seen.head.fields.get("etag").map(strong).unwrap_or_default();
+    let known = asked
+        .if_none_match
+        .as_deref()
+        .map(strong)
+        .unwrap_or_default();
+    holds(known == etag && !etag.is_empty(), "304 for another version")
+}
+
+/// The answer of the origin that this answer says it is.
+pub(crate) fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
+    let by_number = number(&seen.head, ANSWER);
+    let by_request = number(&seen.head, ASKED)
+        .and_then(|asked| ledger.asked.get(asked))
+        .and_then(|asked| asked.answers.last().copied());
+    let id = by_number.or(by_request).ok_or("no answer of the origin")?;
+    ledger
+        .answers
+        .get(id)
+        .ok_or_else(|| "no answer of the origin".to_owned())
+}
+
+pub(crate) fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
+    if asked.method == "HEAD" || matches!(status(seen), 204 | 304) {
+        return holds(seen.body.is_empty(), "a body where none may be");
+    }
+    let whole = page.body();
+    let is_gzip = seen.head.fields.get("content-encoding") == Some("gzip");
+    let mut plain = Vec::new();
+    let body = if is_gzip {
+        holds(asked.gzip, "gzip for one who cannot read it")?;
+        let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
+        holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
+        &plain
+    } else {
+        &seen.body
+    };
+    if seen.is_whole {
+        holds(*body == whole, "the body is not that of the page")
+    } else {
+        holds(
+            whole.starts_with(body),
+            "the part of a body is not that of the page",
+        )
+    }
+}
+
+pub(crate) fn is_failure(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
+}
+
+/// How long the origin said that an answer is fresh.
+pub(crate) fn lifetime(answer: &Answer) -> Duration {
+    let value = |name: &str| {
+        answer
+            .directives
+            .split(", ")
+            .find_map(|word| word.strip_prefix(name)?.parse().ok())
+    };
+    let secs = value("s-maxage=")
+        .or_else(|| value("max-age="))
+        .unwrap_or(0);
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn is_long_fresh(answer: &Answer) -> bool {
+    lifetime(answer) > Duration::from_secs(10)
+}
+
+pub(crate) fn cache_status(seen: &Seen) -> &str {
+    seen.head.fields.get("cache-status").unwrap_or_default()
+}
+
+pub(crate) fn status(seen: &Seen) -> u16 {
+    let code = seen
+        .head
+        .start
+        .get(9..12)
+        .and_then(|code| code.parse().ok());
+    code.unwrap_or(0)
+}
+
+pub(crate) fn number(head: &Head, name: &str) -> Option<usize> {
+    head.fields.get(name)?.parse().ok()
+}
+
+pub(crate) fn holds(holds: bool, text: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text.to_owned()) }
+}
