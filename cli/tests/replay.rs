@@ -115,34 +115,51 @@ fn every_request_gets_one_thing() {
 
 #[test]
 fn settings_count() {
-    let rescued = |args: &[&str]| {
+    let run = |args: &[&str]| {
         let args: Vec<_> = [OUTAGE].iter().chain(args).copied().collect();
-        let run = json(&args, b"")["runs"][0].clone();
-        let count = |name: &str| run["got"][name].as_u64().unwrap();
-        let rescued = count("rescued_failed") + count("rescued_circuit_open");
-        (rescued, run["circuit_opened"].as_u64().unwrap())
+        json(&args, b"")["runs"][0].clone()
     };
-    let (usual, opened) = rescued(&[]);
-    assert_eq!(opened, 1);
-    let (patient, opened) = rescued(&[
+    let spared = |run: &Value| run["spared"].as_u64().unwrap();
+    let rescued = |run: &Value| {
+        let count = |name: &str| run["got"][name].as_u64().unwrap();
+        count("rescued_failed") + count("rescued_circuit_open")
+    };
+    let usual = run(&[]);
+    assert_eq!(usual["circuit_opened"], 1);
+    let rates = [
         "--breaker-consecutive-fail",
         "1000",
         "--breaker-fail-rate",
         "1",
-    ]);
-    assert!(opened <= 1 && patient <= usual);
-    // The fewer users there are, the more pages are somebody's copy.
-    let (together, _) = rescued(&["--assume-sessions", "none"]);
-    assert!(together >= usual);
-    let (strict, _) = rescued(&[
+    ];
+    assert!(spared(&run(&rates)) < spared(&usual), "it opens later");
+    let strict = run(&[
         "--assume-cache-control",
         "no-store",
         "--cache-rescue",
         "strict",
     ]);
-    assert_eq!(strict, 0);
-    let (own, _) = rescued(&["--assume-gateway-errors", "false"]);
-    assert!(own > 0);
+    assert_eq!(rescued(&strict), 0);
+    let own = run(&["--assume-gateway-errors", "false"]);
+    assert!(rescued(&own) > 0);
+    let reason = own["changes"][0]["reason"].as_str().unwrap();
+    assert!(!reason.contains("connect"), "{reason}");
+}
+
+#[test]
+fn a_copy_of_one_visitor_rescues_another_only_where_that_is_assumed() {
+    let line = |visitor, second, status| {
+        format!(
+            "192.0.2.{visitor} - - [11/Oct/2025:10:00:0{second} +0200] \"GET / HTTP/1.1\" \
+             {status} 7 \"-\" \"-\"\n"
+        )
+    };
+    let log = [line(1, 0, 200), line(2, 1, 502)].concat();
+    let rescued = |sessions| {
+        let run = json(&["-", "--assume-sessions", sessions], log.as_bytes());
+        run["runs"][0]["got"]["rescued_failed"].as_u64()
+    };
+    assert_eq!((rescued("visitor"), rescued("none")), (Some(0), Some(1)));
 }
 
 #[test]

@@ -128,6 +128,9 @@ impl Assumptions {
                 "two answers to one URL are the same page when they have the same length"
             ));
             tell(format_args!("no answer starts or ends a session"));
+            tell(format_args!(
+                "the requests of one second came in their order, evenly spread over it"
+            ));
         }
         if forms.json {
             tell(format_args!(
@@ -151,6 +154,10 @@ impl Assumptions {
                 }
             ));
         }
+        tell(format_args!(
+            "in the background it answers as when it was last asked, with the last page that it \
+             sent to that user"
+        ));
         tell(format_args!(
             "users send the same requests whatever they get, without conditions and ranges, and \
              the rest of a request does not matter (Vary)"

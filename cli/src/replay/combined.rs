@@ -40,6 +40,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     let (method, target) = request_line(&asked)?;
     Ok(Line {
         at,
+        is_coarse: true,
         host,
         method,
         origin: origin(status, bytes, assumptions),

@@ -72,6 +72,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     let (method, target) = request(method.as_bytes(), &plain(target))?;
     Ok(Line {
         at: u64::try_from(at.as_nanos()).map_err(|_| NO_TIME)?,
+        is_coarse: false,
         host: json.host.as_deref().map(text_of),
         method,
         origin: origin(&json, assumptions),

@@ -16,6 +16,8 @@ use super::{combined, json};
 pub(super) struct Line {
     /// When it came, in nanoseconds since 1970.
     pub(super) at: u64,
+    /// The time is known to the second only.
+    pub(super) is_coarse: bool,
     pub(super) host: Option<Box<str>>,
     pub(super) method: Method,
     pub(super) origin: Origin,

@@ -20,6 +20,7 @@ mod when;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use retter_core::config::Settings;
@@ -244,13 +245,17 @@ impl<'a> Replay<'a> {
         self.log.last = line.at;
         self.log.requests += 1;
         self.log.reads += u64::from(line.reads());
-        let origin = self.truth.of(line);
+        for simulation in &mut self.simulations {
+            simulation.advance(line.at, &self.truth);
+        }
+        let request = Arc::new(simulate::request(line));
+        let origin = self.truth.of(line, &request);
         self.log.failed += u64::from(self.truth.failed(&line.origin));
         let is_unasked = matches!(line.origin, Origin::NotAsked { .. });
         self.log.not_asked += u64::from(is_unasked);
         self.forms.unasked |= is_unasked;
         for simulation in &mut self.simulations {
-            simulation.ask(line, &origin);
+            simulation.ask(&request, line.at, &origin);
         }
     }
 

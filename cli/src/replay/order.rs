@@ -2,7 +2,7 @@
 //! Never holds more than a bounded window of lines.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::line::Line;
 use super::when::NANOS_PER_SEC;
@@ -19,6 +19,8 @@ pub(super) struct Order {
     /// Lines that came too late for their place, and are replayed after it.
     pub(super) late: u64,
     newest: u64,
+    /// The rest of the second that is being released.
+    ready: VecDeque<Line>,
     released: u64,
     waiting: BinaryHeap<Reverse<Waiting>>,
 }
@@ -69,6 +71,9 @@ impl Order {
 
     /// The next line in the order of time, when no earlier one is to be expected.
     pub(super) fn pop(&mut self) -> Option<Line> {
+        if !self.ready.is_empty() {
+            return self.pop_last();
+        }
         let Reverse(first) = self.waiting.peek()?;
         let is_due = first.line.at.saturating_add(WINDOW) < self.newest;
         if is_due || self.waiting.len() > LINES_MAX {
@@ -80,10 +85,35 @@ impl Order {
 
     /// The next line in the order of time, at the end of the log.
     pub(super) fn pop_last(&mut self) -> Option<Line> {
-        let Reverse(first) = self.waiting.pop()?;
-        debug_assert!(first.line.at >= self.released, "a late line was moved");
-        self.released = first.line.at;
-        Some(first.line)
+        if self.ready.is_empty() {
+            self.ready_next();
+        }
+        let mut line = self.ready.pop_front()?;
+        line.at = line.at.max(self.released);
+        self.released = line.at;
+        Some(line)
+    }
+
+    /// Makes the next line ready, or all of a second of which more is not known. Taken as one
+    /// moment, they would be a surge that never was.
+    fn ready_next(&mut self) {
+        let Some(Reverse(first)) = self.waiting.pop() else {
+            return;
+        };
+        let (at, is_coarse) = (first.line.at, first.line.is_coarse);
+        self.ready.push_back(first.line);
+        if !is_coarse {
+            return;
+        }
+        let is_same = |next: &Reverse<Waiting>| next.0.line.at == at && next.0.line.is_coarse;
+        while self.waiting.peek().is_some_and(is_same) {
+            self.ready
+                .extend(self.waiting.pop().map(|Reverse(next)| next.line));
+        }
+        let count = self.ready.len() as u64;
+        for (line, index) in self.ready.iter_mut().zip(0..) {
+            line.at += NANOS_PER_SEC * index / count;
+        }
     }
 }
 
@@ -112,6 +142,19 @@ mod tests {
         assert_eq!(order(&[5, 3, 4, 70, 9]), (vec![3, 4, 5, 9, 70], 0));
         assert_eq!(order(&[5, 100, 3]), (vec![5, 5, 100], 1));
         assert_eq!(order(&[]), (vec![], 0));
+    }
+
+    #[test]
+    fn a_second_is_spread_in_the_order_of_the_log() {
+        let mut order = Order::default();
+        for target in ["/a", "/b"] {
+            let text = format!("::1 - - [01/Jan/1970:00:00:07 +0000] \"GET {target}\" 200 1");
+            order.push(Line::parse(text.as_bytes(), &Assumptions::default()).unwrap());
+        }
+        let spread = std::iter::from_fn(|| order.pop_last()).map(|line| (line.at, line.target));
+        let spread: Vec<_> = spread.collect();
+        assert_eq!(spread[0], (7_000_000_000, "/a".into()));
+        assert_eq!(spread[1], (7_500_000_000, "/b".into()));
     }
 
     #[test]

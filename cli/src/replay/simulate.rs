@@ -3,6 +3,8 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
@@ -18,15 +20,19 @@ use retter_core::time::{Instant, UnixTime};
 use super::line::{Answer, Cookies, End, Line, Origin, Visitor};
 use super::tally::{Got, Tally};
 use super::timeline::Timeline;
-use super::truth::TIME_MAX;
+use super::truth::{TIME_MAX, Truth};
 use super::when::NANOS_PER_SEC;
 
 /// The log does not tell cookies, but what they meant: these mean it again.
 const SESSION_COOKIE: &str = "retter-session";
 const OTHER_COOKIE: &str = "retter-other";
+/// On whose behalf a copy is renewed: the log's addresses are not needed for it.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// One set of settings on its way through the log.
 pub(super) struct Simulation {
+    /// Somebody has to look for copies to renew.
+    alarm: Arc<Alarm>,
     config: Config,
     number: u64,
     pending: BinaryHeap<Reverse<Pending>>,
@@ -35,6 +41,8 @@ pub(super) struct Simulation {
     start: u64,
     pub(super) tally: Tally,
     pub(super) timeline: Timeline,
+    /// When copies to renew are looked for.
+    visit_at: Instant,
     waiting: BTreeMap<u64, Waiting>,
     woken: Arc<Mutex<Vec<u64>>>,
 }
@@ -47,20 +55,23 @@ struct Pending {
 }
 
 enum What {
-    /// A request at the application goes on.
+    /// A request at the application goes on. No user waits for one that never came.
     Fetch {
-        came: Instant,
+        came: Option<Instant>,
         fetch: Box<Fetch>,
         step: Step,
     },
     /// A request has waited for as long as anybody may.
     Overdue,
+    /// A copy may have to be renewed, or a circuit to be probed.
+    Visit,
 }
 
 /// A request that waits until the application has room.
 struct Waiting {
     came: Instant,
     origin: Origin,
+    request: Arc<RequestHead>,
     ticket: Ticket,
     waker: Waker,
 }
@@ -69,6 +80,14 @@ struct Waiting {
 struct Note {
     number: u64,
     woken: Arc<Mutex<Vec<u64>>>,
+}
+
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Memory::Relaxed);
+    }
 }
 
 impl Wake for Note {
@@ -108,6 +127,7 @@ impl Simulation {
         let retter = Retter::new(config.clone(), seed, Instant::ZERO);
         retter.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
         Ok(Self {
+            alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,
             number: 0,
             pending: BinaryHeap::new(),
@@ -115,39 +135,79 @@ impl Simulation {
             start,
             tally: Tally::new(),
             timeline: Timeline::new(),
+            visit_at: Instant::ZERO,
             waiting: BTreeMap::new(),
             woken: Arc::default(),
         })
     }
 
+    /// Lets everything happen until `at`, in nanoseconds since 1970; `truth` tells how the
+    /// application is doing meanwhile.
+    pub(super) fn advance(&mut self, at: u64, truth: &Truth) {
+        let now = Instant::from_nanos(at.saturating_sub(self.start));
+        self.run_until(now, Some(truth));
+    }
+
     /// Replays one request, about which the application does what `origin` says.
-    pub(super) fn ask(&mut self, line: &Line, origin: &Origin) {
-        let now = Instant::from_nanos(line.at.saturating_sub(self.start));
-        self.run_until(now);
-        let decision = self.retter.decide(&Arc::new(request(line)), now);
-        self.carry_out(decision, origin, now, now);
+    pub(super) fn ask(&mut self, request: &Arc<RequestHead>, at: u64, origin: &Origin) {
+        let now = Instant::from_nanos(at.saturating_sub(self.start));
+        let decision = self.retter.decide(request, now);
+        self.carry_out(decision, request, origin, now, now);
         self.admit(now);
+        if self.alarm.0.load(Memory::Relaxed) {
+            self.push(now, What::Visit);
+        }
         self.note_changes();
     }
 
     /// Ends what still runs.
     pub(super) fn finish(&mut self) {
-        self.run_until(Instant::from_nanos(u64::MAX));
+        self.run_until(Instant::from_nanos(u64::MAX), None);
         self.note_changes();
     }
 
+    /// Asks the application for copies that are to be renewed, and for probes.
+    fn visit(&mut self, now: Instant, truth: &Truth) {
+        if !self.alarm.0.swap(false, Memory::Relaxed) && self.visit_at > now {
+            return;
+        }
+        self.retter
+            .set_refresh_waker(&Arc::clone(&self.alarm).into());
+        while let Some(refresh) = self.retter.poll_refresh(now) {
+            self.tally.renewals += 1;
+            let origin = truth.now(&refresh.request);
+            self.send(refresh.fetch, &origin, None, now);
+        }
+        let next = self.retter.poll_refresh_timeout(now);
+        self.visit_at = next.unwrap_or(Instant::from_nanos(u64::MAX));
+        if let Some(at) = next {
+            self.push(at, What::Visit);
+        }
+    }
+
     /// Does what was decided at `now` about a request that came at `came`.
-    fn carry_out(&mut self, decision: Decision, origin: &Origin, came: Instant, now: Instant) {
+    fn carry_out(
+        &mut self,
+        decision: Decision,
+        request: &Arc<RequestHead>,
+        origin: &Origin,
+        came: Instant,
+        now: Instant,
+    ) {
         match decision {
-            Decision::Fetch(fetch) => self.send(fetch, origin, came, now),
+            Decision::Fetch(fetch) => self.send(fetch, origin, Some(came), now),
             Decision::Refuse(refusal) => self.refuse(refusal, origin, came),
-            Decision::Serve(served) => self.serve(&served, origin, came),
+            Decision::Serve(served) => {
+                served.want(request, NOBODY, now);
+                self.serve(&served, origin, came);
+            }
             Decision::Wait(ticket) => {
                 let number = self.push(ticket.deadline(), What::Overdue);
                 let woken = Arc::clone(&self.woken);
                 let waiting = Waiting {
                     came,
                     origin: origin.clone(),
+                    request: Arc::clone(request),
                     ticket,
                     waker: Arc::new(Note { number, woken }).into(),
                 };
@@ -182,7 +242,13 @@ impl Simulation {
                 self.waiting.insert(number, waiting);
             }
             Poll::Ready(decision) => {
-                self.carry_out(decision, &waiting.origin, waiting.came, now);
+                let Waiting {
+                    came,
+                    origin,
+                    request,
+                    ..
+                } = waiting;
+                self.carry_out(decision, &request, &origin, came, now);
             }
         }
     }
@@ -192,21 +258,26 @@ impl Simulation {
             Handling::NoCopy { refused, .. } => match refused {
                 Refused::CircuitOpen => Got::RefusedOpen,
                 Refused::Overload => Got::RefusedFull,
+                // No request of a replay asks for that.
+                Refused::OnlyIfCached => Got::Error,
             },
             // It waited for the answer to another, which was an error.
-            Handling::Collapsed { .. }
+            Handling::Behind { .. }
+            | Handling::Collapsed { .. }
             | Handling::CircuitOpen { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
+            | Handling::MaxStale { .. }
             | Handling::Overload { .. }
-            | Handling::Rescued { .. } => Got::Error,
+            | Handling::Rescued { .. }
+            | Handling::Validated { .. } => Got::Error,
         };
         self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
         self.count(got, came);
     }
 
-    fn send(&mut self, fetch: Fetch, origin: &Origin, came: Instant, now: Instant) {
+    fn send(&mut self, fetch: Fetch, origin: &Origin, came: Option<Instant>, now: Instant) {
         let settings = &self.config.origin;
         let (after, step) = match origin {
             Origin::Answered(answer) if answer.head > settings.head_timeout => timeout(settings),
@@ -236,7 +307,7 @@ impl Simulation {
         number
     }
 
-    fn run_until(&mut self, now: Instant) {
+    fn run_until(&mut self, now: Instant, truth: Option<&Truth>) {
         while self
             .pending
             .peek()
@@ -246,30 +317,34 @@ impl Simulation {
                 match what {
                     What::Fetch { came, fetch, step } => self.run(at, came, fetch, step),
                     What::Overdue => self.poll(number, at),
+                    What::Visit => {}
                 }
                 self.admit(at);
+                // Once the log has ended nobody knows how the application would do.
+                if let Some(truth) = truth {
+                    self.visit(at, truth);
+                }
             }
         }
     }
 
-    fn run(&mut self, at: Instant, came: Instant, mut fetch: Box<Fetch>, step: Step) {
-        let got = match step {
+    fn run(&mut self, at: Instant, came: Option<Instant>, mut fetch: Box<Fetch>, step: Step) {
+        let request = Arc::clone(fetch.request());
+        let served = match step {
             Step::End { failing } => {
                 fetch.on_end(at);
-                if failing { Got::Error } else { Got::Answer }
+                return self.got(if failing { Got::Error } else { Got::Answer }, came);
             }
-            Step::Fail { failure, rescuable } => match fetch.on_failure(failure, at) {
-                Some(served) if rescuable => {
-                    self.tally.age(served.resident());
-                    Got::RescuedFailed
+            Step::Fail { failure, rescuable } => {
+                let served = fetch.on_failure(failure, at);
+                served.filter(|_| rescuable)
+            }
+            Step::Head(answer) => match fetch.on_head(&response(&answer, &request), at) {
+                // The application was asked about the copy, and it was right.
+                Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
+                    return self.got(Got::Answer, came);
                 }
-                Some(_) | None => Got::Error,
-            },
-            Step::Head(answer) => match fetch.on_head(&response(&answer, fetch.request()), at) {
-                Verdict::Rescue(served) => {
-                    self.tally.age(served.resident());
-                    Got::RescuedFailed
-                }
+                Verdict::Serve(served) => Some(served),
                 Verdict::Forward => {
                     self.feed(&mut fetch, answer.bytes, at);
                     let took = answer.took.saturating_sub(answer.head).min(TIME_MAX);
@@ -280,10 +355,22 @@ impl Simulation {
             },
             Step::Leave => {
                 fetch.abandon(at);
-                Got::Left
+                return self.got(Got::Left, came);
             }
         };
-        self.count(got, came);
+        let Some(served) = served.filter(|_| came.is_some()) else {
+            return self.got(Got::Error, came);
+        };
+        served.want(&request, NOBODY, at);
+        self.tally.age(served.resident());
+        self.got(Got::RescuedFailed, came);
+    }
+
+    /// Counts what a user got, if there was one.
+    fn got(&mut self, got: Got, came: Option<Instant>) {
+        if let Some(came) = came {
+            self.count(got, came);
+        }
     }
 
     /// How an answer ends whose head was passed on.
@@ -316,14 +403,18 @@ impl Simulation {
     fn serve(&mut self, served: &Served, origin: &Origin, came: Instant) {
         let got = match served.handling {
             Handling::CircuitOpen { .. } => Got::RescuedOpen,
-            Handling::Fresh { .. } => return self.count(Got::Fresh, came),
+            // Stale, but by the word of the application or the client as good as fresh.
+            Handling::Behind { .. } | Handling::Fresh { .. } | Handling::MaxStale { .. } => {
+                return self.count(Got::Fresh, came);
+            }
             Handling::Overload { .. } => Got::RescuedFull,
             Handling::Rescued { .. } => Got::RescuedFailed,
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
-            | Handling::NoCopy { .. } => return self.count(Got::Answer, came),
+            | Handling::NoCopy { .. }
+            | Handling::Validated { .. } => return self.count(Got::Answer, came),
         };
         self.tally.age(served.resident());
         if let Some(answer) = self.answers(origin) {
@@ -372,7 +463,8 @@ fn timeout(settings: &retter_core::config::OriginSettings) -> (Duration, Step) {
     (settings.head_timeout, Step::Fail { failure, rescuable })
 }
 
-fn request(line: &Line) -> RequestHead {
+/// The request of a line, as this program would have seen it.
+pub(super) fn request(line: &Line) -> RequestHead {
     let mut fields = FieldsBuilder::default();
     let host = line.host.as_deref().unwrap_or("the-log.invalid");
     fields.push("host", host.as_bytes());

@@ -105,6 +105,8 @@ pub(super) struct Tally {
     /// Ages of the copies that rescued, in milliseconds.
     ages: Histogram<u64>,
     pub(super) counts: Counts,
+    /// Requests that no user sent, to renew copies and to probe circuits.
+    pub(super) renewals: u64,
     /// Refused, although the application answered by the log.
     pub(super) refused_needlessly: u64,
     pub(super) verdicts: Verdicts,
@@ -130,6 +132,7 @@ impl Tally {
         Self {
             ages: ages.expect("the bounds are in order and three digits are possible"),
             counts: Counts::default(),
+            renewals: 0,
             refused_needlessly: 0,
             verdicts: Verdicts::default(),
         }

@@ -127,6 +127,9 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     table.count("  was spared so many requests", |run| {
         run.tally.counts.spared()
     })?;
+    table.count("  was asked in the background so often", |run| {
+        run.tally.renewals
+    })?;
     let end = summary.log.last.saturating_sub(summary.log.first);
     table.count("  its circuit opened so often", |run| {
         run.timeline.opened[0]

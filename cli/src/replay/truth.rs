@@ -2,11 +2,12 @@
 //! Never knows what the replay decides: it is the same for all settings.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use retter_core::config::StatusSet;
+use retter_core::message::RequestHead;
 use retter_core::report::Failure;
 
 use super::assume::{Assumptions, Unasked};
@@ -14,6 +15,8 @@ use super::line::{Answer, Cookies, End, Line, Origin, hash};
 
 /// Pages whose trouble is remembered.
 const PATHS_MAX: usize = 65_536;
+/// Pages whose last good answer is remembered: some 10 MB.
+const PAGES_MAX: usize = 65_536;
 
 /// How the application was doing, as the log tells it.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Truth {
     failing_paths: HashSet<u64>,
     /// How it failed when it was last asked; `None` when it answered.
     last: Option<Trouble>,
+    /// The last good answer for each user's page.
+    pages: HashMap<u64, Answer>,
     statuses: StatusSet,
 }
 
@@ -37,6 +42,7 @@ impl Truth {
             assumptions: assumptions.clone(),
             failing_paths: HashSet::new(),
             last: None,
+            pages: HashMap::new(),
             statuses: StatusSet::default(),
         }
     }
@@ -47,13 +53,14 @@ impl Truth {
     }
 
     /// What the application does about this request. Lines come in the order of time.
-    pub(super) fn of<'a>(&mut self, line: &'a Line) -> Cow<'a, Origin> {
+    pub(super) fn of<'a>(&mut self, line: &'a Line, request: &RequestHead) -> Cow<'a, Origin> {
         let path = hash(line.path());
         match &line.origin {
             Origin::NotAsked { bytes, well } => Cow::Owned(self.guess(path, *bytes, *well)),
             told @ Origin::Left { .. } => Cow::Borrowed(told),
             told @ (Origin::Answered(_) | Origin::Failed { .. }) => {
                 self.last = self.trouble(told);
+                self.note_page(told, request);
                 if self.last.is_none() {
                     self.failing_paths.remove(&path);
                 } else if self.failing_paths.len() < PATHS_MAX {
@@ -61,6 +68,35 @@ impl Truth {
                 }
                 Cow::Borrowed(told)
             }
+        }
+    }
+
+    /// What the application would do about a request that no user sent, after what the log has
+    /// told so far.
+    pub(super) fn now(&self, request: &RequestHead) -> Origin {
+        let path = hash(request.path());
+        match self.guess(path, 0, false) {
+            Origin::Answered(guessed) if guessed.status == StatusCode::OK => {
+                let known = self.pages.get(&page(request));
+                Origin::Answered(known.cloned().unwrap_or(guessed))
+            }
+            other => other,
+        }
+    }
+
+    fn note_page(&mut self, told: &Origin, request: &RequestHead) {
+        let Origin::Answered(answer) = told else {
+            return;
+        };
+        if request.method == Method::GET
+            && answer.status == StatusCode::OK
+            && answer.end == End::Complete
+        {
+            // Rather begin anew than keep what was asked first for ever.
+            if self.pages.len() >= PAGES_MAX {
+                self.pages.clear();
+            }
+            self.pages.insert(page(request), answer.clone());
         }
     }
 
@@ -105,6 +141,11 @@ impl Truth {
             Origin::Answered(_) | Origin::Left { .. } | Origin::NotAsked { .. } => None,
         }
     }
+}
+
+fn page(request: &RequestHead) -> u64 {
+    let user = request.fields.get("cookie");
+    hash((request.authority(), request.path_and_query(), user))
 }
 
 /// The longest of a log's times that means anything: a year.

@@ -285,6 +285,8 @@ impl Limit {
         self.ratio = RATIO_MAX;
         self.last_step = None;
         self.refused = [false; 2];
+        // Those that hung, most likely.
+        self.present = Times::default();
         self.quiet = Quiet {
             since: now,
             peak: 0,
@@ -340,6 +342,7 @@ impl Limit {
                     // What was measured before is of another origin.
                     self.forget();
                     self.surprises = 0;
+                    self.present.count = self.present.count.min(f64::from(VISIT_MIN));
                     self.ratio = self.ratio.max(RATIO_MIN * RATIO_MIN);
                     self.refused = [false; 2];
                 }
@@ -588,7 +591,8 @@ impl Times {
 impl Visit {
     fn add(&mut self, sample: Sample, gap: f64) {
         self.ended += 1.0;
-        self.good += f64::from(u8::from(sample.outcome == Outcome::Success));
+        let is_good = matches!(sample.outcome, Outcome::Slow { .. } | Outcome::Success);
+        self.good += f64::from(u8::from(is_good));
         self.time += gap;
         self.busy += gap * f64::from(sample.in_flight);
     }

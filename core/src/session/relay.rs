@@ -135,9 +135,9 @@ impl Session {
                     self.start_forward(&head, now);
                 }
             }
-            Verdict::Rescue(served) => {
+            Verdict::Serve(served) => {
                 drop(fetch);
-                self.rescue(&served, now);
+                self.serve_instead(&served, now);
             }
         }
     }
@@ -165,8 +165,9 @@ impl Session {
         }
     }
 
-    /// Answers from a copy instead of the failed response, whose body is drained if it is short.
-    fn rescue(&mut self, served: &crate::policy::Served, now: Instant) {
+    /// Answers from a copy instead of passing the response on, whose body is drained if it is
+    /// short.
+    fn serve_instead(&mut self, served: &crate::policy::Served, now: Instant) {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };

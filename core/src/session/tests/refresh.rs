@@ -75,7 +75,8 @@ fn a_circuit_closes_by_itself_with_no_visitor() {
     );
     assert_eq!(field(&asked, "cookie"), Some("PHPSESSID=a"));
     assert_eq!(field(&asked, "x-forwarded-for"), Some("192.0.2.1"));
-    assert_eq!(field(&asked, "if-none-match"), None);
+    // The copy's own condition, whatever the visitor's was.
+    assert_eq!(field(&asked, "if-none-match"), Some("\"v1\""));
     probe.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
     assert!(probe.session.is_done());
     assert_eq!(probe.took().last(), Some(&Action::Park));
@@ -90,6 +91,24 @@ fn a_circuit_closes_by_itself_with_no_visitor() {
     // What it fetched is the copy now.
     rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
     assert_eq!(body(&rig.received()), "new");
+}
+
+#[test]
+fn a_copy_that_is_found_right_is_renewed() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    let mut probe = next_refresh(&mut rig);
+    assert_eq!(field(&probe.asked(), "if-none-match"), Some("\"v1\""));
+    probe.reply("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nX-News: 1\r\n\r\n");
+    assert!(probe.session.is_done());
+    assert_eq!(probe.took().last(), Some(&Action::Park));
+    assert_eq!((stats(&rig).renewed, stats(&rig).probes_succeeded), (1, 1));
+    rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
+    let received = rig.received();
+    assert_eq!(
+        (body(&received), field(&received, "x-news")),
+        ("good", Some("1"))
+    );
 }
 
 #[test]
