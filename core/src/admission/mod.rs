@@ -3,6 +3,7 @@
 //! Never decides what happens to a request that does not fit: `policy` does.
 
 mod limit;
+mod measure;
 mod queue;
 #[cfg(test)]
 mod tests;
