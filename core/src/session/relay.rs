@@ -70,6 +70,15 @@ impl Session {
         true
     }
 
+    /// The client takes its time to send: the origin does not work meanwhile.
+    pub(super) fn upload_lasts(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && let Some(fetch) = &mut relay.fetch
+        {
+            fetch.on_late_content(now);
+        }
+    }
+
     fn pump_download(&mut self, now: Instant) -> bool {
         let has_room = self.client_has_room();
         let Exchange::Relaying(relay) = &mut self.exchange else {
