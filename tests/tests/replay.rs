@@ -31,6 +31,22 @@ fn number(json: &str, name: &str) -> u64 {
     rest[..end].parse().expect("it is a number")
 }
 
+/// What `retter replay --json` says of `log`.
+#[track_caller]
+fn replay(log: &str, settings: &[(&str, &str)]) -> String {
+    let path = std::env::temp_dir().join(format!("retter-replay-{}.log", std::process::id()));
+    std::fs::write(&path, log).expect("a temporary file can be written");
+    let mut replay = Program::start(
+        Command::new(retter_program!())
+            .args(["replay", "--json"])
+            .arg(&path)
+            .envs(settings.iter().copied()),
+    );
+    assert!(replay.end().success(), "{}", replay.errors());
+    std::fs::remove_file(&path).expect("it is there");
+    replay.output()
+}
+
 #[test]
 fn an_outage_is_found_in_the_programs_own_log() {
     let mut origin = Origin::start(|seen| {
@@ -81,17 +97,7 @@ fn an_outage_is_found_in_the_programs_own_log() {
     let of_copies = log.matches("\"source\":\"cache\"").count() as u64;
     assert!(of_copies >= (10 * USERS * PAGES) as u64);
     assert!(!log.contains("user-0\""), "no cookie is in the log");
-    let path = std::env::temp_dir().join(format!("retter-replay-{}.log", std::process::id()));
-    std::fs::write(&path, log).expect("a temporary file can be written");
-    let mut replay = Program::start(
-        Command::new(retter_program!())
-            .args(["replay", "--json"])
-            .arg(&path)
-            .envs(settings),
-    );
-    assert!(replay.end().success(), "{}", replay.errors());
-    std::fs::remove_file(&path).expect("it is there");
-    let json = replay.output();
+    let json = replay(&log, &settings);
 
     assert_eq!(number(&json, "requests"), asked);
     assert_eq!(number(&json, "malformed"), 0);
