@@ -4,7 +4,7 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test canary runtimes)
+all=(fmt lint doc wasm test canary runtimes cache)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
 named=(bench deny fuzz sim coverage mutants)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -106,6 +106,25 @@ check_runtimes() {
         TEST_RUNTIME=$runtime RETTER_FLOOD_REQUESTS=50000 RETTER_STREAM_BYTES=$((256 << 20)) \
             run_tests "${scenarios[@]}"
     done
+}
+
+# http-tests/cache-tests; what may fail, and why, is in tests/cache-tests/expected.json.
+check_cache() {
+    command -v npm >/dev/null || need_packages nodejs npm
+    (cd tests/cache-tests && npm ci --silent)
+    cargo build -p retter --bins --features smol,async-std --locked --profile ci
+    local log=target/cache.log binary mode
+    while read -r binary mode; do
+        say "cache-tests: $binary, $mode"
+        node tests/cache-tests/run.mjs --binary "target/ci/$binary" --mode "$mode" | tee "$log"
+        while [[ $(<"$log") =~ (required|optimal|check)\ ([0-9]+)/ ]]; do
+            passed=$((passed + BASH_REMATCH[2]))
+            sed -i "s|${BASH_REMATCH[1]} ${BASH_REMATCH[2]}/||" "$log"
+        done
+    done <<<"retter strict
+retter session
+retter-smol strict
+retter-async-std strict"
 }
 
 # Shows that both benches work; what they measure in a second means nothing.

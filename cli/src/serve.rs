@@ -174,7 +174,7 @@ pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
     loop {
         match signals.recv_timeout(TICK) {
             Ok(_) => break,
-            Err(RecvTimeoutError::Timeout) => protection.telemetry.drain_transitions(),
+            Err(RecvTimeoutError::Timeout) => protection.telemetry.tick(),
             Err(RecvTimeoutError::Disconnected) => {
                 return failed(format_args!("the signal thread has ended"));
             }

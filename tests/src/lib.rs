@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub mod admission;
 pub mod application;
 pub mod browser;
 pub mod client;

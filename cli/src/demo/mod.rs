@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use retter_core::report::RefreshStats;
+
 use crate::args::DemoOptions;
 use crate::runtime::Runtime;
 use crate::serve::{self, Protection, StartError};
@@ -82,8 +84,9 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
         ("admin.listen", "127.0.0.1:0"),
         // As many as the shop has workers: what is too much for it is answered from copies.
         ("backend.concurrency", "4"),
-        // A shop that answers in 50 ms is broken when it takes a second.
+        // A shop that answers in 50 ms is slow at 300, and broken when it takes a second.
         ("backend.timeout_head", "1s"),
+        ("breaker.slow_min", "300ms"),
         ("breaker.open_min", "1s"),
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),
@@ -139,7 +142,8 @@ fn show(
     let took = started.elapsed();
     totals.0.add(&stage.visitors.stop());
     totals.1.add(&stage.shadows.stop());
-    show.summary(&totals.0, &totals.1, took);
+    let stats = refreshes(&protection);
+    show.summary((&totals.0, &totals.1), &stats, took);
     if options.keep {
         show.staying(&front, &switch);
         // Also ends when the signal thread has.
@@ -149,6 +153,11 @@ fn show(
     }
     protection.stop();
     Ok(())
+}
+
+fn refreshes(protection: &Protection) -> RefreshStats {
+    let telemetry = &protection.telemetry;
+    telemetry.retter().stats(telemetry.clock().now()).refresh
 }
 
 fn part_lengths(scale: f64) -> impl Iterator<Item = Duration> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use retter_core::breaker::State;
+use retter_core::report::RefreshStats;
 
 use super::shop::Health;
 use super::visitors::{Got, Tally};
@@ -120,7 +121,12 @@ impl Show {
     }
 
     /// What it came to.
-    pub(crate) fn summary(self, with: &Tally, without: &Tally, took: Duration) {
+    pub(crate) fn summary(
+        self,
+        (with, without): (&Tally, &Tally),
+        refresh: &RefreshStats,
+        took: Duration,
+    ) {
         let line = |name: &str, tally: &Tally, colour| {
             let text = format!("{:5.1} % of pages came", tally.good_percent());
             format!(
@@ -135,10 +141,14 @@ impl Show {
         out::text(&format!(
             "\nAfter {} seconds:\n\n{}{}\n  {copies} pages were rescued with copies of what the \
              shop itself had answered before;\n  account pages only for the visitor they were \
-             made for. Orders (POST) always go to the shop.\n",
+             made for. Orders (POST) always go to the shop.\n  {} copies were renewed in the \
+             background; {} probes of a shop that was down were\n  made with copies, so no visitor \
+             had to wait for one.\n",
             took.as_secs(),
             line("with RETTER   ", with, Colour::Green),
             line("without RETTER", without, Colour::Red),
+            refresh.renewed,
+            refresh.probes_failed + refresh.probes_succeeded,
         ));
     }
 
@@ -147,9 +157,10 @@ impl Show {
         out::text(
             "\nProtect your own application:\n\n  \
              RETTER_BACKEND_BASEURL=http://localhost:8088 retter\n\n\
-             The demo is in a hurry: it gives the shop 4 requests at one time and 1 s to answer\n\
-             (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s), and opens the circuit\n\
-             for 1 to 2 s. Without your word the application gets 1024, 15 s, and 2 to 60 s.\n\n\
+             The demo is in a hurry: it gives the shop at most 4 requests at one time and 1 s to answer,\n\
+             finds it slow at 300 ms (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s,\n\
+             RETTER_BREAKER_SLOW_MIN=300ms), and opens the circuit for 1 to 2 s. Without your word\n\
+             RETTER finds out how many it bears, and the rest is 15 s, 1 s, and 2 to 60 s.\n\n\
              `retter demo --keep` leaves the shop open for your browser.\n",
         );
     }

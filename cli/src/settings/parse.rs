@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 use std::time::Duration;
 
 use http::Uri;
-use retter_core::config::{NamePatterns, RescueMode, StatusSet};
+use retter_core::config::{FreshMode, NamePatterns, RescueMode, StatusSet};
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
 /// seconds.
@@ -96,6 +96,16 @@ pub(crate) fn rescue(text: &str) -> Result<RescueMode, String> {
         "all" => Ok(RescueMode::All),
         "session" => Ok(RescueMode::Session),
         "strict" => Ok(RescueMode::Strict),
+        other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// Which copies answer without asking the application.
+pub(crate) fn fresh(text: &str) -> Result<FreshMode, String> {
+    match text.trim() {
+        "off" => Ok(FreshMode::Off),
+        "origin" => Ok(FreshMode::Origin),
+        "ttl" => Ok(FreshMode::Ttl),
         other => Err(format!("`{other}` is none of them")),
     }
 }

@@ -62,6 +62,8 @@ const SWITCH: &str = "true or false (also yes/no, on/off, 1/0)";
 const COUNT: &str = "a whole number from 1 up";
 const NAMES: &str = "cookie names separated by commas, `*` at the end for a prefix; `known` \
                      stands for the built-in list, `none` for no cookie";
+const PARAMETERS: &str = "names of query parameters separated by commas, `*` at the end for a \
+                          prefix; `known` stands for the built-in list, `none` for no parameter";
 
 /// All settings, in the order of `--help`.
 pub(crate) const SPECS: &[Spec] = &[
@@ -114,6 +116,16 @@ pub(crate) const SPECS: &[Spec] = &[
         help: "Whether session cookies and credentials are part of the cache key",
         core: "cache.detect_session",
         apply: |v, text| parse::switch(text).map(|on| v.core.cache.detect_session = on),
+    },
+    Spec {
+        key: "cache.fresh",
+        default: "origin",
+        accepted: "off, origin or ttl",
+        example: "origin",
+        help: "Which copies answer without asking the application: `off` none, `origin` those that \
+               it calls fresh, `ttl` also those without a word about it, for `RETTER_CACHE_TTL`",
+        core: "cache.fresh",
+        apply: |v, text| parse::fresh(text).map(|mode| v.core.cache.fresh = mode),
     },
     Spec {
         key: "cache.rescue",
@@ -183,6 +195,19 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| {
             parse::names(text, &NamePatterns::ignored_cookies())
                 .map(|names| v.core.cache.ignored_cookies = names)
+        },
+    },
+    Spec {
+        key: "cache.ignored_query",
+        default: "known",
+        accepted: PARAMETERS,
+        example: "known,my_campaign",
+        help: "Query parameters that never change a page (campaign tracking); the application \
+               still gets them",
+        core: "cache.ignored_query",
+        apply: |v, text| {
+            parse::names(text, &NamePatterns::ignored_query())
+                .map(|names| v.core.cache.ignored_query = names)
         },
     },
     Spec {

@@ -117,9 +117,13 @@ pub struct Breaker {
 #[derive(Debug)]
 #[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Circuit {
-    Closed(Closed),
+    /// Boxed: it holds the window, and is left only when the circuit opens.
+    Closed(Box<Closed>),
     HalfOpen(HalfOpen),
-    Open { since: Instant, until: Instant },
+    Open {
+        since: Instant,
+        until: Instant,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -198,7 +202,7 @@ impl Breaker {
             attempt: 0,
             open_time: Duration::ZERO,
             not_before: Instant::ZERO,
-            circuit: Circuit::Closed(Closed::new(&trip, now)),
+            circuit: Circuit::Closed(Box::new(Closed::new(&trip, now))),
             change: None,
         }
     }
@@ -335,7 +339,7 @@ impl Breaker {
         half_open.successes = half_open.successes.saturating_add(1);
         let probes = half_open.successes;
         if probes >= self.recovery.probes_needed {
-            let closed = Circuit::Closed(Closed::new(&self.trip, now));
+            let closed = Circuit::Closed(Box::new(Closed::new(&self.trip, now)));
             self.change_to(closed, Reason::ProbesSucceeded { probes }, now);
         }
     }

@@ -414,7 +414,7 @@ fn a_rate_that_is_a_round_share_is_reached_exactly() {
 fn more_paths_than_are_told_apart_cannot_be_asked_for() {
     let mut breaker = breaker(&ORIGIN_TERMS, 0.0, 0);
     breaker.trip.paths_min = 1_000;
-    breaker.circuit = Circuit::Closed(Closed::new(&breaker.trip, at(0)));
+    breaker.circuit = Circuit::Closed(Box::new(Closed::new(&breaker.trip, at(0))));
     for path in 1..=64 {
         assert_eq!(breaker.state(at(0)), State::Closed);
         let permit = breaker.try_acquire(at(0)).unwrap();

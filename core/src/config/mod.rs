@@ -87,6 +87,8 @@ pub struct CacheSettings {
     pub detect_query: bool,
     /// Whether cookies and credentials partition the copies.
     pub detect_session: bool,
+    /// Which copies answer without asking the origin.
+    pub fresh: FreshMode,
     /// Which responses are kept, and for whom.
     pub rescue: RescueMode,
     /// Age above which a copy rescues nobody.
@@ -101,6 +103,8 @@ pub struct CacheSettings {
     pub session_cookies: NamePatterns,
     /// Names of cookies that never change a page.
     pub ignored_cookies: NamePatterns,
+    /// Names of query parameters that never change a page: the key is made without them.
+    pub ignored_query: NamePatterns,
 }
 
 /// Settings of the client side of a session.
@@ -189,6 +193,7 @@ impl Default for CacheSettings {
             ttl: Duration::from_secs(5),
             detect_query: true,
             detect_session: true,
+            fresh: FreshMode::Origin,
             rescue: RescueMode::Session,
             rescue_age_max: Duration::from_secs(24 * 60 * 60),
             bytes_max: 64 << 20,
@@ -196,6 +201,7 @@ impl Default for CacheSettings {
             object_bytes_max: 4 << 20,
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
+            ignored_query: NamePatterns::ignored_query(),
         }
     }
 }
@@ -224,6 +230,19 @@ impl Default for OriginSettings {
             tunnel_timeout: Duration::from_secs(60 * 60),
         }
     }
+}
+
+/// Which copies answer without asking the origin (RFC 9111 §4.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FreshMode {
+    /// None: copies are there to rescue only.
+    Off,
+    /// Those that the origin calls fresh, and for at most the TTL setting those that changed long
+    /// ago (a tenth of the time since `Last-Modified`).
+    #[default]
+    Origin,
+    /// Also every 200 without explicit freshness that may be stored, for the TTL setting.
+    Ttl,
 }
 
 /// Which responses are kept to rescue with.

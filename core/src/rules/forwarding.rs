@@ -326,7 +326,9 @@ fn protocol_name(protocol: &[u8]) -> &[u8] {
     &protocol[..end]
 }
 
-fn is_retter_field(name: &str) -> bool {
+/// Whether a field speaks to this program alone.
+#[must_use]
+pub fn is_retter_field(name: &str) -> bool {
     const PREFIX: &[u8] = b"retter-";
     name.as_bytes()
         .get(..PREFIX.len())

@@ -2,11 +2,13 @@
 //! Never decides whether a failure is rescued: `policy` does.
 
 use super::answer::Local;
-use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
+use super::exchange::{Call, Connecting, Download, Exchange, Relay, Upload};
 use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::policy::Fetch;
 use crate::report::{End, Failure};
+use crate::rules::conditional;
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -36,7 +38,7 @@ impl Session {
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
-                out.push(self.origin_head(&call.request, call.framing, call.upgrade));
+                out.push(self.origin_head(&call, &fetch));
                 call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
@@ -74,12 +76,14 @@ impl Session {
     }
 
     /// The request's head as the origin gets it.
-    fn origin_head(
-        &self,
-        request: &crate::message::RequestHead,
-        framing: Framing,
-        upgrade: bool,
-    ) -> bytes::Bytes {
+    fn origin_head(&self, call: &Call, fetch: &Fetch) -> bytes::Bytes {
+        let Call {
+            framing,
+            request,
+            upgrade,
+            ..
+        } = call;
+        let validators = fetch.validators();
         let settings = &self.retter.config().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
         let mut head = HeadWriter::request(&request.method, &target);
@@ -88,10 +92,17 @@ impl Session {
             self.peer.ip(),
             &settings.authority,
             |name, value| {
-                head.field(name, value);
+                if validators.is_none() || !conditional::is_cache_condition(name) {
+                    head.field(name, value);
+                }
             },
         );
-        match framing {
+        if let Some(validators) = validators {
+            validators.put_conditions(|name, value| {
+                head.field(name, value);
+            });
+        }
+        match *framing {
             Framing::Chunked => {
                 head.field("transfer-encoding", b"chunked");
             }
@@ -100,7 +111,7 @@ impl Session {
             }
             Framing::Empty | Framing::UntilClose => {}
         }
-        let protocol = forwarding::upgrade(request).filter(|_| upgrade);
+        let protocol = forwarding::upgrade(request).filter(|_| *upgrade);
         match (protocol, forwarding::accepts_trailers(&request.fields)) {
             (None, false) => {}
             (None, true) => {
@@ -194,7 +205,7 @@ impl Session {
             return;
         };
         let Relay {
-            mut call,
+            call,
             download,
             fetch,
             origin,
@@ -209,31 +220,12 @@ impl Session {
                 self.report_refresh(call, End::Truncated, report, now);
             }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
-                // RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns
-                // out to have been closed before any byte of a response.
-                // Only such a request is sent on one; a new connection is never `reused`.
-                let stale = failure == Failure::Reset
-                    && (origin.reused || is_planted(Plant::RepeatedWrite));
-                if stale && !call.replayed {
-                    call.replayed = true;
-                    self.actions.push_back(Action::Connect { fresh: true });
-                    let connecting = Connecting {
-                        call,
-                        fetch,
-                        since: now,
-                    };
-                    self.exchange = Exchange::Connecting(Box::new(connecting));
-                } else {
-                    self.fetch_failed(
-                        Connecting {
-                            call,
-                            fetch,
-                            since: now,
-                        },
-                        failure,
-                        now,
-                    );
-                }
+                let connecting = Connecting {
+                    call,
+                    fetch,
+                    since: now,
+                };
+                self.replay_or_fail(connecting, origin.reused, failure, now);
             }
             (Download::Forwarding(mut forward), fetch) => {
                 // The client gets everything that came, also what a compressor still holds.
@@ -267,6 +259,26 @@ impl Session {
         }
     }
 
+    /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
+    /// been closed before any byte of a response. Only such a request is sent on one; a new
+    /// connection is never `reused`.
+    fn replay_or_fail(
+        &mut self,
+        mut connecting: Connecting,
+        reused: bool,
+        failure: Failure,
+        now: Instant,
+    ) {
+        let stale = failure == Failure::Reset && (reused || is_planted(Plant::RepeatedWrite));
+        if stale && !connecting.call.replayed {
+            connecting.call.replayed = true;
+            self.actions.push_back(Action::Connect { fresh: true });
+            self.exchange = Exchange::Connecting(Box::new(connecting));
+        } else {
+            self.fetch_failed(connecting, failure, now);
+        }
+    }
+
     /// The fetch ended without a response head.
     pub(super) fn fetch_failed(&mut self, failed: Connecting, failure: Failure, now: Instant) {
         let Connecting { call, fetch, .. } = failed;
@@ -277,6 +289,7 @@ impl Session {
         }
         let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
+        let status = fetch.error_status(failure);
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
             None => {
@@ -286,7 +299,7 @@ impl Session {
                     handling: Some(handling),
                     origin,
                     retry_after_secs: None,
-                    status: failure.status_hint(),
+                    status,
                     text: &text,
                 };
                 self.answer_locally(call, &local, now);

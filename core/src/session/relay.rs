@@ -70,6 +70,15 @@ impl Session {
         true
     }
 
+    /// The client takes its time to send: the origin does not work meanwhile.
+    pub(super) fn upload_lasts(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && let Some(fetch) = &mut relay.fetch
+        {
+            fetch.on_late_content(now);
+        }
+    }
+
     fn pump_download(&mut self, now: Instant) -> bool {
         let has_room = self.client_has_room();
         let Exchange::Relaying(relay) = &mut self.exchange else {
@@ -135,9 +144,9 @@ impl Session {
                     self.start_forward(&head, now);
                 }
             }
-            Verdict::Rescue(served) => {
+            Verdict::Serve(served) => {
                 drop(fetch);
-                self.rescue(&served, now);
+                self.serve_instead(&served, now);
             }
         }
     }
@@ -165,8 +174,9 @@ impl Session {
         }
     }
 
-    /// Answers from a copy instead of the failed response, whose body is drained if it is short.
-    fn rescue(&mut self, served: &crate::policy::Served, now: Instant) {
+    /// Answers from a copy instead of passing the response on, whose body is drained if it is
+    /// short.
+    fn serve_instead(&mut self, served: &crate::policy::Served, now: Instant) {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };

@@ -4,6 +4,7 @@
 
 use super::exchange::{Download, Exchange, Relay, Upload};
 use super::{Last, Life, Session};
+use crate::limits::UPLOAD_WORK_MAX;
 use crate::policy::Fetch;
 use crate::time::Instant;
 
@@ -32,6 +33,8 @@ pub enum Timer {
     Slow,
     /// Any byte through a tunnel.
     TunnelIdle,
+    /// The whole request body: until its slot at the origin is for others.
+    Upload,
 }
 
 impl Session {
@@ -75,6 +78,7 @@ impl Session {
             // The ticket has its decision now, so nobody needs to be woken.
             Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
+            Timer::Upload => self.upload_lasts(now),
         }
         self.pump(now);
     }
@@ -146,7 +150,14 @@ impl Session {
                 Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
                 Download::Forwarding(_) => return None,
             };
-            return Some((since + config.client.read_timeout, Timer::ClientBody));
+            let body = (since + config.client.read_timeout, Timer::ClientBody);
+            let works = relay.fetch.as_ref().is_some_and(Fetch::has_slot);
+            let upload = (relay.call.body_since + UPLOAD_WORK_MAX, Timer::Upload);
+            return works
+                .then_some(upload)
+                .into_iter()
+                .chain([body])
+                .min_by_key(|(at, _)| *at);
         }
         if !origin.out.is_empty() {
             return Some((

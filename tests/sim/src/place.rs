@@ -144,10 +144,6 @@ impl Host for Place {
         }
     }
 
-    fn detach(&self, session: Session, origin: SimSocket) {
-        drop((session, origin));
-    }
-
     fn is_draining(&self) -> bool {
         self.hub.draining.get()
     }

@@ -96,7 +96,7 @@ impl Guard {
                 fetch.label(response.headers_mut());
                 response.map(|body| GuardedBody::passing(body, fetch, self.clone()))
             }
-            Verdict::Rescue(served) => served.to_http(&request).map(GuardedBody::own),
+            Verdict::Serve(served) => served.to_http(&request).map(GuardedBody::own),
         }
     }
 

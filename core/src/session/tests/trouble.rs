@@ -252,8 +252,10 @@ fn deadlines() {
 
     let mut rig = Rig::new();
     rig.send(POST);
+    assert_eq!(rig.session.poll_timer(), Some(Timer::Upload));
+    rig.wait(Duration::from_secs(1));
     assert_eq!(rig.session.poll_timer(), Some(Timer::ClientBody));
-    rig.wait(Duration::from_secs(14))
+    rig.wait(Duration::from_secs(13))
         .send("a")
         .wait(Duration::from_secs(14))
         .send("b");
@@ -342,7 +344,7 @@ fn who_waits_for_a_100_waits_for_the_origin() {
     rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(
         rig.session.poll_timer(),
-        Some(Timer::ClientBody),
+        Some(Timer::Upload),
         "now it is the client's turn"
     );
     let mut rig = Rig::new();
