@@ -163,7 +163,7 @@ fn read(telemetry: &Telemetry) -> Health {
             limit: stats.admission.limit,
             in_flight: stats.admission.in_flight,
             waiting: stats.admission.waiting,
-            service_ms: stats.admission.service_time.as_secs_f64() * 1e3,
+            service_ms: millis(stats.admission.service_time),
             overflows: stats.admission.overflows,
             shed: Shed {
                 copy: stats.admission.shed.copy,

@@ -6,6 +6,7 @@ mod access;
 mod counters;
 mod failures;
 mod log;
+mod overload;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +19,7 @@ use retter_core::report::{Observer, Report, Source};
 use crate::clock::Clock;
 use crate::runtime::Retter;
 use failures::Failures;
+use overload::Overload;
 
 pub(crate) use access::{AccessLog, escape};
 pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
@@ -37,6 +39,7 @@ pub(crate) struct Telemetry {
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
+    overload: Mutex<Overload>,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
     retter: Arc<Retter>,
@@ -100,10 +103,22 @@ impl Telemetry {
             connections_ended: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
+            overload: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             retter,
             transitions: Mutex::default(),
             troubles: AtomicU64::new(0),
+        }
+    }
+
+    /// Logs what has changed; to be called about once a second.
+    pub(crate) fn tick(&self) {
+        self.drain_transitions();
+        let now = self.clock.now();
+        let stats = self.retter.stats(now).admission;
+        let told = lock(&self.overload).note(&stats, now);
+        if let Some(text) = told {
+            tracing::warn!("{text}");
         }
     }
 

@@ -205,7 +205,7 @@ fn any_samples_keep_it_within_its_bounds() {
         let mut now = Instant::ZERO;
         for _ in 0..500 {
             now = now + Duration::from_micros(rng.next() % 20_000);
-            if rng.next() % 50 == 0 {
+            if rng.next().is_multiple_of(50) {
                 now = now + Duration::from_secs(rng.next() % 100_000);
             }
             let in_flight = u32::try_from(rng.next() % 40).unwrap();

@@ -1,0 +1,76 @@
+//! Owns what is logged of a full application: how much it bears, and what became of the rest.
+//! Never counts: the gate does.
+
+use std::time::Duration;
+
+use retter_core::report::{AdmissionStats, ShedCounts};
+use retter_core::time::Instant;
+
+use crate::clock::millis;
+
+/// One line in this time tells that it goes on, and does not fill the log.
+const REST: Duration = Duration::from_secs(10);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub(crate) struct Overload {
+    at: Option<Instant>,
+    shed: ShedCounts,
+}
+
+impl Overload {
+    /// What to log now; to be asked about once a second.
+    pub(crate) fn note(&mut self, stats: &AdmissionStats, now: Instant) -> Option<String> {
+        let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
+        let refused = |shed: &ShedCounts| shed.deadline + shed.early + shed.full;
+        let copies = stats.shed.copy - self.shed.copy;
+        let refused = refused(&stats.shed) - refused(&self.shed);
+        if !is_due || copies + refused == 0 {
+            return None;
+        }
+        self.at = Some(now);
+        self.shed = stats.shed;
+        Some(format!(
+            "the application is full: it works on {} requests at one time, {} ms each; since the \
+             last such line {copies} were answered from copies, {refused} refused",
+            stats.limit,
+            millis(stats.service_time),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_application_is_told_every_ten_seconds_while_it_is() {
+        let at = |secs| Instant::from_epoch(Duration::from_secs(secs));
+        let mut overload = Overload::default();
+        let mut stats = AdmissionStats {
+            limit: 12,
+            service_time: Duration::from_millis(25),
+            ..AdmissionStats::default()
+        };
+        assert_eq!(overload.note(&stats, at(1)), None);
+        stats.shed.copy = 3;
+        stats.shed.early = 1;
+        let told = overload.note(&stats, at(2)).unwrap();
+        assert!(
+            told.contains("12 requests at one time, 25 ms each"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("3 were answered from copies, 1 refused"),
+            "{told}"
+        );
+        stats.shed.deadline = 4;
+        assert_eq!(overload.note(&stats, at(11)), None);
+        let told = overload.note(&stats, at(12)).unwrap();
+        assert!(
+            told.ends_with("0 were answered from copies, 4 refused"),
+            "{told}"
+        );
+        assert_eq!(overload.note(&stats, at(60)), None, "it is over");
+    }
+}
