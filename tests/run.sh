@@ -4,9 +4,9 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test canary runtimes)
+all=(fmt lint doc wasm test canary runtimes cache)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim coverage mutants)
+named=(bench deny fuzz sim coverage mutants stress soak)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -108,6 +108,25 @@ check_runtimes() {
     done
 }
 
+# http-tests/cache-tests; what may fail, and why, is in tests/cache-tests/expected.json.
+check_cache() {
+    command -v npm >/dev/null || need_packages nodejs npm
+    (cd tests/cache-tests && npm ci --silent)
+    cargo build -p retter --bins --features smol,async-std --locked --profile ci
+    local log=target/cache.log binary mode
+    while read -r binary mode; do
+        say "cache-tests: $binary, $mode"
+        node tests/cache-tests/run.mjs --binary "target/ci/$binary" --mode "$mode" | tee "$log"
+        while [[ $(<"$log") =~ (required|optimal|check)\ ([0-9]+)/ ]]; do
+            passed=$((passed + BASH_REMATCH[2]))
+            sed -i "s|${BASH_REMATCH[1]} ${BASH_REMATCH[2]}/||" "$log"
+        done
+    done <<<"retter strict
+retter session
+retter-smol strict
+retter-async-std strict"
+}
+
 # Shows that both benches work; what they measure in a second means nothing.
 check_bench() {
     need_packages nginx-light varnish haproxy wrk strace
@@ -125,6 +144,23 @@ check_bench() {
     python3 -m json.tool "$folder/surge.json" >/dev/null
     python3 -m json.tool "$folder/compare.json" >/dev/null
 }
+
+# Heavy tests by name, with as many sockets as the system allows.
+run_heavy() {
+    ulimit -n "$(ulimit -Hn)"
+    cargo test --locked --profile ci -p retter-tests --test stress -- \
+        --ignored --nocapture --test-threads 1 "$@"
+}
+
+# RETTER_STRESS_IDLE connections (10000); RETTER_STRESS_SLOW attackers (2000), each of three kinds
+# for RETTER_STRESS_SECONDS (30).
+check_stress() {
+    command -v slowhttptest >/dev/null || need_packages slowhttptest
+    run_heavy ten_thousand slow_attackers
+}
+
+# RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.
+check_soak() { run_heavy memory_stays_flat; }
 
 check_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -55,6 +55,10 @@ pub const RECENT_MAX: usize = 8;
 /// Shards of the store: enough that workers of a small server seldom meet at one lock.
 pub const STORE_SHARDS_MAX: usize = 32;
 
+/// Parts that one `Range` request gets of a copy; a viewer of documents asks for a handful. A
+/// longer list is answered with the whole (RFC 9110 §14.2).
+pub const RANGES_MAX: usize = 16;
+
 /// Requests that wait for the origin to have room, whatever the expected wait: each costs about a
 /// kilobyte beside its connection, and a small server gets through fewer in a second.
 pub const WAITING_MAX: usize = 4096;

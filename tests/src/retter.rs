@@ -83,6 +83,12 @@ impl Retter {
         self.address
     }
 
+    /// Where its admin listener is.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Opens a connection to it.
     ///
     /// # Panics
@@ -110,7 +116,17 @@ impl Retter {
     #[track_caller]
     #[must_use]
     pub fn admin(&self, target: &str) -> Response {
-        client::ask(self.admin, &Request::get(target))
+        self.ask_admin(&Request::get(target))
+    }
+
+    /// Asks its admin listener for something else than a page.
+    ///
+    /// # Panics
+    /// If there is no complete and correct response.
+    #[track_caller]
+    #[must_use]
+    pub fn ask_admin(&self, request: &Request) -> Response {
+        client::ask(self.admin, &request.clone().host(Some("localhost")))
     }
 }
 

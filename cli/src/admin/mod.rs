@@ -1,8 +1,11 @@
-//! Owns the answers of the admin address: an overview, health, readiness, metrics.
-//! Never changes anything: every answer is a reading.
+//! Owns the answers of the admin address: an overview, health, readiness, metrics, and the
+//! dropping of copies.
+//! Never changes anything but by a POST.
 
+mod guard;
 mod health;
 mod metrics;
+mod purge;
 
 use std::fmt::Write;
 
@@ -11,13 +14,22 @@ use retter_core::report::Source;
 use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
 
+pub(crate) use guard::Guard;
+
 const PATHS: &str = "/         this overview as text\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
-                     /metrics  for Prometheus\n";
+                     /metrics  for Prometheus\n\
+                     /purge    by POST: drops copies (?url=, ?prefix=, ?session= or ?all)\n";
 
 /// Answers one request.
-pub(crate) fn answer(request: &Request, telemetry: &Telemetry) -> Response {
+pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) -> Response {
+    if let Some(refusal) = guard.refuse(request) {
+        return refusal.with("Cache-Control", "no-store");
+    }
+    if request.path == "/purge" {
+        return purge::answer(request, telemetry.retter()).with("Cache-Control", "no-store");
+    }
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
     }

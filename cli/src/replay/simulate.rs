@@ -258,15 +258,20 @@ impl Simulation {
             Handling::NoCopy { refused, .. } => match refused {
                 Refused::CircuitOpen => Got::RefusedOpen,
                 Refused::Overload => Got::RefusedFull,
+                // No request of a replay asks for that.
+                Refused::OnlyIfCached => Got::Error,
             },
             // It waited for the answer to another, which was an error.
-            Handling::Collapsed { .. }
+            Handling::Behind { .. }
+            | Handling::Collapsed { .. }
             | Handling::CircuitOpen { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
+            | Handling::MaxStale { .. }
             | Handling::Overload { .. }
-            | Handling::Rescued { .. } => Got::Error,
+            | Handling::Rescued { .. }
+            | Handling::Validated { .. } => Got::Error,
         };
         self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
         self.count(got, came);
@@ -335,7 +340,11 @@ impl Simulation {
                 served.filter(|_| rescuable)
             }
             Step::Head(answer) => match fetch.on_head(&response(&answer, &request), at) {
-                Verdict::Rescue(served) => Some(served),
+                // The application was asked about the copy, and it was right.
+                Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
+                    return self.got(Got::Answer, came);
+                }
+                Verdict::Serve(served) => Some(served),
                 Verdict::Forward => {
                     self.feed(&mut fetch, answer.bytes, at);
                     let took = answer.took.saturating_sub(answer.head).min(TIME_MAX);
@@ -394,14 +403,18 @@ impl Simulation {
     fn serve(&mut self, served: &Served, origin: &Origin, came: Instant) {
         let got = match served.handling {
             Handling::CircuitOpen { .. } => Got::RescuedOpen,
-            Handling::Fresh { .. } => return self.count(Got::Fresh, came),
+            // Stale, but by the word of the application or the client as good as fresh.
+            Handling::Behind { .. } | Handling::Fresh { .. } | Handling::MaxStale { .. } => {
+                return self.count(Got::Fresh, came);
+            }
             Handling::Overload { .. } => Got::RescuedFull,
             Handling::Rescued { .. } => Got::RescuedFailed,
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
-            | Handling::NoCopy { .. } => return self.count(Got::Answer, came),
+            | Handling::NoCopy { .. }
+            | Handling::Validated { .. } => return self.count(Got::Answer, came),
         };
         self.tally.age(served.resident());
         if let Some(answer) = self.answers(origin) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 use std::time::Duration;
 
 use http::Uri;
-use retter_core::config::{NamePatterns, RescueMode, StatusSet};
+use retter_core::config::{FreshMode, NamePatterns, RescueMode, StatusSet};
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
 /// seconds.
@@ -79,6 +79,39 @@ pub(crate) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| format!("`{text}` is not a whole number in range"))
 }
 
+/// A whole number from 1 up.
+pub(crate) fn one_up<T: std::str::FromStr + PartialEq + Default>(text: &str) -> Result<T, String> {
+    let number: T = count(text)?;
+    if number == T::default() {
+        return Err(format!("`{text}` is below 1"));
+    }
+    Ok(number)
+}
+
+/// A whole number from 1 up, or `None` for `off`.
+pub(crate) fn or_off<T: std::str::FromStr + PartialEq + Default>(
+    text: &str,
+) -> Result<Option<T>, String> {
+    match text.trim() {
+        "off" => Ok(None),
+        text => one_up(text).map(Some),
+    }
+}
+
+/// Host names; the text `none` for no name.
+pub(crate) fn hosts(text: &str) -> Result<Vec<String>, String> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',')
+        .map(str::trim)
+        .map(|host| {
+            let known = is_host_name(host).then(|| host.to_owned());
+            known.ok_or_else(|| format!("`{host}` is not a host name"))
+        })
+        .collect()
+}
+
 /// Worker threads: `cores` or a number from 1 up.
 pub(crate) fn workers(text: &str) -> Result<usize, String> {
     if text.trim() == "cores" {
@@ -96,6 +129,16 @@ pub(crate) fn rescue(text: &str) -> Result<RescueMode, String> {
         "all" => Ok(RescueMode::All),
         "session" => Ok(RescueMode::Session),
         "strict" => Ok(RescueMode::Strict),
+        other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// Which copies answer without asking the application.
+pub(crate) fn fresh(text: &str) -> Result<FreshMode, String> {
+    match text.trim() {
+        "off" => Ok(FreshMode::Off),
+        "origin" => Ok(FreshMode::Origin),
+        "ttl" => Ok(FreshMode::Ttl),
         other => Err(format!("`{other}` is none of them")),
     }
 }
@@ -173,6 +216,12 @@ impl Listen {
         };
         let here = self.host.is_empty() || is_local(&self.host) || self.host == host;
         self.port == port && here && (is_local(host) || self.host == host)
+    }
+
+    /// Whether only this machine can connect; a name other than `localhost` may lead anywhere.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The socket addresses; asks the resolver for a name.

@@ -87,6 +87,8 @@ pub struct CacheSettings {
     pub detect_query: bool,
     /// Whether cookies and credentials partition the copies.
     pub detect_session: bool,
+    /// Which copies answer without asking the origin.
+    pub fresh: FreshMode,
     /// Which responses are kept, and for whom.
     pub rescue: RescueMode,
     /// Age above which a copy rescues nobody.
@@ -101,6 +103,8 @@ pub struct CacheSettings {
     pub session_cookies: NamePatterns,
     /// Names of cookies that never change a page.
     pub ignored_cookies: NamePatterns,
+    /// Names of query parameters that never change a page: the key is made without them.
+    pub ignored_query: NamePatterns,
 }
 
 /// Settings of the client side of a session.
@@ -110,12 +114,17 @@ pub struct ClientSettings {
     pub head_bytes_max: usize,
     /// Whether responses are compressed for clients that accept gzip.
     pub gzip: bool,
-    /// Longest time for a whole request head, and between two pieces of a request body.
+    /// Longest time for a whole request head, and between two pieces of a request body; also the
+    /// most that quick pieces earn ahead of [`rate_min`](Self::rate_min).
     pub read_timeout: Duration,
-    /// Longest time in which a client takes no byte of a pending response.
+    /// Longest time in which a client takes no byte of a pending response; also the most that
+    /// taking quickly earns ahead of [`rate_min`](Self::rate_min).
     pub write_timeout: Duration,
     /// Longest time an idle connection is kept.
     pub idle_timeout: Duration,
+    /// Bytes a second that a request body, and a client taking its answer, must reach in the long
+    /// run; `None` for no such rate.
+    pub rate_min: Option<u32>,
 }
 
 /// Settings of the origin side of a session.
@@ -135,6 +144,9 @@ pub struct OriginSettings {
     pub body_timeout: Duration,
     /// Longest silence of a tunnel or an event stream.
     pub tunnel_timeout: Duration,
+    /// Bytes a second that a response body of known length must reach in the long run; `None`
+    /// for no such rate. Bodies without one may be live: only their silence is bounded.
+    pub rate_min: Option<u32>,
 }
 
 impl OriginSettings {
@@ -189,6 +201,7 @@ impl Default for CacheSettings {
             ttl: Duration::from_secs(5),
             detect_query: true,
             detect_session: true,
+            fresh: FreshMode::Origin,
             rescue: RescueMode::Session,
             rescue_age_max: Duration::from_secs(24 * 60 * 60),
             bytes_max: 64 << 20,
@@ -196,6 +209,7 @@ impl Default for CacheSettings {
             object_bytes_max: 4 << 20,
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
+            ignored_query: NamePatterns::ignored_query(),
         }
     }
 }
@@ -208,6 +222,7 @@ impl Default for ClientSettings {
             read_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
+            rate_min: Some(RATE_MIN),
         }
     }
 }
@@ -222,8 +237,22 @@ impl Default for OriginSettings {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
             tunnel_timeout: Duration::from_secs(60 * 60),
+            rate_min: Some(RATE_MIN),
         }
     }
+}
+
+/// Which copies answer without asking the origin (RFC 9111 §4.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FreshMode {
+    /// None: copies are there to rescue only.
+    Off,
+    /// Those that the origin calls fresh, and for at most the TTL setting those that changed long
+    /// ago (a tenth of the time since `Last-Modified`).
+    #[default]
+    Origin,
+    /// Also every 200 without explicit freshness that may be stored, for the TTL setting.
+    Ttl,
 }
 
 /// Which responses are kept to rescue with.
@@ -238,6 +267,9 @@ pub enum RescueMode {
     /// RFC 9111 to the letter everywhere.
     Strict,
 }
+
+/// A modem of 1985 was faster; Kestrel asks for the same.
+const RATE_MIN: u32 = 240;
 
 const ONE_UP: &str = "a whole number from 1 up";
 

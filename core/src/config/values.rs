@@ -103,6 +103,18 @@ impl NamePatterns {
         Self::from_names(IGNORED_COOKIES.split(' '))
     }
 
+    /// Query parameters by which campaigns and mailings follow a visitor; no page changes by them.
+    #[must_use]
+    pub fn ignored_query() -> Self {
+        Self::from_names(IGNORED_QUERY.split(' '))
+    }
+
+    /// Whether there is no name at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Whether `name` is one of the names or begins with one of the prefixes.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
@@ -139,7 +151,7 @@ impl FromStr for NamePatterns {
             let bare = name.strip_suffix('*').unwrap_or(name);
             if !crate::message::is_token(bare.as_bytes()) || bare.contains('*') {
                 return Err(format!(
-                    "`{name}` is not a cookie name, nor a prefix with `*` after it"
+                    "`{name}` is not a name, nor a prefix with `*` after it"
                 ));
             }
         }
@@ -169,6 +181,12 @@ const IGNORED_COOKIES: &str = "\
     _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_* ajs_* amplitude_* optimizely* \
     __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
     CookieConsent euconsent-v2";
+
+const IGNORED_QUERY: &str = "\
+    utm_* gclid gclsrc gbraid wbraid dclid gad_source gad_campaignid fbclid msclkid ttclid twclid \
+    li_fat_id igshid yclid ysclid _openstat mc_cid mc_eid _ga _gl _hsenc _hsmi __hssc __hstc __hsfp \
+    hsCtaTracking mkt_tok vero_id vero_conv oly_anon_id oly_enc_id wickedid irclickid epik \
+    rdt_cid sccid srsltid";
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::input::{Input, fields, lines};
-use crate::config::RescueMode;
+use crate::config::{FreshMode, RescueMode};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::rules::cache_control::{CacheControl, DELTA_SECONDS_MAX, effective};
 use crate::rules::coding::accepts_gzip;
 use crate::rules::conditional::not_modified;
-use crate::rules::freshness::{Lifetimes, NotStorable, Scope, assess};
+use crate::rules::freshness::{Lifetimes, NotStorable, Scope, Terms, assess};
 use crate::store::Vary;
 use crate::time::UnixTime;
 
@@ -102,7 +102,15 @@ fn assert_stricter(all: &CacheControl, some: &CacheControl) {
 /// What a stricter mode keeps and uses, a more lenient one does too.
 fn check_modes(scope: Scope, request: &RequestHead, response: &ResponseHead, spread: Duration) {
     let received = UnixTime(784_111_777);
-    let kept = |mode| assess(mode, scope, request, response, received);
+    let kept = |rescue| {
+        let terms = Terms {
+            rescue,
+            fresh: FreshMode::Origin,
+            ttl: Duration::from_secs(5),
+            scope,
+        };
+        assess(&terms, request, response, received)
+    };
     let (strict, session) = (kept(RescueMode::Strict), kept(RescueMode::Session));
     let all = kept(RescueMode::All);
     for (stricter, lenient) in [(&strict, &session), (&session, &all)] {
@@ -120,8 +128,13 @@ fn check_modes(scope: Scope, request: &RequestHead, response: &ResponseHead, spr
         check_time(lifetimes, spread);
     }
     let control = effective(&response.fields);
-    let forbidden = control.private || control.no_cache;
-    if forbidden || control.no_store && !control.must_understand {
+    if let Ok(kept) = strict
+        && control.no_cache
+    {
+        assert!(kept.validates() && !kept.is_fresh(Duration::ZERO));
+        assert!(!kept.may_rescue(Duration::ZERO, Duration::MAX));
+    }
+    if control.private || control.no_store && !control.must_understand {
         assert!(strict.is_err(), "kept against its directives");
         if let Ok(kept) = session {
             assert_eq!(scope, Scope::Session);

@@ -61,6 +61,10 @@ impl Entry for Page {
     fn same_variant(&self, other: &Self) -> bool {
         self.variant == other.variant
     }
+
+    fn is_good(&self) -> bool {
+        true
+    }
 }
 
 struct Run {

@@ -75,6 +75,7 @@ pub struct Keyer {
     detect_session: bool,
     session_cookies: NamePatterns,
     ignored_cookies: NamePatterns,
+    ignored_query: NamePatterns,
     partition_hash: SipHasher24,
     key_hash: FixedState,
 }
@@ -90,6 +91,7 @@ impl Keyer {
             detect_session: settings.detect_session,
             session_cookies: settings.session_cookies.clone(),
             ignored_cookies: settings.ignored_cookies.clone(),
+            ignored_query: settings.ignored_query.clone(),
             partition_hash: SipHasher24::new_with_keys(rng.next(), rng.next()),
             key_hash: FixedState::with_seed(rng.next()),
         }
@@ -167,12 +169,10 @@ impl Keyer {
             Some(b'?') => b"/",
             Some(_) | None => return None,
         };
-        let query_start = memchr::memchr(b'?', path_and_query);
-        let kept = match query_start {
-            Some(mark) if !self.detect_query => &path_and_query[..mark],
-            Some(_) | None => path_and_query,
-        };
-        let length = AUTHORITY_LEN_BYTES + authority.len() + root.len() + kept.len();
+        let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+        let (path, query) = path_and_query.split_at(mark);
+        let query = if self.detect_query { query } else { b"" };
+        let length = AUTHORITY_LEN_BYTES + authority.len() + root.len() + path.len() + query.len();
         if length > KEY_BYTES_MAX {
             return None;
         }
@@ -181,8 +181,9 @@ impl Keyer {
         bytes.extend_from_slice(&authority_len.to_be_bytes());
         bytes.extend(authority.iter().map(u8::to_ascii_lowercase));
         bytes.extend_from_slice(root);
-        bytes.extend_from_slice(kept);
-        debug_assert_eq!(bytes.len(), length, "one allocation of the exact size");
+        bytes.extend_from_slice(path);
+        self.put_query(query, &mut bytes);
+        debug_assert!(bytes.len() <= length, "one allocation");
         shaping::put(&request.fields, &mut bytes);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
@@ -192,6 +193,40 @@ impl Keyer {
             bytes: Bytes::from(bytes),
             partition,
         })
+    }
+
+    /// Path and query as a key holds them.
+    #[must_use]
+    pub fn path_and_query_of(&self, path_and_query: &[u8]) -> Vec<u8> {
+        let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+        let (path, query) = path_and_query.split_at(mark);
+        let mut kept = path.to_vec();
+        if self.detect_query {
+            self.put_query(query, &mut kept);
+        }
+        kept
+    }
+
+    /// Appends a query, which begins with `?` or is empty, without the parameters that never
+    /// change a page. Their names are compared as they are sent; the others keep their order.
+    fn put_query(&self, query: &[u8], bytes: &mut Vec<u8>) {
+        let Some((mark, pairs)) = query.split_first() else {
+            return;
+        };
+        let is_ignored = |pair: &&[u8]| {
+            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+            self.ignored_query.matches(name)
+        };
+        let each = || pairs.split(|&byte| byte == b'&');
+        if !each().any(|pair| is_ignored(&pair)) {
+            return bytes.extend_from_slice(query);
+        }
+        let mut separator = *mark;
+        for pair in each().filter(|pair| !is_ignored(pair)) {
+            bytes.push(separator);
+            bytes.extend_from_slice(pair);
+            separator = b'&';
+        }
     }
 
     /// What a response does to the cookies of the request that it answers.
@@ -281,6 +316,21 @@ impl CacheKey {
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The host, in lower case, as the client named it.
+    #[must_use]
+    pub fn authority(&self) -> &[u8] {
+        self.split().0
+    }
+
+    /// Path and query as they are in the key.
+    #[must_use]
+    pub fn path_and_query(&self) -> &[u8] {
+        // Shaping fields come behind a line feed, which is in no URI.
+        let rest = self.split().1;
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        &rest[..end]
     }
 
     fn split(&self) -> (&[u8], &[u8]) {

@@ -463,3 +463,63 @@ proptest! {
         prop_assert!(change >= SessionChange::None);
     }
 }
+
+#[test]
+fn parameters_that_change_no_page_are_not_in_the_key() {
+    #[track_caller]
+    fn check(one: &str, other: &str, same: bool) {
+        let keyer = Keyer::new(&CacheSettings::default(), 7);
+        let key = |target: &str| {
+            let request = RequestHead::new(http::Method::GET, target, Fields::default());
+            keyer.key(&request).unwrap()
+        };
+        assert_eq!(key(one) == key(other), same, "{one} {other}");
+        if same {
+            let kept = keyer.path_and_query_of(other.as_bytes());
+            assert_eq!(key(one).path_and_query(), kept);
+        }
+    }
+    check("/a", "/a?utm_source=x", true);
+    check("/a", "/a?utm_source=x&gclid&fbclid=", true);
+    check("/a?b=1", "/a?utm_x=1&b=1", true);
+    check("/a?b=1&c=2", "/a?b=1&utm_x=1&c=2&msclkid=3", true);
+    check("/a?b=1&&c", "/a?b=1&&gclid=1&c", true);
+    // Order, case and what is like a name but is none still count.
+    check("/a?b=1&c=2", "/a?c=2&b=1", false);
+    check("/a", "/a?UTM_SOURCE=x", false);
+    check("/a", "/a?gclids=x", false);
+    check("/a", "/a?x=utm_source", false);
+    check("/a", "/a?utm%5Fsource=x", false);
+    check("/a", "/a?", false);
+}
+
+#[test]
+fn paths_that_an_origin_may_tell_apart_are_apart() {
+    let keyer = Keyer::new(&CacheSettings::default(), 7);
+    let key = |target: &str| {
+        let request = RequestHead::new(http::Method::GET, target, Fields::default());
+        keyer.key(&request).unwrap()
+    };
+    let targets = [
+        "/a/b",
+        "/a%2Fb",
+        "/a%2fb",
+        "/a//b",
+        "/a/./b",
+        "/a/x/../b",
+        "/A/b",
+        "/a/b/",
+        "/a/%62",
+        "/a/b?",
+        "/a/b;c",
+        "/a/b?c",
+        "/a/b%3Fc",
+        "/a+b",
+        "/a%20b",
+    ];
+    for (at, one) in targets.iter().enumerate() {
+        for other in &targets[at + 1..] {
+            assert_ne!(key(one), key(other), "{one} {other}");
+        }
+    }
+}

@@ -6,27 +6,44 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
-use crate::rules::forwarding;
-use crate::rules::freshness::Lifetimes;
+use crate::rules::freshness::{Allowed, Lifetimes, Wishes};
+use crate::rules::{cache_control, forwarding};
 use crate::store::{Entry, Vary};
 use crate::time::{Instant, UnixTime};
 
-/// A complete 200 response.
+/// A complete response: a 200 to rescue with, or another one while it is fresh.
 #[derive(Debug)]
 pub(super) struct StoredResponse {
     body: Bytes,
+    /// What clients get of its fields.
     fields: Fields,
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
     gzip: OnceLock<Option<Bytes>>,
     lifetimes: Lifetimes,
     received: Instant,
+    status: StatusCode,
+    /// The fields that speak to this program alone: they count again when a 304 comes.
+    targeted: Fields,
     vary: Vary,
 }
 
 impl StoredResponse {
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    pub(super) fn vary(&self) -> &Vary {
+        &self.vary
+    }
+
     pub(super) fn body(&self) -> &Bytes {
         &self.body
     }
@@ -41,6 +58,11 @@ impl StoredResponse {
 
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         self.lifetimes.is_fresh(self.resident(now))
+    }
+
+    /// How the copy may answer a client with these wishes without asking the origin.
+    pub(super) fn allow(&self, wishes: &Wishes, now: Instant) -> Option<Allowed> {
+        wishes.allow(&self.lifetimes, self.resident(now))
     }
 
     pub(super) fn may_rescue(&self, age_max: Duration, now: Instant) -> bool {
@@ -64,7 +86,63 @@ impl StoredResponse {
     /// Whether a compressed form is worth making.
     pub(super) fn is_compressible(&self) -> bool {
         let length = Some(self.body.len() as u64);
-        coding::worth_gzip(http::StatusCode::OK, &self.fields, length)
+        coding::worth_gzip(self.status, &self.fields, length)
+    }
+
+    /// The head of this copy as it would be had the origin sent it whole with what `head` says
+    /// now (RFC 9111 §3.2, §4.3.4).
+    pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> ResponseHead {
+        let now = end_to_end_fields(head, unix);
+        let mut fields = FieldsBuilder::default();
+        for (name, value) in self.fields.iter().chain(self.targeted.iter()) {
+            if describes_body(name) || !head_has(head, &now, name) {
+                fields.push(name, value);
+            }
+        }
+        let told = head
+            .fields
+            .iter()
+            .filter(|(name, _)| forwarding::is_retter_field(name));
+        for (name, value) in now.iter().chain(told) {
+            if !describes_body(name) {
+                fields.push(name, value);
+            }
+        }
+        ResponseHead::new(self.status, fields.build())
+    }
+
+    /// This copy with the head that [`updated_head`](Self::updated_head) made.
+    pub(super) fn renewed(
+        &self,
+        head: &ResponseHead,
+        lifetimes: Lifetimes,
+        vary: Vary,
+        (unix, received): (UnixTime, Instant),
+    ) -> Self {
+        Self {
+            body: self.body.clone(),
+            fields: stored_fields(head, unix),
+            gzip: self.gzip.clone(),
+            lifetimes,
+            received,
+            status: self.status,
+            targeted: targeted_fields(head),
+            vary,
+        }
+    }
+
+    /// The same copy, stale from now on.
+    pub(super) fn expired(&self) -> Self {
+        Self {
+            body: self.body.clone(),
+            fields: self.fields.clone(),
+            gzip: self.gzip.clone(),
+            lifetimes: self.lifetimes.expired(),
+            received: self.received,
+            status: self.status,
+            targeted: self.targeted.clone(),
+            vary: self.vary.clone(),
+        }
     }
 
     /// The compressed body, made once; and how many bytes it added just now.
@@ -89,15 +167,22 @@ impl Entry for StoredResponse {
             .get()
             .and_then(Option::as_ref)
             .map_or(0, Bytes::len);
-        self.body.len() + self.fields.bytes_held() + self.vary.bytes_held() + gzip
+        let fields = self.fields.bytes_held() + self.targeted.bytes_held();
+        self.body.len() + fields + self.vary.bytes_held() + gzip
     }
 
     fn matches(&self, request: &Fields) -> bool {
         self.vary.matches(request)
     }
 
+    /// What rescues and what does not stand beside each other: a page that is gone for now, or
+    /// moved, does not take the last good one away.
     fn same_variant(&self, other: &Self) -> bool {
-        self.vary == other.vary
+        self.vary == other.vary && self.is_good() == other.is_good()
+    }
+
+    fn is_good(&self) -> bool {
+        self.status == StatusCode::OK
     }
 }
 
@@ -145,7 +230,9 @@ pub(super) struct Collector {
     fields: Fields,
     lifetimes: Lifetimes,
     received: Instant,
+    status: StatusCode,
     taken: usize,
+    targeted: Fields,
     vary: Vary,
 }
 
@@ -166,7 +253,9 @@ impl Collector {
             fields: stored_fields(head, unix),
             lifetimes,
             received,
+            status: head.status,
             taken: 0,
+            targeted: targeted_fields(head),
             vary,
         }
     }
@@ -192,6 +281,8 @@ impl Collector {
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,
             received: self.received,
+            status: self.status,
+            targeted: std::mem::take(&mut self.targeted),
             vary: std::mem::take(&mut self.vary),
         }
     }
@@ -203,8 +294,24 @@ impl Drop for Collector {
     }
 }
 
-/// The fields that are kept: end-to-end ones, without those of the one exchange.
+/// The fields that are kept: end-to-end ones, without those that the response withholds from
+/// copies.
 fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
+    let withheld: Vec<_> = cache_control::withheld(&head.fields).collect();
+    let all = end_to_end_fields(head, unix);
+    if withheld.is_empty() {
+        return all;
+    }
+    let is_kept = |name: &str| {
+        !withheld
+            .iter()
+            .any(|w| w.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    Fields::from_pairs(all.iter().filter(|(name, _)| is_kept(name)))
+}
+
+/// The end-to-end fields of a response, without those of the one exchange.
+fn end_to_end_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     let mut fields = FieldsBuilder::default();
     forwarding::forward_response(head, |name, value| {
         // Never stored: Set-Cookie is one user's, Age and Cache-Status are told anew.
@@ -221,4 +328,30 @@ fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
         fields.push("date", unix.to_string().as_bytes());
     }
     fields.build()
+}
+
+fn targeted_fields(head: &ResponseHead) -> Fields {
+    Fields::from_pairs(
+        head.fields
+            .iter()
+            .filter(|(name, _)| forwarding::is_retter_field(name)),
+    )
+}
+
+fn head_has(head: &ResponseHead, end_to_end: &Fields, name: &str) -> bool {
+    end_to_end.contains(name) || forwarding::is_retter_field(name) && head.fields.contains(name)
+}
+
+/// RFC 9111 §3.2: fields that say how the stored bytes are to be read stay with those bytes; so
+/// does the tag that they were found valid by.
+fn describes_body(name: &str) -> bool {
+    [
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "etag",
+    ]
+    .iter()
+    .any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -18,11 +18,10 @@ use crate::key::{CacheKey, Partition, SessionChange};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
+use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
-use crate::rules::freshness::{self, Scope};
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
-use crate::store::Vary;
 use crate::time::Instant;
 
 /// Permission to ask the origin once, and the duty to say how it went.
@@ -31,46 +30,53 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "say how it went with on_head, on_data, and on_end or on_failure"]
 pub struct Fetch {
-    circuit: State,
-    collector: Option<Collector>,
-    /// A copy that may answer when the origin does not.
-    copy: Option<Arc<StoredResponse>>,
-    handling: Option<Handling>,
-    key: Option<CacheKey>,
+    pub(super) circuit: State,
+    pub(super) collector: Option<Collector>,
+    /// The last good copy.
+    pub(super) copy: Option<Arc<StoredResponse>>,
+    pub(super) handling: Option<Handling>,
+    pub(super) key: Option<CacheKey>,
     /// The kind of page, for what is usual.
-    kind: u64,
+    pub(super) kind: u64,
     /// The time of the last call, for a drop.
-    last: Instant,
+    pub(super) last: Instant,
     /// Others wait for this fetch.
-    lead: Option<Lead>,
+    pub(super) lead: Option<Lead>,
+    /// Whether the copy may answer when the origin does not.
+    pub(super) may_rescue: bool,
     /// What the limit learns when the origin is done: the status counts even where the breaker has
     /// learnt it before.
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Body bytes so far.
-    passed: u64,
+    pub(super) passed: u64,
     /// On whose behalf the origin is asked, once that is known.
-    peer: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
-    permit: Option<TierPermit>,
+    pub(super) permit: Option<TierPermit>,
     /// Of a request for which nobody waits.
-    renewal: Option<Renewal>,
+    pub(super) renewal: Option<Renewal>,
     /// When the request had left as a whole.
-    sent_at: Option<Instant>,
-    request: Arc<RequestHead>,
-    retter: Arc<Retter>,
+    pub(super) sent_at: Option<Instant>,
+    pub(super) request: Arc<RequestHead>,
+    pub(super) retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
-    slot: Option<Slot>,
-    why: Forward,
+    pub(super) slot: Option<Slot>,
+    pub(super) why: Forward,
 }
 
 /// What to do with a response head.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
 pub enum Verdict {
     /// Pass the response on.
     Forward,
-    /// Answer from this copy instead; the fetch has ended, and the response may be thrown away.
-    Rescue(Served),
+    /// Answer from this copy instead: the origin failed, or said that the copy is still right. The
+    /// fetch has ended, and the response may be thrown away.
+    Serve(Served),
 }
 
 impl Fetch {
@@ -91,6 +97,7 @@ impl Fetch {
             kind: permit.kind(),
             last: now,
             lead,
+            may_rescue: ask.may_rescue,
             outcome: Outcome::Success,
             passed: 0,
             peer: None,
@@ -130,7 +137,29 @@ impl Fetch {
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        self.copy.is_some()
+        self.may_rescue && self.copy.is_some()
+    }
+
+    /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
+    /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
+    #[must_use]
+    pub fn validators(&self) -> Option<Validators<'_>> {
+        let copy = self.copy.as_ref()?;
+        let asks = self.request.method == Method::GET
+            && copy.lifetimes().validates()
+            && !conditional::is_for_origin(&self.request.fields);
+        asks.then(|| Validators::of(copy.fields()))
+    }
+
+    /// The status of an answer that says that the origin failed in this way below HTTP.
+    #[must_use]
+    pub fn error_status(&self, failure: Failure) -> StatusCode {
+        match &self.copy {
+            // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
+            // stale response. The generated response SHOULD have a 504".
+            Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
+            Some(_) | None => failure.status_hint(),
+        }
     }
 
     /// Whether the response is being collected into a copy.
@@ -241,7 +270,7 @@ impl Fetch {
             self.land(Flown::Failed(Cause::Status(head.status)));
             if let Some(served) = self.rescue(Cause::Status(head.status), now) {
                 self.free(now);
-                return Verdict::Rescue(served);
+                return Verdict::Serve(served);
             }
         } else {
             if let Some(sent_at) = self.sent_at {
@@ -250,10 +279,19 @@ impl Fetch {
                     .with_tiers(|tiers| tiers.took(self.kind, took, now));
             }
             self.invalidate(head);
-            self.collector = self.collect(head, session, now);
-            if self.collector.is_none() {
-                self.land(Flown::Unfit);
+            if head.status == StatusCode::NOT_MODIFIED
+                && self.validators().is_some()
+                && let Some(served) = self.validated(head, session, now)
+            {
+                self.record(Outcome::Success, now);
+                self.free(now);
+                return Verdict::Serve(served);
             }
+            self.note_head(head, session, now);
+        }
+        self.collector = self.collect(head, session, now);
+        if self.collector.is_none() {
+            self.land(Flown::Unfit);
         }
         if forwarding::is_event_stream(&head.fields)
             || head.status == StatusCode::SWITCHING_PROTOCOLS
@@ -309,35 +347,12 @@ impl Fetch {
     /// The response is complete.
     pub fn on_end(mut self, now: Instant) {
         self.record(Outcome::Success, now);
-        let mut stored = self.collector.take().zip(self.key.take());
-        if let Some(renewal) = &mut self.renewal {
-            // A write may have changed the page after the origin made this answer.
-            if !self.retter.is_current(renewal) {
-                stored = None;
-            } else if renewal.ended == Ended::Dropped {
-                renewal.ended = Ended::Passed;
-            }
-        }
-        let kept = stored.and_then(|(collector, key)| {
-            let is_kept = self.retter.store.insert(key.clone(), collector.finish());
-            is_kept.map(|_| key)
-        });
+        let stored = self.collector.take().zip(self.key.take());
+        let kept = self.is_current()
+            && stored.is_some_and(|(collector, key)| self.keep(key, collector.finish()));
         // Kept first, so that those who are let in now find it.
-        self.land(if kept.is_some() {
-            Flown::Kept
-        } else {
-            Flown::Unfit
-        });
+        self.land(if kept { Flown::Kept } else { Flown::Unfit });
         self.free(now);
-        match (kept, &mut self.renewal, self.peer) {
-            (Some(_), Some(renewal), _) => renewal.ended = Ended::Renewed,
-            (Some(key), None, Some(peer)) => self.retter.remember(Errand {
-                key,
-                peer,
-                request: Arc::clone(&self.request),
-            }),
-            (None, _, _) | (Some(_), None, None) => {}
-        }
     }
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
@@ -383,7 +398,7 @@ impl Fetch {
     }
 
     /// Tells those who wait for this fetch how it ended for them.
-    fn land(&mut self, flown: Flown) {
+    pub(super) fn land(&mut self, flown: Flown) {
         if let Some(lead) = self.lead.take() {
             lead.land(flown);
         }
@@ -433,6 +448,9 @@ impl Fetch {
     }
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
+        if !self.may_rescue {
+            return None;
+        }
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
@@ -486,59 +504,6 @@ impl Fetch {
                 }
             }
         }
-    }
-
-    fn collect(
-        &self,
-        head: &ResponseHead,
-        session: SessionChange,
-        now: Instant,
-    ) -> Option<Collector> {
-        let cache = &self.retter.config.cache;
-        let partition = self.key.as_ref()?.partition();
-        match (session, partition) {
-            (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
-                return None;
-            }
-            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
-            | (SessionChange::None, _) => {}
-        }
-        let too_long = |length: &str| {
-            length
-                .parse()
-                .is_ok_and(|n: usize| n > cache.object_bytes_max)
-        };
-        if head.fields.get_str("content-length").is_some_and(too_long)
-            || forwarding::is_event_stream(&head.fields)
-            || self.request.method != Method::GET
-        {
-            return None;
-        }
-        let scope = match partition {
-            Partition::Shared => Scope::Shared,
-            Partition::Cookies(_) => Scope::Cookies,
-            Partition::Session(_) => Scope::Session,
-        };
-        let unix = self.retter.wall_clock(now);
-        let lifetimes = freshness::assess(cache.rescue, scope, &self.request, head, unix).ok()?;
-        // A client may keep a field from the origin by naming it in `Connection`: then the origin
-        // chose the variant without it, and it is not the one for those who send that value.
-        let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
-        if !head.fields.tokens("vary").all(is_seen) {
-            return None;
-        }
-        let vary = Vary::of(&self.request.fields, &head.fields, cache.detect_session)?;
-        let budget = &self.retter.budget;
-        let times = (unix, now);
-        Some(Collector::new(
-            head,
-            lifetimes,
-            vary,
-            cache.object_bytes_max,
-            budget,
-            times,
-        ))
     }
 }
 

@@ -36,6 +36,8 @@
 mod copy;
 mod fetch;
 mod interop;
+mod keep;
+mod purge;
 mod refresh;
 mod refusal;
 mod served;
@@ -50,6 +52,7 @@ use std::time::Duration;
 use http::Method;
 
 pub use fetch::{Fetch, Verdict};
+pub use purge::Purge;
 pub use refresh::Refresh;
 pub use refusal::Refusal;
 pub use served::{Answer, Served};
@@ -57,16 +60,17 @@ pub use ticket::Ticket;
 
 use crate::admission::{Class, Entry, Gate, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
-use crate::config::Config;
+use crate::config::{Config, FreshMode};
 use crate::key::{CacheKey, Keyer};
 use crate::limits::STORE_SHARDS_MAX;
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
+use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{self, Forward, Handling, Refused};
-use crate::rules::{forwarding, freshness};
-use crate::store::{Bounds, Store};
+use crate::rules::{conditional, forwarding};
+use crate::store::{Bounds, Entry as _, Store};
 use crate::time::{Instant, UnixTime};
 
 use copy::{Budget, StoredResponse};
@@ -78,7 +82,8 @@ use wants::Wants;
 ///
 /// 1. [`decide`](Self::decide) once for each request. A [`Ticket`] is a decision that comes later,
 ///    within the time-out of the queue: await it, or drop it when the client leaves.
-/// 2. A [`Fetch`] is permission to ask the origin once and the duty to say how it went:
+/// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
+///    [`Fetch::validators`] gives, and the duty to say how it went:
 ///    [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
 ///    [`Fetch::on_end`] or [`Fetch::on_failure`].
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
@@ -114,7 +119,7 @@ pub struct Retter {
 pub enum Decision {
     /// Ask the origin.
     Fetch(Fetch),
-    /// Answer 503 with `Retry-After`.
+    /// Answer 503 with `Retry-After`, or 504.
     Refuse(Refusal),
     /// Answer from a copy.
     Serve(Served),
@@ -159,38 +164,82 @@ impl Retter {
         }
         // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
         // same: what they answer is for nobody else, and no copy is the answer to it.
-        let key = if forwarding::has_content(&request.fields) {
+        let mut key = if forwarding::has_content(&request.fields) {
             None
         } else {
             self.keyer.key(request)
         };
-        let copy = key
-            .as_ref()
-            .and_then(|key| self.store.get(key, &request.fields));
-        let wants_origin = freshness::request_wants_origin(request);
-        let is_fresh = copy.as_ref().is_some_and(|copy| copy.is_fresh(now));
+        let fields = &request.fields;
+        let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
+        let wishes = Wishes::of(fields);
+        let usable = copy.as_ref();
+        let usable = usable.and_then(|copy| self.usable(copy, &wishes, fields, now));
+        if let Some(handling) = usable
+            && let (Some(copy), Some(key)) = (copy.take(), key.take())
+        {
+            let circuit = self.circuit_of(request.path(), now);
+            return Decision::Serve(Served::new(self, key, copy, circuit, handling, now));
+        }
+        let why = self.reason(copy.as_deref(), key.as_ref(), now);
+        if wishes.only_if_cached() {
+            let circuit = self.circuit_of(request.path(), now);
+            let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
+            return Decision::Refuse(refusal);
+        }
+        if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
+            copy = key
+                .as_ref()
+                .and_then(|key| self.store.get_good(key, fields));
+        }
         let age_max = self.config.cache.rescue_age_max;
-        let copy = copy.filter(|copy| copy.may_rescue(age_max, now));
-        let mut ask = Ask {
+        let may_rescue = copy
+            .as_ref()
+            .is_some_and(|copy| copy.may_rescue(age_max, now));
+        let ask = Ask {
             copy,
             key,
+            may_rescue,
             request,
-            why: Forward::UriMiss,
-        };
-        if is_fresh && !wants_origin && !request.fields.contains("range") {
-            let circuit = self.circuit_of(request.path(), now);
-            if let Some(served) = self.serve(&mut ask, circuit, now, |ttl| Handling::Fresh { ttl })
-            {
-                return Decision::Serve(served);
-            }
-        }
-        ask.why = match (&ask.copy, is_fresh) {
-            (None, _) if ask.key.is_none() => Forward::Bypass,
-            (None, _) => Forward::UriMiss,
-            (Some(_), true) => Forward::Request,
-            (Some(_), false) => Forward::Stale,
+            why,
         };
         self.ask_origin(ask, now)
+    }
+
+    /// How a copy answers without the origin being asked, if it may.
+    fn usable(
+        &self,
+        copy: &StoredResponse,
+        wishes: &Wishes,
+        request: &Fields,
+        now: Instant,
+    ) -> Option<Handling> {
+        if self.config.cache.fresh == FreshMode::Off || conditional::is_for_origin(request) {
+            return None;
+        }
+        let ttl = copy.ttl_seconds(now);
+        match copy.allow(wishes, now)? {
+            // Where nobody fetches it again it would only be stale.
+            Allowed::Behind => self.is_attended().then_some(Handling::Behind { ttl }),
+            Allowed::Fresh => Some(Handling::Fresh { ttl }),
+            Allowed::MaxStale => Some(Handling::MaxStale { ttl }),
+        }
+    }
+
+    /// Why a request goes past the copies (RFC 9211 §2.2).
+    fn reason(
+        &self,
+        copy: Option<&StoredResponse>,
+        key: Option<&CacheKey>,
+        now: Instant,
+    ) -> Forward {
+        match (copy, key) {
+            (_, None) => Forward::Bypass,
+            (Some(copy), Some(_)) if !copy.is_fresh(now) => Forward::Stale,
+            (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
+            (Some(_), Some(_)) => Forward::Request,
+            (None, Some(key)) if self.store.contains(key) => Forward::VaryMiss,
+            (None, Some(_)) => Forward::UriMiss,
+        }
     }
 
     /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
@@ -203,6 +252,7 @@ impl Retter {
         let ask = Ask {
             copy: None,
             key: None,
+            may_rescue: false,
             request,
             why,
         };
@@ -319,6 +369,9 @@ impl Retter {
         now: Instant,
         handling: impl FnOnce(i64) -> Handling,
     ) -> Option<Served> {
+        if !ask.may_rescue {
+            return None;
+        }
         let (copy, key) = (ask.copy.take()?, ask.key.take()?);
         let handling = handling(copy.ttl_seconds(now));
         Some(Served::new(self, key, copy, circuit, handling, now))
@@ -471,10 +524,12 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// A request on its way through the decision.
 struct Ask<'a> {
-    /// A copy that may answer when the origin does not.
+    /// The last good copy.
     copy: Option<Arc<StoredResponse>>,
     /// `None` for what is never kept.
     key: Option<CacheKey>,
+    /// Whether the copy may answer when the origin does not.
+    may_rescue: bool,
     request: &'a Arc<RequestHead>,
     why: Forward,
 }

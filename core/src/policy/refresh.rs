@@ -92,6 +92,11 @@ impl Retter {
         drop(replaced);
     }
 
+    /// Whether somebody renews copies.
+    pub(super) fn is_attended(&self) -> bool {
+        self.attended.load(Ordering::Relaxed)
+    }
+
     /// Probes a circuit whose time has come.
     fn probe(self: &Arc<Self>, now: Instant) -> Option<Refresh> {
         if self.calm.load(Ordering::Relaxed) {
@@ -128,7 +133,7 @@ impl Retter {
     /// Starts one, where the copy still is, a slot is free and the circuits let it pass.
     fn start(self: &Arc<Self>, errand: &Errand, now: Instant) -> Result<Refresh, NotStarted> {
         let Errand { key, peer, request } = errand;
-        let Some(copy) = self.store.get(key, &request.fields) else {
+        let Some(copy) = self.store.get_good(key, &request.fields) else {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };
@@ -148,6 +153,8 @@ impl Retter {
         let ask = Ask {
             copy: Some(copy),
             key: Some(key.clone()),
+            // Nobody waits for an answer.
+            may_rescue: false,
             request: &request,
             why: Forward::Stale,
         };
@@ -238,8 +245,13 @@ impl Retter {
 
     /// Remembers the request of a copy that was just made, to probe with.
     pub(super) fn remember(&self, errand: Errand) {
-        if self.attended.load(Ordering::Relaxed) {
-            self.wants().remember(errand);
+        if !self.attended.load(Ordering::Relaxed) {
+            return;
+        }
+        self.wants().remember(errand);
+        if !self.calm.load(Ordering::Relaxed) {
+            // From now on visitors leave the probing to it.
+            self.wake_refresher();
         }
     }
 

@@ -47,7 +47,7 @@ impl Refusal {
         }
     }
 
-    /// 503, or what the request whose fetch this one shared is answered with.
+    /// 503; 504 where the client wanted a copy or nothing; or what the request whose fetch this one shared is answered with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self.kind {
@@ -55,7 +55,11 @@ impl Refusal {
             // Nothing is refused for being slow alone: somebody may still get its answer.
             Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
             Kind::Failed(Cause::Status(status)) => status,
-            Kind::Refused(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            // RFC 9111 §5.2.1.7
+            Kind::Refused(Refused::OnlyIfCached, _) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -63,8 +67,8 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self.kind {
-            Kind::Failed(_) => None,
-            Kind::Refused(_, secs) => Some(secs),
+            Kind::Failed(_) | Kind::Refused(Refused::OnlyIfCached, _) => None,
+            Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
         }
     }
 
@@ -79,6 +83,9 @@ impl Refusal {
             Kind::Refused(Refused::CircuitOpen, _) => {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"
+            }
+            Kind::Refused(Refused::OnlyIfCached, _) => {
+                "no fresh copy of this page is held, and nothing else was wanted"
             }
             Kind::Refused(Refused::Overload, _) => {
                 "the application is busy and no copy of this page is held; please try again soon"

@@ -2,20 +2,22 @@
 //! Never changes a copy but for adding its compressed form.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::copy::StoredResponse;
 use super::wants::Errand;
 use super::{Retter, put_labels};
 use crate::breaker::State;
 use crate::key::CacheKey;
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Source;
 use crate::rules::label::Handling;
+use crate::rules::range::{self, Cut};
 use crate::rules::{coding, conditional};
 use crate::time::Instant;
 
@@ -30,13 +32,15 @@ pub struct Served {
     /// `cache` or `last-known-success`.
     pub source: Source,
     age_secs: u64,
+    /// `Set-Cookie` lines of the 304 that this answer follows from: they are this client's.
+    cookies: Fields,
     copy: Arc<StoredResponse>,
     key: CacheKey,
     resident: Duration,
     retter: Arc<Retter>,
 }
 
-/// A copy in the form that one request gets: whole, compressed, or 304.
+/// A copy in the form that one request gets: whole, compressed, in parts, or 304.
 #[derive(Debug)]
 pub struct Answer<'a> {
     served: &'a Served,
@@ -48,6 +52,11 @@ pub struct Answer<'a> {
 enum Form {
     Gzip(Bytes),
     NotModified,
+    /// `Content-Range` and the bytes.
+    Part(String, Bytes),
+    /// The media type, which names the boundary, and the bytes.
+    Parts(String, Bytes),
+    Unsatisfiable,
     Whole,
 }
 
@@ -68,11 +77,20 @@ impl Served {
             handling,
             source,
             age_secs,
+            cookies: Fields::default(),
             copy,
             key,
             resident,
             retter: Arc::clone(retter),
         }
+    }
+
+    /// The same, with the cookies that a 304 sets.
+    pub(super) fn with_cookies_of(mut self, head: &ResponseHead) -> Self {
+        let lines = head.fields.iter();
+        self.cookies =
+            Fields::from_pairs(lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")));
+        self
     }
 
     /// Time since the copy was received.
@@ -99,11 +117,14 @@ impl Served {
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
                 self.copy.received() + self.retter.config.cache.ttl
             }
+            Handling::Behind { .. } => now,
             Handling::Collapsed { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::Fresh { .. }
-            | Handling::NoCopy { .. } => return,
+            | Handling::MaxStale { .. }
+            | Handling::NoCopy { .. }
+            | Handling::Validated { .. } => return,
         };
         let errand = Errand {
             key: self.key.clone(),
@@ -117,8 +138,8 @@ impl Served {
     #[must_use]
     pub fn answer(&self, request: &RequestHead) -> Answer<'_> {
         let varies = self.retter.config.client.gzip && self.copy.is_compressible();
-        let form = if conditional::not_modified(&request.fields, self.copy.fields()) {
-            Form::NotModified
+        let form = if let Some(form) = self.special_form(request) {
+            form
         } else if varies && coding::accepts_gzip(&request.fields) {
             let (gzip, added) = self.copy.gzip(&self.retter.gzip);
             if added > 0 {
@@ -134,15 +155,66 @@ impl Served {
             varies,
         }
     }
+
+    /// RFC 9110 §13.2.2: conditions first, then ranges; both are about a 200.
+    fn special_form(&self, request: &RequestHead) -> Option<Form> {
+        let copy = &self.copy;
+        if copy.status() != StatusCode::OK {
+            return None;
+        }
+        if conditional::not_modified(&request.fields, copy.fields()) {
+            return Some(Form::NotModified);
+        }
+        if request.method != Method::GET {
+            return None;
+        }
+        let body = copy.body();
+        let content_range =
+            |part: &Range<usize>| format!("bytes {}-{}/{}", part.start, part.end - 1, body.len());
+        match range::cut(&request.fields, copy.fields(), body.len()) {
+            Cut::Whole => None,
+            Cut::Unsatisfiable => Some(Form::Unsatisfiable),
+            Cut::Part(part) => Some(Form::Part(content_range(&part), body.slice(part))),
+            Cut::Parts(parts) => {
+                let boundary = boundary(body);
+                let mut out = Vec::new();
+                for part in parts {
+                    out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+                    if let Some(media_type) = copy.fields().get("content-type") {
+                        out.extend_from_slice(b"Content-Type: ");
+                        out.extend_from_slice(media_type);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    let range = format!("Content-Range: {}\r\n\r\n", content_range(&part));
+                    out.extend_from_slice(range.as_bytes());
+                    out.extend_from_slice(&body[part]);
+                }
+                out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+                let media_type = format!("multipart/byteranges; boundary={boundary}");
+                Some(Form::Parts(media_type, Bytes::from(out)))
+            }
+        }
+    }
+}
+
+/// A boundary that is not in the content (RFC 2046 §5.1.1).
+fn boundary(body: &[u8]) -> String {
+    let candidates = (0_u32..).map(|number| format!("retter-part-{number}"));
+    let is_free = |text: &String| memchr::memmem::find(body, text.as_bytes()).is_none();
+    // A body would have to hold every number: it is shorter than that.
+    candidates.take(1 << 20).find(is_free).unwrap_or_default()
 }
 
 impl Answer<'_> {
-    /// 200, or 304 when the client has this representation already.
+    /// That of the copy; 304 when the client has this representation already, 206 or 416 when it
+    /// asked for parts.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self.form {
             Form::NotModified => StatusCode::NOT_MODIFIED,
-            Form::Gzip(_) | Form::Whole => StatusCode::OK,
+            Form::Part(..) | Form::Parts(..) => StatusCode::PARTIAL_CONTENT,
+            Form::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+            Form::Gzip(_) | Form::Whole => self.served.copy.status(),
         }
     }
 
@@ -150,18 +222,23 @@ impl Answer<'_> {
     #[must_use]
     pub fn body(&self) -> Bytes {
         match &self.form {
-            Form::Gzip(body) => body.clone(),
-            Form::NotModified => Bytes::new(),
+            Form::Gzip(body) | Form::Part(_, body) | Form::Parts(_, body) => body.clone(),
+            Form::NotModified | Form::Unsatisfiable => Bytes::new(),
             Form::Whole => self.served.copy.body().clone(),
         }
     }
 
-    /// The value of `Content-Length`; a 304 has none.
+    /// The value of `Content-Length`; 204 and 304 have none.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         match &self.form {
-            Form::Gzip(body) => Some(body.len() as u64),
+            Form::Gzip(body) | Form::Part(_, body) | Form::Parts(_, body) => {
+                Some(body.len() as u64)
+            }
             Form::NotModified => None,
+            Form::Unsatisfiable => Some(0),
+            // RFC 9110 §8.6
+            Form::Whole if self.served.copy.status() == StatusCode::NO_CONTENT => None,
             Form::Whole => Some(self.served.copy.body().len() as u64),
         }
     }
@@ -169,23 +246,28 @@ impl Answer<'_> {
     /// Writes all fields but those of the connection and `Content-Length`.
     pub fn put_fields(&self, put: &mut dyn FnMut(&str, &[u8])) {
         let fields = self.served.copy.fields();
-        let is_gzip = matches!(self.form, Form::Gzip(_));
-        let is_304 = matches!(self.form, Form::NotModified);
-        for (name, value) in fields.iter() {
-            if is_304 && !conditional::kept_in_not_modified(name) {
-                continue;
-            }
-            if is_gzip && name.eq_ignore_ascii_case("etag") {
+        for (name, value) in fields.iter().filter(|(name, _)| self.keeps(name)) {
+            if matches!(self.form, Form::Gzip(_)) && name.eq_ignore_ascii_case("etag") {
                 put(name, &coding::weaken_etag(value));
             } else {
                 put(name, value);
             }
         }
-        if is_gzip {
-            put("content-encoding", b"gzip");
+        match &self.form {
+            Form::Gzip(_) => put("content-encoding", b"gzip"),
+            Form::Part(range, _) => put("content-range", range.as_bytes()),
+            Form::Parts(media_type, _) => put("content-type", media_type.as_bytes()),
+            Form::Unsatisfiable => {
+                let range = format!("bytes */{}", self.served.copy.body().len());
+                put("content-range", range.as_bytes());
+            }
+            Form::NotModified | Form::Whole => {}
         }
         if self.varies && !coding::varies_on(fields, "accept-encoding") {
             put("vary", b"Accept-Encoding");
+        }
+        for (name, value) in self.served.cookies.iter() {
+            put(name, value);
         }
         put("age", self.served.age_secs.to_string().as_bytes());
         put_labels(
@@ -194,5 +276,18 @@ impl Answer<'_> {
             Some(self.served.source),
             put,
         );
+    }
+
+    /// Whether the answer carries the copy's field `name`.
+    fn keeps(&self, name: &str) -> bool {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match self.form {
+            Form::NotModified => conditional::kept_in_not_modified(name),
+            Form::Part(..) => !is("content-range"),
+            // The media type is that of each part.
+            Form::Parts(..) => !is("content-range") && !is("content-type"),
+            Form::Unsatisfiable => is("date") || is("via"),
+            Form::Gzip(_) | Form::Whole => true,
+        }
     }
 }

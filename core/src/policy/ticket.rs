@@ -6,8 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::StatusCode;
-
 use super::{Ask, Decision, Refusal, Retter, Served};
 use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
 use crate::key::CacheKey;
@@ -127,7 +125,7 @@ impl Ticket {
         }
         let handling = Handling::Forwarded {
             why: self.why,
-            status: StatusCode::OK,
+            status: copy.status(),
             stored: false,
             collapsed: true,
         };
@@ -147,9 +145,16 @@ impl Ticket {
     }
 
     fn ask(&mut self) -> Ask<'_> {
+        // What could rescue would have answered before; it may still be asked about.
+        let key = self.key.take();
+        let store = &self.retter.store;
+        let copy = key
+            .as_ref()
+            .and_then(|key| store.get_good(key, &self.request.fields));
         Ask {
-            copy: None,
-            key: self.key.take(),
+            copy,
+            key,
+            may_rescue: false,
             request: &self.request,
             why: self.why,
         }

@@ -249,6 +249,12 @@ impl Wants {
         self.recent.retain(|errand| errand.key != *key);
     }
 
+    /// Forgets the copies whose keys are chosen.
+    pub(super) fn forget_where(&mut self, chosen: &dyn Fn(&CacheKey) -> bool) {
+        self.table.retain(|_, want| !chosen(&want.errand.key));
+        self.recent.retain(|errand| !chosen(&errand.key));
+    }
+
     /// Forgets all copies of a partition.
     pub(super) fn forget_partition(&mut self, partition: Partition) {
         self.table

@@ -1,7 +1,9 @@
 //! Owns the parsed form of `Cache-Control` and its targeted relatives (RFC 9111 §5.2, RFC 9213).
 //! Never fails, and never decides what a directive leads to: that is [`super::freshness`].
 
-use crate::message::Fields;
+mod targeted;
+
+use crate::message::{Fields, is_token};
 
 /// The largest delta-seconds that is told apart: a greater one means this (RFC 9111 §1.2.2).
 pub const DELTA_SECONDS_MAX: u32 = 1 << 31;
@@ -28,8 +30,8 @@ pub struct CacheControl {
     pub must_revalidate: bool,
     /// `must-understand`.
     pub must_understand: bool,
-    /// `no-cache`, also in its qualified form `no-cache="a, b"`, unless that names nothing but
-    /// `Set-Cookie`, which no copy holds.
+    /// `no-cache` without field names; with them it only keeps those fields out of copies: see
+    /// [`withheld`].
     pub no_cache: bool,
     /// `no-store`.
     pub no_store: bool,
@@ -37,7 +39,7 @@ pub struct CacheControl {
     pub no_transform: bool,
     /// `only-if-cached`.
     pub only_if_cached: bool,
-    /// `private`, also in its qualified form, with the same exception as `no-cache`.
+    /// `private` without field names, as with `no-cache`.
     pub private: bool,
     /// `proxy-revalidate`.
     pub proxy_revalidate: bool,
@@ -81,9 +83,9 @@ impl CacheControl {
         } else if is("no-store") {
             self.no_store = true;
         } else if is("no-cache") {
-            self.no_cache |= !names_only_set_cookie(argument);
+            self.no_cache |= !names_fields(argument);
         } else if is("private") {
-            self.private |= !names_only_set_cookie(argument);
+            self.private |= !names_fields(argument);
         } else if is("must-revalidate") {
             self.must_revalidate = true;
         } else if is("proxy-revalidate") {
@@ -127,18 +129,35 @@ impl CacheControl {
 }
 
 /// The directives of a response that count for this program: those of `Retter-Cache-Control`,
-/// else of `CDN-Cache-Control`, else of `Cache-Control`.
+/// else of `CDN-Cache-Control`, else of `Cache-Control`. A targeted field that is no valid
+/// dictionary is ignored (RFC 9213 §2.1).
 #[must_use]
 pub fn effective(response: &Fields) -> CacheControl {
+    source(response).1
+}
+
+/// The names of fields that no copy of this response may hold: the qualified forms
+/// `no-cache="a, b"` and `private="a, b"` (RFC 9111 §5.2.2.4, §5.2.2.7). All of a field is left
+/// out, so that there is nothing to validate and nothing to keep apart.
+pub fn withheld(response: &Fields) -> impl Iterator<Item = &[u8]> {
+    let lines = response.get_all(source(response).0);
+    let arguments = lines
+        .flat_map(Directives::new)
+        .filter_map(|(name, argument)| {
+            let is_qualifiable =
+                name.eq_ignore_ascii_case(b"no-cache") || name.eq_ignore_ascii_case(b"private");
+            argument.filter(|_| is_qualifiable)
+        });
+    arguments.flat_map(field_names)
+}
+
+fn source(response: &Fields) -> (&'static str, CacheControl) {
     for name in TARGETED {
-        // RFC 9213 §2.2: an empty targeted field is as good as none.
-        if response.tokens(name).next().is_some() {
-            let mut control = CacheControl::of(response, name);
-            control.targeted = true;
-            return control;
+        if let Some(control) = targeted::parse(response, name) {
+            return (name, control);
         }
     }
-    CacheControl::of(response, "cache-control")
+    ("cache-control", CacheControl::of(response, "cache-control"))
 }
 
 /// Parses delta-seconds (RFC 9111 §1.2.2): digits only, saturating.
@@ -167,15 +186,18 @@ fn lower(kept: &mut Option<u32>, seconds: u32) {
     *kept = Some(kept.map_or(seconds, |kept| kept.min(seconds)));
 }
 
-/// Whether a qualified form (RFC 9111 §5.2.2.4, §5.2.2.7) asks for nothing beyond what holds
-/// anyway: `Set-Cookie` is never stored. Any other name counts as the unqualified form, which
-/// both sections allow.
-fn names_only_set_cookie(argument: Option<&[u8]>) -> bool {
+/// Whether an argument makes the qualified form: a list of nothing but field names. What is no
+/// such list counts as the unqualified form, which asks for more.
+fn names_fields(argument: Option<&[u8]>) -> bool {
     argument.is_some_and(|names| {
-        names
-            .split(|&byte| byte == b',')
-            .all(|name| name.trim_ascii().eq_ignore_ascii_case(b"set-cookie"))
+        let mut names = field_names(names).peekable();
+        names.peek().is_some() && names.all(is_token)
     })
+}
+
+fn field_names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let names = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    names.filter(|name| !name.is_empty())
 }
 
 /// Splits one line into directives: name and, after `=`, the argument without its quotes.

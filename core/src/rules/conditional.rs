@@ -41,6 +41,66 @@ pub fn not_modified(request: &Fields, stored: &Fields) -> bool {
         .is_some_and(|modified| modified <= since)
 }
 
+/// What a copy is validated by (RFC 9111 §4.3.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Validators<'a> {
+    etag: Option<&'a [u8]>,
+    modified: Option<&'a [u8]>,
+}
+
+impl<'a> Validators<'a> {
+    /// The validators of a stored response, as the origin sent them.
+    #[must_use]
+    pub fn of(stored: &'a Fields) -> Self {
+        let modified = stored.get("last-modified");
+        Self {
+            etag: stored.get("etag").filter(|etag| !etag.is_empty()),
+            modified: modified.filter(|date| UnixTime::parse(date).is_some()),
+        }
+    }
+
+    /// Writes the conditions that stand in a request in place of the client's own.
+    pub fn put_conditions(&self, mut put: impl FnMut(&str, &[u8])) {
+        if let Some(etag) = self.etag {
+            put("If-None-Match", etag);
+        }
+        if let Some(modified) = self.modified {
+            put("If-Modified-Since", modified);
+        }
+    }
+}
+
+/// Whether a field is a condition that [`Validators`] stand in for.
+#[must_use]
+pub fn is_cache_condition(name: &str) -> bool {
+    ["if-modified-since", "if-none-match"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Whether a request has a condition that only the origin may judge (RFC 9111 §4.3.2).
+#[must_use]
+pub fn is_for_origin(request: &Fields) -> bool {
+    request.contains("if-match") || request.contains("if-unmodified-since")
+}
+
+/// Whether a response to HEAD is of the same representation as the copy (RFC 9111 §4.3.5):
+/// everything that both say of it is equal.
+#[must_use]
+pub fn same_representation(head: &Fields, stored: &Fields, stored_bytes: usize) -> bool {
+    let same = |name: &str| match (head.get(name), stored.get(name)) {
+        (Some(told), Some(kept)) => told == kept,
+        (Some(_), None) | (None, _) => true,
+    };
+    let length = head
+        .get_str("content-length")
+        .and_then(|text| text.parse().ok());
+    // A coded form has another length, and is another representation.
+    same("etag")
+        && same("last-modified")
+        && length.is_none_or(|length: usize| length == stored_bytes)
+}
+
 /// Whether a 304 made from a copy carries the copy's field `name`.
 #[must_use]
 pub fn kept_in_not_modified(name: &str) -> bool {
@@ -157,6 +217,51 @@ mod tests {
         check(&["yesterday"], &[("Last-Modified", EARLY)], false);
         check(&[LATE, LATE], &[("Last-Modified", EARLY)], false);
         check(&[], &[("Last-Modified", EARLY)], false);
+    }
+
+    #[test]
+    fn what_a_copy_is_validated_by() {
+        #[track_caller]
+        fn check(stored: &[(&str, &str)], expected: &[(&str, &str)]) {
+            let stored = fields(stored);
+            let mut put = Vec::new();
+            Validators::of(&stored).put_conditions(|name, value| {
+                put.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+            });
+            let put: Vec<_> = put.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            assert_eq!(put, expected);
+        }
+        let (tag, date) = (("ETag", "W/\"1\""), ("Last-Modified", EARLY));
+        check(&[tag], &[("If-None-Match", "W/\"1\"")]);
+        check(&[date], &[("If-Modified-Since", EARLY)]);
+        let both = [("If-None-Match", "W/\"1\""), ("If-Modified-Since", EARLY)];
+        check(&[date, tag], &both);
+        check(&[("ETag", ""), ("Last-Modified", "lately")], &[]);
+    }
+
+    #[test]
+    fn what_a_head_says_of_a_copy() {
+        #[track_caller]
+        fn check(told: &[(&str, &str)], same: bool) {
+            let stored = fields(&[("ETag", "\"1\""), ("Last-Modified", EARLY)]);
+            assert_eq!(
+                same_representation(&fields(told), &stored, 9),
+                same,
+                "{told:?}"
+            );
+        }
+        check(&[], true);
+        check(
+            &[
+                ("ETag", "\"1\""),
+                ("Last-Modified", EARLY),
+                ("Content-Length", "9"),
+            ],
+            true,
+        );
+        check(&[("ETag", "\"2\"")], false);
+        check(&[("Last-Modified", LATE)], false);
+        check(&[("Content-Length", "8")], false);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::cache_control::{CacheControl, DELTA_SECONDS_MAX, delta_seconds, effective};
-use crate::config::RescueMode;
+use crate::config::{FreshMode, RescueMode};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::time::UnixTime;
 
@@ -49,8 +49,8 @@ pub enum NotStorable {
     /// RFC 9111 §5.2.1.5.
     #[error("the request says no-store")]
     RequestNoStore,
-    /// Only 200 is kept.
-    #[error("the status is not 200")]
+    /// A 200 is kept to rescue, another final status only while fresh; some never.
+    #[error("the status is not kept")]
     Status,
     /// RFC 9111 §4.1: `Vary: *` matches no request.
     #[error("the response varies on everything")]
@@ -76,66 +76,147 @@ impl NotStorable {
     }
 }
 
+/// What a response is assessed by beside itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What may be kept against its directives.
+    pub rescue: RescueMode,
+    /// What counts as fresh.
+    pub fresh: FreshMode,
+    /// The longest freshness that is not explicit.
+    pub ttl: Duration,
+    /// Who would see the copy.
+    pub scope: Scope,
+}
+
 /// Decides, once, whether a response may be stored and what its times are.
 ///
-/// Whether the response is complete is the caller's to check (RFC 9111 §3.3).
+/// A 200 is stored to rescue with, to be validated, or while fresh; any other final status only
+/// while fresh. Whether the response is complete is the caller's to check (RFC 9111 §3.3).
 ///
 /// # Errors
 /// Why it may not be stored.
 pub fn assess(
-    mode: RescueMode,
-    scope: Scope,
+    terms: &Terms,
     request: &RequestHead,
     response: &ResponseHead,
     received: UnixTime,
 ) -> Result<Lifetimes, NotStorable> {
     keepable_at_all(request, response)?;
     let control = effective(&response.fields);
-    let objection = shared_cache_objection(request, &control);
-    let lenient = match (mode, scope) {
-        (RescueMode::All, _) | (RescueMode::Session, Scope::Session) => true,
-        (RescueMode::Session, Scope::Cookies | Scope::Shared) | (RescueMode::Strict, _) => false,
-    };
-    // A copy kept against its directives is there to rescue only: it is never fresh.
+    let is_good = response.status == StatusCode::OK;
+    let objection = shared_cache_objection(request, response.status, &control);
+    let lenient = is_good
+        && match (terms.rescue, terms.scope) {
+            (RescueMode::All, _) | (RescueMode::Session, Scope::Session) => true,
+            (RescueMode::Session, Scope::Cookies | Scope::Shared) | (RescueMode::Strict, _) => {
+                false
+            }
+        };
+    let may_ask = matches!(objection, None | Some(NotStorable::NoCache));
+    let validates = is_good && may_ask && has_validator(&response.fields);
+    // RFC 9111 §5.2.2.4: no-cache may be stored, and used after validation.
+    let excused = lenient || validates;
     let fresh = match objection {
-        Some(reason) if !lenient => return Err(reason),
+        Some(reason) if !excused => return Err(reason),
+        // A copy kept against its directives is there to rescue only: it is never fresh.
         Some(_) => 0,
-        None => explicit_lifetime(&control, &response.fields, received),
+        None => lifetime(terms, &control, response, received),
     };
     let within = control
         .stale_if_error
         .map_or(StaleRule::Always, StaleRule::Within);
-    let stale = match mode {
+    let stale = match terms.rescue {
+        _ if !is_good => StaleRule::Never,
         RescueMode::All => StaleRule::Always,
         RescueMode::Session | RescueMode::Strict if !lenient && forbids_stale(&control) => {
             StaleRule::Never
         }
         RescueMode::Session | RescueMode::Strict => within,
     };
+    let behind = if objection.is_none() && stale != StaleRule::Never {
+        control.stale_while_revalidate.unwrap_or(0)
+    } else {
+        0
+    };
     let lifetimes = Lifetimes {
         fresh,
         age_at_receipt: age_at_receipt(&response.fields, received),
         stale,
+        behind,
+        validates,
+        tolerates: objection.is_none(),
     };
     // Its first moment is over before it could serve anybody.
-    if lifetimes.may_rescue(Duration::from_nanos(1), Duration::MAX) {
+    if validates || lifetimes.may_rescue(Duration::from_nanos(1), Duration::MAX) {
         Ok(lifetimes)
     } else {
         Err(NotStorable::NeverUsable)
     }
 }
 
-/// Whether the client asks that its request goes to the origin although a copy is fresh:
-/// `no-cache`, `max-age=0` or `Pragma: no-cache`.
-#[must_use]
-pub fn request_wants_origin(request: &RequestHead) -> bool {
-    let fields = &request.fields;
-    if fields.contains("cache-control") {
-        let control = CacheControl::of(fields, "cache-control");
-        return control.no_cache || control.max_age == Some(0);
+/// What a client asks of copies (RFC 9111 §5.2.1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Wishes {
+    control: CacheControl,
+}
+
+impl Wishes {
+    /// Reads the directives of a request.
+    #[must_use]
+    pub fn of(request: &Fields) -> Self {
+        let mut control = CacheControl::of(request, "cache-control");
+        // RFC 9111 §5.4: Pragma counts only where Cache-Control is absent.
+        control.no_cache |=
+            !request.contains("cache-control") && request.has_token("pragma", "no-cache");
+        Self { control }
     }
-    // RFC 9111 §5.4: Pragma counts only where Cache-Control is absent.
-    fields.has_token("pragma", "no-cache")
+
+    /// Whether nothing but a copy is wanted (§5.2.1.7).
+    #[must_use]
+    pub const fn only_if_cached(&self) -> bool {
+        self.control.only_if_cached
+    }
+
+    /// Whether a copy with these times may answer without asking the origin first, `resident`
+    /// after it was received; and in which way.
+    #[must_use]
+    pub fn allow(&self, times: &Lifetimes, resident: Duration) -> Option<Allowed> {
+        let Self { control } = self;
+        let age = times.age(resident);
+        let too_old = control.max_age.is_some_and(|max| age > seconds(max));
+        if control.no_cache || control.max_age == Some(0) || too_old {
+            return None;
+        }
+        if times.is_fresh(resident) {
+            // §5.2.1.3: fresh for at least so many seconds more.
+            let left = seconds(times.fresh).saturating_sub(age);
+            let enough = control.min_fresh.is_none_or(|min| left >= seconds(min));
+            return enough.then_some(Allowed::Fresh);
+        }
+        let plain = control.min_fresh.is_none() && control.max_stale.is_none();
+        if plain && times.may_refresh_behind(resident) {
+            return Some(Allowed::Behind);
+        }
+        let stale_for = age.saturating_sub(seconds(times.fresh));
+        let wanted = control.min_fresh.is_none()
+            && control
+                .max_stale
+                .is_some_and(|max| stale_for <= seconds(max));
+        // §5.2.1.2, and §4.2.4: not against the response's own directives.
+        (wanted && times.tolerates && times.stale != StaleRule::Never).then_some(Allowed::MaxStale)
+    }
+}
+
+/// How a copy may answer without the origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Allowed {
+    /// It is stale, but may be used while it is fetched again (RFC 5861 §3).
+    Behind,
+    /// It is fresh.
+    Fresh,
+    /// It is stale, and the client takes it (`max-stale`).
+    MaxStale,
 }
 
 /// The times of one copy: how long it is fresh, how old it came, how long it may be used stale.
@@ -143,11 +224,17 @@ pub fn request_wants_origin(request: &RequestHead) -> bool {
 /// `resident` is always the time since the response was received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Lifetimes {
-    /// Seconds. Explicit only: nothing is guessed from `Last-Modified`.
+    /// Seconds.
     fresh: u32,
     /// Seconds.
     age_at_receipt: u32,
     stale: StaleRule,
+    /// Seconds past freshness in which it may be used while it is fetched again (RFC 5861 §3).
+    behind: u32,
+    /// Whether a 304 of the origin makes it usable (RFC 9111 §4.3).
+    validates: bool,
+    /// Whether a client's `max-stale` counts: not for what is kept against its directives.
+    tolerates: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -159,6 +246,16 @@ enum StaleRule {
 }
 
 impl Lifetimes {
+    /// Of what may never be used again.
+    pub const NEVER: Self = Self {
+        fresh: 0,
+        age_at_receipt: 0,
+        stale: StaleRule::Never,
+        behind: 0,
+        validates: false,
+        tolerates: false,
+    };
+
     /// The current age (RFC 9111 §4.2.3), the value of `Age`.
     #[must_use]
     pub fn age(&self, resident: Duration) -> Duration {
@@ -185,6 +282,33 @@ impl Lifetimes {
         self.is_fresh(resident) || allowed && age <= age_max
     }
 
+    /// Whether the copy may answer while it is fetched again behind the answer.
+    #[must_use]
+    pub fn may_refresh_behind(&self, resident: Duration) -> bool {
+        let stale_for = self.age(resident).saturating_sub(seconds(self.fresh));
+        self.behind > 0 && !self.is_fresh(resident) && stale_for <= seconds(self.behind)
+    }
+
+    /// Whether the origin may be asked whether the copy is still right.
+    #[must_use]
+    pub const fn validates(&self) -> bool {
+        self.validates
+    }
+
+    /// Whether the copy's directives forbid every stale use: who cannot reach the origin then has
+    /// to say so (RFC 9111 §5.2.2.2).
+    #[must_use]
+    pub fn forbids_stale(&self) -> bool {
+        self.stale == StaleRule::Never
+    }
+
+    /// The same, stale at once.
+    #[must_use]
+    pub fn expired(mut self) -> Self {
+        self.fresh = 0;
+        self
+    }
+
     /// Remaining freshness in whole seconds, negative when stale (RFC 9211 §2.4). Together with
     /// `Age` it is the freshness lifetime.
     #[must_use]
@@ -199,11 +323,11 @@ fn keepable_at_all(request: &RequestHead, response: &ResponseHead) -> Result<(),
     if request.method != Method::GET {
         return Err(NotStorable::Method);
     }
-    // RFC 9110 §14.4: Content-Range has no meaning in a 200; one that has it is not to be trusted.
-    if response.status == StatusCode::PARTIAL_CONTENT || response.fields.contains("content-range") {
+    // RFC 9110 §14.4: in a 200, Content-Range has no meaning and the response is whole.
+    if response.status == StatusCode::PARTIAL_CONTENT {
         return Err(NotStorable::Partial);
     }
-    if response.status != StatusCode::OK {
+    if response.status < StatusCode::OK || response.status == StatusCode::NOT_MODIFIED {
         return Err(NotStorable::Status);
     }
     if response.fields.has_token("vary", "*") {
@@ -213,8 +337,15 @@ fn keepable_at_all(request: &RequestHead, response: &ResponseHead) -> Result<(),
 }
 
 /// Why RFC 9111 §3 forbids a shared cache to store, or to use without validation, an answer.
-fn shared_cache_objection(request: &RequestHead, control: &CacheControl) -> Option<NotStorable> {
-    // RFC 9111 §5.2.2.3: must-understand lifts no-store where the status is understood; 200 is.
+fn shared_cache_objection(
+    request: &RequestHead,
+    status: StatusCode,
+    control: &CacheControl,
+) -> Option<NotStorable> {
+    // RFC 9111 §5.2.2.3: must-understand lifts no-store where the status is understood.
+    if control.must_understand && !is_understood(status) {
+        return Some(NotStorable::Status);
+    }
     if control.no_store && !control.must_understand {
         return Some(NotStorable::NoStore);
     }
@@ -236,27 +367,88 @@ fn shared_cache_objection(request: &RequestHead, control: &CacheControl) -> Opti
 /// RFC 9111 §4.2.4: the directives that prohibit stale responses of a shared cache
 /// (`s-maxage` implies `proxy-revalidate`, §5.2.2.10).
 fn forbids_stale(control: &CacheControl) -> bool {
-    control.must_revalidate || control.proxy_revalidate || control.s_maxage.is_some()
+    control.no_cache
+        || control.must_revalidate
+        || control.proxy_revalidate
+        || control.s_maxage.is_some()
 }
 
-/// RFC 9111 §4.2.1 without heuristics.
-fn explicit_lifetime(control: &CacheControl, fields: &Fields, received: UnixTime) -> u32 {
-    if let Some(seconds) = control.s_maxage.or(control.max_age) {
+/// RFC 9111 §4.2.1 and §4.2.2, in seconds.
+fn lifetime(
+    terms: &Terms,
+    control: &CacheControl,
+    response: &ResponseHead,
+    received: UnixTime,
+) -> u32 {
+    let fields = &response.fields;
+    if let Some(seconds) = explicit_lifetime(control, fields, received) {
         return seconds;
     }
-    // RFC 9213 §2.2: a targeted field stands for Expires too.
-    if control.targeted {
+    let ttl = saturating_seconds(terms.ttl.as_secs());
+    match terms.fresh {
+        FreshMode::Ttl if response.status == StatusCode::OK => ttl,
+        FreshMode::Off | FreshMode::Origin | FreshMode::Ttl => {
+            heuristic_lifetime(terms.scope, control, response, received).min(ttl)
+        }
+    }
+}
+
+/// RFC 9111 §4.2.2: a tenth of the time since the last change; the caller bounds it by the TTL
+/// setting, so that no change is hidden for longer than an operator said. Only where everybody
+/// sees the copy: what a user has just done must show at once.
+fn heuristic_lifetime(
+    scope: Scope,
+    control: &CacheControl,
+    response: &ResponseHead,
+    received: UnixTime,
+) -> u32 {
+    let fields = &response.fields;
+    let may_guess = is_cacheable_by_default(response.status) || control.public;
+    if scope != Scope::Shared || !may_guess || fields.has_token("pragma", "no-cache") {
         return 0;
+    }
+    let modified = fields.get("last-modified").and_then(UnixTime::parse);
+    modified.map_or(0, |modified| {
+        saturating_seconds(date(fields, received).saturating_since(modified) / 10)
+    })
+}
+
+/// RFC 9110 §15.1. 206 is among them, but no part is kept.
+fn is_cacheable_by_default(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
+}
+
+/// Whether this program knows all that a status means for caches (RFC 9111 §3).
+fn is_understood(status: StatusCode) -> bool {
+    is_cacheable_by_default(status) || matches!(status.as_u16(), 302 | 303 | 307)
+}
+
+fn has_validator(fields: &Fields) -> bool {
+    let modified = fields.get("last-modified").and_then(UnixTime::parse);
+    fields.get("etag").is_some_and(|etag| !etag.is_empty()) || modified.is_some()
+}
+
+/// RFC 9111 §4.2.1 without heuristics; `None` where the response says nothing.
+fn explicit_lifetime(control: &CacheControl, fields: &Fields, received: UnixTime) -> Option<u32> {
+    if let Some(seconds) = control.s_maxage.or(control.max_age) {
+        return Some(seconds);
+    }
+    // RFC 9213 §2.2: a targeted field stands for Expires too.
+    if control.targeted || !fields.contains("expires") {
+        return None;
     }
     let mut lines = fields.get_all("expires");
     // RFC 9111 §5.3: an invalid date, `0` first of all, is in the past. So are two of them.
     let expires = lines.next().and_then(UnixTime::parse);
-    match (expires, lines.next()) {
+    Some(match (expires, lines.next()) {
         (Some(expires), None) => {
             saturating_seconds(expires.saturating_since(date(fields, received)))
         }
         (Some(_), Some(_)) | (None, _) => 0,
-    }
+    })
 }
 
 /// RFC 9111 §4.2.3 `corrected_initial_age`, with a response delay of zero: the origin is near.

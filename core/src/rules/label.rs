@@ -51,8 +51,18 @@ pub enum Handling {
         /// Whether another request for the same fetched it.
         collapsed: bool,
     },
+    /// From a stale copy, while it is fetched again (RFC 5861 §3).
+    Behind {
+        /// Remaining freshness.
+        ttl: i64,
+    },
     /// From a fresh copy.
     Fresh {
+        /// Remaining freshness.
+        ttl: i64,
+    },
+    /// From a stale copy, because the client takes one (`max-stale`).
+    MaxStale {
         /// Remaining freshness.
         ttl: i64,
     },
@@ -74,6 +84,13 @@ pub enum Handling {
         ttl: i64,
         /// How the origin failed.
         cause: Cause,
+    },
+    /// From a copy, after the origin said that it is still right (304).
+    Validated {
+        /// Remaining freshness.
+        ttl: i64,
+        /// Why the origin was asked.
+        why: Forward,
     },
 }
 
@@ -114,6 +131,8 @@ impl Forward {
 pub enum Refused {
     /// The circuit is open.
     CircuitOpen,
+    /// The client wants nothing but a copy (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
     /// The origin is full.
     Overload,
 }
@@ -135,7 +154,10 @@ impl Handling {
     #[must_use]
     pub fn source(&self, age: Duration, young_below: Duration) -> Source {
         match *self {
-            Self::Fresh { .. } => Source::Cache,
+            Self::Behind { .. }
+            | Self::Fresh { .. }
+            | Self::MaxStale { .. }
+            | Self::Validated { .. } => Source::Cache,
             Self::CircuitOpen { ttl } | Self::Overload { ttl } | Self::Rescued { ttl, .. } => {
                 if ttl > 0 || age < young_below {
                     Source::Cache
@@ -168,15 +190,14 @@ impl Handling {
                 member.hit();
                 member.integer("ttl", ttl);
             }
-            Self::CircuitOpen { ttl } => {
-                member.hit();
+            Self::Behind { ttl } => member.hit_because(ttl, "stale-while-revalidate"),
+            Self::CircuitOpen { ttl } => member.hit_because(ttl, "circuit-open"),
+            Self::MaxStale { ttl } => member.hit_because(ttl, "max-stale"),
+            Self::Overload { ttl } => member.hit_because(ttl, "overload"),
+            Self::Validated { ttl, why } => {
+                member.token("fwd", why.as_str());
+                member.token("fwd-status", "304");
                 member.integer("ttl", ttl);
-                member.token("detail", "circuit-open");
-            }
-            Self::Overload { ttl } => {
-                member.hit();
-                member.integer("ttl", ttl);
-                member.token("detail", "overload");
             }
             // The origin was asked, so this is no hit: the copy is the answer to a forward.
             Self::Rescued { ttl, cause } => {
@@ -219,6 +240,7 @@ impl Handling {
                     "detail",
                     match refused {
                         Refused::CircuitOpen => "circuit-open-no-copy",
+                        Refused::OnlyIfCached => "only-if-cached",
                         Refused::Overload => "overload-no-copy",
                     },
                 );
@@ -256,6 +278,12 @@ impl Member {
 
     fn hit(&mut self) {
         self.push("; hit");
+    }
+
+    fn hit_because(&mut self, ttl: i64, detail: &str) {
+        self.hit();
+        self.integer("ttl", ttl);
+        self.token("detail", detail);
     }
 
     fn token(&mut self, key: &str, token: &str) {
@@ -297,6 +325,28 @@ mod tests {
         check(
             Handling::Overload { ttl: 0 },
             "retter; hit; ttl=0; detail=overload",
+        );
+        check(
+            Handling::MaxStale { ttl: -5 },
+            "retter; hit; ttl=-5; detail=max-stale",
+        );
+        check(
+            Handling::Behind { ttl: -5 },
+            "retter; hit; ttl=-5; detail=stale-while-revalidate",
+        );
+        check(
+            Handling::Validated {
+                ttl: 60,
+                why: Forward::Stale,
+            },
+            "retter; fwd=stale; fwd-status=304; ttl=60",
+        );
+        check(
+            Handling::NoCopy {
+                why: Forward::UriMiss,
+                refused: Refused::OnlyIfCached,
+            },
+            "retter; fwd=uri-miss; detail=only-if-cached",
         );
         check(
             Handling::Rescued {

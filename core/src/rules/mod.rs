@@ -9,6 +9,7 @@
 //! | [`forwarding`] | RFC 9110 §7.6, RFC 7239 |
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
+//! | [`range`] | RFC 9110 §14 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
 
 pub mod cache_control;
@@ -17,4 +18,5 @@ pub mod conditional;
 pub mod forwarding;
 pub mod freshness;
 pub mod label;
+pub mod range;
 pub mod retry_after;

@@ -2,11 +2,16 @@
 //! Never decides whether a failure is rescued: `policy` does.
 
 use super::answer::Local;
-use super::exchange::{Connecting, Download, Exchange, Relay, Upload};
+use super::exchange::{Call, Connecting, Download, Exchange, Relay, Upload};
+use super::timer::origin_read;
 use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
+use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::pace::Pace;
+use crate::policy::Fetch;
 use crate::report::{End, Failure};
+use crate::rules::conditional;
 use crate::rules::forwarding;
 use crate::time::Instant;
 
@@ -17,9 +22,19 @@ pub(super) struct OriginSide {
     pub(super) out: SendQueue,
     /// Last byte received, or the moment from which one is expected.
     pub(super) read_at: Instant,
+    /// Until when more of a body of known length must have come.
+    pub(super) read_pace: Pace,
     /// Last progress of the send queue; the request has left when the queue is empty.
     pub(super) write_at: Instant,
     reused: bool,
+}
+
+impl OriginSide {
+    /// Its time to send begins anew.
+    pub(super) fn expect_bytes(&mut self, settings: &OriginSettings, now: Instant) {
+        self.read_at = now;
+        self.read_pace = Pace::start(origin_read(settings), now);
+    }
 }
 
 impl Session {
@@ -28,16 +43,13 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call,
-                    mut fetch,
-                    ..
+                    call, mut fetch, ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
-                out.push(self.origin_head(&call.request, call.framing, call.upgrade));
-                call.body_since = now;
+                out.push(self.origin_head(&call, &fetch));
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
                     fetch.on_sent(now);
@@ -49,9 +61,11 @@ impl Session {
                     conn,
                     out,
                     read_at: now,
+                    read_pace: Pace::start(origin_read(&config.origin), now),
                     write_at: now,
                     reused,
                 };
+                self.expect_body(now);
                 self.exchange = Exchange::Relaying(Box::new(Relay {
                     call,
                     download: Download::Awaiting,
@@ -74,12 +88,14 @@ impl Session {
     }
 
     /// The request's head as the origin gets it.
-    fn origin_head(
-        &self,
-        request: &crate::message::RequestHead,
-        framing: Framing,
-        upgrade: bool,
-    ) -> bytes::Bytes {
+    fn origin_head(&self, call: &Call, fetch: &Fetch) -> bytes::Bytes {
+        let Call {
+            framing,
+            request,
+            upgrade,
+            ..
+        } = call;
+        let validators = fetch.validators();
         let settings = &self.retter.config().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
         let mut head = HeadWriter::request(&request.method, &target);
@@ -88,10 +104,17 @@ impl Session {
             self.peer.ip(),
             &settings.authority,
             |name, value| {
-                head.field(name, value);
+                if validators.is_none() || !conditional::is_cache_condition(name) {
+                    head.field(name, value);
+                }
             },
         );
-        match framing {
+        if let Some(validators) = validators {
+            validators.put_conditions(|name, value| {
+                head.field(name, value);
+            });
+        }
+        match *framing {
             Framing::Chunked => {
                 head.field("transfer-encoding", b"chunked");
             }
@@ -100,7 +123,7 @@ impl Session {
             }
             Framing::Empty | Framing::UntilClose => {}
         }
-        let protocol = forwarding::upgrade(request).filter(|_| upgrade);
+        let protocol = forwarding::upgrade(request).filter(|_| *upgrade);
         match (protocol, forwarding::accepts_trailers(&request.fields)) {
             (None, false) => {}
             (None, true) => {
@@ -278,6 +301,7 @@ impl Session {
         }
         let origin = Some(report);
         let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
+        let status = fetch.error_status(failure);
         match fetch.on_failure(failure, now) {
             Some(served) => self.serve(call, &served, origin, now),
             None => {
@@ -287,7 +311,7 @@ impl Session {
                     handling: Some(handling),
                     origin,
                     retry_after_secs: None,
-                    status: failure.status_hint(),
+                    status,
                     text: &text,
                 };
                 self.answer_locally(call, &local, now);

@@ -16,6 +16,9 @@ pub trait Entry {
 
     /// Whether `other` answers the same requests, so that only the newer one is kept.
     fn same_variant(&self, other: &Self) -> bool;
+
+    /// Whether the value may stand in for a failing origin.
+    fn is_good(&self) -> bool;
 }
 
 /// The secondary key of a copy: the request fields named by the response's `Vary`, and the values
@@ -23,13 +26,56 @@ pub trait Entry {
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Vary(Box<[Nominated]>);
 
-#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone)]
 struct Nominated {
     /// In lower case.
     name: Box<str>,
-    /// `None` when the request did not have the field.
+    /// As it was sent, where that is not the normal form: who sends the same again is found
+    /// without making a normal form.
+    sent: Option<Box<[u8]>>,
+    /// In normal form; `None` when the request did not have the field.
     value: Option<Box<[u8]>>,
 }
+
+impl Nominated {
+    fn of(name: String, request: &Fields) -> Self {
+        let sent = joined(request, &name);
+        let value = sent
+            .as_deref()
+            .map(|sent| normal(&name, sent).into_boxed_slice());
+        let sent = sent
+            .map(Vec::into_boxed_slice)
+            .filter(|sent| Some(sent) != value.as_ref());
+        Self {
+            name: name.into_boxed_str(),
+            sent,
+            value,
+        }
+    }
+
+    fn matches(&self, request: &Fields) -> bool {
+        let sent = self.sent.as_deref().or(self.value.as_deref());
+        if has_value(request, &self.name, sent) {
+            return true;
+        }
+        let (Some(value), Some(other)) = (&self.value, joined(request, &self.name)) else {
+            return false;
+        };
+        normal(&self.name, &other) == **value
+    }
+
+    fn identity(&self) -> (&str, Option<&[u8]>) {
+        (&self.name, self.value.as_deref())
+    }
+}
+
+impl PartialEq for Nominated {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Nominated {}
 
 impl Vary {
     /// Takes from `request` the fields that `response` varies by.
@@ -49,12 +95,10 @@ impl Vary {
             let name = std::str::from_utf8(member).ok()?.to_ascii_lowercase();
             let in_key = name == "authorization" || (name == "cookie" && cookies_in_key);
             if !in_key {
-                let value = joined(request, &name).map(Vec::into_boxed_slice);
-                let name = name.into_boxed_str();
-                nominated.push(Nominated { name, value });
+                nominated.push(Nominated::of(name, request));
             }
         }
-        nominated.sort_unstable();
+        nominated.sort_unstable_by(|one, other| one.identity().cmp(&other.identity()));
         nominated.dedup();
         Some(Self(nominated.into_boxed_slice()))
     }
@@ -62,9 +106,7 @@ impl Vary {
     /// Whether `request` has the same values in all fields of this key.
     #[must_use]
     pub fn matches(&self, request: &Fields) -> bool {
-        self.0
-            .iter()
-            .all(|field| has_value(request, &field.name, field.value.as_deref()))
+        self.0.iter().all(|field| field.matches(request))
     }
 
     /// Whether there is nothing to match.
@@ -76,8 +118,9 @@ impl Vary {
     /// Bytes that this key keeps alive beside its own `size_of`.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
+        let bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |value| value.len());
         let held = |field: &Nominated| {
-            size_of::<Nominated>() + field.name.len() + field.value.as_ref().map_or(0, |v| v.len())
+            size_of::<Nominated>() + field.name.len() + bytes(&field.value) + bytes(&field.sent)
         };
         self.0.iter().map(held).sum()
     }
@@ -101,6 +144,52 @@ fn joined(fields: &Fields, name: &str) -> Option<Vec<u8>> {
         value.extend_from_slice(line.trim_ascii());
     }
     Some(value)
+}
+
+/// The form in which values that mean the same are the same (RFC 9111 §4.1): white space around
+/// commas is taken off, language tags are compared without case, and of `Accept-Encoding` only
+/// counts which codings are acceptable. The order of languages stays, because many applications
+/// take the first one. What has quotes is left as it is.
+fn normal(name: &str, value: &[u8]) -> Vec<u8> {
+    if value.contains(&b'"') {
+        return value.to_vec();
+    }
+    let members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    match name {
+        "accept-encoding" => {
+            let mut codings: Vec<_> = members
+                .filter(|member| !member.is_empty())
+                .map(coding)
+                .collect();
+            codings.sort_unstable();
+            codings.dedup();
+            codings.join(SEPARATOR)
+        }
+        "accept-language" => members
+            .collect::<Vec<_>>()
+            .join(SEPARATOR)
+            .to_ascii_lowercase(),
+        _ => members.collect::<Vec<_>>().join(SEPARATOR),
+    }
+}
+
+/// A coding in lower case, with `!` before it where it is not acceptable (RFC 9110 §12.5.3).
+fn coding(member: &[u8]) -> Vec<u8> {
+    let mut parts = member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_refused = parts.any(|part| match part.split_at_checked(2) {
+        Some((key, weight)) => {
+            key.eq_ignore_ascii_case(b"q=")
+                && weight.first() == Some(&b'0')
+                && weight.iter().all(|byte| b"0.".contains(byte))
+        }
+        None => false,
+    });
+    if is_refused {
+        [b"!", &name[..]].concat()
+    } else {
+        name
+    }
 }
 
 /// Whether the joined lines of a field are `expected`, found without joining them: this runs on
@@ -172,6 +261,37 @@ mod tests {
             &[("X", "1"), ("X", "2"), ("X", "")],
             false,
         );
+        check("X", &[("X", "1,2")], &[("X", " 1 ,  2 ")], true);
+        check("X", &[("X", "\"1,2\"")], &[("X", "\"1, 2\"")], false);
+        check("X", &[("X", "a")], &[("X", "A")], false);
+        let languages = &[("Accept-Language", "en, de")][..];
+        check(
+            "Accept-Language",
+            languages,
+            &[("Accept-Language", "eN ,De")],
+            true,
+        );
+        check(
+            "Accept-Language",
+            languages,
+            &[("Accept-Language", "de, en")],
+            false,
+        );
+        let codings = &[("Accept-Encoding", "gzip, deflate, br;q=0.9, zstd;q=0")][..];
+        let same = "br, GZIP;q=1.0,deflate,, zstd;q=0.000";
+        check(
+            "Accept-Encoding",
+            codings,
+            &[("Accept-Encoding", same)],
+            true,
+        );
+        let other = "br, gzip, deflate, zstd;q=0.001";
+        check(
+            "Accept-Encoding",
+            codings,
+            &[("Accept-Encoding", other)],
+            false,
+        );
         check("X, Y, x", &[("X", "1")], &[("X", "1"), ("Y", "2")], false);
         check(
             "Cookie, Authorization",
@@ -214,7 +334,8 @@ mod tests {
             };
             let (first, later) = (lines(&first), lines(&later));
             let key = Vary::of(&first, &fields(&[("Vary", "n")]), true).unwrap();
-            prop_assert_eq!(key.matches(&later), joined(&first, "n") == joined(&later, "n"));
+            let normal = |fields| joined(fields, "n").map(|value| normal("n", &value));
+            prop_assert_eq!(key.matches(&later), normal(&first) == normal(&later));
         }
     }
 }

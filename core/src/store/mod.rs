@@ -50,6 +50,7 @@
 //!
 //! [`CacheKey`]: crate::key::CacheKey
 
+mod check;
 mod entry;
 mod ghosts;
 mod list;

@@ -25,53 +25,53 @@ use crate::message::Fields;
 pub(super) type Dropped<V> = SmallVec<[Arc<V>; 8]>;
 
 pub(super) struct Shard<V> {
-    bytes_max: usize,
-    entries_max: usize,
-    entries: usize,
-    groups: Slab<Group<V>>,
+    pub(super) bytes_max: usize,
+    pub(super) entries_max: usize,
+    pub(super) entries: usize,
+    pub(super) groups: Slab<Group<V>>,
     /// Slots by the key's hash.
-    index: HashTable<usize>,
+    pub(super) index: HashTable<usize>,
     /// The copies of each partition but the shared one, so that one can be dropped by itself.
-    partitions: HashTable<Members>,
-    small: Queue,
-    main: Queue,
-    ghosts: Ghosts,
-    evictions: u64,
-    insertions: u64,
+    pub(super) partitions: HashTable<Members>,
+    pub(super) small: Queue,
+    pub(super) main: Queue,
+    pub(super) ghosts: Ghosts,
+    pub(super) evictions: u64,
+    pub(super) insertions: u64,
 }
 
-struct Group<V> {
-    key: CacheKey,
+pub(super) struct Group<V> {
+    pub(super) key: CacheKey,
     /// Oldest first, never empty while in the shard.
-    variants: SmallVec<[Variant<V>; 1]>,
+    pub(super) variants: SmallVec<[Variant<V>; 1]>,
     /// What the group is charged for, variants included.
-    bytes: usize,
-    place: Place,
+    pub(super) bytes: usize,
+    pub(super) place: Place,
     /// Uses since the group came into its queue, up to [`USES_MAX`].
-    uses: AtomicU8,
-    in_partition: Links,
-    in_queue: Links,
+    pub(super) uses: AtomicU8,
+    pub(super) in_partition: Links,
+    pub(super) in_queue: Links,
 }
 
-struct Variant<V> {
-    value: Arc<V>,
-    bytes: usize,
+pub(super) struct Variant<V> {
+    pub(super) value: Arc<V>,
+    pub(super) bytes: usize,
 }
 
-struct Members {
-    partition: Partition,
-    list: List,
+pub(super) struct Members {
+    pub(super) partition: Partition,
+    pub(super) list: List,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
+pub(super) enum Place {
     Main,
     Small,
 }
 
-struct Queue {
-    list: List,
-    bytes: usize,
+pub(super) struct Queue {
+    pub(super) list: List,
+    pub(super) bytes: usize,
 }
 
 impl<V: Entry> Shard<V> {
@@ -125,6 +125,25 @@ impl<V: Entry> Shard<V> {
         self.insertions += 1;
         self.make_room(at, dropped);
         true
+    }
+
+    /// Keeps `value` only where `old` is still kept under `key`; returns whether it was and fits.
+    pub(super) fn replace(
+        &mut self,
+        key: CacheKey,
+        old: &Arc<V>,
+        value: Arc<V>,
+        dropped: &mut Dropped<V>,
+    ) -> bool {
+        let holds = self.find(&key).is_some_and(|at| {
+            let mut variants = self.groups[at].variants.iter();
+            variants.any(|variant| Arc::ptr_eq(&variant.value, old))
+        });
+        if !holds {
+            dropped.push(value);
+            return false;
+        }
+        self.insert(key, value, dropped)
     }
 
     /// Charges `extra` bytes for a value that became heavier. A value that has left is nobody's
@@ -188,6 +207,34 @@ impl<V: Entry> Shard<V> {
         Some(&found.value)
     }
 
+    /// The newest good variant under `key` that may answer `request`.
+    pub(super) fn get_good(&self, key: &CacheKey, request: &Fields) -> Option<&Arc<V>> {
+        let mut variants = self.groups[self.find(key)?].variants.iter().rev();
+        let found = variants.find(|found| found.value.is_good() && found.value.matches(request))?;
+        Some(&found.value)
+    }
+
+    pub(super) fn contains(&self, key: &CacheKey) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Drops the copies whose keys are chosen; looks at every key.
+    pub(super) fn remove_where(
+        &mut self,
+        chosen: &dyn Fn(&CacheKey) -> bool,
+        dropped: &mut Dropped<V>,
+    ) -> usize {
+        let groups = self.groups.iter();
+        let chosen: Vec<_> = groups
+            .filter(|(_, group)| chosen(&group.key))
+            .map(|(at, _)| at)
+            .collect();
+        chosen
+            .into_iter()
+            .map(|at| self.remove_group(at, dropped))
+            .sum()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries
     }
@@ -204,7 +251,7 @@ impl<V: Entry> Shard<V> {
         self.insertions
     }
 
-    fn find(&self, key: &CacheKey) -> Option<usize> {
+    pub(super) fn find(&self, key: &CacheKey) -> Option<usize> {
         self.index
             .find(key.hash(), |&at| self.groups[at].key == *key)
             .copied()
@@ -364,75 +411,6 @@ impl<V: Entry> Shard<V> {
             main.or(small)
         }
     }
-
-    /// Checks every link, weight and count, for tests and simulation.
-    ///
-    /// # Errors
-    /// The first thing that is wrong.
-    pub(super) fn validate(&self) -> Result<(), &'static str> {
-        let check = |holds: bool, what| holds.then_some(()).ok_or(what);
-        check(self.bytes() <= self.bytes_max, "more bytes than the bound")?;
-        check(
-            self.entries <= self.entries_max,
-            "more entries than the bound",
-        )?;
-        check(
-            self.index.len() == self.groups.len(),
-            "index and slab differ in size",
-        )?;
-        let mut seen = 0;
-        for (queue, place) in [(&self.small, Place::Small), (&self.main, Place::Main)] {
-            let nodes = queue
-                .list
-                .checked_nodes(&self.groups)
-                .ok_or("broken queue links")?;
-            let in_place = nodes.iter().all(|&at| self.groups[at].place == place);
-            check(in_place, "a group in a queue that is not its place")?;
-            let bytes: usize = nodes.iter().map(|&at| self.groups[at].bytes).sum();
-            check(bytes == queue.bytes, "a queue's bytes are not its groups'")?;
-            seen += nodes.len();
-        }
-        check(seen == self.groups.len(), "groups outside the queues")?;
-        let mut entries = 0;
-        let mut in_partitions = 0;
-        for (at, group) in &self.groups {
-            let bytes: usize = group.variants.iter().map(|variant| variant.bytes).sum();
-            let bytes = bytes + group_bytes::<V>(&group.key);
-            check(
-                bytes == group.bytes,
-                "a group's bytes are not its variants'",
-            )?;
-            check(!group.variants.is_empty(), "a group without variants")?;
-            check(group.variants.len() <= VARIANTS_MAX, "too many variants")?;
-            check(
-                group.uses.load(Ordering::Relaxed) <= USES_MAX,
-                "too many uses",
-            )?;
-            check(
-                self.find(&group.key) == Some(at),
-                "a group that its key does not find",
-            )?;
-            entries += group.variants.len();
-            in_partitions += usize::from(group.key.partition() != Partition::Shared);
-        }
-        check(entries == self.entries, "entries miscounted")?;
-        let mut members = 0;
-        for partition in &self.partitions {
-            let nodes = partition
-                .list
-                .checked_nodes(&self.groups)
-                .ok_or("broken partition")?;
-            let is_own = |&at: &usize| self.groups[at].key.partition() == partition.partition;
-            check(!nodes.is_empty(), "an empty partition")?;
-            check(nodes.iter().all(is_own), "a group in another's partition")?;
-            members += nodes.len();
-        }
-        check(members == in_partitions, "groups outside their partition")?;
-        self.ghosts
-            .checked_len()
-            .ok_or("ghosts disagree")
-            .map(|_| ())
-    }
 }
 
 impl<V> Linked for Group<V> {
@@ -455,7 +433,7 @@ impl<V> Linked for Group<V> {
 const SMALL_SHARE: usize = 10;
 
 /// Two bits, as in the paper: more would let a page that was hot once stay for long.
-const USES_MAX: u8 = 3;
+pub(super) const USES_MAX: u8 = 3;
 
 /// Groups that one eviction may pass over. On average it is below [`USES_MAX`] per use; the bound
 /// keeps the one unlucky insertion short when everything in a full shard is hot.
@@ -466,7 +444,7 @@ const ALLOCATION_BYTES: usize = 16;
 
 /// What a group costs beside its variants. Tables and slab grow by doubling, so up to half of
 /// them is reserve: each slot is charged twice.
-fn group_bytes<V>(key: &CacheKey) -> usize {
+pub(super) fn group_bytes<V>(key: &CacheKey) -> usize {
     let slot = size_of::<Option<Group<V>>>() + size_of::<usize>() + 1;
     let partition = match key.partition() {
         Partition::Shared => 0,

@@ -64,6 +64,18 @@ impl<V: Entry> Store<V> {
         read(self.shard_of(key)).get(key, request).cloned()
     }
 
+    /// The newest copy under `key` that may answer `request` and stand in for a failing origin.
+    #[must_use]
+    pub fn get_good(&self, key: &CacheKey, request: &Fields) -> Option<Arc<V>> {
+        read(self.shard_of(key)).get_good(key, request).cloned()
+    }
+
+    /// Whether there is any variant under `key`.
+    #[must_use]
+    pub fn contains(&self, key: &CacheKey) -> bool {
+        read(self.shard_of(key)).contains(key)
+    }
+
     /// Keeps `value` in place of the same variant under `key`, and returns it as it is shared now.
     ///
     /// At most [`VARIANTS_MAX`] variants stay under one key; the oldest gives way. A value that is
@@ -76,6 +88,14 @@ impl<V: Entry> Store<V> {
         let mut dropped = Dropped::new();
         let kept = write(shard).insert(key, Arc::clone(&value), &mut dropped);
         kept.then_some(value)
+    }
+
+    /// Keeps `value`, which renews `old`, unless `old` was dropped meanwhile: what was invalidated
+    /// does not come back. Returns whether it is kept.
+    pub fn replace(&self, key: CacheKey, old: &Arc<V>, value: Arc<V>) -> bool {
+        let shard = self.shard_of(&key);
+        let mut dropped = Dropped::new();
+        write(shard).replace(key, old, value, &mut dropped)
     }
 
     /// Charges `extra` bytes to a value that became heavier by them (its compressed form). Others
@@ -98,6 +118,17 @@ impl<V: Entry> Store<V> {
         let drop_in = |shard| {
             let mut dropped = Dropped::new();
             write(shard).drop_partition(partition, &mut dropped)
+        };
+        self.shards.iter().map(drop_in).sum()
+    }
+
+    /// Drops all copies whose keys are chosen; returns how many.
+    ///
+    /// Looks at every key, one shard after the other: for operators, not for requests.
+    pub fn remove_where(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
+        let drop_in = |shard| {
+            let mut dropped = Dropped::new();
+            write(shard).remove_where(chosen, &mut dropped)
         };
         self.shards.iter().map(drop_in).sum()
     }

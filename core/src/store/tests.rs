@@ -31,9 +31,15 @@ impl Entry for Page {
     }
 
     fn same_variant(&self, other: &Self) -> bool {
-        self.variant == other.variant
+        self.variant == other.variant && self.is_good() == other.is_good()
+    }
+
+    fn is_good(&self) -> bool {
+        self.version != NOT_GOOD
     }
 }
+
+const NOT_GOOD: u64 = u64::MAX;
 
 fn page(key: u64, variant: u64, bytes: usize) -> Page {
     Page {
@@ -81,6 +87,59 @@ fn bounds(bytes_max: usize, entries_max: usize) -> Bounds {
         object_bytes_max: bytes_max / 8,
         shards_max: 4,
     }
+}
+
+#[test]
+fn the_newest_good_one_stays_findable() {
+    let store = Store::new(bounds(1 << 20, 100));
+    let good = store.insert(key(1), page(1, 0, 100)).unwrap();
+    let gone = Page {
+        version: NOT_GOOD,
+        ..page(1, 0, 10)
+    };
+    assert!(store.contains(&key(1)) && !store.contains(&key(2)));
+    assert_eq!(store.get_good(&key(1), &request(0)).as_ref(), Some(&good));
+    assert_eq!(store.get_good(&key(1), &request(1)), None);
+    let gone = store.insert(key(1), gone).unwrap();
+    assert_eq!(store.get(&key(1), &request(0)), Some(gone));
+    assert_eq!(store.get_good(&key(1), &request(0)), Some(good));
+    store.validate().unwrap();
+}
+
+#[test]
+fn what_was_dropped_does_not_come_back_renewed() {
+    let store = Store::new(bounds(1 << 20, 100));
+    let old = store.insert(key(1), page(1, 0, 100)).unwrap();
+    let newer = Arc::new(page(1, 0, 50));
+    assert!(store.replace(key(1), &old, Arc::clone(&newer)));
+    assert_eq!(store.get(&key(1), &request(0)).as_ref(), Some(&newer));
+    assert!(
+        !store.replace(key(1), &old, Arc::new(page(1, 0, 10))),
+        "renewed already"
+    );
+    assert!(
+        !store.replace(key(2), &newer, Arc::new(page(2, 0, 10))),
+        "another key"
+    );
+    assert_eq!(store.remove(&key(1)), 1);
+    assert!(!store.replace(key(1), &newer, Arc::new(page(1, 0, 10))));
+    assert!(store.is_empty());
+    store.validate().unwrap();
+}
+
+#[test]
+fn chosen_keys_are_removed_from_every_partition() {
+    let store = Store::new(bounds(1 << 20, 1000));
+    for number in 0..100 {
+        store.insert(key(number), page(number, 0, 10)).unwrap();
+        store.insert(key(number), page(number, 1, 10)).unwrap();
+    }
+    let of_ten = |key: &CacheKey| key.path_and_query().starts_with(b"/1");
+    assert_eq!(store.remove_where(&of_ten), 22);
+    assert_eq!((store.len(), store.get(&key(10), &request(0))), (178, None));
+    store.validate().unwrap();
+    assert_eq!(store.remove_where(&|_| true), 178);
+    assert!(store.is_empty() && store.bytes() == 0);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Guard {
                 fetch.label(response.headers_mut());
                 response.map(|body| GuardedBody::passing(body, fetch, self.clone()))
             }
-            Verdict::Rescue(served) => served.to_http(&request).map(GuardedBody::own),
+            Verdict::Serve(served) => served.to_http(&request).map(GuardedBody::own),
         }
     }
 
@@ -127,6 +127,10 @@ impl fmt::Debug for Guard {
 pub struct GuardedBody<B>(Kind<B>);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each answer, and most of them pass"
+)]
 enum Kind<B> {
     Own(Full<Bytes>),
     Passing(Passing<B>),

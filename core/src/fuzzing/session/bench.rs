@@ -63,15 +63,30 @@ impl Bench {
         while self.clients.len() <= number {
             let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
             let session = Session::new(Arc::clone(&self.retter), peer, self.now);
-            self.clients.push(Client {
-                session,
-                reads: true,
-                dials: None,
-                is_connected: false,
-                seen: Seen::default(),
-            });
+            self.clients.push(Client::new(session));
         }
         self.chosen = number;
+    }
+
+    /// The session that began last is meant from here on.
+    pub(super) fn choose_newest(&mut self) {
+        self.chosen = self.clients.len() - 1;
+    }
+
+    /// Begins to renew a copy or to probe a circuit, if that is due, and means that.
+    pub(super) fn refresh(&mut self) {
+        let Some(refresh) = self.retter.poll_refresh(self.now) else {
+            let next = self.retter.poll_refresh_timeout(self.now);
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "due, but not given"
+            );
+            return;
+        };
+        let session = Session::background(Arc::clone(&self.retter), refresh, self.now);
+        self.clients.push(Client::new(session));
+        self.choose_newest();
+        self.settle();
     }
 
     /// One side sends `bytes`; what the session does not take any more is lost.
@@ -151,8 +166,11 @@ impl Bench {
     pub(super) fn finish(mut self) -> World {
         const DEADLINES_MAX: usize = 50;
         self.connects_hang = true;
-        for number in 0..self.clients.len() {
+        // Some may begin only now, as the rest of others that end.
+        let mut number = 0;
+        while number < self.clients.len() {
             self.chosen = number;
+            number += 1;
             self.client().reads = false;
             for _ in 0..DEADLINES_MAX {
                 let Some(deadline) = self.client().session.poll_timeout() else {
@@ -244,7 +262,7 @@ impl Bench {
         let (fails, hangs, reuses) = (self.connects_fail, self.connects_hang, self.reuses);
         let now = self.now;
         let client = self.client();
-        let mut acted = false;
+        let (mut acted, mut detached) = (false, Vec::new());
         while let Some(action) = client.session.poll_action() {
             acted = true;
             match action {
@@ -254,11 +272,14 @@ impl Bench {
                 }
                 Action::Abort(Side::Client) => client.seen.is_aborted = true,
                 Action::Close(Side::Client) | Action::Shutdown(Side::Client) => {}
-                // What would go on without its client is given up here.
                 Action::Detach => {
                     assert!(client.is_connected);
-                    assert!(client.session.poll_detached().is_some());
+                    let rest = client.session.poll_detached().expect("it goes on");
+                    let mut rest = Client::new(rest);
                     client.is_connected = false;
+                    rest.is_connected = true;
+                    rest.seen.asked.extend(client.seen.asked.pop());
+                    detached.push(rest);
                 }
                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park => {
                     assert!(client.dials.is_some() || client.is_connected);
@@ -283,11 +304,22 @@ impl Bench {
             };
             client.session.handle_input(fact, now);
         }
+        self.clients.append(&mut detached);
         acted
     }
 }
 
 impl Client {
+    fn new(session: Session) -> Self {
+        Self {
+            session,
+            reads: true,
+            dials: None,
+            is_connected: false,
+            seen: Seen::default(),
+        }
+    }
+
     /// Takes what the session has for both sides.
     fn write(&mut self, piece: usize, now: Instant) -> bool {
         let mut moved = false;

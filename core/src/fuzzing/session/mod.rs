@@ -17,6 +17,8 @@ use bench::Bench;
 /// | `c`, `o` | the client, the origin sends the rest of the step |
 /// | `C`, `O` | it ends its stream |
 /// | `s` | another client connection is meant from here on: its number |
+/// | `n` | the session that began last is meant, also one without a client |
+/// | `b` | what is due to be renewed or probed begins, and is meant |
 /// | `t` | time passes: milliseconds |
 /// | `d` | a drain begins |
 /// | `f`, `h`, `r` | connections fail, hang, are reused from here on, or no more |
@@ -88,6 +90,8 @@ fn apply(bench: &mut Bench, step: &[u8]) {
         b'C' => bench.end(Side::Client),
         b'O' => bench.end(Side::Origin),
         b's' => bench.choose(usize::from(rest.first().map_or(0, |byte| byte % 8))),
+        b'n' => bench.choose_newest(),
+        b'b' => bench.refresh(),
         b't' => bench.wait(milliseconds(rest)),
         b'd' => bench.tell(Fact::Drain),
         b'f' => bench.connects_fail = !bench.connects_fail,

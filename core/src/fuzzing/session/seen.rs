@@ -99,7 +99,9 @@ impl Seen {
     fn answers(&self) -> Vec<Answer<'_>> {
         let mut input = &self.received[..];
         let mut answers = Vec::new();
-        for report in &self.reports {
+        // Nobody is answered by what renews a copy.
+        let with_client = |report: &&Report| report.source != Source::Refresh;
+        for report in self.reports.iter().filter(with_client) {
             let request = report.request.as_deref();
             let is_head = request.is_some_and(|request| request.method == Method::HEAD);
             let is_upgrade = request.is_some_and(|request| request.fields.contains("upgrade"));

@@ -19,6 +19,27 @@ fn ok(lines: &[(&str, &str)]) -> ResponseHead {
     ResponseHead::new(StatusCode::OK, fields(lines))
 }
 
+const TTL: u64 = 5;
+
+fn terms(rescue: RescueMode, scope: Scope) -> Terms {
+    Terms {
+        rescue,
+        fresh: FreshMode::Origin,
+        ttl: secs(TTL),
+        scope,
+    }
+}
+
+fn assess(
+    mode: RescueMode,
+    scope: Scope,
+    request: &RequestHead,
+    response: &ResponseHead,
+    received: UnixTime,
+) -> Result<Lifetimes, NotStorable> {
+    super::assess(&terms(mode, scope), request, response, received)
+}
+
 fn assess_control(mode: RescueMode, scope: Scope, control: &str) -> Result<Lifetimes, NotStorable> {
     assess(
         mode,
@@ -149,19 +170,13 @@ fn what_no_mode_keeps() {
         NotStorable::Method,
     );
     check(Method::GET, 206, &[], NotStorable::Partial);
-    check(
-        Method::GET,
-        200,
-        &[("Content-Range", "bytes 0-1/3")],
-        NotStorable::Partial,
-    );
-    check(Method::GET, 203, &[], NotStorable::Status);
+    check(Method::GET, 203, &[], NotStorable::NeverUsable);
     check(Method::GET, 304, &[], NotStorable::Status);
     check(
         Method::GET,
         404,
         &[("Cache-Control", "public")],
-        NotStorable::Status,
+        NotStorable::NeverUsable,
     );
     check(
         Method::GET,
@@ -272,7 +287,22 @@ fn lifetime_and_age() {
     check(&[("Age", "7, 90")], -7, 7);
     check(&[("Age", "-7")], 0, 0);
     check(&[("Age", "x"), ("Age", "9")], 0, 0);
-    check(&[("Last-Modified", MINUTE_AGO)], 0, 0);
+    // A tenth of a minute, but the TTL setting is shorter.
+    check(&[("Last-Modified", MINUTE_AGO)], 5, 0);
+    check(
+        &[
+            ("Last-Modified", MINUTE_AGO),
+            ("Cache-Control", "max-age=0"),
+        ],
+        0,
+        0,
+    );
+    check(
+        &[("Last-Modified", MINUTE_AGO), ("Pragma", "no-cache")],
+        0,
+        0,
+    );
+    check(&[("Last-Modified", MINUTE_LATER)], 0, 0);
     let huge = i64::from(DELTA_SECONDS_MAX);
     check(
         &[("Age", "99999999999999999999")],
@@ -294,22 +324,187 @@ fn the_age_limit_holds_for_stale_copies_only() {
 }
 
 #[test]
-fn requests_for_the_origin() {
+fn what_is_kept_to_be_validated() {
     #[track_caller]
-    fn check(lines: &[(&str, &str)], expected: bool) {
-        assert_eq!(request_wants_origin(&get(lines)), expected);
+    fn check(mode: RescueMode, scope: Scope, lines: &[(&str, &str)], validates: bool) {
+        let found = assess(mode, scope, &get(&[]), &ok(lines), NOW);
+        let found = found.is_ok_and(|times| times.validates());
+        assert_eq!(found, validates, "{mode:?} {scope:?} {lines:?}");
     }
-    check(&[], false);
-    check(&[("Cache-Control", "max-age=0")], true);
-    check(&[("Cache-Control", "no-cache")], true);
-    check(&[("Cache-Control", "max-age=1")], false);
-    check(&[("Pragma", "no-cache")], true);
-    check(&[("Pragma", "x, No-Cache")], true);
+    let tag = ("ETag", "\"1\"");
+    let date = ("Last-Modified", MINUTE_AGO);
+    for (mode, scope) in [
+        (RescueMode::Session, Scope::Shared),
+        (RescueMode::Session, Scope::Session),
+        (RescueMode::Strict, Scope::Session),
+    ] {
+        let check = |lines: &[_], validates| check(mode, scope, lines, validates);
+        check(&[tag], true);
+        check(&[date], true);
+        check(&[], false);
+        check(&[("ETag", "")], false);
+        check(&[("Last-Modified", "lately")], false);
+        check(&[tag, ("Cache-Control", "no-cache")], true);
+        check(&[tag, ("Cache-Control", "must-revalidate")], true);
+        check(&[tag, ("Cache-Control", "no-store")], false);
+        check(&[tag, ("Cache-Control", "private")], false);
+    }
+    let no_cache = ok(&[tag, ("Cache-Control", "no-cache, max-age=60")]);
+    let times = assess(RescueMode::Strict, Scope::Shared, &get(&[]), &no_cache, NOW).unwrap();
+    assert!(!times.is_fresh(secs(0)) && !times.may_rescue(secs(0), secs(9)));
+    assert!(times.forbids_stale());
+}
+
+#[test]
+fn other_statuses_are_kept_while_fresh_and_rescue_nobody() {
+    #[track_caller]
+    fn check(status: u16, lines: &[(&str, &str)], fresh: u64) {
+        let response = ResponseHead::new(StatusCode::from_u16(status).unwrap(), fields(lines));
+        for mode in [RescueMode::All, RescueMode::Session, RescueMode::Strict] {
+            let found = assess(mode, Scope::Shared, &get(&[]), &response, NOW);
+            match (found, fresh) {
+                (Err(_), 0) => {}
+                (Ok(times), 1..) => {
+                    assert!(times.is_fresh(secs(fresh - 1)) && !times.is_fresh(secs(fresh)));
+                    assert!(!times.may_rescue(secs(fresh), Duration::MAX));
+                    assert!(!times.validates(), "it is never asked about");
+                }
+                (found, _) => panic!("{status} {lines:?}: {found:?}"),
+            }
+        }
+    }
+    let minute = ("Cache-Control", "max-age=60");
+    for status in [203, 204, 299, 301, 302, 404, 410, 500, 503, 599] {
+        check(status, &[minute, ("ETag", "\"1\"")], 60);
+        check(status, &[], 0);
+        check(status, &[("Cache-Control", "private, max-age=60")], 0);
+    }
+    let changed = ("Last-Modified", MINUTE_AGO);
+    for status in [203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+        check(status, &[changed], TTL);
+    }
+    for status in [201, 202, 302, 403, 500, 502, 503, 504, 599] {
+        check(status, &[changed], 0);
+        check(status, &[changed, ("Cache-Control", "public")], TTL);
+    }
+    check(206, &[minute], 0);
+    check(304, &[minute], 0);
+    check(599, &[("Cache-Control", "max-age=60, must-understand")], 0);
     check(
-        &[("Pragma", "no-cache"), ("Cache-Control", "max-age=1")],
+        404,
+        &[("Cache-Control", "no-store, max-age=60, must-understand")],
+        60,
+    );
+}
+
+#[test]
+fn what_the_setting_calls_fresh() {
+    #[track_caller]
+    fn check(fresh: FreshMode, scope: Scope, lines: &[(&str, &str)], expected: i64) {
+        let terms = Terms {
+            fresh,
+            ..terms(RescueMode::Session, scope)
+        };
+        let found = super::assess(&terms, &get(&[]), &ok(lines), NOW).unwrap();
+        assert_eq!(
+            found.ttl_seconds(secs(0)),
+            expected,
+            "{fresh:?} {scope:?} {lines:?}"
+        );
+    }
+    let ttl = i64::try_from(TTL).unwrap();
+    for scope in [Scope::Shared, Scope::Cookies, Scope::Session] {
+        check(FreshMode::Ttl, scope, &[], ttl);
+        check(FreshMode::Origin, scope, &[], 0);
+        check(FreshMode::Ttl, scope, &[("Cache-Control", "max-age=0")], 0);
+        check(
+            FreshMode::Origin,
+            scope,
+            &[("Cache-Control", "max-age=9")],
+            9,
+        );
+    }
+    let changed = [("Last-Modified", MINUTE_AGO)];
+    check(FreshMode::Origin, Scope::Shared, &changed, ttl);
+    check(FreshMode::Origin, Scope::Session, &changed, 0);
+    check(FreshMode::Origin, Scope::Cookies, &changed, 0);
+    // What is kept against its directives is fresh in no mode.
+    check(
+        FreshMode::Ttl,
+        Scope::Session,
+        &[("Cache-Control", "no-store")],
+        0,
+    );
+}
+
+#[test]
+fn wishes_of_clients() {
+    #[track_caller]
+    fn check(wish: &[(&str, &str)], resident: u64, expected: Option<Allowed>) {
+        let times = assess_control(RescueMode::Session, Scope::Shared, "max-age=20").unwrap();
+        let found = Wishes::of(&fields(wish)).allow(&times, secs(resident));
+        assert_eq!(found, expected, "{wish:?} after {resident}");
+    }
+    let control = |text| [("Cache-Control", text)];
+    let fresh = Some(Allowed::Fresh);
+    check(&[], 19, fresh);
+    check(&[], 20, None);
+    check(&control("no-cache"), 0, None);
+    check(&control("max-age=0"), 0, None);
+    check(&control("max-age=5"), 5, fresh);
+    check(&control("max-age=5"), 6, None);
+    check(&control("min-fresh=5"), 15, fresh);
+    check(&control("min-fresh=5"), 16, None);
+    check(&control("min-fresh=5, max-stale"), 16, None);
+    check(&control("max-stale"), 900, Some(Allowed::MaxStale));
+    check(&control("max-stale=5"), 25, Some(Allowed::MaxStale));
+    check(&control("max-stale=5"), 26, None);
+    check(&control("max-stale=5, max-age=22"), 23, None);
+    check(&control("x"), 19, fresh);
+    check(&[("Pragma", "x, No-Cache")], 0, None);
+    check(
+        &[("Pragma", "no-cache"), ("Cache-Control", "max-age=9")],
+        0,
+        fresh,
+    );
+    check(&[("Pragma", "no-store")], 0, fresh);
+    assert!(Wishes::of(&fields(&control("only-if-cached"))).only_if_cached());
+    for forbidding in ["s-maxage=20", "max-age=20, must-revalidate"] {
+        let times = assess_control(RescueMode::Session, Scope::Shared, forbidding).unwrap();
+        let wishes = Wishes::of(&fields(&control("max-stale")));
+        assert_eq!(wishes.allow(&times, secs(30)), None, "{forbidding}");
+    }
+    // Kept against its directives: to rescue, not because a client likes it stale.
+    let times = assess_control(RescueMode::Session, Scope::Session, "no-store").unwrap();
+    let wishes = Wishes::of(&fields(&control("max-stale")));
+    assert_eq!(wishes.allow(&times, secs(1)), None);
+}
+
+#[test]
+fn stale_while_it_is_fetched_again() {
+    #[track_caller]
+    fn check(control: &str, resident: u64, expected: bool) {
+        let times = assess_control(RescueMode::Session, Scope::Shared, control).unwrap();
+        assert_eq!(
+            times.may_refresh_behind(secs(resident)),
+            expected,
+            "{control}"
+        );
+        let plain = Wishes::default().allow(&times, secs(resident));
+        assert_eq!(plain == Some(Allowed::Behind), expected, "{control}");
+        let wishes = Wishes::of(&fields(&[("Cache-Control", "no-cache")]));
+        assert_eq!(wishes.allow(&times, secs(resident)), None);
+    }
+    check("max-age=9, stale-while-revalidate=5", 8, false);
+    check("max-age=9, stale-while-revalidate=5", 9, true);
+    check("max-age=9, stale-while-revalidate=5", 14, true);
+    check("max-age=9, stale-while-revalidate=5", 15, false);
+    check("max-age=9", 9, false);
+    check(
+        "max-age=9, stale-while-revalidate=5, must-revalidate",
+        10,
         false,
     );
-    check(&[("Pragma", "no-store")], false);
 }
 
 fn mode() -> impl Strategy<Value = RescueMode> {

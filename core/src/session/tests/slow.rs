@@ -61,10 +61,15 @@ fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
 
 #[test]
 fn what_cannot_renew_the_copy_is_dropped() {
-    for fields in ["If-None-Match: \"old\"\r\n", "Range: bytes=0-1\r\n"] {
+    // The part is cut from the copy, but what the origin sends of it renews nothing.
+    let asked = [
+        ("If-None-Match: \"old\"\r\n", "good"),
+        ("Range: bytes=0-1\r\n", "go"),
+    ];
+    for (fields, expected) in asked {
         let mut rig = warm(&["/"]);
         rig.send(&get("/", fields)).wait(SECOND);
-        assert_eq!(body(&rig.received()), "good");
+        assert_eq!(body(&rig.received()), expected);
         assert!(rig.took().contains(&Action::Close(Side::Origin)));
         assert!(rig.detached.is_empty());
         assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);

@@ -1,0 +1,167 @@
+//! Owns `POST /purge`: what an operator asks for becomes a [`Purge`], its count the answer.
+//! Never decides who may ask: that is settled before.
+
+use retter_core::policy::{Purge, Retter};
+use serde::Serialize;
+
+use crate::web::{Request, Response};
+
+const USAGE: &str = "\
+Drops copies and says how many. One of:
+
+  POST /purge?url=/page%3Fa=b         that path and query on every host
+  POST /purge?url=http://host/page    on that host
+  POST /purge?prefix=/shop/           all that begins so (also with http://host before)
+  POST /purge?session=PHPSESSID%3Dx   what a browser with this whole Cookie line sees alone
+  POST /purge?all                     everything
+";
+
+#[derive(Serialize)]
+struct Purged {
+    purged: usize,
+}
+
+/// Answers one request for `/purge`.
+pub(super) fn answer(request: &Request, retter: &Retter) -> Response {
+    if request.method != "POST" {
+        return Response::text(405, USAGE).with("Allow", "POST");
+    }
+    let Some(purge) = parse(&request.query) else {
+        return Response::text(400, USAGE);
+    };
+    let purged = Purged {
+        purged: retter.purge(&purge),
+    };
+    tracing::info!("purged {} copies", purged.purged);
+    let json = serde_json::to_string(&purged).unwrap_or_default();
+    Response::new(200, "application/json", json + "\n")
+}
+
+/// Exactly one wish; two would be a mistake that costs copies.
+fn parse(query: &str) -> Option<Purge> {
+    let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let (Some(pair), None) = (pairs.next(), pairs.next()) else {
+        return None;
+    };
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let value = decode(value)?;
+    match name {
+        "all" if value.is_empty() => Some(Purge::All),
+        "session" if !value.is_empty() => Some(Purge::Session { cookie: value }),
+        "prefix" => {
+            let (host, path) = split(&value)?;
+            Some(Purge::Prefix { host, path })
+        }
+        "url" => {
+            let (host, path_and_query) = split(&value)?;
+            Some(Purge::Url {
+                host,
+                path_and_query,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Splits `http://host/path` or `/path`; without a path it is `/`.
+fn split(url: &str) -> Option<(Option<String>, String)> {
+    let Some(rest) = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))
+    else {
+        return url.starts_with('/').then(|| (None, url.to_owned()));
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    (!host.is_empty()).then(|| (Some(host.to_owned()), format!("{slash}{path}")))
+}
+
+/// Percent-decoding as of a form field, but `+` stays what it is: it is in many queries.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, tail) = rest.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes() {
+        #[track_caller]
+        fn check(query: &str, expected: Option<Purge>) {
+            assert_eq!(parse(query), expected, "{query}");
+        }
+        let url = |host: Option<&str>, path: &str| {
+            Some(Purge::Url {
+                host: host.map(str::to_owned),
+                path_and_query: path.to_owned(),
+            })
+        };
+        check("all", Some(Purge::All));
+        check("url=/a%3Fb=c%26d", url(None, "/a?b=c&d"));
+        check("url=/a%252Fb", url(None, "/a%2Fb"));
+        check("url=http://Host:81/a", url(Some("Host:81"), "/a"));
+        check("url=https://host?b", url(Some("host"), "/?b"));
+        check("url=http://host", url(Some("host"), "/"));
+        let prefix = Purge::Prefix {
+            host: None,
+            path: "/shop/".to_owned(),
+        };
+        check("prefix=/shop/", Some(prefix));
+        let cookie = "a=b; c=d".to_owned();
+        check("session=a=b%3B%20c=d", Some(Purge::Session { cookie }));
+        for bad in [
+            "",
+            "all=1",
+            "url=",
+            "url=a",
+            "url=http:///a",
+            "prefix=x",
+            "session=",
+            "any=/",
+            "url=/a&all",
+            "url=/%4",
+            "url=/%zz",
+            "url=/%ff",
+        ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn only_a_post_drops_copies() {
+        let settings = retter_core::config::Settings::default();
+        let now = retter_core::time::Instant::ZERO;
+        let retter = Retter::new(settings.validate().unwrap(), 1, now);
+        let ask = |method: &str, query: &str| {
+            let request = Request {
+                method: method.to_owned(),
+                path: "/purge".to_owned(),
+                query: query.to_owned(),
+                fields: Vec::new(),
+            };
+            answer(&request, &retter)
+        };
+        assert_eq!(ask("GET", "all").status, 405);
+        assert_eq!(ask("POST", "").status, 400);
+        let done = ask("POST", "all");
+        assert_eq!(
+            (done.status, &done.body[..]),
+            (200, &b"{\"purged\":0}\n"[..])
+        );
+    }
+}
