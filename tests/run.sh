@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim coverage mutants)
+named=(bench deny fuzz sim coverage mutants stress soak)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -144,6 +144,23 @@ check_bench() {
     python3 -m json.tool "$folder/surge.json" >/dev/null
     python3 -m json.tool "$folder/compare.json" >/dev/null
 }
+
+# Heavy tests by name, with as many sockets as the system allows.
+run_heavy() {
+    ulimit -n "$(ulimit -Hn)"
+    cargo test --locked --profile ci -p retter-tests --test stress -- \
+        --ignored --nocapture --test-threads 1 "$@"
+}
+
+# RETTER_STRESS_IDLE connections (10000); RETTER_STRESS_SLOW attackers (2000), each of three kinds
+# for RETTER_STRESS_SECONDS (30).
+check_stress() {
+    command -v slowhttptest >/dev/null || need_packages slowhttptest
+    run_heavy ten_thousand slow_attackers
+}
+
+# RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.
+check_soak() { run_heavy memory_stays_flat; }
 
 check_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -18,7 +18,7 @@ use async_channel::Receiver;
 use async_executor::Executor;
 use async_io::block_on;
 use retter_adapter::Seat;
-pub use retter_adapter::{Options, Server};
+pub use retter_adapter::{Options, Places, Server};
 use retter_core::policy::Retter;
 use retter_core::report::Observer;
 

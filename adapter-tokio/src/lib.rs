@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-pub use retter_adapter::{Options, Server};
+pub use retter_adapter::{Options, Places, Server};
 use retter_adapter::{Runtime, Seat};
 use retter_core::policy::Retter;
 use retter_core::report::Observer;

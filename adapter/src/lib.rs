@@ -5,6 +5,7 @@
 
 mod alarm;
 mod dial;
+mod doors;
 mod listen;
 mod runtime;
 mod server;
@@ -15,6 +16,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use retter_core::connections::Places;
 pub use runtime::Runtime;
 pub use server::{Seat, Server};
 
@@ -33,6 +35,8 @@ pub struct Options {
     pub idle_connections_max: usize,
     /// Longest time an origin connection is kept idle.
     pub idle_timeout: Duration,
+    /// How many client connections there may be.
+    pub places: Places,
     /// Longest time that running exchanges get to finish after [`Server::drain`].
     pub drain_timeout: Duration,
     /// The zero of the core's time.

@@ -12,6 +12,7 @@ use retter_core::policy::Retter;
 use retter_core::report::Observer;
 use retter_core::time::{Instant, UnixTime};
 
+use crate::doors::Doors;
 use crate::runtime::Runtime;
 use crate::tasks::{Stage, Tasks};
 use crate::{Options, listen, worker};
@@ -39,6 +40,7 @@ impl Server {
         set_wall_clock(retter, options.epoch);
         let workers = workers.max(1);
         let (sets, local_addrs) = listen::bind(&options.listen, workers)?;
+        let doors = Doors::new(options.places);
         let options = Arc::new(options);
         let outage = Outage::default();
         let mut server = Self {
@@ -50,6 +52,7 @@ impl Server {
             let tasks = Tasks::new();
             server.tasks.push(Arc::clone(&tasks));
             server.threads.push(run(Seat {
+                doors: Arc::clone(&doors),
                 idle_connections_max: options.idle_connections_max.div_ceil(workers),
                 index,
                 listeners,
@@ -103,6 +106,7 @@ impl fmt::Debug for Server {
 
 /// What one worker is given.
 pub struct Seat {
+    pub(crate) doors: Arc<Doors>,
     pub(crate) idle_connections_max: usize,
     pub(crate) index: usize,
     pub(crate) listeners: Vec<TcpListener>,

@@ -103,6 +103,24 @@ impl Tasks {
     }
 }
 
+/// Wakes one task.
+#[derive(Clone, Debug)]
+pub(crate) struct Bell {
+    slot: usize,
+    tasks: Arc<Tasks>,
+}
+
+impl Bell {
+    /// Wakes the task, to look at what was told. Once it has ended this may wake another one,
+    /// which does no harm.
+    pub(crate) fn ring(&self) {
+        let waker = self.tasks.lock().wakers.get(self.slot).cloned();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 /// One task's place among the others.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -113,6 +131,14 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// What wakes the task.
+    pub(crate) fn bell(&self) -> Bell {
+        Bell {
+            slot: self.slot,
+            tasks: Arc::clone(&self.tasks),
+        }
+    }
+
     /// Runs `future` until the worker has reached `stage`; `None` when that came first.
     pub(crate) async fn until<F: Future>(&mut self, stage: Stage, future: F) -> Option<F::Output> {
         let mut future = pin!(future);

@@ -11,18 +11,20 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use retter_core::addresses::Addresses;
+use retter_core::connections::Full;
 use retter_core::drive::{Alarm as _, Drive, Host};
 use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
 use retter_core::report::{Observer, Report};
-use retter_core::session::Session;
+use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::dial::{self, Dialer};
+use crate::doors::{Doors, Pass};
 use crate::runtime::{Runtime, within};
 use crate::server::{Seat, now, set_wall_clock};
-use crate::socket::{is_alive, send_at_once};
+use crate::socket::{is_alive, reset_on_close, send_at_once};
 use crate::tasks::{Member, Stage, Tasks};
 
 /// How long accepting rests after an error such as "too many open files": long enough not to
@@ -33,12 +35,16 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// lie in sockets would get a reset. Enough for a turn of a busy worker, short for an operator.
 const LAST_CALL: Duration = Duration::from_millis(20);
 
+const FULL: &str = "all client connections are busy: new ones are refused; raise \
+                    RETTER_SERVER_CONNECTIONS if these are honest visitors";
+
 /// How often the wall clock is set and old idle connections are closed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What the sessions of a worker share.
 pub(crate) struct Worker<R: Runtime> {
     pub(crate) dialer: Dialer,
+    doors: Arc<Doors>,
     epoch: std::time::Instant,
     observer: Arc<dyn Observer>,
     pool: Mutex<IdlePool<R::Socket>>,
@@ -65,7 +71,7 @@ impl<R: Runtime> Worker<R> {
 }
 
 /// The worker as one session sees it.
-struct Place<R: Runtime>(Arc<Worker<R>>);
+struct Place<R: Runtime>(Arc<Worker<R>>, Option<Pass>);
 
 /// A client's place, which tells that it is there.
 struct Visit<R: Runtime>(Arc<Worker<R>>);
@@ -113,6 +119,18 @@ impl<R: Runtime> Host for Place<R> {
         run_background(&self.0, Some(origin), session);
     }
 
+    fn must_leave(&self) -> bool {
+        self.1
+            .as_ref()
+            .is_some_and(|pass| pass.place().must_leave())
+    }
+
+    fn note(&self, standing: Standing) {
+        if let Some(pass) = &self.1 {
+            pass.place().note(standing);
+        }
+    }
+
     fn report(&self, report: Report) {
         self.0.observer.on_report(report);
     }
@@ -131,6 +149,7 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
     let addresses = Addresses::new(&options.origin_host, options.origin_port, seat.outage);
     let worker = Arc::new(Worker {
         dialer: Dialer::new(addresses, connect_timeout),
+        doors: seat.doors,
         epoch: options.epoch,
         observer: seat.observer,
         pool: Mutex::new(IdlePool::new(
@@ -175,17 +194,32 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
     };
     let endless = async {
         let mut in_trouble = false;
+        let mut is_full = false;
         loop {
             match worker.runtime.accept(&listener).await {
                 Ok((socket, peer)) => {
                     in_trouble = false;
                     send_at_once(&socket);
                     let member = worker.tasks.enter();
-                    worker
-                        .runtime
-                        .spawn(run_session(member, Arc::clone(&worker), socket, peer));
+                    let bell = member.bell();
+                    match worker.doors.enter(peer.ip(), bell, worker.now()) {
+                        Ok(pass) => {
+                            is_full = false;
+                            let session =
+                                run_session(member, Arc::clone(&worker), pass, socket, peer);
+                            worker.runtime.spawn(session);
+                        }
+                        // Not worth a line for each: it is the client's own doing.
+                        Err(Full::Address) => reset_on_close(&socket),
+                        Err(Full::Total) => {
+                            reset_on_close(&socket);
+                            let told = !std::mem::replace(&mut is_full, true);
+                            worker.tell(told.then(|| FULL.to_owned()));
+                        }
+                    }
                 }
                 Err(error) => {
+                    worker.doors.make_room();
                     let told = !std::mem::replace(&mut in_trouble, true);
                     worker.tell(told.then(|| {
                         format!(
@@ -204,12 +238,13 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
 async fn run_session<R: Runtime>(
     mut member: Member,
     worker: Arc<Worker<R>>,
+    pass: Pass,
     client: R::Socket,
     peer: SocketAddr,
 ) {
     let visit = Visit::new(&worker);
     let session = Session::new(Arc::clone(&worker.retter), peer, worker.now());
-    let mut drive = Drive::new(Place(Arc::clone(&worker)), client, session);
+    let mut drive = Drive::new(Place(Arc::clone(&worker), Some(pass)), client, session);
     run(&mut member, &worker, &mut drive).await;
     drop(drive);
     drop(visit);
@@ -257,7 +292,7 @@ fn run_background<R: Runtime>(
     origin: Option<R::Socket>,
     session: Session,
 ) {
-    let drive = Drive::background(Place(Arc::clone(worker)), origin, session);
+    let drive = Drive::background(Place(Arc::clone(worker), None), origin, session);
     let task = run_drive(worker.tasks.enter(), Arc::clone(worker), drive);
     worker.runtime.spawn(task);
 }

@@ -167,7 +167,6 @@ fn demo() -> Command {
 
 fn replay() -> Command {
     let value = |id: &'static str, name: &'static str| Arg::new(id).long(id).value_name(name);
-    let assume = |id, name| value(id, name).help_heading("Where the log is silent");
     Command::new("replay")
         .about("Show what this program would have done to the requests of an access log")
         .long_about(
@@ -204,39 +203,40 @@ fn replay() -> Command {
                 .value_parser(clap::value_parser!(u64))
                 .help("Seed of the random part of open times [default: 1]"),
         )
-        .arg(
-            assume("assume-origin-time", "DURATION")
-                .value_parser(settings::duration)
-                .help("How long an answer takes [default: 100ms]"),
-        )
-        .arg(
-            assume("assume-sessions", "WHO")
-                .value_parser(Sessions::NAMES)
-                .help(
-                    "`visitor`: each address with each user agent is a user with pages of their \
+        .args(assumptions())
+}
+
+/// What `replay` takes for granted where a log says nothing.
+fn assumptions() -> [Arg; 5] {
+    let assume = |id: &'static str, name: &'static str| {
+        let arg = Arg::new(id).long(id).value_name(name);
+        arg.help_heading("Where the log is silent")
+    };
+    [
+        assume("assume-origin-time", "DURATION")
+            .value_parser(settings::duration)
+            .help("How long an answer takes [default: 100ms]"),
+        assume("assume-sessions", "WHO")
+            .value_parser(Sessions::NAMES)
+            .help(
+                "`visitor`: each address with each user agent is a user with pages of their \
                      own; `none`: everybody sees the same pages [default: visitor]",
-                ),
-        )
-        .arg(
-            assume("assume-cache-control", "VALUE")
-                .help("Cache-Control of every answer [default: none]"),
-        )
-        .arg(
-            assume("assume-gateway-errors", "BOOLEAN")
-                .value_parser(clap::value_parser!(bool))
-                .help(
-                    "502 and 504 come from a proxy before the application: no connection, and a \
+            ),
+        assume("assume-cache-control", "VALUE")
+            .help("Cache-Control of every answer [default: none]"),
+        assume("assume-gateway-errors", "BOOLEAN")
+            .value_parser(clap::value_parser!(bool))
+            .help(
+                "502 and 504 come from a proxy before the application: no connection, and a \
                      timeout [default: true]",
-                ),
-        )
-        .arg(
-            assume("assume-unasked", "WHAT")
-                .value_parser(Unasked::NAMES)
-                .help(
-                    "What the application would have done where it was not asked: as when it was \
+            ),
+        assume("assume-unasked", "WHAT")
+            .value_parser(Unasked::NAMES)
+            .help(
+                "What the application would have done where it was not asked: as when it was \
                      asked `last`, `fails`, or `works` [default: last]",
-                ),
-        )
+            ),
+    ]
 }
 
 fn replay_options(matches: &ArgMatches) -> replay::Options {

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod clock;
 mod demo;
+mod files;
 mod out;
 mod replay;
 pub mod runtime;

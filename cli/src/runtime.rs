@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use retter_core::report::Observer;
 
-pub use retter_adapter::{Options, Server};
+pub use retter_adapter::{Options, Places, Server};
 pub use retter_core::policy::Retter;
 
 /// Binds, starts the worker threads and returns.

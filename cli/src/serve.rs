@@ -19,8 +19,8 @@ use signal_hook::iterator::Signals;
 use crate::clock::Clock;
 use crate::runtime::{Options, Retter, Runtime, Server};
 use crate::settings::{Listen, Loaded, Values};
-use crate::telemetry::{AccessLog, Telemetry, init_log};
-use crate::{admin, failed, web};
+use crate::telemetry::{AccessLog, Telemetry, escape, init_log};
+use crate::{admin, failed, files, web};
 
 /// Operators and scrapers; more at one time wait.
 const ADMIN_CONNECTIONS_MAX: usize = 16;
@@ -91,7 +91,11 @@ impl Protection {
         // The admin address first: when it is taken, no client has been accepted yet.
         let admin = match &values.admin {
             Some(listen) => {
-                let admin = start_admin(listen, &telemetry);
+                let guard = admin::Guard {
+                    hosts: values.admin_hosts.clone(),
+                    token: values.admin_token.clone(),
+                };
+                let admin = start_admin(listen, guard, &telemetry);
                 Some(admin.map_err(in_setting("admin.listen"))?)
             }
             None => None,
@@ -129,15 +133,20 @@ fn options(values: &Values, listen: Vec<SocketAddr>, clock: Clock) -> Options {
         origin_port: values.origin.port,
         idle_connections_max: values.idle_connections,
         idle_timeout: values.idle_timeout,
+        places: values.places,
         drain_timeout: values.drain_timeout,
         epoch: clock.epoch,
     }
 }
 
-fn start_admin(listen: &Listen, telemetry: &Arc<Telemetry>) -> io::Result<web::Server> {
+fn start_admin(
+    listen: &Listen,
+    guard: admin::Guard,
+    telemetry: &Arc<Telemetry>,
+) -> io::Result<web::Server> {
     let listener = TcpListener::bind(&listen.addrs()?[..])?;
     let telemetry = Arc::clone(telemetry);
-    let handler = move |request: &web::Request| admin::answer(request, &telemetry);
+    let handler = move |request: &web::Request| admin::answer(request, &guard, &telemetry);
     web::Server::start(listener, ADMIN_CONNECTIONS_MAX, Arc::new(handler))
 }
 
@@ -160,7 +169,10 @@ fn seed() -> u64 {
 pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
     init_log(loaded.values.log_level, loaded.values.log_json);
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", escape(warning.as_bytes()));
+    }
+    if let Some(text) = files::allow(loaded.values.places.total) {
+        tracing::warn!("{text}");
     }
     let signals = match signals() {
         Ok(signals) => signals,

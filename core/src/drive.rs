@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::limits::IOVECS_MAX;
 use crate::report::Report;
-use crate::session::{Action, Input, Session, Side};
+use crate::session::{Action, Input, Session, Side, Standing};
 use crate::time::Instant;
 
 /// Rounds of one poll before other sessions get their turn.
@@ -70,6 +70,11 @@ pub trait Host {
     /// Whether sessions should end when they can.
     fn is_draining(&self) -> bool;
 
+    /// Whether this session was chosen to give its place to another client.
+    fn must_leave(&self) -> bool;
+
+    /// Takes note of how the session stands while it waits.
+    fn note(&self, standing: Standing);
     /// Runs a session without a client, beside the caller's, on an origin connection that it
     /// has already. Dropping both gives the copy up that would have been renewed.
     fn detach(&self, session: Session, origin: Self::Socket);
@@ -86,6 +91,7 @@ pub struct Drive<H: Host> {
     origin: Origin<H::Socket, H::Dial>,
     session: Session,
     told_to_drain: bool,
+    told_to_leave: bool,
 }
 
 enum Origin<S, D> {
@@ -104,6 +110,7 @@ impl<H: Host> Drive<H> {
             origin: Origin::None,
             session,
             told_to_drain: false,
+            told_to_leave: false,
         }
     }
 
@@ -116,23 +123,28 @@ impl<H: Host> Drive<H> {
             origin: origin.map_or(Origin::None, Origin::Connected),
             session,
             told_to_drain: false,
+            told_to_leave: false,
         }
     }
 
     /// Moves everything that can move; ready when the session is done.
     ///
-    /// Wake the task also when [`Host::is_draining`] becomes true.
+    /// Wake the task also when [`Host::is_draining`] or [`Host::must_leave`] becomes true.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..STEPS_MAX {
             let now = self.host.now();
             if self.host.is_draining() && !std::mem::replace(&mut self.told_to_drain, true) {
                 self.session.handle_input(Input::Drain, now);
             }
+            if self.host.must_leave() && !std::mem::replace(&mut self.told_to_leave, true) {
+                self.session.handle_input(Input::GiveWay, now);
+            }
             let progress = self.step(now, cx);
             if self.session.is_done() {
                 return Poll::Ready(());
             }
             if !progress {
+                self.host.note(self.session.standing());
                 return Poll::Pending;
             }
         }

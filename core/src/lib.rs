@@ -143,6 +143,7 @@ pub mod breaker;
 #[doc(hidden)]
 pub mod canary;
 pub mod config;
+pub mod connections;
 pub mod drive;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -150,6 +151,7 @@ pub mod h1;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod pace;
 pub mod policy;
 pub mod pool;
 pub mod report;

@@ -1,6 +1,8 @@
 //! Owns the bounds that are not settings, each with its reason.
 //! Never holds a bound that an operator should change: those are in [`crate::config`].
 
+use std::time::Duration;
+
 /// Fields in one head. hyper's default; a browser sends about 15, a chatty proxy chain about 40.
 pub const FIELDS_MAX: usize = 100;
 
@@ -60,6 +62,11 @@ pub const RANGES_MAX: usize = 16;
 /// Requests that wait for the origin to have room, whatever the expected wait: each costs about a
 /// kilobyte beside its connection, and a small server gets through fewer in a second.
 pub const WAITING_MAX: usize = 4096;
+
+/// How long a client may take to send its request's content before that is no work for the origin
+/// but a transfer. A form is here in one or two packets; eight clients that send nothing must not
+/// keep all others out.
+pub const UPLOAD_WORK_MAX: Duration = Duration::from_secs(1);
 
 /// Body bytes after which a response is no work for the origin any more but a transfer, and does
 /// not count as a request at the origin: pages are smaller, downloads are not.

@@ -210,10 +210,16 @@ impl Client {
     /// # Errors
     /// When nobody accepts before the deadline.
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        TcpStream::connect_timeout(&address, DEADLINE).map(|stream| Self {
+        TcpStream::connect_timeout(&address, DEADLINE).map(Self::over)
+    }
+
+    /// Takes over a connected socket.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
+        Self {
             wire: Wire::new(stream),
             trailers: Fields::default(),
-        })
+        }
     }
 
     /// Sends bytes as they are.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 pub mod admission;
 pub mod application;
+pub mod bench;
 pub mod browser;
 pub mod client;
+pub mod corpus;
 pub mod embed;
 pub mod origin;
 pub mod page;
@@ -18,6 +20,7 @@ pub mod reply;
 pub mod retter;
 pub mod scenario;
 pub mod signal;
+pub mod strict;
 pub mod wire;
 
 /// How long anything may take before a test is called stuck. It is a guard only: no test waits

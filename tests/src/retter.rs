@@ -83,6 +83,12 @@ impl Retter {
         self.address
     }
 
+    /// Where its admin listener is.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Opens a connection to it.
     ///
     /// # Panics
@@ -120,7 +126,7 @@ impl Retter {
     #[track_caller]
     #[must_use]
     pub fn ask_admin(&self, request: &Request) -> Response {
-        client::ask(self.admin, request)
+        client::ask(self.admin, &request.clone().host(Some("localhost")))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Options, Retter, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{ASYNC_STD, Options, Places, Retter, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
 use retter_core::report::{Observer, Report};
 
@@ -134,6 +134,10 @@ fn start(
         origin_port,
         idle_connections_max: 4,
         idle_timeout: Duration::from_secs(4),
+        places: Places {
+            total: 100,
+            per_address: None,
+        },
         drain_timeout,
         epoch: Instant::now(),
     };

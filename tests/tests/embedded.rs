@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Options, Retter, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{ASYNC_STD, Options, Places, Retter, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
 use retter_core::report::{Observer, Report};
 use retter_tests::DEADLINE;
@@ -59,6 +59,10 @@ fn start(runtime: Runtime, origin: &Origin, host: &str, witness: &Arc<Witness>) 
         origin_port: origin.address().port(),
         idle_connections_max: 4,
         idle_timeout: Duration::from_secs(4),
+        places: Places {
+            total: 100,
+            per_address: None,
+        },
         drain_timeout: Duration::from_millis(100),
         epoch: Instant::now(),
     };

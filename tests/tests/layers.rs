@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["session"]),
     ("fuzzing", &["session"]),
-    ("session", &["h1", "policy", "report", "rules"]),
+    ("session", &["h1", "pace", "policy", "report", "rules"]),
     ("addresses", &["time"]),
     (
         "policy",
@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("connections", &["session"]),
     ("pool", &["time"]),
     ("h1", &["limits", "message"]),
     ("store", &["key", "limits", "message"]),
@@ -41,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["limits", "message"]),
     ("message", &["limits"]),
     ("limits", &[]),
+    ("pace", &["time"]),
     ("rng", &[]),
     ("time", &[]),
 ];

@@ -3,6 +3,7 @@
 //! Never compares what depends on chance: open times are jittered.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use retter_tests::client::{Client, Request};
 use retter_tests::origin::Origin;
@@ -15,6 +16,8 @@ use rustix::process::Signal;
 
 const USERS: usize = 4;
 const PAGES: usize = 5;
+const COPIES: &[&str] = &["cache", "last-known-success"];
+const ALL: &[&str] = &["backend", "cache", "last-known-success"];
 
 fn get(user: usize, page: usize) -> Request {
     Request::get(&format!("/page/{page}?q=\"{user}\""))
@@ -31,6 +34,22 @@ fn number(json: &str, name: &str) -> u64 {
     rest[..end].parse().expect("it is a number")
 }
 
+/// What `retter replay --json` says of `log`.
+#[track_caller]
+fn replay(log: &str, settings: &[(&str, &str)]) -> String {
+    let path = std::env::temp_dir().join(format!("retter-replay-{}.log", std::process::id()));
+    std::fs::write(&path, log).expect("a temporary file can be written");
+    let mut replay = Program::start(
+        Command::new(retter_program!())
+            .args(["replay", "--json"])
+            .arg(&path)
+            .envs(settings.iter().copied()),
+    );
+    assert!(replay.end().success(), "{}", replay.errors());
+    std::fs::remove_file(&path).expect("it is there");
+    replay.output()
+}
+
 #[test]
 fn an_outage_is_found_in_the_programs_own_log() {
     let mut origin = Origin::start(|seen| {
@@ -44,7 +63,7 @@ fn an_outage_is_found_in_the_programs_own_log() {
     ];
     let mut retter = Retter::start_with(retter_program!(), origin.address(), &settings);
     let address = retter.address();
-    let asked = std::sync::atomic::AtomicU64::new(0);
+    let asked = AtomicU64::new(0);
     // Four users at once, each with pages of their own.
     let browse = |rounds: usize, sources: &'static [&'static str]| {
         std::thread::scope(|scope| {
@@ -54,7 +73,7 @@ fn an_outage_is_found_in_the_programs_own_log() {
                     let mut client = Client::connect(address);
                     for page in (0..PAGES).cycle().take(rounds * PAGES) {
                         let answer = client.ask(&get(user, page));
-                        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        asked.fetch_add(1, Ordering::Relaxed);
                         assert_eq!(answer.status, 200);
                         assert!(sources.contains(&answer.source()), "{answer:?}");
                     }
@@ -62,36 +81,28 @@ fn an_outage_is_found_in_the_programs_own_log() {
             }
         });
     };
-    browse(4, &["backend"]);
+    // Beside the application's own answers, copies answer what is too much for it.
+    browse(4, ALL);
     origin.down();
-    browse(10, &["cache"]);
+    browse(10, COPIES);
     origin.up();
     until("the circuit is closed", || {
-        browse(1, &["backend", "cache"]);
+        browse(1, ALL);
         let answer = retter.ask(&get(0, 0));
-        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        asked.fetch_add(1, Ordering::Relaxed);
         answer.circuit() == "CLOSED"
     });
-    browse(2, &["backend"]);
+    browse(2, ALL);
     retter.signal(Signal::TERM);
     assert!(retter.end().success());
 
     let log = retter.output();
     let asked = asked.into_inner();
-    let of_copies = log.matches("\"source\":\"cache\"").count() as u64;
+    let count = |source: &&str| log.matches(&format!("\"source\":\"{source}\"")).count();
+    let of_copies = COPIES.iter().map(count).sum::<usize>() as u64;
     assert!(of_copies >= (10 * USERS * PAGES) as u64);
     assert!(!log.contains("user-0\""), "no cookie is in the log");
-    let path = std::env::temp_dir().join(format!("retter-replay-{}.log", std::process::id()));
-    std::fs::write(&path, log).expect("a temporary file can be written");
-    let mut replay = Program::start(
-        Command::new(retter_program!())
-            .args(["replay", "--json"])
-            .arg(&path)
-            .envs(settings),
-    );
-    assert!(replay.end().success(), "{}", replay.errors());
-    std::fs::remove_file(&path).expect("it is there");
-    let json = replay.output();
+    let json = replay(&log, &settings);
 
     assert_eq!(number(&json, "requests"), asked);
     assert_eq!(number(&json, "malformed"), 0);

@@ -2,6 +2,7 @@
 //! dropping of copies.
 //! Never changes anything but by a POST.
 
+mod guard;
 mod health;
 mod metrics;
 mod purge;
@@ -13,6 +14,8 @@ use retter_core::report::Source;
 use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
 
+pub(crate) use guard::Guard;
+
 const PATHS: &str = "/         this overview as text\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
@@ -20,7 +23,10 @@ const PATHS: &str = "/         this overview as text\n\
                      /purge    by POST: drops copies (?url=, ?prefix=, ?session= or ?all)\n";
 
 /// Answers one request.
-pub(crate) fn answer(request: &Request, telemetry: &Telemetry) -> Response {
+pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) -> Response {
+    if let Some(refusal) = guard.refuse(request) {
+        return refusal.with("Cache-Control", "no-store");
+    }
     if request.path == "/purge" {
         return purge::answer(request, telemetry.retter()).with("Cache-Control", "no-store");
     }

@@ -62,7 +62,7 @@ fn get(telemetry: &Telemetry, method: &str, path: &str) -> (u16, String) {
         path: path.to_owned(),
         ..Request::default()
     };
-    let response = answer(&request, telemetry);
+    let response = answer(&request, &Guard::default(), telemetry);
     (response.status, String::from_utf8(response.body).unwrap())
 }
 

@@ -90,47 +90,7 @@ impl Assumptions {
         let mut told = Vec::new();
         let mut tell = |text: fmt::Arguments<'_>| told.push(text.to_string());
         if forms.combined {
-            let time = humantime::format_duration(self.origin_time);
-            tell(format_args!(
-                "each answer took {time}, as the log has no times (--assume-origin-time)"
-            ));
-            tell(format_args!(
-                "{}",
-                match self.sessions {
-                    Sessions::None =>
-                        "everybody sees the same pages, but for names that the server checked \
-                     (--assume-sessions)",
-                    Sessions::Visitor =>
-                        "each address with each user agent is a user with pages of their own, as the \
-                     log has no cookies: with fewer of them more is rescued (--assume-sessions)",
-                }
-            ));
-            match &self.cache_control {
-                Some(value) => tell(format_args!(
-                    "each answer has Cache-Control: {value} (--assume-cache-control)"
-                )),
-                None => tell(format_args!(
-                    "no answer has Cache-Control, so each may be kept and none is fresh \
-                     (--assume-cache-control)"
-                )),
-            }
-            if self.gateway_errors {
-                tell(format_args!(
-                    "502 is a connection that failed and 504 a timeout, told by a proxy before \
-                     the application (--assume-gateway-errors)"
-                ));
-            } else {
-                tell(format_args!(
-                    "502 and 504 are the application's own answers (--assume-gateway-errors)"
-                ));
-            }
-            tell(format_args!(
-                "two answers to one URL are the same page when they have the same length"
-            ));
-            tell(format_args!("no answer starts or ends a session"));
-            tell(format_args!(
-                "the requests of one second came in their order, evenly spread over it"
-            ));
+            self.tell_of_combined(&mut tell);
         }
         if forms.json {
             tell(format_args!(
@@ -163,5 +123,50 @@ impl Assumptions {
              the rest of a request does not matter (Vary)"
         ));
         told
+    }
+
+    /// The form has neither times, nor cookies, nor directives.
+    fn tell_of_combined(&self, tell: &mut dyn FnMut(fmt::Arguments<'_>)) {
+        let time = humantime::format_duration(self.origin_time);
+        tell(format_args!(
+            "each answer took {time}, as the log has no times (--assume-origin-time)"
+        ));
+        tell(format_args!(
+            "{}",
+            match self.sessions {
+                Sessions::None =>
+                    "everybody sees the same pages, but for names that the server checked \
+                 (--assume-sessions)",
+                Sessions::Visitor =>
+                    "each address with each user agent is a user with pages of their own, as the \
+                 log has no cookies: with fewer of them more is rescued (--assume-sessions)",
+            }
+        ));
+        match &self.cache_control {
+            Some(value) => tell(format_args!(
+                "each answer has Cache-Control: {value} (--assume-cache-control)"
+            )),
+            None => tell(format_args!(
+                "no answer has Cache-Control, so each may be kept and none is fresh \
+                 (--assume-cache-control)"
+            )),
+        }
+        if self.gateway_errors {
+            tell(format_args!(
+                "502 is a connection that failed and 504 a timeout, told by a proxy before \
+                 the application (--assume-gateway-errors)"
+            ));
+        } else {
+            tell(format_args!(
+                "502 and 504 are the application's own answers (--assume-gateway-errors)"
+            ));
+        }
+        tell(format_args!(
+            "two answers to one URL are the same page when they have the same length"
+        ));
+        tell(format_args!("no answer starts or ends a session"));
+        tell(format_args!(
+            "the requests of one second came in their order, evenly spread over it"
+        ));
     }
 }

@@ -142,10 +142,13 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     })
 }
 
+/// One number of the ages, in seconds.
+type Of = fn(&Ages) -> f64;
+
 fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
     table.heading("The copies that rescued")?;
     table.count("  all", |run| run.tally.counts.rescued())?;
-    let rows: [(&str, fn(&Ages) -> f64); 4] = [
+    let rows: [(&str, Of); 4] = [
         ("  half were younger than", |ages| ages.p50_s),
         ("  90 % were younger than", |ages| ages.p90_s),
         ("  99 % were younger than", |ages| ages.p99_s),

@@ -80,7 +80,10 @@ impl Truth {
                 let known = self.pages.get(&page(request));
                 Origin::Answered(known.cloned().unwrap_or(guessed))
             }
-            other => other,
+            other @ (Origin::Answered(_)
+            | Origin::Failed { .. }
+            | Origin::Left { .. }
+            | Origin::NotAsked { .. }) => other,
         }
     }
 
@@ -107,7 +110,7 @@ impl Truth {
         let trouble = match self.assumptions.unasked {
             _ if well => None,
             Unasked::Fails => Some(self.last.unwrap_or(unavailable)),
-            Unasked::Last => self.last.or(is_path_failing.then_some(unavailable)),
+            Unasked::Last => self.last.or_else(|| is_path_failing.then_some(unavailable)),
             Unasked::Works => None,
         };
         let status = match trouble {

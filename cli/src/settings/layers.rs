@@ -58,7 +58,7 @@ impl Given {
         let example = self.spec.example;
         Problem::Value {
             place: self.place(),
-            value: self.text.clone(),
+            value: self.spec.shown(&self.text).to_owned(),
             reason,
             accepted,
             example: match self.layer {
@@ -127,6 +127,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         }
     }
     problems.extend(asks_itself(&values, &shown));
+    problems.extend(lies_open(&values, &shown));
     match values.core.clone().validate() {
         Ok(config) if problems.is_empty() => Ok(Loaded {
             config,
@@ -140,6 +141,25 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             Err(problems)
         }
     }
+}
+
+/// An admin address that other machines reach tells them about the application's users, and lets
+/// them drop copies.
+fn lies_open(values: &Values, shown: &[Given]) -> Option<Problem> {
+    let is_open = values
+        .admin
+        .as_ref()
+        .is_some_and(|listen| !listen.is_loopback());
+    if !is_open || values.admin_token.is_some() {
+        return None;
+    }
+    let reason = "other machines can reach it, and there is no RETTER_ADMIN_TOKEN that it could \
+                  ask them for";
+    let accepted = "an address of loopback, `off`, or a token beside it";
+    let given = shown
+        .iter()
+        .find(|given| given.spec.key == "admin.listen")?;
+    Some(given.problem(reason.to_owned(), accepted.to_owned()))
 }
 
 /// A base URL that leads back to this program would answer every request with itself.
@@ -216,7 +236,10 @@ fn read_environment(
             }
             None => problems.push(Problem::Value {
                 place: name.to_owned(),
-                value: value.to_string_lossy().into_owned(),
+                value: spec.map_or_else(
+                    || value.to_string_lossy().into_owned(),
+                    |spec| spec.shown(&value.to_string_lossy()).to_owned(),
+                ),
                 reason: "it is not UTF-8 text".to_owned(),
                 accepted: spec.map_or("a path", |spec| spec.accepted).to_owned(),
                 example: format!("{name}={}", spec.map_or("retter.toml", |s| s.example)),
@@ -256,7 +279,7 @@ fn read_file(path: &str, problems: &mut Vec<Problem>) -> BTreeMap<&'static str, 
         let mut bad = |reason: &str| {
             problems.push(Problem::Value {
                 place: place.clone(),
-                value: value.to_string(),
+                value: spec.shown(&value.to_string()).to_owned(),
                 reason: reason.to_owned(),
                 accepted: spec.accepted.to_owned(),
                 example: format!("{} = \"{}\"", spec.key, spec.example),

@@ -5,6 +5,7 @@
 mod layers;
 mod parse;
 mod problem;
+mod secret;
 mod show;
 mod table;
 
@@ -16,9 +17,12 @@ use std::time::Duration;
 use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
+use crate::runtime::Places;
+
 pub(crate) use layers::{Given, Sources, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
+pub(crate) use secret::Secret;
 pub(crate) use show::{effective, markdown};
 pub(crate) use table::SPECS;
 
@@ -30,6 +34,9 @@ pub(crate) const CONFIG_VARIABLE: &str = "RETTER_CONFIG";
 pub(crate) struct Values {
     pub(crate) access: Option<AccessFormat>,
     pub(crate) admin: Option<Listen>,
+    /// Names that the admin address may be asked by.
+    pub(crate) admin_hosts: Vec<String>,
+    pub(crate) admin_token: Option<Secret>,
     pub(crate) core: retter_core::config::Settings,
     pub(crate) drain_timeout: Duration,
     /// Over all workers.
@@ -39,6 +46,7 @@ pub(crate) struct Values {
     pub(crate) log_json: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) origin: BaseUrl,
+    pub(crate) places: Places,
     pub(crate) workers: usize,
 }
 
@@ -53,6 +61,8 @@ impl Values {
         let mut values = Self {
             access: None,
             admin: None,
+            admin_hosts: Vec::new(),
+            admin_token: None,
             core: retter_core::config::Settings::default(),
             drain_timeout: Duration::ZERO,
             idle_connections: 0,
@@ -61,6 +71,10 @@ impl Values {
             log_json: false,
             log_level: LevelFilter::INFO,
             origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
+            places: Places {
+                total: 1,
+                per_address: None,
+            },
             workers: 1,
         };
         for spec in SPECS {

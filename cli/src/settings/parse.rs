@@ -79,6 +79,39 @@ pub(crate) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| format!("`{text}` is not a whole number in range"))
 }
 
+/// A whole number from 1 up.
+pub(crate) fn one_up<T: std::str::FromStr + PartialEq + Default>(text: &str) -> Result<T, String> {
+    let number: T = count(text)?;
+    if number == T::default() {
+        return Err(format!("`{text}` is below 1"));
+    }
+    Ok(number)
+}
+
+/// A whole number from 1 up, or `None` for `off`.
+pub(crate) fn or_off<T: std::str::FromStr + PartialEq + Default>(
+    text: &str,
+) -> Result<Option<T>, String> {
+    match text.trim() {
+        "off" => Ok(None),
+        text => one_up(text).map(Some),
+    }
+}
+
+/// Host names; the text `none` for no name.
+pub(crate) fn hosts(text: &str) -> Result<Vec<String>, String> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',')
+        .map(str::trim)
+        .map(|host| {
+            let known = is_host_name(host).then(|| host.to_owned());
+            known.ok_or_else(|| format!("`{host}` is not a host name"))
+        })
+        .collect()
+}
+
 /// Worker threads: `cores` or a number from 1 up.
 pub(crate) fn workers(text: &str) -> Result<usize, String> {
     if text.trim() == "cores" {
@@ -183,6 +216,12 @@ impl Listen {
         };
         let here = self.host.is_empty() || is_local(&self.host) || self.host == host;
         self.port == port && here && (is_local(host) || self.host == host)
+    }
+
+    /// Whether only this machine can connect; a name other than `localhost` may lead anywhere.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The socket addresses; asks the resolver for a name.

@@ -14,7 +14,7 @@ pub(crate) fn effective(shown: &[Given]) -> String {
     let name_width = names.iter().map(String::len).max().unwrap_or_default();
     let text_width = shown
         .iter()
-        .map(|given| given.text.chars().count())
+        .map(|given| given.spec.shown(&given.text).chars().count())
         .max()
         .unwrap_or_default()
         .min(32);
@@ -23,7 +23,7 @@ pub(crate) fn effective(shown: &[Given]) -> String {
         let text = if given.text.is_empty() {
             "(empty)"
         } else {
-            &given.text
+            given.spec.shown(&given.text)
         };
         // Writing to a String cannot fail.
         let _ = writeln!(

@@ -27,6 +27,20 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// Whether its value is never shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.key == "admin.token"
+    }
+
+    /// Its value as it may be shown.
+    pub(crate) fn shown<'a>(&self, text: &'a str) -> &'a str {
+        if self.is_secret() && !text.is_empty() && text != self.default {
+            "(not shown)"
+        } else {
+            text
+        }
+    }
+
     /// The variable: `RETTER_SERVER_LISTEN`.
     pub(crate) fn variable(&self) -> String {
         format!("RETTER_{}", self.flat().to_ascii_uppercase())
@@ -59,6 +73,7 @@ const DURATION: &str = "a duration: `15 seconds`, `15s`, `500ms`, `1m 30s`; a ba
                         seconds";
 const SIZE: &str = "a size: `64MiB`, `64MB`, or bytes as a number";
 const SWITCH: &str = "true or false (also yes/no, on/off, 1/0)";
+const RATE: &str = "bytes a second, or `off`";
 const COUNT: &str = "a whole number from 1 up";
 const NAMES: &str = "cookie names separated by commas, `*` at the end for a prefix; `known` \
                      stands for the built-in list, `none` for no cookie";
@@ -374,6 +389,15 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| parse::duration(text).map(|time| v.core.origin.body_timeout = time),
     },
     Spec {
+        key: "backend.rate_min",
+        default: "240",
+        accepted: RATE,
+        example: "240",
+        help: "Least speed of a body whose length the application told, in the long run",
+        core: "origin.rate_min",
+        apply: |v, text| parse::or_off(text).map(|rate| v.core.origin.rate_min = rate),
+    },
+    Spec {
         key: "backend.timeout_tunnel",
         default: "1h",
         accepted: DURATION,
@@ -408,6 +432,34 @@ pub(crate) const SPECS: &[Spec] = &[
         help: "Longest time an idle client connection is kept",
         core: "client.idle_timeout",
         apply: |v, text| parse::duration(text).map(|time| v.core.client.idle_timeout = time),
+    },
+    Spec {
+        key: "server.rate_min",
+        default: "240",
+        accepted: RATE,
+        example: "240",
+        help: "Least speed of a client that sends a body or takes an answer, in the long run",
+        core: "client.rate_min",
+        apply: |v, text| parse::or_off(text).map(|rate| v.core.client.rate_min = rate),
+    },
+    Spec {
+        key: "server.connections",
+        default: "10000",
+        accepted: COUNT,
+        example: "10000",
+        help: "Most client connections; when all are taken, the longest idle give way",
+        core: "",
+        apply: |v, text| parse::one_up(text).map(|count| v.places.total = count),
+    },
+    Spec {
+        key: "server.connections_per_address",
+        default: "off",
+        accepted: "a whole number from 1 up, or `off`",
+        example: "100",
+        help: "Most connections of one client address (IPv6: of one /64); loopback has no such \
+               bound. Leave it off behind a proxy or CDN on another machine",
+        core: "",
+        apply: |v, text| parse::or_off(text).map(|count| v.places.per_address = count),
     },
     Spec {
         key: "server.timeout_graceshut",
@@ -453,6 +505,31 @@ pub(crate) const SPECS: &[Spec] = &[
         help: "Address of /health, /ready and /metrics; keep it off the internet",
         core: "",
         apply: |v, text| parse::admin(text).map(|admin| v.admin = admin),
+    },
+    Spec {
+        key: "admin.token",
+        default: "none",
+        accepted: "at least 16 visible characters, or `none`",
+        example: "a-long-random-text-of-your-own",
+        help: "What the admin address asks for (`Authorization: Bearer`); needed where it is not \
+               on loopback, and never shown",
+        core: "",
+        apply: |v, text| {
+            v.admin_token = match text.trim() {
+                "none" => None,
+                text => Some(super::Secret::parse(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "admin.hosts",
+        default: "none",
+        accepted: "host names separated by commas, or `none`",
+        example: "retter.internal",
+        help: "Names that the admin address may be asked by, besides addresses and `localhost`",
+        core: "",
+        apply: |v, text| parse::hosts(text).map(|hosts| v.admin_hosts = hosts),
     },
     Spec {
         key: "log.level",

@@ -1,11 +1,12 @@
 //! Owns the access log: the form of its lines, and their way to standard output.
 //! Never makes a request wait: lines that are not taken in time are dropped and counted.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use retter_core::key::{Keyer, Partition, SessionChange};
@@ -22,7 +23,7 @@ const LINES_MAX: usize = 8192;
 /// Writes one line per exchange through a thread of its own.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
     format: AccessFormat,
     sender: SyncSender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -40,11 +41,13 @@ impl AccessLog {
         out: impl Write + Send + 'static,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(LINES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lost = Arc::clone(&dropped);
         let writer = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&receiver, out))?;
+            .spawn(move || write_all(&receiver, out, &lost))?;
         Ok(Self {
-            dropped: AtomicU64::new(0),
+            dropped,
             format,
             sender,
             writer: Mutex::new(Some(writer)),
@@ -80,7 +83,7 @@ impl AccessLog {
 }
 
 /// Writes until told to stop; one system call for all lines that are there at once.
-fn write_all(receiver: &Receiver<Message>, mut out: impl Write) {
+fn write_all(receiver: &Receiver<Message>, mut out: impl Write, lost: &AtomicU64) {
     let mut batch = String::new();
     let mut open = true;
     while open {
@@ -102,8 +105,13 @@ fn write_all(receiver: &Receiver<Message>, mut out: impl Write) {
                 Err(_) => break,
             }
         }
-        // Whoever read the lines may be gone; the program goes on without them.
-        let _ = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
+        // Whoever read the lines may be gone, or the disk is full; the program goes on without
+        // them. Of a batch that was written in part all count as lost.
+        let written = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
+        if written.is_err() {
+            let lines = batch.bytes().filter(|&byte| byte == b'\n').count();
+            lost.fetch_add(lines as u64, Ordering::Relaxed);
+        }
         batch.clear();
     }
 }
@@ -112,7 +120,8 @@ fn line(format: AccessFormat, report: &Report, keyer: &Keyer, clock: Clock) -> S
     match format {
         AccessFormat::Combined => {
             let field = |name| escape(field_of(report, name).unwrap_or(b"-"));
-            let (referer, agent) = (field("referer"), field("user-agent"));
+            let referer = field_of(report, "referer").unwrap_or(b"-");
+            let (referer, agent) = (escape(&without_secrets(referer)), field("user-agent"));
             format!("{} \"{referer}\" \"{agent}\"\n", common(report, clock))
         }
         AccessFormat::Common => format!("{}\n", common(report, clock)),
@@ -125,7 +134,7 @@ fn common(report: &Report, clock: Clock) -> String {
         || "-".to_owned(),
         |head| {
             let method = escape(head.method.as_str().as_bytes());
-            let target = escape(&head.target);
+            let target = escape(&without_secrets(&head.target));
             format!("{method} {target} HTTP/{}", version(head))
         },
     );
@@ -204,7 +213,7 @@ fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
         peer: SocketAddr::new(report.peer.ip().to_canonical(), report.peer.port()).to_string(),
         host: head.map(|head| escape(head.authority())),
         method: head.map(|head| escape(head.method.as_str().as_bytes())),
-        target: head.map(|head| escape(&head.target)),
+        target: head.map(|head| escape(&without_secrets(&head.target))),
         partition: head.map(|head| partition_text(keyer.partition(&head.fields))),
         status: report.status.map(|status| status.as_u16()),
         source: report.source.as_str(),
@@ -240,7 +249,7 @@ fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
             Some(SessionChange::SetsCookie) => Some("set"),
             Some(SessionChange::None) | None => None,
         },
-        referer: field_of(report, "referer").map(escape),
+        referer: field_of(report, "referer").map(|url| escape(&without_secrets(url))),
         user_agent: field_of(report, "user-agent").map(escape),
     };
     let mut text = serde_json::to_string(&line).expect("texts and numbers always serialise");
@@ -264,6 +273,41 @@ fn field_of<'a>(report: &'a Report, name: &str) -> Option<&'a [u8]> {
         .and_then(|head| head.fields.get(name))
 }
 
+/// Query parameters whose values let whoever reads them act as the user (RFC 6750 §2.3 warns of
+/// logs), by parts of their names.
+const SECRETS: [&str; 9] = [
+    "apikey", "api_key", "auth", "code", "passw", "secret", "session", "sig", "token",
+];
+
+/// A URL without the values of such parameters.
+fn without_secrets(url: &[u8]) -> Cow<'_, [u8]> {
+    let Some(mark) = url.iter().position(|&byte| byte == b'?') else {
+        return Cow::Borrowed(url);
+    };
+    let (path, query) = url.split_at(mark + 1);
+    let is_secret = |pair: &[u8]| {
+        let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        name.len() < pair.len() && SECRETS.iter().any(|secret| name.contains(secret))
+    };
+    if !query.split(|&byte| byte == b'&').any(is_secret) {
+        return Cow::Borrowed(url);
+    }
+    let mut shown = path.to_vec();
+    for (index, pair) in query.split(|&byte| byte == b'&').enumerate() {
+        if index > 0 {
+            shown.push(b'&');
+        }
+        if is_secret(pair) {
+            shown.extend(pair.iter().take_while(|&&byte| byte != b'='));
+            shown.extend_from_slice(b"=...");
+        } else {
+            shown.extend_from_slice(pair);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Text from the network as one harmless word: everything but printable ASCII, and quote and
 /// backslash, becomes `\xHH`, so that nobody can forge a line or steer a terminal.
 pub(crate) fn escape(bytes: &[u8]) -> String {
@@ -279,7 +323,7 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use http::{Method, StatusCode};
@@ -342,6 +386,23 @@ mod tests {
         check(b"a\r\n127.0.0.1 - -", "a\\x0D\\x0A127.0.0.1 - -");
         check(b"\x1b]0;\x07\x7f", "\\x1B]0;\\x07\\x7F");
         check("ü\u{9b}".as_bytes(), "\\xC3\\xBC\\xC2\\x9B");
+    }
+
+    #[test]
+    fn secrets_in_urls_are_not_logged() {
+        #[track_caller]
+        fn check(url: &str, shown: &str) {
+            assert_eq!(without_secrets(url.as_bytes()), shown.as_bytes());
+        }
+        check("/token", "/token");
+        check("/a?b=c&d", "/a?b=c&d");
+        check("/a?token=x&b=c", "/a?token=...&b=c");
+        check("/a?b=c&Access_Token=x=y", "/a?b=c&Access_Token=...");
+        check("/a?token&b", "/a?token&b");
+        check(
+            "http://h/?password=x&signature=y#z",
+            "http://h/?password=...&signature=...",
+        );
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! A proxy on blocking sockets and plain threads: `blocking LISTEN ORIGIN`, as in
 //! `cargo run -p retter-core --example blocking -- 127.0.0.1:8089 127.0.0.1:8088`.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "an adapter is where sockets belong"
+)]
+
 mod adapter;
 
 use std::net::{TcpListener, ToSocketAddrs};

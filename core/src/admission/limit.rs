@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::measure::{Arm, Times, Visit};
 use crate::breaker::Outcome;
 use crate::time::Instant;
 
@@ -45,11 +46,15 @@ pub struct Sample {
 ///   pays. A lower one when the rate falls by less than a quarter of the step: nothing is lost.
 ///   Between the two the limit stays where it is.
 /// - Rates are compared within seconds, so it does not matter what a request costs, how dear and
-///   cheap ones are mixed, or what the origin could do an hour ago: there is no baseline that could
-///   be wrong. A trial is a step of a quarter: nothing is ever pinned to measure.
-/// - How many answers a decision takes follows from the noise of counting: a trial is repeated
-///   until the difference is larger than chance would make it. Steps grow while they pay in the
-///   same direction, and shrink when they do not.
+///   cheap ones are mixed, or what the origin could do an hour ago. A trial is a step of a quarter
+///   once the limit has settled: nothing is ever pinned to measure.
+/// - A trial is repeated until the difference exceeds what visits have been seen to scatter, or so
+///   often that the sign must do. Steps grow while they pay in the same direction, and shrink when
+///   they do not. Where the base differs from itself twice, the origin has changed, and all
+///   begins anew.
+/// - How much longer requests take than when the origin is at ease (the strain) says which way to
+///   try: down only with some, up only without much, and then a higher limit has to pay more. It is
+///   a hint, which may be wrong: a trial that contradicts it corrects it.
 /// - Only a limit that holds requests back is measured. When load is low it stays; after long it
 ///   sinks toward what load has needed since.
 /// - When half of the answers are failures it shrinks at once.
@@ -90,41 +95,6 @@ pub struct Limit {
     is_timed: bool,
     round: Round,
     quiet: Quiet,
-}
-
-/// What was measured at one limit, over all visits to it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Arm {
-    sum: Visit,
-    /// Visits, and the sums over them from which the scatter of their rates follows.
-    visits: f64,
-    good_good: f64,
-    good_time: f64,
-    time_time: f64,
-}
-
-/// What was measured in one phase.
-#[derive(Clone, Copy, Debug, Default)]
-struct Visit {
-    /// Requests that left.
-    ended: f64,
-    /// Good answers.
-    good: f64,
-    /// Seconds.
-    time: f64,
-    /// Seconds, each times the requests at the origin in it.
-    busy: f64,
-}
-
-/// Times at the origin; recent ones weigh most.
-#[derive(Clone, Copy, Debug, Default)]
-struct Times {
-    /// Mean, in seconds.
-    mean: f64,
-    /// Mean of the logarithms: what dear pages among cheap ones disturb less.
-    log: f64,
-    /// How many, up to where the weight of a new one stays the same.
-    count: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,9 +154,6 @@ const RATIO_MIN: f64 = 1.25;
 
 /// The largest factor of a step, and the first.
 const RATIO_MAX: f64 = 2.0;
-
-/// Part of the limit that must be in use for the limit to be what holds load back.
-const BUSY_MIN: f64 = 0.85;
 
 /// Standard deviations that a difference must have to be believed.
 const NOISES: f64 = 1.2;
@@ -319,7 +286,8 @@ impl Limit {
         } else {
             GAPS_MAX * usual + 2.0 * self.present.mean
         };
-        self.visit.add(sample, gap.min(gap_max));
+        let is_good = matches!(sample.outcome, Outcome::Slow { .. } | Outcome::Success);
+        self.visit.add(is_good, sample.in_flight, gap.min(gap_max));
         self.left = self.left.saturating_sub(1);
         // A slow origin is judged by fewer: each of its places once.
         let enough = self.visit.ended >= f64::from(self.current()) && self.visit.time >= VISIT_TIME;
@@ -562,127 +530,6 @@ impl Limit {
             Way::Down => scaled(self.base, 1.0 / self.ratio).min(self.base.saturating_sub(1)),
         }
         .clamp(min, max)
-    }
-}
-
-impl Times {
-    /// Times whose mean can be relied on.
-    const TOLD: f64 = 32.0;
-
-    fn add(&mut self, took: f64) {
-        /// Times whose sum weighs as much as all before.
-        const MEMORY: f64 = 64.0;
-        self.count = (self.count + 1.0).min(MEMORY);
-        let share = 1.0 / self.count;
-        self.mean += (took - self.mean) * share;
-        self.log += (took.max(1e-6).ln() - self.log) * share;
-    }
-}
-
-impl Times {
-    /// Makes all times longer by this factor.
-    fn stretch(&mut self, factor: f64) {
-        let factor = factor.clamp(0.1, 10.0);
-        self.mean *= factor;
-        self.log += factor.ln();
-    }
-}
-
-impl Visit {
-    fn add(&mut self, sample: Sample, gap: f64) {
-        self.ended += 1.0;
-        let is_good = matches!(sample.outcome, Outcome::Slow { .. } | Outcome::Success);
-        self.good += f64::from(u8::from(is_good));
-        self.time += gap;
-        self.busy += gap * f64::from(sample.in_flight);
-    }
-}
-
-impl Arm {
-    fn add(&mut self, visit: Visit) {
-        self.sum.ended += visit.ended;
-        self.sum.good += visit.good;
-        self.sum.time += visit.time;
-        self.sum.busy += visit.busy;
-        self.visits += 1.0;
-        self.good_good += visit.good * visit.good;
-        self.good_time += visit.good * visit.time;
-        self.time_time += visit.time * visit.time;
-    }
-
-    /// Older measurements fade, so that both sides of a comparison are of one time.
-    fn fade(&mut self, visits_max: f64) {
-        if self.visits <= visits_max {
-            return;
-        }
-        let factor = visits_max / self.visits;
-        *self = Self {
-            sum: Visit {
-                ended: self.sum.ended * factor,
-                good: self.sum.good * factor,
-                time: self.sum.time * factor,
-                busy: self.sum.busy * factor,
-            },
-            visits: self.visits * factor,
-            good_good: self.good_good * factor,
-            good_time: self.good_time * factor,
-            time_time: self.time_time * factor,
-        };
-    }
-
-    /// Whether a visit differs from those before by more than they scatter.
-    fn is_surprised(&self, visit: Visit, scatter: f64) -> bool {
-        const VISITS_MIN: f64 = 4.0;
-        const NOISES: f64 = 4.0;
-        let mut seen = Self::default();
-        seen.add(visit);
-        let noise = (seen.noise(scatter) + self.noise(scatter)).sqrt();
-        let difference = (seen.rate() / self.rate()).ln().abs();
-        self.visits >= VISITS_MIN && difference > NOISES * noise
-    }
-
-    /// Whether this limit was what held load back.
-    fn is_full(&self, limit: u32) -> bool {
-        self.sum.busy >= self.sum.time * f64::from(limit) * BUSY_MIN
-    }
-
-    /// Good answers a second; half an answer more keeps its logarithm finite.
-    fn rate(&self) -> f64 {
-        (self.sum.good + 0.5) / self.sum.time.max(1e-9)
-    }
-
-    /// Mean requests at the origin.
-    fn load(&self) -> f64 {
-        self.sum.busy / self.sum.time.max(1e-9)
-    }
-
-    /// Mean time of a request (Little's law).
-    fn time_each(&self) -> f64 {
-        self.load() / self.rate()
-    }
-
-    /// Relative variance of the rate: what the visits scatter, and, as long as there are few, what
-    /// visits have scattered before.
-    fn noise(&self, scatter: f64) -> f64 {
-        /// Visits that the experience is worth.
-        const PRIOR: f64 = 2.0;
-        let good = (self.sum.good + 0.5) / self.visits.max(1.0);
-        let freedom = (self.visits - 1.0).max(0.0) + PRIOR;
-        let variance = (self.deviations() + PRIOR * good * scatter) / freedom;
-        variance / (self.visits.max(1.0) * good * good)
-    }
-
-    /// How much more, or less, the good answers of a visit vary than those of a Poisson process.
-    fn scatter(&self) -> f64 {
-        let good = (self.sum.good + 0.5) / self.visits.max(1.0);
-        self.deviations() / ((self.visits - 1.0).max(1.0) * good)
-    }
-
-    /// Squares of the differences from what each visit's time would give, summed.
-    fn deviations(&self) -> f64 {
-        let rate = self.sum.good / self.sum.time.max(1e-9);
-        let sum = self.good_good - 2.0 * rate * self.good_time + rate * rate * self.time_time;
-        sum.max(0.0)
     }
 }
 

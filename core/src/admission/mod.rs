@@ -3,6 +3,7 @@
 //! Never decides what happens to a request that does not fit: `policy` does.
 
 mod limit;
+mod measure;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -466,6 +467,10 @@ impl Shared {
     /// Tells those who enter without the lock how many wait.
     fn publish(&self, inner: &Inner) {
         let waiting = u32::try_from(inner.queue.len()).unwrap_or(u32::MAX);
+        // It changes here alone, under the lock.
+        if self.counts().waiting == waiting {
+            return;
+        }
         let update = |word| {
             let counts = Counts::from(word);
             Some(Counts { waiting, ..counts }.word())

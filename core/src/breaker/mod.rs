@@ -236,7 +236,7 @@ impl Breaker {
     }
 
     /// Gives a permit back with the outcome of its call, which was for this path: any number
-    /// that is the same for the same path. It matters only when [`Trip::paths_min`] is above 1.
+    /// that is the same for the same path. It matters only when `paths_min` is above 1.
     pub fn record_on(&mut self, permit: Permit, path: u64, outcome: Outcome, now: Instant) {
         let Permit { generation, probe } = permit;
         if generation != self.generation {

@@ -25,7 +25,7 @@ pub struct Trip {
     pub streak: Streak,
 }
 
-/// When slow calls open a circuit. [`Trip::paths_min`] holds for them too.
+/// When slow calls open a circuit. `paths_min` holds for them too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowTrip {
     /// Share of slow and failed calls in the window, above 0 and up to 1.

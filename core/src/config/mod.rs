@@ -114,12 +114,17 @@ pub struct ClientSettings {
     pub head_bytes_max: usize,
     /// Whether responses are compressed for clients that accept gzip.
     pub gzip: bool,
-    /// Longest time for a whole request head, and between two pieces of a request body.
+    /// Longest time for a whole request head, and between two pieces of a request body; also the
+    /// most that quick pieces earn ahead of [`rate_min`](Self::rate_min).
     pub read_timeout: Duration,
-    /// Longest time in which a client takes no byte of a pending response.
+    /// Longest time in which a client takes no byte of a pending response; also the most that
+    /// taking quickly earns ahead of [`rate_min`](Self::rate_min).
     pub write_timeout: Duration,
     /// Longest time an idle connection is kept.
     pub idle_timeout: Duration,
+    /// Bytes a second that a request body, and a client taking its answer, must reach in the long
+    /// run; `None` for no such rate.
+    pub rate_min: Option<u32>,
 }
 
 /// Settings of the origin side of a session.
@@ -139,6 +144,9 @@ pub struct OriginSettings {
     pub body_timeout: Duration,
     /// Longest silence of a tunnel or an event stream.
     pub tunnel_timeout: Duration,
+    /// Bytes a second that a response body of known length must reach in the long run; `None`
+    /// for no such rate. Bodies without one may be live: only their silence is bounded.
+    pub rate_min: Option<u32>,
 }
 
 impl OriginSettings {
@@ -214,6 +222,7 @@ impl Default for ClientSettings {
             read_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
+            rate_min: Some(RATE_MIN),
         }
     }
 }
@@ -228,6 +237,7 @@ impl Default for OriginSettings {
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
             tunnel_timeout: Duration::from_secs(60 * 60),
+            rate_min: Some(RATE_MIN),
         }
     }
 }
@@ -257,6 +267,9 @@ pub enum RescueMode {
     /// RFC 9111 to the letter everywhere.
     Strict,
 }
+
+/// A modem of 1985 was faster; Kestrel asks for the same.
+const RATE_MIN: u32 = 240;
 
 const ONE_UP: &str = "a whole number from 1 up";
 

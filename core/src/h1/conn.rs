@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use super::body::{Framing, is_contradictory, keep_alive, request_framing, response_framing};
 use super::error::ProtocolError;
 use super::head::{parse_request, parse_response};
+use super::recv::RecvBuf;
 use super::wire::{Next, Read, Role, Start, Wire};
 use crate::limits::INTERIM_MAX;
 use crate::message::{Fields, RequestHead, ResponseHead, is_token};
@@ -48,7 +49,7 @@ impl ServerConn {
     #[must_use]
     pub fn new(head_bytes_max: usize) -> Self {
         Self {
-            wire: Wire::new(head_bytes_max),
+            wire: Wire::new(head_bytes_max, RecvBuf::small()),
             role: Requests::default(),
         }
     }
@@ -128,7 +129,7 @@ impl ClientConn {
     #[must_use]
     pub fn new(head_bytes_max: usize) -> Self {
         Self {
-            wire: Wire::new(head_bytes_max),
+            wire: Wire::new(head_bytes_max, RecvBuf::new()),
             role: Responses {
                 method: Method::GET,
                 is_upgrade_asked: false,

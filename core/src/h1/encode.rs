@@ -184,13 +184,14 @@ impl BodyEncoder {
 }
 
 /// Fields that may not be trailers (RFC 9110 §6.5.1): they frame, route, authenticate, control or
-/// modify, describe the content, or end at the next hop. Once merged by someone they would
-/// overrule what the head said.
-const NO_TRAILERS: [&str; 44] = [
+/// modify, describe the content, end at the next hop, or are this program's to say. Once merged
+/// by someone they would overrule what the head said.
+const NO_TRAILERS: [&str; 47] = [
     "age",
     "authentication-info",
     "authorization",
     "cache-control",
+    "cache-status",
     "connection",
     "content-encoding",
     "content-length",
@@ -227,16 +228,18 @@ const NO_TRAILERS: [&str; 44] = [
     "via",
     "warning",
     "www-authenticate",
+    "x-circuit",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-real-ip",
+    "x-retter",
 ];
 
 fn may_be_trailer(name: &str) -> bool {
-    !NO_TRAILERS
-        .iter()
-        .any(|barred| barred.eq_ignore_ascii_case(name))
+    // Spelled with `_`, a name is the same variable to many applications (RFC 3875 §4.1.18).
+    let name = name.replace('_', "-").to_ascii_lowercase();
+    !name.starts_with("retter-") && !NO_TRAILERS.contains(&name.as_str())
 }
 
 fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {

@@ -5,18 +5,29 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::limits::RECV_CHUNK;
 
-/// A tail with less room than this is replaced: many small reads cost more than the memory.
-const TAIL_MIN: usize = RECV_CHUNK / 4;
+/// What a buffer offers to its first read where many peers are silent: most requests fit, and ten
+/// thousand idle connections hold 20 MiB.
+const FIRST_CHUNK: usize = 2 * 1024;
 
 /// A receive buffer whose front is split off as [`Bytes`] without a copy.
 ///
 /// The tail offered to a read is initialised (zeroed once per [`RECV_CHUNK`], no `unsafe`), so it
 /// fits any runtime's read call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RecvBuf {
     /// The whole length is initialised; the first `filled` bytes are data.
     buf: BytesMut,
     filled: usize,
+    /// What the next new tail has.
+    chunk: usize,
+    /// What the first one has.
+    chunk_first: usize,
+}
+
+impl Default for RecvBuf {
+    fn default() -> Self {
+        Self::with_first(RECV_CHUNK)
+    }
 }
 
 impl RecvBuf {
@@ -26,12 +37,28 @@ impl RecvBuf {
         Self::default()
     }
 
+    /// An empty buffer that begins small, for a peer that may never send.
+    #[must_use]
+    pub fn small() -> Self {
+        Self::with_first(FIRST_CHUNK)
+    }
+
+    fn with_first(chunk: usize) -> Self {
+        Self {
+            buf: BytesMut::new(),
+            filled: 0,
+            chunk,
+            chunk_first: chunk,
+        }
+    }
+
     /// The free tail to read into: at least one byte, at most [`RECV_CHUNK`].
     pub fn read_buf(&mut self) -> &mut [u8] {
-        if self.buf.len() - self.filled < TAIL_MIN {
+        // A tail with less room is replaced: many small reads cost more than the memory.
+        if self.buf.len() - self.filled < self.chunk / 4 {
             // Cut the useless tail first: a reallocation then moves data only.
             self.buf.truncate(self.filled);
-            self.buf.resize(self.filled.saturating_add(RECV_CHUNK), 0);
+            self.buf.resize(self.filled.saturating_add(self.chunk), 0);
         }
         debug_assert!(self.buf.len() - self.filled <= RECV_CHUNK);
         &mut self.buf[self.filled..]
@@ -41,6 +68,10 @@ impl RecvBuf {
     pub fn filled(&mut self, len: usize) {
         debug_assert!(len <= self.buf.len() - self.filled, "more than was offered");
         self.filled = self.filled.saturating_add(len).min(self.buf.len());
+        if self.filled == self.buf.len() {
+            // There may be much more.
+            self.chunk = RECV_CHUNK;
+        }
     }
 
     /// Splits the first `len` bytes off, without a copy; fewer when there are fewer.
@@ -64,6 +95,7 @@ impl RecvBuf {
     pub fn release(&mut self) {
         if self.filled == 0 {
             self.buf = BytesMut::new();
+            self.chunk = self.chunk_first;
         }
     }
 

@@ -73,9 +73,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(head_bytes_max: usize) -> Self {
+    pub(super) fn new(head_bytes_max: usize, recv: RecvBuf) -> Self {
         Self {
-            recv: RecvBuf::new(),
+            recv,
             phase: Phase::Idle,
             framing: Framing::Empty,
             head_bytes_max: head_bytes_max.min(HEAD_BYTES_CEILING),

@@ -187,6 +187,20 @@ impl Fetch {
         }
     }
 
+    /// The client takes long to send the request's content, for which the origin can only wait: its
+    /// slot is free.
+    pub fn on_late_content(&mut self, now: Instant) {
+        self.last = now;
+        // Nothing is to be learnt from it.
+        self.slot = None;
+    }
+
+    /// Whether it counts as a request at the origin.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
     #[must_use]
     pub fn slow_at(&self) -> Option<Instant> {

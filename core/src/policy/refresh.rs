@@ -245,8 +245,13 @@ impl Retter {
 
     /// Remembers the request of a copy that was just made, to probe with.
     pub(super) fn remember(&self, errand: Errand) {
-        if self.attended.load(Ordering::Relaxed) {
-            self.wants().remember(errand);
+        if !self.attended.load(Ordering::Relaxed) {
+            return;
+        }
+        self.wants().remember(errand);
+        if !self.calm.load(Ordering::Relaxed) {
+            // From now on visitors leave the probing to it.
+            self.wake_refresher();
         }
     }
 

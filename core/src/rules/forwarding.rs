@@ -142,6 +142,39 @@ pub fn has_content(request: &Fields) -> bool {
         || request.get_all("content-length").any(|len| len != b"0")
 }
 
+/// What a request wants to hear before it sends its content (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Expectation {
+    /// `100-continue`.
+    Continue,
+    /// Nothing, or what has to be ignored: it has no content, or is of HTTP/1.0.
+    None,
+    /// Something else, or more: a 417 is the answer. Read in two ways it makes one peer wait for
+    /// content that the other does not send.
+    Unknown,
+}
+
+/// Reads what a request expects.
+#[must_use]
+pub fn expectation(request: &RequestHead) -> Expectation {
+    let mut lines = request.fields.get_all("expect");
+    match (lines.next(), lines.next()) {
+        (None, _) => Expectation::None,
+        // "MUST ignore that expectation".
+        _ if request.version == Version::Http10 => Expectation::None,
+        (Some(value), None) if value.eq_ignore_ascii_case(b"100-continue") => {
+            // "A client MUST NOT generate a 100-continue expectation in a request that does not
+            // include content".
+            if has_content(&request.fields) {
+                Expectation::Continue
+            } else {
+                Expectation::None
+            }
+        }
+        (Some(_), _) => Expectation::Unknown,
+    }
+}
+
 /// Whether the client takes trailer fields (`TE: trailers`, RFC 9110 §10.1.4). If so,
 /// [`forward_request`] says it too, and the caller's `Connection` has to nominate `TE`.
 #[must_use]
@@ -173,10 +206,16 @@ pub fn forward_request(
     put("Host", host);
 
     let hop_by_hop = HopByHop::of(fields);
+    let passes_expect = expectation(request) == Expectation::Continue;
     let mut seen = Seen::default();
     for (name, value) in fields.iter() {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("host") || is("content-length") || !hop_by_hop.keeps(name) || seen.note(name) {
+        let ends_here = is("host")
+            || is("content-length")
+            || is("expect") && !passes_expect
+            || !hop_by_hop.keeps(name)
+            || is_look_alike(name);
+        if ends_here || seen.note(name) {
             continue;
         }
         put(name, value);
@@ -324,6 +363,17 @@ fn forwarded_element(peer: IpAddr, host: &[u8]) -> Vec<u8> {
 fn protocol_name(protocol: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'/', protocol).unwrap_or(protocol.len());
     &protocol[..end]
+}
+
+/// Whether `name` is one that this program sets, drops or frames by, but for `_` where that has
+/// `-`. To applications behind CGI and its heirs the two are the same variable (RFC 3875
+/// §4.1.18), so that it would stand beside, or instead of, what this program says.
+fn is_look_alike(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let name = name.replace('_', "-");
+    is_one_of(&HOP_BY_HOP, name.as_bytes()) || is_one_of(&END_TO_END, name.as_bytes())
 }
 
 /// Whether a field speaks to this program alone.

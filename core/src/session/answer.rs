@@ -118,6 +118,12 @@ impl Session {
         self.refuse_call(call, StatusCode::LOOP_DETECTED, text, None, now);
     }
 
+    /// RFC 9110 §10.1.1: an expectation that nobody can meet.
+    pub(super) fn refuse_expectation(&mut self, call: Call, now: Instant) {
+        let text = "only 100-continue can be expected";
+        self.refuse_call(call, StatusCode::EXPECTATION_FAILED, text, None, now);
+    }
+
     /// Refuses bytes that are not a request.
     pub(super) fn refuse_malformed(&mut self, error: ProtocolError, now: Instant) {
         self.refuse_unparsed(error.status_hint(), &error.to_string(), now);

@@ -28,7 +28,6 @@ impl Session {
         session.life = Life::Background;
         session.actions.push_back(Action::Connect { fresh: false });
         let call = Call {
-            body_since: now,
             expects: false,
             framing: Framing::Empty,
             keep: false,
@@ -131,6 +130,7 @@ impl Session {
         self.exchange = Exchange::Draining(Box::new(Draining {
             left: DRAIN_BYTES_MAX,
             origin,
+            since: now,
         }));
         if !is_short {
             self.stop_draining();

@@ -14,7 +14,7 @@ use crate::limits::SEND_HIGH_WATER;
 use crate::message::{RequestHead, ResponseHead};
 use crate::policy::{Decision, Fetch, Ticket};
 use crate::report::{End, Failure, OriginReport, Report, Source};
-use crate::rules::forwarding;
+use crate::rules::forwarding::{self, Expectation};
 use crate::time::Instant;
 
 /// Where the running request stands.
@@ -47,6 +47,7 @@ pub(super) struct Connecting {
 pub(super) struct Draining {
     pub(super) left: u64,
     pub(super) origin: OriginSide,
+    pub(super) since: Instant,
 }
 
 #[derive(Debug)]
@@ -81,8 +82,6 @@ pub(super) struct Waiting {
 /// What is known of the running request.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    /// When its body may be expected.
-    pub(super) body_since: Instant,
     /// Whether the client sends the body only after a 100 (RFC 9110 §10.1.1), which has not come.
     pub(super) expects: bool,
     pub(super) framing: Framing,
@@ -166,6 +165,11 @@ impl Relay {
 }
 
 impl Call {
+    /// Whether the request has content.
+    pub(super) const fn has_content(&self) -> bool {
+        !matches!(self.framing, Framing::Empty | Framing::Length(0))
+    }
+
     /// What the origin did until `now`.
     pub(super) fn origin_report(&self, failure: Option<Failure>, now: Instant) -> OriginReport {
         let since = self.origin_since;
@@ -218,9 +222,9 @@ impl Session {
         let request = Arc::new(head);
         let read = framing == Framing::Empty
             && matches!(self.client.conn.next_event(), Ok(Event::End { .. }));
+        let expectation = forwarding::expectation(&request);
         let call = Call {
-            body_since: now,
-            expects: request.fields.has_token("expect", "100-continue"),
+            expects: expectation == Expectation::Continue,
             framing,
             keep: keep_alive(request.version, &request.fields),
             origin_bytes: 0,
@@ -238,6 +242,9 @@ impl Session {
         }
         if forwarding::is_loop(&call.request.fields) {
             return self.refuse_loop(call, now);
+        }
+        if expectation == Expectation::Unknown {
+            return self.refuse_expectation(call, now);
         }
         let decision = self.retter.decide(&call.request, now);
         self.carry_out(decision, call, now);
@@ -350,6 +357,7 @@ impl Session {
         self.client.read_at = now;
         if keep && request_read {
             self.client.conn.start_next_cycle();
+            self.client.conn.release_if_idle();
         } else if self.life == Life::Open {
             let read_all = request_read && self.client.conn.buffered() == 0;
             self.life = Life::Closing(if read_all { Last::Close } else { Last::Linger });

@@ -13,6 +13,7 @@ use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, SendQueue};
 use crate::message::{Fields, ResponseHead};
 use crate::rules::coding::GzipStream;
+use crate::time::Instant;
 
 /// A response whose head is out.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Forward {
     pub(super) encoder: BodyEncoder,
     pub(super) event_stream: bool,
     pub(super) gzip: Option<GzipStream>,
+    /// The origin told how long it is: so it is there already, and not made while it is sent.
+    pub(super) has_length: bool,
     pub(super) keep: bool,
     pub(super) sent: u64,
     pub(super) status: StatusCode,
@@ -35,6 +38,8 @@ pub(super) struct Forward {
 pub(super) struct Held {
     pub(super) head: Arc<ResponseHead>,
     pub(super) pieces: Vec<Bytes>,
+    /// When its head came.
+    pub(super) since: Instant,
 }
 
 impl Forward {

@@ -5,9 +5,11 @@ use http::{Method, StatusCode};
 
 use super::exchange::{Download, Exchange, Upload};
 use super::forward::Forward;
+use super::timer::client_read;
 use super::{Life, Session};
 use crate::h1::{BodyEncoder, Framing, HeadWriter};
 use crate::message::{ResponseHead, Version};
+use crate::pace::Pace;
 use crate::rules::{coding, forwarding};
 use crate::time::Instant;
 
@@ -19,7 +21,7 @@ impl Session {
         };
         if head.status == StatusCode::CONTINUE {
             relay.call.expects = false;
-            relay.call.body_since = now;
+            self.client.read_pace = Pace::start(client_read(&self.retter.config().client), now);
         }
         let has_reader = self.life != Life::Background;
         if relay.call.request.version == Version::Http10 || !has_reader {
@@ -81,6 +83,7 @@ impl Session {
             encoder,
             event_stream,
             gzip: stream,
+            has_length: matches!(framing, Framing::Length(_)),
             keep,
             sent: 0,
             status: head.status,

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::h1::{SendQueue, ServerConn};
 use crate::limits::SEND_HIGH_WATER;
+use crate::pace::Pace;
 use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::time::Instant;
@@ -50,6 +51,8 @@ pub enum Input {
     },
     /// No new requests are wanted: finish what runs, then close.
     Drain,
+    /// Others need the place: close unless a request runs, else behind its answer.
+    GiveWay,
     /// A read failed: the connection is gone.
     ReadFailed(Side),
     /// A write failed. What the peer sent before may still be readable.
@@ -78,6 +81,17 @@ pub enum Action {
     Park,
     /// Close the writing half of this side.
     Shutdown(Side),
+}
+
+/// Whether a session could give its place to another client without harm, and since when.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// A request runs, or its answer is on its way.
+    Busy,
+    /// Nothing has come since then.
+    Idle(Instant),
+    /// A request head has been coming since then.
+    Reading(Instant),
 }
 
 /// One client connection, or none: see [`background`](Self::background).
@@ -117,8 +131,10 @@ struct ClientSide {
     out: SendQueue,
     /// Last byte received, or the moment from which one is expected.
     read_at: Instant,
-    /// Last progress of the send queue, or the moment it became non-empty.
-    write_at: Instant,
+    /// Until when more of the request's body must have come.
+    read_pace: Pace,
+    /// Until when more of the send queue must have been taken, since it became non-empty.
+    write_pace: Pace,
     /// Bytes that were written to the socket.
     sent: u64,
     /// First byte of the head being received.
@@ -158,12 +174,15 @@ impl Session {
     /// Starts a session for a client connection that was just accepted from `peer`.
     #[must_use]
     pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
-        let conn = ServerConn::new(retter.config().client.head_bytes_max);
+        let settings = &retter.config().client;
+        let conn = ServerConn::new(settings.head_bytes_max);
+        let pace = Pace::start(timer::client_read(settings), now);
         let client = ClientSide {
             conn,
             out: SendQueue::default(),
             read_at: now,
-            write_at: now,
+            read_pace: pace,
+            write_pace: pace,
             sent: 0,
             head_since: None,
             scratch: Vec::new(),
@@ -209,7 +228,9 @@ impl Session {
             Side::Client => self.client_read(len, now),
             Side::Origin => {
                 if let Some(origin) = self.exchange.origin_mut() {
+                    let terms = timer::origin_read(&self.retter.config().origin);
                     origin.read_at = now;
+                    origin.read_pace.moved(len, terms, now);
                     origin.conn.handle_read(len);
                 }
             }
@@ -224,13 +245,15 @@ impl Session {
                 let had_room = self.client_has_room();
                 self.client.out.advance(len);
                 self.client.sent = self.client.sent.saturating_add(len as u64);
-                self.client.write_at = now;
+                let config = self.retter.config();
+                let terms = timer::client_write(&config.client);
+                self.client.write_pace.moved(len, terms, now);
                 if !had_room
                     && self.client_has_room()
                     && let Some(origin) = self.exchange.origin_mut()
                 {
                     // Nobody read from the origin while the client's queue was full.
-                    origin.read_at = now;
+                    origin.expect_bytes(&config.origin, now);
                 }
                 self.release_sent(now);
             }
@@ -242,6 +265,7 @@ impl Session {
                     if !had_room && origin.out.len() < SEND_HIGH_WATER {
                         // Nobody read from the client while the origin's queue was full.
                         self.client.read_at = now;
+                        self.expect_body(now);
                     }
                 }
             }
@@ -260,6 +284,7 @@ impl Session {
                     self.give_up_refresh(now);
                 }
             }
+            Input::GiveWay => self.give_way(),
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
@@ -319,6 +344,19 @@ impl Session {
         passes || !self.client.out.is_empty()
     }
 
+    /// Whether it could give its place to another client.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let waits = self.life == Life::Open
+            && matches!(self.exchange, Exchange::None)
+            && self.client.out.is_empty();
+        match (waits, self.client.head_since) {
+            (false, _) => Standing::Busy,
+            (true, None) => Standing::Idle(self.client.read_at),
+            (true, Some(since)) => Standing::Reading(since),
+        }
+    }
+
     // -- the machine
 
     /// Moves everything that can move, until nothing does.
@@ -371,8 +409,23 @@ impl Session {
         between && (self.draining || self.client.conn.is_eof())
     }
 
+    fn give_way(&mut self) {
+        self.draining = true;
+        if self.standing() != Standing::Busy {
+            self.life = Life::Closing(Last::Close);
+        }
+    }
+
+    /// The client's next bytes are of a body: its time begins.
+    fn expect_body(&mut self, now: Instant) {
+        let terms = timer::client_read(&self.retter.config().client);
+        self.client.read_pace = Pace::start(terms, now);
+    }
+
     fn client_read(&mut self, len: usize, now: Instant) {
         self.client.read_at = now;
+        let terms = timer::client_read(&self.retter.config().client);
+        self.client.read_pace.moved(len, terms, now);
         if let Life::Lingering(_) = self.life {
             if len == 0 {
                 self.end(Action::Close(Side::Client));

@@ -3,9 +3,12 @@
 
 use super::answer::Local;
 use super::exchange::{Call, Connecting, Download, Exchange, Relay, Upload};
+use super::timer::origin_read;
 use super::{Action, Last, Life, Session, Side};
 use crate::canary::{Plant, is_planted};
+use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
+use crate::pace::Pace;
 use crate::policy::Fetch;
 use crate::report::{End, Failure};
 use crate::rules::conditional;
@@ -19,9 +22,19 @@ pub(super) struct OriginSide {
     pub(super) out: SendQueue,
     /// Last byte received, or the moment from which one is expected.
     pub(super) read_at: Instant,
+    /// Until when more of a body of known length must have come.
+    pub(super) read_pace: Pace,
     /// Last progress of the send queue; the request has left when the queue is empty.
     pub(super) write_at: Instant,
     reused: bool,
+}
+
+impl OriginSide {
+    /// Its time to send begins anew.
+    pub(super) fn expect_bytes(&mut self, settings: &OriginSettings, now: Instant) {
+        self.read_at = now;
+        self.read_pace = Pace::start(origin_read(settings), now);
+    }
 }
 
 impl Session {
@@ -30,16 +43,13 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    mut call,
-                    mut fetch,
-                    ..
+                    call, mut fetch, ..
                 } = *connecting;
                 let config = self.retter.config();
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
                 out.push(self.origin_head(&call, &fetch));
-                call.body_since = now;
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
                     fetch.on_sent(now);
@@ -51,9 +61,11 @@ impl Session {
                     conn,
                     out,
                     read_at: now,
+                    read_pace: Pace::start(origin_read(&config.origin), now),
                     write_at: now,
                     reused,
                 };
+                self.expect_body(now);
                 self.exchange = Exchange::Relaying(Box::new(Relay {
                     call,
                     download: Download::Awaiting,

@@ -9,9 +9,11 @@ use http::StatusCode;
 use super::Session;
 use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload};
 use super::forward::{Forward, Held};
+use super::timer::client_write;
 use crate::h1::{Event, Framing, HeadWriter};
 use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
+use crate::pace::Pace;
 use crate::policy::{Fetch, Verdict};
 use crate::report::{End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarding;
@@ -32,9 +34,7 @@ impl Session {
         if relay.upload != Upload::Sending || !relay.upload_has_room() {
             return false;
         }
-        if relay.origin.out.is_empty() {
-            relay.origin.write_at = now;
-        }
+        let was_empty = relay.origin.out.is_empty();
         let moved = match self.client.conn.next_event() {
             Ok(Event::Data(data)) => {
                 relay.call.received = relay.call.received.saturating_add(data.len() as u64);
@@ -67,7 +67,19 @@ impl Session {
             moved.is_ok(),
             "the decoder delivers exactly what the head announced"
         );
+        if was_empty {
+            relay.origin.write_at = now;
+        }
         true
+    }
+
+    /// The client takes its time to send: the origin does not work meanwhile.
+    pub(super) fn upload_lasts(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && let Some(fetch) = &mut relay.fetch
+        {
+            fetch.on_late_content(now);
+        }
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
@@ -130,7 +142,12 @@ impl Session {
                 relay.fetch = Some(fetch);
                 if hold {
                     let pieces = Vec::new();
-                    relay.download = Download::Holding(Box::new(Held { head, pieces }));
+                    let held = Held {
+                        head,
+                        pieces,
+                        since: now,
+                    };
+                    relay.download = Download::Holding(Box::new(held));
                 } else {
                     self.start_forward(&head, now);
                 }
@@ -154,7 +171,7 @@ impl Session {
                 return;
             }
         };
-        let Held { head, pieces } = *held;
+        let Held { head, pieces, .. } = *held;
         self.start_forward(&head, now);
         if let Exchange::Relaying(relay) = &mut self.exchange
             && let Download::Forwarding(forward) = &mut relay.download
@@ -191,6 +208,7 @@ impl Session {
         self.exchange = Exchange::Draining(Box::new(Draining {
             left: DRAIN_BYTES_MAX,
             origin,
+            since: now,
         }));
         if !short || upload != Upload::Sent {
             self.stop_draining();
@@ -232,7 +250,10 @@ impl Session {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
-        self.leave_origin(&relay.origin, relay.upload == Upload::Sent);
+        // Some origins leave content that they did not want in the connection, where it would be
+        // the next user's request (RFC 9112 §11.2): what carried content is not used again.
+        let clean = relay.upload == Upload::Sent && !relay.call.has_content();
+        self.leave_origin(&relay.origin, clean);
         let origin = relay.call.origin_report(None, now);
         let Relay {
             call,
@@ -333,7 +354,8 @@ impl Session {
     /// The client's write deadline counts from when there is something to write.
     pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
-            self.client.write_at = now;
+            let terms = client_write(&self.retter.config().client);
+            self.client.write_pace = Pace::start(terms, now);
         }
     }
 }

@@ -4,8 +4,35 @@
 
 use super::exchange::{Download, Exchange, Relay, Upload};
 use super::{Last, Life, Session};
+use crate::config::{ClientSettings, OriginSettings};
+use crate::limits::UPLOAD_WORK_MAX;
+use crate::pace::Terms;
 use crate::policy::Fetch;
 use crate::time::Instant;
+
+/// What is asked of a client that sends a body.
+pub(super) const fn client_read(settings: &ClientSettings) -> Terms {
+    Terms {
+        grace: settings.read_timeout,
+        rate_min: settings.rate_min,
+    }
+}
+
+/// What is asked of a client that takes an answer.
+pub(super) const fn client_write(settings: &ClientSettings) -> Terms {
+    Terms {
+        grace: settings.write_timeout,
+        rate_min: settings.rate_min,
+    }
+}
+
+/// What is asked of an origin that sends a body of known length.
+pub(super) const fn origin_read(settings: &OriginSettings) -> Terms {
+    Terms {
+        grace: settings.body_timeout,
+        rate_min: settings.rate_min,
+    }
+}
 
 /// What a deadline guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +59,8 @@ pub enum Timer {
     Slow,
     /// Any byte through a tunnel.
     TunnelIdle,
+    /// The whole request body: until its slot at the origin is for others.
+    Upload,
 }
 
 impl Session {
@@ -75,6 +104,7 @@ impl Session {
             // The ticket has its decision now, so nobody needs to be woken.
             Timer::OriginRoom => drop(self.poll_room(std::task::Waker::noop(), now)),
             Timer::TunnelIdle => self.tunnel_ended(now),
+            Timer::Upload => self.upload_lasts(now),
         }
         self.pump(now);
     }
@@ -92,9 +122,8 @@ impl Session {
     }
 
     fn write_deadline(&self) -> Option<(Instant, Timer)> {
-        let limit = self.retter.config().client.write_timeout;
         let waits = !self.client.out.is_empty() && self.life != Life::Closed;
-        waits.then(|| (self.client.write_at + limit, Timer::ClientWrite))
+        waits.then(|| (self.client.write_pace.due(), Timer::ClientWrite))
     }
 
     fn life_deadline(&self) -> Option<(Instant, Timer)> {
@@ -121,8 +150,8 @@ impl Session {
                 Timer::OriginConnect,
             )),
             Exchange::Draining(draining) => {
-                let from = draining.origin.read_at;
-                Some((from + config.origin.body_timeout, Timer::OriginBody))
+                let deadline = draining.since + config.origin.body_timeout;
+                Some((deadline, Timer::OriginBody))
             }
             Exchange::Tunnel(tunnel) => {
                 let moved_at = self.client.read_at.max(tunnel.origin.read_at);
@@ -138,15 +167,23 @@ impl Session {
         let config = self.retter.config();
         let origin = &relay.origin;
         if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
-            let since = self.client.read_at.max(relay.call.body_since);
-            let since = match &relay.download {
-                Download::Awaiting | Download::Discarding | Download::Holding(_) => since,
+            let due = self.client.read_pace.due();
+            let due = match &relay.download {
+                Download::Awaiting | Download::Discarding | Download::Holding(_) => due,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
-                Download::Forwarding(_) if self.client_has_room() => since.max(origin.read_at),
+                Download::Forwarding(_) if self.client_has_room() => {
+                    due.max(origin.read_at + config.client.read_timeout)
+                }
                 Download::Forwarding(_) => return None,
             };
-            return Some((since + config.client.read_timeout, Timer::ClientBody));
+            let works = relay.fetch.as_ref().is_some_and(Fetch::has_slot);
+            let upload = (relay.call.origin_since + UPLOAD_WORK_MAX, Timer::Upload);
+            return works
+                .then_some(upload)
+                .into_iter()
+                .chain([(due, Timer::ClientBody)])
+                .min_by_key(|(at, _)| *at);
         }
         if !origin.out.is_empty() {
             return Some((
@@ -154,20 +191,34 @@ impl Session {
                 Timer::OriginBody,
             ));
         }
-        let since = origin.read_at.max(origin.write_at);
         match &relay.download {
-            // To the client, a held response has not begun.
+            // From the last byte of the request, whatever trickles in. To the client, a held
+            // response has not begun.
             Download::Awaiting | Download::Holding(_) => {
+                let since = match &relay.download {
+                    Download::Holding(held) => held.since,
+                    Download::Awaiting | Download::Discarding | Download::Forwarding(_) => {
+                        origin.write_at
+                    }
+                };
                 let head = (since + config.origin.head_timeout, Timer::OriginHead);
                 let slow = relay.fetch.as_ref().and_then(Fetch::slow_at);
                 let slow = slow.map(|at| (at, Timer::Slow));
                 slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
-            Download::Forwarding(forward) if self.client_has_room() => Some((
-                since + forward.silence_max(&config.origin),
-                Timer::OriginBody,
-            )),
-            Download::Discarding => Some((since + config.origin.body_timeout, Timer::OriginBody)),
+            Download::Forwarding(forward) if self.client_has_room() => {
+                let silence = forward.silence_max(&config.origin);
+                let due = if forward.has_length && !forward.event_stream {
+                    origin.read_pace.due().max(origin.write_at + silence)
+                } else {
+                    origin.read_at.max(origin.write_at) + silence
+                };
+                Some((due, Timer::OriginBody))
+            }
+            Download::Discarding => {
+                let since = origin.read_at.max(origin.write_at);
+                Some((since + config.origin.body_timeout, Timer::OriginBody))
+            }
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => None,
         }

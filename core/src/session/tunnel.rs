@@ -4,14 +4,17 @@
 use http::StatusCode;
 
 use super::exchange::{Exchange, Tunnel};
+use super::timer::client_write;
 use super::{Action, Last, Life, Session, Side};
 use crate::limits::SEND_HIGH_WATER;
+use crate::pace::Pace;
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
 impl Session {
     /// Moves what has arrived on either side to the other.
     pub(super) fn pump_tunnel(&mut self, now: Instant) -> bool {
+        let terms = client_write(&self.retter.config().client);
         let Exchange::Tunnel(tunnel) = &mut self.exchange else {
             return false;
         };
@@ -36,7 +39,7 @@ impl Session {
             *sent = sent.saturating_add(bytes.len() as u64);
             progress |= !bytes.is_empty();
             if client.out.is_empty() {
-                client.write_at = now;
+                client.write_pace = Pace::start(terms, now);
             }
             client.out.push(bytes);
         }

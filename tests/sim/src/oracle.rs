@@ -114,7 +114,12 @@ impl Oracle {
     ) {
         self.tally.unanswered += 1;
         net.note(format_args!("request {id} has no answer"));
-        ledger.check(is_excused || self.is_draining, || {
+        // A reset that tells of a body that broke off may destroy the head on its way.
+        let broke_off = ledger.asked[id].answers.iter().any(|answer| {
+            let answer = &ledger.answers[*answer];
+            !answer.is_sound || net.was_cut(answer.link)
+        });
+        ledger.check(is_excused || broke_off || self.is_draining, || {
             format!("request {id} got no answer")
         });
     }

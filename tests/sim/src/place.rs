@@ -16,7 +16,7 @@ use retter_core::addresses::{Addresses, Outage};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
-use retter_core::session::Session;
+use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
 
 use crate::net::{Close, End, Event, LinkId, Net};
@@ -143,6 +143,12 @@ impl Host for Place {
             task: self.task,
         }
     }
+
+    fn must_leave(&self) -> bool {
+        false
+    }
+
+    fn note(&self, _: Standing) {}
 
     fn is_draining(&self) -> bool {
         self.hub.draining.get()

@@ -331,7 +331,7 @@ impl World {
         let head = ResponseHead::new(status, fields.build());
         match fetch.on_head(&head, self.now) {
             Verdict::Forward => fetch.on_end(self.now),
-            Verdict::Rescue(_) => return self.answered(visit.came, visit.is_write),
+            Verdict::Serve(_) => return self.answered(visit.came, visit.is_write),
         }
         if !fails {
             self.answered(visit.came, visit.is_write);

@@ -54,7 +54,7 @@ pub enum Change {
 
 /// A request that the origin has.
 #[derive(Clone, Copy, Debug)]
-pub struct Job {
+pub(super) struct Job {
     /// Who waits for it.
     pub id: u64,
     /// Whether it ends with 500.
@@ -63,7 +63,7 @@ pub struct Job {
 
 /// A model at work.
 #[derive(Debug)]
-pub struct Origin {
+pub(super) struct Origin {
     model: Model,
     /// When the change comes.
     middle: Instant,
@@ -76,7 +76,7 @@ pub struct Origin {
 impl Origin {
     /// Makes an idle origin that changes at `middle`.
     #[must_use]
-    pub const fn new(model: Model, middle: Instant, seed: u64) -> Self {
+    pub(super) const fn new(model: Model, middle: Instant, seed: u64) -> Self {
         Self {
             model,
             middle,
@@ -88,7 +88,7 @@ impl Origin {
     }
 
     /// Takes a request; what is begun is told with its end.
-    pub fn take(&mut self, id: u64, now: Instant, ends: &mut Vec<(Instant, Job)>) {
+    pub(super) fn take(&mut self, id: u64, now: Instant, ends: &mut Vec<(Instant, Job)>) {
         self.inside += 1;
         if self.inside > self.model.breaks_above {
             let job = Job { id, fails: true };
@@ -100,7 +100,7 @@ impl Origin {
     }
 
     /// A request has ended, or its client has left: then it is worked on all the same.
-    pub fn end(&mut self, failed: bool, now: Instant, ends: &mut Vec<(Instant, Job)>) {
+    pub(super) fn end(&mut self, failed: bool, now: Instant, ends: &mut Vec<(Instant, Job)>) {
         self.inside -= 1;
         self.busy -= u32::from(!failed);
         self.begin(now, ends);

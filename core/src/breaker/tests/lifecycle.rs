@@ -109,7 +109,10 @@ impl Bench {
 
 type Event = (&'static str, fn(&mut Bench) -> String);
 
-const STATES: [(&str, fn() -> Bench); 6] = [
+/// A name, and how it is reached.
+type Reached = (&'static str, fn() -> Bench);
+
+const STATES: [Reached; 6] = [
     ("closed", Bench::closed),
     ("closed, one failure short", Bench::closed_and_failing),
     ("open", Bench::open),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::Settings;
 use crate::limits::SEND_HIGH_WATER;
-use crate::session::{Input, Side};
+use crate::session::{Input, Side, Standing};
 
 #[test]
 fn a_full_queue_pauses_the_other_side() {
@@ -149,4 +149,178 @@ fn keys_and_tokens_keep_users_apart() {
             assert_eq!(status(&rig.received()), expected, "{name} {fields}");
         }
     }
+}
+
+/// What a peer that moves one byte every `every` gets: how long until the session acts.
+fn trickle(rig: &mut Rig, every: Duration, mut step: impl FnMut(&mut Rig) -> bool) -> u64 {
+    let start = rig.now;
+    while step(rig) {
+        rig.wait(every);
+        let waited = rig.now.saturating_since(start);
+        assert!(
+            waited < Duration::from_secs(3600),
+            "a trickle goes on for ever"
+        );
+    }
+    rig.now.saturating_since(start).as_secs()
+}
+
+#[test]
+fn a_trickle_of_a_request_head_or_body_ends() {
+    let every = Duration::from_secs(5);
+    let mut rig = Rig::new();
+    rig.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+    let secs = trickle(&mut rig, every, |rig| {
+        rig.offer(Side::Client, b"x");
+        rig.client.is_empty()
+    });
+    assert_eq!((secs, status(&rig.received())), (15, 408));
+
+    for framing in ["Content-Length: 9999", "Transfer-Encoding: chunked"] {
+        let mut rig = Rig::new();
+        rig.send(&format!("POST / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
+        let chunked = framing.contains("chunked");
+        let secs = trickle(&mut rig, every, |rig| {
+            rig.offer(Side::Client, if chunked { b"1\r\nx\r\n" } else { b"x" });
+            rig.client.is_empty()
+        });
+        let expected = (20, 408);
+        assert_eq!(
+            (secs, status(&rig.received())),
+            expected,
+            "{framing}: 15 s and what the bytes earned"
+        );
+    }
+}
+
+#[test]
+fn a_slow_honest_upload_arrives() {
+    let mut rig = Rig::new();
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+    for _ in 0..100 {
+        rig.wait(Duration::from_secs(4));
+        rig.feed(Side::Client, &[b'x'; 1000]);
+    }
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status(&rig.received()), 200);
+}
+
+#[test]
+fn a_client_that_takes_its_answer_in_drops_is_cut_off() {
+    let mut rig = Rig::new();
+    rig.client_reads = false;
+    rig.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n");
+    rig.feed(Side::Origin, &[b'x'; 9999]);
+    let secs = trickle(&mut rig, Duration::from_secs(5), |rig| {
+        if !rig.session.is_done() {
+            rig.session.handle_written(Side::Client, 1, rig.now);
+            rig.settle();
+        }
+        !rig.session.is_done()
+    });
+    assert_eq!(secs, 20, "15 s, and what the bytes earned");
+}
+
+#[test]
+fn an_origin_that_trickles_is_given_up() {
+    let every = Duration::from_secs(5);
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nX: ");
+    let secs = trickle(&mut rig, every, |rig| {
+        rig.offer(Side::Origin, b"x");
+        rig.client.is_empty()
+    });
+    assert_eq!(
+        (secs, status(&rig.received())),
+        (15, 504),
+        "inside its head"
+    );
+
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n");
+    let secs = trickle(&mut rig, every, |rig| {
+        rig.offer(Side::Origin, b"x");
+        !rig.session.is_done()
+    });
+    assert_eq!(
+        secs, 65,
+        "inside a body of known length: 60 s and what the bytes earned"
+    );
+
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(PAGE);
+    rig.received();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n");
+    let secs = trickle(&mut rig, every, |rig| {
+        rig.offer(Side::Origin, b"x");
+        rig.client.is_empty()
+    });
+    assert_eq!(
+        (secs, body(&rig.received())),
+        (15, "good"),
+        "inside a held one"
+    );
+}
+
+#[test]
+fn live_streams_may_be_slow() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let mut rig = Rig::new();
+        rig.send(&get("/", "")).reply(head);
+        for _ in 0..100 {
+            rig.wait(Duration::from_secs(50)).reply("1\r\nx\r\n");
+        }
+        assert!(!rig.session.is_done(), "{head}");
+    }
+}
+
+#[test]
+fn who_runs_no_request_gives_way() {
+    let mut rig = Rig::new();
+    assert!(matches!(rig.session.standing(), Standing::Idle(_)));
+    rig.input(Input::GiveWay);
+    assert!(rig.session.is_done(), "a silent one");
+
+    let mut rig = Rig::new();
+    rig.send("GET / HT");
+    assert_eq!(rig.session.standing(), Standing::Reading(rig.now));
+    rig.input(Input::GiveWay);
+    assert!(rig.session.is_done(), "one inside a head");
+
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    assert_eq!(rig.session.standing(), Standing::Busy);
+    rig.input(Input::GiveWay);
+    rig.reply(PAGE);
+    let received = rig.received();
+    assert_eq!((status(&received), body(&received)), (200, "good"));
+    assert_eq!(field(&received, "connection"), Some("close"));
+    assert!(rig.session.is_done(), "behind its answer");
+}
+
+#[test]
+fn an_idle_connection_holds_little() {
+    let mut rig = Rig::new();
+    let first = rig.session.read_buf(Side::Client).len();
+    assert!(first <= 2048, "{first}");
+    rig.send(&format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n{}",
+        "x".repeat(9999)
+    ));
+    assert!(
+        rig.session.read_buf(Side::Client).len() > 2048,
+        "and more when more comes"
+    );
+    rig.feed(Side::Client, &vec![b'x'; 90_000]);
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let again = rig.session.read_buf(Side::Client).len();
+    assert!(again <= 2048, "{again}");
 }

@@ -249,6 +249,16 @@ const LIFE: &[Row] = &[
             rig.input(Input::Drain);
         },
     ),
+    (fresh, "others need its place", |rig| {
+        rig.input(Input::GiveWay);
+    }),
+    (
+        || asked("/other"),
+        "the same, while a request runs",
+        |rig| {
+            rig.input(Input::GiveWay);
+        },
+    ),
     (fresh, "bytes that are no request", |rig| {
         rig.send("no request\r\n\r\n");
     }),

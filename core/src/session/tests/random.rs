@@ -41,9 +41,10 @@ const FROM_ORIGIN: [&str; 13] = [
     "ok",
 ];
 
-const FACTS: [Input; 6] = [
+const FACTS: [Input; 7] = [
     Input::ConnectFailed,
     Input::Drain,
+    Input::GiveWay,
     Input::ReadFailed(Side::Client),
     Input::ReadFailed(Side::Origin),
     Input::WriteFailed(Side::Client),

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
-use crate::report::{End, RefreshStats, Source};
+use crate::message::{Fields, RequestHead, ResponseHead};
+use crate::policy::{Decision, Retter, Verdict};
+use crate::report::{End, Failure, RefreshStats, Source};
 use crate::session::{Action, Input, Side};
+use crate::time::Instant;
 
 const OOPS: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad";
 
@@ -291,4 +294,45 @@ fn a_renewal_is_bounded_and_ends_with_the_program() {
     renewal.end_of(Side::Origin).reply(PAGE);
     assert!(renewal.session.is_done());
     assert_eq!(stats(&renewal).renewed, 1);
+}
+
+#[test]
+fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
+    let mut now = Instant::ZERO;
+    let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
+    let request = RequestHead::new(http::Method::GET, "/", Fields::default());
+    let request = std::sync::Arc::new(request);
+    assert!(retter.poll_refresh(now).is_none());
+    let visit = |now| {
+        let Decision::Fetch(fetch) = retter.decide(&request, now) else {
+            panic!("nothing else can be done: there is no copy")
+        };
+        fetch
+    };
+    for _ in 0..5 {
+        assert!(visit(now).on_failure(Failure::Connect, now).is_none());
+    }
+    now = now + Duration::from_secs(3);
+    assert_eq!(retter.circuit(now), State::HalfOpen);
+    let mut probe = visit(now);
+    probe.on_behalf_of([192, 0, 2, 1].into());
+    let bell = std::sync::Arc::new(Bell::default());
+    retter.set_refresh_waker(&bell.clone().into());
+    assert!(retter.poll_refresh(now).is_none(), "nothing to probe with");
+    let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
+    assert!(matches!(probe.on_head(&head, now), Verdict::Forward));
+    probe.on_end(now);
+    // Visitors leave the probes that are still needed to it: asleep, the circuit would never close.
+    assert!(bell.0.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(retter.poll_refresh(now).is_some());
+}
+
+/// A waker that remembers.
+#[derive(Default)]
+struct Bell(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Bell {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
 }

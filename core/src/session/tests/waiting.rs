@@ -270,6 +270,27 @@ fn who_waits_holds_no_probe_back() {
 }
 
 #[test]
+fn a_client_that_sends_nothing_keeps_nobody_out() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    let mut slow = Rig::with(settings);
+    slow.send("POST /order HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
+    let mut rig = slow.another();
+    rig.send(&get("/", ""));
+    assert_eq!(rig.asked(), "");
+    slow.wait(Duration::from_millis(999));
+    rig.settle();
+    assert_eq!(rig.asked(), "");
+    slow.wait(Duration::from_millis(1));
+    rig.now = slow.now;
+    rig.settle();
+    assert!(rig.asked().starts_with("GET / "));
+    // It is answered all the same.
+    slow.send("a=b").reply(DONE);
+    assert_eq!(status(&slow.received()), 201);
+}
+
+#[test]
 fn what_is_no_work_for_the_origin_holds_no_slot() {
     // A client that does not read, and a large download.
     let (mut busy, mut rig) = full();

@@ -1,0 +1,75 @@
+//! Owns the way in: who gets a place, and the waking of those who give theirs up.
+//! Never decides who that is: [`Connections`] does.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use retter_core::connections::{Connections, Full, Place, Places};
+use retter_core::time::Instant;
+
+use crate::tasks::Bell;
+
+/// The door of a server, for all its workers.
+#[derive(Debug)]
+pub(crate) struct Doors(Mutex<Connections<Bell>>);
+
+impl Doors {
+    pub(crate) fn new(places: Places) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Connections::new(places))))
+    }
+
+    /// Lets a client in whose session's task hears `bell`.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        bell: Bell,
+        now: Instant,
+    ) -> Result<Pass, Full> {
+        let mut leaving = Vec::new();
+        let entered = self.lock().enter(address, bell, &mut leaving, now);
+        ring(&leaving);
+        entered.map(|(key, place)| Pass {
+            doors: Arc::clone(self),
+            key,
+            place,
+        })
+    }
+
+    /// Lets some go who run no request: there are no more sockets.
+    pub(crate) fn make_room(&self) {
+        let mut leaving = Vec::new();
+        self.lock().make_room(&mut leaving);
+        ring(&leaving);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections<Bell>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ring(bells: &[Bell]) {
+    for bell in bells {
+        bell.ring();
+    }
+}
+
+/// The right to have a connection; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    doors: Arc<Doors>,
+    key: usize,
+    place: Arc<Place>,
+}
+
+impl Pass {
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let bell = self.doors.lock().leave(self.key);
+        drop(bell);
+    }
+}

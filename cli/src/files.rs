@@ -1,0 +1,27 @@
+//! Owns how many files and sockets the process may have open.
+//! Never asks for more than the system lets it have.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Sockets and files beside the clients' connections: the application's, listeners, logs.
+const OTHERS: u64 = 512;
+
+/// Raises the limit to what `connections` need, as far as it goes; what to tell when it does not.
+pub(crate) fn allow(connections: usize) -> Option<String> {
+    let wanted = u64::try_from(connections).ok()?.saturating_add(OTHERS);
+    let limit = getrlimit(Resource::Nofile);
+    // `None` is no limit at all.
+    let current = limit.current.filter(|&current| current < wanted)?;
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let new = Rlimit {
+        current: Some(raised.max(current)),
+        maximum: limit.maximum,
+    };
+    if setrlimit(Resource::Nofile, new).is_ok() && raised >= wanted {
+        return None;
+    }
+    Some(format!(
+        "{connections} client connections need a limit of {wanted} open files and there are \
+         {raised}: raise it (`ulimit -n`, LimitNOFILE), or lower RETTER_SERVER_CONNECTIONS"
+    ))
+}

@@ -1,0 +1,414 @@
+//! Owns what must hold whatever breaks: the origin at any byte, a disk, a clock, the last socket,
+//! and the end of the program under load.
+//! Never sleeps to wait for something.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use retter_core::config::Settings;
+use retter_core::session::{Input, Side};
+use retter_core::time::{Instant, UnixTime};
+use retter_tests::bench::{Bench, Cut};
+use retter_tests::client::{Client, Request};
+use retter_tests::origin::Origin;
+use retter_tests::program::Program;
+use retter_tests::reply::Reply;
+use retter_tests::retter::{Retter, command};
+use retter_tests::retter_program;
+use retter_tests::scenario::until;
+use retter_tests::strict::{self, Rest, Sender};
+use retter_tests::wire::Broken;
+use rustix::process::Signal;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ngood";
+const UNIX: UnixTime = UnixTime(1_800_000_000);
+
+type Policy = Arc<retter_core::policy::Retter>;
+
+fn policy() -> Policy {
+    let config = Settings::default().validate().expect("defaults are valid");
+    let retter = retter_core::policy::Retter::new(config, 7, Instant::ZERO);
+    retter.set_wall_clock(Instant::ZERO, UNIX);
+    retter
+}
+
+fn bench(retter: &Policy) -> Bench {
+    Bench::on(retter, SocketAddr::from(([192, 0, 2, 1], 4711)))
+}
+
+fn keep_a_copy(retter: &Policy) {
+    let mut bench = bench(retter);
+    bench.feed(Side::Client, GET, Cut::Whole, |_| {});
+    bench.feed(Side::Origin, PAGE, Cut::Whole, |_| {});
+    assert!(bench.client.ends_with(b"good"));
+}
+
+/// What a client makes of what it got: a status and a body, and whether they are whole.
+fn understood(bench: &Bench) -> (u16, Vec<u8>, bool) {
+    let methods = ["GET".to_owned()];
+    let sender = |ended| Sender::Server {
+        methods: &methods,
+        ended,
+    };
+    let (mut found, rest) = strict::read(&bench.client, sender(bench.client_ended));
+    if let Rest::Broken(why) = rest {
+        panic!("{why}: {}", bench.client.escape_ascii());
+    }
+    let status = |head: &[u8]| {
+        String::from_utf8_lossy(&head[9..12])
+            .parse()
+            .expect("a status")
+    };
+    match found.pop() {
+        Some(message) => (status(&message.head), message.body, true),
+        None if bench.client.is_empty() => (0, Vec::new(), false),
+        None => (status(&bench.client), Vec::new(), false),
+    }
+}
+
+#[test]
+fn an_origin_that_breaks_off_at_any_byte_is_never_taken_for_whole() {
+    let bodies: [(&str, &[u8]); 3] = [
+        ("length", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        (
+            "chunks",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n",
+        ),
+        ("until the end", b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nhello"),
+    ];
+    for (framing, bytes) in bodies {
+        let head = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
+        for (len, has_copy, resets) in (0..=bytes.len())
+            .flat_map(|len| [false, true].map(|copy| (len, copy)))
+            .flat_map(|(len, copy)| [false, true].map(|resets| (len, copy, resets)))
+        {
+            let retter = policy();
+            if has_copy {
+                keep_a_copy(&retter);
+            }
+            let mut bench = bench(&retter);
+            bench.feed(Side::Client, GET, Cut::Whole, |_| {});
+            bench.feed(Side::Origin, &bytes[..len], Cut::Whole, |_| {});
+            if bench.origin_open && resets {
+                bench.input(Input::ReadFailed(Side::Origin));
+            } else if bench.origin_open {
+                bench.end_of(Side::Origin);
+            }
+            let (status, body, whole) = understood(&bench);
+            let what = format!("{framing} {len} copy {has_copy} reset {resets}");
+            let is_last = framing == "until the end" && !resets && len >= head;
+            let held = framing == "length" && has_copy;
+            if len == bytes.len() && (framing != "until the end") {
+                assert_eq!(
+                    (status, &body[..], whole),
+                    (200, &b"hello"[..], true),
+                    "{what}"
+                );
+            } else if is_last {
+                // Nobody can tell this end from a regular one.
+                assert_eq!(
+                    (status, &body[..], whole),
+                    (200, &bytes[head..len], true),
+                    "{what}"
+                );
+            } else if (len < head || held) && has_copy {
+                assert_eq!(
+                    (status, &body[..], whole),
+                    (200, &b"good"[..], true),
+                    "{what}"
+                );
+            } else if len < head {
+                assert_eq!((status, whole), (502, true), "{what}");
+            } else {
+                assert_eq!((status, whole), (200, false), "{what}");
+                assert!(bench.client_ended, "{what}");
+            }
+            assert_eq!(retter.stats(Instant::ZERO).admission.in_flight, 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_costs_no_copy() {
+    const DAY: u64 = 24 * 60 * 60;
+    for unix in [UNIX.0 - DAY, UNIX.0 + DAY, 0, u64::MAX] {
+        let retter = policy();
+        keep_a_copy(&retter);
+        retter.set_wall_clock(Instant::ZERO, UnixTime(unix));
+        let mut bench = bench(&retter);
+        bench.feed(Side::Client, GET, Cut::Whole, |_| {});
+        if bench.origin_open {
+            bench.input(Input::ReadFailed(Side::Origin));
+        }
+        let (status, body, whole) = understood(&bench);
+        assert_eq!(
+            (status, &body[..], whole),
+            (200, &b"good"[..], true),
+            "{unix}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_closed_its_half_gets_what_it_asked_for() {
+    let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
+    let retter = Retter::start(retter_program!(), origin.address());
+    let mut client = retter.client();
+    client.send(&Request::get("/a").field("Connection", "close").to_bytes());
+    client.wire().finish();
+    assert_eq!(client.response("GET").text(), "/a");
+    client.expect_end();
+}
+
+/// Starts the program by a shell, which can take more away from it than this process can.
+fn start_in_shell(
+    prelude: &str,
+    origin: &Origin,
+    settings: &[(&str, &str)],
+) -> (Program, SocketAddr, SocketAddr) {
+    let script = format!("{prelude}exec \"$0\"");
+    let mut shell = command("sh");
+    shell
+        .args(["-c", &script, retter_program!()])
+        .env(
+            "RETTER_BACKEND_BASEURL",
+            format!("http://{}", origin.address()),
+        )
+        .env("RETTER_SERVER_LISTEN", "127.0.0.1:0")
+        .env("RETTER_ADMIN_LISTEN", "127.0.0.1:0")
+        .envs(settings.iter().copied());
+    let program = Program::start(&mut shell);
+    let after = |line: &str, words: &str| {
+        let (_, rest) = line.split_once(words)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c))?;
+        rest[..end].parse::<SocketAddr>().ok()
+    };
+    let (address, admin) = program.wait_for("its addresses", |line| {
+        Some((after(line, "listening on ")?, after(line, "admin on ")?))
+    });
+    (program, address, admin)
+}
+
+#[test]
+fn a_full_disk_costs_log_lines_and_nothing_else() {
+    let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
+    let settings = [("RETTER_LOG_ACCESS", "combined")];
+    let (_program, address, admin) = start_in_shell("exec >/dev/full; ", &origin, &settings);
+    for number in 0..50 {
+        let target = format!("/{number}");
+        let answer = retter_tests::client::ask(address, &Request::get(&target));
+        assert_eq!(answer.text(), target);
+    }
+    until("the lost lines are counted", || {
+        let metrics =
+            retter_tests::client::ask(admin, &Request::get("/metrics").host(Some("localhost")));
+        let text = metrics.text();
+        let name = "retter_access_log_dropped_total ";
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .expect("the metric");
+        line == "50"
+    });
+}
+
+#[test]
+fn honest_users_are_served_when_all_sockets_are_taken() {
+    let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
+    let (_program, address, _) = start_in_shell("ulimit -n 64; ", &origin, &[]);
+    let silent: Vec<_> = (0..120).map(|_| Client::connect(address)).collect();
+    // Some of the silent ones have to go first: a try may end without an answer.
+    until("an honest user is served", || {
+        Client::connect(address)
+            .try_ask(&Request::get("/a"))
+            .is_ok_and(|answer| answer.text() == "/a")
+    });
+    drop(silent);
+}
+
+#[test]
+fn the_longest_idle_give_way_and_running_requests_do_not() {
+    let gate = retter_tests::signal::Gate::new();
+    let at_origin = gate.clone();
+    let origin = Origin::start(move |seen| {
+        if seen.target == "/slow" {
+            at_origin.wait();
+        }
+        Reply::text(seen.target.as_str())
+    });
+    let settings = [("RETTER_SERVER_CONNECTIONS", "4")];
+    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    let mut running = retter.client();
+    running.send(&Request::get("/slow").to_bytes());
+    let _ = origin.wait_for(1);
+    let mut first = retter.client();
+    assert_eq!(first.ask(&Request::get("/first")).text(), "/first");
+    let mut crowd: Vec<_> = (0..8).map(|_| retter.client()).collect();
+    let mut last = retter.client();
+    assert_eq!(last.ask(&Request::get("/last")).text(), "/last");
+    first.expect_end();
+    gate.open();
+    assert_eq!(running.response("GET").text(), "/slow");
+    assert_eq!(
+        last.ask(&Request::get("/again")).text(),
+        "/again",
+        "the newest stay"
+    );
+    crowd[0].expect_end();
+}
+
+#[test]
+fn an_end_under_load_cuts_no_answer() {
+    let origin = Origin::counting(|seen| Reply::text(seen.target.repeat(200)));
+    let mut retter = Retter::start(retter_program!(), origin.address());
+    let answered = AtomicU64::new(0);
+    let address = retter.address();
+    thread::scope(|scope| {
+        for visitor in 0..8 {
+            let answered = &answered;
+            scope.spawn(move || {
+                for number in 0.. {
+                    let Ok(mut client) = Client::try_connect(address) else {
+                        return;
+                    };
+                    for step in 0..50 {
+                        let target = format!("/{visitor}/{number}/{step}");
+                        match client.try_ask(&Request::get(&target)) {
+                            Ok(answer) => {
+                                assert_eq!(answer.status, 200);
+                                assert_eq!(answer.text(), target.repeat(200));
+                                answered.fetch_add(1, Ordering::Relaxed);
+                                if answer.closes() {
+                                    break;
+                                }
+                            }
+                            // Not one byte of an answer: the request had not been taken.
+                            Err(Broken::Closed | Broken::Io(_)) => break,
+                            Err(error) => panic!("{target}: {error}"),
+                        }
+                    }
+                }
+            });
+        }
+        until("there is load", || answered.load(Ordering::Relaxed) > 200);
+        retter.signal(Signal::TERM);
+    });
+    assert!(retter.end().success(), "{}", retter.errors());
+    assert!(answered.load(Ordering::Relaxed) > 200);
+}
+
+#[test]
+fn nothing_from_the_network_steers_who_reads_the_logs() {
+    const EVIL: &str = "\u{9b}31m\\\"<script>";
+    for format in ["common", "combined", "json"] {
+        let origin =
+            Origin::start(|_| retter_tests::origin::Answer::Raw(b"\x1b]0;evil\x07".to_vec()));
+        let settings = [("RETTER_LOG_ACCESS", format), ("RETTER_LOG_LEVEL", "trace")];
+        let mut retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+        for number in 0..6 {
+            let mut client = retter.client();
+            let target = format!("/{EVIL}?token=hush{number}");
+            let request = Request::get(&target)
+                .field("User-Agent", EVIL)
+                .field("Referer", "http://h/?access_token=hush")
+                .field("Cookie", "PHPSESSID=hush")
+                .field("Authorization", "Bearer hush");
+            assert_eq!(
+                client.ask(&request).status,
+                if number < 5 { 502 } else { 503 }
+            );
+        }
+        let mut client = retter.client();
+        client.send(b"GET /\x1b[31m\x07 HTTP/1.1\r\nHost: \x1b\r\n\r\n");
+        assert_eq!(client.response("GET").status, 400);
+        let pages = ["/", "/health", "/metrics"].map(|page| retter.admin(page).text());
+        retter.signal(Signal::TERM);
+        assert!(retter.end().success());
+        for text in pages.iter().chain(&[retter.output(), retter.errors()]) {
+            let odd = text
+                .chars()
+                .find(|&c| c != '\n' && !(' '..='~').contains(&c));
+            // The text of one of our own messages may have other letters; none steers.
+            assert!(
+                odd.is_none_or(|c| !c.is_control()),
+                "{format}: {odd:?} in {text}"
+            );
+            assert!(!text.contains("hush"), "{format}: a secret in {text}");
+        }
+        assert!(
+            retter.output().contains("\\x"),
+            "{format}: {}",
+            retter.output()
+        );
+    }
+}
+
+#[test]
+fn an_open_admin_address_wants_a_token_and_never_shows_it() {
+    const TOKEN: &str = "0123456789abcdef-secret";
+    let origin = Origin::start(|_| Reply::text("x"));
+    let mut refused = command(retter_program!());
+    refused
+        .env("RETTER_ADMIN_LISTEN", "0.0.0.0:0")
+        .env("RETTER_SERVER_LISTEN", "127.0.0.1:0");
+    let mut refused = Program::start(&mut refused);
+    assert!(!refused.end().success());
+    assert!(
+        refused.errors().contains("RETTER_ADMIN_TOKEN"),
+        "{}",
+        refused.errors()
+    );
+
+    let settings = [("RETTER_ADMIN_TOKEN", TOKEN)];
+    let mut retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    assert_eq!(retter.admin("/health").status, 401);
+    assert_eq!(
+        retter.admin("/ready").status,
+        200,
+        "whoever watches may know that it is there"
+    );
+    let ask = |request: &Request| retter_tests::client::ask(retter.admin_address(), request);
+    let rebound = Request::get("/ready").host(Some("shop.example"));
+    assert_eq!(ask(&rebound).status, 403, "the name of somebody else");
+    let here = Request::get("/health").host(Some("127.0.0.1"));
+    assert_eq!(ask(&here).status, 401);
+    let known = here
+        .clone()
+        .field("Authorization", &format!("Bearer {TOKEN}"));
+    let health = ask(&known);
+    assert_eq!(health.status, 200);
+    assert_eq!(
+        ask(&known.field("Origin", "http://evil.example")).status,
+        403
+    );
+
+    let mut check = command(retter_program!());
+    check.arg("check").env("RETTER_ADMIN_TOKEN", TOKEN).env(
+        "RETTER_BACKEND_BASEURL",
+        format!("http://{}", origin.address()),
+    );
+    let mut check = Program::start(&mut check);
+    assert!(check.end().success(), "{}", check.errors());
+    let mut short: Command = command(retter_program!());
+    let mut short = Program::start(short.env("RETTER_ADMIN_TOKEN", "tooshort"));
+    assert!(!short.end().success());
+    retter.signal(Signal::TERM);
+    assert!(retter.end().success());
+    let shown = [
+        health.text(),
+        check.output(),
+        check.errors(),
+        retter.output(),
+        retter.errors(),
+    ];
+    assert!(shown.iter().all(|text| !text.contains(TOKEN)), "{shown:?}");
+    assert!(!short.errors().contains("tooshort"), "{}", short.errors());
+}

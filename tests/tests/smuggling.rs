@@ -1,0 +1,579 @@
+//! Owns the runners of `tests/corpus`: each case against a session, cut in every way, and against
+//! the program on real sockets, with an origin that records every byte.
+//! Never says what is right: the corpus does, and a strict reader that shares no code with the
+//! parser under test tells how many messages the bytes are.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use retter_core::session::{Input, Side};
+use retter_tests::bench::{Bench, Cut};
+use retter_tests::corpus::{self, Case, End};
+use retter_tests::retter::Retter;
+use retter_tests::signal::Watched;
+use retter_tests::strict::{self, Message, Rest, Sender};
+use retter_tests::{DEADLINE, retter_program};
+
+const PEER: &str = "192.0.2.1";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok";
+const OK_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n";
+
+#[test]
+fn the_corpus_is_as_large_as_promised() {
+    let (requests, responses) = (corpus::read("requests"), corpus::read("responses"));
+    let mut classes = BTreeMap::new();
+    for case in requests.iter().chain(&responses) {
+        *classes.entry(&case.class).or_insert(0) += 1;
+    }
+    let mut out = format!(
+        "{} requests, {} responses: ",
+        requests.len(),
+        responses.len()
+    );
+    for (class, count) in classes {
+        out += &format!("{class} {count}, ");
+    }
+    let _ = writeln!(std::io::stderr(), "{}", out.trim_end_matches(", "));
+    assert!(requests.len() >= 300 && responses.len() >= 80, "{out}");
+}
+
+// -- requests
+
+#[test]
+fn requests_on_a_session() {
+    let mut failed = Vec::new();
+    for case in corpus::read("requests") {
+        for cut in Cut::ALL {
+            let peer = SocketAddr::new(PEER.parse().expect("an address"), 4711);
+            let mut bench = Bench::new(peer);
+            bench.feed(Side::Client, &case.input, cut, answer_requests);
+            let mut messages = Vec::new();
+            let mut broken = None;
+            for bytes in &bench.origins {
+                let (mut found, rest) = strict::read(bytes, Sender::Client);
+                messages.append(&mut found);
+                if let Rest::Broken(why) = rest {
+                    broken = Some(why);
+                }
+            }
+            let seen = Outcome {
+                answered: bench.client.clone(),
+                broken,
+                ended: bench.client_ended,
+                messages,
+            };
+            if let Err(why) = judge_request(&case, &seen, PEER, "localhost:8088") {
+                failed.push(format!("{} ({cut:?}): {why}", case.name));
+                break;
+            }
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} cases:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+/// Answers what is complete at the origin.
+fn answer_requests(bench: &mut Bench) {
+    while bench.origin_open
+        && let Some(bytes) = bench.origins.last()
+        && let (messages, _) = strict::read(bytes, Sender::Client)
+        && let Some(message) = messages.last()
+    {
+        let reply = if message.head.starts_with(b"HEAD ") {
+            OK_HEAD
+        } else {
+            OK
+        };
+        let left = bench.feed(Side::Origin, reply, Cut::Whole, |_| {});
+        assert!(left.is_empty(), "the whole answer is taken");
+    }
+}
+
+struct Outcome {
+    answered: Vec<u8>,
+    broken: Option<&'static str>,
+    ended: bool,
+    messages: Vec<Message>,
+}
+
+/// Whether a message came on a connection that had carried content before: RFC 9112 §11.2, an
+/// origin that left it there would take it for the beginning of this message.
+fn comes_behind_content(messages: &[(usize, Message)]) -> bool {
+    let mut carried: Vec<usize> = Vec::new();
+    messages.iter().any(|(connection, message)| {
+        let behind = carried.contains(connection);
+        if !message.body.is_empty() {
+            carried.push(*connection);
+        }
+        behind
+    })
+}
+
+fn judge_request(case: &Case, seen: &Outcome, peer: &str, origin: &str) -> Result<(), String> {
+    let wanted: Vec<u8> = case
+        .messages
+        .iter()
+        .flat_map(|message| resolve(message, peer, origin))
+        .collect();
+    let (wanted, rest) = strict::read(&wanted, Sender::Client);
+    if rest != Rest::Nothing || wanted.len() != case.messages.len() {
+        return Err(format!("the corpus is wrong: {rest:?} in what it expects"));
+    }
+    if let Some(why) = seen.broken {
+        return Err(format!("{why} at the origin"));
+    }
+    if seen.messages != wanted {
+        return Err(format!(
+            "at the origin\n{}wanted\n{}",
+            show(&seen.messages),
+            show(&wanted)
+        ));
+    }
+    let mut methods: Vec<String> = wanted.iter().map(method_of).collect();
+    methods.push("GET".to_owned());
+    let statuses = statuses(&seen.answered, &methods)?;
+    let refusal = case.verdict.status;
+    let wanted: Vec<u16> = wanted.iter().map(|_| 200).chain(refusal).collect();
+    if statuses != wanted {
+        return Err(format!("answered {statuses:?}, wanted {wanted:?}"));
+    }
+    if seen.ended != case.verdict.closes {
+        return Err(format!("the connection ended: {}", seen.ended));
+    }
+    Ok(())
+}
+
+fn method_of(message: &Message) -> String {
+    let end = message
+        .head
+        .iter()
+        .position(|&byte| byte == b' ')
+        .unwrap_or(0);
+    String::from_utf8_lossy(&message.head[..end]).into_owned()
+}
+
+fn statuses(bytes: &[u8], methods: &[String]) -> Result<Vec<u16>, String> {
+    let ended = false;
+    let (answers, rest) = strict::read(bytes, Sender::Server { methods, ended });
+    if rest != Rest::Nothing {
+        return Err(format!(
+            "{rest:?} after {} answers to the client",
+            answers.len()
+        ));
+    }
+    Ok(answers.iter().map(|answer| status(&answer.head)).collect())
+}
+
+fn status(head: &[u8]) -> u16 {
+    std::str::from_utf8(&head[9..12])
+        .ok()
+        .and_then(|code| code.parse().ok())
+        .expect("the strict reader checked it")
+}
+
+/// Puts the lines that the gateway adds in the place of `{added}`.
+fn resolve(message: &[u8], peer: &str, origin: &str) -> Vec<u8> {
+    let text: String = message.iter().map(|&byte| char::from(byte)).collect();
+    let text = text.replace("{origin}", origin);
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let host = head
+        .split("\r\n")
+        .find_map(|line| line.strip_prefix("Host: "))
+        .unwrap_or_default();
+    // No authority was named where the origin's own is sent.
+    let host = if host == origin { "" } else { host };
+    let is_token = host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let (forwarded, told) = match host {
+        "" => (String::new(), String::new()),
+        host if is_token => (
+            format!(";host={host}"),
+            format!("X-Forwarded-Host: {host}\r\n"),
+        ),
+        host => (
+            format!(";host=\"{host}\""),
+            format!("X-Forwarded-Host: {host}\r\n"),
+        ),
+    };
+    let added = |version: &str| {
+        format!(
+            "X-Forwarded-For: {peer}\r\nForwarded: for={peer}{forwarded};proto=http\r\n\
+             X-Forwarded-Proto: http\r\n{told}X-Real-IP: {peer}\r\nVia: {version} retter\r\n"
+        )
+    };
+    let text = text
+        .replace("{added}", &added("1.1"))
+        .replace("{added 1.0}", &added("1.0"));
+    text.chars()
+        .map(|letter| u8::try_from(u32::from(letter)).expect("it was a byte"))
+        .collect()
+}
+
+fn show(messages: &[Message]) -> String {
+    let show = |m: &Message| {
+        let (head, body) = (m.head.escape_ascii(), m.body.escape_ascii());
+        format!("  {head} [{body}] {}\n", m.trailers.escape_ascii())
+    };
+    messages.iter().map(show).collect()
+}
+
+// -- an origin that records
+
+#[derive(Default)]
+struct Recorded {
+    broken: Option<&'static str>,
+    /// Each whole request with the number of its connection.
+    messages: Vec<(usize, Message)>,
+}
+
+/// What the origin does about a request: bytes, and how the connection goes on.
+type Script = dyn Fn(&Message) -> (Vec<u8>, End) + Send + Sync;
+
+struct Recorder {
+    address: SocketAddr,
+    recorded: Arc<Watched<Recorded>>,
+}
+
+impl Recorder {
+    fn start(script: impl Fn(&Message) -> (Vec<u8>, End) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let recorded = Arc::new(Watched::<Recorded>::default());
+        let (shared, script) = (Arc::clone(&recorded), Arc::new(script));
+        // Ends with the process: nobody joins a thread that only waits for connections.
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().flatten().enumerate() {
+                let (shared, script) = (Arc::clone(&shared), Arc::clone(&script));
+                thread::spawn(move || record(stream, number, &shared, &*script));
+            }
+        });
+        Self { address, recorded }
+    }
+
+    fn take(&self) -> Recorded {
+        self.recorded.change(std::mem::take)
+    }
+}
+
+fn record(mut stream: TcpStream, number: usize, recorded: &Watched<Recorded>, script: &Script) {
+    let (mut bytes, mut known) = (Vec::new(), 0);
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+        bytes.extend_from_slice(&buffer[..len]);
+        let (messages, rest) = strict::read(&bytes, Sender::Client);
+        for message in messages.into_iter().skip(known) {
+            known += 1;
+            let (reply, end) = script(&message);
+            recorded.change(|recorded| recorded.messages.push((number, message)));
+            let _ = stream.write_all(&reply);
+            match end {
+                End::Close => drop(stream.shutdown(Shutdown::Write)),
+                End::Keep => {}
+                End::Reset => {
+                    let linger = Some(std::time::Duration::ZERO);
+                    let _ = socket2::SockRef::from(&stream).set_linger(linger);
+                    return;
+                }
+            }
+        }
+        if let Rest::Broken(why) = rest {
+            recorded.change(|recorded| recorded.broken = Some(why));
+            return;
+        }
+    }
+}
+
+/// Sends `bytes` and reads answers to `methods` until there are `count` final ones; with `ended`
+/// until the connection ends. What was read, and whether it ended.
+fn talk(client: &mut TcpStream, bytes: &[u8], methods: &[String], ended: bool) -> (Vec<u8>, bool) {
+    client
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a connected socket");
+    // The peer may have answered and closed before it took all.
+    let _ = client.write_all(bytes);
+    let mut answered = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let (messages, _) = strict::read(
+            &answered,
+            Sender::Server {
+                methods,
+                ended: false,
+            },
+        );
+        let finals = messages.iter().filter(|m| status(&m.head) >= 200).count();
+        if !ended && finals >= methods.len() {
+            return (answered, false);
+        }
+        match client.read(&mut buffer) {
+            Ok(len @ 1..) => answered.extend_from_slice(&buffer[..len]),
+            Ok(0) | Err(_) => return (answered, true),
+        }
+    }
+}
+
+#[test]
+fn requests_on_sockets() {
+    let origin = Recorder::start(|message| {
+        let is_head = message.head.starts_with(b"HEAD ");
+        ((if is_head { OK_HEAD } else { OK }).to_vec(), End::Keep)
+    });
+    let retter = Retter::start(retter_program!(), origin.address);
+    let authority = origin.address.to_string();
+    let mut failed = Vec::new();
+    for case in corpus::read("requests") {
+        if let Err(why) = request_on_sockets(&case, &retter, &origin, &authority) {
+            failed.push(format!("{}: {why}", case.name));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} cases:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+fn request_on_sockets(
+    case: &Case,
+    retter: &Retter,
+    origin: &Recorder,
+    authority: &str,
+) -> Result<(), String> {
+    const PROBE: &[u8] = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n";
+    drop(origin.take());
+    let mut client = TcpStream::connect(retter.address()).expect("it listens");
+    let mut methods: Vec<String> = case
+        .messages
+        .iter()
+        .map(|message| message.split(|&b| b == b' ').next().unwrap_or_default())
+        .map(|method| String::from_utf8_lossy(method).into_owned())
+        .collect();
+    methods.extend(case.verdict.status.map(|_| "GET".to_owned()));
+    let (answered, ended) = talk(&mut client, &case.input, &methods, case.verdict.closes);
+    let recorded = origin.take();
+    let mut all = recorded.messages.clone();
+    let seen = Outcome {
+        answered,
+        broken: recorded.broken,
+        ended,
+        messages: recorded
+            .messages
+            .into_iter()
+            .map(|(_, message)| message)
+            .collect(),
+    };
+    judge_request(case, &seen, "127.0.0.1", authority)?;
+    // What comes next must be taken for what it is: on the same connection where it is kept.
+    if case.verdict.closes || !case.verdict.passes {
+        client = TcpStream::connect(retter.address()).expect("it listens");
+    }
+    let (answered, _) = talk(&mut client, PROBE, &["GET".to_owned()], false);
+    let statuses = statuses(&answered, &["GET".to_owned()])?;
+    let recorded = origin.take();
+    all.extend_from_slice(&recorded.messages);
+    if comes_behind_content(&all) {
+        return Err("a connection that carried content is used again".to_owned());
+    }
+    let heads: Vec<_> = recorded.messages.iter().map(|(_, m)| &m.head[..]).collect();
+    if statuses != [200] || heads.len() != 1 || !heads[0].starts_with(b"GET /probe ") {
+        return Err(format!(
+            "the next request: {statuses:?} {}",
+            heads.concat().escape_ascii()
+        ));
+    }
+    Ok(())
+}
+
+// -- responses
+
+/// Fields that the gateway adds to what it passes on.
+const LABELS: [&[u8]; 5] = [b"date", b"via", b"cache-status", b"x-retter", b"x-circuit"];
+
+#[test]
+fn responses_on_a_session() {
+    let mut failed = Vec::new();
+    for case in corpus::read("responses") {
+        for cut in Cut::ALL {
+            let peer = SocketAddr::new(PEER.parse().expect("an address"), 4711);
+            let mut bench = Bench::new(peer);
+            bench.feed(Side::Client, &question(&case, "/"), Cut::Whole, |_| {});
+            let left = bench.feed(Side::Origin, &case.input, cut, |_| {});
+            let had_more = !left.is_empty();
+            if bench.origin_open {
+                match case.end {
+                    End::Close => bench.end_of(Side::Origin),
+                    End::Keep => {}
+                    End::Reset => bench.input(Input::ReadFailed(Side::Origin)),
+                }
+            }
+            // What lies in a kept connection, or its end, is found when it is to be used again.
+            let kept = bench.parked && !had_more && case.end == End::Keep;
+            let judged = judge_response(&case, &bench.client, bench.client_ended)
+                .and_then(|()| judge_reuse(&case, kept));
+            if let Err(why) = judged {
+                failed.push(format!("{} ({cut:?}): {why}", case.name));
+                break;
+            }
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} cases:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+/// The request that a case's response answers. `GET upgrade` and `GET 1.0` are what they say.
+fn question(case: &Case, target: &str) -> Vec<u8> {
+    let (method, how) = case.method.split_once(' ').unwrap_or((&case.method, ""));
+    let (version, fields) = match how {
+        "1.0" => ("1.0", ""),
+        "upgrade" => ("1.1", "Connection: upgrade\r\nUpgrade: x\r\n"),
+        _ => ("1.1", ""),
+    };
+    format!("{method} {target} HTTP/{version}\r\nHost: h\r\n{fields}\r\n").into_bytes()
+}
+
+fn judge_reuse(case: &Case, kept: bool) -> Result<(), String> {
+    if kept == case.verdict.closes {
+        return Err(format!("the origin's connection is used again: {kept}"));
+    }
+    Ok(())
+}
+
+fn judge_response(case: &Case, answered: &[u8], client_ended: bool) -> Result<(), String> {
+    let method = case.method.split(' ').next().unwrap_or_default().to_owned();
+    let methods = [method];
+    let sender = |ended| Sender::Server {
+        methods: &methods,
+        ended,
+    };
+    let (mut found, rest) = strict::read(answered, sender(client_ended && !case.verdict.cut));
+    if let Rest::Broken(why) = rest {
+        return Err(format!("{why} to the client: {}", answered.escape_ascii()));
+    }
+    if let Some(refusal) = case.verdict.status {
+        let statuses: Vec<_> = found.iter().map(|answer| status(&answer.head)).collect();
+        let interim = statuses.iter().filter(|&&status| status < 200).count();
+        if interim != case.messages.len() || statuses[interim..] != [refusal] {
+            return Err(format!("answered {statuses:?}, wanted {refusal}"));
+        }
+        return Ok(());
+    }
+    if case.verdict.cut {
+        let is_cut = rest == Rest::Partial && client_ended;
+        return if is_cut {
+            Ok(())
+        } else {
+            Err(format!("not cut: {}", answered.escape_ascii()))
+        };
+    }
+    for message in &mut found {
+        message.head = without_labels(&message.head);
+    }
+    let wanted = case.messages.concat();
+    let (wanted, _) = strict::read(&wanted, sender(true));
+    if found != wanted || rest != Rest::Nothing {
+        return Err(format!(
+            "to the client\n{}wanted\n{}",
+            show(&found),
+            show(&wanted)
+        ));
+    }
+    Ok(())
+}
+
+fn without_labels(head: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let text = head.strip_suffix(b"\r\n").unwrap_or(head);
+    let mut rest = Some(text);
+    while let Some(all) = rest {
+        let end = all.windows(2).position(|pair| pair == b"\r\n");
+        let line = &all[..end.unwrap_or(all.len())];
+        rest = end.map(|end| &all[end + 2..]);
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        if !LABELS.iter().any(|label| label.eq_ignore_ascii_case(name)) {
+            kept.extend_from_slice(line);
+            kept.extend_from_slice(b"\r\n");
+        }
+    }
+    kept
+}
+
+#[test]
+fn responses_on_sockets() {
+    let cases = Arc::new(corpus::read("responses"));
+    let script = Arc::clone(&cases);
+    let origin = Recorder::start(move |message| {
+        let line = String::from_utf8_lossy(&message.head);
+        let number = line
+            .split('/')
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        match number.and_then(|number| number.parse::<usize>().ok()) {
+            Some(number) => (script[number].input.clone(), script[number].end),
+            None => (OK.to_vec(), End::Keep),
+        }
+    });
+    // One worker has one pool, so that a kept connection is the one that is used next.
+    let settings = [
+        ("RETTER_SERVER_WORKERS", "1"),
+        ("RETTER_BREAKER_FAIL_RATE", "1"),
+    ];
+    let retter = Retter::start_with(retter_program!(), origin.address, &settings);
+    let mut failed = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        if let Err(why) = response_on_sockets(number, case, &retter, &origin) {
+            failed.push(format!("{}: {why}", case.name));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} cases:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+fn response_on_sockets(
+    number: usize,
+    case: &Case,
+    retter: &Retter,
+    origin: &Recorder,
+) -> Result<(), String> {
+    drop(origin.take());
+    let mut client = TcpStream::connect(retter.address()).expect("it listens");
+    let method = case.method.split(' ').next().unwrap_or_default().to_owned();
+    let ends = case.verdict.cut || case.method.ends_with("1.0");
+    let asked = question(case, &format!("/{number}"));
+    let (answered, ended) = talk(&mut client, &asked, &[method], ends);
+    judge_response(case, &answered, ended)?;
+    drop(client);
+    let at = |recorded: &Recorded| recorded.messages.first().map(|(number, _)| *number);
+    let first = at(&origin.take());
+    let mut client = TcpStream::connect(retter.address()).expect("it listens");
+    let probe = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n";
+    let methods = ["GET".to_owned()];
+    let (answered, _) = talk(&mut client, probe, &methods, false);
+    let (found, rest) = strict::read(
+        &answered,
+        Sender::Server {
+            methods: &methods,
+            ended: false,
+        },
+    );
+    if rest != Rest::Nothing || found.len() != 1 || found[0].body != b"ok" {
+        return Err(format!("the next request got {}", answered.escape_ascii()));
+    }
+    judge_reuse(case, first == at(&origin.take()))
+}

@@ -1,0 +1,238 @@
+//! Owns the heavy crowds: ten thousand idle connections, two thousand slow attackers of each kind
+//! (Debian's `slowhttptest`), and a long time of constantly new keys.
+//! Never runs with the other tests: `tests/run.sh stress` and `tests/run.sh soak` do, and every
+//! load is bounded in number and time.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use retter_tests::client::{Client, Request};
+use retter_tests::origin::Origin;
+use retter_tests::reply::Reply;
+use retter_tests::retter::Retter;
+use retter_tests::retter_program;
+use retter_tests::wire::Broken;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Not `println!`: the test runner would show it only when the test fails.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn rss(retter: &Retter) -> u64 {
+    retter.memory("VmRSS") / 1024
+}
+
+/// Asks once on a connection of its own; how long it took.
+fn honest(address: SocketAddr, number: u64) -> Duration {
+    let start = Instant::now();
+    let target = format!("/honest/{}", number % 10);
+    let answer = Client::connect(address).ask(&Request::get(&target));
+    assert_eq!((answer.status, answer.text()), (200, target));
+    start.elapsed()
+}
+
+fn echo() -> Origin {
+    Origin::counting(|seen| Reply::text(seen.target.as_str()))
+}
+
+#[test]
+#[ignore = "heavy: tests/run.sh stress"]
+fn ten_thousand_idle_connections() {
+    let count = usize::try_from(number("RETTER_STRESS_IDLE", 10_000)).expect("a count");
+    let origin = echo();
+    let places = (count + 100).to_string();
+    let settings = [
+        ("RETTER_SERVER_CONNECTIONS", places.as_str()),
+        ("RETTER_SERVER_TIMEOUT_IDLE", "10m"),
+    ];
+    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    let before = rss(&retter);
+    let crowd: Vec<TcpStream> = (0..count)
+        .map(|_| TcpStream::connect(retter.address()).expect("it accepts"))
+        .collect();
+    let slowest = (0..100)
+        .map(|number| honest(retter.address(), number))
+        .max();
+    let silent = rss(&retter);
+    // One after another: asked all at once, a full origin would rightly refuse some.
+    let mut crowd: Vec<_> = crowd.into_iter().map(Client::over).collect();
+    for client in &mut crowd {
+        assert_eq!(client.ask(&Request::get("/a")).text(), "/a");
+    }
+    let used = rss(&retter);
+    let each = (used - before) * 1024 / count as u64;
+    say(&format!(
+        "{count} idle connections: RSS {before} KiB before, {silent} KiB silent, {used} KiB after \
+         a request on each ({each} bytes each); slowest honest answer {slowest:?}"
+    ));
+    assert!(each < 16 * 1024, "{each} bytes for an idle connection");
+}
+
+/// Starts `slowhttptest` in one of its modes.
+fn attack(address: SocketAddr, mode: &[&str], count: u64, secs: u64) -> Child {
+    Command::new("slowhttptest")
+        .args(mode)
+        .args([
+            "-c",
+            &count.to_string(),
+            "-r",
+            "1000",
+            "-l",
+            &secs.to_string(),
+        ])
+        .args([
+            "-i",
+            "5",
+            "-p",
+            "3",
+            "-u",
+            &format!("http://{address}/large"),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tests/run.sh stress installs slowhttptest")
+}
+
+#[test]
+#[ignore = "heavy: tests/run.sh stress"]
+fn slow_attackers_and_honest_users() {
+    let count = number("RETTER_STRESS_SLOW", 2000);
+    let secs = number("RETTER_STRESS_SECONDS", 30);
+    let page = "x".repeat(2 << 20);
+    let origin = Origin::counting(move |seen| {
+        let large = seen.target == "/large";
+        Reply::text(if large {
+            page.as_str()
+        } else {
+            seen.target.as_str()
+        })
+    });
+    let retter = Retter::start(retter_program!(), origin.address());
+    let modes: [(&str, &[&str]); 3] = [
+        ("headers", &["-H"]),
+        ("body", &["-B", "-s", "8192"]),
+        (
+            "read",
+            &[
+                "-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "3",
+            ],
+        ),
+    ];
+    for (name, mode) in modes {
+        let attacker = attack(retter.address(), mode, count, secs);
+        let until = Instant::now() + Duration::from_secs(secs);
+        let (mut times, mut rss_max, mut asked) = (Vec::new(), 0, 0);
+        while Instant::now() < until {
+            times.push(honest(retter.address(), asked));
+            rss_max = rss_max.max(rss(&retter));
+            asked += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+        let output = attacker
+            .wait_with_output()
+            .expect("it ends by its own limit");
+        times.sort_unstable();
+        let at = |share: usize| times[(times.len() - 1) * share / 100];
+        say(&format!(
+            "{count} slow attackers ({name}) for {secs} s: {asked} honest answers, p50 {:?}, p99 \
+             {:?}, slowest {:?}; RSS at most {rss_max} KiB",
+            at(50),
+            at(99),
+            at(100)
+        ));
+        let report = String::from_utf8_lossy(&output.stdout);
+        let last = report.rfind("slow HTTP test status").unwrap_or(0);
+        // Without its colours.
+        let plain = report[last..].split('\u{1b}').map(|part| {
+            let end = part.strip_prefix('[').and_then(|rest| rest.find('m'));
+            end.map_or(part, |end| &part[end + 2..])
+        });
+        say(plain.collect::<String>().trim_end());
+    }
+}
+
+#[test]
+#[ignore = "long: tests/run.sh soak"]
+fn memory_stays_flat_under_new_keys() {
+    const STEP: Duration = Duration::from_secs(10);
+    const VISITORS: u64 = 16;
+    let secs = number("RETTER_SOAK_SECONDS", 60);
+    let origin = Origin::counting(|seen| {
+        let len = 200 + seen.target.len() * 397 % 20_000;
+        Reply::text(format!("{} {}", seen.target, "x".repeat(len)))
+    });
+    let retter = Retter::start(retter_program!(), origin.address());
+    let start = Instant::now();
+    let until = start + Duration::from_secs(secs);
+    let asked = AtomicU64::new(0);
+    let mut seen: Vec<(u64, u64)> = Vec::new();
+    thread::scope(|scope| {
+        for visitor in 0..VISITORS {
+            let (asked, address) = (&asked, retter.address());
+            scope.spawn(move || visit(address, visitor, asked, until));
+        }
+        let mut next = STEP;
+        while start + next <= until {
+            thread::sleep((start + next).saturating_duration_since(Instant::now()));
+            let sample = (rss(&retter), asked.load(Ordering::Relaxed));
+            say(&format!(
+                "{:5} s: RSS {} KiB, {} requests",
+                next.as_secs(),
+                sample.0,
+                sample.1
+            ));
+            seen.push(sample);
+            next += STEP;
+        }
+    });
+    // The store (64 MiB) fills first; from then on nothing may grow.
+    let half = &seen[seen.len() / 2..];
+    let (first, last) = (
+        half.first().map_or(0, |s| s.0),
+        half.last().map_or(0, |s| s.0),
+    );
+    say(&format!("second half: RSS {first} KiB to {last} KiB"));
+    assert!(
+        last < first + first / 5 + 8 * 1024,
+        "memory grows: {seen:?}"
+    );
+}
+
+fn query_len(number: u64) -> usize {
+    usize::try_from(number % 50).expect("it is small")
+}
+
+/// New pages for new sessions all the time, on connections that last for a while.
+fn visit(address: SocketAddr, visitor: u64, asked: &AtomicU64, until: Instant) {
+    let mut number = 0_u64;
+    while Instant::now() < until {
+        let mut client = Client::connect(address);
+        for _ in 0..100 {
+            number += 1;
+            let target = format!("/{visitor}/{number}?{}", "k".repeat(query_len(number)));
+            let session = format!("PHPSESSID=s{visitor}-{}", number / 20);
+            let request = Request::get(&target).field("Cookie", &session);
+            match client.try_ask(&request) {
+                Ok(answer) => {
+                    let status = answer.status;
+                    assert!(matches!(status, 200 | 503), "{status} for {target}");
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    if answer.closes() || Instant::now() >= until {
+                        break;
+                    }
+                }
+                Err(Broken::Closed) => break,
+                Err(error) => panic!("{target}: {error}"),
+            }
+        }
+    }
+}
