@@ -94,8 +94,10 @@ impl StoredResponse {
     pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> ResponseHead {
         let now = end_to_end_fields(head, unix);
         let mut fields = FieldsBuilder::default();
+        // `Via` is continued when the whole is stored: here it is as the origin sent it.
+        let is_via = |name: &str| name.eq_ignore_ascii_case("via");
         for (name, value) in self.fields.iter().chain(self.targeted.iter()) {
-            if describes_body(name) || !head_has(head, &now, name) {
+            if describes_body(name) || !is_via(name) && !head_has(head, &now, name) {
                 fields.push(name, value);
             }
         }
@@ -103,7 +105,9 @@ impl StoredResponse {
             .fields
             .iter()
             .filter(|(name, _)| forwarding::is_retter_field(name));
-        for (name, value) in now.iter().chain(told) {
+        let via = head.fields.iter().filter(|(name, _)| is_via(name));
+        let now = now.iter().filter(|(name, _)| !is_via(name));
+        for (name, value) in now.chain(told).chain(via) {
             if !describes_body(name) {
                 fields.push(name, value);
             }

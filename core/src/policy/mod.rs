@@ -313,7 +313,7 @@ impl Retter {
         let shares = ask.request.method == Method::GET && !ask.request.fields.contains("range");
         let key = ask.key.as_ref().filter(|_| shares);
         match self.gate.enter(class, key, now) {
-            Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place)),
+            Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place, now)),
             Entry::Shed(_) => self.shed(&ask, class, now),
             Entry::Slot(slot) => self.go(ask, class, slot, None, now),
         }

@@ -28,11 +28,18 @@ pub struct Ticket {
     place: Option<Place>,
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
+    since: Instant,
     why: Forward,
 }
 
 impl Ticket {
-    pub(super) fn new(retter: &Arc<Retter>, ask: Ask<'_>, class: Class, place: Place) -> Self {
+    pub(super) fn new(
+        retter: &Arc<Retter>,
+        ask: Ask<'_>,
+        class: Class,
+        place: Place,
+        now: Instant,
+    ) -> Self {
         Self {
             class,
             deadline: place.deadline(),
@@ -40,6 +47,7 @@ impl Ticket {
             place: Some(place),
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
+            since: now,
             why: ask.why,
         }
     }
@@ -120,7 +128,9 @@ impl Ticket {
         let key = self.key.as_ref()?;
         let copy = retter.store.get(key, &self.request.fields)?;
         let age_max = retter.config.cache.rescue_age_max;
-        if !copy.is_fresh(now) && !copy.may_rescue(age_max, now) {
+        // One that was there before is not what this request waits for.
+        let is_new = copy.received() >= self.since;
+        if !is_new || !copy.is_fresh(now) && !copy.may_rescue(age_max, now) {
             return None;
         }
         let handling = Handling::Forwarded {

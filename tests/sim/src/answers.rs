@@ -9,7 +9,7 @@ use retter_core::time::{Instant, UnixTime};
 
 use crate::codec;
 use crate::head::{Fields, Framing, Head};
-use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page};
+use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
 use crate::net::{Close, Net};
 
 /// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
@@ -174,8 +174,9 @@ impl Plan {
         let mut fields = Fields::default();
         let mut put = |name: &str, value: String| fields.0.push((name.to_owned(), value));
         put(ASKED, asked.to_string());
-        if self.status == 304 {
+        if self.status == 304 || self.is_head {
             // The representation, and with it the answer that brought it, stays as it is.
+            put(UNCHANGED, answer.to_string());
         } else {
             put(ANSWER, answer.to_string());
             let kind = if self.text { "text/html" } else { "image/png" };
@@ -190,6 +191,9 @@ impl Plan {
         }
         if !self.directives.is_empty() {
             put("Cache-Control", self.directives.to_owned());
+        } else if self.status == 304 {
+            // Or those of the copy would stay.
+            put("Cache-Control", "public".to_owned());
         }
         if self.varies {
             put("Vary", FLAVOUR.to_owned());

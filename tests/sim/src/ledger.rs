@@ -18,6 +18,10 @@ pub(crate) const ASKED: &str = "X-Sim-Asked";
 /// Carries the number of an answer; only in answers that have a representation.
 pub(crate) const ANSWER: &str = "X-Sim-Answer";
 
+/// Carries the number of an answer that said that a page is unchanged. A copy takes it over with
+/// the other fields of that answer (RFC 9111 §3.2), and so tells how new it is.
+pub(crate) const UNCHANGED: &str = "X-Sim-Unchanged";
+
 /// How the status line ends of what the origin says on an idle connection before it closes it.
 pub(crate) const UNSOLICITED: &str = "408 Late";
 
@@ -115,9 +119,12 @@ impl Page {
         body
     }
 
+    /// What a page looks like depends on its key, version and length.
     pub(crate) fn etag(&self) -> String {
-        // What a page looks like depends on its key, version and length.
-        format!("\"v{}-{}\"", self.version, self.len)
+        let key = self.key.bytes().fold(7_u32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(byte))
+        });
+        format!("\"{key:x}-{}-{}\"", self.version, self.len)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
-use retter_core::config::{CacheSettings, RescueMode};
+use retter_core::config::{CacheSettings, FreshMode, RescueMode};
 use retter_core::time::Instant;
 
 use crate::circuits::Circuits;
@@ -13,9 +13,12 @@ use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::Net;
 use crate::seen::{
-    Seen, cache_status, check_body, check_unchanged, find_answer, holds, is_failure, is_long_fresh,
+    Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure,
     lifetime, number, status,
 };
+
+/// How long after it is stale a copy may be used by the directives of the simulated origin.
+const STALE_MAX: Duration = Duration::from_secs(5);
 
 /// What made copies wrong.
 #[derive(Debug)]
@@ -146,7 +149,7 @@ impl Oracle {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
         if seen.is_whole
-            && let Some(answer) = number(&seen.head, ANSWER)
+            && let Some(answer) = basis(&seen.head)
             && let Some(answer) = ledger.answers.get_mut(answer)
         {
             answer.seen_at.get_or_insert(net.now);
@@ -193,40 +196,45 @@ impl Oracle {
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
-        if status(seen) == 304 {
-            return check_unchanged(asked, seen);
+        if matches!(status(seen), 304 | 416) {
+            return check_bodiless(asked, seen);
         }
-        let answer = find_answer(seen, ledger)?;
-        let other = &ledger.asked[answer.asked];
-        self.check_kept(asked, other, answer, seen)?;
+        let (_, basis) = self.check_kept(asked, seen, ledger)?;
         let sent = asked.sent_at.unwrap_or(net.now);
-        let is_new = answer.seen_at.is_none_or(|seen| seen >= sent);
+        let is_new = basis.seen_at.is_none_or(|seen| seen >= sent);
         holds(is_new, "shared with a request that had its answer before")
     }
 
-    /// Whether a copy may answer this request at all, and is what it says.
-    fn check_kept(
+    /// Whether a copy may answer this request at all, and is what it says. Returns the answer
+    /// that brought it, and the one that made it what it is now.
+    fn check_kept<'a>(
         &self,
         asked: &Asked,
-        other: &Asked,
-        answer: &Answer,
         seen: &Seen,
-    ) -> Result<(), String> {
+        ledger: &'a Ledger,
+    ) -> Result<(&'a Answer, &'a Answer), String> {
+        let answer = find_answer(seen, ledger)?;
+        let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
+        let basis = basis.ok_or("no answer of the origin")?;
+        let other = &ledger.asked[answer.asked];
+        let is_part = asked.range && answer.status == 200 && matches!(status(seen), 206 | 416);
         holds(
-            answer.status == 200 && status(seen) == 200,
-            "no copy of a 200",
+            status(seen) == answer.status || is_part,
+            "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
+        let is_same = self.same_page(asked, other, answer) && basis.page == answer.page;
+        holds(is_same, "a copy of another page, or another's")?;
+        // Who asked gets what the origin says is right, whatever becomes of the copy.
+        let is_own = ledger.asked[basis.asked].answers.last() == asked.answers.last();
+        let may_keep = is_own && basis.status == 304 || self.may_keep(asked, basis);
         holds(
-            self.same_page(asked, other, answer),
-            "a copy of another page, or another's",
-        )?;
-        holds(
-            self.may_keep(asked, answer),
+            may_keep && self.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
-        check_body(asked, &answer.page, seen)
+        check_body(asked, &answer.page, seen)?;
+        Ok((answer, basis))
     }
 
     fn judge_copy(
@@ -243,18 +251,15 @@ impl Oracle {
             matches!(asked.method, "GET" | "HEAD") && !asked.upgrades,
             "a copy answers what is no read",
         )?;
-        if status(seen) == 304 {
-            return check_unchanged(asked, seen);
+        if matches!(status(seen), 304 | 416) {
+            return check_bodiless(asked, seen);
         }
-        let answer = find_answer(seen, ledger)?;
+        let (answer, basis) = self.check_kept(asked, seen, ledger)?;
         let other = &ledger.asked[answer.asked];
-        self.check_kept(asked, other, answer, seen)?;
-        if let Some(done) = answer.seen_at {
+        if let Some(done) = basis.seen_at {
             let resident = sent.saturating_since(done);
-            holds(
-                resident <= self.settings.rescue_age_max || is_long_fresh(answer),
-                "a copy that is too old",
-            )?;
+            let age_max = self.settings.rescue_age_max.max(self.lifetime(basis));
+            holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
             let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
@@ -264,19 +269,19 @@ impl Oracle {
                 .any(|wrong| wrong.hits(answer, other, done, sent));
             holds(!is_wrong, "a copy that was made wrong")?;
         }
-        self.judge_cause(asked, answer, seen, sent, net, ledger)
+        self.judge_cause(asked, (answer, basis), seen, net, ledger)
     }
 
     /// Judges whether a copy says truly why it answers.
     fn judge_cause(
         &self,
         asked: &Asked,
-        answer: &Answer,
+        (answer, basis): (&Answer, &Answer),
         seen: &Seen,
-        sent: Instant,
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
+        let sent = asked.sent_at.unwrap_or(net.now);
         let says = cache_status(seen);
         if says.contains("detail=rescued") {
             let failed = asked.answers.last().is_none_or(|last| {
@@ -292,15 +297,41 @@ impl Oracle {
                 self.circuits.had_trouble(asked, sent),
                 "no circuit was open",
             )
+        } else if says.contains("fwd-status=304") {
+            let last = asked.answers.last().map(|last| &ledger.answers[*last]);
+            let is_right = last.is_some_and(|last| last.status == 304 && last.page == answer.page);
+            holds(is_right, "the origin did not say that it is unchanged")
         } else if says.contains("detail=") {
             Ok(())
         } else {
-            let resident = answer
+            let resident = basis
                 .seen_at
                 .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
-            holds(resident <= lifetime(answer), "not fresh")
+            holds(resident <= self.lifetime(basis), "not fresh")
+        }?;
+        let is_validated = says.contains("fwd-status=304");
+        holds(
+            is_validated || self.is_lenient(asked) || !basis.directives.contains("no-cache"),
+            "used without validation",
+        )?;
+        let rescues = ["rescued", "circuit-open", "overload", "slow"];
+        let is_rescue = rescues
+            .iter()
+            .any(|why| says.contains(&format!("detail={why}")));
+        holds(
+            !is_rescue || answer.status == 200,
+            "rescued with what is no good answer",
+        )
+    }
+
+    /// How long a copy may be fresh.
+    fn lifetime(&self, answer: &Answer) -> Duration {
+        match lifetime(answer) {
+            Some(explicit) => explicit,
+            None if self.settings.fresh == FreshMode::Ttl => self.settings.ttl,
+            None => Duration::ZERO,
         }
     }
 
@@ -366,17 +397,22 @@ impl Oracle {
 
     /// Whether an answer may be kept for this user at all.
     fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
-        let in_session = asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic");
-        let forbids = ["no-store", "private", "no-cache"];
+        let forbids = ["no-store", "private"];
         let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
-        let lenient = match self.settings.rescue {
-            RescueMode::All => true,
-            RescueMode::Session => in_session,
-            RescueMode::Strict => false,
-        };
-        (lenient || !forbidden && !answer.no_store)
+        (self.is_lenient(asked) || !forbidden && !answer.no_store)
             && !answer.new_session
             && (!answer.new_cookie || !asked.who.is_empty())
+    }
+
+    /// Whether copies for this user are kept against their directives, to rescue with.
+    fn is_lenient(&self, asked: &Asked) -> bool {
+        match self.settings.rescue {
+            RescueMode::All => true,
+            RescueMode::Session => {
+                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
+            }
+            RescueMode::Strict => false,
+        }
     }
 
     fn note_wrong(&mut self, asked: &Asked, answer: &Answer, now: Instant) {

@@ -23,6 +23,9 @@ const USERS: [&str; 6] = [
 
 const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 
+/// The part of a page that some ask for: `bytes=2-9`.
+pub(crate) const RANGE: (usize, usize) = (2, 10);
+
 /// What is not HTTP.
 const MALFORMED: [&str; 4] = [
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -147,7 +150,7 @@ fn fields(id: AskedId, asked: &Asked) -> Fields {
         put("If-None-Match", etag);
     }
     if asked.range {
-        put("Range", "bytes=2-9");
+        put("Range", &format!("bytes={}-{}", RANGE.0, RANGE.1 - 1));
     }
     match (asked.no_cache, asked.no_store) {
         (true, _) => put("Cache-Control", "no-cache"),

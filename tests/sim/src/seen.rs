@@ -5,7 +5,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::head::Head;
-use crate::ledger::{ANSWER, ASKED, Answer, Asked, Ledger, Page};
+use crate::ledger::{ANSWER, Answer, AnswerId, Asked, Ledger, Page, UNCHANGED};
+use crate::requests::RANGE;
 
 /// An answer as a client saw it.
 #[derive(Debug)]
@@ -18,7 +19,12 @@ pub(crate) struct Seen {
     pub(crate) is_excused: bool,
 }
 
-pub(crate) fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> {
+/// An answer from a copy that has nothing of it: 304 or 416.
+pub(crate) fn check_bodiless(asked: &Asked, seen: &Seen) -> Result<(), String> {
+    holds(seen.body.is_empty(), "a body where none may be")?;
+    if status(seen) == 416 {
+        return holds(asked.range, "416 for one who wants it all");
+    }
     // RFC 9110 §13.1.2: compared weakly.
     let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
     let etag = seen.head.fields.get("etag").map(strong).unwrap_or_default();
@@ -32,22 +38,27 @@ pub(crate) fn check_unchanged(asked: &Asked, seen: &Seen) -> Result<(), String> 
 
 /// The answer of the origin that this answer says it is.
 pub(crate) fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Answer, String> {
-    let by_number = number(&seen.head, ANSWER);
-    let by_request = number(&seen.head, ASKED)
-        .and_then(|asked| ledger.asked.get(asked))
-        .and_then(|asked| asked.answers.last().copied());
-    let id = by_number.or(by_request).ok_or("no answer of the origin")?;
-    ledger
-        .answers
-        .get(id)
+    let id = number(&seen.head, ANSWER).or_else(|| number(&seen.head, UNCHANGED));
+    id.and_then(|id| ledger.answers.get(id))
         .ok_or_else(|| "no answer of the origin".to_owned())
+}
+
+/// The number of the answer that made a copy what it is: the one that said last that the page is
+/// unchanged, or the one that brought it.
+pub(crate) fn basis(head: &Head) -> Option<AnswerId> {
+    number(head, UNCHANGED).or_else(|| number(head, ANSWER))
 }
 
 pub(crate) fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), String> {
     if asked.method == "HEAD" || matches!(status(seen), 204 | 304) {
         return holds(seen.body.is_empty(), "a body where none may be");
     }
-    let whole = page.body();
+    let mut whole = page.body();
+    if status(seen) == 206 {
+        holds(asked.range, "a part for one who wants it all")?;
+        let (from, to) = (RANGE.0.min(whole.len()), RANGE.1.min(whole.len()));
+        whole = whole[from..to].to_vec();
+    }
     let is_gzip = seen.head.fields.get("content-encoding") == Some("gzip");
     let mut plain = Vec::new();
     let body = if is_gzip {
@@ -72,22 +83,16 @@ pub(crate) fn is_failure(status: u16) -> bool {
     status >= 500 && !matches!(status, 501 | 505)
 }
 
-/// How long the origin said that an answer is fresh.
-pub(crate) fn lifetime(answer: &Answer) -> Duration {
+/// How long the origin said that an answer is fresh, if it said so.
+pub(crate) fn lifetime(answer: &Answer) -> Option<Duration> {
     let value = |name: &str| {
         answer
             .directives
             .split(", ")
             .find_map(|word| word.strip_prefix(name)?.parse().ok())
     };
-    let secs = value("s-maxage=")
-        .or_else(|| value("max-age="))
-        .unwrap_or(0);
-    Duration::from_secs(secs)
-}
-
-pub(crate) fn is_long_fresh(answer: &Answer) -> bool {
-    lifetime(answer) > Duration::from_secs(10)
+    let secs = value("s-maxage=").or_else(|| value("max-age="))?;
+    Some(Duration::from_secs(secs))
 }
 
 pub(crate) fn cache_status(seen: &Seen) -> &str {

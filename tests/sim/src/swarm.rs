@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use retter_core::config::{RescueMode, Settings};
+use retter_core::config::{FreshMode, RescueMode, Settings};
 
 use crate::chance::Chance;
 
@@ -136,6 +136,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     breaker.paths_max = *chance.pick(&[2, 64]);
     let cache = &mut settings.cache;
     cache.ttl = secs(*chance.pick(&[1, 5]));
+    cache.fresh = *chance.pick(&[FreshMode::Off, FreshMode::Origin, FreshMode::Ttl]);
     cache.detect_query = chance.hits(800);
     cache.rescue = *chance.pick(&[RescueMode::Session, RescueMode::Strict, RescueMode::All]);
     cache.rescue_age_max = secs(*chance.pick(&[10, 60, 86_400]));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{DATE, Rig, body, field, status};
+use super::rig::{DATE, Rig, body, field, get, status};
 use crate::report::{End, Source};
 use crate::session::{Action, Input, Side};
 
@@ -412,4 +412,22 @@ fn whole_and_byte_by_byte_are_the_same() {
          X-Circuit: CLOSED\r\nCache-Status: retter; fwd=uri-miss; fwd-status=404\r\n\
          content-length: 1\r\n\r\nx",
     );
+}
+
+#[test]
+fn a_validated_copy_tells_once_of_the_way_here() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(
+        "HTTP/1.1 200 OK\r\nVia: 1.0 old\r\nETag: \"1\"\r\nCache-Control: no-cache\r\n\
+         Content-Length: 2\r\n\r\nhi",
+    );
+    rig.received();
+    for _ in 0..2 {
+        rig.send(&get("/", ""))
+            .reply("HTTP/1.1 304 Not Modified\r\nVia: 1.0 new\r\nETag: \"1\"\r\n\r\n");
+        let received = rig.received();
+        let told = field(&received, "cache-status").unwrap();
+        assert!(told.contains("fwd-status=304"), "{told}");
+        assert_eq!(field(&received, "via"), Some("1.0 new, 1.1 retter"));
+    }
 }

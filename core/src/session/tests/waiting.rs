@@ -309,3 +309,21 @@ fn what_is_no_work_for_the_origin_holds_no_slot() {
     }
     assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
 }
+
+#[test]
+fn a_copy_from_before_is_not_what_is_waited_for() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    let mut busy = Rig::with(settings);
+    // It is fresh, but rescues nobody: who wants the origin has to wait for it.
+    let gone = "HTTP/1.1 404 Gone\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\n\r\n";
+    busy.send(&get("/gone", "")).reply(gone);
+    busy.now = busy.now + Duration::from_secs(1);
+    busy.send(&get("/busy", ""));
+    let mut rig = busy.another();
+    rig.send(&get("/gone", "Cache-Control: no-cache\r\n"));
+    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginRoom));
+    busy.reply(PAGE);
+    assert_eq!(woken(&mut rig), "");
+    assert!(rig.asked().starts_with("GET /gone HTTP/1.1\r\n"));
+}
