@@ -208,14 +208,17 @@ impl Fetch {
         Some(self.sent_at? + after)
     }
 
-    /// The response takes longer than it should. The copy answers, where there is one; then the
-    /// fetch either [goes on](Self::is_renewal) to renew it, though nobody waits any more, or is to
+    /// The response takes longer than it should. The copy answers, where one may; then the fetch
+    /// either [goes on](Self::is_renewal) to renew it, though nobody waits any more, or is to
     /// be dropped.
     pub fn on_slow(&mut self, now: Instant) -> Option<Served> {
         self.last = now;
         self.record_slow(now);
         if let Some(renewal) = &self.renewal {
             self.retter.renewal_is_slow(renewal);
+            return None;
+        }
+        if !self.may_rescue {
             return None;
         }
         let (copy, key) = (self.copy.take()?, self.key.clone()?);

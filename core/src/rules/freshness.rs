@@ -352,16 +352,15 @@ fn shared_cache_objection(
     if control.private {
         return Some(NotStorable::Private);
     }
-    if control.no_cache {
-        return Some(NotStorable::NoCache);
-    }
     let shareable = control.public || control.must_revalidate || control.s_maxage.is_some();
     if request.fields.contains("authorization") && !shareable {
         return Some(NotStorable::Authorization);
     }
-    CacheControl::of(&request.fields, "cache-control")
-        .no_store
-        .then_some(NotStorable::RequestNoStore)
+    if CacheControl::of(&request.fields, "cache-control").no_store {
+        return Some(NotStorable::RequestNoStore);
+    }
+    // The last one: it allows to store, and must not hide one that does not.
+    control.no_cache.then_some(NotStorable::NoCache)
 }
 
 /// RFC 9111 §4.2.4: the directives that prohibit stale responses of a shared cache

@@ -191,7 +191,7 @@ impl Plan {
         }
         if !self.directives.is_empty() {
             put("Cache-Control", self.directives.to_owned());
-        } else if self.status == 304 {
+        } else if self.status == 304 || self.is_head {
             // Or those of the copy would stay.
             put("Cache-Control", "public".to_owned());
         }

@@ -14,6 +14,9 @@ use crate::chance::Chance;
 use crate::swarm::Swarm;
 use crate::trace::Trace;
 
+/// The latency where nothing goes wrong.
+const CALM: Duration = Duration::from_micros(100);
+
 /// The name of a link.
 pub(crate) type LinkId = usize;
 
@@ -154,8 +157,11 @@ impl Net {
     /// Opens a link to `actor`; `None` names the link itself as the origin's.
     pub(crate) fn connect(&mut self, actor: Option<Actor>) -> LinkId {
         let id = self.links.len();
-        let latency = self.chance.time(self.swarm.latency_max);
-        let window = *self.chance.pick(&[700, 4 << 10, 64 << 10, 512 << 10]);
+        let mut latency = self.chance.time(self.swarm.latency_max);
+        let mut window = *self.chance.pick(&[700, 4 << 10, 64 << 10, 512 << 10]);
+        if self.is_calm {
+            (latency, window) = (CALM, 512 << 10);
+        }
         let half = |net: &mut Self| Half {
             cut_at: (!net.is_calm && net.chance.hits(net.swarm.cut))
                 .then(|| net.chance.size(40_000) as u64),
@@ -183,7 +189,7 @@ impl Net {
         from: End,
         parts: &[&[u8]],
     ) -> Result<Option<usize>, IsReset> {
-        let (now, chop) = (self.now, self.chance.hits(self.swarm.chop));
+        let (now, chop) = (self.now, self.chops());
         let few = self.chance.within(1..9);
         let jitter = self.chance.time(self.links[id].latency);
         let link = &mut self.links[id];
@@ -237,7 +243,7 @@ impl Net {
         at: End,
         buf: &mut [u8],
     ) -> Result<Option<usize>, IsReset> {
-        let (now, chop) = (self.now, self.chance.hits(self.swarm.chop));
+        let (now, chop) = (self.now, self.chops());
         let few = self.chance.within(1..9);
         let half = self.links[id].half_mut(at);
         if half.has_reset(now) {
@@ -340,6 +346,12 @@ impl Net {
     pub(crate) fn open_sockets(&self) -> usize {
         let open = |link: &&Link| !link.to_retter.closed;
         self.links.iter().filter(open).count()
+    }
+
+    /// Whether only a few bytes go now.
+    fn chops(&mut self) -> bool {
+        let chops = self.chance.hits(self.swarm.chop);
+        chops && !self.is_calm
     }
 
     fn cut(&mut self, id: LinkId, at: Instant) {

@@ -217,8 +217,14 @@ impl Origin {
             ends: None,
         });
         net.note(format_args!(
-            "origin answers request {asked_id} with answer {answer}: {} {:?} {fault:?}",
-            plan.status, plan.framing
+            "origin answers request {asked_id} with answer {answer}: {} {:?} {fault:?} `{}` \
+             varies {} no-store {no_store} cookies {} {}",
+            plan.status,
+            plan.framing,
+            plan.directives,
+            plan.varies,
+            plan.new_session,
+            plan.new_cookie
         ));
         answers::queue(&mut conn.out, answer, head, &plan, fault, closes, net);
     }

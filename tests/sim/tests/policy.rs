@@ -227,7 +227,11 @@ fn request(ask: Ask, key: Key) -> Arc<RequestHead> {
         Ask::Write => Method::POST,
     };
     let target = format!("/{}", key.0);
-    Arc::new(RequestHead::new(method, &target, Fields::from_pairs(fields)))
+    Arc::new(RequestHead::new(
+        method,
+        &target,
+        Fields::from_pairs(fields),
+    ))
 }
 
 fn response(ends: Ends) -> ResponseHead {
@@ -351,10 +355,7 @@ fn end(mut fetch: Fetch, ends: Ends, version: u32, now: Instant) -> Option<Serve
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    let user = prop_oneof![
-        Just(User::Everybody),
-        (0..2_u8).prop_map(User::Session)
-    ];
+    let user = prop_oneof![Just(User::Everybody), (0..2_u8).prop_map(User::Session)];
     (0..3_u8, user)
 }
 
@@ -379,7 +380,7 @@ fn step() -> impl Strategy<Value = Step> {
     let ends = prop_oneof![
         4 => says.prop_map(Ends::Ok),
         2 => Just(Ends::Oops),
-        2 => prop::sample::select(&failures[..]).prop_map(Ends::Failed),
+        2 => prop::sample::select(failures.to_vec()).prop_map(Ends::Failed),
         1 => Just(Ends::Abandoned),
     ];
     let millis = prop_oneof![0..100_u64, 500..5_000_u64, 10_000..50_000_u64];

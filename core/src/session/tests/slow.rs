@@ -262,3 +262,16 @@ fn a_short_body_that_does_not_come_is_rescued_too() {
     rig.send(&get("/", "")).end_of(Side::Origin);
     assert_eq!(body(&rig.received()), "half done");
 }
+
+#[test]
+fn a_copy_that_may_not_be_used_stale_answers_for_nobody_slow() {
+    let mut rig = Rig::new();
+    let page = "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"1\"\r\n\
+                Content-Length: 4\r\n\r\ngood";
+    rig.send(&get("/", "")).reply(page);
+    rig.received();
+    rig.send(&get("/", "")).wait(2 * SECOND);
+    assert_eq!(rig.received(), "");
+    rig.reply("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
+    assert_eq!(body(&rig.received()), "good");
+}
