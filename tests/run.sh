@@ -197,7 +197,7 @@ keep_corpus() {
     rm -rf "$fewest"
     mkdir -p "$fewest"
     cargo fuzz run --sanitizer none "$target" \
-        "$fewest" "fuzz/corpus/$target" "$2" -- -merge=1 -verbosity=0
+        "$fewest" "fuzz/corpus/$target" "$2" -- -merge=1 -use_counters=0 -verbosity=0
     rm -rf "fuzz/corpus/$target"
     mv "$fewest" "fuzz/corpus/$target"
 }

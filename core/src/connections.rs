@@ -197,7 +197,7 @@ impl<B: Clone> Connections<B> {
 fn network(address: IpAddr) -> Option<u128> {
     match address.to_canonical() {
         address if address.is_loopback() => None,
-        IpAddr::V4(address) => Some(u128::from(address.to_ipv6_mapped().to_bits())),
+        IpAddr::V4(address) => Some(address.to_ipv6_mapped().to_bits()),
         // One customer, and often one machine, has at least this much (RFC 6177).
         IpAddr::V6(address) => Some(address.to_bits() >> 64 << 64),
     }

@@ -76,6 +76,10 @@
 //!                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) => *origin = None,
 //!                 Action::Abort(Side::Client) | Action::Close(Side::Client) => {}
 //!                 Action::Shutdown(_side) => {}
+//!                 Action::Detach => {
+//!                     *origin = None; // it goes with the session that goes on without a client
+//!                     drop(session.poll_detached()); // which a real host runs beside this one
+//!                 }
 //!             }
 //!         }
 //!         while let Some(_report) = session.poll_report() {} // count it, log it

@@ -85,7 +85,10 @@ async function startGateway (origin) {
     RETTER_CACHE_RESCUE: options.mode,
     // Failures are part of the tests; the circuit must not open and answer for the cache.
     RETTER_BREAKER_FAIL_RATE: '1',
-    RETTER_BREAKER_CONSECUTIVE_FAIL: '1000000'
+    RETTER_BREAKER_CONSECUTIVE_FAIL: '1000000',
+    // Nor must a busy machine make the origin slow or full, so that copies answer for it.
+    RETTER_BREAKER_SLOW_RATE: 'off',
+    RETTER_BACKEND_CONCURRENCY_MIN: '256'
   }
   const child = spawn(options.binary, [], { env, stdio: ['ignore', 'ignore', 'inherit'] })
   children.push(child)

@@ -16,6 +16,7 @@ pub mod origin;
 pub mod page;
 pub mod port;
 pub mod program;
+pub mod recorder;
 pub mod reply;
 pub mod retter;
 pub mod scenario;

@@ -97,81 +97,103 @@ type Step<T> = Result<Option<T>, &'static str>;
 
 fn message(left: &mut &[u8], sender: Sender<'_>, finals: usize) -> Step<(Message, bool)> {
     let Some(end) = left.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if left
-            .iter()
-            .zip(left.iter().skip(1))
-            .any(|(&a, &b)| b == b'\n' && a != b'\r')
-        {
+        let pairs = left.windows(2);
+        let has_bare = pairs
+            .into_iter()
+            .any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+        return if has_bare {
             Err("a bare line feed")
         } else {
             Ok(None)
         };
     };
-    let head = left[..end + 2].to_vec();
-    let mut rest = &left[end + 4..];
-    check_head(&head)?;
-    let start = lines(&head).next().unwrap_or_default();
-    let (bodiless, until_close, is_final) = match sender {
+    let mut message = Message {
+        head: left[..end + 2].to_vec(),
+        ..Message::default()
+    };
+    check_head(&message.head)?;
+    let start = lines(&message.head).next().unwrap_or_default();
+    let (framing, is_final) = match sender {
         Sender::Client => {
             check_request_line(start)?;
-            if field(&head, "host")?.is_none() {
+            if field(&message.head, "host")?.is_none() {
                 return Err("no host");
             }
-            (false, false, true)
+            (framing(&message.head)?.unwrap_or(Framing::Nothing), true)
         }
         Sender::Server { methods, ended } => {
             let code = check_status_line(start)?;
             let method = methods
                 .get(finals)
                 .ok_or("a response that nobody asked for")?;
-            let bodiless = method == "HEAD" || code < 200 || code == 204 || code == 304;
-            if code < 200 || code == 204 {
-                let framed = field(&head, "content-length")?.is_some();
-                if framed || field(&head, "transfer-encoding")?.is_some() {
-                    return Err("framing where RFC 9110 §8.6 and RFC 9112 §6.1 forbid it");
-                }
+            let declared = framing(&message.head)?;
+            if (code < 200 || code == 204) && declared.is_some() {
+                return Err("framing where RFC 9110 §8.6 and RFC 9112 §6.1 forbid it");
             }
-            (bodiless, ended, code >= 200 || code == 101)
+            let bodiless = method == "HEAD" || code < 200 || code == 204 || code == 304;
+            let framing = match declared {
+                _ if bodiless => Framing::Nothing,
+                None => Framing::UntilClose { ended },
+                Some(framing) => framing,
+            };
+            (framing, code >= 200 || code == 101)
         }
     };
-    let mut message = Message {
-        head,
-        ..Message::default()
-    };
-    let length = field(&message.head, "content-length")?;
-    let coding = field(&message.head, "transfer-encoding")?;
-    match (length, coding) {
-        (Some(_), Some(_)) => return Err("both content-length and transfer-encoding"),
-        _ if bodiless => {}
+    let mut rest = &left[end + 4..];
+    if body(&mut rest, framing, &mut message)?.is_none() {
+        return Ok(None);
+    }
+    *left = rest;
+    Ok(Some((message, is_final)))
+}
+
+/// How the end of a body is found (RFC 9112 §6.3).
+#[derive(Clone, Copy)]
+enum Framing {
+    Chunked,
+    Length(usize),
+    Nothing,
+    UntilClose { ended: bool },
+}
+
+/// What a head declares.
+fn framing(head: &[u8]) -> Result<Option<Framing>, &'static str> {
+    match (
+        field(head, "content-length")?,
+        field(head, "transfer-encoding")?,
+    ) {
+        (Some(_), Some(_)) => Err("both content-length and transfer-encoding"),
         (Some(length), None) => {
             let text = std::str::from_utf8(length).map_err(|_| "a length that is no text")?;
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err("a length that is no number");
             }
-            let length: usize = text.parse().map_err(|_| "a length beyond all bounds")?;
+            let length = text.parse().map_err(|_| "a length beyond all bounds")?;
+            Ok(Some(Framing::Length(length)))
+        }
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
+            Ok(Some(Framing::Chunked))
+        }
+        (None, Some(_)) => Err("a transfer coding that nobody agreed to"),
+        (None, None) => Ok(None),
+    }
+}
+
+fn body(rest: &mut &[u8], framing: Framing, message: &mut Message) -> Step<()> {
+    match framing {
+        Framing::Chunked => return chunks(rest, message),
+        Framing::Length(length) => {
             let Some((body, next)) = rest.split_at_checked(length) else {
                 return Ok(None);
             };
             message.body = body.to_vec();
-            rest = next;
+            *rest = next;
         }
-        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
-            if chunks(&mut rest, &mut message)?.is_none() {
-                return Ok(None);
-            }
-        }
-        (None, Some(_)) => return Err("a transfer coding that nobody agreed to"),
-        (None, None) => match sender {
-            Sender::Client => {}
-            Sender::Server { .. } if until_close => {
-                message.body = rest.to_vec();
-                rest = &[];
-            }
-            Sender::Server { .. } => return Ok(None),
-        },
+        Framing::Nothing => {}
+        Framing::UntilClose { ended: false } => return Ok(None),
+        Framing::UntilClose { ended: true } => message.body = std::mem::take(rest).to_vec(),
     }
-    *left = rest;
-    Ok(Some((message, is_final)))
+    Ok(Some(()))
 }
 
 fn check_head(head: &[u8]) -> Result<(), &'static str> {

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread;
 
 use retter_core::session::{Input, Side};
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::corpus::{self, Case, End};
+use retter_tests::recorder::{Recorded, Recorder};
 use retter_tests::retter::Retter;
-use retter_tests::signal::Watched;
 use retter_tests::strict::{self, Message, Rest, Sender};
 use retter_tests::{DEADLINE, retter_program};
 
@@ -223,72 +222,6 @@ fn show(messages: &[Message]) -> String {
         format!("  {head} [{body}] {}\n", m.trailers.escape_ascii())
     };
     messages.iter().map(show).collect()
-}
-
-// -- an origin that records
-
-#[derive(Default)]
-struct Recorded {
-    broken: Option<&'static str>,
-    /// Each whole request with the number of its connection.
-    messages: Vec<(usize, Message)>,
-}
-
-/// What the origin does about a request: bytes, and how the connection goes on.
-type Script = dyn Fn(&Message) -> (Vec<u8>, End) + Send + Sync;
-
-struct Recorder {
-    address: SocketAddr,
-    recorded: Arc<Watched<Recorded>>,
-}
-
-impl Recorder {
-    fn start(script: impl Fn(&Message) -> (Vec<u8>, End) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let recorded = Arc::new(Watched::<Recorded>::default());
-        let (shared, script) = (Arc::clone(&recorded), Arc::new(script));
-        // Ends with the process: nobody joins a thread that only waits for connections.
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().flatten().enumerate() {
-                let (shared, script) = (Arc::clone(&shared), Arc::clone(&script));
-                thread::spawn(move || record(stream, number, &shared, &*script));
-            }
-        });
-        Self { address, recorded }
-    }
-
-    fn take(&self) -> Recorded {
-        self.recorded.change(std::mem::take)
-    }
-}
-
-fn record(mut stream: TcpStream, number: usize, recorded: &Watched<Recorded>, script: &Script) {
-    let (mut bytes, mut known) = (Vec::new(), 0);
-    let mut buffer = [0; 16 * 1024];
-    while let Ok(len @ 1..) = stream.read(&mut buffer) {
-        bytes.extend_from_slice(&buffer[..len]);
-        let (messages, rest) = strict::read(&bytes, Sender::Client);
-        for message in messages.into_iter().skip(known) {
-            known += 1;
-            let (reply, end) = script(&message);
-            recorded.change(|recorded| recorded.messages.push((number, message)));
-            let _ = stream.write_all(&reply);
-            match end {
-                End::Close => drop(stream.shutdown(Shutdown::Write)),
-                End::Keep => {}
-                End::Reset => {
-                    let linger = Some(std::time::Duration::ZERO);
-                    let _ = socket2::SockRef::from(&stream).set_linger(linger);
-                    return;
-                }
-            }
-        }
-        if let Rest::Broken(why) = rest {
-            recorded.change(|recorded| recorded.broken = Some(why));
-            return;
-        }
-    }
 }
 
 /// Sends `bytes` and reads answers to `methods` until there are `count` final ones; with `ended`

@@ -84,9 +84,9 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
         ("admin.listen", "127.0.0.1:0"),
         // As many as the shop has workers: what is too much for it is answered from copies.
         ("backend.concurrency", "4"),
-        // A shop that answers in 50 ms is slow at 300, and broken when it takes a second.
+        // A shop that answers in 50 ms is slow at 500, and broken when it takes a second.
         ("backend.timeout_head", "1s"),
-        ("breaker.slow_min", "300ms"),
+        ("breaker.slow_min", "500ms"),
         ("breaker.open_min", "1s"),
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),

@@ -158,8 +158,8 @@ impl Show {
             "\nProtect your own application:\n\n  \
              RETTER_BACKEND_BASEURL=http://localhost:8088 retter\n\n\
              The demo is in a hurry: it gives the shop at most 4 requests at one time and 1 s to answer,\n\
-             finds it slow at 300 ms (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s,\n\
-             RETTER_BREAKER_SLOW_MIN=300ms), and opens the circuit for 1 to 2 s. Without your word\n\
+             finds it slow at 500 ms (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s,\n\
+             RETTER_BREAKER_SLOW_MIN=500ms), and opens the circuit for 1 to 2 s. Without your word\n\
              RETTER finds out how many it bears, and the rest is 15 s, 1 s, and 2 to 60 s.\n\n\
              `retter demo --keep` leaves the shop open for your browser.\n",
         );

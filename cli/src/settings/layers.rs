@@ -9,7 +9,8 @@ use std::path::Path;
 use retter_core::config::ConfigError;
 
 use super::problem::{Problem, nearest};
-use super::table::{SPECS, Spec};
+use super::spec::Spec;
+use super::table::SPECS;
 use super::{BaseUrl, CONFIG_VARIABLE, Loaded, Values};
 
 /// Where a setting's text came from.

@@ -7,6 +7,7 @@ mod parse;
 mod problem;
 mod secret;
 mod show;
+mod spec;
 mod table;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::table::{SPECS, Spec};
+use super::spec::Spec;
+use super::table::SPECS;
 
 /// One reason why the program cannot start with these settings.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::layers::Layer;
 use super::parse;
-use super::table::Spec;
+use super::spec::Spec;
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> Sources {

@@ -42,6 +42,8 @@ pub fn keys(data: &[u8]) {
 
 static KEYER: LazyLock<Keyer> = LazyLock::new(|| Keyer::new(&CacheSettings::default(), 1));
 static SESSIONS: LazyLock<NamePatterns> = LazyLock::new(NamePatterns::session_cookies);
+/// Query parameters that follow a visitor and change no page.
+static FOLLOWING: LazyLock<NamePatterns> = LazyLock::new(NamePatterns::ignored_query);
 static IGNORED: LazyLock<NamePatterns> = LazyLock::new(NamePatterns::ignored_cookies);
 
 fn request(text: &[u8]) -> RequestHead {
@@ -117,6 +119,16 @@ impl Name {
         let mut target = request.path_and_query().to_vec();
         if target.first() == Some(&b'?') {
             target.insert(0, b'/');
+        }
+        if let (path, Some(query)) = (request.path(), request.query()) {
+            let pairs = || query.split(|&byte| byte == b'&');
+            let follows = |pair: &[u8]| FOLLOWING.matches(split_at_byte(pair, b'=').0);
+            if pairs().any(follows) {
+                let kept: Vec<&[u8]> = pairs().filter(|pair| !follows(pair)).collect();
+                let mark: &[u8] = if kept.is_empty() { b"" } else { b"?" };
+                let root: &[u8] = if path.is_empty() { b"/" } else { b"" };
+                target = [root, path, mark, &kept.join(&b'&')].concat();
+            }
         }
         let fields = request
             .fields

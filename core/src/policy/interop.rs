@@ -2,7 +2,9 @@
 //! Never decides which answer is due, and never reads a body.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::{Fetch, Refusal, Served, put_labels};
@@ -43,6 +45,18 @@ impl Refusal {
 }
 
 impl Fetch {
+    /// Makes the fields of a request to the origin ask by the conditions of the copy in place of
+    /// the client's own, as [`validators`](Self::validators) wants. Without it a 304 to the client's
+    /// conditions would be taken for one about the copy.
+    pub fn condition(&self, fields: &mut HeaderMap) {
+        let Some(validators) = self.validators() else {
+            return;
+        };
+        fields.remove(IF_MODIFIED_SINCE);
+        fields.remove(IF_NONE_MATCH);
+        validators.put_conditions(|name, value| append(fields, name, value));
+    }
+
     /// Appends what a forwarded response says of itself, as [`put_labels`](Self::put_labels) does.
     pub fn label(&self, fields: &mut HeaderMap) {
         self.put_labels(&mut |name, value| append(fields, name, value));
@@ -52,11 +66,11 @@ impl Fetch {
     /// before a head was passed on.
     pub fn answer_failure(self, failure: Failure, now: Instant) -> Response<Bytes> {
         let (circuit, handling) = (self.circuit(), self.failed(failure));
-        let request = self.request().clone();
+        let (request, status) = (self.request().clone(), self.error_status(failure));
         if let Some(served) = self.on_failure(failure, now) {
             return served.to_http(&request);
         }
-        let mut response = sentence(failure.status_hint(), &failure.to_string());
+        let mut response = sentence(status, &failure.to_string());
         let fields = response.headers_mut();
         put_labels(circuit, &handling, None, &mut |name, value| {
             append(fields, name, value);
@@ -105,6 +119,26 @@ mod tests {
     fn field<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
         let value = response.headers().get(name);
         value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn the_conditions_of_the_copy_replace_those_of_the_client() {
+        let now = Instant::ZERO;
+        let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
+        let mut sent = HeaderMap::new();
+        sent.insert(IF_NONE_MATCH, HeaderValue::from_static("\"theirs\""));
+        let (_, mut good) = fetch(&retter, Method::GET);
+        good.condition(&mut sent);
+        assert_eq!(sent[IF_NONE_MATCH], "\"theirs\"", "there is no copy yet");
+        let fields = Fields::from_pairs([("ETag", &b"\"ours\""[..])]);
+        let head = ResponseHead::new(StatusCode::OK, fields);
+        assert!(matches!(good.on_head(&head, now), Verdict::Forward));
+        good.on_end(now);
+        let (_, again) = fetch(&retter, Method::GET);
+        again.condition(&mut sent);
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[IF_NONE_MATCH], "\"ours\"");
+        again.abandon(now);
     }
 
     #[test]

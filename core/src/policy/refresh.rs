@@ -111,14 +111,14 @@ impl Retter {
             });
         }
         let mut errands = errands.iter().take(LOOKS_MAX);
-        errands.find_map(|errand| self.start(errand, now).ok())
+        errands.find_map(|errand| self.start(errand, true, now).ok())
     }
 
     /// Renews a copy that is wanted.
     fn renew(self: &Arc<Self>, now: Instant) -> Option<Refresh> {
         for _ in 0..LOOKS_MAX {
             let errand = self.wants().most_wanted(now)?;
-            match self.start(&errand, now) {
+            match self.start(&errand, false, now) {
                 Ok(refresh) => return Some(refresh),
                 Err(NotStarted::Full) => return None,
                 Err(NotStarted::Gone) => {}
@@ -131,14 +131,24 @@ impl Retter {
     }
 
     /// Starts one, where the copy still is, a slot is free and the circuits let it pass.
-    fn start(self: &Arc<Self>, errand: &Errand, now: Instant) -> Result<Refresh, NotStarted> {
+    fn start(
+        self: &Arc<Self>,
+        errand: &Errand,
+        is_probe: bool,
+        now: Instant,
+    ) -> Result<Refresh, NotStarted> {
         let Errand { key, peer, request } = errand;
         let Some(copy) = self.store.get_good(key, &request.fields) else {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };
         let path = request.path();
-        let slot = self.gate.try_enter_background(now);
+        let has_room = || self.gate.in_flight() < self.gate.limit();
+        let slot = match self.gate.try_enter_background(now) {
+            // Renewals that hang must not keep a probe back: it is what visitors wait for.
+            None if is_probe && has_room() => self.gate.try_enter(now),
+            slot => slot,
+        };
         let slot = slot.ok_or(NotStarted::Full)?;
         let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let permit =

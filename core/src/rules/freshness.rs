@@ -380,10 +380,16 @@ fn lifetime(
     received: UnixTime,
 ) -> u32 {
     let fields = &response.fields;
-    if let Some(seconds) = explicit_lifetime(control, fields, received) {
-        return seconds;
-    }
     let ttl = saturating_seconds(terms.ttl.as_secs());
+    if let Some(seconds) = explicit_lifetime(control, fields, received) {
+        // A web server that calls all its answers fresh does so with its error pages too: those
+        // must not outlive the trouble by more than an operator said.
+        return if response.status.is_server_error() {
+            seconds.min(ttl)
+        } else {
+            seconds
+        };
+    }
     match terms.fresh {
         FreshMode::Ttl if response.status == StatusCode::OK => ttl,
         FreshMode::Off | FreshMode::Origin | FreshMode::Ttl => {

@@ -9,6 +9,7 @@ mod forward;
 mod heads;
 mod origin;
 mod relay;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -28,6 +29,7 @@ use crate::time::Instant;
 
 use exchange::{Download, Exchange};
 
+pub use standing::Standing;
 pub use timer::Timer;
 
 /// One of the two sides of a session.
@@ -81,17 +83,6 @@ pub enum Action {
     Park,
     /// Close the writing half of this side.
     Shutdown(Side),
-}
-
-/// Whether a session could give its place to another client without harm, and since when.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// A request runs, or its answer is on its way.
-    Busy,
-    /// Nothing has come since then.
-    Idle(Instant),
-    /// A request head has been coming since then.
-    Reading(Instant),
 }
 
 /// One client connection, or none: see [`background`](Self::background).
@@ -344,19 +335,6 @@ impl Session {
         passes || !self.client.out.is_empty()
     }
 
-    /// Whether it could give its place to another client.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        let waits = self.life == Life::Open
-            && matches!(self.exchange, Exchange::None)
-            && self.client.out.is_empty();
-        match (waits, self.client.head_since) {
-            (false, _) => Standing::Busy,
-            (true, None) => Standing::Idle(self.client.read_at),
-            (true, Some(since)) => Standing::Reading(since),
-        }
-    }
-
     // -- the machine
 
     /// Moves everything that can move, until nothing does.
@@ -409,13 +387,6 @@ impl Session {
         between && (self.draining || self.client.conn.is_eof())
     }
 
-    fn give_way(&mut self) {
-        self.draining = true;
-        if self.standing() != Standing::Busy {
-            self.life = Life::Closing(Last::Close);
-        }
-    }
-
     /// The client's next bytes are of a body: its time begins.
     fn expect_body(&mut self, now: Instant) {
         let terms = timer::client_read(&self.retter.config().client);
@@ -440,10 +411,15 @@ impl Session {
 
     /// The client is gone: whatever runs for it stops.
     fn client_left(&mut self, now: Instant) {
+        self.leave_client(Action::Close(Side::Client), now);
+    }
+
+    /// Whatever runs for the client stops, with this last action on its socket.
+    fn leave_client(&mut self, action: Action, now: Instant) {
         self.client.out.clear();
         self.give_up_exchange(End::ClientLeft, now);
         self.release_unsent(now);
-        self.end(Action::Close(Side::Client));
+        self.end(action);
     }
 
     /// Ends the session with this last action on the client's socket.

@@ -3,7 +3,7 @@
 //! Never sleeps.
 
 use super::exchange::{Download, Exchange, Relay, Upload};
-use super::{Last, Life, Session};
+use super::{Action, Last, Life, Session, Side};
 use crate::config::{ClientSettings, OriginSettings};
 use crate::limits::UPLOAD_WORK_MAX;
 use crate::pace::Terms;
@@ -97,7 +97,10 @@ impl Session {
         match timer {
             Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
             Timer::ClientIdle => self.life = Life::Closing(Last::Close),
-            Timer::ClientLinger | Timer::ClientWrite => self.client_left(now),
+            Timer::ClientLinger => self.client_left(now),
+            // A plain close would leave what the kernel holds of the answer there until it is
+            // taken, which is never.
+            Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
             Timer::OriginBody | Timer::OriginHead => self.origin_stalled(now),
             Timer::OriginConnect => self.connect_timed_out(now),
             Timer::Slow => self.origin_slow(now),

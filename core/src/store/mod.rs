@@ -22,6 +22,9 @@
 //!     fn same_variant(&self, _other: &Self) -> bool {
 //!         true
 //!     }
+//!     fn is_good(&self) -> bool {
+//!         true
+//!     }
 //! }
 //!
 //! let store = Store::new(Bounds {

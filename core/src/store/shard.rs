@@ -116,7 +116,7 @@ impl<V: Entry> Shard<V> {
         if let Some(same) = same {
             self.take_variant(at, same, dropped);
         } else if variants.len() >= VARIANTS_MAX {
-            self.take_variant(at, 0, dropped);
+            self.take_variant(at, self.least_wanted(at), dropped);
             self.evictions += 1;
         }
         self.groups[at].variants.push(Variant { value, bytes });
@@ -319,6 +319,15 @@ impl<V: Entry> Shard<V> {
         count
     }
 
+    /// The variant of a group that gives way to others: the oldest one that is not good, else the
+    /// oldest.
+    fn least_wanted(&self, at: usize) -> usize {
+        let mut variants = self.groups[at].variants.iter();
+        variants
+            .position(|variant| !variant.value.is_good())
+            .unwrap_or(0)
+    }
+
     /// Takes one variant out of a group and leaves the group, even if it is empty now.
     fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
         let group = &mut self.groups[at];
@@ -359,7 +368,7 @@ impl<V: Entry> Shard<V> {
             let count = match self.choose_victim(spare) {
                 Some(at) => self.remove_group(at, dropped),
                 None if self.groups[spare].variants.len() > 1 => {
-                    self.take_variant(spare, 0, dropped);
+                    self.take_variant(spare, self.least_wanted(spare), dropped);
                     1
                 }
                 None => {

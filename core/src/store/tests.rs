@@ -107,6 +107,26 @@ fn the_newest_good_one_stays_findable() {
 }
 
 #[test]
+fn what_is_not_good_gives_way_first() {
+    let store = Store::new(bounds(1 << 20, 100));
+    let good = |variant| page(1, variant, 10);
+    let gone = |variant| Page {
+        version: NOT_GOOD,
+        ..page(1, variant, 10)
+    };
+    store.insert(key(1), good(0)).unwrap();
+    for variant in 1..VARIANTS_MAX as u64 {
+        store.insert(key(1), gone(variant)).unwrap();
+    }
+    for variant in 100..130 {
+        store.insert(key(1), gone(variant)).unwrap();
+        assert!(store.get_good(&key(1), &request(0)).is_some());
+    }
+    assert_eq!(store.len(), VARIANTS_MAX);
+    store.validate().unwrap();
+}
+
+#[test]
 fn what_was_dropped_does_not_come_back_renewed() {
     let store = Store::new(bounds(1 << 20, 100));
     let old = store.insert(key(1), page(1, 0, 100)).unwrap();

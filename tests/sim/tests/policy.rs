@@ -254,12 +254,14 @@ fn check_served(served: &Served, request: &RequestHead, copy: Copy, now: Instant
 }
 
 fn config() -> Config {
-    let mut settings = Settings::default();
-    settings.admission = AdmissionSettings {
-        in_flight_min: SLOTS,
-        in_flight_start: SLOTS,
-        in_flight_max: SLOTS,
-        ..AdmissionSettings::default()
+    let mut settings = Settings {
+        admission: AdmissionSettings {
+            in_flight_min: SLOTS,
+            in_flight_start: SLOTS,
+            in_flight_max: SLOTS,
+            ..AdmissionSettings::default()
+        },
+        ..Settings::default()
     };
     settings.breaker.consecutive_failures = 2;
     settings.breaker.slow_rate = None;

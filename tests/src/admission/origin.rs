@@ -56,9 +56,9 @@ pub enum Change {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     /// Who waits for it.
-    pub id: u64,
+    pub(super) id: u64,
     /// Whether it ends with 500.
-    pub fails: bool,
+    pub(super) fails: bool,
 }
 
 /// A model at work.

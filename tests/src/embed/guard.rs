@@ -54,11 +54,13 @@ impl Guard {
         &self.retter
     }
 
-    /// Answers `request` by `ask`, or from a copy, or with an honest error.
+    /// Answers `request` by `ask`, or from a copy, or with an honest error. `ask` gets `fields`,
+    /// those to send, with the conditions of the copy in them.
     pub async fn answer<B, F>(
         &self,
         request: Arc<RequestHead>,
-        ask: impl FnOnce() -> F,
+        mut fields: HeaderMap,
+        ask: impl FnOnce(HeaderMap) -> F,
     ) -> Response<GuardedBody<B>>
     where
         B: Body<Data = Bytes>,
@@ -79,8 +81,9 @@ impl Guard {
             Decision::Serve(served) => return served.to_http(&request).map(GuardedBody::own),
             Decision::Wait(_) => unreachable!("a ticket does not lead to another"),
         };
+        fetch.condition(&mut fields);
         // Dropped while it waits, as the client left, the fetch counts for nothing.
-        let mut response = match ask().await {
+        let mut response = match ask(fields).await {
             Ok(response) => response,
             Err(failure) => {
                 let answer = fetch.answer_failure(failure, self.now());

