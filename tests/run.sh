@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim coverage mutants stress soak)
+named=(bench deny fuzz sim loom coverage mutants stress soak)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -86,6 +86,12 @@ check_canary() {
 check_sim() {
     RETTER_SIM_SEEDS=${RETTER_SIM_SEEDS:-20000} RETTER_SIM_EXTRA_SEED=$(commit_seed) \
         cargo_test -p retter-sim --test sim
+}
+
+# Every interleaving of a few threads at the gate before the origin, with loom.
+check_loom() {
+    RUSTFLAGS="--cfg loom" cargo_test -p retter-core --lib --target-dir target/loom \
+        admission::interleavings
 }
 
 # A number for the commit that is tested; 0 outside of a repository.

@@ -2,15 +2,17 @@
 //! who waits in which order ([`Place`]).
 //! Never decides what happens to a request that does not fit: `policy` does.
 
+#[cfg(all(test, loom))]
+mod interleavings;
 mod limit;
 mod measure;
 mod queue;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -20,6 +22,18 @@ use crate::key::CacheKey;
 use crate::report::{AdmissionStats, ShedCounts};
 use crate::rules::label::Cause;
 use crate::time::Instant;
+
+// The one protocol here that is more than a lock is checked under every interleaving.
+#[cfg(loom)]
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64},
+};
 
 pub use limit::{Limit, LimitBounds, Sample};
 use queue::{Fate, Pace, Queue, Wakers};

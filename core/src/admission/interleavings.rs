@@ -1,0 +1,110 @@
+//! Every interleaving of a few threads at the gate, and every value that a relaxed load may see
+//! (`bash tests/run.sh loom`). The gate is the one place in the core where a word that is changed
+//! without a lock and a queue under one have to agree; every other lock is a leaf around plain
+//! data, for which the compiler answers.
+
+use std::future::poll_fn;
+
+use loom::future::block_on;
+use loom::sync::atomic::AtomicUsize;
+use loom::thread;
+
+use super::*;
+
+const NOW: Instant = Instant::ZERO;
+
+/// Who is inside is counted, and never more than the limit.
+struct Inside {
+    gate: Gate,
+    count: AtomicUsize,
+    limit: usize,
+}
+
+impl Inside {
+    fn new(limit: u32) -> Arc<Self> {
+        let settings = AdmissionSettings {
+            in_flight_min: limit,
+            in_flight_start: limit,
+            in_flight_max: limit,
+            ..AdmissionSettings::default()
+        };
+        Arc::new(Self {
+            gate: Gate::new(&settings, NOW),
+            count: AtomicUsize::new(0),
+            limit: limit as usize,
+        })
+    }
+
+    /// A request that is let in at once or not at all.
+    fn try_visit(&self) {
+        if let Some(slot) = self.gate.try_enter(NOW) {
+            self.stay(slot);
+        }
+    }
+
+    /// A request that waits. Forgotten, its thread would block for ever, which the model notices.
+    fn visit(&self) {
+        if let Some(slot) = self.gate.try_enter(NOW) {
+            return self.stay(slot);
+        }
+        match self.gate.enter(Class::Read, None, NOW) {
+            Entry::Slot(slot) => self.stay(slot),
+            Entry::Shed(shed) => panic!("there is no end of time here: {shed:?}"),
+            Entry::Place(mut place) => match block_on(poll_fn(|cx| place.poll(cx.waker(), NOW))) {
+                Admitted::Slot(slot, _) => self.stay(slot),
+                other => panic!("there is nothing else to wait for: {other:?}"),
+            },
+        }
+    }
+
+    /// A request that joins the queue and gives up.
+    fn give_up(&self) {
+        if let Entry::Slot(slot) = self.gate.enter(Class::Read, None, NOW) {
+            self.stay(slot);
+        }
+    }
+
+    fn stay(&self, slot: Slot) {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        assert!(before < self.limit, "more are inside than may be");
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        slot.release(Outcome::Success, NOW);
+    }
+}
+
+/// Runs these at one time, and finds the gate empty afterwards.
+fn check(limit: u32, visits: &'static [fn(&Inside)]) {
+    let mut model = loom::model::Builder::new();
+    // Interleavings with more switches than this find nothing more, and take hours.
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let inside = Inside::new(limit);
+        let threads: Vec<_> = visits
+            .iter()
+            .map(|visit| {
+                let inside = Arc::clone(&inside);
+                thread::spawn(move || visit(&inside))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let stats = inside.gate.stats(NOW);
+        assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+    });
+}
+
+#[test]
+fn two_who_wait_for_one_slot_get_it_one_after_the_other() {
+    check(1, &[Inside::visit, Inside::visit]);
+}
+
+#[test]
+fn nobody_is_forgotten_for_one_who_slips_in() {
+    check(1, &[Inside::visit, Inside::visit, Inside::try_visit]);
+}
+
+#[test]
+fn nobody_is_forgotten_for_one_who_gives_up() {
+    check(1, &[Inside::visit, Inside::visit, Inside::give_up]);
+}
