@@ -1,6 +1,8 @@
 //! Owns the simulated world: its sessions, and the order in which everything happens.
 //! Never decides what an actor does, nor whether the program did right.
 
+mod end;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use retter_core::breaker::State;
 use retter_core::config::Settings;
 use retter_core::drive::Drive;
 use retter_core::policy::Retter;
@@ -20,7 +21,7 @@ use crate::answers::unix;
 use crate::clients::Client;
 use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
-use crate::oracle::{Oracle, Tally};
+use crate::oracle::Oracle;
 use crate::origin::{Health, Origin};
 use crate::place::{Hub, Place, Reach, SimSocket};
 use crate::requests::Memory;
@@ -30,12 +31,6 @@ const POLLS_MAX: usize = 20_000;
 
 /// Clients at one time.
 const CLIENTS_MAX: usize = 40;
-
-/// How long a world may need to come to rest. All its time limits together are shorter.
-const REST_MAX: Duration = Duration::from_secs(400);
-
-/// How often every page is asked for in the examination: often enough for all probes.
-const ROUNDS: usize = 6;
 
 /// The task that renews copies in the background.
 const REFRESHER: usize = usize::MAX;
@@ -110,18 +105,6 @@ impl World {
                 return;
             }
         }
-    }
-
-    /// Leaves the world in peace, lets time pass, examines the program and ends it.
-    pub(crate) fn end(mut self) -> (Tally, u64, Option<String>) {
-        let acts: [fn(&mut Self); 4] =
-            [Self::calm, Self::examine, Self::drain_all, Self::check_end];
-        for act in acts {
-            if self.ledger.violation.is_none() {
-                act(&mut self);
-            }
-        }
-        (self.oracle.tally, self.steps, self.ledger.violation)
     }
 
     /// Takes one event; `false` when nothing is to come.
@@ -396,106 +379,5 @@ impl World {
             && limits.contains(&stats.admission.limit);
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
-    }
-
-    /// From here on nothing goes wrong any more.
-    fn calm(&mut self) {
-        self.net.borrow_mut().is_calm = true;
-        for client in &mut self.clients {
-            client.retire();
-        }
-        self.turn();
-        self.rest("after its last requests");
-    }
-
-    /// Waits until no client is left.
-    fn rest(&mut self, when: &str) {
-        let until = self.net.borrow().now + REST_MAX;
-        while self.ledger.violation.is_none() && !self.is_at_rest() {
-            if self.net.borrow().now > until {
-                let tasks = self.tasks.iter().flatten().count();
-                self.ledger
-                    .violate(format!("{tasks} sessions have not ended {when}"));
-            }
-            self.step();
-        }
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.clients.iter().all(|client| client.closed) && self.tasks.iter().all(Option::is_none)
-    }
-
-    /// Lets time pass with all that happens in it.
-    fn wait(&mut self, time: Duration) {
-        let until = self.net.borrow().now + time;
-        while self.net.borrow().now < until && self.ledger.violation.is_none() && self.step() {}
-    }
-
-    /// Lets time pass at once, as when a machine slept.
-    fn pass(&mut self, time: Duration) {
-        {
-            let net = &mut *self.net.borrow_mut();
-            net.now = net.now + time;
-            self.clock_error = 0;
-        }
-        self.set_clock();
-        self.tick();
-        self.wake_all();
-        self.settle();
-    }
-
-    /// With a healthy origin every page comes from it, and every circuit closes.
-    fn examine(&mut self) {
-        self.pass(Duration::from_secs(3_600));
-        self.hub.draining.set(false);
-        self.oracle.is_draining = false;
-        let paths = self.net.borrow().swarm.paths;
-        for _ in 0..ROUNDS {
-            for path in 0..paths {
-                let asked = Asked {
-                    method: "GET",
-                    host: "shop.example",
-                    target: format!("/{path}"),
-                    no_cache: true,
-                    ..Asked::default()
-                };
-                self.accept(Some(VecDeque::from([asked])));
-                self.rest("in its examination");
-            }
-            self.wait(Duration::from_secs(3));
-        }
-        let now = self.net.borrow().now;
-        let stats = self.retter.stats(now);
-        let is_well = stats.circuit == State::Closed && stats.paths_open == 0;
-        self.ledger.check(is_well, || {
-            format!("a circuit never closes again: {stats:?}")
-        });
-    }
-
-    fn drain_all(&mut self) {
-        self.drain();
-        self.rest("while it is drained");
-    }
-
-    /// Nothing is left of anything.
-    fn check_end(&mut self) {
-        self.pass(Duration::from_secs(3_600));
-        let now = self.net.borrow().now;
-        self.hub.pool.borrow_mut().expire(now);
-        let stats = self.retter.stats(now);
-        let open = self.net.borrow().open_sockets();
-        let ledger = &mut self.ledger;
-        let admission = &stats.admission;
-        let inside = admission.in_flight as usize + admission.waiting + admission.following;
-        let inside = inside + stats.refresh.running as usize;
-        ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
-        ledger.check(open == 0, || format!("{open} sockets are left open"));
-        ledger.check(stats.collecting_bytes == 0, || {
-            format!("memory for copies is lost: {stats:?}")
-        });
-        if let Err(text) = self.retter.validate() {
-            ledger.violate(format!("the store is broken: {text}"));
-        }
-        self.check_bounds();
     }
 }

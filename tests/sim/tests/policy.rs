@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;
-use retter_core::breaker::{Outcome, TierPermit, Tiers};
+use retter_core::breaker::{Outcome, State, TierPermit, Tiers};
 use retter_core::config::{AdmissionSettings, Config, Settings};
 use retter_core::message::{Fields, RequestHead, ResponseHead};
 use retter_core::policy::{Decision, Fetch, Retter, Served, Verdict};
 use retter_core::report::{Failure, Source};
+use retter_core::rng::Rng;
 use retter_core::time::{Instant, UnixTime};
 
 const SLOTS: u32 = 3;
@@ -354,6 +355,75 @@ fn end(mut fetch: Fetch, ends: Ends, version: u32, now: Instant) -> Option<Serve
         }
     }
     None
+}
+
+/// Sessions of many threads share the policy: whatever they do at one time, nothing of it is left.
+#[test]
+fn many_threads_leave_nothing_behind() {
+    const THREADS: u64 = 4;
+    const ROUNDS: u64 = 5_000;
+    let now = Instant::from_epoch(Duration::from_secs(1_000));
+    let retter = Retter::new(config(), 1, now);
+    let run = &|thread: u64| {
+        let mut rng = Rng::new(thread);
+        let mut flights: Vec<Fetch> = Vec::new();
+        for round in 0..ROUNDS {
+            let now = now + Duration::from_millis(round);
+            let number = rng.next();
+            let user = match number >> 8 & 1 {
+                0 => User::Everybody,
+                _ => User::Session(0),
+            };
+            let ask = match number >> 9 & 7 {
+                0 => Ask::Write,
+                other => Ask::Read(other == 1),
+            };
+            let key = (u8::from(number & 1 == 1), user);
+            match retter.decide(&request(ask, key), now) {
+                Decision::Fetch(fetch) => flights.push(fetch),
+                Decision::Serve(served) => drop(served.answer(&request(ask, key))),
+                Decision::Refuse(_) | Decision::Wait(_) => {}
+            }
+            let ends = match number >> 12 & 7 {
+                0 => Ends::Abandoned,
+                1 => Ends::Failed(Failure::Connect),
+                2 => Ends::Oops,
+                _ => Ends::Ok(Says::Fresh),
+            };
+            if number >> 16 & 1 == 0
+                && let Some(fetch) = flights.pop()
+            {
+                drop(end(fetch, ends, 7, now));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || run(thread));
+        }
+    });
+    let now = now + Duration::from_secs(3_600);
+    let stats = retter.stats(now);
+    let left = (
+        stats.admission.in_flight,
+        stats.admission.waiting,
+        stats.collecting_bytes,
+    );
+    assert_eq!(left, (0, 0, 0));
+    assert_eq!(retter.validate(), Ok(()));
+    // The flag that is read without a lock says what the circuits say.
+    for page in 0..2 {
+        let key = (page, User::Everybody);
+        let Decision::Fetch(fetch) = retter.decide(&request(Ask::Write, key), now) else {
+            panic!("nobody is inside")
+        };
+        if stats.circuit != State::Closed {
+            assert_ne!(fetch.circuit(), State::Closed);
+        } else if stats.paths_open == 0 {
+            assert_eq!(fetch.circuit(), State::Closed);
+        }
+        fetch.abandon(now);
+    }
 }
 
 fn key() -> impl Strategy<Value = Key> {
