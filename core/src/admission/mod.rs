@@ -7,7 +7,7 @@ mod interleavings;
 mod limit;
 mod measure;
 mod queue;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
