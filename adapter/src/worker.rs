@@ -24,7 +24,7 @@ use crate::dial::{self, Dialer};
 use crate::doors::{Doors, Pass};
 use crate::runtime::{Runtime, within};
 use crate::server::{Seat, now, set_wall_clock};
-use crate::socket::{is_alive, reset_on_close, send_at_once};
+use crate::socket::{bound_unsent, is_alive, reset_on_close, send_at_once};
 use crate::tasks::{Member, Stage, Tasks};
 
 /// How long accepting rests after an error such as "too many open files": long enough not to
@@ -200,6 +200,7 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
                 Ok((socket, peer)) => {
                     in_trouble = false;
                     send_at_once(&socket);
+                    bound_unsent(&socket);
                     let member = worker.tasks.enter();
                     let bell = member.bell();
                     match worker.doors.enter(peer.ip(), bell, worker.now()) {

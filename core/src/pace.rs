@@ -8,18 +8,23 @@ use crate::time::Instant;
 /// What is asked of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Terms {
-    /// Longest time without a byte, and the most time that fast bytes can earn ahead.
+    /// The most time that fast bytes can earn ahead; at least the grace time.
+    pub ahead_max: Duration,
+    /// Longest time without a byte for who earned nothing ahead.
     pub grace: Duration,
     /// Bytes a second in the long run; `None` asks for one byte in each grace time only.
     pub rate_min: Option<u32>,
 }
 
 /// A deadline that bytes move later, but never by more than their share of the rate and never
-/// further than the grace time from now. So a trickle below the rate ends, however regular it is,
+/// further than a bound from now. So a trickle below the rate ends, however regular it is,
 /// and bytes sent quickly long ago do not buy a slow hour.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pace {
     due: Instant,
+    /// What was earned beyond whole nanoseconds, in shares of one: `rate_min` make a nanosecond. So
+    /// it does not matter in how many pieces bytes come.
+    spare: u64,
 }
 
 impl Pace {
@@ -28,19 +33,32 @@ impl Pace {
     pub fn start(terms: Terms, now: Instant) -> Self {
         Self {
             due: now + terms.grace,
+            spare: 0,
         }
+    }
+
+    /// Goes on after a time in which nothing was to be moved: the peer has the grace time, or what
+    /// it had earned ahead where that is more.
+    pub fn resume(&mut self, terms: Terms, now: Instant) {
+        self.due = self.due.max(now + terms.grace);
     }
 
     /// Takes note that the peer moved `bytes` bytes.
     pub fn moved(&mut self, bytes: usize, terms: Terms, now: Instant) {
-        let latest = now + terms.grace;
-        self.due = match terms.rate_min {
-            None => latest,
-            Some(rate) => {
-                let earned = (bytes as u64).saturating_mul(1_000_000_000) / u64::from(rate.max(1));
-                latest.min(self.due + Duration::from_nanos(earned))
-            }
+        debug_assert!(terms.ahead_max >= terms.grace);
+        let Some(rate) = terms.rate_min else {
+            *self = Self::start(terms, now);
+            return;
         };
+        let rate = u64::from(rate.max(1));
+        let shares = (bytes as u64).saturating_mul(1_000_000_000);
+        let shares = shares.saturating_add(self.spare);
+        let latest = now + terms.ahead_max;
+        self.due = self.due + Duration::from_nanos(shares / rate);
+        self.spare = shares % rate;
+        if self.due >= latest {
+            (self.due, self.spare) = (latest, 0);
+        }
     }
 
     /// When the peer is too late.
@@ -55,6 +73,7 @@ mod tests {
     use super::*;
 
     const TERMS: Terms = Terms {
+        ahead_max: Duration::from_secs(10),
         grace: Duration::from_secs(10),
         rate_min: Some(100),
     };
@@ -89,9 +108,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_fast_buys_no_more_than_the_grace_time() {
-        let mut pace = Pace::start(TERMS, Instant::ZERO);
-        pace.moved(1 << 30, TERMS, Instant::ZERO);
-        assert_eq!(pace.due(), Instant::ZERO + TERMS.grace);
+    fn the_number_of_pieces_does_not_matter() {
+        let terms = Terms {
+            rate_min: Some(70),
+            ..TERMS
+        };
+        let pace = |pieces: usize| {
+            let mut pace = Pace::start(terms, Instant::ZERO);
+            for _ in 0..pieces {
+                pace.moved(60 / pieces, terms, Instant::ZERO + Duration::from_secs(9));
+            }
+            pace
+        };
+        assert_eq!(pace(60), pace(1));
+    }
+
+    #[test]
+    fn what_was_fast_buys_no_more_than_its_bound() {
+        for secs in [10, 40] {
+            let ahead_max = Duration::from_secs(secs);
+            let terms = Terms { ahead_max, ..TERMS };
+            let mut pace = Pace::start(terms, Instant::ZERO);
+            assert_eq!(pace.due(), Instant::ZERO + TERMS.grace);
+            pace.moved(1 << 30, terms, Instant::ZERO);
+            assert_eq!(pace.due(), Instant::ZERO + ahead_max);
+            let later = Instant::ZERO + Duration::from_secs(1);
+            pace.resume(terms, later);
+            let due = (later + TERMS.grace).max(Instant::ZERO + ahead_max);
+            assert_eq!(pace.due(), due, "and it is kept");
+        }
     }
 }

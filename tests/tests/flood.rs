@@ -230,10 +230,13 @@ fn check(world: &World, asked: &Asked, response: &Response, number: u64) -> Stri
                 (&asked.target, &asked.session),
                 "{kind}"
             );
-            let oldest = if source == "backend" {
-                asked.version
-            } else {
-                0
+            // Who shares a fetch gets what it brings, and that began before.
+            let handling = response
+                .field("Cache-Status")
+                .expect("it is in every answer");
+            let oldest = match (source, handling.contains("collapsed")) {
+                ("backend", false) => asked.version,
+                _ => 0,
             };
             let newest = world.version();
             let version = page.version;

@@ -117,8 +117,8 @@ pub struct ClientSettings {
     /// Longest time for a whole request head, and between two pieces of a request body; also the
     /// most that quick pieces earn ahead of [`rate_min`](Self::rate_min).
     pub read_timeout: Duration,
-    /// Longest time in which a client takes no byte of a pending response; also the most that
-    /// taking quickly earns ahead of [`rate_min`](Self::rate_min).
+    /// Longest time in which a client takes no byte of a pending response; up to four times as
+    /// long for who took much before, as [`rate_min`](Self::rate_min) counts.
     pub write_timeout: Duration,
     /// Longest time an idle connection is kept.
     pub idle_timeout: Duration,

@@ -13,7 +13,6 @@ use super::timer::client_write;
 use crate::h1::{Event, Framing, HeadWriter};
 use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
-use crate::pace::Pace;
 use crate::policy::{Fetch, Verdict};
 use crate::report::{End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarding;
@@ -355,7 +354,7 @@ impl Session {
     pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
             let terms = client_write(&self.retter.config().client);
-            self.client.write_pace = Pace::start(terms, now);
+            self.client.write_pace.resume(terms, now);
         }
     }
 }

@@ -13,14 +13,19 @@ use crate::time::Instant;
 /// What is asked of a client that sends a body.
 pub(super) const fn client_read(settings: &ClientSettings) -> Terms {
     Terms {
+        ahead_max: settings.read_timeout,
         grace: settings.read_timeout,
         rate_min: settings.rate_min,
     }
 }
 
 /// What is asked of a client that takes an answer.
-pub(super) const fn client_write(settings: &ClientSettings) -> Terms {
+pub(super) fn client_write(settings: &ClientSettings) -> Terms {
+    /// What is written lies in two kernels, and room for more shows only when a good part of it
+    /// was taken: at 20 kB a second that can be half a minute.
+    const AHEAD: u32 = 4;
     Terms {
+        ahead_max: settings.write_timeout.saturating_mul(AHEAD),
         grace: settings.write_timeout,
         rate_min: settings.rate_min,
     }
@@ -29,6 +34,7 @@ pub(super) const fn client_write(settings: &ClientSettings) -> Terms {
 /// What is asked of an origin that sends a body of known length.
 pub(super) const fn origin_read(settings: &OriginSettings) -> Terms {
     Terms {
+        ahead_max: settings.body_timeout,
         grace: settings.body_timeout,
         rate_min: settings.rate_min,
     }

@@ -7,7 +7,6 @@ use super::exchange::{Exchange, Tunnel};
 use super::timer::client_write;
 use super::{Action, Last, Life, Session, Side};
 use crate::limits::SEND_HIGH_WATER;
-use crate::pace::Pace;
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
@@ -39,7 +38,7 @@ impl Session {
             *sent = sent.saturating_add(bytes.len() as u64);
             progress |= !bytes.is_empty();
             if client.out.is_empty() {
-                client.write_pace = Pace::start(terms, now);
+                client.write_pace.resume(terms, now);
             }
             client.out.push(bytes);
         }

@@ -321,3 +321,29 @@ fn an_idle_connection_holds_little() {
     let again = rig.session.read_buf(Side::Client).len();
     assert!(again <= 2048, "{again}");
 }
+
+#[test]
+fn a_slow_honest_download_is_not_cut_by_the_steps_of_the_kernel() {
+    let mut rig = Rig::new();
+    rig.client_reads = false;
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+    for _ in 0..20 {
+        // A step of half a megabyte shows after 25 s at 20 kB a second.
+        let mut step = 500_000;
+        while step > 0 {
+            let room = rig.session.read_buf(Side::Origin).len();
+            rig.session.handle_read(Side::Origin, room, rig.now);
+            let mut slices = [std::io::IoSlice::new(&[]); 8];
+            let count = rig.session.write_slices(Side::Client, &mut slices);
+            let queued: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            let len = queued.min(step);
+            rig.session.handle_written(Side::Client, len, rig.now);
+            step -= len;
+        }
+        rig.wait(Duration::from_secs(25));
+        assert!(!rig.session.is_done());
+    }
+    rig.wait(Duration::from_secs(61));
+    assert!(rig.session.is_done(), "silence ends it all the same");
+}
