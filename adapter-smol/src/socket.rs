@@ -12,7 +12,8 @@ use retter_core::drive;
 
 /// A connection of either side.
 pub(crate) struct Socket {
-    /// Whether the last read left something behind, as far as one can tell.
+    /// Whether a read finds something, as far as one can tell: the last one left it behind, or
+    /// the reactor said so.
     has_more: bool,
     stream: Async<TcpStream>,
 }
@@ -27,6 +28,15 @@ impl Socket {
 }
 
 impl drive::Socket for Socket {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_more {
+            // An error shows in the read.
+            let _ = ready!(self.stream.poll_readable(cx));
+            self.has_more = true;
+        }
+        Poll::Ready(())
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             // First the reactor, then the read: the next request has rarely come already, and

@@ -8,13 +8,26 @@ use std::task::{Context, Poll, ready};
 
 use retter_adapter::socket;
 use retter_core::drive;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection of either side.
 pub(crate) struct Socket(pub(crate) TcpStream);
 
+impl Socket {
+    /// As [`socket::is_alive`]. What the reactor has not seen come costs no call.
+    pub(crate) fn is_alive(&self) -> bool {
+        let looked = self.0.try_io(Interest::READABLE, || socket::peek(&self.0));
+        matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 impl drive::Socket for Socket {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error shows in the read.
+        self.0.poll_read_ready(cx).map(drop)
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;

@@ -19,6 +19,11 @@ const STEPS_MAX: usize = 64;
 /// A connected stream of a runtime. Polls follow the rules of [`Future::poll`]: `Pending` has
 /// registered the waker.
 pub trait Socket {
+    /// Whether a read is worth a try. Who cannot tell says that it is, as this does.
+    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Reads; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
@@ -75,6 +80,7 @@ pub trait Host {
 
     /// Takes note of how the session stands while it waits.
     fn note(&self, standing: Standing);
+
     /// Runs a session without a client, beside the caller's, on an origin connection that it
     /// has already. Dropping both gives the copy up that would have been renewed.
     fn detach(&self, session: Session, origin: Self::Socket);
@@ -131,8 +137,9 @@ impl<H: Host> Drive<H> {
     ///
     /// Wake the task also when [`Host::is_draining`] or [`Host::must_leave`] becomes true.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // One look at the clock serves the whole turn.
+        let now = self.host.now();
         for _ in 0..STEPS_MAX {
-            let now = self.host.now();
             if self.host.is_draining() && !std::mem::replace(&mut self.told_to_drain, true) {
                 self.session.handle_input(Input::Drain, now);
             }
@@ -244,6 +251,9 @@ impl<H: Host> Drive<H> {
     }
 
     fn poll_write(&mut self, side: Side, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.session.has_bytes_for(side) {
+            return Poll::Pending;
+        }
         let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
         let count = self.session.write_slices(side, &mut slices);
         let Some(socket) = socket(side, &mut self.client, &mut self.origin) else {
@@ -263,6 +273,10 @@ impl<H: Host> Drive<H> {
         let Some(socket) = socket(side, &mut self.client, &mut self.origin) else {
             return Poll::Pending;
         };
+        if self.session.awaits_first(side) {
+            // No memory is lent to peers that are silent, as most are.
+            ready!(socket.poll_readable(cx));
+        }
         let room = self.session.read_buf(side);
         if room.is_empty() {
             return Poll::Pending;
@@ -280,8 +294,9 @@ impl<H: Host> Drive<H> {
         };
         if deadline > now {
             ready!(self.alarm.poll_at(deadline, now, cx));
-            // The clock is read anew in the next round.
-            return Poll::Ready(());
+            // It has become later, but perhaps not late enough: the next turn looks again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.session.handle_timeout(now);
         Poll::Ready(())

@@ -95,6 +95,19 @@ impl ServerConn {
         self.wire.release_if_idle();
     }
 
+    /// Lends the receive buffer to other connections of this thread while nothing is in it. Call
+    /// it when all events were taken.
+    pub fn lend_buffer(&mut self) {
+        self.wire.lend_buffer();
+    }
+
+    /// Whether bytes are wanted and there is no buffer for them yet: who can tell whether some
+    /// have come asks that before [`Self::read_buf`].
+    #[must_use]
+    pub fn awaits_first(&self) -> bool {
+        self.wire.awaits_first()
+    }
+
     /// The framing of the current message, valid after its head.
     #[must_use]
     pub fn framing(&self) -> Framing {
@@ -184,6 +197,19 @@ impl ClientConn {
     /// Frees the receive buffer between messages.
     pub fn release_if_idle(&mut self) {
         self.wire.release_if_idle();
+    }
+
+    /// Lends the receive buffer to other connections of this thread while nothing is in it. Call
+    /// it when all events were taken.
+    pub fn lend_buffer(&mut self) {
+        self.wire.lend_buffer();
+    }
+
+    /// Whether bytes are wanted and there is no buffer for them yet: who can tell whether some
+    /// have come asks that before [`Self::read_buf`].
+    #[must_use]
+    pub fn awaits_first(&self) -> bool {
+        self.wire.awaits_first()
     }
 
     /// The framing of the current message, valid after its head.

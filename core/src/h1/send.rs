@@ -6,6 +6,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::recv::recycle;
+
 /// Parts up to this size are copied together. Cheaper than a queue entry and a slice of a
 /// vectored write, and one-byte chunks then cannot make the queue outgrow its bytes.
 const SMALL_PART: usize = 256;
@@ -70,7 +72,9 @@ impl SendQueue {
                 return;
             }
             left -= front.len();
-            self.parts.pop_front();
+            if let Some(part) = self.parts.pop_front() {
+                recycle(part);
+            }
         }
         self.tail.advance(left);
         if self.len == 0 {

@@ -85,13 +85,15 @@ impl Wire {
     }
 
     pub(super) fn read_buf(&mut self) -> &mut [u8] {
-        // A whole head or trailer section fits below this, so a pause never starves the parser;
-        // and at most RECV_CHUNK is added to it, so memory has a bound.
-        let pause_at = self.head_bytes_max.max(RECV_CHUNK);
-        if self.is_eof || self.is_failed() || self.recv.len() >= pause_at {
+        if self.is_paused() {
             return &mut [];
         }
         self.recv.read_buf()
+    }
+
+    /// Whether bytes are wanted and no memory waits for them.
+    pub(super) fn awaits_first(&self) -> bool {
+        !self.recv.holds_memory() && !self.is_paused()
     }
 
     pub(super) fn handle_read(&mut self, len: usize) {
@@ -148,6 +150,10 @@ impl Wire {
         }
     }
 
+    pub(super) fn lend_buffer(&mut self) {
+        self.recv.lend();
+    }
+
     pub(super) fn framing(&self) -> Framing {
         self.framing
     }
@@ -169,6 +175,13 @@ impl Wire {
 
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle) && self.recv.is_empty()
+    }
+
+    fn is_paused(&self) -> bool {
+        // A whole head or trailer section fits below this, so a pause never starves the parser;
+        // and at most RECV_CHUNK is added to it, so memory has a bound.
+        let pause_at = self.head_bytes_max.max(RECV_CHUNK);
+        self.is_eof || self.is_failed() || self.recv.len() >= pause_at
     }
 
     fn is_failed(&self) -> bool {
@@ -229,7 +242,7 @@ impl Wire {
         len: usize,
         lines: usize,
     ) -> Result<Event<R::Head>, ProtocolError> {
-        let raw = self.recv.take(len);
+        let raw = self.recv.take_copy(len);
         let Read { head, next } = role.read_head(&raw, lines)?;
         (self.phase, self.framing) = match next {
             Next::Body(framing) => (Phase::Body(Decoder::new(framing)), framing),

@@ -212,6 +212,22 @@ impl Session {
         }
     }
 
+    /// Whether bytes of `side` are wanted and there is no buffer for them yet. A socket that can
+    /// tell whether some have come is asked before [`read_buf`](Self::read_buf), so that a silent
+    /// peer costs no memory.
+    #[must_use]
+    pub fn awaits_first(&self, side: Side) -> bool {
+        match (side, self.life) {
+            (Side::Origin, _) => {
+                let origin = self.exchange.origin();
+                origin.is_some_and(|origin| origin.conn.awaits_first())
+            }
+            (Side::Client, Life::Open) => self.client.conn.awaits_first(),
+            (Side::Client, Life::Lingering(_)) => self.client.scratch.is_empty(),
+            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => false,
+        }
+    }
+
     /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
     /// stream.
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
@@ -304,6 +320,19 @@ impl Session {
         }
     }
 
+    /// Whether [`write_slices`](Self::write_slices) has something to give.
+    #[must_use]
+    pub fn has_bytes_for(&self, side: Side) -> bool {
+        match (side, self.life) {
+            (Side::Client, Life::Open | Life::Closing(_)) => !self.client.out.is_empty(),
+            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => false,
+            (Side::Origin, _) => {
+                let origin = self.exchange.origin();
+                origin.is_some_and(|origin| !origin.out.is_empty())
+            }
+        }
+    }
+
     /// The session without a client of [`Action::Detach`].
     pub fn poll_detached(&mut self) -> Option<Self> {
         self.detached.take().map(|session| *session)
@@ -350,6 +379,10 @@ impl Session {
             if !progress {
                 break;
             }
+        }
+        self.client.conn.lend_buffer();
+        if let Some(origin) = self.exchange.origin_mut() {
+            origin.conn.lend_buffer();
         }
         self.pump_life(now);
         self.check_invariants();

@@ -13,13 +13,22 @@ fn recv_splits_without_a_copy() {
     let mut recv = RecvBuf::new();
     let room = recv.read_buf();
     assert_eq!(room.len(), RECV_CHUNK);
-    room[..5].copy_from_slice(b"abcde");
+    room[..2000].fill(b'a');
+    room[2000..2002].copy_from_slice(b"de");
     let start = room.as_ptr();
-    recv.filled(5);
-    let taken = recv.take(3);
-    assert_eq!((&taken[..], taken.as_ptr()), (&b"abc"[..], start));
+    recv.filled(2002);
+    let taken = recv.take(2000);
+    assert_eq!(
+        (&taken[..], taken.as_ptr()),
+        (&[b'a'; 2000][..], start),
+        "the piece is where it was read to"
+    );
     assert_eq!((recv.data(), recv.len()), (&b"de"[..], 2));
-    assert_eq!(recv.read_buf().len(), RECV_CHUNK - 5, "the tail is used on");
+    assert_eq!(
+        recv.read_buf().len(),
+        RECV_CHUNK - 2002,
+        "the tail is used on"
+    );
     recv.release();
     assert_eq!(recv.data(), b"de", "data is never released");
     recv.advance(1);
@@ -28,6 +37,61 @@ fn recv_splits_without_a_copy() {
     recv.advance(1);
     recv.release();
     assert_eq!(recv.read_buf().len(), RECV_CHUNK);
+}
+
+#[test]
+fn small_pieces_leave_the_buffer_whole() {
+    let mut recv = RecvBuf::small();
+    let room = recv.read_buf();
+    let (len, start) = (room.len(), room.as_ptr());
+    for round in 0_u8..100 {
+        let room = recv.read_buf();
+        room[..100].fill(round);
+        recv.filled(100);
+        assert_eq!(recv.take(60), vec![round; 60]);
+        assert_eq!(recv.take(60), vec![round; 40]);
+        let room = recv.read_buf();
+        assert_eq!((room.len(), room.as_ptr()), (len, start));
+    }
+}
+
+#[test]
+fn an_empty_buffer_serves_another_connection() {
+    let mut first = RecvBuf::small();
+    let start = first.read_buf().as_ptr();
+    first.read_buf()[..6].copy_from_slice(b"secret");
+    first.filled(6);
+    first.lend();
+    assert!(first.holds_memory(), "not while data is in it");
+    first.advance(6);
+    first.lend();
+    assert!(!first.holds_memory());
+    let mut second = RecvBuf::small();
+    assert_eq!(second.read_buf().as_ptr(), start);
+    assert!(
+        second.data().is_empty(),
+        "nothing is data before it is read"
+    );
+    assert_ne!(first.read_buf().as_ptr(), start, "it has one holder");
+}
+
+#[test]
+fn a_written_chunk_is_read_into_again() {
+    let mut recv = RecvBuf::new();
+    let room = recv.read_buf();
+    let (len, start) = (room.len(), room.as_ptr());
+    room.fill(b'x');
+    recv.filled(len);
+    let chunk = recv.take(len);
+    let kept = chunk.clone();
+    let mut queue = SendQueue::new();
+    queue.push(chunk.clone());
+    queue.push(chunk);
+    queue.advance(len);
+    assert_ne!(recv.read_buf().as_ptr(), start, "others hold it");
+    drop(kept);
+    queue.advance(len);
+    assert_eq!(RecvBuf::new().read_buf().as_ptr(), start);
 }
 
 #[test]
