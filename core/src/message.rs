@@ -5,6 +5,7 @@
 //! and forwarding writes the original bytes again.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -29,7 +30,11 @@ struct Span {
 
 impl Span {
     fn of(self, raw: &[u8]) -> &[u8] {
-        &raw[usize::from(self.start)..usize::from(self.end)]
+        &raw[self.range()]
+    }
+
+    fn range(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
     }
 }
 
@@ -46,6 +51,10 @@ struct Line {
 pub struct Fields {
     raw: Bytes,
     lines: Vec<Line>,
+    /// The marks of all names: most names that are asked for are not there.
+    names: u64,
+    /// `raw` is the field lines as they are written, and nothing else.
+    is_written: bool,
 }
 
 impl Fields {
@@ -72,10 +81,12 @@ impl Fields {
             return None;
         }
         let mut lines = Vec::with_capacity(16);
+        let mut names = 0;
         for (name, value) in slices {
             if !name.is_ascii() {
                 return None;
             }
+            names |= mark(name);
             lines.push(Line {
                 name: span_in(raw, name)?,
                 value: span_in(raw, value)?,
@@ -84,6 +95,8 @@ impl Fields {
         Some(Self {
             raw: raw.clone(),
             lines,
+            names,
+            is_written: false,
         })
     }
 
@@ -101,8 +114,13 @@ impl Fields {
 
     /// All lines in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines.iter().map(|line| {
-            let name = std::str::from_utf8(line.name.of(&self.raw));
+        // One look at all bytes costs less than one at each name. Values may be anything.
+        let text = std::str::from_utf8(&self.raw).ok();
+        self.lines.iter().map(move |line| {
+            let name = match text {
+                Some(text) => text.get(line.name.range()),
+                None => std::str::from_utf8(line.name.of(&self.raw)).ok(),
+            };
             (name.unwrap_or_default(), line.value.of(&self.raw))
         })
     }
@@ -122,7 +140,12 @@ impl Fields {
 
     /// The values of all lines named `name`, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.lines.iter().filter_map(move |line| {
+        let lines = if self.names & mark(name.as_bytes()) == 0 {
+            &[]
+        } else {
+            &self.lines[..]
+        };
+        lines.iter().filter_map(move |line| {
             let found = line.name.of(&self.raw);
             found
                 .eq_ignore_ascii_case(name.as_bytes())
@@ -150,6 +173,13 @@ impl Fields {
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.tokens(name)
             .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// All lines as HTTP/1.1 writes them, each with its line end, where they are kept in that
+    /// form: those that a [`FieldsBuilder`] made.
+    #[must_use]
+    pub fn as_written(&self) -> Option<&[u8]> {
+        self.is_written.then_some(&self.raw[..])
     }
 
     /// Bytes that these fields keep alive.
@@ -213,6 +243,7 @@ impl Eq for Fields {}
 pub struct FieldsBuilder {
     raw: BytesMut,
     lines: Vec<Line>,
+    names: u64,
     dropped: usize,
 }
 
@@ -220,14 +251,17 @@ impl FieldsBuilder {
     /// Appends one line; returns whether it was kept.
     pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
         let value = value.trim_ascii();
-        let fits = self.raw.len() + name.len() + value.len() <= HEAD_BYTES_CEILING;
+        let fits = self.raw.len() + name.len() + value.len() + 4 <= HEAD_BYTES_CEILING;
         if !fits || !is_token(name.as_bytes()) || value.iter().any(|byte| b"\r\n\0".contains(byte))
         {
             self.dropped += 1;
             return false;
         }
+        self.names |= mark(name.as_bytes());
         let name = self.append(name.as_bytes());
+        self.raw.put_slice(b": ");
         let value = self.append(value);
+        self.raw.put_slice(b"\r\n");
         self.lines.push(Line { name, value });
         true
     }
@@ -244,6 +278,8 @@ impl FieldsBuilder {
         Fields {
             raw: self.raw.freeze(),
             lines: self.lines,
+            names: self.names,
+            is_written: true,
         }
     }
 
@@ -264,6 +300,58 @@ pub fn is_token(bytes: &[u8]) -> bool {
         && bytes
             .iter()
             .all(|&b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Names of fields, in lower case, in which another one is looked up, mostly in vain.
+pub(crate) struct Names<const N: usize> {
+    codes: [u64; N],
+    names: [&'static str; N],
+}
+
+impl<const N: usize> Names<N> {
+    pub(crate) const fn new(names: [&'static str; N]) -> Self {
+        let mut codes = [0; N];
+        let mut at = 0;
+        while at < N {
+            codes[at] = code(names[at].as_bytes());
+            at += 1;
+        }
+        Self { codes, names }
+    }
+
+    /// Whether `name` is one of them.
+    pub(crate) fn contain(&self, name: &[u8]) -> bool {
+        let is_it = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
+        self.may_contain(name) && self.names.iter().any(is_it)
+    }
+
+    /// Whether `name` has the code of one of them.
+    pub(crate) fn may_contain(&self, name: &[u8]) -> bool {
+        let code = code(name);
+        // Without an early end it is a handful of instructions.
+        let is_found = |found, &known| found | (known == code);
+        self.codes.iter().fold(false, is_found)
+    }
+}
+
+/// A number for a name, the same for all its spellings: its length, first and last byte.
+#[inline]
+const fn code(name: &[u8]) -> u64 {
+    match name {
+        [] => 0,
+        [first, ..] => {
+            let (len, last) = (name.len() as u64, name[name.len() - 1]);
+            len << 16 | ((*first | 0x20) as u64) << 8 | (last | 0x20) as u64
+        }
+    }
+}
+
+/// One bit of 64 for a name, by its code. Names that share none differ.
+#[inline]
+const fn mark(name: &[u8]) -> u64 {
+    /// 2^64 by the golden ratio: its product's upper bits depend on all lower ones.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    1 << (code(name).wrapping_mul(SPREAD) >> 58)
 }
 
 fn span_in(raw: &[u8], part: &[u8]) -> Option<Span> {
@@ -469,6 +557,28 @@ mod tests {
         check("http://h?q", "h", "", Some("q"));
         check("*", "field.example", "*", None);
         check("h:443", "field.example", "h:443", None);
+    }
+
+    #[test]
+    fn built_fields_are_kept_as_they_are_written() {
+        let pairs: [(&str, &[u8]); 3] = [("A", b" 1 "), ("b", b""), ("no name", b"x")];
+        let built = Fields::from_pairs(pairs);
+        assert_eq!(built.as_written(), Some(&b"A: 1\r\nb: \r\n"[..]));
+        let raw = Bytes::from_static(b"a:1\r\n");
+        let parsed = Fields::from_slices_of(&raw, [(&raw[..1], &raw[2..3])]).unwrap();
+        assert_eq!(
+            (parsed.as_written(), parsed.get("A")),
+            (None, Some(&b"1"[..]))
+        );
+    }
+
+    #[test]
+    fn marks_ignore_case() {
+        for name in ["a", "ETag", "Cache-Control", "x_y", "sec-ch-ua", "N!"] {
+            let (lower, upper) = (name.to_ascii_lowercase(), name.to_ascii_uppercase());
+            assert_eq!(mark(lower.as_bytes()), mark(upper.as_bytes()));
+            assert_eq!(mark(lower.as_bytes()).count_ones(), 1);
+        }
     }
 
     #[test]

@@ -73,6 +73,19 @@ impl HeadWriter {
         self
     }
 
+    /// Appends all lines of `fields`; at once where they are kept as they are written.
+    pub fn fields(&mut self, fields: &Fields) -> &mut Self {
+        match fields.as_written() {
+            Some(lines) => self.buf.extend_from_slice(lines),
+            None => {
+                for (name, value) in fields.iter() {
+                    put_field(&mut self.buf, name, value);
+                }
+            }
+        }
+        self
+    }
+
     /// Appends a field line whose value is formatted in place.
     pub fn field_fmt(&mut self, name: &str, value: Arguments<'_>) -> &mut Self {
         let start = self.buf.len();

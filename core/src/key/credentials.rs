@@ -1,6 +1,8 @@
 //! Owns which request fields tell who asks.
 //! Never reads what they say.
 
+use crate::message::Names;
+
 /// `Authorization`, the fields in which services take keys and tokens instead of it, and those in
 /// which a proxy that authenticates passes on whom it found. No `Vary` names them, as most of
 /// what they lead to was never meant to be kept by anybody.
@@ -46,11 +48,14 @@ pub(crate) const CREDENTIALS: [&str; 39] = [
     "x-user-token",
 ];
 
+/// None begins or ends with `-`, so that a name with `_` has the same code.
+static NAMES: Names<39> = Names::new(CREDENTIALS);
+
 /// The name by which this program knows a field that tells who asks.
 pub(super) fn known(name: &str) -> Option<&'static str> {
-    // Most fields of a browser begin otherwise: this runs for every field of every request.
+    // This runs for every field of every request: few get past these two looks.
     let first = name.as_bytes().first()?.to_ascii_lowercase();
-    if !b"acprtx".contains(&first) {
+    if !b"acprtx".contains(&first) || !NAMES.may_contain(name.as_bytes()) {
         return None;
     }
     CREDENTIALS.into_iter().find(|known| is_same(known, name))

@@ -25,6 +25,10 @@ pub(crate) const SHAPING: [&str; 12] = [
 /// Appends the values of shaping fields: line feed, number of the field, value.
 pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
     for (name, value) in fields.iter() {
+        // Few fields of a browser begin so.
+        if !name.starts_with(['x', 'X']) {
+            continue;
+        }
         let mut known = (b'0'..).zip(SHAPING);
         if let Some((number, _)) = known.find(|(_, known)| is_same(known, name)) {
             bytes.extend_from_slice(&[b'\n', number]);

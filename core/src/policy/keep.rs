@@ -26,7 +26,7 @@ impl Fetch {
         now: Instant,
     ) -> Option<Served> {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
-        let renewed = Arc::new(self.renewed(&copy, head, now));
+        let renewed = Arc::new(self.renewed(&copy, key.partition(), head, now));
         let may_keep = self.is_current() && self.may_keep(&key, session);
         let store = &self.retter.store;
         let kept = if !may_keep {
@@ -62,7 +62,7 @@ impl Fetch {
         }
         let length = copy.body().len();
         let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
-            self.renewed(copy, head, now)
+            self.renewed(copy, key.partition(), head, now)
         } else {
             copy.expired()
         };
@@ -73,11 +73,17 @@ impl Fetch {
     }
 
     /// The copy with what `head` says now.
-    fn renewed(&self, copy: &StoredResponse, head: &ResponseHead, now: Instant) -> StoredResponse {
+    fn renewed(
+        &self,
+        copy: &StoredResponse,
+        partition: Partition,
+        head: &ResponseHead,
+        now: Instant,
+    ) -> StoredResponse {
         let unix = self.retter.wall_clock(now);
         let updated = copy.updated_head(head, unix);
         let vary = self.vary(&updated);
-        let lifetimes = match (&vary, self.assess(&updated, now)) {
+        let lifetimes = match (&vary, self.assess(partition, &updated, now)) {
             (Some(_), Ok(lifetimes)) => lifetimes,
             (None, _) | (_, Err(_)) => Lifetimes::NEVER,
         };
@@ -128,7 +134,8 @@ impl Fetch {
         now: Instant,
     ) -> Option<Collector> {
         let cache = &self.retter.config.cache;
-        if !self.may_keep(self.key.as_ref()?, session) {
+        let key = self.key.as_ref()?;
+        if !self.may_keep(key, session) {
             return None;
         }
         let too_long = |length: &str| {
@@ -142,7 +149,7 @@ impl Fetch {
         {
             return None;
         }
-        let lifetimes = self.assess(head, now).ok()?;
+        let lifetimes = self.assess(key.partition(), head, now).ok()?;
         let vary = self.vary(head)?;
         let budget = &self.retter.budget;
         let times = (self.retter.wall_clock(now), now);
@@ -167,9 +174,14 @@ impl Fetch {
         }
     }
 
-    fn assess(&self, head: &ResponseHead, now: Instant) -> Result<Lifetimes, NotStorable> {
+    fn assess(
+        &self,
+        partition: Partition,
+        head: &ResponseHead,
+        now: Instant,
+    ) -> Result<Lifetimes, NotStorable> {
         let cache = &self.retter.config.cache;
-        let scope = match self.retter.keyer.partition(&self.request.fields) {
+        let scope = match partition {
             Partition::Shared => Scope::Shared,
             Partition::Cookies(_) => Scope::Cookies,
             Partition::Session(_) => Scope::Session,

@@ -243,8 +243,27 @@ impl Answer<'_> {
         }
     }
 
-    /// Writes all fields but those of the connection and `Content-Length`.
+    /// Writes all fields but those of the connection and `Content-Length`: those
+    /// [of the copy](Self::put_kept), then [the others](Self::put_added).
     pub fn put_fields(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        self.put_kept(put);
+        self.put_added(put);
+    }
+
+    /// The fields of the copy, where this answer has them all, and unchanged.
+    #[must_use]
+    pub fn unchanged(&self) -> Option<&Fields> {
+        let fields = self.served.copy.fields();
+        let is_unchanged = match self.form {
+            Form::Gzip(_) => !fields.contains("etag"),
+            Form::Whole => true,
+            Form::NotModified | Form::Part(..) | Form::Parts(..) | Form::Unsatisfiable => false,
+        };
+        is_unchanged.then_some(fields)
+    }
+
+    /// Writes the fields of the copy that belong to this answer.
+    pub fn put_kept(&self, put: &mut dyn FnMut(&str, &[u8])) {
         let fields = self.served.copy.fields();
         for (name, value) in fields.iter().filter(|(name, _)| self.keeps(name)) {
             if matches!(self.form, Form::Gzip(_)) && name.eq_ignore_ascii_case("etag") {
@@ -253,6 +272,11 @@ impl Answer<'_> {
                 put(name, value);
             }
         }
+    }
+
+    /// Writes the fields that this answer adds to those of the copy.
+    pub fn put_added(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        let fields = self.served.copy.fields();
         match &self.form {
             Form::Gzip(_) => put("content-encoding", b"gzip"),
             Form::Part(range, _) => put("content-range", range.as_bytes()),
@@ -269,7 +293,8 @@ impl Answer<'_> {
         for (name, value) in self.served.cookies.iter() {
             put(name, value);
         }
-        put("age", self.served.age_secs.to_string().as_bytes());
+        let mut age = itoa::Buffer::new();
+        put("age", age.format(self.served.age_secs).as_bytes());
         put_labels(
             self.served.circuit,
             &self.served.handling,

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::message::{Fields, RequestHead, ResponseHead, Version, is_token};
+use crate::message::{Fields, Names, RequestHead, ResponseHead, Version, is_token};
 
 /// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
 /// side (§11.7) and this program is a gateway, so it ends here. `HTTP2-Settings`: RFC 9113 §3.1.
-const HOP_BY_HOP: [&str; 10] = [
+static HOP_BY_HOP: Names<10> = Names::new([
     "connection",
     "http2-settings",
     "keep-alive",
@@ -21,13 +21,13 @@ const HOP_BY_HOP: [&str; 10] = [
     "te",
     "transfer-encoding",
     "upgrade",
-];
+]);
 
 /// Fields that a `Connection` option cannot remove. RFC 9110 §7.6.1: a sender MUST NOT nominate
 /// a field that is meant for all recipients, "for example, Cache-Control is never appropriate as
 /// a connection option"; one that does wants to hide a field from the origin that this program,
 /// or a proxy before it, relied on (CVE-2022-31813 did that to `X-Forwarded-For`).
-const END_TO_END: [&str; 44] = [
+static END_TO_END: Names<44> = Names::new([
     "accept-encoding",
     "access-control-allow-origin",
     "age",
@@ -72,7 +72,10 @@ const END_TO_END: [&str; 44] = [
     "x-forwarded-proto",
     "x-frame-options",
     "x-real-ip",
-];
+]);
+
+/// Protocols of `Upgrade` that are HTTP (RFC 9110 §16.7).
+static HTTP_ITSELF: Names<4> = Names::new(["h2", "h2c", "h3", "http"]);
 
 /// Which fields of one message belong to its connection. Built once per message.
 #[derive(Clone, Debug)]
@@ -88,8 +91,8 @@ impl<'a> HopByHop<'a> {
         let nominated = fields
             .tokens("connection")
             .filter(|&name| {
-                !is_one_of(&HOP_BY_HOP, name)
-                    && !is_one_of(&END_TO_END, name)
+                !HOP_BY_HOP.contain(name)
+                    && !END_TO_END.contain(name)
                     && !name.eq_ignore_ascii_case(b"close")
             })
             .collect();
@@ -100,7 +103,7 @@ impl<'a> HopByHop<'a> {
     #[must_use]
     pub fn keeps(&self, name: &str) -> bool {
         let name = name.as_bytes();
-        !is_one_of(&HOP_BY_HOP, name)
+        !HOP_BY_HOP.contain(name)
             && !self
                 .nominated
                 .iter()
@@ -130,8 +133,7 @@ pub fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     };
     let mut names = fields.tokens("upgrade").map(protocol_name).peekable();
     names.peek()?;
-    let harmless =
-        names.all(|name| is_token(name) && !is_one_of(&["h2", "h2c", "h3", "http"], name));
+    let harmless = names.all(|name| is_token(name) && !HTTP_ITSELF.contain(name));
     harmless.then_some(protocols)
 }
 
@@ -236,7 +238,7 @@ pub fn forward_request(
             address.as_bytes(),
         ),
     );
-    let element = forwarded_element(peer, authority);
+    let element = forwarded_element(peer, &address, authority);
     put(
         "Forwarded",
         &continued(fields, seen.forwarded, "forwarded", &element),
@@ -334,14 +336,18 @@ const fn via(received: Version) -> &'static [u8] {
     }
 }
 
-/// One `forwarded-element` (RFC 7239 §4). A host that cannot be quoted is left out.
-fn forwarded_element(peer: IpAddr, host: &[u8]) -> Vec<u8> {
-    let mut element = match peer {
-        IpAddr::V4(address) => format!("for={address}"),
-        // RFC 7239 §6: an IPv6 address is in brackets, and those in quotes.
-        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+/// One `forwarded-element` (RFC 7239 §4) of `peer`, whose text is `address`. A host that cannot be
+/// quoted is left out.
+fn forwarded_element(peer: IpAddr, address: &str, host: &[u8]) -> SmallVec<[u8; 128]> {
+    // RFC 7239 §6: an IPv6 address is in brackets, and those in quotes.
+    let (before, after): (&[u8], &[u8]) = match peer {
+        IpAddr::V4(_) => (b"for=", b""),
+        IpAddr::V6(_) => (b"for=\"[", b"]\""),
+    };
+    let mut element = SmallVec::new();
+    for part in [before, address.as_bytes(), after] {
+        element.extend_from_slice(part);
     }
-    .into_bytes();
     if is_token(host) {
         element.extend_from_slice(b";host=");
         element.extend_from_slice(host);
@@ -373,7 +379,7 @@ fn is_look_alike(name: &str) -> bool {
         return false;
     }
     let name = name.replace('_', "-");
-    is_one_of(&HOP_BY_HOP, name.as_bytes()) || is_one_of(&END_TO_END, name.as_bytes())
+    HOP_BY_HOP.contain(name.as_bytes()) || END_TO_END.contain(name.as_bytes())
 }
 
 /// Whether a field speaks to this program alone.
@@ -383,12 +389,6 @@ pub fn is_retter_field(name: &str) -> bool {
     name.as_bytes()
         .get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-}
-
-fn is_one_of(names: &[&str], name: &[u8]) -> bool {
-    names
-        .iter()
-        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Passages of this program in `Via` at which a request is a loop. Two may stand in a row on

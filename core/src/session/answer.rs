@@ -39,7 +39,15 @@ impl Session {
         let keep = call.keep && !self.draining && call.read;
         let answer = served.answer(&call.request);
         let mut out = HeadWriter::response(answer.status(), b"");
-        answer.put_fields(&mut |name, value| {
+        match answer.unchanged() {
+            Some(fields) => {
+                out.fields(fields);
+            }
+            None => answer.put_kept(&mut |name, value| {
+                out.field(name, value);
+            }),
+        }
+        answer.put_added(&mut |name, value| {
             out.field(name, value);
         });
         let body = answer.body();
