@@ -107,6 +107,33 @@ fn what_was_sent_ahead_is_answered_in_order_after_the_wait() {
 }
 
 #[test]
+fn who_joins_a_fetch_after_a_write_does_not_get_the_page_of_before() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 2;
+    let mut one = Rig::with(settings);
+    let [mut two, mut leader, mut writer, mut follower] = [(); 4].map(|()| one.another());
+    one.send(&get("/1", ""));
+    two.send(&get("/2", ""));
+    leader.send(&get("/order", ""));
+    writer.send(POST);
+    two.reply(PAGE);
+    writer.settle();
+    one.reply(PAGE);
+    leader.settle();
+    assert!(leader.asked().starts_with("GET /order "));
+    writer.reply(DONE);
+    one.send(&get("/1?again", ""));
+    follower.send(&get("/order", ""));
+    assert_eq!(follower.asked(), "", "it waits for the fetch that runs");
+    leader.reply(PAGE);
+    assert_eq!(body(&leader.received()), "good");
+    follower.settle();
+    assert!(follower.asked().starts_with("GET /order "));
+    follower.reply(&PAGE.replace("good", "new!"));
+    assert_eq!(body(&follower.received()), "new!");
+}
+
+#[test]
 fn a_drain_lets_it_wait_and_then_closes() {
     let (mut busy, mut rig) = full();
     rig.send(&get("/", "")).input(Input::Drain);
