@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
+use super::changes::Mark;
 use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
@@ -42,6 +43,8 @@ pub struct Fetch {
     pub(super) last: Instant,
     /// Others wait for this fetch.
     pub(super) lead: Option<Lead>,
+    /// What had changed before the origin was asked.
+    pub(super) mark: Option<Mark>,
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
     /// What the limit learns when the origin is done: the status counts even where the breaker has
@@ -88,6 +91,7 @@ impl Fetch {
         now: Instant,
     ) -> Self {
         let Grant { lead, permit, slot } = grant;
+        let mark = ask.key.as_ref().map(|key| retter.changes.mark(key));
         Self {
             circuit,
             collector: None,
@@ -97,6 +101,7 @@ impl Fetch {
             kind: permit.kind(),
             last: now,
             lead,
+            mark,
             may_rescue: ask.may_rescue,
             outcome: Outcome::Success,
             passed: 0,
@@ -477,6 +482,7 @@ impl Fetch {
             match keyer.partition(&self.request.fields) {
                 Partition::Shared => {}
                 partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
+                    self.retter.changes.note_partition(partition);
                     self.retter.store.drop_partition(partition);
                     self.retter.wants().forget_partition(partition);
                 }
@@ -502,6 +508,7 @@ impl Fetch {
             let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
+                    self.retter.changes.note_key(&key);
                     self.retter.store.remove(&key);
                     self.retter.wants().forget(&key);
                 }

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use super::copy::{Collector, StoredResponse};
 use super::wants::{Ended, Errand};
-use super::{Fetch, Served};
+use super::{Fetch, Retter, Served};
 use crate::admission::Flown;
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::ResponseHead;
@@ -91,8 +91,7 @@ impl Fetch {
         copy.renewed(&updated, lifetimes, vary, (unix, now))
     }
 
-    /// Whether the answer may be kept: a write may have changed the page after the origin made
-    /// the answer to a renewal.
+    /// Whether the answer to a renewal may be kept: another one may have begun since.
     pub(super) fn is_current(&mut self) -> bool {
         let Some(renewal) = &mut self.renewal else {
             return true;
@@ -104,10 +103,17 @@ impl Fetch {
         is_current
     }
 
-    /// Puts a new copy into the store; returns whether it fits.
+    /// Puts a new copy into the store; returns whether it is there. It is not when it does not fit,
+    /// or when the origin may have made it before a write that has changed the page since.
     pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) -> bool {
         let is_good = copy.is_good();
-        let is_kept = self.retter.store.insert(key.clone(), copy).is_some();
+        let Retter { changes, store, .. } = &*self.retter;
+        let is_older = || self.mark != Some(changes.mark(&key));
+        let mut is_kept = !is_older() && store.insert(key.clone(), copy).is_some();
+        if is_kept && is_older() {
+            store.remove(&key);
+            is_kept = false;
+        }
         if is_kept && is_good {
             self.note_kept(key);
         }

@@ -33,6 +33,7 @@
 //! assert_eq!(answer.headers()["x-retter"], "cache");
 //! ```
 
+mod changes;
 mod copy;
 mod fetch;
 mod interop;
@@ -73,6 +74,7 @@ use crate::rules::{conditional, forwarding};
 use crate::store::{Bounds, Entry as _, Store};
 use crate::time::{Instant, UnixTime};
 
+use changes::Changes;
 use copy::{Budget, StoredResponse};
 use wants::Wants;
 
@@ -96,6 +98,7 @@ pub struct Retter {
     budget: Arc<Budget>,
     /// No circuit is other than closed: then a copy is served without asking the breaker's lock.
     calm: AtomicBool,
+    changes: Changes,
     config: Config,
     gate: Gate,
     gzip: Arc<GzipPool>,
@@ -144,6 +147,7 @@ impl Retter {
             attended: AtomicBool::new(false),
             budget: Arc::new(Budget::new(cache.bytes_max / 2)),
             calm: AtomicBool::new(true),
+            changes: Changes::new(),
             gate: Gate::new(&config.admission, now),
             gzip: Arc::new(GzipPool::default()),
             keyer: Keyer::new(cache, rng.next()),

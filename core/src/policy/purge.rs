@@ -49,6 +49,7 @@ impl Retter {
                     // What everybody sees is no session's.
                     Partition::Shared => 0,
                     own @ (Partition::Cookies(_) | Partition::Session(_)) => {
+                        self.changes.note_partition(own);
                         self.wants().forget_partition(own);
                         self.store.drop_partition(own)
                     }
@@ -65,7 +66,8 @@ impl Retter {
     }
 
     fn purge_where(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
-        // First what is being renewed: its answer may be as old as the copy.
+        // First what is on its way: it may be as old as the copies.
+        self.changes.note_all();
         self.wants().forget_where(chosen);
         self.store.remove_where(chosen)
     }

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::{RescueMode, Settings};
+use crate::policy::Purge;
 use crate::report::{Failure, Source};
 use crate::session::{Action, Input, Side};
 
@@ -337,6 +338,66 @@ fn a_write_invalidates_what_it_changed() {
             500,
             "{path} was changed by the write"
         );
+    }
+}
+
+#[test]
+fn an_answer_asked_for_before_a_change_is_not_kept_after_it() {
+    const MINE: &str = "Cookie: session=a\r\n";
+    const FAILED: &str = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+    let write = |rig: &mut Rig, path: &str, set: &str| {
+        let post = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{MINE}Content-Length: 0\r\n\r\n");
+        rig.send(&post);
+        rig.reply(&format!(
+            "HTTP/1.1 200 OK\r\n{set}Content-Length: 0\r\n\r\n"
+        ));
+        assert_eq!(status(&rig.received()), 200);
+    };
+    type Change<'a> = &'a dyn Fn(&mut Rig);
+    let changes: [(&str, Change<'_>, bool); 7] = [
+        ("nothing", &|_| {}, true),
+        ("a write", &|rig| write(rig, "/page", ""), false),
+        (
+            "a write that names it",
+            &|rig| write(rig, "/form", "Content-Location: /page\r\n"),
+            false,
+        ),
+        (
+            "another page's write",
+            &|rig| write(rig, "/other", ""),
+            true,
+        ),
+        (
+            "a new session",
+            &|rig| write(rig, "/login", "Set-Cookie: session=b\r\n"),
+            false,
+        ),
+        (
+            "the session's purge",
+            &|rig| {
+                let cookie = "session=a".to_owned();
+                rig.retter.purge(&Purge::Session { cookie });
+            },
+            false,
+        ),
+        (
+            "a purge",
+            &|rig| {
+                rig.retter.purge(&Purge::All);
+            },
+            false,
+        ),
+    ];
+    for (what, change, kept) in changes {
+        let mut reader = Rig::new();
+        let mut other = reader.another();
+        reader.send(&get("/page", MINE));
+        change(&mut other);
+        reader.reply(PAGE);
+        assert_eq!(body(&reader.received()), "good", "{what}");
+        reader.send(&get("/page", MINE)).reply(FAILED);
+        let expected = if kept { 200 } else { 500 };
+        assert_eq!(status(&reader.received()), expected, "{what}");
     }
 }
 
