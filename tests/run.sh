@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak)
+named=(bench deny fuzz sim loom coverage mutants stress soak instructions)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -167,6 +167,9 @@ check_stress() {
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.
 check_soak() { run_heavy memory_stays_flat; }
+
+# Instructions of the core's hot paths: at most 5 % over those in core/benches/instructions.txt.
+check_instructions() { tests/bench/instructions; }
 
 check_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
