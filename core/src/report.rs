@@ -223,6 +223,20 @@ pub struct ShedCounts {
     pub full: u64,
 }
 
+impl ShedCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.copy + self.refused()
+    }
+
+    /// Those who got no answer but that it is full.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.deadline + self.early + self.full
+    }
+}
+
 /// What was asked of the origin though no client waited for it: copies renewed, circuits probed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RefreshStats {

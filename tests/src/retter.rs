@@ -119,6 +119,20 @@ impl Retter {
         self.ask_admin(&Request::get(target))
     }
 
+    /// What a metric, named with its labels, is now.
+    ///
+    /// # Panics
+    /// If it is not there, or is no number.
+    #[track_caller]
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.admin("/metrics").text();
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+
     /// Asks its admin listener for something else than a page.
     ///
     /// # Panics

@@ -41,25 +41,31 @@ fn busy_origin() -> (Origin, Arc<Watched<Busy>>, Arc<Gate>) {
     (origin, busy, gate)
 }
 
+/// Settings with which it works on so many at one time, and nothing is ever slow.
+fn works_on(count: &str) -> [(&str, &str); 8] {
+    [
+        ("RETTER_BACKEND_CONCURRENCY", count),
+        ("RETTER_BACKEND_CONCURRENCY_MIN", count),
+        ("RETTER_BACKEND_TIMEOUT_HEAD", "1m"),
+        ("RETTER_BREAKER_SLOW_RATE", "off"),
+        ("RETTER_BACKEND_REFRESH_SHARE", "0"),
+        ("RETTER_CACHE_TTL", "1h"),
+        ("RETTER_SERVER_WORKERS", "2"),
+        // Nobody is refused, however slow this machine is.
+        ("RETTER_BACKEND_QUEUE_TIMEOUT", "1m"),
+    ]
+}
+
+fn waiting(retter: &Retter) -> f64 {
+    retter.metric("retter_admission_waiting")
+}
+
 #[test]
 fn fifty_clients_at_an_application_that_does_two_at_a_time() {
     let (origin, busy, gate) = busy_origin();
-    let settings = [
-        ("RETTER_BACKEND_CONCURRENCY", "2"),
-        ("RETTER_BACKEND_CONCURRENCY_MIN", "2"),
-        // Nobody is refused, however slow this machine is.
-        ("RETTER_BACKEND_QUEUE_TIMEOUT", "1m"),
-        ("RETTER_BACKEND_TIMEOUT_HEAD", "1m"),
-        ("RETTER_SERVER_WORKERS", "2"),
-    ];
-    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    let retter = Retter::start_with(retter_program!(), origin.address(), &works_on("2"));
     let kept = retter.ask(&Request::get("/kept"));
     assert_eq!((kept.status, kept.source()), (200, "backend"));
-    let waiting = |count: u64| {
-        let text = retter.admin("/metrics").text();
-        let line = format!("\nretter_admission_waiting {count}\n");
-        text.contains(&line)
-    };
     thread::scope(|scope| {
         for client in 0..50 {
             let retter = &retter;
@@ -76,7 +82,7 @@ fn fifty_clients_at_an_application_that_does_two_at_a_time() {
         }
         let full = busy.wait(DEADLINE, |busy| (busy.now == 2).then_some(()));
         assert!(full.is_some(), "two get in");
-        until("all others wait", || waiting(48));
+        until("all others wait", || waiting(&retter) == 48.0);
         let copy = retter.ask(&Request::get("/kept"));
         assert_eq!((copy.status, copy.text().as_str()), (200, "kept"));
         let told = copy.field("cache-status").unwrap_or_default().to_owned();
@@ -93,5 +99,124 @@ fn fifty_clients_at_an_application_that_does_two_at_a_time() {
         same <= 3,
         "two may have come first, the others shared one fetch: {same}"
     );
-    assert!(waiting(0));
+    assert_eq!(waiting(&retter), 0.0);
+}
+
+#[test]
+fn who_waited_in_vain_is_told_when_to_come_again_and_the_operator_why() {
+    let (origin, busy, gate) = busy_origin();
+    let mut settings = works_on("2");
+    settings[7].1 = "200ms";
+    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    assert_eq!(retter.ask(&Request::get("/kept")).source(), "backend");
+    thread::scope(|scope| {
+        let served: Vec<_> = (0..2)
+            .map(|client| {
+                let retter = &retter;
+                let request = Request::get(&format!("/first/{client}"));
+                scope.spawn(move || retter.ask(&request))
+            })
+            .collect();
+        let full = busy.wait(DEADLINE, |busy| (busy.now == 2).then_some(()));
+        assert!(full.is_some(), "two get in");
+        // It answers nobody until all of these have been told.
+        let refused: Vec<_> = (0..48)
+            .map(|client| {
+                let retter = &retter;
+                let request = match client % 3 {
+                    0 => Request::post(&format!("/order/{client}"), "a=b"),
+                    _ => Request::get(&format!("/page/{client}")),
+                };
+                scope.spawn(move || retter.ask(&request))
+            })
+            .collect();
+        for client in refused {
+            let response = client.join().expect("it is told");
+            assert_eq!((response.status, response.source()), (503, "no-cache"));
+            let seconds = response
+                .field("retry-after")
+                .and_then(|text| text.parse().ok());
+            assert!(
+                seconds.is_some_and(|seconds: u32| seconds >= 1),
+                "{response:?}"
+            );
+            let told = response.field("cache-status").unwrap_or_default();
+            assert!(told.ends_with("detail=overload-no-copy"), "{told}");
+        }
+        let copy = retter.ask(&Request::get("/kept"));
+        assert_eq!((copy.status, copy.source()), (200, "cache"));
+        check_what_the_operator_sees(&retter);
+        gate.open();
+        for client in served {
+            assert_eq!(client.join().expect("it is served").status, 200);
+        }
+    });
+    assert_eq!(busy.lock().most, 2, "never more than it bears");
+    assert_eq!(
+        origin.take_seen().len(),
+        3,
+        "nobody who was refused was sent on"
+    );
+    until("nobody is left at the application", || {
+        retter.metric("retter_admission_in_flight") == 0.0
+    });
+}
+
+/// Two at work, 48 refused, one copy.
+fn check_what_the_operator_sees(retter: &Retter) {
+    let shed = |reason| {
+        let name = format!("retter_admission_shed_total{{reason=\"{reason}\"}}");
+        retter.metric(&name)
+    };
+    assert_eq!(retter.metric("retter_admission_limit"), 2.0);
+    assert_eq!(retter.metric("retter_admission_in_flight"), 2.0);
+    assert_eq!(waiting(retter), 0.0);
+    assert_eq!(retter.metric("retter_admission_overflows_total"), 49.0);
+    assert_eq!((shed("copy"), shed("full")), (1.0, 0.0));
+    // Where one page takes long on this machine, the last ones need not even wait.
+    assert_eq!(shed("deadline") + shed("early"), 48.0);
+    assert!(retter.metric("retter_origin_service_seconds") > 0.0);
+    assert!(retter.metric("retter_origin_usual_seconds") > 0.0);
+    let health = retter.admin("/health").text();
+    for text in [
+        "\"limit\": 2",
+        "\"in_flight\": 2",
+        "\"waiting\": 0",
+        "\"overflows\": 49",
+        "\"copy\": 1",
+        "\"service_ms\": ",
+        "\"usual_ms\": ",
+    ] {
+        assert!(health.contains(text), "{text} in {health}");
+    }
+    retter.wait_for("that it is full", |line| {
+        line.contains("the application is full: it works on 2 requests at one time")
+            .then_some(())
+    });
+}
+
+#[test]
+fn writes_that_came_last_go_first() {
+    let (origin, busy, gate) = busy_origin();
+    let retter = Retter::start_with(retter_program!(), origin.address(), &works_on("1"));
+    thread::scope(|scope| {
+        let ask = |request: Request| {
+            let retter = &retter;
+            scope.spawn(move || assert_eq!(retter.ask(&request).status, 200));
+        };
+        ask(Request::get("/first"));
+        let full = busy.wait(DEADLINE, |busy| (busy.now == 1).then_some(()));
+        assert!(full.is_some(), "one gets in");
+        (0..5).for_each(|client| ask(Request::get(&format!("/page/{client}"))));
+        until("the reads wait", || waiting(&retter) == 5.0);
+        (0..5).for_each(|client| ask(Request::post(&format!("/order/{client}"), "a=b")));
+        until("all wait", || waiting(&retter) == 10.0);
+        gate.open();
+    });
+    let seen = origin.take_seen();
+    let methods: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    let (first, queued) = methods.split_at(1);
+    assert_eq!(first, ["GET"]);
+    assert_eq!(queued, [["POST"; 5], ["GET"; 5]].concat());
+    assert_eq!(busy.lock().most, 1);
 }

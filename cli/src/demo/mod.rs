@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use retter_core::report::RefreshStats;
+use retter_core::report::{AdmissionStats, RefreshStats};
 
 use crate::args::DemoOptions;
 use crate::runtime::Runtime;
@@ -23,15 +23,18 @@ use shop::{Health, Shop};
 use show::{Introduction, Second, Show};
 use visitors::{Tally, Visitors};
 
-/// The day, and how many seconds each part of it takes.
-const DAY: [(Health, u32); 5] = [
-    (Health::Healthy, 8),
-    (Health::Slow, 8),
-    (Health::Failing, 8),
-    (Health::Down, 8),
-    (Health::Healthy, 8),
+/// The day: how the shop is, whether a crowd comes, and how many seconds each part takes.
+const DAY: [(Health, bool, u32); 6] = [
+    (Health::Healthy, false, 8),
+    (Health::Healthy, true, 8),
+    (Health::Slow, false, 8),
+    (Health::Failing, false, 8),
+    (Health::Down, false, 8),
+    (Health::Healthy, false, 8),
 ];
 const VISITORS: usize = 6;
+/// Those who come besides, with the crowd.
+const CROWD: usize = 14;
 /// Fewer than the others: they too are a load, and the unprotected shop has only their share.
 const SHADOWS: usize = 2;
 const PAUSE: Duration = Duration::from_millis(120);
@@ -130,8 +133,9 @@ fn show(
         shop,
         show,
         signals: &signals,
-        visitors: Visitors::start(port, VISITORS, PAUSE)?,
-        shadows: Visitors::start(shop.addr.port(), SHADOWS, PAUSE)?,
+        port,
+        visitors: Visitors::start(port, 0..VISITORS, PAUSE)?,
+        shadows: Visitors::start(shop.addr.port(), 0..SHADOWS, PAUSE)?,
     };
     let started = Instant::now();
     let mut totals = (Tally::default(), Tally::default());
@@ -162,7 +166,7 @@ fn refreshes(protection: &Protection) -> RefreshStats {
 
 fn part_lengths(scale: f64) -> impl Iterator<Item = Duration> {
     DAY.iter()
-        .map(move |(_, seconds)| Duration::from_secs(u64::from(*seconds)).mul_f64(scale))
+        .map(move |(_, _, seconds)| Duration::from_secs(u64::from(*seconds)).mul_f64(scale))
 }
 
 /// Everything that a day needs.
@@ -171,6 +175,8 @@ struct Stage<'a> {
     shop: &'a Shop,
     show: Show,
     signals: &'a Receiver<i32>,
+    /// Where visitors find RETTER.
+    port: u16,
     visitors: Visitors,
     shadows: Visitors,
 }
@@ -183,34 +189,73 @@ impl Stage<'_> {
         scale: f64,
         totals: &mut (Tally, Tally),
     ) -> Result<bool, DemoError> {
-        for ((health, _), length) in DAY.iter().zip(part_lengths(scale)) {
+        for ((health, is_crowded, _), length) in DAY.iter().zip(part_lengths(scale)) {
             self.shop.switch(*health)?;
-            let until = Instant::now() + length;
-            while Instant::now() < until {
-                let left = until.saturating_duration_since(Instant::now());
-                match self.signals.recv_timeout(left.min(TICK)) {
-                    // A smaller rest counts with the next one.
-                    Err(RecvTimeoutError::Timeout) if left < TICK / 2 => {}
-                    Err(RecvTimeoutError::Timeout) => self.second(started, totals),
-                    Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
-                }
+            let all = VISITORS..VISITORS + CROWD;
+            let crowd = if *is_crowded { all } else { 0..0 };
+            let crowd = Visitors::start(self.port, crowd, PAUSE)?;
+            let go_on = self.part(length, started, &crowd, totals);
+            totals.0.add(&crowd.stop());
+            if !go_on {
+                return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn second(&self, started: Instant, totals: &mut (Tally, Tally)) {
+    /// Plays one part of a day; returns false when it was interrupted.
+    fn part(
+        &self,
+        length: Duration,
+        started: Instant,
+        crowd: &Visitors,
+        totals: &mut (Tally, Tally),
+    ) -> bool {
+        let until = Instant::now() + length;
+        let mut shed = self.admission().shed.all();
+        while Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.signals.recv_timeout(left.min(TICK)) {
+                // A smaller rest counts with the next one.
+                Err(RecvTimeoutError::Timeout) if left < TICK / 2 => {}
+                Err(RecvTimeoutError::Timeout) => self.second(started, crowd, &mut shed, totals),
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Shows a second; `shed` is how many had found the shop full before.
+    fn second(
+        &self,
+        started: Instant,
+        crowd: &Visitors,
+        shed: &mut u64,
+        totals: &mut (Tally, Tally),
+    ) {
         let telemetry = &self.protection.telemetry;
-        let (with, without) = (self.visitors.take(), self.shadows.take());
+        let (mut with, without) = (self.visitors.take(), self.shadows.take());
+        with.add(&crowd.take());
         totals.0.add(&with);
         totals.1.add(&without);
         telemetry.drain_transitions();
+        let admission = self.admission();
+        let before = std::mem::replace(shed, admission.shed.all());
         self.show.second(&Second {
             at: started.elapsed(),
             health: self.shop.health(),
+            is_crowded: crowd.count() > 0,
             circuit: telemetry.retter().circuit(telemetry.clock().now()),
+            shed: *shed - before,
+            admission,
             with: &with,
             without: &without,
         });
+    }
+
+    fn admission(&self) -> AdmissionStats {
+        let telemetry = &self.protection.telemetry;
+        let now = telemetry.clock().now();
+        telemetry.retter().stats(now).admission
     }
 }

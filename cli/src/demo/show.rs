@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use retter_core::breaker::State;
-use retter_core::report::RefreshStats;
+use retter_core::report::{AdmissionStats, RefreshStats};
 
 use super::shop::Health;
 use super::visitors::{Got, Tally};
 use crate::out;
 
-/// Pages that one character of a bar stands for, so that a usual second fills a third of it.
-const PAGES_PER_MARK: u32 = 2;
+/// Pages that one character of a bar stands for, so that a usual second fills a quarter of it.
+const PAGES_PER_MARK: u32 = 5;
 const BAR_WIDTH: usize = 30;
 
 /// One second of the demo.
@@ -19,7 +19,12 @@ const BAR_WIDTH: usize = 30;
 pub(crate) struct Second<'a> {
     pub(crate) at: Duration,
     pub(crate) health: Health,
+    /// Whether more visitors are there than it can serve.
+    pub(crate) is_crowded: bool,
     pub(crate) circuit: State,
+    pub(crate) admission: AdmissionStats,
+    /// Visitors who found it full in this second, and got a copy or were refused.
+    pub(crate) shed: u64,
     /// With RETTER.
     pub(crate) with: &'a Tally,
     /// Without.
@@ -79,22 +84,32 @@ impl Show {
              what RETTER sees        http://{admin}/\n  \
              the shop's switch       http://{switch}/admin/switch\n\n\
              Each mark is {PAGES_PER_MARK} pages that visitors got in that second:\n  \
-             {}   {}   {}   {}\n\n",
+             {}   {}   {}   {}\n\n\
+             `at work` are requests at the shop and how many RETTER lets in at one time, `waiting` those\n\
+             that wait for their turn, `full` those that found it full in that second: who has a copy\n\
+             gets it at once, orders go first, and nobody waits for more than a second.\n\n",
             self.paint(Colour::Green, "█ from the shop"),
             self.paint(Colour::Blue, "▓ a fresh copy"),
             self.paint(Colour::Yellow, "▒ the last good copy"),
             self.paint(Colour::Red, "× an error"),
         ));
         out::line(format_args!(
-            "  time  the shop   visitors behind RETTER          errors  median   circuit    \
-             errors without RETTER"
+            "  time  the shop   visitors behind RETTER          errors  median   at work  waiting  \
+             full  circuit    errors without RETTER"
         ));
     }
 
     /// One second.
     pub(crate) fn second(self, second: &Second<'_>) {
-        let health = format!("{:9}", second.health.as_str());
+        let is_crowded = second.is_crowded && second.health == Health::Healthy;
+        let word = if is_crowded {
+            "crowded"
+        } else {
+            second.health.as_str()
+        };
+        let health = format!("{word:9}");
         let health = match second.health {
+            Health::Healthy if is_crowded => self.paint(Colour::Yellow, &health),
             Health::Healthy => self.paint(Colour::Green, &health),
             Health::Slow => self.paint(Colour::Yellow, &health),
             Health::Down | Health::Failing => self.paint(Colour::Red, &health),
@@ -112,11 +127,19 @@ impl Show {
             0 => "all waiting".to_owned(),
             total => self.errors(lost, &format!("{lost} of {total}")),
         };
+        let AdmissionStats {
+            in_flight,
+            limit,
+            waiting,
+            ..
+        } = second.admission;
+        let at_work = format!("{in_flight} of {limit}");
         out::line(format_args!(
-            "  {:3}s  {health}  {}  {errors}  {:>7}  {circuit}  {lost}",
+            "  {:3}s  {health}  {}  {errors}  {:>7}  {at_work:>7}  {waiting:7}  {:4}  {circuit}  {lost}",
             second.at.as_secs(),
             self.bar(second.with),
-            waiting(second.with),
+            median(second.with),
+            second.shed,
         ));
     }
 
@@ -132,7 +155,7 @@ impl Show {
             format!(
                 "  {name}  {}, median {:>7}, {} errors of {} pages\n",
                 self.paint(colour, &text),
-                waiting(tally),
+                median(tally),
                 tally.count(Got::Error),
                 tally.total(),
             )
@@ -216,7 +239,7 @@ impl Show {
     }
 }
 
-fn waiting(tally: &Tally) -> String {
+fn median(tally: &Tally) -> String {
     tally
         .median()
         .map_or_else(|| "-".to_owned(), |time| format!("{} ms", time.as_millis()))

@@ -2,6 +2,7 @@
 //! Never knows how the application is: like a real visitor, it sees only answers.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -93,22 +94,22 @@ pub(crate) struct Visitors {
 }
 
 impl Visitors {
-    /// Lets `count` visitors come to `port` of this machine, each pausing about `pause` between
-    /// pages.
-    pub(crate) fn start(port: u16, count: usize, pause: Duration) -> io::Result<Self> {
+    /// Lets visitors with these numbers come to `port` of this machine, each pausing about `pause`
+    /// between pages. The first ones are regulars; the others came by links of their own.
+    pub(crate) fn start(port: u16, numbers: Range<usize>, pause: Duration) -> io::Result<Self> {
         let home = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Mutex::new(Tally::default()));
-        let mut threads = Vec::with_capacity(count);
-        for (index, name) in NAMES.iter().cycle().take(count).enumerate() {
+        let mut threads = Vec::with_capacity(numbers.len());
+        for (place, number) in numbers.enumerate() {
             let (home, tally) = (Arc::clone(&home), Arc::clone(&tally));
             // The same seed each time: the demo shows the same visit each time.
-            let mut rng = Rng::new(index as u64);
+            let mut rng = Rng::new(number as u64);
             // One after the other, as people come through a door.
-            let arrival = pause.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX));
+            let arrival = pause.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
             threads.push(std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(arrival);
                 while !home.load(Ordering::Relaxed) {
-                    let (got, time) = visit(port, name, &mut rng);
+                    let (got, time) = visit(port, number, &mut rng);
                     lock(&tally).record(got, time);
                     std::thread::sleep(pause.mul_f64(0.5 + rng.unit()));
                 }
@@ -119,6 +120,11 @@ impl Visitors {
             tally,
             threads,
         })
+    }
+
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.threads.len()
     }
 
     /// What they got since the last call.
@@ -141,9 +147,15 @@ fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
 }
 
 /// Asks for one page, as likely as a shop's visitors do.
-fn visit(port: u16, name: &str, rng: &mut Rng) -> (Got, Duration) {
-    let session = format!("PHPSESSID={name}");
+fn visit(port: u16, number: usize, rng: &mut Rng) -> (Got, Duration) {
+    let session = format!("PHPSESSID={}", NAMES[number % NAMES.len()]);
     let product = format!("/product/{}", 1 + rng.next() % 6);
+    // A third of the pages that those who are no regulars ask for were never asked for before.
+    let product = if number >= NAMES.len() && rng.next().is_multiple_of(3) {
+        format!("{product}?from={number}-{}", rng.next())
+    } else {
+        product
+    };
     let (path, cookie) = match rng.next() % 10 {
         0..2 => ("/", ""),
         2..4 => ("/products", ""),

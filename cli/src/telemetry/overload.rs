@@ -22,9 +22,8 @@ impl Overload {
     /// What to log now; to be asked about once a second.
     pub(crate) fn note(&mut self, stats: &AdmissionStats, now: Instant) -> Option<String> {
         let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
-        let refused = |shed: &ShedCounts| shed.deadline + shed.early + shed.full;
         let copies = stats.shed.copy - self.shed.copy;
-        let refused = refused(&stats.shed) - refused(&self.shed);
+        let refused = stats.shed.refused() - self.shed.refused();
         if !is_due || copies + refused == 0 {
             return None;
         }

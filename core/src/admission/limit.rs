@@ -45,6 +45,8 @@ pub struct Sample {
 /// - A higher limit is taken when the rate rises by at least 0.4 of the step (in logarithms): it
 ///   pays. A lower one when the rate falls by less than a quarter of the step: nothing is lost.
 ///   Between the two the limit stays where it is.
+/// - Where requests are so quick that nobody minds, it is the other way about, up to the start: a
+///   higher limit is taken unless it loses, a lower one only when it pays.
 /// - Rates are compared within seconds, so it does not matter what a request costs, how dear and
 ///   cheap ones are mixed, or what the origin could do an hour ago. A trial is a step of a quarter
 ///   once the limit has settled: nothing is ever pinned to measure.
@@ -117,6 +119,17 @@ enum Way {
     Down,
 }
 
+/// What a trial has to show.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    /// Growth of the rate, as a share of the step, above which the step is worth it.
+    worth: f64,
+    /// Standard deviations above that, to be believed.
+    proof: f64,
+    /// Visits after which the sign decides.
+    visits_max: f64,
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Finding {
     No,
@@ -175,6 +188,23 @@ const STRAIN_MIN: f64 = 1.15;
 
 /// How many times longer they may take for a higher limit to be tried.
 const STRAIN_MAX: f64 = 2.0;
+
+/// What nobody minds, in seconds, as in the queue: the origin may have requests for so long although
+/// fewer at a time would give as many answers.
+const UNMINDED: f64 = 0.25;
+
+/// Growth of the rate, as a share of the step, from which fewer pay where more do no harm.
+const RELIEF_MIN: f64 = 0.25;
+
+/// Loss of the rate, as a share of the step, that more may cost where they do no harm. Below
+/// [`RELIEF_MIN`], as [`LOSS_MAX`] is below [`GAIN_MIN`].
+const HARM_MAX: f64 = 0.1;
+
+/// How many times longer they take where a third of them waits at the origin.
+const STRAIN_HIGH: f64 = 1.5;
+
+/// What most visitors bear, in seconds.
+const BORNE: f64 = 1.5;
 
 /// Visits to the base after which a lower limit is tried even though requests seem to take no
 /// longer than when the origin is at ease: what is known of its ease may be wrong.
@@ -346,16 +376,50 @@ impl Limit {
         }
     }
 
-    /// How many times longer a request takes than when the origin is at ease.
-    fn strain(&self) -> f64 {
-        // Single times scatter by a factor of e or so: a few of them prove only a large difference.
+    /// How many times longer a request takes than when the origin is at ease: at least, and at most,
+    /// as single times scatter by a factor of e or so, and a few of them prove little.
+    fn strain(&self) -> (f64, f64) {
+        let seen = self.present.log - self.at_ease.log;
         let doubt = 1.0 / self.at_ease.count.max(1.0).sqrt();
-        (self.present.log - self.at_ease.log - doubt).exp()
+        ((seen - doubt).exp(), (seen + doubt).exp())
+    }
+
+    /// Whether requests take longer than visitors bear, because they wait at the origin.
+    fn is_crowded(&self) -> bool {
+        let (at_least, _) = self.strain();
+        self.present.mean > BORNE && at_least > STRAIN_HIGH
+    }
+
+    /// Whether nobody minds so many requests at the origin, though they gain nothing: no more than at
+    /// the start, and so quick that they may wait for one another there. A site whose visitors come
+    /// in bursts would else have its pages held back, or answered from copies, without need.
+    fn is_harmless(&self, limit: u32) -> bool {
+        let longer = f64::from(limit) / f64::from(self.base);
+        limit <= self.bounds.start && self.present.mean * longer <= UNMINDED
+    }
+
+    /// What a trial has to show.
+    fn terms(&self, way: Way) -> Terms {
+        let (at_least, at_most) = self.strain();
+        let (worth, proof) = match way {
+            Way::Up if self.is_harmless(self.target(way)) => (-HARM_MAX, NOISES),
+            Way::Up => (GAIN_MIN * at_least.clamp(1.0, STRAIN_MAX), NOISES),
+            // Chance alone must not bring it down step by step.
+            Way::Down if self.is_harmless(self.base) => (-RELIEF_MIN, 2.0 * NOISES),
+            Way::Down => (LOSS_MAX, NOISES),
+        };
+        Terms {
+            worth,
+            proof,
+            visits_max: way.visits_max(at_most),
+        }
     }
 
     /// Half of a round failing is a collapse, whatever the rate says.
     fn shrink_on_failures(&mut self, sample: Sample, now: Instant) -> bool {
-        const ROUND_MIN: u32 = 4;
+        /// Of so many, half fail by chance once in a thousand rounds where a fifth does: a page that
+        /// is broken is no collapse.
+        const ROUND_MIN: u32 = 24;
         const FACTOR: f64 = 0.7;
         match sample.outcome {
             Outcome::Ignore => return false,
@@ -399,7 +463,12 @@ impl Limit {
     /// Which trial is due. Where requests take as long as when the origin is at ease, less of them
     /// gain nothing; where they take much longer, more of them hardly do.
     fn choose(&mut self) -> Option<Way> {
-        let strain = self.strain();
+        let (strain, at_most) = self.strain();
+        // Where a higher limit that brings nothing would drive visitors away, none is tried before
+        // a lower one has shown that requests do not wait at the origin.
+        let is_safe = at_most < STRAIN_HIGH || self.present.mean * self.ratio < BORNE;
+        let is_harmless = self.is_harmless(self.target(Way::Up));
+        let may_rise = is_harmless || is_safe && strain < STRAIN_MAX;
         let fails = self.at_base.sum.good < self.at_base.sum.ended * GOOD_MIN;
         let mut due = [false; 2];
         for way in [Way::Up, Way::Down] {
@@ -409,10 +478,10 @@ impl Limit {
             due[way.index()] = possible && trial.rest == 0;
         }
         self.unquestioned += 1;
-        let doubts = strain > STRAIN_MIN || fails || self.unquestioned > UNQUESTIONED_MAX;
-        due[Way::Down.index()] &= doubts;
+        due[Way::Down.index()] &=
+            strain > STRAIN_MIN || fails || !may_rise || self.unquestioned > UNQUESTIONED_MAX;
         match due {
-            [true, _] if strain < STRAIN_MAX => Some(Way::Up),
+            [true, _] if may_rise => Some(Way::Up),
             [_, true] => {
                 self.unquestioned = 0;
                 Some(Way::Down)
@@ -432,8 +501,15 @@ impl Limit {
         }
         self.learn_scatter(trial.arm);
         self.learn_scatter(self.at_base);
-        let strain = self.strain().clamp(1.0, STRAIN_MAX);
-        match compare(way, self.at_base, trial.arm, self.scatter, strain) {
+        let terms = self.terms(way);
+        let finding = match compare(self.at_base, trial.arm, terms, self.scatter) {
+            // Visitors leave before a slow origin can prove anything: what may be chance must do.
+            Finding::Doubtful | Finding::Promising if way == Way::Down && self.is_crowded() => {
+                Finding::Yes
+            }
+            finding => finding,
+        };
+        match finding {
             Finding::Yes => {
                 let again = self.last_step == Some(way);
                 if again {
@@ -450,7 +526,8 @@ impl Limit {
                 self.enter(Phase::Base, now);
             }
             Finding::No => {
-                if way == Way::Down {
+                let (gain, step) = growth(self.at_base, trial.arm);
+                if way == Way::Down && gain <= LOSS_MAX * step {
                     // With fewer it takes so long: it is not at ease above that.
                     self.at_ease = self.present;
                     self.at_ease
@@ -533,22 +610,26 @@ impl Limit {
     }
 }
 
-/// Whether the step from `base` to `trial` is worth it.
-fn compare(way: Way, base: Arm, trial: Arm, scatter: f64, strain: f64) -> Finding {
-    let gain = (trial.rate() / base.rate()).ln();
-    let step = (trial.load() / base.load()).max(1e-9).ln();
-    let noise = NOISES * (trial.noise(scatter) + base.noise(scatter)).sqrt();
-    let margin = match way {
-        Way::Up => gain - GAIN_MIN * strain * step,
-        Way::Down => gain - LOSS_MAX * step,
-    };
-    let is_sure = margin.abs() >= noise || trial.visits >= way.visits_max(strain);
+/// Whether the rate grows as the terms demand from `base` to `trial`.
+fn compare(base: Arm, trial: Arm, terms: Terms, scatter: f64) -> Finding {
+    let (gain, step) = growth(base, trial);
+    let noise = (trial.noise(scatter) + base.noise(scatter)).sqrt();
+    let margin = gain - terms.worth * step;
+    let is_proven = margin >= terms.proof * noise || -margin >= NOISES * noise;
+    let is_sure = is_proven || trial.visits >= terms.visits_max;
     match (is_sure, margin > 0.0) {
         (true, true) => Finding::Yes,
         (true, false) => Finding::No,
         (false, true) => Finding::Promising,
         (false, false) => Finding::Doubtful,
     }
+}
+
+/// Growth of the rate and of the load from `base` to `trial`, in logarithms.
+fn growth(base: Arm, trial: Arm) -> (f64, f64) {
+    let gain = (trial.rate() / base.rate()).ln();
+    let step = (trial.load() / base.load()).max(1e-9).ln();
+    (gain, step)
 }
 
 impl Way {

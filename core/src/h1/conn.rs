@@ -73,6 +73,13 @@ impl ServerConn {
         self.wire.next(&mut self.role)
     }
 
+    /// Whether more of a request's content can be received before any of it has to be taken: it is
+    /// not here as a whole, and there is room. Asked between its head and the next event.
+    #[must_use]
+    pub fn awaits_content(&mut self) -> bool {
+        self.wire.awaits_content()
+    }
+
     /// Makes ready for the next request, after `End`.
     pub fn start_next_cycle(&mut self) {
         self.role.has_skipped = false;

@@ -170,6 +170,49 @@ impl Chunked {
     }
 }
 
+/// Looks for the end of a chunked body before any of it is taken, resuming where the last look
+/// stopped.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    at: usize,
+    chunked: Chunked,
+}
+
+impl Ahead {
+    /// Whether `data`, which begins with what earlier looks saw, has all of the body, or what makes
+    /// it none.
+    pub(super) fn sees_end(&mut self, data: &[u8]) -> bool {
+        loop {
+            let rest = data.get(self.at..).unwrap_or_default();
+            let Ok(framing_len) = self.chunked.read_framing(rest) else {
+                return true;
+            };
+            self.at += framing_len;
+            let rest = data.get(self.at..).unwrap_or_default();
+            match &mut self.chunked.state {
+                ChunkState::Data { left } => {
+                    let there = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    self.at += there;
+                    *left -= there as u64;
+                    if *left > 0 {
+                        return false;
+                    }
+                    self.chunked.state = ChunkState::DataCr;
+                }
+                ChunkState::Trailers(scan) => {
+                    return !matches!(scan.run(rest, TRAILER_BYTES_MAX), Ok(Scanned::Partial));
+                }
+                ChunkState::Size { .. }
+                | ChunkState::SizeSpace { .. }
+                | ChunkState::Ext { .. }
+                | ChunkState::SizeLf { .. }
+                | ChunkState::DataCr
+                | ChunkState::DataLf => return false,
+            }
+        }
+    }
+}
+
 /// The state after `byte` behind `digits` digits of a chunk size.
 fn after_size(digits: u8, size: u64, byte: u8) -> Result<ChunkState, ProtocolError> {
     /// Hexadecimal digits of 64 bits: more would overflow, or hide behind zeros.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::body::Framing;
 use super::conn::Event;
-use super::decode::{Decoded, Decoder};
+use super::decode::{Ahead, Decoded, Decoder};
 use super::error::ProtocolError;
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
@@ -64,6 +64,8 @@ enum Phase {
 /// The reading half of one connection.
 #[derive(Debug)]
 pub(super) struct Wire {
+    /// How far the content that nobody has taken yet was looked through.
+    ahead: Ahead,
     recv: RecvBuf,
     phase: Phase,
     framing: Framing,
@@ -75,6 +77,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(head_bytes_max: usize, recv: RecvBuf) -> Self {
         Self {
+            ahead: Ahead::default(),
             recv,
             phase: Phase::Idle,
             framing: Framing::Empty,
@@ -85,13 +88,30 @@ impl Wire {
     }
 
     pub(super) fn read_buf(&mut self) -> &mut [u8] {
-        // A whole head or trailer section fits below this, so a pause never starves the parser;
-        // and at most RECV_CHUNK is added to it, so memory has a bound.
-        let pause_at = self.head_bytes_max.max(RECV_CHUNK);
-        if self.is_eof || self.is_failed() || self.recv.len() >= pause_at {
+        if self.is_eof || self.is_failed() || self.is_full() {
             return &mut [];
         }
         self.recv.read_buf()
+    }
+
+    /// A whole head or trailer section fits below this, so a pause never starves the parser; and at
+    /// most [`RECV_CHUNK`] is added to it, so memory has a bound.
+    fn is_full(&self) -> bool {
+        self.recv.len() >= self.head_bytes_max.max(RECV_CHUNK)
+    }
+
+    /// Whether more of a body, of which nothing was taken yet, can come before any of it has to be.
+    pub(super) fn awaits_content(&mut self) -> bool {
+        let Phase::Body(decoder) = &self.phase else {
+            return false;
+        };
+        let data = self.recv.data();
+        let is_here = match decoder {
+            Decoder::Chunked(_) => self.ahead.sees_end(data),
+            Decoder::Length(left) => data.len() as u64 >= *left,
+            Decoder::UntilClose => true,
+        };
+        !is_here && !self.is_full()
     }
 
     pub(super) fn handle_read(&mut self, len: usize) {
@@ -231,6 +251,7 @@ impl Wire {
     ) -> Result<Event<R::Head>, ProtocolError> {
         let raw = self.recv.take(len);
         let Read { head, next } = role.read_head(&raw, lines)?;
+        self.ahead = Ahead::default();
         (self.phase, self.framing) = match next {
             Next::Body(framing) => (Phase::Body(Decoder::new(framing)), framing),
             Next::Head => (Phase::Head(Scan::default()), Framing::Empty),

@@ -214,6 +214,10 @@ impl Keyer {
             return;
         };
         let is_ignored = |pair: &&[u8]| {
+            // To some applications `;` begins another parameter, which this one must not hide.
+            if pair.contains(&b';') {
+                return false;
+            }
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
             self.ignored_query.matches(name)
         };

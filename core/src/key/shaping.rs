@@ -5,26 +5,40 @@ use super::credentials::is_same;
 use crate::message::Fields;
 
 /// Request fields from which applications build the links of a page, or that choose another page
-/// or method, though no `Vary` names them. They are part of the key: a client that makes them up must not poison everybody's copy, and
-/// behind a proxy that sets them the copies are found all the same.
-pub(crate) const SHAPING: [&str; 12] = [
+/// or method, though no `Vary` names them. They are part of the key: a client that makes them up
+/// must not poison everybody's copy, and behind a proxy that sets them the copies are found all
+/// the same.
+pub(crate) const SHAPING: [&str; 21] = [
+    "front-end-https",
     "x-forwarded-host",
+    "x-forwarded-path",
     "x-forwarded-port",
     "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-protocol",
     "x-forwarded-scheme",
     "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
     "x-host",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-host",
     "x-original-url",
     "x-rewrite-url",
+    "x-scheme",
+    "x-script-name",
+    "x-url-scheme",
 ];
 
 /// Appends the values of shaping fields: line feed, number of the field, value.
 pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
     for (name, value) in fields.iter() {
+        // Most fields of a browser begin otherwise: this runs for every field of every request.
+        if !name.starts_with(['F', 'X', 'f', 'x']) {
+            continue;
+        }
         let mut known = (b'0'..).zip(SHAPING);
         if let Some((number, _)) = known.find(|(_, known)| is_same(known, name)) {
             bytes.extend_from_slice(&[b'\n', number]);

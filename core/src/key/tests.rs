@@ -539,6 +539,10 @@ fn parameters_that_change_no_page_are_not_in_the_key() {
     check("/a", "/a?UTM_SOURCE=x", false);
     check("/a", "/a?gclids=x", false);
     check("/a", "/a?x=utm_source", false);
+    // What `;` parts for some applications (CVE-2021-23336) is another parameter.
+    check("/a", "/a?utm_source=x;q=evil", false);
+    check("/a?q=1", "/a?q=1&utm_source=x;q=evil", false);
+    check("/a", "/a?utm_source;q=evil", false);
     check("/a", "/a?utm%5Fsource=x", false);
     check("/a", "/a?", false);
 }

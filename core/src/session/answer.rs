@@ -164,6 +164,11 @@ impl Session {
                     Last::Linger
                 });
             }
+            Exchange::Receiving(_) => {
+                if let Exchange::Receiving(call) = std::mem::take(&mut self.exchange) {
+                    self.refuse_call(*call, status, text, None, now);
+                }
+            }
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None

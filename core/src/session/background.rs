@@ -106,6 +106,7 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
+            | Exchange::Receiving(_)
             | Exchange::Tunnel(_)
             | Exchange::Waiting(_) => true,
         };
@@ -143,9 +144,11 @@ impl Session {
         let call = match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => connecting.call,
             Exchange::Relaying(relay) => relay.call,
-            Exchange::Draining(_) | Exchange::None | Exchange::Tunnel(_) | Exchange::Waiting(_) => {
-                return;
-            }
+            Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Receiving(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => return,
         };
         let report = call.origin_report(None, now);
         self.report_refresh(call, End::ClientLeft, report, now);

@@ -28,6 +28,9 @@ pub(super) enum Exchange {
     /// No request runs.
     #[default]
     None,
+    /// The request's content is coming: it is for the origin when it is here as a whole, or as much
+    /// of it as is held.
+    Receiving(Box<Call>),
     /// Connected: the request goes out, the response comes in.
     Relaying(Box<Relay>),
     /// The connection carries another protocol now.
@@ -130,7 +133,7 @@ pub(super) enum Download {
 impl Exchange {
     pub(super) fn origin(&self) -> Option<&OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
+            Self::Connecting(_) | Self::None | Self::Receiving(_) | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&draining.origin),
             Self::Relaying(relay) => Some(&relay.origin),
             Self::Tunnel(tunnel) => Some(&tunnel.origin),
@@ -139,7 +142,7 @@ impl Exchange {
 
     pub(super) fn origin_mut(&mut self) -> Option<&mut OriginSide> {
         match self {
-            Self::Connecting(_) | Self::None | Self::Waiting(_) => None,
+            Self::Connecting(_) | Self::None | Self::Receiving(_) | Self::Waiting(_) => None,
             Self::Draining(draining) => Some(&mut draining.origin),
             Self::Relaying(relay) => Some(&mut relay.origin),
             Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
@@ -150,6 +153,7 @@ impl Exchange {
         match self {
             Self::Connecting(connecting) => Some(&connecting.call),
             Self::Draining(_) | Self::None => None,
+            Self::Receiving(call) => Some(call),
             Self::Relaying(relay) => Some(&relay.call),
             Self::Tunnel(tunnel) => Some(&tunnel.call),
             Self::Waiting(waiting) => Some(&waiting.call),
@@ -246,8 +250,30 @@ impl Session {
         if expectation == Expectation::Unknown {
             return self.refuse_expectation(call, now);
         }
+        // Who waits for a 100 waits for the origin's.
+        if call.has_content() && !call.expects {
+            self.expect_body(now);
+            self.exchange = Exchange::Receiving(Box::new(call));
+            return;
+        }
         let decision = self.retter.decide(&call.request, now);
         self.carry_out(decision, call, now);
+    }
+
+    /// Sends the request on its way once enough of its content is here: a client that is slow to
+    /// send it must not keep the origin from its work.
+    pub(super) fn pump_receiving(&mut self, now: Instant) -> bool {
+        if self.client.conn.awaits_content() {
+            if self.client.conn.is_eof() {
+                self.client_left(now);
+            }
+            return false;
+        }
+        if let Exchange::Receiving(call) = std::mem::take(&mut self.exchange) {
+            let decision = self.retter.decide(&call.request, now);
+            self.carry_out(decision, *call, now);
+        }
+        true
     }
 
     fn carry_out(&mut self, decision: Decision, mut call: Call, now: Instant) {
@@ -330,6 +356,10 @@ impl Session {
                     }
                 }
             }
+            Exchange::Receiving(call) => {
+                let circuit = self.retter.circuit(now);
+                (*call, circuit, Source::NoCache, None, None, 0)
+            }
             Exchange::Tunnel(tunnel) => return self.report_tunnel(*tunnel, now),
             Exchange::Waiting(waiting) => {
                 let circuit = self.retter.circuit(now);
@@ -367,7 +397,7 @@ impl Session {
     /// Takes leave of the origin's connection without keeping it.
     pub(super) fn close_origin(&mut self) {
         match self.exchange {
-            Exchange::None | Exchange::Waiting(_) => {}
+            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => {}
             Exchange::Relaying(_) if is_planted(Plant::Desync) => {
                 self.actions.push_back(Action::Park);
             }

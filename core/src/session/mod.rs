@@ -275,7 +275,7 @@ impl Session {
                     self.give_up_refresh(now);
                 }
             }
-            Input::GiveWay => self.give_way(),
+            Input::GiveWay => self.give_way(now),
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
@@ -329,6 +329,7 @@ impl Session {
             Exchange::Connecting(_)
             | Exchange::Draining(_)
             | Exchange::None
+            | Exchange::Receiving(_)
             | Exchange::Tunnel(_)
             | Exchange::Waiting(_) => false,
         };
@@ -344,6 +345,7 @@ impl Session {
                 (Exchange::None, Life::Open) => self.pump_head(now),
                 (Exchange::None | Exchange::Connecting(_) | Exchange::Waiting(_), _) => false,
                 (Exchange::Draining(_), _) => self.pump_draining(),
+                (Exchange::Receiving(_), _) => self.pump_receiving(now),
                 (Exchange::Relaying(_), _) => self.pump_relay(now),
                 (Exchange::Tunnel(_), _) => self.pump_tunnel(now),
             };

@@ -78,6 +78,7 @@ impl Session {
             // The exchange ended while the connection was being made.
             other @ (Exchange::Draining(_)
             | Exchange::None
+            | Exchange::Receiving(_)
             | Exchange::Relaying(_)
             | Exchange::Tunnel(_)
             | Exchange::Waiting(_)) => {
@@ -148,6 +149,7 @@ impl Session {
             // The exchange ended while the connection was being made.
             other @ (Exchange::Draining(_)
             | Exchange::None
+            | Exchange::Receiving(_)
             | Exchange::Relaying(_)
             | Exchange::Tunnel(_)
             | Exchange::Waiting(_)) => self.exchange = other,
@@ -166,6 +168,7 @@ impl Session {
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Connecting(_)
             | Exchange::None
+            | Exchange::Receiving(_)
             | Exchange::Tunnel(_)
             | Exchange::Waiting(_) => {
                 debug_assert!(false, "only a response can be late");
@@ -176,7 +179,7 @@ impl Session {
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None | Exchange::Waiting(_) => {}
+            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -196,7 +199,7 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None | Exchange::Waiting(_) => {}
+            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => {}
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {

@@ -3,6 +3,7 @@
 
 use super::exchange::Exchange;
 use super::{Last, Life, Session};
+use crate::report::End;
 use crate::time::Instant;
 
 /// Whether a session could give its place to another client without harm, and since when.
@@ -12,7 +13,7 @@ pub enum Standing {
     Busy,
     /// Nothing has come since then.
     Idle(Instant),
-    /// A request head has been coming since then.
+    /// A request has been coming since then, and nothing has been done about it yet.
     Reading(Instant),
 }
 
@@ -20,20 +21,29 @@ impl Session {
     /// Whether it could give its place to another client.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let waits = self.life == Life::Open
-            && matches!(self.exchange, Exchange::None)
-            && self.client.out.is_empty();
-        match (waits, self.client.head_since) {
-            (false, _) => Standing::Busy,
-            (true, None) => Standing::Idle(self.client.read_at),
-            (true, Some(since)) => Standing::Reading(since),
+        if self.life != Life::Open || !self.client.out.is_empty() {
+            return Standing::Busy;
+        }
+        match (&self.exchange, self.client.head_since) {
+            (Exchange::None, None) => Standing::Idle(self.client.read_at),
+            (Exchange::None, Some(since)) => Standing::Reading(since),
+            (Exchange::Receiving(call), _) => Standing::Reading(call.started),
+            (
+                Exchange::Connecting(_)
+                | Exchange::Draining(_)
+                | Exchange::Relaying(_)
+                | Exchange::Tunnel(_)
+                | Exchange::Waiting(_),
+                _,
+            ) => Standing::Busy,
         }
     }
 
     /// Closes unless a request runs, else behind its answer.
-    pub(super) fn give_way(&mut self) {
+    pub(super) fn give_way(&mut self, now: Instant) {
         self.draining = true;
         if self.standing() != Standing::Busy {
+            self.give_up_exchange(End::ClientLeft, now);
             self.life = Life::Closing(Last::Close);
         }
     }

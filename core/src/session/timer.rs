@@ -154,6 +154,7 @@ impl Session {
         let config = self.retter.config();
         match &self.exchange {
             Exchange::None => None,
+            Exchange::Receiving(_) => Some((self.client.read_pace.due(), Timer::ClientBody)),
             Exchange::Connecting(connecting) => Some((
                 connecting.since + config.origin.connect_timeout,
                 Timer::OriginConnect,

@@ -266,7 +266,7 @@ impl Oracle {
             let is_wrong = self
                 .wrong
                 .iter()
-                .any(|wrong| wrong.hits(answer, other, done, sent));
+                .any(|wrong| wrong.hits(basis, other, sent));
             holds(!is_wrong, "a copy that was made wrong")?;
         }
         self.judge_cause(asked, (answer, basis), seen, net, ledger)
@@ -437,9 +437,10 @@ impl Oracle {
 }
 
 impl Wrong {
-    /// Whether a copy that a client had in full at `done` may not answer what was sent at `sent`.
-    fn hits(&self, _: &Answer, other: &Asked, done: Instant, sent: Instant) -> bool {
-        let is_older = done < self.head_at && sent > self.seen_at;
+    /// Whether a copy that the origin made or confirmed by `basis` may not answer what was sent
+    /// at `sent`.
+    fn hits(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
+        let is_older = basis.head_at < Some(self.head_at) && sent > self.seen_at;
         let is_same = match &self.key {
             None => other.who == self.who,
             Some(key) => {

@@ -29,6 +29,8 @@ pub enum Course {
     Ramp(f64),
     /// This in the second quarter, half otherwise.
     Spike(f64),
+    /// This on average, in bursts of so many on average.
+    Bursts(f64, f64),
     /// Around one, by half of it, twice in a run.
     Sine,
 }
@@ -47,6 +49,8 @@ impl Shape {
     pub fn gap(&self, capacity: f64, now: Instant, length: Duration, rng: &mut Rng) -> Duration {
         let at = now.saturating_since(Instant::ZERO).as_secs_f64() / length.as_secs_f64();
         let rate = match self.course {
+            Course::Bursts(_, size) if rng.unit() * size > 1.0 => return Duration::from_nanos(100),
+            Course::Bursts(rate, size) => rate / size,
             Course::Steady(rate) => rate,
             Course::Ramp(to) => 0.5 + (to - 0.5) * at,
             Course::Spike(rate) if (0.25..0.5).contains(&at) => rate,

@@ -22,6 +22,8 @@ pub struct Model {
     pub thrash: Option<f64>,
     /// Requests at one time above which it answers 500.
     pub breaks_above: u32,
+    /// Part of the requests that it answers with 500 however few there are.
+    pub broken: f64,
     /// It stands still for the second time at the end of every first time.
     pub stall: Option<(Duration, Duration)>,
     /// What changes in the middle of the run.
@@ -90,7 +92,8 @@ impl Origin {
     /// Takes a request; what is begun is told with its end.
     pub(super) fn take(&mut self, id: u64, now: Instant, ends: &mut Vec<(Instant, Job)>) {
         self.inside += 1;
-        if self.inside > self.model.breaks_above {
+        let is_broken = self.model.broken > 0.0 && self.rng.unit() < self.model.broken;
+        if is_broken || self.inside > self.model.breaks_above {
             let job = Job { id, fails: true };
             ends.push((now + Duration::from_millis(1), job));
             return;

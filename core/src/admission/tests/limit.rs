@@ -17,6 +17,8 @@ struct Origin {
     /// Begins of those that wait there.
     queued: std::collections::VecDeque<(Instant, u32)>,
     outcome: Outcome,
+    /// Part of the requests that fail whatever the load is.
+    broken: f64,
     /// At most so many want something at one time.
     load: u32,
     rng: Rng,
@@ -37,6 +39,7 @@ impl Origin {
             busy: BinaryHeap::new(),
             queued: std::collections::VecDeque::new(),
             outcome: Outcome::Success,
+            broken: 0.0,
             load: u32::MAX,
             rng: Rng::new(7),
         }
@@ -69,13 +72,18 @@ impl Origin {
                 break;
             };
             self.now = ended;
+            let is_broken = self.broken > 0.0 && self.rng.unit() < self.broken;
             self.limit.record(Sample {
                 started,
                 ended,
                 found,
                 in_flight,
                 leaves_idle: false,
-                outcome: self.outcome,
+                outcome: if is_broken {
+                    Outcome::Failure
+                } else {
+                    self.outcome
+                },
             });
             if self.now > half {
                 low = low.min(self.limit.settled());
@@ -100,8 +108,11 @@ impl Origin {
 fn it_finds_the_knee_from_below_and_from_above() {
     // The workers, what one request takes, seconds, and where the limit must end.
     for (workers, service_ms, seconds, expected) in [
-        (1, 5, 20, 1..=3),
-        (2, 20, 20, 2..=4),
+        // Nobody minds eight at one time where each takes as long as these.
+        (1, 5, 20, 7..=8),
+        (2, 20, 20, 7..=10),
+        (1, 100, 60, 1..=4),
+        (2, 200, 60, 2..=5),
         (8, 20, 20, 6..=14),
         (8, 500, 120, 6..=16),
         (32, 50, 20, 24..=60),
@@ -109,6 +120,15 @@ fn it_finds_the_knee_from_below_and_from_above() {
         (64, 200, 60, 45..=128),
     ] {
         Origin::new(workers, service_ms).check(seconds, expected);
+    }
+}
+
+#[test]
+fn it_comes_back_from_one_where_nobody_minds_more() {
+    for (workers, service_ms) in [(1, 4), (1, 20), (2, 50)] {
+        let mut origin = Origin::new(workers, service_ms);
+        origin.limit.restart(1, origin.now);
+        origin.check(20, 4..=10);
     }
 }
 
@@ -163,6 +183,13 @@ fn failures_shrink_it_at_once() {
     assert!(origin.limit.settled() <= 8);
     origin.outcome = Outcome::Success;
     origin.check(40, 40..=110);
+}
+
+#[test]
+fn a_broken_page_is_no_collapse() {
+    let mut origin = Origin::new(8, 20);
+    origin.broken = 0.2;
+    origin.check(60, 6..=16);
 }
 
 #[test]

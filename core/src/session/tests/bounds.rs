@@ -194,6 +194,80 @@ fn a_trickle_of_a_request_head_or_body_ends() {
 }
 
 #[test]
+fn the_origin_hears_of_content_that_is_here() {
+    #[track_caller]
+    fn check(head: &str, content: &str) {
+        for piece in [usize::MAX, 1, 7] {
+            let mut rig = Rig::new();
+            rig.piece = piece;
+            let (some, last) = content.split_at(content.len() - 1);
+            rig.send(&format!("POST / HTTP/1.1\r\nHost: h\r\n{head}\r\n\r\n"));
+            rig.send(some).wait(Duration::from_secs(9));
+            let since = rig.now - Duration::from_secs(9);
+            assert_eq!(rig.session.standing(), Standing::Reading(since));
+            assert_eq!((rig.asked(), rig.took()), (String::new(), Vec::new()));
+            rig.send(last);
+            let asked = rig.asked();
+            assert!(
+                asked.starts_with("POST / ") && asked.ends_with(content),
+                "{asked}"
+            );
+            rig.reply(PAGE);
+            assert_eq!(status(&rig.received()), 200, "{head}");
+        }
+    }
+    check("Content-Length: 5", "hello");
+    check("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n");
+    check(
+        "Transfer-Encoding: chunked",
+        "5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n",
+    );
+}
+
+#[test]
+fn content_that_does_not_come_is_nothing_to_the_origin() {
+    const HALF: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel";
+    let ends: [(&str, fn(&mut Rig), u16); 4] = [
+        (
+            "late",
+            |rig| drop(rig.wait(Duration::from_secs(16)).took()),
+            408,
+        ),
+        ("left", |rig| drop(rig.end_of(Side::Client).took()), 0),
+        (
+            "gone",
+            |rig| drop(rig.input(Input::ReadFailed(Side::Client)).took()),
+            0,
+        ),
+        (
+            "pushed out",
+            |rig| drop(rig.input(Input::GiveWay).took()),
+            0,
+        ),
+    ];
+    for (what, end, expected) in ends {
+        let mut rig = Rig::new();
+        rig.send(HALF);
+        end(&mut rig);
+        assert_eq!(rig.asked(), "", "{what}");
+        assert_eq!(status(&rig.received()), expected, "{what}");
+        let last = rig.reports.pop().expect("it is reported");
+        assert!(last.request.is_some() && last.origin.is_none(), "{what}");
+        rig.wait(Duration::from_secs(2));
+        assert!(rig.session.is_done(), "{what}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_100_gets_it_from_the_origin() {
+    let mut rig = Rig::new();
+    rig.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert!(rig.asked().contains("100-continue"));
+    rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(status(&rig.received()), 100);
+}
+
+#[test]
 fn a_slow_honest_upload_arrives() {
     let mut rig = Rig::new();
     rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");

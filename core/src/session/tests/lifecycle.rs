@@ -20,6 +20,7 @@ fn exchange(rig: &Rig) -> &'static str {
             Download::Holding(_) => "holding",
         },
         Exchange::Tunnel(_) => "tunnel",
+        Exchange::Receiving(_) => "receiving",
         Exchange::Waiting(_) => "waiting",
     }
 }
@@ -84,6 +85,14 @@ fn asked(path: &str) -> Rig {
     rig
 }
 
+const CONTENT_TO_COME: &str = "POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=";
+
+fn receiving() -> Rig {
+    let mut rig = fresh();
+    hand_over(&mut rig, CONTENT_TO_COME);
+    rig
+}
+
 fn waiting() -> Rig {
     let first = asked("/first");
     let mut rig = first.another();
@@ -131,6 +140,16 @@ type Row = (fn() -> Rig, &'static str, fn(&mut Rig));
 const EXCHANGE: &[Row] = &[
     (fresh, "a request without a fresh copy", |rig| {
         hand_over(rig, &get("/", ""))
+    }),
+    (fresh, "a request whose content is to come", |rig| {
+        hand_over(rig, CONTENT_TO_COME);
+    }),
+    (receiving, "the rest of it", |rig| hand_over(rig, "b")),
+    (receiving, "it takes too long", |rig| {
+        rig.wait(LATE);
+    }),
+    (receiving, "the client closes", |rig| {
+        rig.end_of(Side::Client);
     }),
     (waiting, "the deadline of the queue", |rig| {
         rig.wait(LATE);

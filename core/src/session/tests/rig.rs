@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::limits::IOVECS_MAX;
+use crate::limits::{IOVECS_MAX, RECV_CHUNK};
 use crate::policy::Retter;
 use crate::report::Report;
 use crate::session::{Action, Input, Session, Side};
@@ -232,6 +232,19 @@ pub(super) fn status(message: &str) -> u16 {
         .and_then(|code| code.parse().ok())
         .unwrap_or(0)
 }
+
+/// A request with more content than is held, and of that as much as is held.
+pub(super) fn upload() -> String {
+    let some = "x".repeat(RECV_CHUNK);
+    format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD_LEN}\r\n\r\n{some}")
+}
+
+/// What is missing of [`upload`].
+pub(super) fn rest_of_upload() -> String {
+    "x".repeat(UPLOAD_LEN - RECV_CHUNK)
+}
+
+const UPLOAD_LEN: usize = 2 * RECV_CHUNK;
 
 /// A page that may be kept.
 pub(super) const PAGE: &str =

@@ -36,8 +36,10 @@ pub enum Answer {
 /// One request and what became of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit {
-    /// When it was sent, from the start of the run.
+    /// When it was to be sent, from the start of the run.
     pub at: Duration,
+    /// How much later it was sent: a machine that is busy with something else is late with all.
+    pub lag: Duration,
     /// Whether it was an order.
     pub is_post: bool,
     /// What became of it.
@@ -57,7 +59,7 @@ pub async fn run(address: SocketAddr, arrivals: &[Arrival]) -> Vec<Visit> {
     let mut visits = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
         sleep_until(start + arrival.at).await;
-        running.spawn(visit(Arc::clone(&visitors), arrival.clone()));
+        running.spawn(visit(Arc::clone(&visitors), arrival.clone(), start));
         while let Some(Ok(visit)) = running.try_join_next() {
             visits.push(visit);
         }
@@ -93,7 +95,7 @@ fn session(user: usize) -> String {
     format!("u{user}-5d41402abc4b2a76b9719d911017c592")
 }
 
-async fn visit(visitors: Arc<Visitors>, arrival: Arrival) -> Visit {
+async fn visit(visitors: Arc<Visitors>, arrival: Arrival, start: Instant) -> Visit {
     let request = request(&visitors.address(), &arrival);
     let begin = Instant::now();
     let answered = timeout(PATIENCE, visitors.ask(arrival.visitor, request.as_bytes())).await;
@@ -105,6 +107,7 @@ async fn visit(visitors: Arc<Visitors>, arrival: Arrival) -> Visit {
     };
     Visit {
         at: arrival.at,
+        lag: begin.saturating_duration_since(start + arrival.at),
         is_post: arrival.is_post,
         answer,
         took,

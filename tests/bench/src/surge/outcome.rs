@@ -45,6 +45,7 @@ struct Row {
     after: f64,
     recovered: Option<Duration>,
     fresh: Option<Duration>,
+    lag: f64,
 }
 
 const TICK: Duration = Duration::from_millis(500);
@@ -55,10 +56,9 @@ impl Outcome {
         let share = |answer| percent(&during, |visit| visit.answer == answer);
         let good: Vec<&&Visit> = during.iter().filter(|v| v.answer == Answer::Good).collect();
         let took: Vec<f64> = good.iter().map(|v| v.took.as_secs_f64() * 1e3).collect();
-        let began = self.began;
+        let lags: Vec<f64> = during.iter().map(|v| v.lag.as_secs_f64() * 1e3).collect();
         let age = |visit: &&&Visit| {
-            let answered = Duration::from_millis(began) + visit.at + visit.took;
-            answered
+            self.answered(visit)
                 .saturating_sub(Duration::from_millis(visit.version))
                 .as_secs_f64()
         };
@@ -82,7 +82,13 @@ impl Outcome {
             after: percent(&after, |visit| visit.answer == Answer::Good),
             recovered: self.recovered(),
             fresh: self.fresh(),
+            lag: percentile(&lags, 0.99),
         }
+    }
+
+    /// When a visitor had the answer, since 1970.
+    fn answered(&self, visit: &Visit) -> Duration {
+        Duration::from_millis(self.began) + visit.at + visit.lag + visit.took
     }
 
     fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Visit> {
@@ -111,7 +117,7 @@ impl Outcome {
             .visits
             .iter()
             .filter(|visit| visit.version > self.ended);
-        let seen = fresh.map(|visit| Duration::from_millis(self.began) + visit.at + visit.took);
+        let seen = fresh.map(|visit| self.answered(visit));
         Some(
             seen.min()?
                 .saturating_sub(Duration::from_millis(self.ended)),
@@ -163,6 +169,7 @@ impl Outcome {
             "good_after_percent": row.after,
             "recovered_seconds": seconds(row.recovered),
             "fresh_seconds": seconds(row.fresh),
+            "lag_p99_ms": row.lag,
             "good_by_second": self.good_by_second(),
             "sent_by_second": self.sent_by_second(),
         })
@@ -189,6 +196,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
         "good after %",
         "recovered s",
         "fresh page s",
+        "lag ms",
     ]);
     let seconds = |time: Option<Duration>| {
         time.map_or_else(|| "never".to_owned(), |time| figure(time.as_secs_f64()))
@@ -212,6 +220,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
             figure(row.after),
             seconds(row.recovered),
             seconds(row.fresh),
+            figure(row.lag),
         ]);
     }
     table
@@ -232,6 +241,7 @@ mod tests {
         let phases = Phases::new(8, 5.0);
         let visit = |tenth| Visit {
             at: Duration::from_millis(100 * tenth),
+            lag: Duration::from_millis(1),
             is_post: tenth % 10 == 0,
             answer: if bad.contains(&tenth) {
                 Answer::Late
@@ -267,7 +277,7 @@ mod tests {
     #[test]
     fn the_first_fresh_page_is_one_that_was_made_after_the_event() {
         let run = outcome(40..150);
-        assert_eq!(run.fresh(), Some(Duration::from_millis(3020)));
+        assert_eq!(run.fresh(), Some(Duration::from_millis(3021)));
         assert_eq!(outcome(40..200).fresh(), None);
     }
 
@@ -277,6 +287,6 @@ mod tests {
         assert_eq!((row.sent, row.good, row.late), (80, 75.0, 25.0));
         assert_eq!((row.posts, row.after), (75.0, 100.0));
         assert_eq!((row.p50, row.p99), (20.0, 20.0));
-        assert_eq!((row.good_per_second, row.age), (7.5, 0.02));
+        assert_eq!((row.good_per_second, row.age, row.lag), (7.5, 0.021, 1.0));
     }
 }
