@@ -88,10 +88,9 @@ check_sim() {
         cargo_test -p retter-sim --test sim
 }
 
-# Every interleaving of a few threads at the gate before the origin, with loom.
+# Every interleaving of a few threads, with loom: at the gate, at the store, at the policy.
 check_loom() {
-    RUSTFLAGS="--cfg loom" cargo_test -p retter-core --lib --target-dir target/loom \
-        admission::interleavings
+    RUSTFLAGS="--cfg loom" cargo_test -p retter-core --lib --target-dir target/loom interleavings
 }
 
 # A number for the commit that is tested; 0 outside of a repository.
@@ -158,11 +157,11 @@ run_heavy() {
         --ignored --nocapture --test-threads 1 "$@"
 }
 
-# RETTER_STRESS_IDLE connections (10000); RETTER_STRESS_SLOW attackers (2000), each of three kinds
+# RETTER_STRESS_IDLE connections (10000); RETTER_STRESS_SLOW attackers (2000), each of seven kinds
 # for RETTER_STRESS_SECONDS (30).
 check_stress() {
     command -v slowhttptest >/dev/null || need_packages slowhttptest
-    run_heavy ten_thousand slow_attackers
+    run_heavy ten_thousand slow_
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.
@@ -225,12 +224,18 @@ check_coverage() {
         --ignore-filename-regex '(tests|harness|model|pair)\.rs|/(tests|fuzzing)/'
 }
 
-# Changes breaker, key and framing in every small way; some test has to notice each time.
+# Changes breaker, key and framing in every small way, or only the files of MUTANTS_FILES; some
+# test has to notice each time. What none can notice is in .cargo/mutants.toml. All of it is a
+# night's work for two cores: MUTANTS_SHARD=0/8 does an eighth.
 check_mutants() {
     command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
-    cargo mutants --profile ci --package retter-core --output target/mutants \
-        --file 'core/src/breaker/*.rs' --file 'core/src/key/*.rs' --file 'core/src/h1/*.rs' \
-        -- --lib
+    local file files=()
+    for file in ${MUTANTS_FILES:-core/src/breaker/*.rs core/src/key/*.rs core/src/h1/*.rs}; do
+        files+=(--file "$file")
+    done
+    mkdir -p target/mutants
+    cargo mutants --profile ci --package retter-core --output target/mutants --no-times \
+        ${MUTANTS_SHARD:+--shard "$MUTANTS_SHARD"} "${files[@]}" -- --lib
 }
 
 finish() {

@@ -163,4 +163,5 @@ pub mod rng;
 pub mod rules;
 pub mod session;
 pub mod store;
+mod sync;
 pub mod time;

@@ -24,15 +24,16 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rng",
             "rules",
             "store",
+            "sync",
         ],
     ),
     ("connections", &["session"]),
     ("pool", &["time"]),
     ("h1", &["limits", "message"]),
-    ("store", &["key", "limits", "message"]),
+    ("store", &["key", "limits", "message", "sync"]),
     (
         "admission",
-        &["breaker", "config", "key", "limits", "rules"],
+        &["breaker", "config", "key", "limits", "rules", "sync"],
     ),
     ("rules", &["config", "message", "report", "time"]),
     ("key", &["canary", "config", "message", "rng", "time"]),
@@ -44,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("pace", &["time"]),
     ("rng", &[]),
+    ("sync", &[]),
     ("time", &[]),
 ];
 

@@ -1,7 +1,5 @@
-//! Every interleaving of a few threads at the gate, and every value that a relaxed load may see
-//! (`bash tests/run.sh loom`). The gate is the one place in the core where a word that is changed
-//! without a lock and a queue under one have to agree; every other lock is a leaf around plain
-//! data, for which the compiler answers.
+//! Every interleaving of a few threads at the gate (`bash tests/run.sh loom`): a word that is
+//! changed without a lock and a queue under one have to agree.
 
 use std::future::poll_fn;
 
@@ -10,6 +8,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use super::*;
+use crate::sync::every_interleaving;
 
 const NOW: Instant = Instant::ZERO;
 
@@ -74,10 +73,7 @@ impl Inside {
 
 /// Runs these at one time, and finds the gate empty afterwards.
 fn check(limit: u32, visits: &'static [fn(&Inside)]) {
-    let mut model = loom::model::Builder::new();
-    // Interleavings with more switches than this find nothing more, and take hours.
-    model.preemption_bound = Some(3);
-    model.check(move || {
+    every_interleaving(3, move || {
         let inside = Inside::new(limit);
         let threads: Vec<_> = visits
             .iter()

@@ -21,19 +21,8 @@ use crate::config::AdmissionSettings;
 use crate::key::CacheKey;
 use crate::report::{AdmissionStats, ShedCounts};
 use crate::rules::label::Cause;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::Instant;
-
-// The one protocol here that is more than a lock is checked under every interleaving.
-#[cfg(loom)]
-use loom::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64},
-};
-#[cfg(not(loom))]
-use std::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64},
-};
 
 pub use limit::{Limit, LimitBounds, Sample};
 use queue::{Fate, Pace, Queue, Wakers};

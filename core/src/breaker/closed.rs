@@ -89,7 +89,7 @@ impl Closed {
             Streak::ConnectFailures(max) if failed > 0 && failed >= max => {
                 return Some(Reason::ConnectFailures { failed });
             }
-            Streak::Failures(max) if failed > 0 && failed >= max => {
+            Streak::Failures(max) if failed >= max => {
                 return Some(Reason::Consecutive { failed });
             }
             Streak::ConnectFailures(_) | Streak::Failures(_) => {}

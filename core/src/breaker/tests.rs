@@ -132,6 +132,17 @@ fn closed() {
 }
 
 #[test]
+fn a_row_of_zero_is_read_as_one() {
+    let zero = Terms { row: 0, ..TERMS };
+    check(&zero, "S F", &["OPEN: 1 failure"]);
+    let zero = Terms {
+        row: 0,
+        ..ORIGIN_TERMS
+    };
+    check(&zero, "FS C", &["OPEN: 1 connect failure"]);
+}
+
+#[test]
 fn slow_calls() {
     const ROW: &str = "OPEN: 3 slow in a row (over 1.2 s)";
     check(&TERMS, "LLL", &[ROW]);
@@ -220,6 +231,18 @@ fn a_refusal_waits_for_as_many_leases_as_are_too_many() {
         "CC4 p1p2ps p1p",
         &[TRIPPED_2, PROBING, "refused for 3", "refused for 2"],
     );
+}
+
+#[test]
+fn a_slot_is_free_when_its_lease_ends_and_only_its_holder_is_a_probe() {
+    let mut breaker = breaker(&TERMS, 0.0, 0);
+    let is_probe = |breaker: &mut Breaker, now| breaker.try_acquire(at(now)).unwrap().is_probe();
+    assert!(!is_probe(&mut breaker, 0));
+    play(&mut breaker, "FF");
+    assert!(is_probe(&mut breaker, 4));
+    assert_eq!(breaker.retry_at(at(6)), Some(at(7)));
+    assert_eq!(breaker.retry_at(at(7)), None);
+    assert!(is_probe(&mut breaker, 7));
 }
 
 #[test]

@@ -158,7 +158,9 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ConnectFailures { failed: 1 } => f.write_str("1 connect failure"),
             Self::ConnectFailures { failed } => write!(f, "{failed} connect failures in a row"),
+            Self::Consecutive { failed: 1 } => f.write_str("1 failure"),
             Self::Consecutive { failed } => write!(f, "{failed} failures in a row"),
             Self::FailureRate {
                 failed,

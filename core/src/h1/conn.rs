@@ -201,11 +201,6 @@ impl ClientConn {
         self.wire.take_buffered()
     }
 
-    /// Frees the receive buffer between messages.
-    pub fn release_if_idle(&mut self) {
-        self.wire.release_if_idle();
-    }
-
     /// Lends the receive buffer to other connections of this thread while nothing is in it. Call
     /// it when all events were taken.
     pub fn lend_buffer(&mut self) {
@@ -229,12 +224,6 @@ impl ClientConn {
     #[must_use]
     pub fn has_started(&self) -> bool {
         self.wire.has_started()
-    }
-
-    /// Whether the connection is between messages and no byte of the next one is there.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.wire.is_idle()
     }
 
     /// Whether the origin ended its stream.

@@ -229,7 +229,50 @@ fn debug_shows_no_secret() {
         shown.contains("/reset") && shown.contains("query_bytes: Some(15)"),
         "{shown}"
     );
+    assert!(shown.contains("detect_session: true"), "{shown}");
     assert!(!shown.contains("topsecret"), "{shown}");
+}
+
+#[test]
+fn a_key_tells_what_it_is_the_name_of() {
+    #[track_caller]
+    fn check(target: &str, host: &str, expected: (&str, &str)) {
+        let key = keyer().key(&request(target, host)).unwrap();
+        let (authority, path_and_query) = expected;
+        assert_eq!(key.authority(), authority.as_bytes());
+        assert_eq!(key.path_and_query(), path_and_query.as_bytes());
+        let held = AUTHORITY_LEN_BYTES + authority.len() + path_and_query.len();
+        assert_eq!(key.bytes_held(), held, "all it has is what it names");
+    }
+    check("/a", "h", ("h", "/a"));
+    check("/a?b=c", "Example.ORG:80", ("example.org:80", "/a?b=c"));
+    check("http://other?q=1", "other", ("other", "/?q=1"));
+}
+
+#[test]
+fn the_hash_alone_never_decides() {
+    let a = keyer().key(&request("/a", "h")).unwrap();
+    let collides = |other: CacheKey| CacheKey {
+        hash: a.hash,
+        ..other
+    };
+    let page = collides(keyer().key(&request("/b", "h")).unwrap());
+    let partition = Partition::Session(1);
+    let user = collides(
+        keyer()
+            .key_of(&request("/a", "h"), b"/a", partition)
+            .unwrap(),
+    );
+    assert!(a != page && a != user && a == a.clone());
+    // It is what a table of the standard library sorts by, too: one that has ten thousand keys in
+    // one bucket is found out by nobody but the processor.
+    let mut tables = [&a, &keyer().key(&request("/b", "h")).unwrap()].map(|key| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(key, &mut hasher);
+        hasher.finish()
+    });
+    tables.sort_unstable();
+    assert_ne!(tables[0], tables[1]);
 }
 
 #[track_caller]
@@ -279,6 +322,13 @@ fn a_session_ends() {
         ChangesSession,
     );
     check_set("sid=1", "sid=1; Max-Age=0x", None);
+    check_set("sid=1", "sid=1; Max-Age=", None);
+    check_set("sid=1", "sid=1; Max-Age=-", None);
+    check_set(
+        "sid=1",
+        "sid=1; Max-Age=soon; Expires=Sat, 05-Nov-1994 08:49:37 GMT",
+        ChangesSession,
+    );
     check_set(
         "sid=1",
         "sid=1; Expires=Sat, 05 Nov 1994 08:49:37 GMT",

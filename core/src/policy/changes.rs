@@ -4,9 +4,11 @@
 //! Who makes copies wrong notes it first and drops them then; who keeps one looks before and after.
 //! Whichever way the two interleave, a copy older than the change does not stay.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::array;
+use std::sync::atomic::Ordering;
 
 use crate::key::{CacheKey, Partition};
+use crate::sync::AtomicUsize;
 
 /// More keys than are usually written at once: of two that share a counter, a write to one keeps
 /// an answer of the other from being kept, once.
@@ -25,10 +27,11 @@ pub(super) struct Mark([usize; 3]);
 
 impl Changes {
     pub(super) fn new() -> Self {
+        let counters = || array::from_fn(|_| AtomicUsize::new(0));
         Self {
             all: AtomicUsize::new(0),
-            keys: [const { AtomicUsize::new(0) }; COUNTERS],
-            partitions: [const { AtomicUsize::new(0) }; COUNTERS],
+            keys: counters(),
+            partitions: counters(),
         }
     }
 

@@ -36,6 +36,8 @@
 mod changes;
 mod copy;
 mod fetch;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod interop;
 mod keep;
 mod purge;
@@ -46,8 +48,8 @@ mod ticket;
 mod wants;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -72,6 +74,7 @@ use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{self, Forward, Handling, Refused};
 use crate::rules::{conditional, forwarding};
 use crate::store::{Bounds, Entry as _, Store};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
 use changes::Changes;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use http::Method;
@@ -17,6 +17,7 @@ use crate::message::{FieldsBuilder, RequestHead, Version};
 use crate::report::RefreshStats;
 use crate::rules::forwarding::HopByHop;
 use crate::rules::label::Forward;
+use crate::sync::MutexGuard;
 use crate::time::Instant;
 
 /// Permission, and the wish, to ask the origin for a page though no client waits for it.

@@ -56,6 +56,8 @@
 mod check;
 mod entry;
 mod ghosts;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod list;
 mod shard;
 mod shared;

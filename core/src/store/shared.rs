@@ -2,12 +2,13 @@
 //! Never holds two locks, and never drops a value while it holds one.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use super::entry::Entry;
 use super::shard::{Dropped, Shard};
 use crate::key::{CacheKey, Partition};
 use crate::message::Fields;
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How much a [`Store`] may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -272,6 +272,44 @@ fn a_path_that_refuses_gives_the_probe_of_the_origin_back() {
 }
 
 #[test]
+fn each_change_is_counted_and_each_probe_known() {
+    let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
+    let told = |tiers: &Tiers| (tiers.changes(), tiers.is_origin_closed(), tiers.is_calm());
+    let is_probe = |tiers: &mut Tiers, path: &[u8], now| {
+        let permit = tiers.try_acquire(path, at(now)).unwrap();
+        permit.is_probe()
+    };
+    assert!(!is_probe(&mut tiers, b"/a", 0) && !tiers.pass(b"/a").is_probe());
+    assert_eq!(told(&tiers), (0, true, true));
+    play(&mut tiers, "/a:F*5");
+    assert_eq!(told(&tiers), (1, true, false));
+    play(&mut tiers, "/b:C*5");
+    assert_eq!(told(&tiers), (2, false, false));
+    assert!(is_probe(&mut tiers, b"/b", 2), "of the origin");
+    assert_eq!(told(&tiers), (3, false, false), "the origin is half-open");
+    assert!(!tiers.pass(b"/b").is_probe());
+    play(&mut tiers, "+17 /b:S*3");
+    assert_eq!(told(&tiers), (4, true, false));
+    assert!(is_probe(&mut tiers, b"/a", 17), "of its path");
+    assert!(!is_probe(&mut tiers, b"/b", 17));
+}
+
+#[test]
+fn an_answer_may_hold_the_probes_of_its_path_and_the_origin() {
+    let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
+    play(&mut tiers, "/a:F*4 /b:C*4");
+    for (path, outcome) in [("/a", Outcome::Failure), ("/b", Outcome::ConnectFailure)] {
+        let mut permit = tiers.try_acquire(path.as_bytes(), at(0)).unwrap();
+        permit.hold(at(30));
+        tiers.record(permit, outcome, at(0));
+    }
+    assert_eq!(tiers.retry_at(b"/a", at(0)), Some(at(30)));
+    // A row of connect failures that another outcome broke.
+    play(&mut tiers, "/b:C*4");
+    assert_eq!(tiers.retry_at(b"/b", at(0)), Some(at(30)));
+}
+
+#[test]
 fn connect_failures_open_the_origin_and_no_path() {
     let opened = "origin OPEN: 5 connect failures in a row";
     let tiers = check(
@@ -383,6 +421,13 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
     }
     tiers.record(probe, Outcome::Failure, at(2));
     assert_eq!(tiers.state(b"/a", at(2)), State::Closed);
+    // Nor does a probe that outlived its lease, its circuit's recovery and its circuit.
+    let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
+    play(&mut tiers, "/a:F*2");
+    let probe = tiers.try_acquire(b"/a", at(2)).unwrap();
+    play(&mut tiers, "+17 /a:S /b:F /a:F");
+    tiers.record(probe, Outcome::Failure, at(17));
+    assert_eq!(tiers.state(b"/a", at(17)), State::Closed);
     // Those that began before any circuit was made do count.
     let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
     let early: Vec<_> = (0..2)

@@ -110,6 +110,27 @@ fn recv_keeps_data_when_it_grows() {
     assert_eq!(recv.take(expected.len()), expected);
 }
 
+#[test]
+fn recv_offers_as_much_as_its_peer_needs() {
+    #[track_caller]
+    fn check(mut recv: RecvBuf, read: &[usize], expected: usize) {
+        for &len in read {
+            assert!(recv.read_buf().len() >= len);
+            recv.filled(len);
+        }
+        assert_eq!(recv.read_buf().len(), expected, "{read:?}");
+    }
+    let small = RecvBuf::small().read_buf().len();
+    assert!(small * 4 < RECV_CHUNK);
+    // A tail is used on for as long as a quarter of it is free.
+    check(RecvBuf::new(), &[RECV_CHUNK * 3 / 4], RECV_CHUNK / 4);
+    check(RecvBuf::new(), &[RECV_CHUNK * 3 / 4 + 1], RECV_CHUNK);
+    // Who sends little costs little; who fills the buffer has more to say.
+    check(RecvBuf::small(), &[small - 1], small);
+    check(RecvBuf::small(), &[small - 1, small - 1], small);
+    check(RecvBuf::small(), &[small], RECV_CHUNK);
+}
+
 fn written(queue: &SendQueue, slots: usize) -> (usize, Vec<u8>) {
     let mut slices = vec![IoSlice::new(&[]); slots];
     let count = queue.slices(&mut slices);
@@ -153,6 +174,18 @@ fn send_keeps_order_over_small_and_large_parts() {
     queue.push(large);
     queue.clear();
     assert_eq!((queue.len(), written(&queue, 8).0), (0, 0));
+}
+
+#[test]
+fn what_is_sent_leaves_no_part_behind() {
+    let large = Bytes::from(vec![b'L'; 1000]);
+    let mut queue = SendQueue::new();
+    queue.push(large.clone());
+    queue.push(large);
+    queue.advance(1000);
+    assert_eq!(written(&queue, 8).0, 1);
+    queue.advance(1000);
+    assert_eq!(written(&queue, 8).0, 0);
 }
 
 #[test]

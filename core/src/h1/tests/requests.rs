@@ -403,6 +403,7 @@ fn ends_of_the_stream() {
     check("", 0, closed);
     check("\r\n", 0, closed);
     check("\r", 0, cut);
+    check("\r\n\r", 0, Err(E::InvalidRequestLine));
     check("G", 0, cut);
     check("GET / HTTP/1.1\r\nHost: h\r\n\r", 0, cut);
     let post = "POST / HTTP/1.1\r\nHost: h\r\n";

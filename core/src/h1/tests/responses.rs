@@ -187,6 +187,9 @@ fn ends() {
 fn reuse() {
     let sized = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
     check_open("", (0, MORE, false));
+    // What cannot become a response is told at its first byte.
+    check_open("H", (0, MORE, false));
+    check_open("S", (0, Err(E::InvalidStatusLine), false));
     check_open(&format!("{sized}\r\nab"), (3, MORE, true));
     check_open(&format!("{sized}\r\na"), (2, MORE, false));
     check_open(
@@ -262,7 +265,7 @@ fn a_response_belongs_to_a_request() {
     assert!(!conn.has_started() && !conn.is_reusable());
     let run_all = |conn: &mut ClientConn| run(conn, response, Cut::Whole, false);
     assert_eq!(run_all(&mut conn).events.len(), 2);
-    assert!(conn.is_reusable() && conn.is_idle());
+    assert!(conn.is_reusable());
     conn.begin(&Method::GET, false);
     assert!(!conn.has_started(), "a new request begins unanswered");
     assert_eq!(run_all(&mut conn).events.len(), 2);
@@ -273,4 +276,15 @@ fn a_response_belongs_to_a_request() {
     assert!(!conn.is_reusable());
     conn.begin(&Method::GET, false);
     assert_eq!(conn.next_event(), Err(E::UnsolicitedResponse));
+}
+
+#[test]
+fn an_error_stays_what_it_was() {
+    let mut conn = ClientConn::new(HEAD_BYTES_MAX);
+    conn.begin(&Method::GET, false);
+    let run = run(&mut conn, b"SSH-2.0", Cut::Whole, false);
+    assert_eq!(run.end, Err(E::InvalidStatusLine));
+    conn.begin(&Method::GET, false);
+    assert_eq!(conn.next_event(), Err(E::InvalidStatusLine));
+    assert!(conn.read_buf().is_empty() && !conn.is_reusable());
 }

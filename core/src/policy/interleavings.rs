@@ -1,0 +1,259 @@
+//! Every interleaving of a few threads at the policy (`bash tests/run.sh loom`): where copies, what
+//! is wanted and circuits are each under a lock of their own, and have to agree all the same.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use loom::thread;
+
+use super::*;
+use crate::config::Settings;
+use crate::message::ResponseHead;
+use crate::report::Failure;
+use crate::sync::every_interleaving;
+
+/// More find nothing new here either, and one passes many more points than at the gate.
+const PREEMPTIONS: usize = 2;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_epoch(Duration::from_secs(1_000 + seconds))
+}
+
+/// One failure opens a circuit, for two seconds.
+fn retter() -> Arc<Retter> {
+    let mut settings = Settings::default();
+    settings.breaker.consecutive_failures = 1;
+    settings.breaker.jitter = 0.0;
+    let config = settings.validate().unwrap();
+    Retter::new(config, 1, at(0))
+}
+
+fn request(method: Method, path: &str) -> Arc<RequestHead> {
+    let fields = Fields::from_pairs([("host", &b"h"[..])]);
+    Arc::new(RequestHead::new(method, path, fields))
+}
+
+/// Permission to ask the origin.
+fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Fetch {
+    match retter.decide(&request(method, path), now) {
+        Decision::Fetch(mut fetch) => {
+            fetch.on_behalf_of(PEER);
+            fetch
+        }
+        other => panic!("it may be asked: {other:?}"),
+    }
+}
+
+/// What the origin says, with a validator: stale at once, as most pages are.
+fn answer(mut fetch: Fetch, status: StatusCode, now: Instant) {
+    let fields = Fields::from_pairs([("etag", &b"\"1\""[..])]);
+    let head = ResponseHead::new(status, fields);
+    if let Verdict::Forward = fetch.on_head(&head, now) {
+        fetch.on_data(b"page", now);
+        fetch.on_end(now);
+    }
+}
+
+fn ok(fetch: Fetch, now: Instant) {
+    answer(fetch, StatusCode::OK, now);
+}
+
+/// Lets two or three loose at one time, until all are done.
+fn together<const N: usize>(threads: [Box<dyn FnOnce() + Send>; N]) {
+    let threads = threads.map(thread::spawn);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+// -- copies and writes
+
+/// A page is asked for, and written to before the answer is there.
+fn check_write(renews: bool, status: StatusCode) {
+    every_interleaving(PREEMPTIONS, move || {
+        let retter = retter();
+        let read = if renews {
+            assert!(retter.poll_refresh(at(0)).is_none());
+            ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
+            want(&retter, "/a", at(60));
+            retter.poll_refresh(at(60)).unwrap().fetch
+        } else {
+            ask(&retter, Method::GET, "/a", at(60))
+        };
+        let write = ask(&retter, Method::POST, "/a", at(60));
+        together([
+            Box::new(move || answer(read, status, at(61))),
+            Box::new(move || ok(write, at(61))),
+        ]);
+        assert_eq!(retter.store.len(), 0, "it may be older than the write");
+        let stats = retter.stats(at(61));
+        assert_eq!((stats.admission.in_flight, stats.refresh.running), (0, 0));
+    });
+}
+
+#[test]
+fn what_was_asked_for_before_a_write_is_not_kept_after() {
+    check_write(false, StatusCode::OK);
+}
+
+#[test]
+fn a_renewal_brings_nothing_back_that_a_write_made_wrong() {
+    check_write(true, StatusCode::OK);
+}
+
+#[test]
+fn nor_does_a_renewal_that_only_validates() {
+    check_write(true, StatusCode::NOT_MODIFIED);
+}
+
+// -- renewals
+
+/// A copy answers while the origin is known to be down.
+fn want(retter: &Arc<Retter>, path: &str, now: Instant) {
+    let request = request(Method::GET, path);
+    let key = retter.keyer.key(&request).unwrap();
+    let errand = wants::Errand {
+        key,
+        peer: PEER,
+        request,
+    };
+    retter.want(&errand, now, now);
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_wanted_is_forgotten() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = retter();
+        assert!(retter.poll_refresh(at(0)).is_none());
+        ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
+        assert_eq!(retter.poll_refresh_timeout(at(0)), None);
+        let wanting = Arc::clone(&retter);
+        let wanting = thread::spawn(move || want(&wanting, "/a", at(60)));
+        let renewing = Arc::clone(&retter);
+        let renewing = thread::spawn(move || {
+            let flag = Arc::new(Flag::default());
+            renewing.set_refresh_waker(&Waker::from(Arc::clone(&flag)));
+            match renewing.poll_refresh(at(60)) {
+                Some(refresh) => ok(refresh.fetch, at(60)),
+                // It sleeps until it is woken.
+                None if renewing.poll_refresh_timeout(at(60)).is_none() => return Some(flag),
+                None => {}
+            }
+            None
+        });
+        wanting.join().unwrap();
+        let flag = renewing.join().unwrap();
+        let is_left = retter.refresh_stats().wanted > 0;
+        let is_awake = flag.is_none_or(|flag| flag.0.load(Ordering::Relaxed));
+        assert!(!is_left || is_awake, "wanted, and nobody knows");
+    });
+}
+
+#[test]
+fn one_copy_is_renewed_once_at_a_time() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = retter();
+        assert!(retter.poll_refresh(at(0)).is_none());
+        ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
+        want(&retter, "/a", at(60));
+        let [one, other] = [0; 2].map(|_| {
+            let retter = Arc::clone(&retter);
+            thread::spawn(move || retter.poll_refresh(at(60)))
+        });
+        let [one, other] = [one, other].map(|thread| thread.join().unwrap());
+        assert!(one.is_some() != other.is_some(), "{one:?} {other:?}");
+        drop((one, other));
+        let stats = retter.stats(at(60));
+        assert_eq!((stats.admission.in_flight, stats.refresh.running), (0, 0));
+    });
+}
+
+// -- circuits
+
+/// The flag that is read without the lock says what the circuits say.
+fn check_flag(retter: &Retter) {
+    let is_calm = retter.calm.load(Ordering::Relaxed);
+    assert_eq!(is_calm, retter.tiers().is_calm());
+}
+
+fn fail(fetch: Fetch, now: Instant) {
+    drop(fetch.on_failure(Failure::Reset, now));
+}
+
+#[test]
+fn a_circuit_that_closes_hides_none_that_opens() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = retter();
+        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
+        let probe = ask(&retter, Method::GET, "/a", at(2));
+        let other = ask(&retter, Method::GET, "/b", at(2));
+        together([
+            Box::new(move || ok(probe, at(2))),
+            Box::new(move || fail(other, at(2))),
+        ]);
+        check_flag(&retter);
+        let states = [b"/a", b"/b"].map(|path| retter.circuit_of(path, at(2)));
+        assert_eq!(states, [State::Closed, State::Open]);
+    });
+}
+
+/// A visitor of a page whose circuit is half-open; `probes` tells that one is there already.
+fn visit(retter: &Arc<Retter>, probes: &AtomicBool) {
+    match retter.decide(&request(Method::GET, "/a"), at(2)) {
+        Decision::Fetch(fetch) => {
+            if fetch.circuit() == State::HalfOpen {
+                assert!(!probes.swap(true, Ordering::Relaxed), "there is one");
+            }
+            ok(fetch, at(2));
+        }
+        Decision::Refuse(_) | Decision::Serve(_) => {}
+        Decision::Wait(ticket) => panic!("there is room: {ticket:?}"),
+    }
+}
+
+/// What a thread does whose permit is from before the circuit opened, while another visits.
+fn check_probe(other: fn(Arc<Retter>, Fetch, Arc<AtomicBool>)) {
+    every_interleaving(PREEMPTIONS, move || {
+        let retter = retter();
+        let early = ask(&retter, Method::GET, "/a", at(0));
+        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
+        let probes = Arc::new(AtomicBool::new(false));
+        let (visited, seen) = (Arc::clone(&retter), Arc::clone(&probes));
+        let beside = Arc::clone(&retter);
+        together([
+            Box::new(move || visit(&visited, &seen)),
+            Box::new(move || other(beside, early, probes)),
+        ]);
+        check_flag(&retter);
+        assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
+        assert_eq!(retter.gate.in_flight(), 0);
+    });
+}
+
+#[test]
+fn there_is_one_probe_at_a_time() {
+    check_probe(|retter, early, probes| {
+        early.abandon(at(2));
+        visit(&retter, &probes);
+    });
+}
+
+#[test]
+fn who_began_before_it_opened_decides_nothing() {
+    check_probe(|_, early, _| fail(early, at(2)));
+}
