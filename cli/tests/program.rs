@@ -111,7 +111,7 @@ fn a_taken_port_is_named_with_its_setting() {
 #[test]
 fn the_demo_ends_by_itself() {
     let parts = [
-        "It takes 4 seconds",
+        "It takes 5 seconds",
         "with RETTER",
         "without RETTER",
         "of pages came",

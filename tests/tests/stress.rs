@@ -1,10 +1,11 @@
 //! Owns the heavy crowds: ten thousand idle connections, two thousand slow attackers of each kind
-//! (Debian's `slowhttptest`), and a long time of constantly new keys.
+//! (Debian's `slowhttptest`, and others before an application that has four workers), and a long
+//! time of constantly new keys.
 //! Never runs with the other tests: `tests/run.sh stress` and `tests/run.sh soak` do, and every
 //! load is bounded in number and time.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,7 +16,7 @@ use retter_tests::origin::Origin;
 use retter_tests::reply::Reply;
 use retter_tests::retter::Retter;
 use retter_tests::retter_program;
-use retter_tests::wire::Broken;
+use retter_tests::wire::{self, Broken, Wire};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -164,6 +165,112 @@ fn slow_attackers_and_honest_users() {
             end.map_or(part, |end| &part[end + 2..])
         });
         say(plain.collect::<String>().trim_end());
+    }
+}
+
+/// An application with four workers: each does one request at a time, its content included.
+fn four_workers() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    for _ in 0..4 {
+        let listener = listener.try_clone().expect("a listener can be shared");
+        // Ends with the process: nobody joins a thread that only waits for connections.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = work(stream);
+            }
+        });
+    }
+    address
+}
+
+fn work(stream: TcpStream) -> Result<(), Broken> {
+    let mut wire = Wire::new(stream);
+    let head = wire.head()?;
+    if let Some(framing) = wire::framing(&head.fields)? {
+        wire.begin(framing);
+        let mut trailers = wire::Fields::default();
+        while wire.piece(&mut trailers)?.is_some() {}
+    }
+    let target = head.start.split(' ').nth(1).unwrap_or_default();
+    let length = target.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{target}"
+    );
+    wire.send(answer.as_bytes()).map_err(Broken::Io)
+}
+
+/// What a member of a crowd sends first, and then again and again.
+type Crowd = (&'static str, &'static [u8], &'static [u8]);
+
+const CROWDS: [Crowd; 4] = [
+    ("silence", b"", b""),
+    ("half a request line", b"GET /ha", b""),
+    (
+        "content byte by byte",
+        b"POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\n",
+        b"x",
+    ),
+    (
+        "chunks byte by byte",
+        b"POST /form HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n",
+    ),
+];
+
+#[test]
+#[ignore = "heavy: tests/run.sh stress"]
+fn slow_crowds_before_four_workers() {
+    let count = usize::try_from(number("RETTER_STRESS_SLOW", 2000)).expect("a count");
+    let secs = number("RETTER_STRESS_SECONDS", 30);
+    for (name, first, then) in CROWDS {
+        let retter = Retter::start(retter_program!(), four_workers());
+        let until = Instant::now() + Duration::from_secs(secs);
+        let crowd: Vec<TcpStream> = (0..count)
+            .map(|_| {
+                let mut stream = TcpStream::connect(retter.address()).expect("it accepts");
+                let _ = stream.write_all(first);
+                stream.set_nonblocking(true).expect("a connected socket");
+                stream
+            })
+            .collect();
+        let mut told = [0_u64; 2];
+        let (mut times, mut rss_max, mut asked) = (Vec::new(), 0, 0);
+        let mut next = Instant::now();
+        while Instant::now() < until {
+            if Instant::now() >= next {
+                next += Duration::from_secs(1);
+                for mut stream in &crowd {
+                    let _ = stream.write(then);
+                }
+            }
+            asked += 1;
+            // Every page is one that nobody has a copy of.
+            let target = format!("/honest/{asked}");
+            let request = match asked % 3 {
+                0 => Request::post(&target, "a=b"),
+                _ => Request::get(&target),
+            };
+            let start = Instant::now();
+            let answer = Client::connect(retter.address()).ask(&request);
+            times.push(start.elapsed());
+            let is_served = answer.status == 200;
+            assert!(!is_served || answer.text() == target, "{target}");
+            told[usize::from(is_served)] += 1;
+            rss_max = rss_max.max(rss(&retter));
+        }
+        times.sort_unstable();
+        let at = |share: usize| times[(times.len() - 1) * share / 100];
+        let [refused, served] = told;
+        say(&format!(
+            "{count} of {name} for {secs} s: {served} honest requests served, {refused} refused; \
+             p50 {:?}, p99 {:?}, slowest {:?}; RSS at most {rss_max} KiB",
+            at(50),
+            at(99),
+            at(100)
+        ));
+        assert!(served > 9 * refused, "{name} keeps honest users out");
     }
 }
 

@@ -502,12 +502,13 @@ impl Limit {
         self.learn_scatter(trial.arm);
         self.learn_scatter(self.at_base);
         let terms = self.terms(way);
-        let finding = match compare(self.at_base, trial.arm, terms, self.scatter) {
-            // Visitors leave before a slow origin can prove anything: what may be chance must do.
-            Finding::Doubtful | Finding::Promising if way == Way::Down && self.is_crowded() => {
-                Finding::Yes
-            }
-            finding => finding,
+        let found = compare(self.at_base, trial.arm, terms, self.scatter);
+        let may_be_chance = matches!(found, Finding::Doubtful | Finding::Promising);
+        // Visitors leave before a slow origin can prove anything: what may be chance must do.
+        let finding = if may_be_chance && way == Way::Down && self.is_crowded() {
+            Finding::Yes
+        } else {
+            found
         };
         match finding {
             Finding::Yes => {

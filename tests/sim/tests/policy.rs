@@ -82,6 +82,8 @@ struct Flight {
     permit: TierPermit,
     /// What answers if the origin fails.
     copy: Option<Copy>,
+    /// How often the page had been written when the origin was asked.
+    writes: u32,
 }
 
 /// What the model expects.
@@ -97,6 +99,7 @@ enum Expected {
 struct Model {
     tiers: Tiers,
     store: BTreeMap<Key, Copy>,
+    written: BTreeMap<Key, u32>,
 }
 
 impl Copy {
@@ -172,10 +175,16 @@ impl Model {
         (Expected::Fetch, Some((permit, copy)))
     }
 
+    /// How often the page was written.
+    fn writes(&self, key: Key) -> u32 {
+        self.written.get(&key).copied().unwrap_or_default()
+    }
+
     /// Returns the copy that answers instead of the origin.
     fn end(
         &mut self,
         (ask, key, permit, copy): (Ask, Key, TierPermit, Option<Copy>),
+        writes: u32,
         ends: Ends,
         version: u32,
         now: Instant,
@@ -191,12 +200,17 @@ impl Model {
             (Ends::Abandoned, _) => None,
             (Ends::Failed(_) | Ends::Oops, _) => copy,
             (Ends::Ok(_), Ask::Write) => {
-                self.store.remove(&key);
-                self.store.remove(&(key.0, User::Everybody));
+                for key in [key, (key.0, User::Everybody)] {
+                    self.store.remove(&key);
+                    *self.written.entry(key).or_default() += 1;
+                }
                 None
             }
             (Ends::Ok(says), Ask::Read(_)) => {
-                if let Some(copy) = Copy::of(says, key.1, version, now) {
+                // The page may be from before a write.
+                if writes == self.writes(key)
+                    && let Some(copy) = Copy::of(says, key.1, version, now)
+                {
                     self.store.insert(key, copy);
                 }
                 None
@@ -280,6 +294,7 @@ fn compare(steps: Vec<Step>) {
     let mut model = Model {
         tiers: Tiers::new(&config.breaker, 1, now),
         store: BTreeMap::new(),
+        written: BTreeMap::new(),
     };
     let retter = Retter::new(config, 2, now);
     retter.set_wall_clock(now, UnixTime(1_700_000_000));
@@ -300,6 +315,7 @@ fn compare(steps: Vec<Step>) {
                             key,
                             permit,
                             copy,
+                            writes: model.writes(key),
                         });
                     }
                     (Decision::Serve(served), (Expected::Served(copy), _)) => {
@@ -323,8 +339,9 @@ fn compare(steps: Vec<Step>) {
                     key,
                     permit,
                     copy,
+                    writes,
                 } = flight;
-                let expected = model.end((ask, key, permit, copy), ends, version, now);
+                let expected = model.end((ask, key, permit, copy), writes, ends, version, now);
                 let served = end(real, ends, version, now);
                 assert_eq!(served.is_some(), expected.is_some());
                 if let (Some(served), Some(copy)) = (served, expected) {
