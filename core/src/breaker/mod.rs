@@ -256,7 +256,8 @@ impl Breaker {
             Circuit::HalfOpen(half_open) => {
                 // No probe: an onlooker, who decides nothing here.
                 let Some(probe) = probe else { return };
-                if outcome != Outcome::Ignore || !is_planted(Plant::LostProbe) {
+                let is_lost = is_planted(Plant::LostProbe) && outcome == Outcome::Ignore;
+                if !is_lost {
                     half_open.leases.retain(|lease| lease.probe != probe);
                 }
                 match outcome {

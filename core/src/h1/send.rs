@@ -104,3 +104,24 @@ impl SendQueue {
         self.len == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the queue keeps room for, once so many parts are sent.
+    fn kept_after(parts: usize) -> usize {
+        let mut queue = SendQueue::new();
+        for _ in 0..parts {
+            queue.push(Bytes::from_static(&[b'x'; SMALL_PART + 1]));
+        }
+        queue.advance(queue.len());
+        queue.parts.capacity()
+    }
+
+    #[test]
+    fn the_room_of_a_burst_is_given_back() {
+        assert!(kept_after(PARTS_KEPT / 2) >= PARTS_KEPT / 2);
+        assert_eq!(kept_after(PARTS_KEPT * 10), 0);
+    }
+}

@@ -246,14 +246,6 @@ fn check_probe(other: fn(Arc<Retter>, Fetch, Arc<AtomicBool>)) {
 }
 
 #[test]
-fn there_is_one_probe_at_a_time() {
-    check_probe(|retter, early, probes| {
-        early.abandon(at(2));
-        visit(&retter, &probes);
-    });
-}
-
-#[test]
 fn who_began_before_it_opened_decides_nothing() {
     check_probe(|_, early, _| fail(early, at(2)));
 }

@@ -227,7 +227,9 @@ fn the_origin_hears_of_content_that_is_here() {
 #[test]
 fn content_that_does_not_come_is_nothing_to_the_origin() {
     const HALF: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel";
-    let ends: [(&str, fn(&mut Rig), u16); 4] = [
+    /// What it is called, how it ends, and what the client gets.
+    type Ending = (&'static str, fn(&mut Rig), u16);
+    let ends: [Ending; 4] = [
         (
             "late",
             |rig| drop(rig.wait(Duration::from_secs(16)).took()),
