@@ -148,7 +148,7 @@ fn demo() -> Command {
                 .long("duration-scale")
                 .value_name("NUMBER")
                 .value_parser(scale)
-                .help("Length relative to the usual 40 seconds"),
+                .help("Length relative to the usual 48 seconds"),
         )
         .arg(
             Arg::new("keep")

@@ -111,10 +111,10 @@ mod tests {
     }
 
     fn ask(retter: &Arc<Retter>, page: (&str, &str, &str)) -> Fetch {
-        match retter.decide(&request(page), NOW) {
-            Decision::Fetch(fetch) => fetch,
-            other => panic!("there is no copy yet: {other:?}"),
-        }
+        let Decision::Fetch(fetch) = retter.decide(&request(page), NOW) else {
+            panic!("there is no copy yet");
+        };
+        fetch
     }
 
     fn answer(mut fetch: Fetch) {
