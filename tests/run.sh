@@ -4,9 +4,9 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test canary runtimes cache)
+all=(fmt lint doc wasm test canary runtimes cache instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak instructions)
+named=(bench deny fuzz sim loom coverage mutants stress soak)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
