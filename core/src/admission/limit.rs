@@ -194,7 +194,7 @@ const STRAIN_MAX: f64 = 2.0;
 const UNMINDED: f64 = 0.25;
 
 /// Growth of the rate, as a share of the step, from which fewer pay where more do no harm.
-const RELIEF_MIN: f64 = 0.15;
+const RELIEF_MIN: f64 = 0.25;
 
 /// Loss of the rate, as a share of the step, that more may cost where they do no harm. Below
 /// [`RELIEF_MIN`], as [`LOSS_MAX`] is below [`GAIN_MIN`].
