@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Socket(pub(crate) TcpStream);
 
 impl Socket {
-    /// As [`socket::is_alive`]. What the reactor has not seen come costs no call.
+    /// As everywhere ([`Runtime::is_alive`](retter_adapter::Runtime::is_alive)), but what the
+    /// reactor has not seen come costs no call.
     pub(crate) fn is_alive(&self) -> bool {
         let looked = self.0.try_io(Interest::READABLE, || socket::peek(&self.0));
         matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
