@@ -65,10 +65,6 @@ impl Runtime for Tokio {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
 
-    fn is_alive(&self, socket: &Socket) -> bool {
-        socket.is_alive()
-    }
-
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
         tokio::time::sleep(time)
     }

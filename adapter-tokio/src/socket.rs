@@ -8,20 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use retter_adapter::socket;
 use retter_core::drive;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection of either side.
 pub(crate) struct Socket(pub(crate) TcpStream);
-
-impl Socket {
-    /// As everywhere ([`Runtime::is_alive`](retter_adapter::Runtime::is_alive)), but what the
-    /// reactor has not seen come costs no call.
-    pub(crate) fn is_alive(&self) -> bool {
-        let looked = self.0.try_io(Interest::READABLE, || socket::peek(&self.0));
-        matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
 
 impl drive::Socket for Socket {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use retter_core::drive;
 
-use crate::socket;
-
 /// What a runtime does for a worker. Everything is `Send`, so that sessions can move between
 /// threads where the runtime moves tasks; one that does not pays only for uncontended locks.
 pub trait Runtime: Send + Sync + 'static {
@@ -43,12 +41,6 @@ pub trait Runtime: Send + Sync + 'static {
         host: String,
         port: u16,
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
-
-    /// Whether an idle connection is still open and silent, as far as anybody here knows. A
-    /// runtime whose reactor has noted that nothing came need not ask the socket.
-    fn is_alive(&self, socket: &Self::Socket) -> bool {
-        socket::is_alive(socket)
-    }
 
     /// Waits.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static;

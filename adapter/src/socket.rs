@@ -41,13 +41,7 @@ pub(crate) fn bound_unsent(_: &impl AsFd) {}
 /// Whether an idle connection is still open and silent: a byte that nobody asked for makes it as
 /// useless as its end does.
 pub(crate) fn is_alive(socket: &impl AsFd) -> bool {
-    matches!(peek(socket), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// Looks at the next byte and leaves it there; returns how many there are, of one.
-///
-/// # Errors
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing has come, or what broke the connection.
-pub fn peek(socket: &impl AsFd) -> io::Result<usize> {
-    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()])
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(socket).peek(&mut byte);
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

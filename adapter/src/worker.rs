@@ -24,7 +24,7 @@ use crate::dial::{self, Dialer};
 use crate::doors::{Doors, Pass};
 use crate::runtime::{Runtime, within};
 use crate::server::{Seat, now, set_wall_clock};
-use crate::socket::{bound_unsent, reset_on_close, send_at_once};
+use crate::socket::{bound_unsent, is_alive, reset_on_close, send_at_once};
 use crate::tasks::{Member, Stage, Tasks};
 
 /// How long accepting rests after an error such as "too many open files": long enough not to
@@ -95,7 +95,7 @@ impl<R: Runtime> Host for Place<R> {
     fn checkout(&self, now: Instant) -> Option<R::Socket> {
         // The lock ends before a dead one is dropped.
         let next = || self.0.pool().checkout(now);
-        std::iter::from_fn(next).find(|socket| self.0.runtime.is_alive(socket))
+        std::iter::from_fn(next).find(is_alive)
     }
 
     fn park(&self, socket: R::Socket, now: Instant) {
