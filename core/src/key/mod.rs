@@ -184,7 +184,7 @@ impl Keyer {
         bytes.extend_from_slice(path);
         self.put_query(query, &mut bytes);
         debug_assert!(bytes.len() <= length, "one allocation");
-        shaping::put(&request.fields, &mut bytes);
+        shaping::put(request, &mut bytes);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
         }

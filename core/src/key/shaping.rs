@@ -2,7 +2,7 @@
 //! Never reads cookies or credentials: they are the partition.
 
 use super::credentials::is_same;
-use crate::message::Fields;
+use crate::message::RequestHead;
 
 /// Request fields from which applications build the links of a page, or that choose another page
 /// or method, though no `Vary` names them. They are part of the key: a client that makes them up
@@ -32,15 +32,33 @@ pub(crate) const SHAPING: [&str; 21] = [
     "x-url-scheme",
 ];
 
+/// Those of them that tell of the one request that they come with. Where one repeats what the
+/// first line says, it shapes nothing; and what a write has in them, the pages that it changes
+/// have not.
+const OF_ITS_REQUEST: [&str; 7] = [
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// Appends the values of shaping fields: line feed, number of the field, value.
-pub(super) fn put(fields: &Fields, bytes: &mut Vec<u8>) {
+pub(super) fn put(request: &RequestHead, bytes: &mut Vec<u8>) {
+    let fields = &request.fields;
     for (name, value) in fields.iter() {
         // Most fields of a browser begin otherwise: this runs for every field of every request.
         if !name.starts_with(['F', 'X', 'f', 'x']) {
             continue;
         }
         let mut known = (b'0'..).zip(SHAPING);
-        if let Some((number, _)) = known.find(|(_, known)| is_same(known, name)) {
+        if let Some((number, known)) = known.find(|(_, known)| is_same(known, name)) {
+            let repeats = || !request.method.is_safe() || value == request.path_and_query();
+            if OF_ITS_REQUEST.contains(&known) && repeats() {
+                continue;
+            }
             bytes.extend_from_slice(&[b'\n', number]);
             bytes.extend_from_slice(value);
         }

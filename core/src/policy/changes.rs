@@ -1,74 +1,83 @@
-//! Owns [`Changes`]: how often copies were made wrong, so that an answer that was asked for before
-//! is not kept after. Never knows which copies there are.
+//! Owns [`Changes`]: what made copies wrong of late, so that an answer that was asked for before is
+//! not kept after. Never knows which copies there are.
 //!
 //! Who makes copies wrong notes it first and drops them then; who keeps one looks before and after.
 //! Whichever way the two interleave, a copy older than the change does not stay.
 
-use std::array;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::key::{CacheKey, Partition};
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicU64, Mutex, MutexGuard};
 
-/// More keys than are usually written at once: of two that share a counter, a write to one keeps
-/// an answer of the other from being kept, once.
-const COUNTERS: usize = 256;
+/// More changes than there are while a page takes. What was asked for longer ago is taken for
+/// changed: it is not kept, which costs a copy and no more.
+const RECENT_MAX: usize = 4096;
 
-/// Counts of changes: by key, by partition, and of everything.
+/// The last changes.
+#[derive(Debug)]
 pub(super) struct Changes {
-    all: AtomicUsize,
-    keys: [AtomicUsize; COUNTERS],
-    partitions: [AtomicUsize; COUNTERS],
+    /// How many there were in all; changed under the lock.
+    count: AtomicU64,
+    recent: Mutex<VecDeque<Change>>,
 }
 
-/// What had changed when somebody looked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Mark([usize; 3]);
+/// Which copies are wrong from now on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// All.
+    All,
+    /// Those under a key, by its hash.
+    Key(u64),
+    /// Those of a partition.
+    Partition(Partition),
+}
+
+/// When somebody looked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark(u64);
 
 impl Changes {
     pub(super) fn new() -> Self {
-        let counters = || array::from_fn(|_| AtomicUsize::new(0));
         Self {
-            all: AtomicUsize::new(0),
-            keys: counters(),
-            partitions: counters(),
+            count: AtomicU64::new(0),
+            recent: Mutex::new(VecDeque::new()),
         }
     }
 
-    /// What has changed for `key` so far.
-    pub(super) fn mark(&self, key: &CacheKey) -> Mark {
-        let counters = [
-            &self.all,
-            self.of_key(key),
-            self.of_partition(key.partition()),
-        ];
-        Mark(counters.map(|counter| counter.load(Ordering::SeqCst)))
+    /// What has changed until now will not count.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.count.load(Ordering::SeqCst))
     }
 
-    /// Everything is wrong from now on.
-    pub(super) fn note_all(&self) {
-        self.all.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn note(&self, change: Change) {
+        let mut recent = self.recent();
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(change);
+        self.count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// What is kept under `key` is wrong from now on.
-    pub(super) fn note_key(&self, key: &CacheKey) {
-        self.of_key(key).fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// What a partition holds is wrong from now on.
-    pub(super) fn note_partition(&self, partition: Partition) {
-        self.of_partition(partition).fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn of_key(&self, key: &CacheKey) -> &AtomicUsize {
-        &self.keys[usize::from(key.hash().to_le_bytes()[2])]
-    }
-
-    fn of_partition(&self, partition: Partition) -> &AtomicUsize {
-        let hash = match partition {
-            Partition::Shared => 0,
-            Partition::Cookies(hash) | Partition::Session(hash) => hash,
+    /// Whether something since `mark` has made what is kept under `key` wrong.
+    pub(super) fn hit(&self, key: &CacheKey, mark: Mark) -> bool {
+        // Mostly nothing has changed.
+        if self.count.load(Ordering::SeqCst) == mark.0 {
+            return false;
+        }
+        let recent = self.recent();
+        let since = self.count.load(Ordering::SeqCst).saturating_sub(mark.0);
+        let since = usize::try_from(since).unwrap_or(usize::MAX);
+        let hits = |change: &Change| match change {
+            Change::All => true,
+            Change::Key(hash) => *hash == key.hash(),
+            Change::Partition(partition) => *partition == key.partition(),
         };
-        &self.partitions[usize::from(hash.to_le_bytes()[0])]
+        since > recent.len() || recent.iter().rev().take(since).any(hits)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<Change>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

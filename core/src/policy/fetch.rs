@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::changes::Mark;
+use super::changes::{Change, Mark};
 use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
@@ -44,7 +44,7 @@ pub struct Fetch {
     /// Others wait for this fetch.
     pub(super) lead: Option<Lead>,
     /// What had changed before the origin was asked.
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Mark,
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
     /// What the limit learns when the origin is done: the status counts even where the breaker has
@@ -91,7 +91,7 @@ impl Fetch {
         now: Instant,
     ) -> Self {
         let Grant { lead, permit, slot } = grant;
-        let mark = ask.key.as_ref().map(|key| retter.changes.mark(key));
+        let mark = retter.changes.mark();
         Self {
             circuit,
             collector: None,
@@ -482,7 +482,7 @@ impl Fetch {
             match keyer.partition(&self.request.fields) {
                 Partition::Shared => {}
                 partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
-                    self.retter.changes.note_partition(partition);
+                    self.retter.changes.note(Change::Partition(partition));
                     self.retter.store.drop_partition(partition);
                     self.retter.wants().forget_partition(partition);
                 }
@@ -508,7 +508,7 @@ impl Fetch {
             let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
-                    self.retter.changes.note_key(&key);
+                    self.retter.changes.note(Change::Key(key.hash()));
                     self.retter.store.remove(&key);
                     self.retter.wants().forget(&key);
                 }

@@ -108,7 +108,7 @@ impl Fetch {
     pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) -> bool {
         let is_good = copy.is_good();
         let Retter { changes, store, .. } = &*self.retter;
-        let is_older = || self.mark != Some(changes.mark(&key));
+        let is_older = || changes.hit(&key, self.mark);
         let mut is_kept = !is_older() && store.insert(key.clone(), copy).is_some();
         if is_kept && is_older() {
             store.remove(&key);

@@ -2,6 +2,7 @@
 //! Never decides who may ask for it: that is the embedder's.
 
 use super::Retter;
+use super::changes::Change;
 use crate::key::{CacheKey, Partition};
 use crate::message::Fields;
 
@@ -49,7 +50,7 @@ impl Retter {
                     // What everybody sees is no session's.
                     Partition::Shared => 0,
                     own @ (Partition::Cookies(_) | Partition::Session(_)) => {
-                        self.changes.note_partition(own);
+                        self.changes.note(Change::Partition(own));
                         self.wants().forget_partition(own);
                         self.store.drop_partition(own)
                     }
@@ -67,7 +68,7 @@ impl Retter {
 
     fn purge_where(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
         // First what is on its way: it may be as old as the copies.
-        self.changes.note_all();
+        self.changes.note(Change::All);
         self.wants().forget_where(chosen);
         self.store.remove_where(chosen)
     }

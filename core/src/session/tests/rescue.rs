@@ -345,21 +345,34 @@ fn a_write_invalidates_what_it_changed() {
 fn an_answer_asked_for_before_a_change_is_not_kept_after_it() {
     const MINE: &str = "Cookie: session=a\r\n";
     const FAILED: &str = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
-    let write = |rig: &mut Rig, path: &str, set: &str| {
-        let post = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{MINE}Content-Length: 0\r\n\r\n");
-        rig.send(&post);
-        rig.reply(&format!(
-            "HTTP/1.1 200 OK\r\n{set}Content-Length: 0\r\n\r\n"
-        ));
-        assert_eq!(status(&rig.received()), 200);
+    let write_with = |rig: &mut Rig, path: &str, fields: &str, answer: &str| {
+        let post = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{MINE}{fields}");
+        rig.send(&format!("{post}Content-Length: 0\r\n\r\n"));
+        let reply = format!("HTTP/1.1 201 Created\r\n{answer}Content-Length: 0\r\n\r\n");
+        rig.reply(&reply);
+        assert_eq!(status(&rig.received()), 201);
     };
+    let write = |rig: &mut Rig, path: &str, answer: &str| write_with(rig, path, "", answer);
     type Change<'a> = &'a dyn Fn(&mut Rig);
-    let changes: [(&str, Change<'_>, bool); 7] = [
+    let changes: [(&str, Change<'_>, bool); 9] = [
         ("nothing", &|_| {}, true),
         ("a write", &|rig| write(rig, "/page", ""), false),
         (
             "a write that names it",
             &|rig| write(rig, "/form", "Content-Location: /page\r\n"),
+            false,
+        ),
+        (
+            "a write of another kind",
+            &|rig| write_with(rig, "/page", "X-HTTP-Method-Override: PUT\r\n", ""),
+            false,
+        ),
+        (
+            "a write by way of a proxy",
+            &|rig| {
+                let forwarded = "X-Forwarded-Uri: /form\r\n";
+                write_with(rig, "/form", forwarded, "Location: /page\r\n");
+            },
             false,
         ),
         (
@@ -391,11 +404,13 @@ fn an_answer_asked_for_before_a_change_is_not_kept_after_it() {
     for (what, change, kept) in changes {
         let mut reader = Rig::new();
         let mut other = reader.another();
-        reader.send(&get("/page", MINE));
+        // A proxy in front says so of every request, in its words.
+        let page = get("/page", &(MINE.to_owned() + "X-Forwarded-Uri: /page\r\n"));
+        reader.send(&page);
         change(&mut other);
         reader.reply(PAGE);
         assert_eq!(body(&reader.received()), "good", "{what}");
-        reader.send(&get("/page", MINE)).reply(FAILED);
+        reader.send(&page).reply(FAILED);
         let expected = if kept { 200 } else { 500 };
         assert_eq!(status(&reader.received()), expected, "{what}");
     }
