@@ -176,7 +176,7 @@ impl Session {
     fn relay_deadline(&self, relay: &Relay) -> Option<(Instant, Timer)> {
         let config = self.retter.config();
         let origin = &relay.origin;
-        if relay.upload == Upload::Sending && relay.upload_has_room() && !relay.call.expects {
+        if relay.upload == Upload::Sending && relay.upload_has_room() {
             let due = self.client.read_pace.due();
             let due = match &relay.download {
                 Download::Awaiting | Download::Discarding | Download::Holding(_) => due,

@@ -341,20 +341,26 @@ fn an_origin_that_gives_up_on_a_slow_client_is_not_to_blame() {
 }
 
 #[test]
-fn who_waits_for_a_100_waits_for_the_origin() {
-    let mut rig = Rig::new();
-    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginHead));
-    rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
-    assert_eq!(
-        rig.session.poll_timer(),
-        Some(Timer::Upload),
-        "now it is the client's turn"
-    );
-    let mut rig = Rig::new();
-    rig.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
-    rig.wait(Duration::from_secs(15));
-    assert_eq!(status(&rig.received()), 504);
+fn who_asks_for_a_100_and_sends_nothing_holds_no_slot_and_blames_nobody() {
+    let expecting =
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+    for continues in [false, true] {
+        let mut rig = Rig::new();
+        rig.send(expecting);
+        if continues {
+            rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        assert_eq!(rig.session.poll_timer(), Some(Timer::Upload));
+        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+        rig.wait(Duration::from_secs(1));
+        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+        rig.wait(Duration::from_secs(14));
+        let received = rig.received();
+        let last = received.rfind("HTTP/1.1 ").unwrap();
+        assert_eq!(status(&received[last..]), 408, "{received}");
+        let origin = rig.reports[0].origin.as_ref();
+        assert!(origin.is_none_or(|origin| origin.failure.is_none()));
+    }
 }
 
 #[test]
