@@ -206,6 +206,11 @@ const STRAIN_HIGH: f64 = 1.5;
 /// What most visitors bear, in seconds.
 const BORNE: f64 = 1.5;
 
+/// Loss of the rate, as a share of the step, that fewer may seem to cost where visitors do not bear
+/// the time, and the visits that must have seen it.
+const CROWDED_LOSS_MAX: f64 = 0.5;
+const CROWDED_VISITS_MIN: f64 = 3.0;
+
 /// Visits to the base after which a lower limit is tried even though requests seem to take no
 /// longer than when the origin is at ease: what is known of its ease may be wrong.
 const UNQUESTIONED_MAX: u32 = 32;
@@ -504,8 +509,11 @@ impl Limit {
         let terms = self.terms(way);
         let found = compare(self.at_base, trial.arm, terms, self.scatter);
         let may_be_chance = matches!(found, Finding::Doubtful | Finding::Promising);
-        // Visitors leave before a slow origin can prove anything: what may be chance must do.
-        let finding = if may_be_chance && way == Way::Down && self.is_crowded() {
+        // Visitors leave before a slow origin can prove anything: what may be chance must do, unless
+        // the rate looks as if it fell with the limit, as where requests do not wait for one another.
+        let (gain, step) = growth(self.at_base, trial.arm);
+        let looks_good = gain > CROWDED_LOSS_MAX * step && trial.arm.visits >= CROWDED_VISITS_MIN;
+        let finding = if may_be_chance && way == Way::Down && self.is_crowded() && looks_good {
             Finding::Yes
         } else {
             found
