@@ -189,8 +189,8 @@ const STRAIN_MIN: f64 = 1.15;
 /// How many times longer they may take for a higher limit to be tried.
 const STRAIN_MAX: f64 = 2.0;
 
-/// What nobody minds, in seconds, as in the queue: the origin may have requests for so long although
-/// fewer at a time would give as many answers.
+/// What nobody minds, in seconds, as in the queue: the origin may have requests for so long
+/// although fewer at a time would give as many answers.
 const UNMINDED: f64 = 0.25;
 
 /// Growth of the rate, as a share of the step, from which fewer pay where more do no harm.
