@@ -1,0 +1,67 @@
+//! Owns the quick look whether a field name is among others. Never knows what a name means.
+
+/// Names of fields, in lower case, in which another one is looked up, mostly in vain.
+pub(crate) struct Names<const N: usize> {
+    codes: [u64; N],
+    names: [&'static str; N],
+}
+
+impl<const N: usize> Names<N> {
+    pub(crate) const fn new(names: [&'static str; N]) -> Self {
+        let mut codes = [0; N];
+        let mut at = 0;
+        while at < N {
+            codes[at] = code(names[at].as_bytes());
+            at += 1;
+        }
+        Self { codes, names }
+    }
+
+    /// Whether `name` is one of them.
+    pub(crate) fn contain(&self, name: &[u8]) -> bool {
+        let is_it = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
+        self.may_contain(name) && self.names.iter().any(is_it)
+    }
+
+    /// Whether `name` has the code of one of them.
+    pub(crate) fn may_contain(&self, name: &[u8]) -> bool {
+        let code = code(name);
+        // Without an early end it is a handful of instructions.
+        let is_found = |found, &known| found | (known == code);
+        self.codes.iter().fold(false, is_found)
+    }
+}
+
+/// A number for a name, the same for all its spellings: its length, first and last byte.
+#[inline]
+const fn code(name: &[u8]) -> u64 {
+    match name {
+        [] => 0,
+        [first, ..] => {
+            let (len, last) = (name.len() as u64, name[name.len() - 1]);
+            len << 16 | ((*first | 0x20) as u64) << 8 | (last | 0x20) as u64
+        }
+    }
+}
+
+/// One bit of 64 for a name, by its code. Names that share none differ.
+#[inline]
+pub(super) const fn mark(name: &[u8]) -> u64 {
+    /// 2^64 by the golden ratio: its product's upper bits depend on all lower ones.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    1 << (code(name).wrapping_mul(SPREAD) >> 58)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_ignore_case() {
+        for name in ["a", "ETag", "Cache-Control", "x_y", "sec-ch-ua", "N!"] {
+            let (lower, upper) = (name.to_ascii_lowercase(), name.to_ascii_uppercase());
+            assert_eq!(mark(lower.as_bytes()), mark(upper.as_bytes()));
+            assert_eq!(mark(lower.as_bytes()).count_ones(), 1);
+        }
+    }
+}
