@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::growth::{Finding, Growth, NOISES, Terms};
 use super::measure::{Arm, Times, Visit};
 use crate::breaker::Outcome;
 use crate::time::Instant;
@@ -119,27 +120,6 @@ enum Way {
     Down,
 }
 
-/// What a trial has to show.
-#[derive(Clone, Copy, Debug)]
-struct Terms {
-    /// Growth of the rate, as a share of the step, above which the step is worth it.
-    worth: f64,
-    /// Standard deviations above that, to be believed.
-    proof: f64,
-    /// Visits after which the sign decides.
-    visits_max: f64,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Finding {
-    No,
-    /// It looks like no, but may be chance.
-    Doubtful,
-    /// It looks like yes, but may be chance.
-    Promising,
-    Yes,
-}
-
 /// Outcomes since the last look at the share of failures.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
@@ -167,9 +147,6 @@ const RATIO_MIN: f64 = 1.25;
 
 /// The largest factor of a step, and the first.
 const RATIO_MAX: f64 = 2.0;
-
-/// Standard deviations that a difference must have to be believed.
-const NOISES: f64 = 1.2;
 
 /// Visits to the base that are remembered, beside as many as a trial has had.
 const BASE_VISITS_MAX: f64 = 16.0;
@@ -507,12 +484,12 @@ impl Limit {
         self.learn_scatter(trial.arm);
         self.learn_scatter(self.at_base);
         let terms = self.terms(way);
-        let found = compare(self.at_base, trial.arm, terms, self.scatter);
+        let growth = Growth::between(self.at_base, trial.arm, self.scatter);
+        let found = growth.finding(terms);
         let may_be_chance = matches!(found, Finding::Doubtful | Finding::Promising);
         // Visitors leave before a slow origin can prove anything: what may be chance must do, unless
         // the rate looks as if it fell with the limit, as where requests do not wait for one another.
-        let (gain, step) = growth(self.at_base, trial.arm);
-        let looks_good = gain > CROWDED_LOSS_MAX * step && trial.arm.visits >= CROWDED_VISITS_MIN;
+        let looks_good = growth.exceeds(CROWDED_LOSS_MAX) && trial.arm.visits >= CROWDED_VISITS_MIN;
         let finding = if may_be_chance && way == Way::Down && self.is_crowded() && looks_good {
             Finding::Yes
         } else {
@@ -535,8 +512,7 @@ impl Limit {
                 self.enter(Phase::Base, now);
             }
             Finding::No => {
-                let (gain, step) = growth(self.at_base, trial.arm);
-                if way == Way::Down && gain <= LOSS_MAX * step {
+                if way == Way::Down && !growth.exceeds(LOSS_MAX) {
                     // With fewer it takes so long: it is not at ease above that.
                     self.at_ease = self.present;
                     self.at_ease
@@ -617,28 +593,6 @@ impl Limit {
         }
         .clamp(min, max)
     }
-}
-
-/// Whether the rate grows as the terms demand from `base` to `trial`.
-fn compare(base: Arm, trial: Arm, terms: Terms, scatter: f64) -> Finding {
-    let (gain, step) = growth(base, trial);
-    let noise = (trial.noise(scatter) + base.noise(scatter)).sqrt();
-    let margin = gain - terms.worth * step;
-    let is_proven = margin >= terms.proof * noise || -margin >= NOISES * noise;
-    let is_sure = is_proven || trial.visits >= terms.visits_max;
-    match (is_sure, margin > 0.0) {
-        (true, true) => Finding::Yes,
-        (true, false) => Finding::No,
-        (false, true) => Finding::Promising,
-        (false, false) => Finding::Doubtful,
-    }
-}
-
-/// Growth of the rate and of the load from `base` to `trial`, in logarithms.
-fn growth(base: Arm, trial: Arm) -> (f64, f64) {
-    let gain = (trial.rate() / base.rate()).ln();
-    let step = (trial.load() / base.load()).max(1e-9).ln();
-    (gain, step)
 }
 
 impl Way {

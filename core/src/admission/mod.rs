@@ -2,6 +2,7 @@
 //! who waits in which order ([`Place`]).
 //! Never decides what happens to a request that does not fit: `policy` does.
 
+mod growth;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod limit;
