@@ -138,13 +138,8 @@ fn slow_attackers_and_honest_users() {
             asked += 1;
             thread::sleep(Duration::from_millis(20));
         }
-        let metrics = retter.admin("/metrics").text();
-        let open = "retter_connections_open ";
-        let open = metrics.lines().find_map(|line| line.strip_prefix(open));
-        say(&format!(
-            "open here at the end: {}",
-            open.expect("the metric")
-        ));
+        let open = retter.metric("retter_connections_open");
+        say(&format!("open here at the end: {open}"));
         let output = attacker
             .wait_with_output()
             .expect("it ends by its own limit");
