@@ -154,7 +154,7 @@ impl Retter {
         let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let permit =
             acquired.map_err(|TierRejected { retry_at, .. }| NotStarted::Refused { retry_at })?;
-        let circuit = self.circuit_of(path, now);
+        let circuit = permit.circuit();
         let Some(number) = self.wants().start(errand, now) else {
             // Another has begun it meanwhile.
             self.record(permit, Outcome::Ignore, now);
