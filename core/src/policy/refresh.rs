@@ -47,7 +47,7 @@ pub(super) struct Renewal {
 enum NotStarted {
     /// There is no slot.
     Full,
-    /// The copy is gone, or another renewal of it has just begun.
+    /// The copy is gone, cannot be asked for again, or another renewal of it has just begun.
     Gone,
     /// A circuit is not closed.
     Refused { retry_at: Instant },
@@ -143,6 +143,12 @@ impl Retter {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };
+        let plain = plain(request);
+        if plain.fields.is_cut() {
+            // Without what is missing it would be somebody else's page.
+            self.wants().forget(key);
+            return Err(NotStarted::Gone);
+        }
         let path = request.path();
         let has_room = || self.gate.in_flight() < self.gate.limit();
         let slot = match self.gate.try_enter_background(now) {
@@ -160,7 +166,7 @@ impl Retter {
             self.record(permit, Outcome::Ignore, now);
             return Err(NotStarted::Gone);
         };
-        let request = Arc::new(plain(request));
+        let request = Arc::new(plain);
         let ask = Ask {
             copy: Some(copy),
             key: Some(key.clone()),
