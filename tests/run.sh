@@ -210,7 +210,8 @@ keep_corpus() {
     mv "$fewest" "fuzz/corpus/$target"
 }
 
-# Lines and regions of the core that its own tests reach.
+# Lines and regions of the core that its own tests and a short simulation reach: the loop between
+# sessions and sockets runs in the second only.
 check_coverage() {
     command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
     if ! rustup component add llvm-tools; then
@@ -220,7 +221,8 @@ check_coverage() {
         need_packages "llvm-$major"
         export LLVM_COV=llvm-cov-$major LLVM_PROFDATA=llvm-profdata-$major
     fi
-    cargo llvm-cov test --locked -p retter-core --lib --profile ci \
+    RETTER_SIM_SEEDS=${RETTER_SIM_SEEDS:-32} \
+        cargo llvm-cov test --locked -p retter-core -p retter-sim --lib --test sim --profile ci \
         --ignore-filename-regex '(tests|harness|model|pair)\.rs|/(tests|fuzzing)/'
 }
 

@@ -304,6 +304,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_memory_for_new_copies_does_not_hold_is_passed_on_only() {
+        let mut settings = Settings::default();
+        settings.cache.bytes_max = 1 << 20;
+        settings.cache.object_bytes_max = 1 << 20;
+        let retter = Retter::new(settings.validate().unwrap(), 1, NOW);
+        let piece = vec![b'x'; 300 << 10];
+        let [mut one, mut other] = ["/1", "/2"].map(|target| {
+            let request = RequestHead::new(Method::GET, target, Fields::default());
+            match retter.decide(&Arc::new(request), NOW) {
+                Decision::Fetch(fetch) => fetch,
+                other => panic!("nothing is kept: {other:?}"),
+            }
+        });
+        for fetch in [&mut one, &mut other] {
+            let head = ResponseHead::new(StatusCode::OK, Fields::default());
+            assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
+            fetch.on_data(&piece, NOW);
+        }
+        assert!(one.is_collecting() && !other.is_collecting());
+        assert_eq!(retter.budget.used(), piece.len());
+        one.on_end(NOW);
+        other.on_end(NOW);
+        assert_eq!((retter.store.len(), retter.budget.used()), (1, 0));
+    }
+
+    #[test]
     fn a_request_that_is_longer_when_it_is_written_again_renews_nothing() {
         // Without the space behind the colon it has just the length that fits.
         let cookie = b"cookie:PHPSESSID=1\r\n";
