@@ -41,12 +41,71 @@ impl Span {
     fn range(self) -> Range<usize> {
         usize::from(self.start)..usize::from(self.end)
     }
+
+    fn len(self) -> usize {
+        usize::from(self.end) - usize::from(self.start)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Spans {
     name: Span,
     value: Span,
+}
+
+impl Spans {
+    /// The line with its end, if `raw` has it as HTTP/1.1 writes it.
+    fn written(self, raw: &[u8]) -> Option<&[u8]> {
+        let (name, value) = (self.name.range(), self.value.range());
+        let is_written = raw.get(name.end..value.start) == Some(b": ")
+            && raw.get(value.end..value.end + 2) == Some(b"\r\n");
+        is_written.then(|| &raw[name.start..value.end + 2])
+    }
+}
+
+/// One field line of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Line<'a> {
+    /// The name, in the case in which it was sent.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    written: Option<&'a [u8]>,
+}
+
+impl<'a> Line<'a> {
+    /// A line of these parts.
+    #[must_use]
+    pub const fn new(name: &'a str, value: &'a [u8]) -> Self {
+        Self {
+            name: name.as_bytes(),
+            value,
+            written: None,
+        }
+    }
+
+    /// The line as HTTP/1.1 writes it, with its line end, where it is kept in that form and was
+    /// found to be one line.
+    #[must_use]
+    pub const fn as_written(&self) -> Option<&'a [u8]> {
+        self.written
+    }
+
+    /// The line with another value.
+    #[must_use]
+    pub const fn with_value(self, value: &'a [u8]) -> Self {
+        Self {
+            value,
+            written: None,
+            ..self
+        }
+    }
+
+    /// Whether its name is `name`, without case.
+    #[must_use]
+    pub const fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
 }
 
 /// The field lines of one message (RFC 9110 §5), in their order, repeated names kept apart.
@@ -55,11 +114,22 @@ struct Line {
 #[derive(Clone, Default)]
 pub struct Fields {
     raw: Bytes,
-    lines: Vec<Line>,
+    lines: Vec<Spans>,
     /// The marks of all names: most names that are asked for are not there.
     names: u64,
-    /// `raw` is the field lines as they are written, and nothing else.
-    is_written: bool,
+    form: Form,
+}
+
+/// What is known of the bytes that names and values are slices of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Form {
+    /// Nothing.
+    #[default]
+    Any,
+    /// Names are tokens, and values have neither CR, LF nor NUL.
+    Parsed,
+    /// They are the field lines as they are written, and nothing else.
+    Written,
 }
 
 impl Fields {
@@ -85,14 +155,15 @@ impl Fields {
         if raw.len() > HEAD_BYTES_CEILING {
             return None;
         }
-        let mut lines = Vec::with_capacity(16);
+        let slices = slices.into_iter();
+        let mut lines = Vec::with_capacity(slices.size_hint().0);
         let mut names = 0;
         for (name, value) in slices {
             if !name.is_ascii() {
                 return None;
             }
             names |= mark(name);
-            lines.push(Line {
+            lines.push(Spans {
                 name: span_in(raw, name)?,
                 value: span_in(raw, value)?,
             });
@@ -101,7 +172,25 @@ impl Fields {
             raw: raw.clone(),
             lines,
             names,
-            is_written: false,
+            form: Form::Any,
+        })
+    }
+
+    /// The same for slices that a parser has found to be names and values.
+    pub(crate) fn from_parsed<'a>(
+        raw: &Bytes,
+        slices: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Option<Self> {
+        let fields = Self::from_slices_of(raw, slices)?;
+        debug_assert!(
+            fields
+                .lines()
+                .all(|line| is_token(line.name) && is_one_line(line.value)),
+            "the parser refuses what would split a message"
+        );
+        Some(Self {
+            form: Form::Parsed,
+            ..fields
         })
     }
 
@@ -130,6 +219,18 @@ impl Fields {
         })
     }
 
+    /// All lines in order, to be written again.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.lines.iter().map(|spans| Line {
+            name: spans.name.of(&self.raw),
+            value: spans.value.of(&self.raw),
+            written: match self.form {
+                Form::Any => None,
+                Form::Parsed | Form::Written => spans.written(&self.raw),
+            },
+        })
+    }
+
     /// The value of the first line named `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -145,17 +246,18 @@ impl Fields {
 
     /// The values of all lines named `name`, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = if self.names & mark(name.as_bytes()) == 0 {
+        let name = name.as_bytes();
+        let lines = if self.names & mark(name) == 0 {
             &[]
         } else {
             &self.lines[..]
         };
-        lines.iter().filter_map(move |line| {
-            let found = line.name.of(&self.raw);
-            found
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| line.value.of(&self.raw))
-        })
+        // Most names are known not to be the one by their length.
+        let is_it = move |line: &&Spans| {
+            line.name.len() == name.len() && line.name.of(&self.raw).eq_ignore_ascii_case(name)
+        };
+        let lines = lines.iter().filter(is_it);
+        lines.map(|line| line.value.of(&self.raw))
     }
 
     /// Whether a line named `name` is present.
@@ -184,13 +286,13 @@ impl Fields {
     /// form: those that a [`FieldsBuilder`] made.
     #[must_use]
     pub fn as_written(&self) -> Option<&[u8]> {
-        self.is_written.then_some(&self.raw[..])
+        (self.form == Form::Written).then_some(&self.raw[..])
     }
 
     /// Bytes that these fields keep alive.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        self.raw.len() + self.lines.len() * size_of::<Line>()
+        self.raw.len() + self.lines.len() * size_of::<Spans>()
     }
 
     /// Copies into the `http` crate's map; lines it refuses are left out.
@@ -247,7 +349,7 @@ impl Eq for Fields {}
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
     raw: BytesMut,
-    lines: Vec<Line>,
+    lines: Vec<Spans>,
     names: u64,
     dropped: usize,
 }
@@ -255,19 +357,24 @@ pub struct FieldsBuilder {
 impl FieldsBuilder {
     /// Appends one line; returns whether it was kept.
     pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
+        self.push_line(Line::new(name, value))
+    }
+
+    /// Appends a line of another message; returns whether it was kept.
+    pub fn push_line(&mut self, line: Line<'_>) -> bool {
+        let Line { name, value, .. } = line;
         let value = value.trim_ascii();
         let fits = self.raw.len() + name.len() + value.len() + 4 <= HEAD_BYTES_CEILING;
-        if !fits || !is_token(name.as_bytes()) || value.iter().any(|byte| b"\r\n\0".contains(byte))
-        {
+        if !fits || !is_token(name) || !is_one_line(value) {
             self.dropped += 1;
             return false;
         }
-        self.names |= mark(name.as_bytes());
-        let name = self.append(name.as_bytes());
+        self.names |= mark(name);
+        let name = self.append(name);
         self.raw.put_slice(b": ");
         let value = self.append(value);
         self.raw.put_slice(b"\r\n");
-        self.lines.push(Line { name, value });
+        self.lines.push(Spans { name, value });
         true
     }
 
@@ -284,7 +391,7 @@ impl FieldsBuilder {
             raw: self.raw.freeze(),
             lines: self.lines,
             names: self.names,
-            is_written: true,
+            form: Form::Written,
         }
     }
 
@@ -301,10 +408,37 @@ impl FieldsBuilder {
 /// Whether `bytes` is a token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|&b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    static TOKEN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"!#$%&'*+-.^_`|~";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
+}
+
+/// Whether `value` has nothing in it that would end its field line.
+#[must_use]
+pub(crate) fn is_one_line(value: &[u8]) -> bool {
+    /// A bit for each byte that is below a space: hardly a value has one.
+    const fn controls(bytes: u64) -> u64 {
+        bytes.wrapping_sub(u64::from_ne_bytes([b' '; 8])) & !bytes & u64::from_ne_bytes([0x80; 8])
+    }
+    let (words, rest) = value.as_chunks::<8>();
+    let is_plain = words
+        .iter()
+        .all(|word| controls(u64::from_ne_bytes(*word)) == 0)
+        && rest.iter().all(|&byte| byte >= b' ');
+    is_plain || memchr::memchr3(b'\r', b'\n', 0, value).is_none()
 }
 
 fn span_in(raw: &[u8], part: &[u8]) -> Option<Span> {
@@ -534,6 +668,42 @@ mod tests {
         assert_eq!(fields.tokens("B").collect::<Vec<_>>(), [b"x", b"Y", b"z"]);
         assert!(fields.has_token("b", "y") && !fields.has_token("b", "w"));
         assert_eq!(Fields::from(&fields.to_header_map()).len(), 3);
+    }
+
+    #[test]
+    fn every_end_of_a_line_is_found() {
+        for len in 0..40 {
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let mut value = vec![b'x'; len];
+                    value[at] = byte;
+                    let ends = b"\r\n\0".contains(&byte);
+                    assert_eq!(is_one_line(&value), !ends, "{byte} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_written_again_as_they_came_where_that_is_the_form_they_are_written_in() {
+        #[track_caller]
+        fn check(raw: &'static [u8], name: Range<usize>, value: Range<usize>, expected: bool) {
+            let bytes = Bytes::from_static(raw);
+            let slices = [(&bytes[name], &bytes[value])];
+            let parsed = Fields::from_parsed(&bytes, slices).unwrap();
+            let line = parsed.lines().next().unwrap();
+            assert_eq!(line.as_written(), expected.then_some(raw));
+            // Of bytes that nobody has looked at nothing is known.
+            let any = Fields::from_slices_of(&bytes, slices).unwrap();
+            assert_eq!(any.lines().next().unwrap().as_written(), None);
+        }
+        check(b"a: 1\r\n", 0..1, 3..4, true);
+        check(b"a:1\r\n", 0..1, 2..3, false);
+        check(b"a:  1\r\n", 0..1, 4..5, false);
+        check(b"a:\t1\r\n", 0..1, 3..4, false);
+        check(b"a: 1 \r\n", 0..1, 3..4, false);
+        check(b"a: \r\n", 0..1, 3..3, false);
+        check(b"a: 1", 0..1, 3..4, false);
     }
 
     #[test]

@@ -68,9 +68,12 @@ pub fn keep_alive(version: Version, fields: &Fields) -> bool {
 /// RFC 9112 §6.1 forbid it). What such an origin sends next cannot be told from a response.
 pub(super) fn is_contradictory(head: &ResponseHead) -> bool {
     let bodiless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
-    let length = head.fields.get("content-length");
-    bodiless
-        && (head.fields.contains("transfer-encoding") || length.is_some_and(|value| value != b"0"))
+    let has_length = || {
+        head.fields
+            .get("content-length")
+            .is_some_and(|value| value != b"0")
+    };
+    bodiless && (head.fields.contains("transfer-encoding") || has_length())
 }
 
 /// The framing that fields declare, `None` when they declare none: RFC 9112 §6.3 rules 3 to 6.

@@ -109,9 +109,13 @@ pub(super) fn parse_response(raw: &Bytes, lines: usize) -> Result<ResponseHead, 
     if reason.iter().any(|&byte| byte != b'\t' && is_control(byte)) {
         return Err(INVALID);
     }
+    let status = StatusCode::from_bytes(status).map_err(|_| INVALID)?;
     Ok(ResponseHead {
-        status: StatusCode::from_bytes(status).map_err(|_| INVALID)?,
-        reason: raw.slice_ref(reason),
+        status,
+        reason: match status.canonical_reason() {
+            Some(usual) if usual.as_bytes() == reason => Bytes::from_static(usual.as_bytes()),
+            Some(_) | None => raw.slice_ref(reason),
+        },
         version,
         fields: parse_fields(raw, block, lines.saturating_sub(1))?,
     })
@@ -144,7 +148,7 @@ fn parse_up_to<const N: usize>(raw: &Bytes, block: &[u8]) -> Result<Fields, Prot
     let slices = found
         .iter()
         .map(|field| (field.name.as_bytes(), field.value));
-    Fields::from_slices_of(raw, slices).ok_or(ProtocolError::HeadTooLarge)
+    Fields::from_parsed(raw, slices).ok_or(ProtocolError::HeadTooLarge)
 }
 
 /// RFC 9112 §2.3. `malformed` is the error for what is no version at all.
@@ -163,8 +167,9 @@ fn parse_version(bytes: &[u8], malformed: ProtocolError) -> Result<Version, Prot
 
 /// Splits a section at its first CRLF.
 fn split_line(raw: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memmem::find(raw, b"\r\n") {
-        Some(end) => (&raw[..end], &raw[end + 2..]),
+    // The scan has found no CR but before an LF.
+    match memchr::memchr(b'\r', raw) {
+        Some(end) => (&raw[..end], raw.get(end + 2..).unwrap_or_default()),
         None => (raw, &[]),
     }
 }

@@ -211,7 +211,7 @@ impl Fetch {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
         // chose the variant without it, and it is not the one for those who send that value.
         let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
+        let is_seen = |name: &[u8]| name.is_ascii() && forwarded.keeps(name);
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }

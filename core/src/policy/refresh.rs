@@ -357,7 +357,7 @@ fn plain(request: &RequestHead) -> RequestHead {
     for (name, value) in request.fields.iter() {
         let mut left_out = LEFT_OUT.iter().chain(&OWN_ANSWER);
         let left_out = left_out.any(|out| name.eq_ignore_ascii_case(out));
-        if !left_out && hop_by_hop.keeps(name) {
+        if !left_out && hop_by_hop.keeps(name.as_bytes()) {
             fields.push(name, value);
         }
     }

@@ -58,6 +58,9 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
         "digest",
         "repr-digest",
     ];
+    if len.is_some_and(|len| len < GZIP_BYTES_MIN as u64) {
+        return false;
+    }
     let has_content = !status.is_informational()
         && !matches!(
             status,
@@ -66,13 +69,11 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
                 | StatusCode::PARTIAL_CONTENT
                 | StatusCode::RESET_CONTENT
         );
-    let long_enough = len.is_none_or(|len| len >= GZIP_BYTES_MIN as u64);
     let coded = response
         .tokens("content-encoding")
         .any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
     let text_like = response.get_str("content-type").is_some_and(is_text_like);
     has_content
-        && long_enough
         && text_like
         && !coded
         && !BYTE_EXACT.iter().any(|name| response.contains(name))

@@ -315,9 +315,10 @@ impl Session {
             origin,
             ..
         } = *relay;
-        let mut out = HeadWriter::response(head.status, &head.reason);
-        forwarding::forward_response(head, |name, value| {
-            out.field(name, value);
+        self.mark_client_write(now);
+        let mut out = HeadWriter::response(&mut self.client.out, head.status, &head.reason);
+        forwarding::forward_response(head, |line| {
+            out.line(line);
         });
         out.field("connection", b"upgrade");
         if let Some(protocol) = head.fields.get("upgrade") {
@@ -332,7 +333,7 @@ impl Session {
             });
             fetch.on_end(now);
         }
-        self.queue(out.finish(), now);
+        out.finish();
         self.exchange = Exchange::Tunnel(Box::new(Tunnel {
             call,
             circuit,

@@ -110,8 +110,8 @@ impl Guard {
 
 fn end_to_end(head: &ResponseHead) -> HeaderMap {
     let mut fields = FieldsBuilder::default();
-    forwarding::forward_response(head, |name, value| {
-        fields.push(name, value);
+    forwarding::forward_response(head, |line| {
+        fields.push_line(line);
     });
     if let Some(length) = head.fields.get("content-length") {
         fields.push("content-length", length);
