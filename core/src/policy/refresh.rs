@@ -27,7 +27,7 @@ use crate::time::Instant;
 #[must_use = "dropped, the copy stays as old as it is"]
 pub struct Refresh {
     /// To be fed with the answer; see [`Fetch`]. What it would rescue with is of no use here.
-    pub fetch: Fetch,
+    pub fetch: Box<Fetch>,
     /// On whose behalf: the address of the client that was answered from the copy.
     pub peer: IpAddr,
     /// What to send: a plain GET with that client's cookies and credentials.

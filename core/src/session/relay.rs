@@ -324,7 +324,7 @@ impl Session {
         if let Some(protocol) = head.fields.get("upgrade") {
             out.field("upgrade", protocol);
         }
-        let circuit = fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
+        let circuit = fetch.as_deref().map(Fetch::circuit).unwrap_or_default();
         if let Some(mut fetch) = fetch {
             // No status is a failure here, so there is nothing to rescue from.
             drop(fetch.on_head(head, now));
