@@ -33,6 +33,15 @@ struct Span {
     end: u16,
 }
 
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self {
+            start: saturating_u16(range.start),
+            end: saturating_u16(range.end),
+        }
+    }
+}
+
 impl Span {
     fn of(self, raw: &[u8]) -> &[u8] {
         &raw[self.range()]
@@ -64,13 +73,14 @@ impl Spans {
 }
 
 /// One field line of a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The name, in the case in which it was sent.
     pub name: &'a [u8],
     /// The value.
     pub value: &'a [u8],
-    written: Option<&'a [u8]>,
+    /// Where it was parsed, or built.
+    source: Option<(&'a [u8], Spans)>,
 }
 
 impl<'a> Line<'a> {
@@ -80,15 +90,16 @@ impl<'a> Line<'a> {
         Self {
             name: name.as_bytes(),
             value,
-            written: None,
+            source: None,
         }
     }
 
     /// The line as HTTP/1.1 writes it, with its line end, where it is kept in that form and was
     /// found to be one line.
     #[must_use]
-    pub const fn as_written(&self) -> Option<&'a [u8]> {
-        self.written
+    pub fn as_written(&self) -> Option<&'a [u8]> {
+        let (raw, spans) = self.source?;
+        spans.written(raw)
     }
 
     /// The line with another value.
@@ -96,7 +107,7 @@ impl<'a> Line<'a> {
     pub const fn with_value(self, value: &'a [u8]) -> Self {
         Self {
             value,
-            written: None,
+            source: None,
             ..self
         }
     }
@@ -114,22 +125,36 @@ impl<'a> Line<'a> {
 #[derive(Clone, Default)]
 pub struct Fields {
     raw: Bytes,
+    index: Index,
+    /// `raw` is the field lines as they are written, and nothing else.
+    is_written: bool,
+}
+
+/// Where the names and values of fields are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
     lines: Vec<Spans>,
     /// The marks of all names: most names that are asked for are not there.
     names: u64,
-    form: Form,
 }
 
-/// What is known of the bytes that names and values are slices of.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Form {
-    /// Nothing.
-    #[default]
-    Any,
-    /// Names are tokens, and values have neither CR, LF nor NUL.
-    Parsed,
-    /// They are the field lines as they are written, and nothing else.
-    Written,
+impl Index {
+    /// An empty one, with room for so many lines.
+    pub(crate) fn with_capacity(lines: usize) -> Self {
+        Self {
+            lines: Vec::with_capacity(lines),
+            names: 0,
+        }
+    }
+
+    /// Adds a line that is in these places of `raw`.
+    pub(crate) fn push(&mut self, raw: &[u8], name: Range<usize>, value: Range<usize>) {
+        self.names |= mark(&raw[name.clone()]);
+        self.lines.push(Spans {
+            name: Span::from(name),
+            value: Span::from(value),
+        });
+    }
 }
 
 impl Fields {
@@ -143,74 +168,33 @@ impl Fields {
         builder.build()
     }
 
-    /// Builds fields whose names and values are slices of `raw`, in the order given.
-    ///
-    /// Returns `None` when a slice is not part of `raw`, a name is not ASCII, or `raw` is longer
-    /// than [`HEAD_BYTES_CEILING`].
-    #[must_use]
-    pub fn from_slices_of<'a>(
-        raw: &Bytes,
-        slices: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Option<Self> {
-        if raw.len() > HEAD_BYTES_CEILING {
-            return None;
+    /// The fields that a parser has found in `raw`: tokens, and values that end no line.
+    pub(crate) fn parsed(raw: Bytes, index: Index) -> Self {
+        debug_assert!(raw.len() <= HEAD_BYTES_CEILING, "its places have 16 bits");
+        Self {
+            raw,
+            index,
+            is_written: false,
         }
-        let slices = slices.into_iter();
-        let mut lines = Vec::with_capacity(slices.size_hint().0);
-        let mut names = 0;
-        for (name, value) in slices {
-            if !name.is_ascii() {
-                return None;
-            }
-            names |= mark(name);
-            lines.push(Spans {
-                name: span_in(raw, name)?,
-                value: span_in(raw, value)?,
-            });
-        }
-        Some(Self {
-            raw: raw.clone(),
-            lines,
-            names,
-            form: Form::Any,
-        })
-    }
-
-    /// The same for slices that a parser has found to be names and values.
-    pub(crate) fn from_parsed<'a>(
-        raw: &Bytes,
-        slices: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Option<Self> {
-        let fields = Self::from_slices_of(raw, slices)?;
-        debug_assert!(
-            fields
-                .lines()
-                .all(|line| is_token(line.name) && is_one_line(line.value)),
-            "the parser refuses what would split a message"
-        );
-        Some(Self {
-            form: Form::Parsed,
-            ..fields
-        })
     }
 
     /// Number of field lines.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.index.lines.len()
     }
 
     /// Whether there is no field line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.index.lines.is_empty()
     }
 
     /// All lines in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         // One look at all bytes costs less than one at each name. Values may be anything.
         let text = std::str::from_utf8(&self.raw).ok();
-        self.lines.iter().map(move |line| {
+        self.index.lines.iter().map(move |line| {
             let name = match text {
                 Some(text) => text.get(line.name.range()),
                 None => std::str::from_utf8(line.name.of(&self.raw)).ok(),
@@ -219,15 +203,13 @@ impl Fields {
         })
     }
 
-    /// All lines in order, to be written again.
+    /// All lines in order, as bytes, and to be written again.
+    #[inline]
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.lines.iter().map(|spans| Line {
+        self.index.lines.iter().map(|spans| Line {
             name: spans.name.of(&self.raw),
             value: spans.value.of(&self.raw),
-            written: match self.form {
-                Form::Any => None,
-                Form::Parsed | Form::Written => spans.written(&self.raw),
-            },
+            source: Some((&self.raw, *spans)),
         })
     }
 
@@ -247,10 +229,10 @@ impl Fields {
     /// The values of all lines named `name`, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
-        let lines = if self.names & mark(name) == 0 {
+        let lines = if self.index.names & mark(name) == 0 {
             &[]
         } else {
-            &self.lines[..]
+            &self.index.lines[..]
         };
         // Most names are known not to be the one by their length.
         let is_it = move |line: &&Spans| {
@@ -286,13 +268,13 @@ impl Fields {
     /// form: those that a [`FieldsBuilder`] made.
     #[must_use]
     pub fn as_written(&self) -> Option<&[u8]> {
-        (self.form == Form::Written).then_some(&self.raw[..])
+        self.is_written.then_some(&self.raw[..])
     }
 
     /// Bytes that these fields keep alive.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        self.raw.len() + self.lines.len() * size_of::<Spans>()
+        self.raw.len() + self.index.lines.len() * size_of::<Spans>()
     }
 
     /// Copies into the `http` crate's map; lines it refuses are left out.
@@ -349,8 +331,7 @@ impl Eq for Fields {}
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
     raw: BytesMut,
-    lines: Vec<Spans>,
-    names: u64,
+    index: Index,
     dropped: usize,
 }
 
@@ -369,12 +350,11 @@ impl FieldsBuilder {
             self.dropped += 1;
             return false;
         }
-        self.names |= mark(name);
         let name = self.append(name);
         self.raw.put_slice(b": ");
         let value = self.append(value);
         self.raw.put_slice(b"\r\n");
-        self.lines.push(Spans { name, value });
+        self.index.push(&self.raw, name, value);
         true
     }
 
@@ -389,25 +369,26 @@ impl FieldsBuilder {
     pub fn build(self) -> Fields {
         Fields {
             raw: self.raw.freeze(),
-            lines: self.lines,
-            names: self.names,
-            form: Form::Written,
+            index: self.index,
+            is_written: true,
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = saturating_u16(self.raw.len());
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.raw.len();
         self.raw.put_slice(bytes);
-        Span {
-            start,
-            end: saturating_u16(self.raw.len()),
-        }
+        start..self.raw.len()
     }
 }
 
 /// Whether `bytes` is a token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_len(bytes) == bytes.len()
+}
+
+/// How many bytes there are before the first that no token has.
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
     static TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -423,7 +404,8 @@ pub fn is_token(bytes: &[u8]) -> bool {
         }
         table
     };
-    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
+    let end = bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]);
+    end.unwrap_or(bytes.len())
 }
 
 /// Whether `value` has nothing in it that would end its field line.
@@ -441,26 +423,10 @@ pub(crate) fn is_one_line(value: &[u8]) -> bool {
     is_plain || memchr::memchr3(b'\r', b'\n', 0, value).is_none()
 }
 
-fn span_in(raw: &[u8], part: &[u8]) -> Option<Span> {
-    // An empty value may point anywhere (httparse uses a static empty slice).
-    if part.is_empty() {
-        return Some(Span { start: 0, end: 0 });
-    }
-    let start = (part.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
-    let end = start.checked_add(part.len())?;
-    if end > raw.len() {
-        return None;
-    }
-    Some(Span {
-        start: u16::try_from(start).ok()?,
-        end: u16::try_from(end).ok()?,
-    })
-}
-
 fn saturating_u16(len: usize) -> u16 {
     debug_assert!(
         len <= HEAD_BYTES_CEILING,
-        "the builder checks the ceiling before appending"
+        "parser and builder check the ceiling"
     );
     u16::try_from(len).unwrap_or(u16::MAX)
 }
@@ -627,6 +593,12 @@ mod tests {
         )
     }
 
+    fn parsed(raw: &'static [u8], name: Range<usize>, value: Range<usize>) -> Fields {
+        let mut index = Index::default();
+        index.push(raw, name, value);
+        Fields::parsed(Bytes::from_static(raw), index)
+    }
+
     #[test]
     fn target_forms() {
         #[track_caller]
@@ -651,8 +623,7 @@ mod tests {
         let pairs: [(&str, &[u8]); 3] = [("A", b" 1 "), ("b", b""), ("no name", b"x")];
         let built = Fields::from_pairs(pairs);
         assert_eq!(built.as_written(), Some(&b"A: 1\r\nb: \r\n"[..]));
-        let raw = Bytes::from_static(b"a:1\r\n");
-        let parsed = Fields::from_slices_of(&raw, [(&raw[..1], &raw[2..3])]).unwrap();
+        let parsed = parsed(b"a:1\r\n", 0..1, 2..3);
         assert_eq!(
             (parsed.as_written(), parsed.get("A")),
             (None, Some(&b"1"[..]))
@@ -688,21 +659,17 @@ mod tests {
     fn lines_are_written_again_as_they_came_where_that_is_the_form_they_are_written_in() {
         #[track_caller]
         fn check(raw: &'static [u8], name: Range<usize>, value: Range<usize>, expected: bool) {
-            let bytes = Bytes::from_static(raw);
-            let slices = [(&bytes[name], &bytes[value])];
-            let parsed = Fields::from_parsed(&bytes, slices).unwrap();
-            let line = parsed.lines().next().unwrap();
+            let line = parsed(raw, name, value);
+            let line = line.lines().next().unwrap();
             assert_eq!(line.as_written(), expected.then_some(raw));
-            // Of bytes that nobody has looked at nothing is known.
-            let any = Fields::from_slices_of(&bytes, slices).unwrap();
-            assert_eq!(any.lines().next().unwrap().as_written(), None);
         }
         check(b"a: 1\r\n", 0..1, 3..4, true);
         check(b"a:1\r\n", 0..1, 2..3, false);
         check(b"a:  1\r\n", 0..1, 4..5, false);
         check(b"a:\t1\r\n", 0..1, 3..4, false);
         check(b"a: 1 \r\n", 0..1, 3..4, false);
-        check(b"a: \r\n", 0..1, 3..3, false);
+        check(b"a: \r\n", 0..1, 3..3, true);
+        check(b"a:\r\n", 0..1, 2..2, false);
         check(b"a: 1", 0..1, 3..4, false);
     }
 
@@ -715,13 +682,5 @@ mod tests {
         assert!(!builder.push("a", &vec![b'x'; HEAD_BYTES_CEILING]));
         assert_eq!(builder.dropped(), 4);
         assert!(builder.build().is_empty());
-    }
-
-    #[test]
-    fn slices_must_belong_to_the_buffer() {
-        let raw = Bytes::from_static(b"Name: value");
-        let fields = Fields::from_slices_of(&raw, [(&raw[..4], &raw[6..])]).unwrap();
-        assert_eq!(fields.get("name"), Some(&b"value"[..]));
-        assert!(Fields::from_slices_of(&raw, [(&b"other"[..], &raw[6..])]).is_none());
     }
 }

@@ -27,6 +27,7 @@ mod conn;
 mod decode;
 mod encode;
 mod error;
+mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod harness;
 mod head;

@@ -297,13 +297,14 @@ impl Fetch {
             }
             self.note_head(head, session, now);
         }
-        self.collector = self.collect(head, session, now);
+        let is_stream = forwarding::is_event_stream(&head.fields);
+        if !is_stream {
+            self.collector = self.collect(head, session, now);
+        }
         if self.collector.is_none() {
             self.land(Flown::Unfit);
         }
-        if forwarding::is_event_stream(&head.fields)
-            || head.status == StatusCode::SWITCHING_PROTOCOLS
-        {
+        if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
             // It lasts as long as its client wants: that is no work and no sign of trouble.
             self.record(Outcome::Success, now);
             self.free(now);

@@ -150,7 +150,6 @@ impl Fetch {
                 .is_ok_and(|n: usize| n > cache.object_bytes_max)
         };
         if head.fields.get_str("content-length").is_some_and(too_long)
-            || forwarding::is_event_stream(&head.fields)
             || self.request.method != Method::GET
         {
             return None;

@@ -385,7 +385,7 @@ fn protocol_name(protocol: &[u8]) -> &[u8] {
 /// `-`. To applications behind CGI and its heirs the two are the same variable (RFC 3875
 /// §4.1.18), so that it would stand beside, or instead of, what this program says.
 fn is_look_alike(name: &[u8]) -> bool {
-    if !name.contains(&b'_') {
+    if memchr::memchr(b'_', name).is_none() {
         return false;
     }
     let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });

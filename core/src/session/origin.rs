@@ -119,7 +119,7 @@ impl Session {
             }
             Framing::Empty | Framing::UntilClose => {}
         }
-        let protocol = forwarding::upgrade(request).filter(|_| *upgrade);
+        let protocol = upgrade.then(|| forwarding::upgrade(request)).flatten();
         match (protocol, forwarding::accepts_trailers(&request.fields)) {
             (None, false) => {}
             (None, true) => {
