@@ -150,7 +150,6 @@ impl Fetch {
                 .is_ok_and(|n: usize| n > cache.object_bytes_max)
         };
         if head.fields.get_str("content-length").is_some_and(too_long)
-            || forwarding::is_event_stream(&head.fields)
             || self.request.method != Method::GET
         {
             return None;
@@ -211,7 +210,7 @@ impl Fetch {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
         // chose the variant without it, and it is not the one for those who send that value.
         let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
+        let is_seen = |name: &[u8]| name.is_ascii() && forwarded.keeps(name);
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }
