@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use retter_core::addresses::Addresses;
 
 use crate::runtime::{Runtime, within};
-use crate::socket::send_at_once;
+use crate::socket::{peer_of, send_at_once};
 use crate::worker::Worker;
 
 /// The origin, as one worker sees it.
@@ -39,6 +40,11 @@ impl Dialer {
         }
     }
 
+    /// Whether a connection that was made earlier is still one to the origin.
+    pub(crate) fn is_origin(&self, socket: &impl AsFd) -> bool {
+        self.lock().addresses.is_origin(|| peer_of(socket))
+    }
+
     /// What is known, or what the look-up that runs will have found.
     fn poll_known(&self, cx: &Context<'_>) -> Poll<Vec<SocketAddr>> {
         let mut known = self.lock();
@@ -61,11 +67,16 @@ impl Dialer {
     }
 }
 
+/// Looks the name up again beside the caller, where its time has come.
+pub(crate) fn keep_known<R: Runtime>(worker: &Arc<Worker<R>>) {
+    if worker.dialer.lock().addresses.start_look_up(worker.now()) {
+        worker.runtime.spawn(look_up(Arc::clone(worker)));
+    }
+}
+
 /// Connects to the first address that takes it.
 pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::Socket> {
-    if worker.dialer.lock().addresses.start_look_up(worker.now()) {
-        worker.runtime.spawn(look_up(Arc::clone(&worker)));
-    }
+    keep_known(&worker);
     let addresses = poll_fn(|cx| worker.dialer.poll_known(cx)).await;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
     // Each address gets its share of the time, so that one that never answers does not use up
@@ -88,6 +99,8 @@ pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::So
         .addresses
         .unreachable(&last.to_string());
     worker.tell(told);
+    // For the next one: whoever has a copy need not wait for the name service.
+    keep_known(&worker);
     Err(last)
 }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -44,4 +44,9 @@ pub(crate) fn is_alive(socket: &impl AsFd) -> bool {
     let mut byte = [MaybeUninit::uninit()];
     let peeked = SockRef::from(socket).peek(&mut byte);
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// The other end, while it is connected.
+pub(crate) fn peer_of(socket: &impl AsFd) -> Option<SocketAddr> {
+    SockRef::from(socket).peer_addr().ok()?.as_socket()
 }

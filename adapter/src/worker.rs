@@ -93,9 +93,12 @@ impl<R: Runtime> Host for Place<R> {
     }
 
     fn checkout(&self, now: Instant) -> Option<R::Socket> {
+        // A site whose connections never get cold would stay at an old address for ever.
+        dial::keep_known(&self.0);
         // The lock ends before a dead one is dropped.
         let next = || self.0.pool().checkout(now);
-        std::iter::from_fn(next).find(is_alive)
+        let is_useful = |socket: &R::Socket| is_alive(socket) && self.0.dialer.is_origin(socket);
+        std::iter::from_fn(next).find(is_useful)
     }
 
     fn park(&self, socket: R::Socket, now: Instant) {
@@ -169,6 +172,9 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
         let refresh = refresh(tasks.enter(), Arc::clone(&worker));
         worker.runtime.spawn(refresh);
     }
+    // Before anybody comes: so each worker knows what the name stood for when it is lost, and
+    // the log tells at once of one that is wrong.
+    dial::keep_known(&worker);
     let tick = tick(tasks.enter(), Arc::clone(&worker), seat.index == 0);
     worker.runtime.spawn(tick);
     let mut member = tasks.enter();

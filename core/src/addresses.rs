@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// Age after which a name is looked up again, while its old addresses stay in use.
 const REFRESH: Duration = Duration::from_secs(30);
 
+/// The same where there is none, or none took a connection: the application may have moved, as a
+/// container does that is made anew.
+const REFRESH_IN_DOUBT: Duration = Duration::from_secs(1);
+
 /// Told once for all workers, until it is over.
 #[derive(Clone, Debug, Default)]
 pub struct Outage(Arc<OutageFlags>);
@@ -31,6 +35,10 @@ pub struct Addresses {
     known: Vec<SocketAddr>,
     looked_up: Option<Instant>,
     looking_up: bool,
+    /// No address took the last connection.
+    in_doubt: bool,
+    /// An address was in use that is not the origin's any more.
+    has_moved: bool,
     outage: Outage,
 }
 
@@ -54,6 +62,8 @@ impl Addresses {
             known,
             looked_up: None,
             looking_up: false,
+            in_doubt: false,
+            has_moved: false,
             outage,
         }
     }
@@ -74,8 +84,14 @@ impl Addresses {
     /// Whether the caller must start a look-up now; it then owes [`found`](Self::found).
     #[must_use = "a look-up that is announced must be made"]
     pub fn start_look_up(&mut self, now: Instant) -> bool {
-        let is_old = |at: Instant| now.saturating_since(at) >= REFRESH;
-        let due = self.known.is_empty() || self.looked_up.is_none_or(is_old);
+        let age_max = if self.in_doubt || self.known.is_empty() {
+            REFRESH_IN_DOUBT
+        } else {
+            REFRESH
+        };
+        let due = self
+            .looked_up
+            .is_none_or(|at| now.saturating_since(at) >= age_max);
         self.is_name && due && !std::mem::replace(&mut self.looking_up, true)
     }
 
@@ -83,6 +99,12 @@ impl Addresses {
     #[must_use]
     pub fn is_looking_up(&self) -> bool {
         self.looking_up
+    }
+
+    /// Whether a connection is still one to the origin, which may have moved since it was made;
+    /// `peer` is asked for its other end only where it did.
+    pub fn is_origin(&self, peer: impl FnOnce() -> Option<SocketAddr>) -> bool {
+        !self.has_moved || peer().is_some_and(|peer| self.known.contains(&peer))
     }
 
     /// Takes the answer of a look-up. A failed one leaves the old addresses in use. Returns what
@@ -97,6 +119,7 @@ impl Addresses {
         let error = match answer {
             Ok(found) if !found.is_empty() => {
                 let last = self.known.first().copied();
+                self.has_moved |= self.known.iter().any(|known| !found.contains(known));
                 self.known = found;
                 self.known.sort_by_key(|address| Some(*address) != last);
                 self.outage.0.unknown.store(false, Ordering::Relaxed);
@@ -105,10 +128,15 @@ impl Addresses {
             Ok(_) => "it has no address".to_owned(),
             Err(error) => error,
         };
-        let Self { host, .. } = self;
+        let Self { host, known, .. } = self;
+        let meanwhile = if known.is_empty() {
+            ""
+        } else {
+            "; what it stood for before stays in use"
+        };
         (!self.outage.0.unknown.swap(true, Ordering::Relaxed)).then(|| {
             format!(
-                "cannot resolve the application's name `{host}`: {error}; \
+                "cannot resolve the application's name `{host}`: {error}{meanwhile}; \
                  is RETTER_BACKEND_BASEURL right, and the name service up?"
             )
         })
@@ -116,6 +144,7 @@ impl Addresses {
 
     /// Takes note that `address` took a connection.
     pub fn connected(&mut self, address: SocketAddr) {
+        self.in_doubt = false;
         self.outage.0.unreachable.store(false, Ordering::Relaxed);
         if self.known.first() != Some(&address) {
             self.known.sort_by_key(|known| *known != address);
@@ -124,6 +153,11 @@ impl Addresses {
 
     /// Takes note that no address took a connection. Returns what to tell the operator.
     pub fn unreachable(&mut self, error: &str) -> Option<String> {
+        if self.known.is_empty() {
+            // The look-up has told.
+            return None;
+        }
+        self.in_doubt = true;
         let Self { host, port, .. } = self;
         (!self.outage.0.unreachable.swap(true, Ordering::Relaxed)).then(|| {
             format!(
@@ -170,6 +204,41 @@ mod tests {
         assert!(addresses.start_look_up(at(31)));
         assert!(addresses.found(Err("timeout".to_owned()), at(31)).is_some());
         assert_eq!(addresses.in_order().len(), 2, "the old ones stay in use");
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_looked_up_soon() {
+        let mut addresses = Addresses::new("origin.example", 80, Outage::default());
+        assert!(addresses.start_look_up(at(0)));
+        addresses.found(Ok(vec![address(1)]), at(0));
+        let told = addresses.unreachable("connection refused").unwrap();
+        assert!(told.contains("origin.example:80: connection refused"));
+        assert!(!addresses.start_look_up(at(0)), "not for each visitor");
+        assert!(addresses.start_look_up(at(1)));
+        let told = addresses.found(Err("no such name".to_owned()), at(1));
+        let told = told.unwrap();
+        assert!(
+            told.contains("`origin.example`: no such name; what it stood for before stays in use"),
+            "{told}"
+        );
+        assert!(addresses.start_look_up(at(2)), "the doubt remains");
+        addresses.found(Ok(vec![address(1)]), at(2));
+        addresses.connected(address(1));
+        assert!(!addresses.start_look_up(at(31)));
+        assert!(addresses.start_look_up(at(32)));
+    }
+
+    #[test]
+    fn a_connection_to_where_the_origin_was_is_none_to_it() {
+        let mut addresses = Addresses::new("origin.example", 80, Outage::default());
+        for found in [vec![1, 2], vec![2, 1, 3]] {
+            addresses.found(Ok(found.into_iter().map(address).collect()), at(0));
+            assert!(addresses.is_origin(|| panic!("nobody has to ask")));
+        }
+        addresses.found(Ok(vec![address(3)]), at(0));
+        assert!(addresses.is_origin(|| Some(address(3))));
+        assert!(!addresses.is_origin(|| Some(address(1))));
+        assert!(!addresses.is_origin(|| None), "it is gone");
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub struct Fields {
     index: Index,
     /// `raw` is the field lines as they are written, and nothing else.
     is_written: bool,
+    is_cut: bool,
 }
 
 /// Where the names and values of fields are.
@@ -175,7 +176,15 @@ impl Fields {
             raw,
             index,
             is_written: false,
+            is_cut: false,
         }
+    }
+
+    /// Whether a [`FieldsBuilder`] left a line out. Nobody may judge by what is left: among the
+    /// missing may be the cookie that says whose page it is.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Number of field lines.
@@ -327,12 +336,13 @@ impl Eq for Fields {}
 /// Builds [`Fields`] line by line into one buffer.
 ///
 /// A line with a name that is no token, or a value with CR, LF or NUL, would split the message:
-/// it is dropped and counted, never written. So is a line past [`HEAD_BYTES_CEILING`].
+/// it is dropped, never written. So is a line past [`HEAD_BYTES_CEILING`]. The fields
+/// [tell](Fields::is_cut).
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
     raw: BytesMut,
     index: Index,
-    dropped: usize,
+    is_cut: bool,
 }
 
 impl FieldsBuilder {
@@ -347,7 +357,7 @@ impl FieldsBuilder {
         let value = value.trim_ascii();
         let fits = self.raw.len() + name.len() + value.len() + 4 <= HEAD_BYTES_CEILING;
         if !fits || !is_token(name) || !is_one_line(value) {
-            self.dropped += 1;
+            self.is_cut = true;
             return false;
         }
         let name = self.append(name);
@@ -358,12 +368,6 @@ impl FieldsBuilder {
         true
     }
 
-    /// Lines that were refused.
-    #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.dropped
-    }
-
     /// The finished fields.
     #[must_use]
     pub fn build(self) -> Fields {
@@ -371,6 +375,7 @@ impl FieldsBuilder {
             raw: self.raw.freeze(),
             index: self.index,
             is_written: true,
+            is_cut: self.is_cut,
         }
     }
 
@@ -458,7 +463,8 @@ impl RequestHead {
         }
     }
 
-    /// Builds a head from the `http` crate's request, whatever its body type.
+    /// Builds a head from the `http` crate's request, whatever its body type. One with more than
+    /// [`HEAD_BYTES_CEILING`] of fields is [cut](Fields::is_cut): it is asked for, and never kept.
     #[must_use]
     pub fn from_http<B>(request: &http::Request<B>) -> Self {
         Self::from_http_parts(request.method(), request.uri(), request.headers())
@@ -675,12 +681,24 @@ mod tests {
 
     #[test]
     fn a_line_that_would_split_the_message_is_dropped() {
-        let mut builder = FieldsBuilder::default();
-        assert!(!builder.push("a b", b"1"));
-        assert!(!builder.push("", b"1"));
-        assert!(!builder.push("a", b"1\r\nSet-Cookie: x"));
-        assert!(!builder.push("a", &vec![b'x'; HEAD_BYTES_CEILING]));
-        assert_eq!(builder.dropped(), 4);
-        assert!(builder.build().is_empty());
+        let long = vec![b'x'; HEAD_BYTES_CEILING - 4];
+        let lines: [(&str, &[u8]); 4] = [
+            ("a b", b"1"),
+            ("", b"1"),
+            ("a", b"1\r\nSet-Cookie: x"),
+            ("a", &long),
+        ];
+        for (name, value) in lines {
+            let mut builder = FieldsBuilder::default();
+            assert!(!builder.push(name, value));
+            let fields = builder.build();
+            assert!(fields.is_empty() && fields.is_cut(), "{name}");
+        }
+        let whole = Fields::from_pairs([("a", &long[1..])]);
+        assert!(!whole.is_cut());
+        assert_eq!(
+            whole.as_written().map(<[u8]>::len),
+            Some(HEAD_BYTES_CEILING)
+        );
     }
 }

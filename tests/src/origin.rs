@@ -145,6 +145,16 @@ impl Origin {
         Self::with(usize::MAX, Box::new(move |seen| handler(seen).into()))
     }
 
+    /// Starts one at this address.
+    #[must_use]
+    pub fn start_at<A: Into<Answer>>(
+        address: SocketAddr,
+        handler: impl Fn(&Seen) -> A + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Box::new(move |seen: &Seen| handler(seen).into());
+        Self::on(Port::reserve_at(address), usize::MAX, handler)
+    }
+
     /// Starts one that only counts requests, for a test that sends very many.
     #[must_use]
     pub fn counting<A: Into<Answer>>(handler: impl Fn(&Seen) -> A + Send + Sync + 'static) -> Self {
@@ -152,8 +162,12 @@ impl Origin {
     }
 
     fn with(recorded_max: usize, handler: Handler) -> Self {
+        Self::on(Port::reserve(), recorded_max, handler)
+    }
+
+    fn on(port: Port, recorded_max: usize, handler: Handler) -> Self {
         let mut origin = Self {
-            port: Port::reserve(),
+            port,
             shared: Arc::new(Shared {
                 handler,
                 recorded_max,
@@ -178,13 +192,18 @@ impl Origin {
 
     /// Goes down as a killed process does: nobody listens, every connection ends.
     pub fn down(&mut self) {
+        self.drain();
+        self.sever();
+    }
+
+    /// Takes no further connection; those that are there stay.
+    pub fn drain(&mut self) {
         self.shared.state.change(|state| state.down = true);
         if let Some(accepting) = self.accepting.take() {
             // The accepting thread looks at `down` after each connection: this is one.
             let _ = TcpStream::connect_timeout(&self.address(), DEADLINE);
             let _ = accepting.join();
         }
-        self.sever();
     }
 
     /// Ends every open connection, as a restart behind a port that stays open does.

@@ -20,10 +20,19 @@ impl Port {
     /// If there is none.
     #[must_use]
     pub fn reserve() -> Self {
+        Self::reserve_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Reserves this one.
+    ///
+    /// # Panics
+    /// If it is taken.
+    #[must_use]
+    pub fn reserve_at(address: SocketAddr) -> Self {
         let bind = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+            socket.bind(&address.into())?;
             let address = socket.local_addr()?.as_socket();
             Ok::<_, std::io::Error>((address.expect("it was bound to an address"), socket))
         };

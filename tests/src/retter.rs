@@ -50,7 +50,20 @@ impl Retter {
     #[track_caller]
     #[must_use]
     pub fn start_with(program: &str, origin: impl ToString, settings: &[(&str, &str)]) -> Self {
-        let mut command = command(program);
+        Self::start_command(command(program), origin, settings)
+    }
+
+    /// Starts it by a [`command`] that runs it in its own way.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn start_command(
+        mut command: Command,
+        origin: impl ToString,
+        settings: &[(&str, &str)],
+    ) -> Self {
         command
             .env(
                 "RETTER_BACKEND_BASEURL",

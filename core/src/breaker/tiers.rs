@@ -500,6 +500,17 @@ impl TierPermit {
         permits.into_iter().flatten().any(Permit::is_probe)
     }
 
+    /// The state of both circuits in which [`Tiers::try_acquire`] gave it: neither gives one while
+    /// it is open.
+    #[must_use]
+    pub fn circuit(&self) -> State {
+        if self.is_probe() {
+            State::HalfOpen
+        } else {
+            State::Closed
+        }
+    }
+
     /// How long after its sending the request is slow, when its answer has not begun; `None` when
     /// it was told already, or never.
     #[must_use]

@@ -143,8 +143,9 @@ impl Keyer {
 
     /// The key of a request's copies. The method is not in it: HEAD uses the key of GET.
     ///
-    /// `None` when the key would be longer than [`KEY_BYTES_MAX`], or when the target has neither
-    /// origin form nor absolute form (RFC 9112 §3.2).
+    /// `None` when the key would be longer than [`KEY_BYTES_MAX`], when the target has neither
+    /// origin form nor absolute form (RFC 9112 §3.2), or when fields of the request
+    /// [are missing](Fields::is_cut).
     #[must_use]
     pub fn key(&self, request: &RequestHead) -> Option<CacheKey> {
         let partition = self.partition(&request.fields);
@@ -160,6 +161,9 @@ impl Keyer {
         path_and_query: &[u8],
         partition: Partition,
     ) -> Option<CacheKey> {
+        if request.fields.is_cut() {
+            return None;
+        }
         let authority = request.authority();
         // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
         // order of a query may mean something to the origin. Nor is a default port taken off: the

@@ -52,6 +52,11 @@ impl StoredResponse {
         &self.fields
     }
 
+    /// Whether a field is missing, as it did not fit.
+    pub(super) fn is_cut(&self) -> bool {
+        self.fields.is_cut() || self.targeted.is_cut()
+    }
+
     pub(super) fn age(&self, now: Instant) -> Duration {
         self.lifetimes.age(self.resident(now))
     }
@@ -90,8 +95,8 @@ impl StoredResponse {
     }
 
     /// The head of this copy as it would be had the origin sent it whole with what `head` says
-    /// now (RFC 9111 §3.2, §4.3.4).
-    pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> ResponseHead {
+    /// now (RFC 9111 §3.2, §4.3.4); `None` where both together are more than a head can hold.
+    pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> Option<ResponseHead> {
         let now = end_to_end_fields(head, unix);
         let mut fields = FieldsBuilder::default();
         // `Via` is continued when the whole is stored: here it is as the origin sent it.
@@ -106,13 +111,15 @@ impl StoredResponse {
             .iter()
             .filter(|(name, _)| forwarding::is_retter_field(name.as_bytes()));
         let via = head.fields.iter().filter(|(name, _)| is_via(name));
-        let now = now.iter().filter(|(name, _)| !is_via(name));
-        for (name, value) in now.chain(told).chain(via) {
+        let says = now.iter().filter(|(name, _)| !is_via(name));
+        for (name, value) in says.chain(told).chain(via) {
             if !describes_body(name) {
                 fields.push(name, value);
             }
         }
-        ResponseHead::new(self.status, fields.build())
+        let fields = fields.build();
+        let is_whole = !now.is_cut() && !fields.is_cut();
+        is_whole.then(|| ResponseHead::new(self.status, fields))
     }
 
     /// This copy with the head that [`updated_head`](Self::updated_head) made.
@@ -241,7 +248,8 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Starts to collect the response of `head`, of which the body may have `bytes_max` bytes.
+    /// Starts to collect the response of `head`, of which the body may have `bytes_max` bytes;
+    /// `None` where the fields do not fit.
     pub(super) fn new(
         head: &ResponseHead,
         lifetimes: Lifetimes,
@@ -249,19 +257,23 @@ impl Collector {
         bytes_max: usize,
         budget: &Arc<Budget>,
         (unix, received): (UnixTime, Instant),
-    ) -> Self {
-        Self {
+    ) -> Option<Self> {
+        let (fields, targeted) = (stored_fields(head, unix), targeted_fields(head));
+        if head.fields.is_cut() || fields.is_cut() || targeted.is_cut() {
+            return None;
+        }
+        Some(Self {
             body: Vec::new(),
             budget: Arc::clone(budget),
             bytes_max,
-            fields: stored_fields(head, unix),
+            fields,
             lifetimes,
             received,
             status: head.status,
             taken: 0,
-            targeted: targeted_fields(head),
+            targeted,
             vary,
-        }
+        })
     }
 
     /// Adds a piece; `false` when the response is too large to keep.
@@ -303,7 +315,7 @@ impl Drop for Collector {
 fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     let withheld: Vec<_> = cache_control::withheld(&head.fields).collect();
     let all = end_to_end_fields(head, unix);
-    if withheld.is_empty() {
+    if withheld.is_empty() || all.is_cut() {
         return all;
     }
     let is_kept = |name: &str| {

@@ -212,20 +212,23 @@ fn a_circuit_that_closes_hides_none_that_opens() {
     });
 }
 
-/// A visitor of a page whose circuit is half-open; `probes` tells that one is there already.
-fn visit(retter: &Arc<Retter>, probes: &AtomicBool) {
+/// A policy whose circuit of `/a` can be probed, at second 2.
+fn half_open() -> Arc<Retter> {
+    let retter = retter();
+    fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
+    retter
+}
+
+/// A visitor of `/a` at that time, if the circuit lets it pass.
+fn visit(retter: &Arc<Retter>) -> Option<Fetch> {
     match retter.decide(&request(Method::GET, "/a"), at(2)) {
-        Decision::Fetch(fetch) => {
-            if fetch.circuit() == State::HalfOpen {
-                assert!(!probes.swap(true, Ordering::Relaxed), "there is one");
-            }
-            ok(fetch, at(2));
-        }
-        Decision::Refuse(_) | Decision::Serve(_) => {}
+        Decision::Fetch(fetch) => Some(fetch),
+        Decision::Refuse(_) | Decision::Serve(_) => None,
         Decision::Wait(ticket) => panic!("there is room: {ticket:?}"),
     }
 }
 
+<<<<<<< HEAD
 /// What a thread does whose permit is from before the circuit opened, while another visits.
 fn check_probe(other: fn(Arc<Retter>, Box<Fetch>, Arc<AtomicBool>)) {
     every_interleaving(PREEMPTIONS, move || {
@@ -235,9 +238,70 @@ fn check_probe(other: fn(Arc<Retter>, Box<Fetch>, Arc<AtomicBool>)) {
         let probes = Arc::new(AtomicBool::new(false));
         let (visited, seen) = (Arc::clone(&retter), Arc::clone(&probes));
         let beside = Arc::clone(&retter);
+=======
+/// The permit is free again: the next visitor is a probe, and nothing is left behind.
+fn check_free(retter: &Arc<Retter>) {
+    let probe = visit(retter).expect("a permit that was dropped is free");
+    assert_eq!(probe.circuit(), State::HalfOpen);
+    ok(probe, at(2));
+    check_flag(retter);
+    assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
+    assert_eq!(retter.gate.in_flight(), 0);
+}
+
+#[test]
+fn of_two_who_come_at_once_one_probes() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = half_open();
+        let fetches = [0; 2].map(|_| {
+            let retter = Arc::clone(&retter);
+            thread::spawn(move || visit(&retter))
+        });
+        let [one, other] = fetches.map(|thread| thread.join().unwrap());
+        assert!(one.is_some() != other.is_some(), "{one:?} {other:?}");
+        drop((one, other));
+        check_free(&retter);
+    });
+}
+
+#[test]
+fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = half_open();
+        let is_there = Arc::new(AtomicBool::new(true));
+        let probe = visit(&retter).expect("its time has come");
+        let (coming, seen) = (Arc::clone(&retter), Arc::clone(&is_there));
+>>>>>>> harden
         together([
-            Box::new(move || visit(&visited, &seen)),
-            Box::new(move || other(beside, early, probes)),
+            Box::new(move || {
+                is_there.store(false, Ordering::Relaxed);
+                drop(probe);
+            }),
+            Box::new(move || {
+                if let Some(fetch) = visit(&coming) {
+                    assert_eq!(fetch.circuit(), State::HalfOpen);
+                    assert!(!seen.load(Ordering::Relaxed), "there are two");
+                }
+            }),
+        ]);
+        check_free(&retter);
+    });
+}
+
+#[test]
+fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
+    every_interleaving(PREEMPTIONS, || {
+        let retter = half_open();
+        let probe = visit(&retter).expect("its time has come");
+        let coming = Arc::clone(&retter);
+        together([
+            Box::new(move || ok(probe, at(2))),
+            Box::new(move || {
+                if let Some(fetch) = visit(&coming) {
+                    assert_eq!(fetch.circuit(), State::Closed);
+                    ok(fetch, at(2));
+                }
+            }),
         ]);
         check_flag(&retter);
         assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
@@ -247,5 +311,21 @@ fn check_probe(other: fn(Arc<Retter>, Box<Fetch>, Arc<AtomicBool>)) {
 
 #[test]
 fn who_began_before_it_opened_decides_nothing() {
-    check_probe(|_, early, _| fail(early, at(2)));
+    every_interleaving(PREEMPTIONS, || {
+        let retter = retter();
+        let early = ask(&retter, Method::GET, "/a", at(0));
+        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
+        let coming = Arc::clone(&retter);
+        together([
+            Box::new(move || {
+                let probe = visit(&coming).expect("its time has come");
+                assert_eq!(probe.circuit(), State::HalfOpen);
+                ok(probe, at(2));
+            }),
+            Box::new(move || fail(early, at(2))),
+        ]);
+        check_flag(&retter);
+        assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
+        assert_eq!(retter.gate.in_flight(), 0);
+    });
 }

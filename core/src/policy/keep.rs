@@ -81,14 +81,21 @@ impl Fetch {
         now: Instant,
     ) -> StoredResponse {
         let unix = self.retter.wall_clock(now);
-        let updated = copy.updated_head(head, unix);
+        let Some(updated) = copy.updated_head(head, unix) else {
+            // It stays as it was, and is asked about again.
+            return copy.expired();
+        };
         let vary = self.vary(&updated);
         let lifetimes = match (&vary, self.assess(partition, &updated, now)) {
             (Some(_), Ok(lifetimes)) => lifetimes,
             (None, _) | (_, Err(_)) => Lifetimes::NEVER,
         };
         let vary = vary.unwrap_or_else(|| copy.vary().clone());
-        copy.renewed(&updated, lifetimes, vary, (unix, now))
+        let renewed = copy.renewed(&updated, lifetimes, vary, (unix, now));
+        if renewed.is_cut() {
+            return copy.expired();
+        }
+        renewed
     }
 
     /// Whether the answer to a renewal may be kept: another one may have begun since.
@@ -158,14 +165,7 @@ impl Fetch {
         let vary = self.vary(head)?;
         let budget = &self.retter.budget;
         let times = (self.retter.wall_clock(now), now);
-        Some(Collector::new(
-            head,
-            lifetimes,
-            vary,
-            cache.object_bytes_max,
-            budget,
-            times,
-        ))
+        Collector::new(head, lifetimes, vary, cache.object_bytes_max, budget, times)
     }
 
     /// Whether what the response does to cookies lets it be kept under `key`.
@@ -216,5 +216,119 @@ impl Fetch {
         }
         let detect_session = self.retter.config.cache.detect_session;
         Vary::of(&self.request.fields, &head.fields, detect_session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::limits::HEAD_BYTES_CEILING;
+    use crate::message::{Fields, Index, RequestHead};
+    use crate::policy::{Decision, Verdict};
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn retter() -> Arc<Retter> {
+        let retter = Retter::new(Settings::default().validate().unwrap(), 1, NOW);
+        assert!(retter.poll_refresh(NOW).is_none(), "it is attended");
+        retter
+    }
+
+    fn ask(retter: &Arc<Retter>, fields: Fields) -> Box<Fetch> {
+        let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
+        match retter.decide(&request, NOW) {
+            Decision::Fetch(fetch) => fetch,
+            other => panic!("nothing is fresh: {other:?}"),
+        }
+    }
+
+    fn ok(mut fetch: Box<Fetch>, fields: Fields) {
+        let head = ResponseHead::new(StatusCode::OK, fields);
+        assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
+        fetch.on_data(b"page", NOW);
+        fetch.on_end(NOW);
+    }
+
+    /// One line of about so many bytes, and others behind it.
+    fn long(bytes: usize, name: &str, others: &[(&str, &[u8])]) -> Fields {
+        let value = vec![b'x'; bytes];
+        let first = std::iter::once((name, &value[..]));
+        Fields::from_pairs(first.chain(others.iter().copied()))
+    }
+
+    #[test]
+    fn a_request_of_which_the_cookie_is_missing_is_nobodys() {
+        let cookie: (&str, &[u8]) = ("cookie", b"PHPSESSID=1");
+        let retter = retter();
+        let fields = long(HEAD_BYTES_CEILING - 10, "a", &[cookie]);
+        assert!(fields.is_cut() && !fields.contains("cookie"));
+        ok(ask(&retter, fields), Fields::default());
+        assert_eq!(retter.store.len(), 0);
+    }
+
+    #[test]
+    fn an_answer_of_which_a_line_is_missing_is_not_kept() {
+        // It fits as it came, and not with the `Date` that a copy has.
+        let fields = long(HEAD_BYTES_CEILING - 20, "a", &[]);
+        assert!(!fields.is_cut());
+        let retter = retter();
+        ok(ask(&retter, Fields::default()), fields);
+        assert_eq!(retter.store.len(), 0);
+    }
+
+    #[test]
+    fn a_304_that_does_not_fit_leaves_the_copy_as_it_was() {
+        let etag: (&str, &[u8]) = ("etag", b"\"1\"");
+        let fresh: (&str, &[u8]) = ("cache-control", b"max-age=60");
+        let retter = retter();
+        ok(
+            ask(&retter, Fields::default()),
+            long(HEAD_BYTES_CEILING / 2, "a", &[etag]),
+        );
+        let mut fetch = ask(&retter, Fields::default());
+        let head = ResponseHead::new(
+            StatusCode::NOT_MODIFIED,
+            long(HEAD_BYTES_CEILING / 2, "b", &[etag, fresh]),
+        );
+        let Verdict::Serve(served) = fetch.on_head(&head, NOW) else {
+            panic!("it is about the copy");
+        };
+        assert!(served.fields().contains("a") && !served.fields().contains("b"));
+        assert_eq!(retter.store.len(), 1);
+        // Stale all the same: `ask` finds nothing fresh.
+        assert!(ask(&retter, Fields::default()).can_rescue());
+    }
+
+    #[test]
+    fn a_request_that_is_longer_when_it_is_written_again_renews_nothing() {
+        // Without the space behind the colon it has just the length that fits.
+        let cookie = b"cookie:PHPSESSID=1\r\n";
+        let mut raw = vec![b'x'; HEAD_BYTES_CEILING - cookie.len()];
+        raw[1] = b':';
+        raw.extend_from_slice(cookie);
+        let raw = Bytes::from(raw);
+        let end = raw.len() - cookie.len();
+        let mut index = Index::with_capacity(2);
+        index.push(&raw, 0..1, 2..end - 2);
+        index.push(&raw, end..end + 6, end + 7..raw.len() - 2);
+        let fields = Fields::parsed(raw, index);
+        let retter = retter();
+        let mut fetch = ask(&retter, fields.clone());
+        fetch.on_behalf_of(std::net::IpAddr::from([192, 0, 2, 1]));
+        ok(fetch, Fields::default());
+        assert_eq!(retter.store.len(), 1);
+        let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
+        let errand = Errand {
+            key: retter.keyer.key(&request).unwrap(),
+            peer: std::net::IpAddr::from([192, 0, 2, 1]),
+            request,
+        };
+        retter.want(&errand, NOW, NOW);
+        assert_eq!(retter.refresh_stats().wanted, 1);
+        assert!(retter.poll_refresh(NOW).is_none());
+        assert_eq!(retter.refresh_stats().wanted, 0, "not again and again");
     }
 }

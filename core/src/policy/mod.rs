@@ -271,9 +271,7 @@ impl Retter {
 
     /// Asks breaker and gate; a usable copy answers what they refuse.
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
-        let path = ask.request.path();
-        let circuit = self.circuit_of(path, now);
-        let acquired = self.acquire(path, circuit, now);
+        let (circuit, acquired) = self.acquire(ask.request.path(), now);
         let permit = match acquired {
             Ok(permit) => permit,
             Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
@@ -345,11 +343,13 @@ impl Retter {
         now: Instant,
     ) -> Decision {
         let path = ask.request.path();
-        let acquired = match class {
-            Class::Read => self.acquire(path, self.circuit_of(path, now), now),
-            Class::Write => Ok(self.tiers().pass(path)),
+        let (circuit, acquired) = match class {
+            Class::Read => self.acquire(path, now),
+            Class::Write => {
+                let tiers = self.tiers();
+                (tiers.state(path, now), Ok(tiers.pass(path)))
+            }
         };
-        let circuit = self.circuit_of(path, now);
         match acquired {
             Ok(permit) => {
                 let grant = Grant { lead, permit, slot };
@@ -359,14 +359,18 @@ impl Retter {
         }
     }
 
-    /// Asks the breaker for a visitor's request, or tells when to ask again.
-    fn acquire(&self, path: &[u8], circuit: State, now: Instant) -> Result<TierPermit, Instant> {
+    /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as
+    /// it was at that moment.
+    fn acquire(&self, path: &[u8], now: Instant) -> (State, Result<TierPermit, Instant>) {
+        let circuit = self.circuit_of(path, now);
         // No visitor is the guinea pig where a copy can be.
         if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
-            return Err(now);
+            return (circuit, Err(now));
         }
-        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
-        acquired.map_err(|rejected| rejected.retry_at)
+        self.with_tiers(|tiers| match tiers.try_acquire(path, now) {
+            Ok(permit) => (permit.circuit(), Ok(permit)),
+            Err(rejected) => (tiers.state(path, now), Err(rejected.retry_at)),
+        })
     }
 
     fn serve(

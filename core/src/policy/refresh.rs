@@ -47,7 +47,7 @@ pub(super) struct Renewal {
 enum NotStarted {
     /// There is no slot.
     Full,
-    /// The copy is gone, or another renewal of it has just begun.
+    /// The copy is gone, cannot be asked for again, or another renewal of it has just begun.
     Gone,
     /// A circuit is not closed.
     Refused { retry_at: Instant },
@@ -143,6 +143,12 @@ impl Retter {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };
+        let plain = plain(request);
+        if plain.fields.is_cut() {
+            // Without what is missing it would be somebody else's page.
+            self.wants().forget(key);
+            return Err(NotStarted::Gone);
+        }
         let path = request.path();
         let has_room = || self.gate.in_flight() < self.gate.limit();
         let slot = match self.gate.try_enter_background(now) {
@@ -154,13 +160,13 @@ impl Retter {
         let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let permit =
             acquired.map_err(|TierRejected { retry_at, .. }| NotStarted::Refused { retry_at })?;
-        let circuit = self.circuit_of(path, now);
+        let circuit = permit.circuit();
         let Some(number) = self.wants().start(errand, now) else {
             // Another has begun it meanwhile.
             self.record(permit, Outcome::Ignore, now);
             return Err(NotStarted::Gone);
         };
-        let request = Arc::new(plain(request));
+        let request = Arc::new(plain);
         let ask = Ask {
             copy: Some(copy),
             key: Some(key.clone()),
