@@ -220,7 +220,7 @@ fn half_open() -> Arc<Retter> {
 }
 
 /// A visitor of `/a` at that time, if the circuit lets it pass.
-fn visit(retter: &Arc<Retter>) -> Option<Fetch> {
+fn visit(retter: &Arc<Retter>) -> Option<Box<Fetch>> {
     match retter.decide(&request(Method::GET, "/a"), at(2)) {
         Decision::Fetch(fetch) => Some(fetch),
         Decision::Refuse(_) | Decision::Serve(_) => None,
@@ -228,17 +228,6 @@ fn visit(retter: &Arc<Retter>) -> Option<Fetch> {
     }
 }
 
-<<<<<<< HEAD
-/// What a thread does whose permit is from before the circuit opened, while another visits.
-fn check_probe(other: fn(Arc<Retter>, Box<Fetch>, Arc<AtomicBool>)) {
-    every_interleaving(PREEMPTIONS, move || {
-        let retter = retter();
-        let early = ask(&retter, Method::GET, "/a", at(0));
-        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
-        let probes = Arc::new(AtomicBool::new(false));
-        let (visited, seen) = (Arc::clone(&retter), Arc::clone(&probes));
-        let beside = Arc::clone(&retter);
-=======
 /// The permit is free again: the next visitor is a probe, and nothing is left behind.
 fn check_free(retter: &Arc<Retter>) {
     let probe = visit(retter).expect("a permit that was dropped is free");
@@ -271,7 +260,6 @@ fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
         let is_there = Arc::new(AtomicBool::new(true));
         let probe = visit(&retter).expect("its time has come");
         let (coming, seen) = (Arc::clone(&retter), Arc::clone(&is_there));
->>>>>>> harden
         together([
             Box::new(move || {
                 is_there.store(false, Ordering::Relaxed);

@@ -228,19 +228,31 @@ const CASES: &[Case] = &[
         SHARED,
         "retter; fwd=uri-miss; fwd-status=200; collapsed",
         "retter; fwd=uri-miss; fwd-status=200; collapsed",
-        || shared(|lead| drop(lead.reply(PAGE))),
+        || {
+            shared(|lead| {
+                lead.reply(PAGE);
+            })
+        },
     ),
     (
         SHARED,
         "fwd-status=503",
         "retter; fwd=uri-miss; fwd-status=503; collapsed",
-        || shared(|lead| drop(lead.reply(OOPS))),
+        || {
+            shared(|lead| {
+                lead.reply(OOPS);
+            })
+        },
     ),
     (
         SHARED,
         "detail=reset",
         "retter; fwd=uri-miss; collapsed; detail=reset",
-        || shared(|lead| drop(lead.input(Input::ReadFailed(Side::Origin)))),
+        || {
+            shared(|lead| {
+                lead.input(Input::ReadFailed(Side::Origin));
+            })
+        },
     ),
 ];
 
