@@ -60,8 +60,14 @@ impl drive::Socket for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut stream = self.stream.get_ref();
         loop {
-            match self.stream.get_ref().write_vectored(slices) {
+            let written = match slices {
+                // The kernel has less to do for it.
+                [slice] => stream.write(slice),
+                _ => stream.write_vectored(slices),
+            };
+            match written {
                 Err(error) if is_transient(&error) => ready!(self.stream.poll_writable(cx))?,
                 written => return Poll::Ready(written),
             }

@@ -31,7 +31,12 @@ impl drive::Socket for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        let stream = Pin::new(&mut self.0);
+        match slices {
+            // The kernel has less to do for it.
+            [slice] => stream.poll_write(cx, slice),
+            _ => stream.poll_write_vectored(cx, slices),
+        }
     }
 
     fn shut_write(&self) {

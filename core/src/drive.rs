@@ -96,8 +96,25 @@ pub struct Drive<H: Host> {
     host: H,
     origin: Origin<H::Socket, H::Dial>,
     session: Session,
+    /// Whose socket has said in this poll that it has nothing to read: it wakes the task.
+    silent: Silent,
     told_to_drain: bool,
     told_to_leave: bool,
+}
+
+#[derive(Default)]
+struct Silent {
+    client: bool,
+    origin: bool,
+}
+
+impl Silent {
+    const fn of(&mut self, side: Side) -> &mut bool {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Origin => &mut self.origin,
+        }
+    }
 }
 
 enum Origin<S, D> {
@@ -115,6 +132,7 @@ impl<H: Host> Drive<H> {
             host,
             origin: Origin::None,
             session,
+            silent: Silent::default(),
             told_to_drain: false,
             told_to_leave: false,
         }
@@ -128,6 +146,7 @@ impl<H: Host> Drive<H> {
             host,
             origin: origin.map_or(Origin::None, Origin::Connected),
             session,
+            silent: Silent::default(),
             told_to_drain: false,
             told_to_leave: false,
         }
@@ -139,22 +158,26 @@ impl<H: Host> Drive<H> {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // One look at the clock serves the whole turn.
         let now = self.host.now();
+        self.silent = Silent::default();
+        if self.host.is_draining() && !std::mem::replace(&mut self.told_to_drain, true) {
+            self.session.handle_input(Input::Drain, now);
+        }
+        if self.host.must_leave() && !std::mem::replace(&mut self.told_to_leave, true) {
+            self.session.handle_input(Input::GiveWay, now);
+        }
         for _ in 0..STEPS_MAX {
-            if self.host.is_draining() && !std::mem::replace(&mut self.told_to_drain, true) {
-                self.session.handle_input(Input::Drain, now);
-            }
-            if self.host.must_leave() && !std::mem::replace(&mut self.told_to_leave, true) {
-                self.session.handle_input(Input::GiveWay, now);
-            }
             let progress = self.step(now, cx);
             if self.session.is_done() {
                 return Poll::Ready(());
             }
-            if !progress {
+            // Time is asked when nothing else moves: what moves makes deadlines later.
+            if !progress && self.poll_alarm(now, cx).is_pending() {
                 self.host.note(self.session.standing());
                 return Poll::Pending;
             }
         }
+        // They hold for who is always busy too.
+        self.session.handle_timeout(now);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -180,7 +203,7 @@ impl<H: Host> Drive<H> {
             progress |= self.poll_write(side, now, cx).is_ready();
             progress |= self.poll_read(side, now, cx).is_ready();
         }
-        progress | self.poll_alarm(now, cx).is_ready()
+        progress
     }
 
     fn apply(&mut self, action: Action, now: Instant) {
@@ -216,6 +239,7 @@ impl<H: Host> Drive<H> {
     }
 
     fn connect(&mut self, fresh: bool, now: Instant) {
+        self.silent.origin = false;
         if !fresh && let Some(socket) = self.host.checkout(now) {
             self.origin = Origin::Connected(socket);
             self.session
@@ -270,20 +294,29 @@ impl<H: Host> Drive<H> {
     }
 
     fn poll_read(&mut self, side: Side, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let silent = self.silent.of(side);
         let Some(socket) = socket(side, &mut self.client, &mut self.origin) else {
             return Poll::Pending;
         };
-        if self.session.awaits_first(side) {
+        if *silent {
+            return Poll::Pending;
+        }
+        if self.session.awaits_first(side) && socket.poll_readable(cx).is_pending() {
             // No memory is lent to peers that are silent, as most are.
-            ready!(socket.poll_readable(cx));
+            *silent = true;
+            return Poll::Pending;
         }
         let room = self.session.read_buf(side);
         if room.is_empty() {
             return Poll::Pending;
         }
-        match ready!(socket.poll_read(cx, room)) {
-            Ok(len) => self.session.handle_read(side, len, now),
-            Err(_) => self.session.handle_input(Input::ReadFailed(side), now),
+        match socket.poll_read(cx, room) {
+            Poll::Pending => {
+                *silent = true;
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(len)) => self.session.handle_read(side, len, now),
+            Poll::Ready(Err(_)) => self.session.handle_input(Input::ReadFailed(side), now),
         }
         Poll::Ready(())
     }

@@ -33,6 +33,15 @@ struct Span {
     end: u16,
 }
 
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self {
+            start: saturating_u16(range.start),
+            end: saturating_u16(range.end),
+        }
+    }
+}
+
 impl Span {
     fn of(self, raw: &[u8]) -> &[u8] {
         &raw[self.range()]
@@ -41,12 +50,73 @@ impl Span {
     fn range(self) -> Range<usize> {
         usize::from(self.start)..usize::from(self.end)
     }
+
+    fn len(self) -> usize {
+        usize::from(self.end) - usize::from(self.start)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Spans {
     name: Span,
     value: Span,
+}
+
+impl Spans {
+    /// The line with its end, if `raw` has it as HTTP/1.1 writes it.
+    fn written(self, raw: &[u8]) -> Option<&[u8]> {
+        let (name, value) = (self.name.range(), self.value.range());
+        let is_written = raw.get(name.end..value.start) == Some(b": ")
+            && raw.get(value.end..value.end + 2) == Some(b"\r\n");
+        is_written.then(|| &raw[name.start..value.end + 2])
+    }
+}
+
+/// One field line of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The name, in the case in which it was sent.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    /// Where it was parsed, or built.
+    source: Option<(&'a [u8], Spans)>,
+}
+
+impl<'a> Line<'a> {
+    /// A line of these parts.
+    #[must_use]
+    pub const fn new(name: &'a str, value: &'a [u8]) -> Self {
+        Self {
+            name: name.as_bytes(),
+            value,
+            source: None,
+        }
+    }
+
+    /// The line as HTTP/1.1 writes it, with its line end, where it is kept in that form and was
+    /// found to be one line.
+    #[must_use]
+    pub fn as_written(&self) -> Option<&'a [u8]> {
+        let (raw, spans) = self.source?;
+        spans.written(raw)
+    }
+
+    /// The line with another value.
+    #[must_use]
+    pub const fn with_value(self, value: &'a [u8]) -> Self {
+        Self {
+            value,
+            source: None,
+            ..self
+        }
+    }
+
+    /// Whether its name is `name`, without case.
+    #[must_use]
+    pub const fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
 }
 
 /// The field lines of one message (RFC 9110 §5), in their order, repeated names kept apart.
@@ -55,12 +125,37 @@ struct Line {
 #[derive(Clone, Default)]
 pub struct Fields {
     raw: Bytes,
-    lines: Vec<Line>,
-    /// The marks of all names: most names that are asked for are not there.
-    names: u64,
+    index: Index,
     /// `raw` is the field lines as they are written, and nothing else.
     is_written: bool,
     is_cut: bool,
+}
+
+/// Where the names and values of fields are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    lines: Vec<Spans>,
+    /// The marks of all names: most names that are asked for are not there.
+    names: u64,
+}
+
+impl Index {
+    /// An empty one, with room for so many lines.
+    pub(crate) fn with_capacity(lines: usize) -> Self {
+        Self {
+            lines: Vec::with_capacity(lines),
+            names: 0,
+        }
+    }
+
+    /// Adds a line that is in these places of `raw`.
+    pub(crate) fn push(&mut self, raw: &[u8], name: Range<usize>, value: Range<usize>) {
+        self.names |= mark(&raw[name.clone()]);
+        self.lines.push(Spans {
+            name: Span::from(name),
+            value: Span::from(value),
+        });
+    }
 }
 
 impl Fields {
@@ -74,37 +169,15 @@ impl Fields {
         builder.build()
     }
 
-    /// Builds fields whose names and values are slices of `raw`, in the order given.
-    ///
-    /// Returns `None` when a slice is not part of `raw`, a name is not ASCII, or `raw` is longer
-    /// than [`HEAD_BYTES_CEILING`].
-    #[must_use]
-    pub fn from_slices_of<'a>(
-        raw: &Bytes,
-        slices: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Option<Self> {
-        if raw.len() > HEAD_BYTES_CEILING {
-            return None;
-        }
-        let mut lines = Vec::with_capacity(16);
-        let mut names = 0;
-        for (name, value) in slices {
-            if !name.is_ascii() {
-                return None;
-            }
-            names |= mark(name);
-            lines.push(Line {
-                name: span_in(raw, name)?,
-                value: span_in(raw, value)?,
-            });
-        }
-        Some(Self {
-            raw: raw.clone(),
-            lines,
-            names,
+    /// The fields that a parser has found in `raw`: tokens, and values that end no line.
+    pub(crate) fn parsed(raw: Bytes, index: Index) -> Self {
+        debug_assert!(raw.len() <= HEAD_BYTES_CEILING, "its places have 16 bits");
+        Self {
+            raw,
+            index,
             is_written: false,
             is_cut: false,
-        })
+        }
     }
 
     /// Whether a [`FieldsBuilder`] left a line out. Nobody may judge by what is left: among the
@@ -117,25 +190,35 @@ impl Fields {
     /// Number of field lines.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.index.lines.len()
     }
 
     /// Whether there is no field line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.index.lines.is_empty()
     }
 
     /// All lines in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         // One look at all bytes costs less than one at each name. Values may be anything.
         let text = std::str::from_utf8(&self.raw).ok();
-        self.lines.iter().map(move |line| {
+        self.index.lines.iter().map(move |line| {
             let name = match text {
                 Some(text) => text.get(line.name.range()),
                 None => std::str::from_utf8(line.name.of(&self.raw)).ok(),
             };
             (name.unwrap_or_default(), line.value.of(&self.raw))
+        })
+    }
+
+    /// All lines in order, as bytes, and to be written again.
+    #[inline]
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.index.lines.iter().map(|spans| Line {
+            name: spans.name.of(&self.raw),
+            value: spans.value.of(&self.raw),
+            source: Some((&self.raw, *spans)),
         })
     }
 
@@ -154,17 +237,18 @@ impl Fields {
 
     /// The values of all lines named `name`, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = if self.names & mark(name.as_bytes()) == 0 {
+        let name = name.as_bytes();
+        let lines = if self.index.names & mark(name) == 0 {
             &[]
         } else {
-            &self.lines[..]
+            &self.index.lines[..]
         };
-        lines.iter().filter_map(move |line| {
-            let found = line.name.of(&self.raw);
-            found
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| line.value.of(&self.raw))
-        })
+        // Most names are known not to be the one by their length.
+        let is_it = move |line: &&Spans| {
+            line.name.len() == name.len() && line.name.of(&self.raw).eq_ignore_ascii_case(name)
+        };
+        let lines = lines.iter().filter(is_it);
+        lines.map(|line| line.value.of(&self.raw))
     }
 
     /// Whether a line named `name` is present.
@@ -199,7 +283,7 @@ impl Fields {
     /// Bytes that these fields keep alive.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        self.raw.len() + self.lines.len() * size_of::<Line>()
+        self.raw.len() + self.index.lines.len() * size_of::<Spans>()
     }
 
     /// Copies into the `http` crate's map; lines it refuses are left out.
@@ -257,27 +341,30 @@ impl Eq for Fields {}
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
     raw: BytesMut,
-    lines: Vec<Line>,
-    names: u64,
+    index: Index,
     is_cut: bool,
 }
 
 impl FieldsBuilder {
     /// Appends one line; returns whether it was kept.
     pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
+        self.push_line(Line::new(name, value))
+    }
+
+    /// Appends a line of another message; returns whether it was kept.
+    pub fn push_line(&mut self, line: Line<'_>) -> bool {
+        let Line { name, value, .. } = line;
         let value = value.trim_ascii();
         let fits = self.raw.len() + name.len() + value.len() + 4 <= HEAD_BYTES_CEILING;
-        if !fits || !is_token(name.as_bytes()) || value.iter().any(|byte| b"\r\n\0".contains(byte))
-        {
+        if !fits || !is_token(name) || !is_one_line(value) {
             self.is_cut = true;
             return false;
         }
-        self.names |= mark(name.as_bytes());
-        let name = self.append(name.as_bytes());
+        let name = self.append(name);
         self.raw.put_slice(b": ");
         let value = self.append(value);
         self.raw.put_slice(b"\r\n");
-        self.lines.push(Line { name, value });
+        self.index.push(&self.raw, name, value);
         true
     }
 
@@ -286,52 +373,65 @@ impl FieldsBuilder {
     pub fn build(self) -> Fields {
         Fields {
             raw: self.raw.freeze(),
-            lines: self.lines,
-            names: self.names,
+            index: self.index,
             is_written: true,
             is_cut: self.is_cut,
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = saturating_u16(self.raw.len());
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.raw.len();
         self.raw.put_slice(bytes);
-        Span {
-            start,
-            end: saturating_u16(self.raw.len()),
-        }
+        start..self.raw.len()
     }
 }
 
 /// Whether `bytes` is a token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|&b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !bytes.is_empty() && token_len(bytes) == bytes.len()
 }
 
-fn span_in(raw: &[u8], part: &[u8]) -> Option<Span> {
-    // An empty value may point anywhere (httparse uses a static empty slice).
-    if part.is_empty() {
-        return Some(Span { start: 0, end: 0 });
+/// How many bytes there are before the first that no token has.
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
+    static TOKEN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"!#$%&'*+-.^_`|~";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    let end = bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]);
+    end.unwrap_or(bytes.len())
+}
+
+/// Whether `value` has nothing in it that would end its field line.
+#[must_use]
+pub(crate) fn is_one_line(value: &[u8]) -> bool {
+    /// A bit for each byte that is below a space: hardly a value has one.
+    const fn controls(bytes: u64) -> u64 {
+        bytes.wrapping_sub(u64::from_ne_bytes([b' '; 8])) & !bytes & u64::from_ne_bytes([0x80; 8])
     }
-    let start = (part.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
-    let end = start.checked_add(part.len())?;
-    if end > raw.len() {
-        return None;
-    }
-    Some(Span {
-        start: u16::try_from(start).ok()?,
-        end: u16::try_from(end).ok()?,
-    })
+    let (words, rest) = value.as_chunks::<8>();
+    let is_plain = words
+        .iter()
+        .all(|word| controls(u64::from_ne_bytes(*word)) == 0)
+        && rest.iter().all(|&byte| byte >= b' ');
+    is_plain || memchr::memchr3(b'\r', b'\n', 0, value).is_none()
 }
 
 fn saturating_u16(len: usize) -> u16 {
     debug_assert!(
         len <= HEAD_BYTES_CEILING,
-        "the builder checks the ceiling before appending"
+        "parser and builder check the ceiling"
     );
     u16::try_from(len).unwrap_or(u16::MAX)
 }
@@ -499,6 +599,12 @@ mod tests {
         )
     }
 
+    fn parsed(raw: &'static [u8], name: Range<usize>, value: Range<usize>) -> Fields {
+        let mut index = Index::default();
+        index.push(raw, name, value);
+        Fields::parsed(Bytes::from_static(raw), index)
+    }
+
     #[test]
     fn target_forms() {
         #[track_caller]
@@ -523,8 +629,7 @@ mod tests {
         let pairs: [(&str, &[u8]); 3] = [("A", b" 1 "), ("b", b""), ("no name", b"x")];
         let built = Fields::from_pairs(pairs);
         assert_eq!(built.as_written(), Some(&b"A: 1\r\nb: \r\n"[..]));
-        let raw = Bytes::from_static(b"a:1\r\n");
-        let parsed = Fields::from_slices_of(&raw, [(&raw[..1], &raw[2..3])]).unwrap();
+        let parsed = parsed(b"a:1\r\n", 0..1, 2..3);
         assert_eq!(
             (parsed.as_written(), parsed.get("A")),
             (None, Some(&b"1"[..]))
@@ -540,6 +645,38 @@ mod tests {
         assert_eq!(fields.tokens("B").collect::<Vec<_>>(), [b"x", b"Y", b"z"]);
         assert!(fields.has_token("b", "y") && !fields.has_token("b", "w"));
         assert_eq!(Fields::from(&fields.to_header_map()).len(), 3);
+    }
+
+    #[test]
+    fn every_end_of_a_line_is_found() {
+        for len in 0..40 {
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let mut value = vec![b'x'; len];
+                    value[at] = byte;
+                    let ends = b"\r\n\0".contains(&byte);
+                    assert_eq!(is_one_line(&value), !ends, "{byte} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_written_again_as_they_came_where_that_is_the_form_they_are_written_in() {
+        #[track_caller]
+        fn check(raw: &'static [u8], name: Range<usize>, value: Range<usize>, expected: bool) {
+            let line = parsed(raw, name, value);
+            let line = line.lines().next().unwrap();
+            assert_eq!(line.as_written(), expected.then_some(raw));
+        }
+        check(b"a: 1\r\n", 0..1, 3..4, true);
+        check(b"a:1\r\n", 0..1, 2..3, false);
+        check(b"a:  1\r\n", 0..1, 4..5, false);
+        check(b"a:\t1\r\n", 0..1, 3..4, false);
+        check(b"a: 1 \r\n", 0..1, 3..4, false);
+        check(b"a: \r\n", 0..1, 3..3, true);
+        check(b"a:\r\n", 0..1, 2..2, false);
+        check(b"a: 1", 0..1, 3..4, false);
     }
 
     #[test]
@@ -563,13 +700,5 @@ mod tests {
             whole.as_written().map(<[u8]>::len),
             Some(HEAD_BYTES_CEILING)
         );
-    }
-
-    #[test]
-    fn slices_must_belong_to_the_buffer() {
-        let raw = Bytes::from_static(b"Name: value");
-        let fields = Fields::from_slices_of(&raw, [(&raw[..4], &raw[6..])]).unwrap();
-        assert_eq!(fields.get("name"), Some(&b"value"[..]));
-        assert!(Fields::from_slices_of(&raw, [(&b"other"[..], &raw[6..])]).is_none());
     }
 }

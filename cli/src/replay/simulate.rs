@@ -277,7 +277,7 @@ impl Simulation {
         self.count(got, came);
     }
 
-    fn send(&mut self, fetch: Fetch, origin: &Origin, came: Option<Instant>, now: Instant) {
+    fn send(&mut self, fetch: Box<Fetch>, origin: &Origin, came: Option<Instant>, now: Instant) {
         let settings = &self.config.origin;
         let (after, step) = match origin {
             Origin::Answered(answer) if answer.head > settings.head_timeout => timeout(settings),
@@ -296,7 +296,6 @@ impl Simulation {
             Origin::Left { took } => (*took, Step::Leave),
             Origin::NotAsked { .. } => (Duration::ZERO, Step::Leave),
         };
-        let fetch = Box::new(fetch);
         self.push(now + after.min(TIME_MAX), What::Fetch { came, fetch, step });
     }
 

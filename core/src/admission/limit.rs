@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::growth::{Finding, Growth, NOISES, Terms};
 use super::measure::{Arm, Times, Visit};
+use super::surge::Surge;
 use crate::breaker::Outcome;
 use crate::time::Instant;
 
@@ -46,8 +47,9 @@ pub struct Sample {
 /// - A higher limit is taken when the rate rises by at least 0.4 of the step (in logarithms): it
 ///   pays. A lower one when the rate falls by less than a quarter of the step: nothing is lost.
 ///   Between the two the limit stays where it is.
-/// - Where requests are so quick that nobody minds, it is the other way about, up to the start: a
-///   higher limit is taken unless it loses, a lower one only when it pays.
+/// - Where requests are so quick that nobody minds, it is the other way about, up to the start and
+///   in bursts of visitors: a higher limit is taken unless it loses, a lower one only when it pays.
+///   What a surge teaches holds while it lasts.
 /// - Rates are compared within seconds, so it does not matter what a request costs, how dear and
 ///   cheap ones are mixed, or what the origin could do an hour ago. A trial is a step of a quarter
 ///   once the limit has settled: nothing is ever pinned to measure.
@@ -93,6 +95,7 @@ pub struct Limit {
     last: Instant,
     /// Whether the origin has had nothing to do since the last sample.
     is_idle: bool,
+    surge: Surge,
     /// Whether the phase's clock runs: from a completion to a completion, so that those that come
     /// in batches are counted with their time.
     is_timed: bool,
@@ -228,6 +231,7 @@ impl Limit {
             scatter: 1.0,
             last: now,
             is_idle: true,
+            surge: Surge::new(now),
             is_timed: false,
             round: Round::default(),
             quiet: Quiet {
@@ -261,6 +265,7 @@ impl Limit {
     /// Starts again at `from`, within the bounds, as when the origin comes back.
     pub fn restart(&mut self, from: u32, now: Instant) {
         self.base = from.clamp(self.bounds.min, self.bounds.max);
+        self.surge = Surge::new(now);
         self.ratio = RATIO_MAX;
         self.last_step = None;
         self.refused = [false; 2];
@@ -280,6 +285,7 @@ impl Limit {
         let gap = now.saturating_since(self.last).as_secs_f64();
         let gap = if self.is_idle { 0.0 } else { gap };
         self.last = now;
+        self.learn_surge(sample, now);
         self.is_idle = sample.leaves_idle;
         self.quiet.peak = self.quiet.peak.max(sample.in_flight);
         self.learn_service(sample);
@@ -323,6 +329,7 @@ impl Limit {
                     self.forget();
                     self.surprises = 0;
                     self.present.count = self.present.count.min(f64::from(VISIT_MIN));
+                    self.at_ease.count = self.at_ease.count.min(1.0);
                     self.ratio = self.ratio.max(RATIO_MIN * RATIO_MIN);
                     self.refused = [false; 2];
                 }
@@ -330,6 +337,18 @@ impl Limit {
                 let [up, down] = self.trials.map(|trial| trial.arm.visits);
                 self.at_base.fade(BASE_VISITS_MAX + up.max(down));
             }
+        }
+    }
+
+    fn learn_surge(&mut self, sample: Sample, now: Instant) {
+        let has_room = sample.leaves_idle || sample.in_flight < self.base.min(self.current());
+        if let Some(before) = self.surge.record(has_room, self.base, now)
+            && before > self.base
+            && self.is_quick(before)
+        {
+            self.base = before;
+            self.forget();
+            self.enter(Phase::Base, now);
         }
     }
 
@@ -373,9 +392,14 @@ impl Limit {
     }
 
     /// Whether nobody minds so many requests at the origin, though they gain nothing: no more than at
-    /// the start, and so quick that they may wait for one another there. A site whose visitors come
-    /// in bursts would else have its pages held back, or answered from copies, without need.
+    /// the start, so quick that they may wait for one another there, and soon all answered. A site
+    /// whose visitors come in bursts would else have its pages held back, or answered from copies,
+    /// without need.
     fn is_harmless(&self, limit: u32) -> bool {
+        self.is_quick(limit) && !self.surge.is_on()
+    }
+
+    fn is_quick(&self, limit: u32) -> bool {
         let longer = f64::from(limit) / f64::from(self.base);
         limit <= self.bounds.start && self.present.mean * longer <= UNMINDED
     }
@@ -388,6 +412,7 @@ impl Limit {
             Way::Up => (GAIN_MIN * at_least.clamp(1.0, STRAIN_MAX), NOISES),
             // Chance alone must not bring it down step by step.
             Way::Down if self.is_harmless(self.base) => (-RELIEF_MIN, 2.0 * NOISES),
+            Way::Down if self.is_quick(self.base) => (HARM_MAX, 1.5 * NOISES),
             Way::Down => (LOSS_MAX, NOISES),
         };
         Terms {
@@ -417,6 +442,7 @@ impl Limit {
             return false;
         }
         self.base = scaled(self.base, FACTOR).max(self.bounds.min);
+        self.surge.lower(self.base);
         self.last_step = Some(Way::Down);
         self.forget();
         self.enter(Phase::Base, now);
@@ -453,6 +479,8 @@ impl Limit {
         let may_rise = is_harmless || is_safe && strain < STRAIN_MAX;
         let fails = self.at_base.sum.good < self.at_base.sum.ended * GOOD_MIN;
         let mut due = [false; 2];
+        // Time is short in a surge: what has begun to be looked at is.
+        let is_begun = self.is_quick(self.base) && self.trials[Way::Down.index()].arm.visits > 0.0;
         for way in [Way::Up, Way::Down] {
             let possible = self.target(way) != self.base;
             let trial = &mut self.trials[way.index()];
@@ -460,8 +488,11 @@ impl Limit {
             due[way.index()] = possible && trial.rest == 0;
         }
         self.unquestioned += 1;
-        due[Way::Down.index()] &=
-            strain > STRAIN_MIN || fails || !may_rise || self.unquestioned > UNQUESTIONED_MAX;
+        due[Way::Down.index()] &= is_begun
+            || strain > STRAIN_MIN
+            || fails
+            || !may_rise
+            || self.unquestioned > UNQUESTIONED_MAX;
         match due {
             [true, _] if may_rise => Some(Way::Up),
             [_, true] => {

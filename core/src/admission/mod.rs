@@ -8,6 +8,7 @@ mod interleavings;
 mod limit;
 mod measure;
 mod queue;
+mod surge;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::time::Instant;
 
 /// Kinds of pages that are told apart; the one seen least recently gives way.
@@ -92,7 +94,7 @@ impl Usuals {
     }
 
     fn find_middle(&self) -> Option<u64> {
-        let mut times: Vec<_> = self.kinds.values().map(|usual| usual.time).collect();
+        let mut times: SmallVec<[u64; 8]> = self.kinds.values().map(|usual| usual.time).collect();
         let middle = times.len().checked_sub(1)? / 2;
         Some(*times.select_nth_unstable(middle).1)
     }

@@ -35,9 +35,9 @@ pub fn h1_request(data: &[u8]) {
         if head.version == Version::Http10 && !head.fields.contains("host") {
             continue;
         }
-        let mut out = HeadWriter::request(&head.method, &head.target);
-        put_fields(&mut out, &head.fields);
-        again.push(out.finish());
+        let mut out = HeadWriter::request(&mut again, &head.method, &head.target);
+        out.fields(&head.fields);
+        out.finish();
         let trailers = put_body(whole, &mut again);
         let head = RequestHead {
             version: Version::Http11,
@@ -81,9 +81,9 @@ pub fn h1_response(data: &[u8]) {
     for whole in complete(&run.events) {
         let (head, framing, body, _) = whole;
         // A head without reason gets the usual one, and HTTP/1.0 is answered as HTTP/1.1 is.
-        let mut out = HeadWriter::response(head.status, &head.reason);
-        put_fields(&mut out, &head.fields);
-        again.push(out.finish());
+        let mut out = HeadWriter::response(&mut again, head.status, &head.reason);
+        out.fields(&head.fields);
+        out.finish();
         let trailers = put_body(whole, &mut again);
         let mut head = ResponseHead {
             version: Version::Http11,
@@ -299,12 +299,6 @@ fn version_name(version: Version) -> Vec<u8> {
     match version {
         Version::Http10 => b"HTTP/1.0".to_vec(),
         Version::Http11 => b"HTTP/1.1".to_vec(),
-    }
-}
-
-fn put_fields(out: &mut HeadWriter, fields: &Fields) {
-    for (name, value) in fields.iter() {
-        out.field(name, value);
     }
 }
 

@@ -122,7 +122,10 @@ impl Name {
         }
         if let (path, Some(query)) = (request.path(), request.query()) {
             let pairs = || query.split(|&byte| byte == b'&');
-            let follows = |pair: &[u8]| FOLLOWING.matches(split_at_byte(pair, b'=').0);
+            // A `;` may begin another parameter, which does not follow anybody.
+            let follows = |pair: &[u8]| {
+                FOLLOWING.matches(split_at_byte(pair, b'=').0) && !pair.contains(&b';')
+            };
             if pairs().any(follows) {
                 let kept: Vec<&[u8]> = pairs().filter(|pair| !follows(pair)).collect();
                 let mark: &[u8] = if kept.is_empty() { b"" } else { b"?" };

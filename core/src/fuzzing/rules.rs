@@ -271,7 +271,7 @@ fn check_conditions(request: &Fields, stored: &Fields) {
     // What the origin is asked by is what makes a copy unchanged, where it is a tag.
     let mut put = Vec::new();
     Validators::of(stored).put_conditions(|name, value| {
-        assert!(is_cache_condition(name));
+        assert!(is_cache_condition(name.as_bytes()));
         put.push((name.to_owned(), value.to_vec()));
     });
     let conditions = Fields::from_pairs(put.iter().map(|(name, value)| (&name[..], &value[..])));

@@ -68,20 +68,21 @@ pub fn keep_alive(version: Version, fields: &Fields) -> bool {
 /// RFC 9112 §6.1 forbid it). What such an origin sends next cannot be told from a response.
 pub(super) fn is_contradictory(head: &ResponseHead) -> bool {
     let bodiless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
-    let length = head.fields.get("content-length");
-    bodiless
-        && (head.fields.contains("transfer-encoding") || length.is_some_and(|value| value != b"0"))
+    let has_length = || {
+        head.fields
+            .get("content-length")
+            .is_some_and(|value| value != b"0")
+    };
+    bodiless && (head.fields.contains("transfer-encoding") || has_length())
 }
 
 /// The framing that fields declare, `None` when they declare none: RFC 9112 §6.3 rules 3 to 6.
 fn declared_framing(version: Version, fields: &Fields) -> Result<Option<Framing>, ProtocolError> {
-    match (
-        fields.contains("transfer-encoding"),
-        fields.contains("content-length"),
-    ) {
+    let mut lengths = fields.get_all("content-length");
+    match (fields.contains("transfer-encoding"), lengths.next()) {
         // Rule 3: "ought to be handled as an error".
-        (true, true) => Err(ProtocolError::ContentLengthAndTransferEncoding),
-        (true, false) => {
+        (true, Some(_)) => Err(ProtocolError::ContentLengthAndTransferEncoding),
+        (true, None) => {
             // RFC 9112 §6.1: in an HTTP/1.0 message the framing is faulty.
             if version == Version::Http10 {
                 return Err(ProtocolError::TransferEncodingInHttp10);
@@ -89,8 +90,13 @@ fn declared_framing(version: Version, fields: &Fields) -> Result<Option<Framing>
             check_chunked(fields)?;
             Ok(Some(Framing::Chunked))
         }
-        (false, true) => Ok(Some(Framing::Length(content_length(fields)?))),
-        (false, false) => Ok(None),
+        // Rules 5 and 6. Rule 5 would allow a repeated identical value; it is refused as well,
+        // since whoever wrote it is broken or tests for a difference between two parsers.
+        (false, Some(length)) => match (parse_decimal(length), lengths.next()) {
+            (Some(length), None) => Ok(Some(Framing::Length(length))),
+            (None, _) | (_, Some(_)) => Err(ProtocolError::InvalidContentLength),
+        },
+        (false, None) => Ok(None),
     }
 }
 
@@ -118,16 +124,6 @@ fn check_chunked(fields: &Fields) -> Result<(), ProtocolError> {
         return Err(ProtocolError::UnknownTransferCoding);
     }
     Ok(())
-}
-
-/// Rules 5 and 6. Rule 5 would allow a repeated identical value; it is refused as well, since
-/// whoever wrote it is broken or tests for a difference between two parsers.
-fn content_length(fields: &Fields) -> Result<u64, ProtocolError> {
-    let mut lines = fields.get_all("content-length");
-    match (lines.next(), lines.next()) {
-        (Some(value), None) => parse_decimal(value).ok_or(ProtocolError::InvalidContentLength),
-        (Some(_), Some(_)) | (None, _) => Err(ProtocolError::InvalidContentLength),
-    }
 }
 
 /// `1*DIGIT` (RFC 9110 §8.6) without sign or space, that fits 64 bits.

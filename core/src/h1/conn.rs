@@ -279,7 +279,7 @@ impl Role for Requests {
         }
     }
 
-    fn read_head(&mut self, raw: &Bytes, lines: usize) -> Result<Read<RequestHead>, ProtocolError> {
+    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<RequestHead>, ProtocolError> {
         let head = parse_request(raw, lines)?;
         let next = Next::Body(request_framing(&head)?);
         Ok(Read { head, next })
@@ -321,11 +321,7 @@ impl Role for Responses {
         ProtocolError::HeadTooLarge
     }
 
-    fn read_head(
-        &mut self,
-        raw: &Bytes,
-        lines: usize,
-    ) -> Result<Read<ResponseHead>, ProtocolError> {
+    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<ResponseHead>, ProtocolError> {
         let head = parse_response(raw, lines)?;
         let framing = response_framing(&self.method, &head)?;
         self.is_persistent &= framing != Framing::UntilClose

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::body::Framing;
 use super::error::ProtocolError;
-use super::head::{Scan, Scanned, parse_fields};
+use super::fields::parse_fields;
+use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{CHUNK_EXT_BYTES_MAX, RECV_CHUNK, TRAILER_BYTES_MAX};
 use crate::message::Fields;
@@ -243,7 +244,7 @@ fn read_trailers(scan: &mut Scan, recv: &mut RecvBuf) -> Result<Decoded, Protoco
         Scanned::TooLong { .. } => Err(ProtocolError::TrailersTooLarge),
         Scanned::Whole { len, lines } => {
             let raw = recv.take(len);
-            Ok(Decoded::End(parse_fields(&raw, &raw, lines)?))
+            Ok(Decoded::End(parse_fields(raw, 0, lines)?))
         }
     }
 }

@@ -3,73 +3,79 @@
 //!
 //! RFC 9112 §3 to §7.
 
-use std::fmt::{Arguments, Write};
+use std::fmt::Arguments;
+use std::io::Write;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use thiserror::Error;
 
 use super::body::Framing;
 use super::send::SendQueue;
-use crate::message::Fields;
+use crate::message::{Fields, Line, is_one_line, is_token};
 
-/// Room for the head of a usual message, so that it is one allocation.
-const HEAD_BYTES_USUAL: usize = 512;
-
-/// Writes the head of an HTTP/1.1 message.
+/// Writes the head of an HTTP/1.1 message into a queue.
 ///
-/// A field that would split the message (a name with white space or colon, a value with CR, LF or
-/// NUL) is left out.
+/// A field that would split the message (a name that is no token, a value with CR, LF or NUL) is
+/// left out. Without [`finish`](Self::finish) the queue holds half a head.
 #[derive(Debug)]
-pub struct HeadWriter {
-    buf: BytesMut,
+#[must_use = "finish the head"]
+pub struct HeadWriter<'a> {
+    buf: &'a mut Vec<u8>,
 }
 
-impl HeadWriter {
+impl<'a> HeadWriter<'a> {
     /// Starts a request head. Bytes of `target` that would end it are percent-encoded; an empty
     /// one becomes `/`.
-    #[must_use]
-    pub fn request(method: &Method, target: &[u8]) -> Self {
-        let mut buf = BytesMut::with_capacity(HEAD_BYTES_USUAL.saturating_add(target.len()));
-        buf.put_slice(method.as_str().as_bytes());
-        buf.put_u8(b' ');
+    pub fn request(out: &'a mut SendQueue, method: &Method, target: &[u8]) -> Self {
+        let buf = out.tail();
+        buf.extend_from_slice(method.as_str().as_bytes());
+        buf.extend_from_slice(b" ");
         if target.is_empty() {
-            buf.put_u8(b'/');
+            buf.extend_from_slice(b"/");
         }
         for part in target.split_inclusive(|&byte| ends_target(byte)) {
             match part.split_last() {
                 Some((&last, rest)) if ends_target(last) => {
-                    buf.put_slice(rest);
-                    buf.put_slice(&[b'%', hex_digit(last >> 4), hex_digit(last & 0xf)]);
+                    buf.extend_from_slice(rest);
+                    buf.extend_from_slice(&[b'%', hex_digit(last >> 4), hex_digit(last & 0xf)]);
                 }
-                _ => buf.put_slice(part),
+                _ => buf.extend_from_slice(part),
             }
         }
-        buf.put_slice(b" HTTP/1.1\r\n");
+        buf.extend_from_slice(b" HTTP/1.1\r\n");
         Self { buf }
     }
 
     /// Starts a response head. An empty `reason`, or one with control characters, becomes the
     /// usual one of `status`.
-    #[must_use]
-    pub fn response(status: StatusCode, reason: &[u8]) -> Self {
-        let mut buf = BytesMut::with_capacity(HEAD_BYTES_USUAL);
-        buf.put_slice(b"HTTP/1.1 ");
-        buf.put_slice(status.as_str().as_bytes());
+    pub fn response(out: &'a mut SendQueue, status: StatusCode, reason: &[u8]) -> Self {
+        let buf = out.tail();
+        buf.extend_from_slice(b"HTTP/1.1 ");
+        buf.extend_from_slice(status.as_str().as_bytes());
         // RFC 9112 §4: the space is sent even when the reason is absent.
-        buf.put_u8(b' ');
-        if reason.is_empty() || !is_safe_value(reason) {
-            buf.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        buf.extend_from_slice(b" ");
+        if reason.is_empty() || !is_one_line(reason) {
+            buf.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         } else {
-            buf.put_slice(reason);
+            buf.extend_from_slice(reason);
         }
-        buf.put_slice(b"\r\n");
+        buf.extend_from_slice(b"\r\n");
         Self { buf }
     }
 
     /// Appends a field line.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        put_field(&mut self.buf, name, value);
+        put_field(self.buf, name.as_bytes(), value);
+        self
+    }
+
+    /// Appends a field line of another message.
+    pub fn line(&mut self, line: Line<'_>) -> &mut Self {
+        match line.as_written() {
+            Some(written) => self.buf.extend_from_slice(written),
+            None => put_field(self.buf, line.name, line.value),
+        }
         self
     }
 
@@ -78,8 +84,8 @@ impl HeadWriter {
         match fields.as_written() {
             Some(lines) => self.buf.extend_from_slice(lines),
             None => {
-                for (name, value) in fields.iter() {
-                    put_field(&mut self.buf, name, value);
+                for line in fields.lines() {
+                    self.line(line);
                 }
             }
         }
@@ -89,13 +95,13 @@ impl HeadWriter {
     /// Appends a field line whose value is formatted in place.
     pub fn field_fmt(&mut self, name: &str, value: Arguments<'_>) -> &mut Self {
         let start = self.buf.len();
-        if is_safe_name(name) {
-            self.buf.put_slice(name.as_bytes());
-            self.buf.put_slice(b": ");
+        if is_token(name.as_bytes()) {
+            self.buf.extend_from_slice(name.as_bytes());
+            self.buf.extend_from_slice(b": ");
             let value_start = self.buf.len();
             let is_written = self.buf.write_fmt(value).is_ok();
-            if is_written && is_safe_value(&self.buf[value_start..]) {
-                self.buf.put_slice(b"\r\n");
+            if is_written && is_one_line(&self.buf[value_start..]) {
+                self.buf.extend_from_slice(b"\r\n");
             } else {
                 self.buf.truncate(start);
             }
@@ -109,10 +115,8 @@ impl HeadWriter {
     }
 
     /// Ends the head.
-    #[must_use]
-    pub fn finish(mut self) -> Bytes {
-        self.buf.put_slice(b"\r\n");
-        self.buf.freeze()
+    pub fn finish(self) {
+        self.buf.extend_from_slice(b"\r\n");
     }
 }
 
@@ -256,12 +260,12 @@ fn may_be_trailer(name: &str) -> bool {
 }
 
 fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {
-    let mut section = BytesMut::from(&b"0\r\n"[..]);
+    let section = out.tail();
+    section.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.iter().filter(|(name, _)| may_be_trailer(name)) {
-        put_field(&mut section, name, value);
+        put_field(section, name.as_bytes(), value);
     }
-    section.put_slice(b"\r\n");
-    out.push(section.freeze());
+    section.extend_from_slice(b"\r\n");
 }
 
 fn push_chunk_size(len: usize, out: &mut SendQueue) {
@@ -277,26 +281,15 @@ fn push_chunk_size(len: usize, out: &mut SendQueue) {
     out.push_slice(&line[start..]);
 }
 
-fn put_field(buf: &mut BytesMut, name: &str, value: &[u8]) {
-    if !is_safe_name(name) || !is_safe_value(value) {
+fn put_field(buf: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    if !is_token(name) || !is_one_line(value) {
         return;
     }
     buf.reserve(name.len().saturating_add(value.len()).saturating_add(4));
-    buf.put_slice(name.as_bytes());
-    buf.put_slice(b": ");
-    buf.put_slice(value);
-    buf.put_slice(b"\r\n");
-}
-
-fn is_safe_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte > b' ' && byte != b':' && byte != 0x7f)
-}
-
-fn is_safe_value(value: &[u8]) -> bool {
-    memchr::memchr3(b'\r', b'\n', 0, value).is_none()
+    buf.extend_from_slice(name);
+    buf.extend_from_slice(b": ");
+    buf.extend_from_slice(value);
+    buf.extend_from_slice(b"\r\n");
 }
 
 fn ends_target(byte: u8) -> bool {

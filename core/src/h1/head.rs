@@ -1,19 +1,15 @@
-//! Owns the parsing of heads and trailer sections: where they end, their first line, their fields.
-//! Never is lenient: httparse is, so line ends are checked before it and first lines without it.
+//! Owns the parsing of heads: where they, and trailer sections, end, and their first line.
+//! Never is lenient. Their fields are `fields`' affair.
 //!
-//! RFC 9112 §2 to §5.
+//! RFC 9112 §2 to §4.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use httparse::Status;
 
 use super::error::ProtocolError;
+use super::fields::parse_fields;
 use super::target;
-use crate::limits::FIELDS_MAX;
-use crate::message::{Fields, RequestHead, ResponseHead, Version};
-
-/// Fields that most heads stay below; parsing those does not prepare room for [`FIELDS_MAX`].
-const FIELDS_USUAL: usize = 32;
+use crate::message::{RequestHead, ResponseHead, Version};
 
 /// What a [`Scan`] found.
 #[derive(Debug, Eq, PartialEq)]
@@ -77,8 +73,8 @@ impl Scan {
 }
 
 /// Parses a whole request head of `lines` lines and checks its target and `Host`.
-pub(super) fn parse_request(raw: &Bytes, lines: usize) -> Result<RequestHead, ProtocolError> {
-    let (line, block) = split_line(raw);
+pub(super) fn parse_request(raw: Bytes, lines: usize) -> Result<RequestHead, ProtocolError> {
+    let line = first_line(&raw);
     // RFC 9112 §3: method SP request-target SP HTTP-version, and single spaces only.
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -87,20 +83,22 @@ pub(super) fn parse_request(raw: &Bytes, lines: usize) -> Result<RequestHead, Pr
         return Err(ProtocolError::InvalidRequestLine);
     };
     let version = parse_version(version, ProtocolError::InvalidRequestLine)?;
+    let method = Method::from_bytes(method).map_err(|_| ProtocolError::InvalidRequestLine)?;
+    let (target, start) = (raw.slice_ref(target), line.len() + 2);
     let head = RequestHead {
-        method: Method::from_bytes(method).map_err(|_| ProtocolError::InvalidRequestLine)?,
-        target: raw.slice_ref(target),
+        method,
+        target,
         version,
-        fields: parse_fields(raw, block, lines.saturating_sub(1))?,
+        fields: parse_fields(raw, start, lines.saturating_sub(1))?,
     };
     target::check(&head)?;
     Ok(head)
 }
 
 /// Parses a whole response head of `lines` lines.
-pub(super) fn parse_response(raw: &Bytes, lines: usize) -> Result<ResponseHead, ProtocolError> {
+pub(super) fn parse_response(raw: Bytes, lines: usize) -> Result<ResponseHead, ProtocolError> {
     const INVALID: ProtocolError = ProtocolError::InvalidStatusLine;
-    let (line, block) = split_line(raw);
+    let line = first_line(&raw);
     // RFC 9112 §4: HTTP-version SP status-code SP [ reason-phrase ]; the last SP is often missing.
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let version = parse_version(parts.next().unwrap_or_default(), INVALID)?;
@@ -109,42 +107,18 @@ pub(super) fn parse_response(raw: &Bytes, lines: usize) -> Result<ResponseHead, 
     if reason.iter().any(|&byte| byte != b'\t' && is_control(byte)) {
         return Err(INVALID);
     }
-    Ok(ResponseHead {
-        status: StatusCode::from_bytes(status).map_err(|_| INVALID)?,
-        reason: raw.slice_ref(reason),
-        version,
-        fields: parse_fields(raw, block, lines.saturating_sub(1))?,
-    })
-}
-
-/// Parses `block`, a part of `raw` with `lines` field lines and an empty line, checked by [`Scan`].
-pub(super) fn parse_fields(
-    raw: &Bytes,
-    block: &[u8],
-    lines: usize,
-) -> Result<Fields, ProtocolError> {
-    if lines == 0 {
-        Ok(Fields::default())
-    } else if lines <= FIELDS_USUAL {
-        parse_up_to::<FIELDS_USUAL>(raw, block)
-    } else if lines <= FIELDS_MAX {
-        parse_up_to::<FIELDS_MAX>(raw, block)
-    } else {
-        Err(ProtocolError::TooManyFields)
-    }
-}
-
-/// httparse refuses white space in and after names, folded lines and controls (RFC 9112 §5).
-fn parse_up_to<const N: usize>(raw: &Bytes, block: &[u8]) -> Result<Fields, ProtocolError> {
-    let mut room = [httparse::EMPTY_HEADER; N];
-    let Ok(Status::Complete((len, found))) = httparse::parse_headers(block, &mut room) else {
-        return Err(ProtocolError::InvalidField);
+    let status = StatusCode::from_bytes(status).map_err(|_| INVALID)?;
+    let reason = match status.canonical_reason() {
+        Some(usual) if usual.as_bytes() == reason => Bytes::from_static(usual.as_bytes()),
+        Some(_) | None => raw.slice_ref(reason),
     };
-    debug_assert_eq!(len, block.len(), "the scan and httparse see the same end");
-    let slices = found
-        .iter()
-        .map(|field| (field.name.as_bytes(), field.value));
-    Fields::from_slices_of(raw, slices).ok_or(ProtocolError::HeadTooLarge)
+    let start = line.len() + 2;
+    Ok(ResponseHead {
+        status,
+        reason,
+        version,
+        fields: parse_fields(raw, start, lines.saturating_sub(1))?,
+    })
 }
 
 /// RFC 9112 §2.3. `malformed` is the error for what is no version at all.
@@ -161,12 +135,10 @@ fn parse_version(bytes: &[u8], malformed: ProtocolError) -> Result<Version, Prot
     }
 }
 
-/// Splits a section at its first CRLF.
-fn split_line(raw: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memmem::find(raw, b"\r\n") {
-        Some(end) => (&raw[..end], &raw[end + 2..]),
-        None => (raw, &[]),
-    }
+/// The first line of a section, without its end.
+fn first_line(raw: &[u8]) -> &[u8] {
+    // The scan has found no CR but before an LF.
+    &raw[..memchr::memchr(b'\r', raw).unwrap_or(raw.len())]
 }
 
 fn is_control(byte: u8) -> bool {

@@ -14,10 +14,10 @@
 //! assert_eq!(head.path(), b"/a");
 //! assert!(matches!(conn.next_event(), Ok(Event::End { .. })));
 //!
-//! let mut head = HeadWriter::response(http::StatusCode::NO_CONTENT, b"");
-//! head.field("server", b"example");
 //! let mut out = SendQueue::new();
-//! out.push(head.finish());
+//! let mut head = HeadWriter::response(&mut out, http::StatusCode::NO_CONTENT, b"");
+//! head.field("server", b"example");
+//! head.finish();
 //! assert_eq!(out.len(), b"HTTP/1.1 204 No Content\r\nserver: example\r\n\r\n".len());
 //! conn.start_next_cycle();
 //! ```
@@ -27,6 +27,7 @@ mod conn;
 mod decode;
 mod encode;
 mod error;
+mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod harness;
 mod head;

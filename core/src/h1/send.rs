@@ -1,10 +1,11 @@
 //! Owns the bytes on their way to a peer, in order.
 //! Never copies a body: only parts too small to be worth their own buffer are moved together.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::recv::recycle;
 
@@ -15,13 +16,32 @@ const SMALL_PART: usize = 256;
 /// Queue entries that an empty queue may keep room for.
 const PARTS_KEPT: usize = 64;
 
+/// Room for small parts to begin with: a usual head, so that it does not grow.
+const SMALL_BYTES: usize = 1024;
+
+/// Sent small parts are let go of while others wait, when there are so many bytes of them.
+const SMALL_SENT_MAX: usize = 16 * 1024;
+
 /// A queue of bytes for vectored writes.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    parts: VecDeque<Bytes>,
-    /// Small parts behind all of `parts`, copied together.
-    tail: BytesMut,
-    len: usize,
+    parts: VecDeque<Part>,
+    /// All small parts, in order, one behind the other. Those that no entry of `parts` is for
+    /// come last.
+    small: Vec<u8>,
+    /// Bytes of `small` that were sent.
+    small_sent: usize,
+    /// Bytes of `small` that entries of `parts` are for, sent ones included.
+    small_queued: usize,
+    /// Bytes of the large parts.
+    large: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Large(Bytes),
+    /// So many of the next bytes of `small`.
+    Small(usize),
 }
 
 impl SendQueue {
@@ -36,26 +56,56 @@ impl SendQueue {
         if part.len() <= SMALL_PART {
             return self.push_slice(&part);
         }
-        self.len = self.len.saturating_add(part.len());
-        if !self.tail.is_empty() {
-            self.parts.push_back(self.tail.split().freeze());
+        let tail = self.small.len() - self.small_queued;
+        if tail > 0 {
+            self.parts.push_back(Part::Small(tail));
+            self.small_queued = self.small.len();
         }
-        self.parts.push_back(part);
+        self.large = self.large.saturating_add(part.len());
+        self.parts.push_back(Part::Large(part));
     }
 
     /// Appends a copy of `part`, for framing that exists nowhere as [`Bytes`].
     pub fn push_slice(&mut self, part: &[u8]) {
-        self.len = self.len.saturating_add(part.len());
-        self.tail.extend_from_slice(part);
+        if !part.is_empty() {
+            self.tail().extend_from_slice(part);
+        }
+    }
+
+    /// Where bytes are appended that exist nowhere else. Nothing that is there may be changed.
+    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+        if self.small.capacity() == 0 {
+            self.small = spare();
+        } else if self.small_sent > SMALL_SENT_MAX {
+            self.small.drain(..self.small_sent);
+            self.small_queued -= self.small_sent;
+            self.small_sent = 0;
+        }
+        &mut self.small
     }
 
     /// Fills `dst` with the first parts for a vectored write; returns how many were filled.
     pub fn slices<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
-        let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
-        let parts = self.parts.iter().map(|part| &part[..]).chain(tail);
+        let mut small = &self.small[self.small_sent..];
         let mut count = 0;
-        for (slot, part) in dst.iter_mut().zip(parts) {
-            *slot = IoSlice::new(part);
+        let mut slots = dst.iter_mut();
+        for (part, slot) in self.parts.iter().zip(&mut slots) {
+            let slice = match part {
+                Part::Large(part) => part,
+                Part::Small(len) => {
+                    let (part, rest) = small.split_at(*len);
+                    small = rest;
+                    part
+                }
+            };
+            *slot = IoSlice::new(slice);
+            count += 1;
+        }
+        if count == self.parts.len()
+            && !small.is_empty()
+            && let Some(slot) = dst.get_mut(count)
+        {
+            *slot = IoSlice::new(small);
             count += 1;
         }
         count
@@ -63,21 +113,37 @@ impl SendQueue {
 
     /// Drops the first `written` bytes.
     pub fn advance(&mut self, written: usize) {
-        debug_assert!(written <= self.len, "more than was queued");
-        let mut left = written.min(self.len);
-        self.len -= left;
+        debug_assert!(written <= self.len(), "more than was queued");
+        let mut left = written.min(self.len());
         while let Some(front) = self.parts.front_mut() {
-            if left < front.len() {
-                front.advance(left);
+            let len = match front {
+                Part::Large(part) => part.len(),
+                Part::Small(len) => *len,
+            };
+            let taken = left.min(len);
+            match front {
+                Part::Large(part) => {
+                    self.large -= taken;
+                    if taken < len {
+                        part.advance(taken);
+                    }
+                }
+                Part::Small(len) => {
+                    self.small_sent += taken;
+                    *len -= taken;
+                }
+            }
+            if taken < len {
                 return;
             }
-            left -= front.len();
-            if let Some(part) = self.parts.pop_front() {
+            left -= taken;
+            if let Some(Part::Large(part)) = self.parts.pop_front() {
                 recycle(part);
             }
         }
-        self.tail.advance(left);
-        if self.len == 0 {
+        self.small_sent += left;
+        self.small_queued = self.small_queued.max(self.small_sent);
+        if self.small_sent == self.small.len() {
             self.clear();
         }
     }
@@ -88,21 +154,54 @@ impl SendQueue {
         if self.parts.capacity() > PARTS_KEPT {
             self.parts = VecDeque::new();
         }
-        self.tail = BytesMut::new();
-        self.len = 0;
+        give_back(std::mem::take(&mut self.small));
+        (self.small_sent, self.small_queued, self.large) = (0, 0, 0);
     }
 
     /// Bytes queued.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.large + self.small.len() - self.small_sent
     }
 
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
+}
+impl Drop for SendQueue {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.small));
+    }
+}
+
+/// Buffers for small parts that a thread keeps: queues take turns, as those who read do.
+const SPARES_MAX: usize = 8;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spare() -> Vec<u8> {
+    // Fails only while the thread ends.
+    let found = SPARES.try_with(|spares| spares.borrow_mut().pop());
+    let found = found.ok().flatten();
+    found.unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES))
+}
+
+/// Keeps a buffer, unless it has grown.
+fn give_back(mut buf: Vec<u8>) {
+    if buf.capacity() != SMALL_BYTES {
+        return;
+    }
+    buf.clear();
+    let _ = SPARES.try_with(|spares| {
+        let mut spares = spares.borrow_mut();
+        if spares.len() < SPARES_MAX {
+            spares.push(buf);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -117,6 +216,23 @@ mod tests {
         }
         queue.advance(queue.len());
         queue.parts.capacity()
+    }
+
+    #[test]
+    fn what_was_sent_of_small_parts_is_let_go_of_though_others_wait() {
+        let mut queue = SendQueue::new();
+        for round in 0..100_000_u32 {
+            queue.push_slice(&round.to_le_bytes());
+            queue.push(Bytes::from_static(&[b'x'; SMALL_PART + 1]));
+            if round > 0 {
+                queue.advance(4 + SMALL_PART + 1);
+            }
+        }
+        assert!(queue.small.capacity() <= 4 * SMALL_SENT_MAX);
+        let mut slices = [IoSlice::new(&[]); 3];
+        assert_eq!(queue.slices(&mut slices), 2);
+        assert_eq!(&slices[0][..], 99_999_u32.to_le_bytes());
+        assert_eq!(queue.len(), 4 + SMALL_PART + 1);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) trait Role {
     fn too_long(lines: usize) -> ProtocolError;
 
     /// Parses a whole head of `lines` lines.
-    fn read_head(&mut self, raw: &Bytes, lines: usize) -> Result<Read<Self::Head>, ProtocolError>;
+    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<Self::Head>, ProtocolError>;
 }
 
 /// What to do with bytes between messages.
@@ -263,7 +263,7 @@ impl Wire {
         lines: usize,
     ) -> Result<Event<R::Head>, ProtocolError> {
         let raw = self.recv.take_copy(len);
-        let Read { head, next } = role.read_head(&raw, lines)?;
+        let Read { head, next } = role.read_head(raw, lines)?;
         self.ahead = Ahead::default();
         (self.phase, self.framing) = match next {
             Next::Body(framing) => (Phase::Body(Decoder::new(framing)), framing),

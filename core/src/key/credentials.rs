@@ -52,10 +52,10 @@ pub(crate) const CREDENTIALS: [&str; 39] = [
 static NAMES: Names<39> = Names::new(CREDENTIALS);
 
 /// The name by which this program knows a field that tells who asks.
-pub(super) fn known(name: &str) -> Option<&'static str> {
+pub(super) fn known(name: &[u8]) -> Option<&'static str> {
     // This runs for every field of every request: few get past these two looks.
-    let first = name.as_bytes().first()?.to_ascii_lowercase();
-    if !b"acprtx".contains(&first) || !NAMES.may_contain(name.as_bytes()) {
+    let first = name.first()?.to_ascii_lowercase();
+    if !b"acprtx".contains(&first) || !NAMES.may_contain(name) {
         return None;
     }
     CREDENTIALS.into_iter().find(|known| is_same(known, name))
@@ -63,10 +63,10 @@ pub(super) fn known(name: &str) -> Option<&'static str> {
 
 /// Whether applications that get fields as environment variables (CGI, RFC 3875 §4.1.18) read
 /// `name` as `known`: `_` is the same as `-` to them.
-pub(super) fn is_same(known: &str, name: &str) -> bool {
+pub(super) fn is_same(known: &str, name: &[u8]) -> bool {
     let folded = |byte: u8| match byte {
         b'_' => b'-',
         byte => byte.to_ascii_lowercase(),
     };
-    known.len() == name.len() && name.bytes().map(folded).eq(known.bytes())
+    known.len() == name.len() && name.iter().copied().map(folded).eq(known.bytes())
 }

@@ -125,12 +125,12 @@ impl Keyer {
                 write_framed(&mut hash, cookie.value);
             }
         }
-        for (name, value) in request.iter() {
-            if let Some(known) = credentials::known(name) {
+        for line in request.lines() {
+            if let Some(known) = credentials::known(line.name) {
                 (is_shared, is_session) = (false, true);
                 hash.write_u8(TAG_CREDENTIALS);
                 write_framed(&mut hash, known.as_bytes());
-                write_framed(&mut hash, value);
+                write_framed(&mut hash, line.value);
             }
         }
         match (is_shared, is_session) {
@@ -247,10 +247,10 @@ impl Keyer {
         if clears {
             return SessionChange::ChangesSession;
         }
-        let date = response.get("date");
         response
             .get_all("set-cookie")
-            .map(|line| self.change_by(&SetCookie::parse(line, date), request))
+            .map(|line| SetCookie::parse(line, response.get("date")))
+            .map(|cookie| self.change_by(&cookie, request))
             .max()
             .unwrap_or(SessionChange::None)
     }

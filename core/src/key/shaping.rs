@@ -2,7 +2,7 @@
 //! Never reads cookies or credentials: they are the partition.
 
 use super::credentials::is_same;
-use crate::message::RequestHead;
+use crate::message::{Line, RequestHead};
 
 /// Request fields from which applications build the links of a page, or that choose another page
 /// or method, though no `Vary` names them. They are part of the key: a client that makes them up
@@ -48,9 +48,9 @@ const OF_ITS_REQUEST: [&str; 7] = [
 /// Appends the values of shaping fields: line feed, number of the field, value.
 pub(super) fn put(request: &RequestHead, bytes: &mut Vec<u8>) {
     let fields = &request.fields;
-    for (name, value) in fields.iter() {
+    for Line { name, value, .. } in fields.lines() {
         // Most fields of a browser begin otherwise: this runs for every field of every request.
-        if !name.starts_with(['F', 'X', 'f', 'x']) {
+        if !matches!(name.first(), Some(b'F' | b'X' | b'f' | b'x')) {
             continue;
         }
         let mut known = (b'0'..).zip(SHAPING);

@@ -2,7 +2,7 @@
 
 /// Names of fields, in lower case, in which another one is looked up, mostly in vain.
 pub(crate) struct Names<const N: usize> {
-    codes: [u64; N],
+    codes: [u32; N],
     names: [&'static str; N],
 }
 
@@ -34,12 +34,12 @@ impl<const N: usize> Names<N> {
 
 /// A number for a name, the same for all its spellings: its length, first and last byte.
 #[inline]
-const fn code(name: &[u8]) -> u64 {
+const fn code(name: &[u8]) -> u32 {
     match name {
         [] => 0,
         [first, ..] => {
-            let (len, last) = (name.len() as u64, name[name.len() - 1]);
-            len << 16 | ((*first | 0x20) as u64) << 8 | (last | 0x20) as u64
+            let (len, last) = ((name.len() & 0xffff) as u32, name[name.len() - 1]);
+            len << 16 | ((*first | 0x20) as u32) << 8 | (last | 0x20) as u32
         }
     }
 }
@@ -49,7 +49,7 @@ const fn code(name: &[u8]) -> u64 {
 pub(super) const fn mark(name: &[u8]) -> u64 {
     /// 2^64 by the golden ratio: its product's upper bits depend on all lower ones.
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-    1 << (code(name).wrapping_mul(SPREAD) >> 58)
+    1 << ((code(name) as u64).wrapping_mul(SPREAD) >> 58)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl StoredResponse {
         let told = head
             .fields
             .iter()
-            .filter(|(name, _)| forwarding::is_retter_field(name));
+            .filter(|(name, _)| forwarding::is_retter_field(name.as_bytes()));
         let via = head.fields.iter().filter(|(name, _)| is_via(name));
         let says = now.iter().filter(|(name, _)| !is_via(name));
         for (name, value) in says.chain(told).chain(via) {
@@ -329,14 +329,10 @@ fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
 /// The end-to-end fields of a response, without those of the one exchange.
 fn end_to_end_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     let mut fields = FieldsBuilder::default();
-    forwarding::forward_response(head, |name, value| {
+    forwarding::forward_response(head, |line| {
         // Never stored: Set-Cookie is one user's, Age and Cache-Status are told anew.
-        let passing = ["set-cookie", "age", "cache-status"];
-        if !passing
-            .iter()
-            .any(|passing| name.eq_ignore_ascii_case(passing))
-        {
-            fields.push(name, value);
+        if !line.is("set-cookie") && !line.is("age") && !line.is("cache-status") {
+            fields.push_line(line);
         }
     });
     if !head.fields.contains("date") {
@@ -350,12 +346,13 @@ fn targeted_fields(head: &ResponseHead) -> Fields {
     Fields::from_pairs(
         head.fields
             .iter()
-            .filter(|(name, _)| forwarding::is_retter_field(name)),
+            .filter(|(name, _)| forwarding::is_retter_field(name.as_bytes())),
     )
 }
 
 fn head_has(head: &ResponseHead, end_to_end: &Fields, name: &str) -> bool {
-    end_to_end.contains(name) || forwarding::is_retter_field(name) && head.fields.contains(name)
+    end_to_end.contains(name)
+        || forwarding::is_retter_field(name.as_bytes()) && head.fields.contains(name)
 }
 
 /// RFC 9111 §3.2: fields that say how the stored bytes are to be read stay with those bytes; so

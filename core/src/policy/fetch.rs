@@ -89,10 +89,10 @@ impl Fetch {
         grant: Grant,
         circuit: State,
         now: Instant,
-    ) -> Self {
+    ) -> Box<Self> {
         let Grant { lead, permit, slot } = grant;
         let mark = retter.changes.mark();
-        Self {
+        Box::new(Self {
             circuit,
             collector: None,
             copy: ask.copy,
@@ -113,7 +113,7 @@ impl Fetch {
             retter: Arc::clone(retter),
             slot: Some(slot),
             why: ask.why,
-        }
+        })
     }
 
     /// Makes it a renewal.
@@ -297,13 +297,14 @@ impl Fetch {
             }
             self.note_head(head, session, now);
         }
-        self.collector = self.collect(head, session, now);
+        let is_stream = forwarding::is_event_stream(&head.fields);
+        if !is_stream {
+            self.collector = self.collect(head, session, now);
+        }
         if self.collector.is_none() {
             self.land(Flown::Unfit);
         }
-        if forwarding::is_event_stream(&head.fields)
-            || head.status == StatusCode::SWITCHING_PROTOCOLS
-        {
+        if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
             // It lasts as long as its client wants: that is no work and no sign of trouble.
             self.record(Outcome::Success, now);
             self.free(now);
@@ -353,7 +354,7 @@ impl Fetch {
     }
 
     /// The response is complete.
-    pub fn on_end(mut self, now: Instant) {
+    pub fn on_end(mut self: Box<Self>, now: Instant) {
         self.record(Outcome::Success, now);
         let stored = self.collector.take().zip(self.key.take());
         let kept = self.is_current()
@@ -364,7 +365,7 @@ impl Fetch {
     }
 
     /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
-    pub fn on_failure(mut self, failure: Failure, now: Instant) -> Option<Served> {
+    pub fn on_failure(mut self: Box<Self>, failure: Failure, now: Instant) -> Option<Served> {
         if is_planted(Plant::TruncatedCopy) {
             self.on_end(now);
             return None;
@@ -383,7 +384,7 @@ impl Fetch {
     }
 
     /// The client went away: the breaker learns nothing from it.
-    pub fn abandon(mut self, now: Instant) {
+    pub fn abandon(mut self: Box<Self>, now: Instant) {
         self.give_up(now);
     }
 

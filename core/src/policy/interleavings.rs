@@ -40,7 +40,7 @@ fn request(method: Method, path: &str) -> Arc<RequestHead> {
 }
 
 /// Permission to ask the origin.
-fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Fetch {
+fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Box<Fetch> {
     match retter.decide(&request(method, path), now) {
         Decision::Fetch(mut fetch) => {
             fetch.on_behalf_of(PEER);
@@ -51,7 +51,7 @@ fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Fetch 
 }
 
 /// What the origin says, with a validator: stale at once, as most pages are.
-fn answer(mut fetch: Fetch, status: StatusCode, now: Instant) {
+fn answer(mut fetch: Box<Fetch>, status: StatusCode, now: Instant) {
     let fields = Fields::from_pairs([("etag", &b"\"1\""[..])]);
     let head = ResponseHead::new(status, fields);
     if let Verdict::Forward = fetch.on_head(&head, now) {
@@ -60,7 +60,7 @@ fn answer(mut fetch: Fetch, status: StatusCode, now: Instant) {
     }
 }
 
-fn ok(fetch: Fetch, now: Instant) {
+fn ok(fetch: Box<Fetch>, now: Instant) {
     answer(fetch, StatusCode::OK, now);
 }
 
@@ -191,7 +191,7 @@ fn check_flag(retter: &Retter) {
     assert_eq!(is_calm, retter.tiers().is_calm());
 }
 
-fn fail(fetch: Fetch, now: Instant) {
+fn fail(fetch: Box<Fetch>, now: Instant) {
     drop(fetch.on_failure(Failure::Reset, now));
 }
 
@@ -220,7 +220,7 @@ fn half_open() -> Arc<Retter> {
 }
 
 /// A visitor of `/a` at that time, if the circuit lets it pass.
-fn visit(retter: &Arc<Retter>) -> Option<Fetch> {
+fn visit(retter: &Arc<Retter>) -> Option<Box<Fetch>> {
     match retter.decide(&request(Method::GET, "/a"), at(2)) {
         Decision::Fetch(fetch) => Some(fetch),
         Decision::Refuse(_) | Decision::Serve(_) => None,

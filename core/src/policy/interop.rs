@@ -64,7 +64,7 @@ impl Fetch {
 
     /// As [`on_failure`](Self::on_failure), with the whole answer: the copy, or 502 or 504. Only
     /// before a head was passed on.
-    pub fn answer_failure(self, failure: Failure, now: Instant) -> Response<Bytes> {
+    pub fn answer_failure(self: Box<Self>, failure: Failure, now: Instant) -> Response<Bytes> {
         let (circuit, handling) = (self.circuit(), self.failed(failure));
         let (request, status) = (self.request().clone(), self.error_status(failure));
         if let Some(served) = self.on_failure(failure, now) {
@@ -107,7 +107,7 @@ mod tests {
     use crate::message::{Fields, ResponseHead};
     use crate::policy::{Decision, Retter, Verdict};
 
-    fn fetch(retter: &Arc<Retter>, method: Method) -> (Arc<RequestHead>, Fetch) {
+    fn fetch(retter: &Arc<Retter>, method: Method) -> (Arc<RequestHead>, Box<Fetch>) {
         let host = Fields::from_pairs([("host", &b"shop.example"[..])]);
         let request = Arc::new(RequestHead::new(method, "/", host));
         let Decision::Fetch(fetch) = retter.decide(&request, Instant::ZERO) else {

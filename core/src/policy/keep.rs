@@ -157,7 +157,6 @@ impl Fetch {
                 .is_ok_and(|n: usize| n > cache.object_bytes_max)
         };
         if head.fields.get_str("content-length").is_some_and(too_long)
-            || forwarding::is_event_stream(&head.fields)
             || self.request.method != Method::GET
         {
             return None;
@@ -211,7 +210,7 @@ impl Fetch {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
         // chose the variant without it, and it is not the one for those who send that value.
         let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name| std::str::from_utf8(name).is_ok_and(|name| forwarded.keeps(name));
+        let is_seen = |name: &[u8]| name.is_ascii() && forwarded.keeps(name);
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::limits::HEAD_BYTES_CEILING;
-    use crate::message::{Fields, RequestHead};
+    use crate::message::{Fields, Index, RequestHead};
     use crate::policy::{Decision, Verdict};
 
     const NOW: Instant = Instant::ZERO;
@@ -238,7 +237,7 @@ mod tests {
         retter
     }
 
-    fn ask(retter: &Arc<Retter>, fields: Fields) -> Fetch {
+    fn ask(retter: &Arc<Retter>, fields: Fields) -> Box<Fetch> {
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
         match retter.decide(&request, NOW) {
             Decision::Fetch(fetch) => fetch,
@@ -246,7 +245,7 @@ mod tests {
         }
     }
 
-    fn ok(mut fetch: Fetch, fields: Fields) {
+    fn ok(mut fetch: Box<Fetch>, fields: Fields) {
         let head = ResponseHead::new(StatusCode::OK, fields);
         assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
         fetch.on_data(b"page", NOW);
@@ -338,11 +337,10 @@ mod tests {
         raw.extend_from_slice(cookie);
         let raw = Bytes::from(raw);
         let end = raw.len() - cookie.len();
-        let slices = [
-            (&raw[..1], &raw[2..end - 2]),
-            (&raw[end..end + 6], &raw[end + 7..raw.len() - 2]),
-        ];
-        let fields = Fields::from_slices_of(&raw, slices).unwrap();
+        let mut index = Index::with_capacity(2);
+        index.push(&raw, 0..1, 2..end - 2);
+        index.push(&raw, end..end + 6, end + 7..raw.len() - 2);
+        let fields = Fields::parsed(raw, index);
         let retter = retter();
         let mut fetch = ask(&retter, fields.clone());
         fetch.on_behalf_of(std::net::IpAddr::from([192, 0, 2, 1]));

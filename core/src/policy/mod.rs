@@ -124,7 +124,7 @@ pub struct Retter {
 )]
 pub enum Decision {
     /// Ask the origin.
-    Fetch(Fetch),
+    Fetch(Box<Fetch>),
     /// Answer 503 with `Retry-After`, or 504.
     Refuse(Refusal),
     /// Answer from a copy.

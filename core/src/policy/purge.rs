@@ -111,14 +111,14 @@ mod tests {
         Retter::new(Settings::default().validate().unwrap(), 1, NOW)
     }
 
-    fn ask(retter: &Arc<Retter>, page: (&str, &str, &str)) -> Fetch {
+    fn ask(retter: &Arc<Retter>, page: (&str, &str, &str)) -> Box<Fetch> {
         let Decision::Fetch(fetch) = retter.decide(&request(page), NOW) else {
             panic!("there is no copy yet");
         };
         fetch
     }
 
-    fn answer(mut fetch: Fetch) {
+    fn answer(mut fetch: Box<Fetch>) {
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
         assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
         fetch.on_data(b"page", NOW);

@@ -27,7 +27,7 @@ use crate::time::Instant;
 #[must_use = "dropped, the copy stays as old as it is"]
 pub struct Refresh {
     /// To be fed with the answer; see [`Fetch`]. What it would rescue with is of no use here.
-    pub fetch: Fetch,
+    pub fetch: Box<Fetch>,
     /// On whose behalf: the address of the client that was answered from the copy.
     pub peer: IpAddr,
     /// What to send: a plain GET with that client's cookies and credentials.
@@ -363,7 +363,7 @@ fn plain(request: &RequestHead) -> RequestHead {
     for (name, value) in request.fields.iter() {
         let mut left_out = LEFT_OUT.iter().chain(&OWN_ANSWER);
         let left_out = left_out.any(|out| name.eq_ignore_ascii_case(out));
-        if !left_out && hop_by_hop.keeps(name) {
+        if !left_out && hop_by_hop.keeps(name.as_bytes()) {
             fields.push(name, value);
         }
     }

@@ -58,6 +58,9 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
         "digest",
         "repr-digest",
     ];
+    if len.is_some_and(|len| len < GZIP_BYTES_MIN as u64) {
+        return false;
+    }
     let has_content = !status.is_informational()
         && !matches!(
             status,
@@ -66,13 +69,11 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
                 | StatusCode::PARTIAL_CONTENT
                 | StatusCode::RESET_CONTENT
         );
-    let long_enough = len.is_none_or(|len| len >= GZIP_BYTES_MIN as u64);
     let coded = response
         .tokens("content-encoding")
         .any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
     let text_like = response.get_str("content-type").is_some_and(is_text_like);
     has_content
-        && long_enough
         && text_like
         && !coded
         && !BYTE_EXACT.iter().any(|name| response.contains(name))
@@ -373,22 +374,23 @@ fn is_text_like(content_type: &str) -> bool {
     ];
     const FONT: [&str; 3] = ["collection", "otf", "ttf"];
     const IMAGE: [&str; 3] = ["bmp", "vnd.microsoft.icon", "x-icon"];
+    const SUFFIX: [&str; 4] = ["json", "text", "xml", "yaml"];
     let essence = content_type.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    let Some((kind, subtype)) = essence.split_once('/') else {
+    let Some((kind, subtype)) = essence.trim().split_once('/') else {
         return false;
     };
+    let is = |known: &str| kind.eq_ignore_ascii_case(known);
+    let among = |names: &[&str], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+    if is("text") {
+        return !subtype.eq_ignore_ascii_case("event-stream");
+    }
     let by_suffix = subtype
         .rsplit_once('+')
-        .is_some_and(|(_, suffix)| ["json", "text", "xml", "yaml"].contains(&suffix));
+        .is_some_and(|(_, suffix)| among(&SUFFIX, suffix));
     by_suffix
-        || match kind {
-            "application" => APPLICATION.contains(&subtype),
-            "font" => FONT.contains(&subtype),
-            "image" => IMAGE.contains(&subtype),
-            "text" => subtype != "event-stream",
-            _ => false,
-        }
+        || is("application") && among(&APPLICATION, subtype)
+        || is("font") && among(&FONT, subtype)
+        || is("image") && among(&IMAGE, subtype)
 }
 
 #[cfg(test)]

@@ -72,10 +72,10 @@ impl<'a> Validators<'a> {
 
 /// Whether a field is a condition that [`Validators`] stand in for.
 #[must_use]
-pub fn is_cache_condition(name: &str) -> bool {
+pub fn is_cache_condition(name: &[u8]) -> bool {
     ["if-modified-since", "if-none-match"]
         .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
+        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Whether a request has a condition that only the origin may judge (RFC 9111 §4.3.2).

@@ -1,12 +1,13 @@
 //! Owns which fields pass this program and which it adds (RFC 9110 §7.6, RFC 7239).
 //! Never writes framing: `Content-Length`, `Transfer-Encoding` and `Connection` are the caller's.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::message::{Fields, Names, RequestHead, ResponseHead, Version, is_token};
+use crate::message::{Fields, Line, Names, RequestHead, ResponseHead, Version, is_token};
 
 /// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
 /// side (§11.7) and this program is a gateway, so it ends here. `HTTP2-Settings`: RFC 9113 §3.1.
@@ -101,8 +102,7 @@ impl<'a> HopByHop<'a> {
 
     /// Whether the field `name` is end-to-end: it is forwarded and stored.
     #[must_use]
-    pub fn keeps(&self, name: &str) -> bool {
-        let name = name.as_bytes();
+    pub fn keeps(&self, name: &[u8]) -> bool {
         !HOP_BY_HOP.contain(name)
             && !self
                 .nominated
@@ -195,7 +195,7 @@ pub fn forward_request(
     request: &RequestHead,
     peer: IpAddr,
     fallback_authority: &str,
-    mut put: impl FnMut(&str, &[u8]),
+    mut put: impl FnMut(Line<'_>),
 ) {
     let fields = &request.fields;
     let authority = request.authority();
@@ -205,57 +205,48 @@ pub fn forward_request(
     } else {
         authority
     };
-    put("Host", host);
+    put(Line::new("Host", host));
 
     let hop_by_hop = HopByHop::of(fields);
     let passes_expect = expectation(request) == Expectation::Continue;
     let mut seen = Seen::default();
-    for (name, value) in fields.iter() {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let ends_here = is("host")
-            || is("content-length")
-            || is("expect") && !passes_expect
-            || !hop_by_hop.keeps(name)
-            || is_look_alike(name);
-        if ends_here || seen.note(name) {
+    for line in fields.lines() {
+        let ends_here = line.is("host")
+            || line.is("content-length")
+            || line.is("expect") && !passes_expect
+            || !hop_by_hop.keeps(line.name)
+            || is_look_alike(line.name);
+        if ends_here || seen.note(line) {
             continue;
         }
-        put(name, value);
+        put(line);
     }
     if accepts_trailers(fields) {
-        put("TE", b"trailers");
+        put(Line::new("TE", b"trailers"));
     }
 
     // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
     let peer = peer.to_canonical();
-    let address = peer.to_string();
-    put(
+    let address = text_of(peer);
+    put_list(
+        fields,
         "X-Forwarded-For",
-        &continued(
-            fields,
-            seen.forwarded_for,
-            "x-forwarded-for",
-            address.as_bytes(),
-        ),
+        seen.forwarded_for,
+        &address,
+        &mut put,
     );
     let element = forwarded_element(peer, &address, authority);
-    put(
-        "Forwarded",
-        &continued(fields, seen.forwarded, "forwarded", &element),
-    );
+    put_list(fields, "Forwarded", seen.forwarded, &element, &mut put);
     if !seen.forwarded_proto {
-        put("X-Forwarded-Proto", b"http");
+        put(Line::new("X-Forwarded-Proto", b"http"));
     }
     if !seen.forwarded_host && !authority.is_empty() {
-        put("X-Forwarded-Host", authority);
+        put(Line::new("X-Forwarded-Host", authority));
     }
     if !seen.real_ip {
-        put("X-Real-IP", address.as_bytes());
+        put(Line::new("X-Real-IP", &address));
     }
-    put(
-        "Via",
-        &continued(fields, seen.via, "via", via(request.version)),
-    );
+    put_list(fields, "Via", seen.via, via(request.version), &mut put);
 }
 
 /// Gives the end-to-end field lines of a response to `put`, without `Connection`,
@@ -264,23 +255,19 @@ pub fn forward_request(
 /// Fields that only this program may send (`X-Retter`, `X-Circuit`) or is told by
 /// (`Retter-Cache-Control` and its kind) are left out. `Date` passes unchanged where the origin
 /// sent it; where it did not, the caller adds it (RFC 9110 §6.6.1).
-pub fn forward_response(response: &ResponseHead, mut put: impl FnMut(&str, &[u8])) {
+pub fn forward_response(response: &ResponseHead, mut put: impl FnMut(Line<'_>)) {
     let fields = &response.fields;
     let hop_by_hop = HopByHop::of(fields);
     let mut has_via = false;
-    for (name, value) in fields.iter() {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        let ours = is("x-retter") || is("x-circuit") || is_retter_field(name);
-        if is("via") {
+    for line in fields.lines() {
+        let ours = line.is("x-retter") || line.is("x-circuit") || is_retter_field(line.name);
+        if line.is("via") {
             has_via = true;
-        } else if !ours && !is("content-length") && hop_by_hop.keeps(name) {
-            put(name, value);
+        } else if !ours && !line.is("content-length") && hop_by_hop.keeps(line.name) {
+            put(line);
         }
     }
-    put(
-        "Via",
-        &continued(fields, has_via, "via", via(response.version)),
-    );
+    put_list(fields, "Via", has_via, via(response.version), &mut put);
 }
 
 /// Which of the fields that this program continues or completes were there.
@@ -296,36 +283,42 @@ struct Seen {
 
 impl Seen {
     /// Notes the field; returns whether its lines are continued in one line at the end.
-    fn note(&mut self, name: &str) -> bool {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("forwarded") {
+    fn note(&mut self, line: Line<'_>) -> bool {
+        if line.is("forwarded") {
             self.forwarded = true;
-        } else if is("x-forwarded-for") {
+        } else if line.is("x-forwarded-for") {
             self.forwarded_for = true;
-        } else if is("via") {
+        } else if line.is("via") {
             self.via = true;
         } else {
-            self.forwarded_host |= is("x-forwarded-host");
-            self.forwarded_proto |= is("x-forwarded-proto");
-            self.real_ip |= is("x-real-ip");
+            self.forwarded_host |= line.is("x-forwarded-host");
+            self.forwarded_proto |= line.is("x-forwarded-proto");
+            self.real_ip |= line.is("x-real-ip");
             return false;
         }
         true
     }
 }
 
-/// All lines of list field `name` and then `member`, in one line: many applications read only
-/// one line of such a field, and then the first.
-fn continued(fields: &Fields, seen: bool, name: &str, member: &[u8]) -> SmallVec<[u8; 128]> {
-    let mut line = SmallVec::new();
-    if seen {
-        for value in fields.get_all(name).filter(|value| !value.is_empty()) {
-            line.extend_from_slice(value);
-            line.extend_from_slice(b", ");
-        }
+/// Gives all lines of list field `name`, if some were `seen`, and then `member` to `put`, in one
+/// line: many applications read only one line of such a field, and then the first.
+fn put_list(
+    fields: &Fields,
+    name: &str,
+    seen: bool,
+    member: &[u8],
+    put: &mut impl FnMut(Line<'_>),
+) {
+    if !seen {
+        return put(Line::new(name, member));
+    }
+    let mut line: SmallVec<[u8; 256]> = SmallVec::new();
+    for value in fields.get_all(name).filter(|value| !value.is_empty()) {
+        line.extend_from_slice(value);
+        line.extend_from_slice(b", ");
     }
     line.extend_from_slice(member);
-    line
+    put(Line::new(name, &line));
 }
 
 /// RFC 9110 §7.6.3: the protocol in which the message was received, and who received it.
@@ -336,16 +329,33 @@ const fn via(received: Version) -> &'static [u8] {
     }
 }
 
+/// The text of an address; that of IPv4, which most are, without the machinery of formatting.
+fn text_of(address: IpAddr) -> SmallVec<[u8; 64]> {
+    let mut text = SmallVec::new();
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => text.extend_from_slice(address.to_string().as_bytes()),
+    }
+    text
+}
+
 /// One `forwarded-element` (RFC 7239 §4) of `peer`, whose text is `address`. A host that cannot be
 /// quoted is left out.
-fn forwarded_element(peer: IpAddr, address: &str, host: &[u8]) -> SmallVec<[u8; 128]> {
+fn forwarded_element(peer: IpAddr, address: &[u8], host: &[u8]) -> SmallVec<[u8; 128]> {
     // RFC 7239 §6: an IPv6 address is in brackets, and those in quotes.
     let (before, after): (&[u8], &[u8]) = match peer {
         IpAddr::V4(_) => (b"for=", b""),
         IpAddr::V6(_) => (b"for=\"[", b"]\""),
     };
     let mut element = SmallVec::new();
-    for part in [before, address.as_bytes(), after] {
+    for part in [before, address, after] {
         element.extend_from_slice(part);
     }
     if is_token(host) {
@@ -374,20 +384,20 @@ fn protocol_name(protocol: &[u8]) -> &[u8] {
 /// Whether `name` is one that this program sets, drops or frames by, but for `_` where that has
 /// `-`. To applications behind CGI and its heirs the two are the same variable (RFC 3875
 /// §4.1.18), so that it would stand beside, or instead of, what this program says.
-fn is_look_alike(name: &str) -> bool {
-    if !name.contains('_') {
+fn is_look_alike(name: &[u8]) -> bool {
+    if memchr::memchr(b'_', name).is_none() {
         return false;
     }
-    let name = name.replace('_', "-");
-    HOP_BY_HOP.contain(name.as_bytes()) || END_TO_END.contain(name.as_bytes())
+    let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
+    let name: SmallVec<[u8; 64]> = with_dashes.collect();
+    HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name)
 }
 
 /// Whether a field speaks to this program alone.
 #[must_use]
-pub fn is_retter_field(name: &str) -> bool {
+pub fn is_retter_field(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"retter-";
-    name.as_bytes()
-        .get(..PREFIX.len())
+    name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
@@ -418,7 +428,10 @@ pub fn is_event_stream(response: &Fields) -> bool {
 
 /// The request target for the origin, in origin-form (RFC 9112 §3.2.1) behind `prefix`, or `*`.
 #[must_use]
-pub fn origin_target(request: &RequestHead, prefix: &str) -> Vec<u8> {
+pub fn origin_target<'a>(request: &'a RequestHead, prefix: &str) -> Cow<'a, [u8]> {
+    if prefix.is_empty() && request.target.starts_with(b"/") {
+        return Cow::Borrowed(&request.target);
+    }
     let target = request.path_and_query();
     // RFC 9112 §3.2.4: an absolute form without path asks about the server, and goes out as `*`.
     let authority = request.authority();
@@ -427,11 +440,11 @@ pub fn origin_target(request: &RequestHead, prefix: &str) -> Vec<u8> {
         && !authority.is_empty()
         && request.target.ends_with(authority);
     if asks_server || target == b"*" {
-        return b"*".to_vec();
+        return Cow::Borrowed(b"*");
     }
     // An absolute form may have a query and no path.
     let slash: &[u8] = if target.starts_with(b"/") { b"" } else { b"/" };
-    [prefix.as_bytes(), slash, target].concat()
+    Cow::Owned([prefix.as_bytes(), slash, target].concat())
 }
 
 #[cfg(test)]

@@ -177,27 +177,27 @@ impl Handling {
         let mut member = Member::new();
         match *self {
             Self::Collapsed { why, cause } => {
-                member.token("fwd", why.as_str());
+                member.token("; fwd=", why.as_str());
                 if let Cause::Status(status) = cause {
-                    member.integer("fwd-status", i64::from(status.as_u16()));
+                    member.integer("; fwd-status=", i64::from(status.as_u16()));
                 }
                 member.push("; collapsed");
                 if let Cause::Failure(failure) = cause {
-                    member.token("detail", failure.as_str());
+                    member.token("; detail=", failure.as_str());
                 }
             }
             Self::Fresh { ttl } => {
                 member.hit();
-                member.integer("ttl", ttl);
+                member.integer("; ttl=", ttl);
             }
             Self::Behind { ttl } => member.hit_because(ttl, "stale-while-revalidate"),
             Self::CircuitOpen { ttl } => member.hit_because(ttl, "circuit-open"),
             Self::MaxStale { ttl } => member.hit_because(ttl, "max-stale"),
             Self::Overload { ttl } => member.hit_because(ttl, "overload"),
             Self::Validated { ttl, why } => {
-                member.token("fwd", why.as_str());
-                member.token("fwd-status", "304");
-                member.integer("ttl", ttl);
+                member.token("; fwd=", why.as_str());
+                member.token("; fwd-status=", "304");
+                member.integer("; ttl=", ttl);
             }
             // The origin was asked, so this is no hit: the copy is the answer to a forward.
             Self::Rescued { ttl, cause } => {
@@ -207,12 +207,12 @@ impl Handling {
                 } else {
                     Forward::Stale
                 };
-                member.token("fwd", why.as_str());
+                member.token("; fwd=", why.as_str());
                 if let Cause::Status(status) = cause {
-                    member.integer("fwd-status", i64::from(status.as_u16()));
+                    member.integer("; fwd-status=", i64::from(status.as_u16()));
                 }
-                member.integer("ttl", ttl);
-                member.token("detail", rescued(cause));
+                member.integer("; ttl=", ttl);
+                member.token("; detail=", rescued(cause));
             }
             Self::Forwarded {
                 why,
@@ -220,8 +220,8 @@ impl Handling {
                 stored,
                 collapsed,
             } => {
-                member.token("fwd", why.as_str());
-                member.integer("fwd-status", i64::from(status.as_u16()));
+                member.token("; fwd=", why.as_str());
+                member.integer("; fwd-status=", i64::from(status.as_u16()));
                 // RFC 8941 §3.1.2: a parameter without value is true.
                 if stored {
                     member.push("; stored");
@@ -231,13 +231,13 @@ impl Handling {
                 }
             }
             Self::Failed { why, failure } => {
-                member.token("fwd", why.as_str());
-                member.token("detail", failure.as_str());
+                member.token("; fwd=", why.as_str());
+                member.token("; detail=", failure.as_str());
             }
             Self::NoCopy { why, refused } => {
-                member.token("fwd", why.as_str());
+                member.token("; fwd=", why.as_str());
                 member.token(
-                    "detail",
+                    "; detail=",
                     match refused {
                         Refused::CircuitOpen => "circuit-open-no-copy",
                         Refused::OnlyIfCached => "only-if-cached",
@@ -282,14 +282,13 @@ impl Member {
 
     fn hit_because(&mut self, ttl: i64, detail: &str) {
         self.hit();
-        self.integer("ttl", ttl);
-        self.token("detail", detail);
+        self.integer("; ttl=", ttl);
+        self.token("; detail=", detail);
     }
 
+    /// `key` comes with what is before and behind it.
     fn token(&mut self, key: &str, token: &str) {
-        self.push("; ");
         self.push(key);
-        self.push("=");
         self.push(token);
     }
 

@@ -38,7 +38,8 @@ impl Session {
         served.want(&call.request, self.peer.ip(), now);
         let keep = call.keep && !self.draining && call.read;
         let answer = served.answer(&call.request);
-        let mut out = HeadWriter::response(answer.status(), b"");
+        self.mark_client_write(now);
+        let mut out = HeadWriter::response(&mut self.client.out, answer.status(), b"");
         match answer.unchanged() {
             Some(fields) => {
                 out.fields(fields);
@@ -55,7 +56,7 @@ impl Session {
             out.field_number("content-length", length);
         }
         put_connection(&mut out, keep, call.request.version);
-        self.queue(out.finish(), now);
+        out.finish();
         let sent = if call.request.method == Method::HEAD {
             Bytes::new()
         } else {
@@ -252,7 +253,8 @@ impl Session {
             status.canonical_reason().unwrap_or("Error"),
             local.text
         );
-        let mut out = HeadWriter::response(status, b"");
+        self.mark_client_write(now);
+        let mut out = HeadWriter::response(&mut self.client.out, status, b"");
         out.field("date", self.retter.wall_clock(now).to_string().as_bytes());
         out.field("content-type", b"text/plain; charset=utf-8");
         out.field_number("content-length", body.len() as u64);
@@ -276,7 +278,7 @@ impl Session {
             }
         }
         put_connection(&mut out, keep, version);
-        self.queue(out.finish(), now);
+        out.finish();
         if !has_body {
             return 0;
         }

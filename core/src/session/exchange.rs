@@ -42,7 +42,7 @@ pub(super) enum Exchange {
 #[derive(Debug)]
 pub(super) struct Connecting {
     pub(super) call: Call,
-    pub(super) fetch: Fetch,
+    pub(super) fetch: Box<Fetch>,
     pub(super) since: Instant,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Relay {
     /// Encodes the request's body.
     pub(super) encoder: BodyEncoder,
     /// `None` once the policy knows how the fetch went.
-    pub(super) fetch: Option<Fetch>,
+    pub(super) fetch: Option<Box<Fetch>>,
     pub(super) origin: OriginSide,
     pub(super) upload: Upload,
 }
@@ -338,7 +338,11 @@ impl Session {
             }
             Exchange::Relaying(relay) => {
                 let origin = relay.call.origin_report(None, now);
-                let circuit = relay.fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
+                let circuit = relay
+                    .fetch
+                    .as_deref()
+                    .map(Fetch::circuit)
+                    .unwrap_or_default();
                 match relay.download {
                     Download::Awaiting | Download::Discarding | Download::Holding(_) => {
                         (relay.call, circuit, Source::Backend, None, Some(origin), 0)

@@ -27,14 +27,16 @@ impl Session {
         if relay.call.request.version == Version::Http10 || !has_reader {
             return;
         }
-        let mut out = HeadWriter::response(head.status, &head.reason);
-        forwarding::forward_response(head, |name, value| {
-            out.field(name, value);
+        self.mark_client_write(now);
+        let mut out = HeadWriter::response(&mut self.client.out, head.status, &head.reason);
+        forwarding::forward_response(head, |line| {
+            out.line(line);
         });
-        self.queue(out.finish(), now);
+        out.finish();
     }
 
     pub(super) fn start_forward(&mut self, head: &ResponseHead, now: Instant) {
+        self.mark_client_write(now);
         let config = self.retter.config();
         let pool = self.retter.gzip_pool();
         let Exchange::Relaying(relay) = &mut self.exchange else {
@@ -66,7 +68,7 @@ impl Session {
             && relay.upload == Upload::Sent
             && !matches!(encoder, BodyEncoder::UntilClose);
 
-        let mut out = HeadWriter::response(head.status, &head.reason);
+        let mut out = HeadWriter::response(&mut self.client.out, head.status, &head.reason);
         put_fields(&mut out, head, gzip, varies);
         if !head.fields.contains("date") {
             out.field("date", self.retter.wall_clock(now).to_string().as_bytes());
@@ -76,6 +78,7 @@ impl Session {
         });
         put_framing(&mut out, &encoder, head, is_head, gzip);
         put_connection(&mut out, keep, call.request.version);
+        out.finish();
 
         let event_stream = forwarding::is_event_stream(&head.fields);
         let forward = Forward {
@@ -91,7 +94,6 @@ impl Session {
             was_paused: false,
         };
         relay.download = Download::Forwarding(Box::new(forward));
-        self.queue(out.finish(), now);
     }
 }
 
@@ -110,12 +112,12 @@ fn choose_encoder(framing: Framing, gzip: bool, version: Version) -> BodyEncoder
 }
 
 /// The end-to-end fields of a response, changed where it is compressed.
-fn put_fields(out: &mut HeadWriter, head: &ResponseHead, gzip: bool, varies: bool) {
-    forwarding::forward_response(head, |name, value| {
-        if gzip && name.eq_ignore_ascii_case("etag") {
-            out.field(name, &coding::weaken_etag(value));
-        } else if !(gzip && name.eq_ignore_ascii_case("accept-ranges")) {
-            out.field(name, value);
+fn put_fields(out: &mut HeadWriter<'_>, head: &ResponseHead, gzip: bool, varies: bool) {
+    forwarding::forward_response(head, |line| {
+        if gzip && line.is("etag") {
+            out.line(line.with_value(&coding::weaken_etag(line.value)));
+        } else if !(gzip && line.is("accept-ranges")) {
+            out.line(line);
         }
     });
     if gzip {
@@ -127,7 +129,7 @@ fn put_fields(out: &mut HeadWriter, head: &ResponseHead, gzip: bool, varies: boo
 }
 
 fn put_framing(
-    out: &mut HeadWriter,
+    out: &mut HeadWriter<'_>,
     encoder: &BodyEncoder,
     head: &ResponseHead,
     is_head: bool,
@@ -152,7 +154,7 @@ fn put_framing(
 }
 
 /// RFC 9112 §9.3 and §9.6: says what becomes of the connection.
-pub(super) fn put_connection(out: &mut HeadWriter, keep: bool, version: Version) {
+pub(super) fn put_connection(out: &mut HeadWriter<'_>, keep: bool, version: Version) {
     match (keep, version) {
         (false, _) => {
             out.field("connection", b"close");

@@ -49,7 +49,7 @@ impl Session {
                 let mut conn = ClientConn::new(config.origin.head_bytes_max);
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
-                out.push(self.origin_head(&call, &fetch));
+                self.put_origin_head(&mut out, &call, &fetch);
                 let encoder = BodyEncoder::from(call.framing);
                 let upload = if call.read {
                     fetch.on_sent(now);
@@ -88,8 +88,8 @@ impl Session {
         }
     }
 
-    /// The request's head as the origin gets it.
-    fn origin_head(&self, call: &Call, fetch: &Fetch) -> bytes::Bytes {
+    /// Writes the request's head as the origin gets it.
+    fn put_origin_head(&self, out: &mut SendQueue, call: &Call, fetch: &Fetch) {
         let Call {
             framing,
             request,
@@ -99,17 +99,12 @@ impl Session {
         let validators = fetch.validators();
         let settings = &self.retter.config().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
-        let mut head = HeadWriter::request(&request.method, &target);
-        forwarding::forward_request(
-            request,
-            self.peer.ip(),
-            &settings.authority,
-            |name, value| {
-                if validators.is_none() || !conditional::is_cache_condition(name) {
-                    head.field(name, value);
-                }
-            },
-        );
+        let mut head = HeadWriter::request(out, &request.method, &target);
+        forwarding::forward_request(request, self.peer.ip(), &settings.authority, |line| {
+            if validators.is_none() || !conditional::is_cache_condition(line.name) {
+                head.line(line);
+            }
+        });
         if let Some(validators) = validators {
             validators.put_conditions(|name, value| {
                 head.field(name, value);
@@ -124,7 +119,7 @@ impl Session {
             }
             Framing::Empty | Framing::UntilClose => {}
         }
-        let protocol = forwarding::upgrade(request).filter(|_| *upgrade);
+        let protocol = upgrade.then(|| forwarding::upgrade(request)).flatten();
         match (protocol, forwarding::accepts_trailers(&request.fields)) {
             (None, false) => {}
             (None, true) => {
@@ -138,7 +133,7 @@ impl Session {
                 head.field("upgrade", protocol);
             }
         }
-        head.finish()
+        head.finish();
     }
 
     pub(super) fn connect_failed(&mut self, now: Instant) {

@@ -315,15 +315,16 @@ impl Session {
             origin,
             ..
         } = *relay;
-        let mut out = HeadWriter::response(head.status, &head.reason);
-        forwarding::forward_response(head, |name, value| {
-            out.field(name, value);
+        self.mark_client_write(now);
+        let mut out = HeadWriter::response(&mut self.client.out, head.status, &head.reason);
+        forwarding::forward_response(head, |line| {
+            out.line(line);
         });
         out.field("connection", b"upgrade");
         if let Some(protocol) = head.fields.get("upgrade") {
             out.field("upgrade", protocol);
         }
-        let circuit = fetch.as_ref().map(Fetch::circuit).unwrap_or_default();
+        let circuit = fetch.as_deref().map(Fetch::circuit).unwrap_or_default();
         if let Some(mut fetch) = fetch {
             // No status is a failure here, so there is nothing to rescue from.
             drop(fetch.on_head(head, now));
@@ -332,7 +333,7 @@ impl Session {
             });
             fetch.on_end(now);
         }
-        self.queue(out.finish(), now);
+        out.finish();
         self.exchange = Exchange::Tunnel(Box::new(Tunnel {
             call,
             circuit,

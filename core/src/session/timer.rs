@@ -187,7 +187,7 @@ impl Session {
                 }
                 Download::Forwarding(_) => return None,
             };
-            let works = relay.fetch.as_ref().is_some_and(Fetch::has_slot);
+            let works = relay.fetch.as_deref().is_some_and(Fetch::has_slot);
             let upload = (relay.call.origin_since + UPLOAD_WORK_MAX, Timer::Upload);
             return works
                 .then_some(upload)
@@ -212,7 +212,7 @@ impl Session {
                     }
                 };
                 let head = (since + config.origin.head_timeout, Timer::OriginHead);
-                let slow = relay.fetch.as_ref().and_then(Fetch::slow_at);
+                let slow = relay.fetch.as_deref().and_then(Fetch::slow_at);
                 let slow = slow.map(|at| (at, Timer::Slow));
                 slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }

@@ -75,7 +75,7 @@ struct Copy {
 
 /// A request at the origin: how the program knows it, and how the model does.
 struct Flight {
-    real: Fetch,
+    real: Box<Fetch>,
     request: Arc<RequestHead>,
     ask: Ask,
     key: Key,
@@ -359,7 +359,7 @@ fn compare(steps: Vec<Step>) {
 }
 
 /// Tells the program how a request ended; returns what answers instead.
-fn end(mut fetch: Fetch, ends: Ends, version: u32, now: Instant) -> Option<Served> {
+fn end(mut fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<Served> {
     match ends {
         Ends::Abandoned => fetch.abandon(now),
         Ends::Failed(failure) => return fetch.on_failure(failure, now),
@@ -383,7 +383,7 @@ fn many_threads_leave_nothing_behind() {
     let retter = Retter::new(config(), 1, now);
     let run = &|thread: u64| {
         let mut rng = Rng::new(thread);
-        let mut flights: Vec<Fetch> = Vec::new();
+        let mut flights: Vec<Box<Fetch>> = Vec::new();
         for round in 0..ROUNDS {
             let now = now + Duration::from_millis(round);
             let number = rng.next();

@@ -219,7 +219,7 @@ impl World {
                 self.plan_ends(ends);
                 let patience = self.retter.config().origin.head_timeout;
                 self.plan(patience, Event::TimedOut(id));
-                Stage::Asking(Box::new(fetch))
+                Stage::Asking(fetch)
             }
             Decision::Refuse(_) => return,
             Decision::Serve(_) => return self.answered(came, is_write),

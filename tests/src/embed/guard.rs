@@ -110,8 +110,8 @@ impl Guard {
 
 fn end_to_end(head: &ResponseHead) -> HeaderMap {
     let mut fields = FieldsBuilder::default();
-    forwarding::forward_response(head, |name, value| {
-        fields.push(name, value);
+    forwarding::forward_response(head, |line| {
+        fields.push_line(line);
     });
     if let Some(length) = head.fields.get("content-length") {
         fields.push("content-length", length);
@@ -143,7 +143,7 @@ enum Kind<B> {
 struct Passing<B> {
     body: Pin<Box<B>>,
     /// `None` once the policy knows how it went. Dropped with the body, it counts for nothing.
-    fetch: Option<Fetch>,
+    fetch: Option<Box<Fetch>>,
     guard: Guard,
 }
 
@@ -152,7 +152,7 @@ impl<B: Body<Data = Bytes>> GuardedBody<B> {
         Self(Kind::Own(Full::new(bytes)))
     }
 
-    fn passing(body: B, fetch: Fetch, guard: Guard) -> Self {
+    fn passing(body: B, fetch: Box<Fetch>, guard: Guard) -> Self {
         let mut passing = Passing {
             body: Box::pin(body),
             fetch: Some(fetch),

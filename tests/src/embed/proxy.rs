@@ -67,8 +67,8 @@ impl Proxy {
         let head = Arc::new(RequestHead::from_http(&request));
         let origin = &self.guard.retter().config().origin;
         let mut fields = FieldsBuilder::default();
-        forwarding::forward_request(&head, peer.ip(), &origin.authority, |name, value| {
-            fields.push(name, value);
+        forwarding::forward_request(&head, peer.ip(), &origin.authority, |line| {
+            fields.push_line(line);
         });
         let fields = fields.build().to_header_map();
         let ask = |fields| self.ask(&head, fields, request.into_body());

@@ -28,21 +28,23 @@ struct Message {
 impl Message {
     fn write_request(&self, out: &mut SendQueue) {
         let method = Method::from_bytes(self.method.as_bytes()).unwrap();
-        let mut head = HeadWriter::request(&method, self.target.as_bytes());
+        let mut head = HeadWriter::request(out, &method, self.target.as_bytes());
         head.field("Host", b"h");
-        self.write_rest(head, out);
+        let encoder = self.write_fields(head);
+        self.write_body(encoder, out);
     }
 
     fn write_response(&self, out: &mut SendQueue) {
         let status = StatusCode::from_u16(self.status).unwrap();
-        self.write_rest(HeadWriter::response(status, b""), out);
+        let encoder = self.write_fields(HeadWriter::response(out, status, b""));
+        self.write_body(encoder, out);
     }
 
-    fn write_rest(&self, mut head: HeadWriter, out: &mut SendQueue) {
+    fn write_fields(&self, mut head: HeadWriter<'_>) -> BodyEncoder {
         for (name, value) in &self.fields {
             head.field(name, value);
         }
-        let mut encoder = if self.is_chunked {
+        let encoder = if self.is_chunked {
             head.field("Transfer-Encoding", b"chunked");
             BodyEncoder::Chunked
         } else {
@@ -50,7 +52,11 @@ impl Message {
             head.field_number("Content-Length", len);
             BodyEncoder::Length(len)
         };
-        out.push(head.finish());
+        head.finish();
+        encoder
+    }
+
+    fn write_body(&self, mut encoder: BodyEncoder, out: &mut SendQueue) {
         for piece in &self.body {
             encoder.data(Bytes::copy_from_slice(piece), out).unwrap();
         }
@@ -221,7 +227,8 @@ proptest! {
 
 #[test]
 fn a_field_never_splits_a_message() {
-    let mut head = HeadWriter::request(&Method::GET, b"/a b\r\nX: y");
+    let mut out = SendQueue::new();
+    let mut head = HeadWriter::request(&mut out, &Method::GET, b"/a b\r\nX: y");
     head.field("ok", b"1")
         .field("", b"1")
         .field("a b", b"1")
@@ -235,11 +242,10 @@ fn a_field_never_splits_a_message() {
         .field_number("number", u64::MAX);
     let expected = "GET /a%20b%0d%0aX:%20y HTTP/1.1\r\nok: 1\r\nfmt: 1-2\r\n\
                     number: 18446744073709551615\r\n\r\n";
-    assert_eq!(head.finish(), expected.as_bytes());
-    assert_eq!(
-        HeadWriter::request(&Method::GET, b"").finish(),
-        &b"GET / HTTP/1.1\r\n\r\n"[..]
-    );
+    head.finish();
+    assert_eq!(flush(&mut out, 0), expected.as_bytes());
+    HeadWriter::request(&mut out, &Method::GET, b"").finish();
+    assert_eq!(flush(&mut out, 0), b"GET / HTTP/1.1\r\n\r\n");
 }
 
 #[test]
@@ -247,7 +253,9 @@ fn status_lines() {
     #[track_caller]
     fn check(status: u16, reason: &[u8], expected: &[u8]) {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(HeadWriter::response(status, reason).finish(), expected);
+        let mut out = SendQueue::new();
+        HeadWriter::response(&mut out, status, reason).finish();
+        assert_eq!(flush(&mut out, 0), expected);
     }
     check(200, b"", b"HTTP/1.1 200 OK\r\n\r\n");
     check(404, b"Nope \xff", b"HTTP/1.1 404 Nope \xff\r\n\r\n");
@@ -313,10 +321,10 @@ fn a_request_and_its_answer_over_a_pair() {
     let (mut client, mut server) = (ClientConn::new(2048), ServerConn::new(2048));
     for round in 0..3 {
         let mut out = SendQueue::new();
-        let mut head = HeadWriter::request(&Method::POST, b"/pair");
+        let mut head = HeadWriter::request(&mut out, &Method::POST, b"/pair");
         head.field("host", b"h")
             .field("transfer-encoding", b"chunked");
-        out.push(head.finish());
+        head.finish();
         client.begin(&Method::POST, false);
         let mut encoder = BodyEncoder::Chunked;
         encoder
@@ -327,9 +335,9 @@ fn a_request_and_its_answer_over_a_pair() {
         assert!(seen.events.contains(&Seen::Data(b"question".to_vec())));
         assert!(server.is_idle());
 
-        let mut head = HeadWriter::response(StatusCode::OK, b"");
+        let mut head = HeadWriter::response(&mut out, StatusCode::OK, b"");
         head.field_number("content-length", 6);
-        out.push(head.finish());
+        head.finish();
         let mut encoder = BodyEncoder::Length(6);
         encoder
             .data(Bytes::from_static(b"answer"), &mut out)

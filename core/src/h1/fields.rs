@@ -1,0 +1,167 @@
+//! Owns the parsing of field lines: where a name and its value are, and that they are no more than
+//! that.
+//! Never knows what a field means, and never is lenient: no white space around names, no folded
+//! lines, no controls (RFC 9112 §5, RFC 9110 §5.5).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::error::ProtocolError;
+use crate::limits::{FIELDS_MAX, HEAD_BYTES_CEILING};
+use crate::message::{Fields, Index, token_len};
+
+/// Parses the `lines` field lines of `raw` that begin at `start` and end with an empty one.
+pub(super) fn parse_fields(
+    raw: Bytes,
+    start: usize,
+    lines: usize,
+) -> Result<Fields, ProtocolError> {
+    if lines > FIELDS_MAX {
+        return Err(ProtocolError::TooManyFields);
+    }
+    if raw.len() > HEAD_BYTES_CEILING {
+        return Err(ProtocolError::HeadTooLarge);
+    }
+    let mut index = Index::with_capacity(lines);
+    let mut at = start;
+    for _ in 0..lines {
+        let line = parse_line(&raw, at).ok_or(ProtocolError::InvalidField)?;
+        index.push(&raw, line.name, line.value);
+        at = line.end;
+    }
+    debug_assert_eq!(raw.get(at..), Some(&b"\r\n"[..]), "as the scan has found");
+    Ok(Fields::parsed(raw, index))
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Line {
+    name: Range<usize>,
+    value: Range<usize>,
+    /// Where the next one begins.
+    end: usize,
+}
+
+/// Parses the line of `raw` that begins at `start`; `None` when it is no field line.
+fn parse_line(raw: &[u8], start: usize) -> Option<Line> {
+    let colon = start + token_len(raw.get(start..)?);
+    if colon == start || raw.get(colon) != Some(&b':') {
+        return None;
+    }
+    let mut end = colon + 1;
+    loop {
+        end += text_len(&raw[end..]);
+        match raw.get(end)? {
+            b'\t' => end += 1,
+            b'\r' if raw.get(end + 1) == Some(&b'\n') => break,
+            _ => return None,
+        }
+    }
+    let is_white = |at: &usize| matches!(raw[*at], b' ' | b'\t');
+    let first = (colon + 1..end).find(|at| !is_white(at)).unwrap_or(end);
+    let last = (first..end).rfind(|at| !is_white(at));
+    Some(Line {
+        name: start..colon,
+        value: first..last.map_or(first, |last| last + 1),
+        end: end + 2,
+    })
+}
+
+/// How many bytes there are before the first control character, eight looked at together.
+fn text_len(bytes: &[u8]) -> usize {
+    /// The upper bit of each byte that is a control character; of the first one for sure, of
+    /// those behind it perhaps.
+    const fn controls(bytes: u64) -> u64 {
+        const fn each(byte: u8) -> u64 {
+            u64::from_le_bytes([byte; 8])
+        }
+        let others = bytes ^ each(0x7f);
+        let below_space = bytes.wrapping_sub(each(b' ')) & !bytes;
+        let delete = others.wrapping_sub(each(1)) & !others;
+        (below_space | delete) & each(0x80)
+    }
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let found = controls(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_text = |byte: &&u8| !byte.is_ascii_control();
+    words.len() * 8 + rest.iter().take_while(is_text).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What httparse makes of a line, which we must never take for more.
+    fn by_httparse(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut room = [httparse::EMPTY_HEADER; 2];
+        let whole = [line, b"\r\n"].concat();
+        match httparse::parse_headers(&whole, &mut room) {
+            Ok(httparse::Status::Complete((len, [found]))) if len == whole.len() => {
+                Some((found.name.as_bytes().to_vec(), found.value.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    #[track_caller]
+    fn check(line: &[u8]) {
+        let parsed = parse_line(line, 0).filter(|parsed| parsed.end == line.len());
+        let parsed = parsed.map(|it| (line[it.name].to_vec(), line[it.value].to_vec()));
+        assert_eq!(parsed, by_httparse(line), "{}", line.escape_ascii());
+    }
+
+    #[test]
+    fn each_byte_at_each_place() {
+        let line = b"Some-Name: a value of some \xc3\xa9 length\r\n";
+        check(line);
+        for at in 0..line.len() - 2 {
+            // Bare line ends are the scan's.
+            for byte in (0..=u8::MAX).filter(|byte| !b"\r\n".contains(byte)) {
+                let mut line = line.to_vec();
+                line[at] = byte;
+                check(&line);
+                line.insert(at, byte);
+                check(&line);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_field_line() {
+        for line in [
+            "",
+            "\r\n",
+            ":\r\n",
+            ":a\r\n",
+            "a\r\n",
+            " a: b\r\n",
+            "a : b\r\n",
+            "a\t: b\r\n",
+            "a: b",
+            "a: b\r",
+            "a: b\n",
+            "a: b\r\r\n",
+            "a: \0\r\n",
+            "a: \x7f\r\n",
+            "\u{e9}: b\r\n",
+        ] {
+            assert_eq!(parse_line(line.as_bytes(), 0), None, "{line:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_httparse(name in "[!-~]{0,12}", value in prop::collection::vec(
+            prop_oneof![4 => b' '..=b'~', 2 => Just(b' '), 1 => Just(b'\t'), 1 => 0x7f..=u8::MAX],
+            0..40,
+        )) {
+            check(&[name.as_bytes(), b":", &value, b"\r\n"].concat());
+        }
+    }
+}
