@@ -239,10 +239,10 @@ mod tests {
 
     fn ask(retter: &Arc<Retter>, fields: Fields) -> Box<Fetch> {
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
-        match retter.decide(&request, NOW) {
-            Decision::Fetch(fetch) => fetch,
-            other => panic!("nothing is fresh: {other:?}"),
-        }
+        let Decision::Fetch(fetch) = retter.decide(&request, NOW) else {
+            panic!("nothing is fresh");
+        };
+        fetch
     }
 
     fn ok(mut fetch: Box<Fetch>, fields: Fields) {
@@ -311,10 +311,10 @@ mod tests {
         let piece = vec![b'x'; 300 << 10];
         let [mut one, mut other] = ["/1", "/2"].map(|target| {
             let request = RequestHead::new(Method::GET, target, Fields::default());
-            match retter.decide(&Arc::new(request), NOW) {
-                Decision::Fetch(fetch) => fetch,
-                other => panic!("nothing is kept: {other:?}"),
-            }
+            let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
+                panic!("nothing is kept");
+            };
+            fetch
         });
         for fetch in [&mut one, &mut other] {
             let head = ResponseHead::new(StatusCode::OK, Fields::default());

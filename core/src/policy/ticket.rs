@@ -193,21 +193,21 @@ mod tests {
     }
 
     /// A policy with one slot, and who has it.
-    fn full() -> (Arc<Retter>, Fetch) {
+    fn full() -> (Arc<Retter>, Box<Fetch>) {
         let mut settings = Settings::default();
         settings.admission.in_flight_max = 1;
         let retter = Retter::new(settings.validate().unwrap(), 1, at(0));
-        match decide(&retter, at(0)) {
-            Decision::Fetch(fetch) => (retter, fetch),
-            other => panic!("there is room: {other:?}"),
-        }
+        let Decision::Fetch(fetch) = decide(&retter, at(0)) else {
+            panic!("there is room");
+        };
+        (retter, fetch)
     }
 
     fn wait(retter: &Arc<Retter>, now: Instant) -> Ticket {
-        match decide(retter, now) {
-            Decision::Wait(ticket) => ticket,
-            other => panic!("it is full: {other:?}"),
-        }
+        let Decision::Wait(ticket) = decide(retter, now) else {
+            panic!("it is full");
+        };
+        ticket
     }
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
