@@ -60,7 +60,7 @@ check_wasm() {
 # Runs the tests that the arguments choose.
 run_tests() {
     command -v php >/dev/null || need_packages php-cli
-    [[ -z $(LD_PRELOAD=libnss_wrapper.so true 2>&1) ]] || need_packages libnss-wrapper
+    [[ -z $(LD_PRELOAD=libnss_wrapper.so env true 2>&1) ]] || need_packages libnss-wrapper
     need_flask
     cargo_test --workspace "$@"
 }

@@ -99,8 +99,6 @@ pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::So
         .addresses
         .unreachable(&last.to_string());
     worker.tell(told);
-    // For the next one: whoever has a copy need not wait for the name service.
-    keep_known(&worker);
     Err(last)
 }
 

@@ -93,8 +93,6 @@ impl<R: Runtime> Host for Place<R> {
     }
 
     fn checkout(&self, now: Instant) -> Option<R::Socket> {
-        // A site whose connections never get cold would stay at an old address for ever.
-        dial::keep_known(&self.0);
         // The lock ends before a dead one is dropped.
         let next = || self.0.pool().checkout(now);
         let is_useful = |socket: &R::Socket| is_alive(socket) && self.0.dialer.is_origin(socket);
@@ -321,6 +319,7 @@ async fn tick<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, is_first: 
                 set_wall_clock(&worker.retter, worker.epoch);
             }
             worker.pool().expire(worker.now());
+            dial::keep_known(&worker);
         }
     };
     let _: Option<()> = member.until(Stage::Draining, endless).await;

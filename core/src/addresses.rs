@@ -121,6 +121,7 @@ impl Addresses {
                 let last = self.known.first().copied();
                 self.has_moved |= self.known.iter().any(|known| !found.contains(known));
                 self.known = found;
+                self.in_doubt = false;
                 self.known.sort_by_key(|address| Some(*address) != last);
                 self.outage.0.unknown.store(false, Ordering::Relaxed);
                 return None;

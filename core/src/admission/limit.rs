@@ -231,7 +231,7 @@ impl Limit {
             scatter: 1.0,
             last: now,
             is_idle: true,
-            surge: Surge::new(now),
+            surge: Surge::default(),
             is_timed: false,
             round: Round::default(),
             quiet: Quiet {
@@ -265,7 +265,7 @@ impl Limit {
     /// Starts again at `from`, within the bounds, as when the origin comes back.
     pub fn restart(&mut self, from: u32, now: Instant) {
         self.base = from.clamp(self.bounds.min, self.bounds.max);
-        self.surge = Surge::new(now);
+        self.surge = Surge::default();
         self.ratio = RATIO_MAX;
         self.last_step = None;
         self.refused = [false; 2];

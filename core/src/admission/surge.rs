@@ -10,22 +10,15 @@ use crate::time::Instant;
 const BURST_MAX: Duration = Duration::from_secs(1);
 
 /// Tells a surge from a burst: in a surge the limit holds requests back all the time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Surge {
-    /// Since when every request that left made place for one that waited.
-    full_since: Instant,
+    /// Since when every request that left made place for one that waited, if the last did.
+    full_since: Option<Instant>,
     /// The limit when the surge began, while it lasts.
     limit_before: Option<u32>,
 }
 
 impl Surge {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self {
-            full_since: now,
-            limit_before: None,
-        }
-    }
-
     /// Whether there is one.
     pub(super) const fn is_on(self) -> bool {
         self.limit_before.is_some()
@@ -35,10 +28,11 @@ impl Surge {
     /// what gives a surge the most answers may hold back the few visitors after it.
     pub(super) fn record(&mut self, has_room: bool, limit: u32, now: Instant) -> Option<u32> {
         if has_room {
-            self.full_since = now;
+            self.full_since = None;
             return self.limit_before.take();
         }
-        if now.saturating_since(self.full_since) > BURST_MAX {
+        let since = *self.full_since.get_or_insert(now);
+        if now.saturating_since(since) > BURST_MAX {
             self.limit_before.get_or_insert(limit);
         }
         None

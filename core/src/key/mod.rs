@@ -148,6 +148,9 @@ impl Keyer {
     /// [are missing](Fields::is_cut).
     #[must_use]
     pub fn key(&self, request: &RequestHead) -> Option<CacheKey> {
+        if request.fields.is_cut() {
+            return None;
+        }
         let partition = self.partition(&request.fields);
         self.key_of(request, request.path_and_query(), partition)
     }
@@ -161,9 +164,6 @@ impl Keyer {
         path_and_query: &[u8],
         partition: Partition,
     ) -> Option<CacheKey> {
-        if request.fields.is_cut() {
-            return None;
-        }
         let authority = request.authority();
         // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
         // order of a query may mean something to the origin. Nor is a default port taken off: the
@@ -244,7 +244,8 @@ impl Keyer {
         let clears = response
             .tokens("clear-site-data")
             .any(|kind| kind == b"\"cookies\"" || kind == b"\"*\"");
-        if clears {
+        // A line that is missing may be one that begins a session.
+        if clears || response.is_cut() {
             return SessionChange::ChangesSession;
         }
         response

@@ -118,7 +118,7 @@ impl StoredResponse {
             }
         }
         let fields = fields.build();
-        let is_whole = !now.is_cut() && !fields.is_cut();
+        let is_whole = !head.fields.is_cut() && !now.is_cut() && !fields.is_cut();
         is_whole.then(|| ResponseHead::new(self.status, fields))
     }
 

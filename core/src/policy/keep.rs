@@ -225,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
+    use crate::key::SessionChange;
     use crate::limits::HEAD_BYTES_CEILING;
     use crate::message::{Fields, Index, RequestHead};
     use crate::policy::{Decision, Verdict};
@@ -270,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn a_write_of_which_a_line_is_missing_drops_the_page_all_the_same() {
+        let retter = retter();
+        ok(ask(&retter, Fields::default()), Fields::default());
+        assert_eq!(retter.store.len(), 1);
+        let fields = long(HEAD_BYTES_CEILING, "a", &[]);
+        assert!(fields.is_cut());
+        let write = Arc::new(RequestHead::new(Method::POST, "/", fields));
+        let Decision::Fetch(fetch) = retter.decide(&write, NOW) else {
+            panic!("writes pass");
+        };
+        ok(fetch, Fields::default());
+        assert_eq!(retter.store.len(), 0);
+    }
+
+    #[test]
     fn an_answer_of_which_a_line_is_missing_is_not_kept() {
         // It fits as it came, and not with the `Date` that a copy has.
         let fields = long(HEAD_BYTES_CEILING - 20, "a", &[]);
@@ -277,6 +293,9 @@ mod tests {
         let retter = retter();
         ok(ask(&retter, Fields::default()), fields);
         assert_eq!(retter.store.len(), 0);
+        let cut = long(HEAD_BYTES_CEILING, "set-cookie", &[]);
+        let change = retter.keyer.session_change(&Fields::default(), &cut);
+        assert_eq!(change, SessionChange::ChangesSession);
     }
 
     #[test]
@@ -288,18 +307,19 @@ mod tests {
             ask(&retter, Fields::default()),
             long(HEAD_BYTES_CEILING / 2, "a", &[etag]),
         );
-        let mut fetch = ask(&retter, Fields::default());
-        let head = ResponseHead::new(
-            StatusCode::NOT_MODIFIED,
-            long(HEAD_BYTES_CEILING / 2, "b", &[etag, fresh]),
-        );
-        let Verdict::Serve(served) = fetch.on_head(&head, NOW) else {
-            panic!("it is about the copy");
-        };
-        assert!(served.fields().contains("a") && !served.fields().contains("b"));
-        assert_eq!(retter.store.len(), 1);
-        // Stale all the same: `ask` finds nothing fresh.
-        assert!(ask(&retter, Fields::default()).can_rescue());
+        // Together with the copy's own, and by itself.
+        for bytes in [HEAD_BYTES_CEILING / 2, HEAD_BYTES_CEILING] {
+            let mut fetch = ask(&retter, Fields::default());
+            let head =
+                ResponseHead::new(StatusCode::NOT_MODIFIED, long(bytes, "b", &[etag, fresh]));
+            let Verdict::Serve(served) = fetch.on_head(&head, NOW) else {
+                panic!("it is about the copy");
+            };
+            assert!(served.fields().contains("a") && !served.fields().contains("b"));
+            assert_eq!(retter.store.len(), 1);
+            // Stale all the same: `ask` finds nothing fresh.
+            assert!(ask(&retter, Fields::default()).can_rescue());
+        }
     }
 
     #[test]

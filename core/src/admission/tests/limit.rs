@@ -70,6 +70,7 @@ impl Origin {
                 && self.in_flight() + self.waiting == 0
             {
                 self.waiting = size;
+                self.now = self.now + Duration::from_secs(2);
             }
             while self.in_flight() < self.limit.current().min(self.load)
                 && (self.burst.is_none() || self.waiting > 0)
@@ -153,7 +154,7 @@ fn bursts_are_let_in_where_nobody_minds() {
     for (workers, service_ms) in QUICK {
         let mut origin = Origin::new(workers, service_ms);
         origin.burst = Some(25);
-        origin.check(40, 7..=16);
+        origin.check(200, 7..=16);
     }
 }
 
@@ -163,7 +164,7 @@ fn it_comes_back_from_one_where_nobody_minds_more() {
         let mut origin = Origin::new(workers, service_ms);
         origin.burst = Some(25);
         origin.limit.restart(1, origin.now);
-        origin.check(40, 4..=16);
+        origin.check(200, 4..=16);
     }
 }
 
@@ -175,7 +176,7 @@ fn what_a_surge_teaches_ends_with_it() {
         let in_surge = origin.limit.settled();
         assert!(workers > 2 || in_surge <= 5, "{in_surge}");
         origin.burst = Some(25);
-        origin.run(2);
+        origin.run(5);
         let after = origin.limit.settled();
         assert!(after >= 7, "{in_surge}, then {after}");
     }
