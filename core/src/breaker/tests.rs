@@ -307,6 +307,7 @@ fn the_origin_may_say_when_to_come_back() {
     assert_eq!(breaker.retry_at(at(15)), Some(at(27)));
     breaker.hold(at(10_000), at(20));
     assert_eq!(breaker.retry_at(at(20)), Some(at(32)));
+    assert_eq!(breaker.retry_at(at(32)), None, "now is not later");
     let probe = breaker.try_acquire(at(32)).unwrap();
     breaker.record(probe, Outcome::Success, at(32));
     assert_eq!(breaker.state(at(32)), State::Closed);

@@ -127,6 +127,7 @@ fn a_hanging_origin_opens_after_a_few_slow_calls_on_different_pages() {
         for path in paths {
             slow_then(&mut tiers, path, Outcome::Failure, at(1));
         }
+        assert_eq!(tiers.slow_calls(), paths.len() as u64);
         let mut said = String::new();
         say_transitions(&mut tiers, &mut said);
         assert_eq!(said.trim_end_matches("; "), expected, "{paths:?}");
