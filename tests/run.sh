@@ -60,6 +60,7 @@ check_wasm() {
 # Runs the tests that the arguments choose.
 run_tests() {
     command -v php >/dev/null || need_packages php-cli
+    [[ -z $(LD_PRELOAD=libnss_wrapper.so true 2>&1) ]] || need_packages libnss-wrapper
     need_flask
     cargo_test --workspace "$@"
 }
@@ -210,7 +211,8 @@ keep_corpus() {
     mv "$fewest" "fuzz/corpus/$target"
 }
 
-# Lines and regions of the core that its own tests reach.
+# Lines and regions of the core that its own tests and a short simulation reach: the loop between
+# sessions and sockets runs in the second only.
 check_coverage() {
     command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
     if ! rustup component add llvm-tools; then
@@ -220,7 +222,8 @@ check_coverage() {
         need_packages "llvm-$major"
         export LLVM_COV=llvm-cov-$major LLVM_PROFDATA=llvm-profdata-$major
     fi
-    cargo llvm-cov test --locked -p retter-core --lib --profile ci \
+    RETTER_SIM_SEEDS=${RETTER_SIM_SEEDS:-32} \
+        cargo llvm-cov test --locked -p retter-core -p retter-sim --lib --test sim --profile ci \
         --ignore-filename-regex '(tests|harness|model|pair)\.rs|/(tests|fuzzing)/'
 }
 

@@ -1,9 +1,10 @@
 //! Owns what the resolver of a program says: which addresses a name has, changed at any time.
 //! Never asks or answers over the network, and changes nothing for any other program.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 use std::{env, fs, process};
 
 use crate::retter::command;
@@ -11,62 +12,81 @@ use crate::retter::command;
 /// The name that has the addresses.
 pub const NAME: &str = "app.test";
 
+/// Debian's libnss-wrapper: the C library's look-ups, from a file.
+const WRAPPER: &str = "libnss_wrapper.so";
+
 /// A file in place of `/etc/hosts`, which is all that the program knows of names.
 #[derive(Debug)]
-pub struct Names(PathBuf);
+pub struct Names {
+    hosts: PathBuf,
+    /// The wrapper reads the file again when its whole second of change is another one.
+    changed: SystemTime,
+}
 
 impl Names {
-    /// [`NAME`] with these addresses; `None` where this machine lets nobody have a file system of
-    /// his own, as many containers do.
+    /// [`NAME`] with these addresses.
     ///
     /// # Panics
-    /// If the files cannot be written.
+    /// If the file cannot be written.
     #[must_use]
-    pub fn new(addresses: &[&str]) -> Option<Self> {
+    pub fn new(addresses: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("retter-names-{}-{number}", process::id());
-        let names = Self(env::temp_dir().join(name));
-        fs::create_dir(&names.0).expect("a new folder");
-        fs::write(names.0.join(SWITCH), "hosts: files\n").expect("a new file");
+        let mut names = Self {
+            hosts: env::temp_dir().join(name),
+            changed: SystemTime::now(),
+        };
         names.are(addresses);
-        let mut probe = names.command("true");
-        let probe = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        probe.is_ok_and(|status| status.success()).then_some(names)
+        names
     }
 
     /// From now on these are its addresses; without any, there is no such name.
     ///
     /// # Panics
     /// If the file cannot be written.
-    pub fn are(&self, addresses: &[&str]) {
-        let lines = addresses
-            .iter()
-            .map(|address| format!("{address} {NAME}\n"));
-        let hosts = self.0.join(HOSTS);
-        // In place: what is mounted is this file.
-        fs::write(hosts, lines.collect::<String>()).expect("the file can be written");
+    pub fn are(&mut self, addresses: &[&str]) {
+        // Empty files are not read.
+        let mut hosts = "192.0.2.1 other.test\n".to_owned();
+        for address in addresses {
+            hosts.extend([address, " ", NAME, "\n"]);
+        }
+        self.changed += Duration::from_secs(1);
+        // Nobody reads half of it.
+        let new = self.hosts.with_extension("new");
+        fs::write(&new, hosts).expect("a new file");
+        let file = fs::File::options().append(true).open(&new);
+        file.and_then(|file| file.set_modified(self.changed))
+            .expect("it is ours");
+        fs::rename(new, &self.hosts).expect("in the same folder");
     }
 
     /// A command that runs `program` with these names.
+    ///
+    /// # Panics
+    /// Without the wrapper, that every look-up would go to the machine's own names.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
-        const MOUNT: &str = "mount --bind \"$1/hosts\" /etc/hosts && \
-                             mount --bind \"$1/nsswitch.conf\" /etc/nsswitch.conf && exec \"$0\"";
-        let folder: &Path = &self.0;
-        let mut command = command("unshare");
-        command
-            .args(["--map-root-user", "--mount", "sh", "-c", MOUNT, program])
-            .arg(folder);
-        command
+        let with_names = |program: &str| {
+            let mut command = command(program);
+            command
+                .env("LD_PRELOAD", WRAPPER)
+                .env("NSS_WRAPPER_HOSTS", &self.hosts);
+            command
+        };
+        // The loader tells of a library that is not there, and goes on without it.
+        let told = with_names("true").output().expect("it runs").stderr;
+        let told = String::from_utf8_lossy(&told);
+        assert!(
+            told.is_empty(),
+            "{told}: install libnss-wrapper, as tests/run.sh does"
+        );
+        with_names(program)
     }
 }
 
 impl Drop for Names {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_file(&self.hosts);
     }
 }
-
-const HOSTS: &str = "hosts";
-const SWITCH: &str = "nsswitch.conf";

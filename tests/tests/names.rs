@@ -1,8 +1,7 @@
 //! Owns the proof of what becomes of an application whose name has no address for a while, another
 //! one later, or several.
-//! Never asks a name service: the program has a file system in which only these names are known.
+//! Never asks a name service: the program knows these names only.
 
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use retter_tests::client::{Request, Response};
@@ -27,19 +26,6 @@ const QUICK: [(&str, &str); 4] = [
     // Each knows of names by itself, and which of them answers is the system's choice.
     ("RETTER_SERVER_WORKERS", "1"),
 ];
-
-/// Names, or the word that nothing is tested here.
-fn names(addresses: &[&str]) -> Option<Names> {
-    let names = Names::new(addresses);
-    if names.is_none() {
-        // Past the capture of the test runner, which shows nothing of what passes.
-        let _ = writeln!(
-            io::stderr(),
-            "NOT TESTED: no `unshare --mount` on this machine"
-        );
-    }
-    names
-}
 
 fn start(names: &Names, origin: &Origin) -> Retter {
     let host = format!("{NAME}:{}", origin.address().port());
@@ -96,7 +82,7 @@ fn is_told_to_rescued_users(retter: &Retter, words: &str) -> String {
 
 #[test]
 fn a_name_that_is_lost_and_comes_back_with_another_address() {
-    let Some(names) = names(&[HERE]) else { return };
+    let mut names = Names::new(&[HERE]);
     let mut origin = here();
     let retter = start(&names, &origin);
     assert_eq!(get(&retter).source(), "backend");
@@ -133,7 +119,7 @@ fn a_name_that_is_lost_and_comes_back_with_another_address() {
 
 #[test]
 fn a_name_that_is_known_later_than_the_program_starts() {
-    let Some(names) = names(&[]) else { return };
+    let mut names = Names::new(&[]);
     let origin = here();
     let retter = start(&names, &origin);
     // Before anybody comes.
@@ -150,7 +136,7 @@ fn a_name_that_is_known_later_than_the_program_starts() {
 
 #[test]
 fn connections_to_where_the_application_was_are_left() {
-    let Some(names) = names(&[HERE]) else { return };
+    let mut names = Names::new(&[HERE]);
     let mut origin = here();
     let retter = start(&names, &origin);
     let mut client = retter.client();
@@ -176,9 +162,7 @@ fn connections_to_where_the_application_was_are_left() {
 
 #[test]
 fn one_address_of_several_is_enough() {
-    let Some(names) = names(&["::1", NOWHERE, HERE]) else {
-        return;
-    };
+    let mut names = Names::new(&["::1", NOWHERE, HERE]);
     let mut origin = here();
     let retter = start(&names, &origin);
     let first = get(&retter);
@@ -193,9 +177,7 @@ fn one_address_of_several_is_enough() {
 
 #[test]
 fn an_address_that_never_answers_leaves_time_for_the_others() {
-    let Some(names) = names(&[NOWHERE, HERE]) else {
-        return;
-    };
+    let names = Names::new(&[NOWHERE, HERE]);
     let origin = here();
     let _mute = Mute::at(at(NOWHERE, &origin));
     let retter = start(&names, &origin);

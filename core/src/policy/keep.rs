@@ -239,10 +239,10 @@ mod tests {
 
     fn ask(retter: &Arc<Retter>, fields: Fields) -> Box<Fetch> {
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
-        match retter.decide(&request, NOW) {
-            Decision::Fetch(fetch) => fetch,
-            other => panic!("nothing is fresh: {other:?}"),
-        }
+        let Decision::Fetch(fetch) = retter.decide(&request, NOW) else {
+            panic!("nothing is fresh");
+        };
+        fetch
     }
 
     fn ok(mut fetch: Box<Fetch>, fields: Fields) {
@@ -300,6 +300,32 @@ mod tests {
         assert_eq!(retter.store.len(), 1);
         // Stale all the same: `ask` finds nothing fresh.
         assert!(ask(&retter, Fields::default()).can_rescue());
+    }
+
+    #[test]
+    fn what_the_memory_for_new_copies_does_not_hold_is_passed_on_only() {
+        let mut settings = Settings::default();
+        settings.cache.bytes_max = 1 << 20;
+        settings.cache.object_bytes_max = 1 << 20;
+        let retter = Retter::new(settings.validate().unwrap(), 1, NOW);
+        let piece = vec![b'x'; 300 << 10];
+        let [mut one, mut other] = ["/1", "/2"].map(|target| {
+            let request = RequestHead::new(Method::GET, target, Fields::default());
+            let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
+                panic!("nothing is kept");
+            };
+            fetch
+        });
+        for fetch in [&mut one, &mut other] {
+            let head = ResponseHead::new(StatusCode::OK, Fields::default());
+            assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
+            fetch.on_data(&piece, NOW);
+        }
+        assert!(one.is_collecting() && !other.is_collecting());
+        assert_eq!(retter.budget.used(), piece.len());
+        one.on_end(NOW);
+        other.on_end(NOW);
+        assert_eq!((retter.store.len(), retter.budget.used()), (1, 0));
     }
 
     #[test]

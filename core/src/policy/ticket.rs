@@ -170,3 +170,85 @@ impl Ticket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use http::{Method, StatusCode};
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::message::{Fields, ResponseHead};
+    use crate::policy::{Fetch, Verdict};
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_epoch(Duration::from_millis(millis))
+    }
+
+    fn decide(retter: &Arc<Retter>, now: Instant) -> Decision {
+        let request = RequestHead::new(Method::GET, "/", Fields::default());
+        retter.decide(&Arc::new(request), now)
+    }
+
+    /// A policy with one slot, and who has it.
+    fn full() -> (Arc<Retter>, Box<Fetch>) {
+        let mut settings = Settings::default();
+        settings.admission.in_flight_max = 1;
+        let retter = Retter::new(settings.validate().unwrap(), 1, at(0));
+        let Decision::Fetch(fetch) = decide(&retter, at(0)) else {
+            panic!("there is room");
+        };
+        (retter, fetch)
+    }
+
+    fn wait(retter: &Arc<Retter>, now: Instant) -> Ticket {
+        let Decision::Wait(ticket) = decide(retter, now) else {
+            panic!("it is full");
+        };
+        ticket
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_decision_can_be_awaited() {
+        let (retter, busy) = full();
+        let decided = wait(&retter, at(0)).decided(|| at(1), pending());
+        let mut decided = std::pin::pin!(decided);
+        assert!(poll(decided.as_mut()).is_pending());
+        busy.abandon(at(1));
+        assert!(matches!(poll(decided), Poll::Ready(Decision::Fetch(_))));
+    }
+
+    #[test]
+    fn the_timer_tells_the_deadline_though_the_clock_is_late() {
+        let (retter, _busy) = full();
+        let decided = wait(&retter, at(0)).decided(|| at(1), ready(()));
+        let decided = poll(std::pin::pin!(decided));
+        assert!(matches!(decided, Poll::Ready(Decision::Refuse(_))));
+    }
+
+    #[test]
+    fn who_has_to_wait_again_waits_no_longer_for_it() {
+        let (retter, busy) = full();
+        let mut lead = wait(&retter, at(0));
+        let mut follower = wait(&retter, at(0));
+        busy.abandon(at(900));
+        let Poll::Ready(Decision::Fetch(mut fetch)) = lead.poll(Waker::noop(), at(900)) else {
+            panic!("there is room");
+        };
+        // From the head on it is known that the answer is for nobody else.
+        let own = Fields::from_pairs([("set-cookie", &b"id=1"[..])]);
+        let head = ResponseHead::new(StatusCode::OK, own);
+        assert!(matches!(fetch.on_head(&head, at(950)), Verdict::Forward));
+        assert!(follower.poll(Waker::noop(), at(950)).is_pending());
+        assert!(follower.poll(Waker::noop(), at(999)).is_pending());
+        let decision = follower.poll(Waker::noop(), at(1_000));
+        assert!(matches!(decision, Poll::Ready(Decision::Refuse(_))));
+        assert_eq!(retter.stats(at(1_000)).admission.waiting, 0);
+    }
+}

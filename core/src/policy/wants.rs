@@ -312,3 +312,62 @@ impl Wants {
         debug_assert!(self.table.len() <= WANTS_MAX);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::config::CacheSettings;
+    use crate::key::Keyer;
+    use crate::message::Fields;
+
+    fn at(secs: u64) -> Instant {
+        Instant::from_epoch(Duration::from_secs(secs))
+    }
+
+    fn errand(keyer: &Keyer, number: usize) -> Errand {
+        let target = format!("/{number}");
+        let request = RequestHead::new(Method::GET, &target, Fields::default());
+        Errand {
+            key: keyer.key(&request).unwrap(),
+            peer: IpAddr::from([192, 0, 2, 1]),
+            request: Arc::new(request),
+        }
+    }
+
+    #[test]
+    fn where_too_many_are_wanted_the_least_wanted_gives_way() {
+        let keyer = Keyer::new(&CacheSettings::default(), 1);
+        let mut wants = Wants::default();
+        // The first runs; the second is wanted twice; of the others the third came first.
+        for number in 0..WANTS_MAX {
+            wants.want(&errand(&keyer, number), at(0), at(number as u64));
+        }
+        let running = wants.start(&errand(&keyer, 0), at(300)).unwrap();
+        wants.want(&errand(&keyer, 1), at(0), at(300));
+        for (new, gone) in [(1_000, 2), (1_001, 3)] {
+            wants.want(&errand(&keyer, new), at(0), at(301));
+            assert_eq!(wants.table.len(), WANTS_MAX);
+            let is_there = |number| {
+                let hash = errand(&keyer, number).key.hash();
+                wants.table.contains_key(&hash)
+            };
+            assert!(is_there(new) && !is_there(gone));
+            assert!([0, 1, gone + 1].into_iter().all(is_there));
+        }
+        assert!(wants.is_current(&errand(&keyer, 0).key, running));
+    }
+
+    #[test]
+    fn an_origin_that_wants_to_be_left_alone_is() {
+        let keyer = Keyer::new(&CacheSettings::default(), 1);
+        let mut wants = Wants::default();
+        wants.want(&errand(&keyer, 0), at(1), at(0));
+        wants.pause(at(10));
+        wants.pause(at(5));
+        assert_eq!(wants.due_at(), Some(at(10)));
+        assert!(wants.most_wanted(at(9)).is_none());
+        assert!(wants.most_wanted(at(10)).is_some());
+    }
+}

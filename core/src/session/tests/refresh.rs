@@ -336,3 +336,25 @@ impl std::task::Wake for Bell {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
+
+#[test]
+fn an_origin_that_asks_for_a_rest_is_asked_for_nothing_that_can_wait() {
+    let mut rig = warm(Settings::default());
+    rig.send(&ask()).reply(OOPS);
+    assert_eq!(
+        body(&rig.received()),
+        "good",
+        "the copy is wanted newer now"
+    );
+    rig.send(&get("/busy", ""))
+        .reply("HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status(&rig.received()), 429);
+    let rest = Duration::from_secs(30);
+    assert!(rig.refresh().is_none());
+    assert_eq!(
+        rig.retter.poll_refresh_timeout(rig.now),
+        Some(rig.now + rest)
+    );
+    rig.now = rig.now + rest;
+    assert!(rig.refresh().is_some());
+}

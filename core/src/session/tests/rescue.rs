@@ -480,3 +480,19 @@ fn a_truncated_response_is_not_kept_and_is_seen_as_such() {
     old.end_of(Side::Origin);
     assert_eq!(old.took().last(), Some(&Action::Abort(Side::Client)));
 }
+
+#[test]
+fn a_copy_holds_nothing_that_was_withheld_from_it() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=9, no-cache=\"x-own\"\r\nX-Own: 1\r\n\
+         X-All: 1\r\nContent-Length: 4\r\n\r\ngood",
+    );
+    let first = rig.received();
+    assert_eq!(field(&first, "x-own"), Some("1"), "it is its own client's");
+    rig.send(&get("/", ""));
+    let copy = rig.received();
+    assert_eq!(field(&copy, "x-retter"), Some("cache"));
+    let fields = ["x-own", "x-all"].map(|name| field(&copy, name));
+    assert_eq!(fields, [None, Some("1")]);
+}
