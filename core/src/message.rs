@@ -114,7 +114,7 @@ impl<'a> Line<'a> {
 
     /// Whether its name is `name`, without case.
     #[must_use]
-    pub const fn is(&self, name: &str) -> bool {
+    pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
@@ -396,9 +396,9 @@ pub fn is_token(bytes: &[u8]) -> bool {
 pub(crate) fn token_len(bytes: &[u8]) -> usize {
     static TOKEN: [bool; 256] = {
         let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            table[byte] = (byte as u8).is_ascii_alphanumeric();
+        let mut byte = 0_u8;
+        while byte < 0x80 {
+            table[byte as usize] = byte.is_ascii_alphanumeric();
             byte += 1;
         }
         let others = b"!#$%&'*+-.^_`|~";

@@ -38,8 +38,9 @@ const fn code(name: &[u8]) -> u32 {
     match name {
         [] => 0,
         [first, ..] => {
-            let (len, last) = ((name.len() & 0xffff) as u32, name[name.len() - 1]);
-            len << 16 | ((*first | 0x20) as u32) << 8 | (last | 0x20) as u32
+            let last = name[name.len() - 1];
+            let [low, high, ..] = name.len().to_le_bytes();
+            u32::from_le_bytes([last | 0x20, *first | 0x20, low, high])
         }
     }
 }

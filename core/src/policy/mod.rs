@@ -118,10 +118,6 @@ pub struct Retter {
 /// What to do with a request.
 #[derive(Debug)]
 #[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, into the exchange that runs it"
-)]
 pub enum Decision {
     /// Ask the origin.
     Fetch(Box<Fetch>),

@@ -109,10 +109,11 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// Goes on without this session's client.
     detached: Option<Box<Self>>,
-    /// Reports of answers that wait in the client's send queue, each with the value that
-    /// [`ClientSide::sent`] has when its answer has left.
-    unsent: VecDeque<(u64, Report)>,
-    reports: VecDeque<Report>,
+    /// Reports in the order of their answers, each with the value that [`ClientSide::sent`] has
+    /// when its answer has left the client's send queue.
+    reports: VecDeque<(u64, Report)>,
+    /// So many of them have left.
+    reports_due: usize,
 }
 
 /// The client's connection.
@@ -187,8 +188,8 @@ impl Session {
             draining: false,
             actions: VecDeque::new(),
             detached: None,
-            unsent: VecDeque::new(),
             reports: VecDeque::new(),
+            reports_due: 0,
         }
     }
 
@@ -340,13 +341,14 @@ impl Session {
 
     /// The next finished exchange.
     pub fn poll_report(&mut self) -> Option<Report> {
-        self.reports.pop_front()
+        self.reports_due = self.reports_due.checked_sub(1)?;
+        self.reports.pop_front().map(|(_, report)| report)
     }
 
     /// Whether nothing is left to do; actions and reports are drained then.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.life == Life::Closed && self.actions.is_empty() && self.reports.is_empty()
+        self.life == Life::Closed && self.actions.is_empty() && self.reports_due == 0
     }
 
     /// Whether an answer is on its way. Who drops the session then must reset the client's
@@ -473,30 +475,33 @@ impl Session {
     fn file(&mut self, report: Report, now: Instant) {
         let queued = self.client.out.len() as u64;
         let end = self.client.sent.saturating_add(queued);
-        self.unsent.push_back((end, report));
+        if self.reports.capacity() == 0 {
+            // Most clients wait for one answer before they ask again, and most are idle.
+            self.reports.reserve_exact(1);
+        }
+        self.reports.push_back((end, report));
         self.release_sent(now);
     }
 
     /// Lets the reports go whose answers have left.
     fn release_sent(&mut self, now: Instant) {
-        while let Some((end, _)) = self.unsent.front()
+        while let Some((end, report)) = self.reports.get_mut(self.reports_due)
             && *end <= self.client.sent
-            && let Some((_, mut report)) = self.unsent.pop_front()
         {
             report.ended = now;
-            self.reports.push_back(report);
+            self.reports_due += 1;
         }
     }
 
     /// Lets the reports go whose answers will not leave any more.
     fn release_unsent(&mut self, now: Instant) {
-        for (_, mut report) in self.unsent.drain(..) {
+        for (_, report) in self.reports.iter_mut().skip(self.reports_due) {
             report.ended = now;
             if report.end == End::Complete {
                 report.end = End::ClientLeft;
             }
-            self.reports.push_back(report);
         }
+        self.reports_due = self.reports.len();
     }
 
     /// Whether the client's queue takes more.
@@ -510,7 +515,7 @@ impl Session {
             "a closed session runs no exchange"
         );
         debug_assert!(
-            self.life != Life::Closed || self.unsent.is_empty(),
+            self.life != Life::Closed || self.reports_due == self.reports.len(),
             "a closed session owes no report"
         );
     }

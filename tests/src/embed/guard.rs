@@ -130,10 +130,6 @@ impl fmt::Debug for Guard {
 pub struct GuardedBody<B>(Kind<B>);
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each answer, and most of them pass"
-)]
 enum Kind<B> {
     Own(Full<Bytes>),
     Passing(Passing<B>),
