@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::ProtocolError;
 use crate::limits::{FIELDS_MAX, HEAD_BYTES_CEILING};
-use crate::message::{Fields, Index, token_len};
+use crate::message::{Fields, Index, text_len, token_len};
 
 /// Parses the `lines` field lines of `raw` that begin at `start` and end with an empty one.
 pub(super) fn parse_fields(
@@ -35,7 +35,7 @@ pub(super) fn parse_fields(
 }
 
 #[derive(Debug, Eq, PartialEq)]
-struct Line {
+struct Found {
     name: Range<usize>,
     value: Range<usize>,
     /// Where the next one begins.
@@ -43,7 +43,7 @@ struct Line {
 }
 
 /// Parses the line of `raw` that begins at `start`; `None` when it is no field line.
-fn parse_line(raw: &[u8], start: usize) -> Option<Line> {
+fn parse_line(raw: &[u8], start: usize) -> Option<Found> {
     let colon = start + token_len(raw.get(start..)?);
     if colon == start || raw.get(colon) != Some(&b':') {
         return None;
@@ -60,35 +60,11 @@ fn parse_line(raw: &[u8], start: usize) -> Option<Line> {
     let is_white = |at: &usize| matches!(raw[*at], b' ' | b'\t');
     let first = (colon + 1..end).find(|at| !is_white(at)).unwrap_or(end);
     let last = (first..end).rfind(|at| !is_white(at));
-    Some(Line {
+    Some(Found {
         name: start..colon,
         value: first..last.map_or(first, |last| last + 1),
         end: end + 2,
     })
-}
-
-/// How many bytes there are before the first control character, eight looked at together.
-fn text_len(bytes: &[u8]) -> usize {
-    /// The upper bit of each byte that is a control character; of the first one for sure, of
-    /// those behind it perhaps.
-    const fn controls(bytes: u64) -> u64 {
-        const fn each(byte: u8) -> u64 {
-            u64::from_le_bytes([byte; 8])
-        }
-        let others = bytes ^ each(0x7f);
-        let below_space = bytes.wrapping_sub(each(b' ')) & !bytes;
-        let delete = others.wrapping_sub(each(1)) & !others;
-        (below_space | delete) & each(0x80)
-    }
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let found = controls(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_text = |byte: &&u8| !byte.is_ascii_control();
-    words.len() * 8 + rest.iter().take_while(is_text).count()
 }
 
 #[cfg(test)]
