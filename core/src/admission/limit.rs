@@ -5,8 +5,11 @@
 use std::time::Duration;
 
 use super::growth::{Finding, Growth, NOISES, Terms};
-use super::measure::{Arm, Times, Visit};
+use super::measure::{Arm, Visit};
+use super::quiet::Quiet;
+use super::service::{BORNE, STRAIN_HIGH, Service};
 use super::surge::Surge;
+use super::way::{STRAIN_MIN, Way};
 use crate::breaker::Outcome;
 use crate::time::Instant;
 
@@ -87,9 +90,7 @@ pub struct Limit {
     unquestioned: u32,
     /// The ways that were found not to be worth a step of this size.
     refused: [bool; 2],
-    /// Time at the origin of recent requests, and of those that found it at ease.
-    present: Times,
-    at_ease: Times,
+    service: Service,
     /// See [`Arm::scatter`].
     scatter: f64,
     last: Instant,
@@ -117,24 +118,11 @@ enum Phase {
     Trial(Way),
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    Up,
-    Down,
-}
-
 /// Outcomes since the last look at the share of failures.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
     ended: u32,
     failed: u32,
-}
-
-/// How much load needed lately.
-#[derive(Clone, Copy, Debug)]
-struct Quiet {
-    since: Instant,
-    peak: u32,
 }
 
 /// Growth of the rate, as a share of the step, from which a higher limit pays. At the knee of a
@@ -163,9 +151,6 @@ const TURNS: u32 = 2;
 /// Seconds after which a visit may end with fewer completions.
 const VISIT_TIME: f64 = 0.5;
 
-/// How many times longer than at ease requests must take for a lower limit to be tried.
-const STRAIN_MIN: f64 = 1.15;
-
 /// How many times longer they may take for a higher limit to be tried.
 const STRAIN_MAX: f64 = 2.0;
 
@@ -179,12 +164,6 @@ const RELIEF_MIN: f64 = 0.25;
 /// Loss of the rate, as a share of the step, that more may cost where they do no harm. Below
 /// [`RELIEF_MIN`], as [`LOSS_MAX`] is below [`GAIN_MIN`].
 const HARM_MAX: f64 = 0.1;
-
-/// How many times longer they take where a third of them waits at the origin.
-const STRAIN_HIGH: f64 = 1.5;
-
-/// What most visitors bear, in seconds.
-const BORNE: f64 = 1.5;
 
 /// Loss of the rate, as a share of the step, that fewer may seem to cost where visitors do not bear
 /// the time, and the visits that must have seen it.
@@ -201,9 +180,6 @@ const GOOD_MIN: f64 = 0.95;
 /// Gaps between completions longer than so many usual ones are a stall, which tells nothing of
 /// concurrency. By chance alone three in ten thousand are.
 const GAPS_MAX: f64 = 8.0;
-
-/// How long a limit that holds nothing back stays before it sinks a little.
-const QUIET_MAX: Duration = Duration::from_secs(30);
 
 impl Limit {
     /// Makes a limit at its start.
@@ -226,18 +202,14 @@ impl Limit {
             surprises: 0,
             unquestioned: UNQUESTIONED_MAX / 2,
             refused: [false; 2],
-            present: Times::default(),
-            at_ease: Times::default(),
+            service: Service::default(),
             scatter: 1.0,
             last: now,
             is_idle: true,
             surge: Surge::default(),
             is_timed: false,
             round: Round::default(),
-            quiet: Quiet {
-                since: now,
-                peak: 0,
-            },
+            quiet: Quiet::new(now),
         }
     }
 
@@ -259,7 +231,7 @@ impl Limit {
     /// Mean time of recent requests at the origin; zero before the first.
     #[must_use]
     pub fn service_time(&self) -> Duration {
-        Duration::from_secs_f64(self.present.mean.clamp(0.0, 1e6))
+        Duration::from_secs_f64(self.service.mean().clamp(0.0, 1e6))
     }
 
     /// Starts again at `from`, within the bounds, as when the origin comes back.
@@ -270,11 +242,8 @@ impl Limit {
         self.last_step = None;
         self.refused = [false; 2];
         // Those that hung, most likely.
-        self.present = Times::default();
-        self.quiet = Quiet {
-            since: now,
-            peak: 0,
-        };
+        self.service.forget_present();
+        self.quiet = Quiet::new(now);
         self.forget();
         self.enter(Phase::Base, now);
     }
@@ -287,7 +256,7 @@ impl Limit {
         self.last = now;
         self.learn_surge(sample, now);
         self.is_idle = sample.leaves_idle;
-        self.quiet.peak = self.quiet.peak.max(sample.in_flight);
+        self.quiet.note(sample.in_flight);
         self.learn_service(sample);
         if self.bounds.min == self.bounds.max || self.shrink_on_failures(sample, now) {
             return;
@@ -302,7 +271,7 @@ impl Limit {
         let gap_max = if self.visit.ended < f64::from(VISIT_MIN) {
             f64::MAX
         } else {
-            GAPS_MAX * usual + 2.0 * self.present.mean
+            GAPS_MAX * usual + 2.0 * self.service.mean()
         };
         let is_good = matches!(sample.outcome, Outcome::Slow { .. } | Outcome::Success);
         self.visit.add(is_good, sample.in_flight, gap.min(gap_max));
@@ -328,8 +297,7 @@ impl Limit {
                     // What was measured before is of another origin.
                     self.forget();
                     self.surprises = 0;
-                    self.present.count = self.present.count.min(f64::from(VISIT_MIN));
-                    self.at_ease.count = self.at_ease.count.min(1.0);
+                    self.service.doubt();
                     self.ratio = self.ratio.max(RATIO_MIN * RATIO_MIN);
                     self.refused = [false; 2];
                 }
@@ -357,14 +325,8 @@ impl Limit {
             return;
         }
         let took = sample.ended.saturating_since(sample.started).as_secs_f64();
-        self.present.add(took);
-        if sample.found <= (self.base / 4).max(1) {
-            self.at_ease.add(took);
-        }
-        // The first ones may have been slow for other reasons.
-        if self.present.log < self.at_ease.log && self.present.count >= Times::TOLD {
-            self.at_ease = self.present;
-        }
+        let is_at_ease = sample.found <= (self.base / 4).max(1);
+        self.service.learn(took, is_at_ease);
     }
 
     /// Keeps how much visits scatter: that is the pages' nature and stays when the limit moves.
@@ -377,20 +339,6 @@ impl Limit {
         }
     }
 
-    /// How many times longer a request takes than when the origin is at ease: at least, and at most,
-    /// as single times scatter by a factor of e or so, and a few of them prove little.
-    fn strain(&self) -> (f64, f64) {
-        let seen = self.present.log - self.at_ease.log;
-        let doubt = 1.0 / self.at_ease.count.max(1.0).sqrt();
-        ((seen - doubt).exp(), (seen + doubt).exp())
-    }
-
-    /// Whether requests take longer than visitors bear, because they wait at the origin.
-    fn is_crowded(&self) -> bool {
-        let (at_least, _) = self.strain();
-        self.present.mean > BORNE && at_least > STRAIN_HIGH
-    }
-
     /// Whether nobody minds so many requests at the origin, though they gain nothing: no more than at
     /// the start, so quick that they may wait for one another there, and soon all answered. A site
     /// whose visitors come in bursts would else have its pages held back, or answered from copies,
@@ -401,12 +349,12 @@ impl Limit {
 
     fn is_quick(&self, limit: u32) -> bool {
         let longer = f64::from(limit) / f64::from(self.base);
-        limit <= self.bounds.start && self.present.mean * longer <= UNMINDED
+        limit <= self.bounds.start && self.service.mean() * longer <= UNMINDED
     }
 
     /// What a trial has to show.
     fn terms(&self, way: Way) -> Terms {
-        let (at_least, at_most) = self.strain();
+        let (at_least, at_most) = self.service.strain();
         let (worth, proof) = match way {
             Way::Up if self.is_harmless(self.target(way)) => (-HARM_MAX, NOISES),
             Way::Up => (GAIN_MIN * at_least.clamp(1.0, STRAIN_MAX), NOISES),
@@ -453,12 +401,11 @@ impl Limit {
         match self.phase {
             Phase::Base if !self.at_base.is_full(self.base) => {
                 self.forget();
-                self.sink(now);
+                self.base = self.quiet.sink(self.base, self.bounds.start, now);
                 self.enter(Phase::Base, now);
             }
             Phase::Base => {
-                self.quiet.since = now;
-                self.quiet.peak = 0;
+                self.quiet = Quiet::new(now);
                 match self.choose() {
                     Some(way) => self.enter(Phase::Trial(way), now),
                     None => self.enter(Phase::Base, now),
@@ -471,10 +418,10 @@ impl Limit {
     /// Which trial is due. Where requests take as long as when the origin is at ease, less of them
     /// gain nothing; where they take much longer, more of them hardly do.
     fn choose(&mut self) -> Option<Way> {
-        let (strain, at_most) = self.strain();
+        let (strain, at_most) = self.service.strain();
         // Where a higher limit that brings nothing would drive visitors away, none is tried before
         // a lower one has shown that requests do not wait at the origin.
-        let is_safe = at_most < STRAIN_HIGH || self.present.mean * self.ratio < BORNE;
+        let is_safe = at_most < STRAIN_HIGH || self.service.mean() * self.ratio < BORNE;
         let is_harmless = self.is_harmless(self.target(Way::Up));
         let may_rise = is_harmless || is_safe && strain < STRAIN_MAX;
         let fails = self.at_base.sum.good < self.at_base.sum.ended * GOOD_MIN;
@@ -521,11 +468,12 @@ impl Limit {
         // Visitors leave before a slow origin can prove anything: what may be chance must do, unless
         // the rate looks as if it fell with the limit, as where requests do not wait for one another.
         let looks_good = growth.exceeds(CROWDED_LOSS_MAX) && trial.arm.visits >= CROWDED_VISITS_MIN;
-        let finding = if may_be_chance && way == Way::Down && self.is_crowded() && looks_good {
-            Finding::Yes
-        } else {
-            found
-        };
+        let finding =
+            if may_be_chance && way == Way::Down && self.service.is_crowded() && looks_good {
+                Finding::Yes
+            } else {
+                found
+            };
         match finding {
             Finding::Yes => {
                 let again = self.last_step == Some(way);
@@ -545,9 +493,8 @@ impl Limit {
             Finding::No => {
                 if way == Way::Down && !growth.exceeds(LOSS_MAX) {
                     // With fewer it takes so long: it is not at ease above that.
-                    self.at_ease = self.present;
-                    self.at_ease
-                        .stretch(trial.arm.time_each() / self.at_base.time_each());
+                    self.service
+                        .ease_is(trial.arm.time_each() / self.at_base.time_each());
                 }
                 let trial = &mut self.trials[way.index()];
                 trial.arm = Arm::default();
@@ -582,7 +529,7 @@ impl Limit {
             self.is_timed = false;
             // Those that a higher limit lets in end after their time; a lower one is felt as soon
             // as the surplus has left.
-            let eased = Duration::from_secs_f64((self.at_ease.mean * 1.5).min(1e6));
+            let eased = Duration::from_secs_f64((self.service.mean_at_ease() * 1.5).min(1e6));
             self.settled = if after > before {
                 now + self.service_time().min(eased)
             } else {
@@ -598,24 +545,6 @@ impl Limit {
         self.trials = [Trial::default(); 2];
     }
 
-    /// Load has not needed the limit: after long it sinks toward what was needed.
-    fn sink(&mut self, now: Instant) {
-        const FACTOR: f64 = 0.8;
-        let mut quiet = now.saturating_since(self.quiet.since);
-        if quiet < QUIET_MAX {
-            return;
-        }
-        let floor = self.base.min(self.bounds.start.max(self.quiet.peak));
-        while quiet >= QUIET_MAX && self.base > floor {
-            self.base = scaled(self.base, FACTOR).max(floor);
-            quiet -= QUIET_MAX;
-        }
-        self.quiet = Quiet {
-            since: now,
-            peak: 0,
-        };
-    }
-
     fn target(&self, way: Way) -> u32 {
         let LimitBounds { min, max, .. } = self.bounds;
         match way {
@@ -626,48 +555,12 @@ impl Limit {
     }
 }
 
-impl Way {
-    const fn index(self) -> usize {
-        match self {
-            Self::Up => 0,
-            Self::Down => 1,
-        }
-    }
-
-    /// Visits to the base for each trial once the limit has settled: trials are the exception, and
-    /// those that cost more than time are rarer.
-    const fn rest_max(self) -> u32 {
-        match self {
-            Self::Up => 8,
-            Self::Down => 16,
-        }
-    }
-
-    /// Visits after which the sign of a difference decides, however small it is. To ask for longer
-    /// costs more than to be wrong: above all where requests take no longer than at ease, as then
-    /// more of them are likely to be worked on.
-    fn visits_max(self, strain: f64) -> f64 {
-        match self {
-            Self::Up if strain < STRAIN_MIN => 3.0,
-            Self::Up => 12.0,
-            Self::Down => 24.0,
-        }
-    }
-
-    const fn back(self) -> Self {
-        match self {
-            Self::Up => Self::Down,
-            Self::Down => Self::Up,
-        }
-    }
-}
-
 /// `limit` times `factor`, rounded.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a cast from a float saturates"
 )]
-fn scaled(limit: u32, factor: f64) -> u32 {
+pub(super) fn scaled(limit: u32, factor: f64) -> u32 {
     (f64::from(limit) * factor).round() as u32
 }

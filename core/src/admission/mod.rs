@@ -8,9 +8,12 @@ mod interleavings;
 mod limit;
 mod measure;
 mod queue;
+mod quiet;
+mod service;
 mod surge;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::fmt;
 use std::sync::atomic::Ordering;
