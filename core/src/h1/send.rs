@@ -170,6 +170,7 @@ impl SendQueue {
         self.len() == 0
     }
 }
+
 impl Drop for SendQueue {
     fn drop(&mut self) {
         give_back(std::mem::take(&mut self.small));

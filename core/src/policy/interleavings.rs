@@ -233,6 +233,11 @@ fn check_free(retter: &Arc<Retter>) {
     let probe = visit(retter).expect("a permit that was dropped is free");
     assert_eq!(probe.circuit(), State::HalfOpen);
     ok(probe, at(2));
+    check_closed(retter);
+}
+
+/// All is well again, and nothing is left behind.
+fn check_closed(retter: &Retter) {
     check_flag(retter);
     assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
     assert_eq!(retter.gate.in_flight(), 0);
@@ -291,9 +296,7 @@ fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
                 }
             }),
         ]);
-        check_flag(&retter);
-        assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
-        assert_eq!(retter.gate.in_flight(), 0);
+        check_closed(&retter);
     });
 }
 
@@ -312,8 +315,6 @@ fn who_began_before_it_opened_decides_nothing() {
             }),
             Box::new(move || fail(early, at(2))),
         ]);
-        check_flag(&retter);
-        assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
-        assert_eq!(retter.gate.in_flight(), 0);
+        check_closed(&retter);
     });
 }

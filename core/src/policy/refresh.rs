@@ -143,12 +143,6 @@ impl Retter {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };
-        let plain = plain(request);
-        if plain.fields.is_cut() {
-            // Without what is missing it would be somebody else's page.
-            self.wants().forget(key);
-            return Err(NotStarted::Gone);
-        }
         let path = request.path();
         let has_room = || self.gate.in_flight() < self.gate.limit();
         let slot = match self.gate.try_enter_background(now) {
@@ -157,6 +151,12 @@ impl Retter {
             slot => slot,
         };
         let slot = slot.ok_or(NotStarted::Full)?;
+        let plain = plain(request);
+        if plain.fields.is_cut() {
+            // Without what is missing it would be somebody else's page.
+            self.wants().forget(key);
+            return Err(NotStarted::Gone);
+        }
         let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
         let permit =
             acquired.map_err(|TierRejected { retry_at, .. }| NotStarted::Refused { retry_at })?;

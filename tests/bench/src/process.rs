@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::{Result, error};
 
@@ -138,9 +139,13 @@ impl Drop for Process {
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
         }
-        let deadline = Instant::now() + Duration::from_secs(3);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
+        let grace = Timespec {
+            tv_sec: 3,
+            tv_nsec: 0,
+        };
+        // Readable when it has ended.
+        if let Some(end) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+            let _ = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&grace));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
