@@ -159,6 +159,7 @@ pub mod pace;
 pub mod policy;
 pub mod pool;
 pub mod report;
+mod reserve;
 pub mod rng;
 pub mod rules;
 pub mod session;

@@ -12,8 +12,13 @@ pub const HEAD_BYTES_CEILING: usize = 65_535;
 /// Fresh space offered to one read from a socket. One system call moves a whole small page.
 pub const RECV_CHUNK: usize = 16 * 1024;
 
-/// Queued bytes toward one peer above which reading from the other side pauses.
-pub const SEND_HIGH_WATER: usize = 256 * 1024;
+/// Queued bytes toward one peer below which reading from the other side never pauses. Beyond it,
+/// queues share what the setting for slow peers gives.
+pub const QUEUE_BYTES_FREE: usize = 16 * 1024;
+
+/// Queued bytes toward a client above which none of the requests that it sent ahead is begun: many
+/// answers from copies cost no memory, but what runs for them does.
+pub const ANSWERS_BYTES_MAX: usize = 256 * 1024;
 
 /// Buffers handed to one vectored write.
 pub const IOVECS_MAX: usize = 64;

@@ -181,6 +181,10 @@ pub struct Stats {
     pub copies_bytes: usize,
     /// Bytes of responses that are being collected to become copies.
     pub collecting_bytes: usize,
+    /// Bytes of large content that has left the store and is still on its way to clients.
+    pub leaving_bytes: usize,
+    /// Bytes of what [`send_bytes_max`](crate::config::ClientSettings::send_bytes_max) allows.
+    pub queued_bytes: usize,
     /// Copies dropped to make room, since start.
     pub evictions: u64,
     /// Copies stored since start.

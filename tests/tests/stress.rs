@@ -78,7 +78,7 @@ fn ten_thousand_idle_connections() {
 }
 
 /// Starts `slowhttptest` in one of its modes.
-fn attack(address: SocketAddr, mode: &[&str], count: u64, secs: u64) -> Child {
+fn attack(address: SocketAddr, mode: &[&str], target: &str, count: u64, secs: u64) -> Child {
     Command::new("slowhttptest")
         .args(mode)
         .args([
@@ -95,7 +95,7 @@ fn attack(address: SocketAddr, mode: &[&str], count: u64, secs: u64) -> Child {
             "-p",
             "3",
             "-u",
-            &format!("http://{address}/large"),
+            &format!("http://{address}{target}"),
         ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -106,30 +106,35 @@ fn attack(address: SocketAddr, mode: &[&str], count: u64, secs: u64) -> Child {
 #[test]
 #[ignore = "heavy: tests/run.sh stress"]
 fn slow_attackers_and_honest_users() {
+    /// The memory for all slow peers (32 MiB), what each may hold besides, and the program.
+    const RSS_KIB_MAX: u64 = 200 << 10;
     let count = number("RETTER_STRESS_SLOW", 2000);
     let secs = number("RETTER_STRESS_SECONDS", 30);
     let page = "x".repeat(2 << 20);
     let origin = Origin::counting(move |seen| {
-        let large = seen.target == "/large";
-        Reply::text(if large {
+        let reply = Reply::text(if seen.target.starts_with("/large") {
             page.as_str()
         } else {
             seen.target.as_str()
-        })
+        });
+        // Nobody may keep it: each reader has it from the application.
+        match seen.target.as_str() {
+            "/large-unkept" => reply.field("cache-control", "no-store"),
+            _ => reply,
+        }
     });
     let retter = Retter::start(retter_program!(), origin.address());
-    let modes: [(&str, &[&str]); 3] = [
-        ("headers", &["-H"]),
-        ("body", &["-B", "-s", "8192"]),
-        (
-            "read",
-            &[
-                "-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "3",
-            ],
-        ),
+    const READ: &[&str] = &[
+        "-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "3",
     ];
-    for (name, mode) in modes {
-        let attacker = attack(retter.address(), mode, count, secs);
+    let modes: [(&str, &[&str], &str); 4] = [
+        ("headers", &["-H"], "/large"),
+        ("body", &["-B", "-s", "8192"], "/large"),
+        ("read", READ, "/large"),
+        ("read what is not kept", READ, "/large-unkept"),
+    ];
+    for (name, mode, target) in modes {
+        let attacker = attack(retter.address(), mode, target, count, secs);
         let until = Instant::now() + Duration::from_secs(secs);
         let (mut times, mut rss_max, mut asked) = (Vec::new(), 0, 0);
         while Instant::now() < until {
@@ -152,7 +157,18 @@ fn slow_attackers_and_honest_users() {
             at(99),
             at(100)
         ));
+        assert!(rss_max < RSS_KIB_MAX, "{name}: {rss_max} KiB");
         let report = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            report.contains("service available"),
+            "slowhttptest says how it went"
+        );
+        let available = report
+            .rsplit("service available")
+            .next()
+            .unwrap_or_default();
+        let first = available.lines().next().unwrap_or_default();
+        assert!(first.contains("YES"), "{name}: service available {first}");
         let last = report.rfind("slow HTTP test status").unwrap_or(0);
         // Without its colours.
         let plain = report[last..].split('\u{1b}').map(|part| {

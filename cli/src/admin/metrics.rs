@@ -188,6 +188,16 @@ fn policy(page: &mut Page, stats: &Stats) {
         "Bytes of all copies.",
         stats.copies_bytes,
     );
+    page.gauge(
+        "retter_copies_leaving_bytes",
+        "Bytes of large copies that were replaced and are still on their way to clients.",
+        stats.leaving_bytes,
+    );
+    page.gauge(
+        "retter_queued_bytes",
+        "Bytes that wait for peers who are slow to take them.",
+        stats.queued_bytes,
+    );
     page.counter(
         "retter_copies_inserted_total",
         "Copies stored.",

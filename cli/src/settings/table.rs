@@ -382,6 +382,16 @@ pub(crate) const SPECS: &[Spec] = &[
         apply: |v, text| parse::or_off(text).map(|rate| v.core.client.rate_min = rate),
     },
     Spec {
+        key: "server.send_bytes",
+        default: "32MiB",
+        accepted: SIZE,
+        example: "32MiB",
+        help: "Memory for answers that clients are slow to take, in all: the application is free \
+               as soon as it has sent one. Each may hold 16 KiB besides",
+        core: "client.send_bytes_max",
+        apply: |v, text| parse::size(text).map(|size| v.core.client.send_bytes_max = size),
+    },
+    Spec {
         key: "server.connections",
         default: "10000",
         accepted: COUNT,

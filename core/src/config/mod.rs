@@ -120,6 +120,9 @@ pub struct ClientSettings {
     /// Longest time in which a client takes no byte of a pending response; up to four times as
     /// long for who took much before, as [`rate_min`](Self::rate_min) counts.
     pub write_timeout: Duration,
+    /// Bytes held in all for those, clients or origin, who take slowly what is sent to them, beyond
+    /// the 16 KiB that each may hold anyway. One alone gets a fifth of it.
+    pub send_bytes_max: usize,
     /// Longest time an idle connection is kept.
     pub idle_timeout: Duration,
     /// Bytes a second that a request body, and a client taking its answer, must reach in the long
@@ -221,6 +224,7 @@ impl Default for ClientSettings {
             gzip: true,
             read_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(15),
+            send_bytes_max: 32 << 20,
             idle_timeout: Duration::from_secs(60),
             rate_min: Some(RATE_MIN),
         }

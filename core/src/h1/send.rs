@@ -35,11 +35,15 @@ pub struct SendQueue {
     small_queued: usize,
     /// Bytes of the large parts.
     large: usize,
+    /// Those of them that somebody else holds in memory anyway.
+    shared: usize,
 }
 
 #[derive(Debug)]
 enum Part {
     Large(Bytes),
+    /// As `Large`, but the queue is not what holds it in memory.
+    Shared(Bytes),
     /// So many of the next bytes of `small`.
     Small(usize),
 }
@@ -53,6 +57,18 @@ impl SendQueue {
 
     /// Appends `part`; an empty one is ignored.
     pub fn push(&mut self, part: Bytes) {
+        self.push_part(part, Part::Large);
+    }
+
+    /// Appends `part`, which somebody else holds in memory in any case.
+    pub fn push_shared(&mut self, part: Bytes) {
+        if part.len() > SMALL_PART {
+            self.shared = self.shared.saturating_add(part.len());
+        }
+        self.push_part(part, Part::Shared);
+    }
+
+    fn push_part(&mut self, part: Bytes, kind: fn(Bytes) -> Part) {
         if part.len() <= SMALL_PART {
             return self.push_slice(&part);
         }
@@ -62,7 +78,7 @@ impl SendQueue {
             self.small_queued = self.small.len();
         }
         self.large = self.large.saturating_add(part.len());
-        self.parts.push_back(Part::Large(part));
+        self.parts.push_back(kind(part));
     }
 
     /// Appends a copy of `part`, for framing that exists nowhere as [`Bytes`].
@@ -91,7 +107,7 @@ impl SendQueue {
         let mut slots = dst.iter_mut();
         for (part, slot) in self.parts.iter().zip(&mut slots) {
             let slice = match part {
-                Part::Large(part) => part,
+                Part::Large(part) | Part::Shared(part) => part,
                 Part::Small(len) => {
                     let (part, rest) = small.split_at(*len);
                     small = rest;
@@ -117,12 +133,15 @@ impl SendQueue {
         let mut left = written.min(self.len());
         while let Some(front) = self.parts.front_mut() {
             let len = match front {
-                Part::Large(part) => part.len(),
+                Part::Large(part) | Part::Shared(part) => part.len(),
                 Part::Small(len) => *len,
             };
             let taken = left.min(len);
+            if matches!(front, Part::Shared(_)) {
+                self.shared -= taken;
+            }
             match front {
-                Part::Large(part) => {
+                Part::Large(part) | Part::Shared(part) => {
                     self.large -= taken;
                     if taken < len {
                         part.advance(taken);
@@ -155,13 +174,20 @@ impl SendQueue {
             self.parts = VecDeque::new();
         }
         give_back(std::mem::take(&mut self.small));
-        (self.small_sent, self.small_queued, self.large) = (0, 0, 0);
+        (self.small_sent, self.small_queued) = (0, 0);
+        (self.large, self.shared) = (0, 0);
     }
 
     /// Bytes queued.
     #[must_use]
     pub fn len(&self) -> usize {
         self.large + self.small.len() - self.small_sent
+    }
+
+    /// Bytes queued that only this queue holds in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.len() - self.shared
     }
 
     /// Whether nothing is queued.

@@ -1,13 +1,13 @@
 //! Owns a copy: [`StoredResponse`], and its making out of a response that passes ([`Collector`]).
 //! Never decides whether a response may be kept: `rules::freshness` does.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::content::{Budget, Collected, Content};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
 use crate::rules::freshness::{Allowed, Lifetimes, Wishes};
@@ -18,11 +18,11 @@ use crate::time::{Instant, UnixTime};
 /// A complete response: a 200 to rescue with, or another one while it is fresh.
 #[derive(Debug)]
 pub(super) struct StoredResponse {
-    body: Bytes,
+    body: Content,
     /// What clients get of its fields.
     fields: Fields,
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
-    gzip: OnceLock<Option<Bytes>>,
+    gzip: OnceLock<Option<Content>>,
     lifetimes: Lifetimes,
     received: Instant,
     status: StatusCode,
@@ -45,7 +45,7 @@ impl StoredResponse {
     }
 
     pub(super) fn body(&self) -> &Bytes {
-        &self.body
+        self.body.bytes()
     }
 
     pub(super) fn fields(&self) -> &Fields {
@@ -157,17 +157,17 @@ impl StoredResponse {
     }
 
     /// The compressed body, made once; and how many bytes it added just now.
-    pub(super) fn gzip(&self, pool: &GzipPool) -> (Option<&Bytes>, usize) {
+    pub(super) fn gzip(&self, pool: &GzipPool, budget: &Arc<Budget>) -> (Option<&Bytes>, usize) {
         let mut added = 0;
         let gzip = self.gzip.get_or_init(|| {
-            let gzip = coding::gzip_whole(&self.body, pool);
+            let gzip = coding::gzip_whole(self.body(), pool);
             // What does not get smaller is not worth a second form.
             (gzip.len() < self.body.len()).then(|| {
                 added = gzip.len();
-                gzip
+                Content::new(gzip, budget)
             })
         });
-        (gzip.as_ref(), added)
+        (gzip.as_ref().map(Content::bytes), added)
     }
 }
 
@@ -177,7 +177,7 @@ impl Entry for StoredResponse {
             .gzip
             .get()
             .and_then(Option::as_ref)
-            .map_or(0, Bytes::len);
+            .map_or(0, Content::len);
         let fields = self.fields.bytes_held() + self.targeted.bytes_held();
         self.body.len() + fields + self.vary.bytes_held() + gzip
     }
@@ -197,52 +197,14 @@ impl Entry for StoredResponse {
     }
 }
 
-/// Bytes of responses that are being collected, over all sessions.
-#[derive(Debug)]
-pub(super) struct Budget {
-    bytes_max: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self {
-            bytes_max,
-            used: AtomicUsize::new(0),
-        }
-    }
-
-    /// Whether more than half is used.
-    pub(super) fn is_short(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.bytes_max / 2
-    }
-
-    /// Bytes in use.
-    pub(super) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
-        if used.saturating_add(bytes) <= self.bytes_max {
-            return true;
-        }
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-        false
-    }
-}
-
 /// A response on its way into the store: its body is copied here once, as it passes.
 #[derive(Debug)]
 pub(super) struct Collector {
-    body: Vec<u8>,
-    budget: Arc<Budget>,
-    bytes_max: usize,
+    body: Collected,
     fields: Fields,
     lifetimes: Lifetimes,
     received: Instant,
     status: StatusCode,
-    taken: usize,
     targeted: Fields,
     vary: Vary,
 }
@@ -263,14 +225,11 @@ impl Collector {
             return None;
         }
         Some(Self {
-            body: Vec::new(),
-            budget: Arc::clone(budget),
-            bytes_max,
+            body: Collected::new(bytes_max, budget),
             fields,
             lifetimes,
             received,
             status: head.status,
-            taken: 0,
             targeted,
             vary,
         })
@@ -279,34 +238,21 @@ impl Collector {
     /// Adds a piece; `false` when the response is too large to keep.
     #[must_use]
     pub(super) fn push(&mut self, data: &[u8]) -> bool {
-        if data.len() > self.bytes_max - self.body.len() || !self.budget.take(data.len()) {
-            return false;
-        }
-        self.taken += data.len();
-        self.body.extend_from_slice(data);
-        true
+        self.body.push(data)
     }
 
     /// The finished copy.
-    pub(super) fn finish(mut self) -> StoredResponse {
-        let body = std::mem::take(&mut self.body);
+    pub(super) fn finish(self) -> StoredResponse {
         StoredResponse {
-            // `into_boxed_slice` gives the spare capacity back: the store's weights stay true.
-            body: Bytes::from(body.into_boxed_slice()),
-            fields: std::mem::take(&mut self.fields),
+            body: self.body.finish(),
+            fields: self.fields,
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,
             received: self.received,
             status: self.status,
-            targeted: std::mem::take(&mut self.targeted),
-            vary: std::mem::take(&mut self.vary),
+            targeted: self.targeted,
+            vary: self.vary,
         }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 

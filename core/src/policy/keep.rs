@@ -342,10 +342,10 @@ mod tests {
             fetch.on_data(&piece, NOW);
         }
         assert!(one.is_collecting() && !other.is_collecting());
-        assert_eq!(retter.budget.used(), piece.len());
+        assert_eq!(retter.budget.collecting(), piece.len());
         one.on_end(NOW);
         other.on_end(NOW);
-        assert_eq!((retter.store.len(), retter.budget.used()), (1, 0));
+        assert_eq!((retter.store.len(), retter.budget.collecting()), (1, 0));
     }
 
     #[test]

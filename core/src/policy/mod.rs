@@ -34,6 +34,7 @@
 //! ```
 
 mod changes;
+mod content;
 mod copy;
 mod fetch;
 #[cfg(all(test, loom))]
@@ -68,6 +69,7 @@ use crate::key::{CacheKey, Keyer};
 use crate::limits::STORE_SHARDS_MAX;
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
+use crate::reserve::Reserve;
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
 use crate::rules::freshness::{Allowed, Wishes};
@@ -78,7 +80,8 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
 use changes::Changes;
-use copy::{Budget, StoredResponse};
+use content::Budget;
+use copy::StoredResponse;
 use wants::Wants;
 
 /// The policy: breaker, admission and copies of one origin, shared by all its sessions.
@@ -106,6 +109,7 @@ pub struct Retter {
     gate: Gate,
     gzip: Arc<GzipPool>,
     keyer: Keyer,
+    reserve: Reserve,
     /// Answers from copies because the origin was full.
     overload_copies: AtomicU64,
     store: Store<StoredResponse>,
@@ -151,6 +155,7 @@ impl Retter {
             gzip: Arc::new(GzipPool::default()),
             keyer: Keyer::new(cache, rng.next()),
             overload_copies: AtomicU64::new(0),
+            reserve: Reserve::new(config.client.send_bytes_max),
             store: Store::new(bounds),
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
@@ -403,6 +408,11 @@ impl Retter {
         UnixTime(nanos / NANOS_PER_SEC)
     }
 
+    /// The memory for what peers are slow to take.
+    pub(crate) const fn reserve(&self) -> &Reserve {
+        &self.reserve
+    }
+
     /// The next state change that nobody has taken yet.
     pub fn poll_transition(&self) -> Option<Transition> {
         self.tiers().poll_transition()
@@ -433,7 +443,9 @@ impl Retter {
             usual,
             copies: self.store.len(),
             copies_bytes: self.store.bytes(),
-            collecting_bytes: self.budget.used(),
+            collecting_bytes: self.budget.collecting(),
+            leaving_bytes: self.budget.leaving(),
+            queued_bytes: self.reserve.used(),
             evictions: self.store.evictions(),
             insertions: self.store.insertions(),
             admission: self.admission(now),

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ enum Form {
     /// `Content-Range` and the bytes.
     Part(String, Bytes),
     /// The media type, which names the boundary, and the bytes.
-    Parts(String, Bytes),
+    Parts(String, Vec<Bytes>),
     Unsatisfiable,
     Whole,
 }
@@ -141,7 +142,7 @@ impl Served {
         let form = if let Some(form) = self.special_form(request) {
             form
         } else if varies && coding::accepts_gzip(&request.fields) {
-            let (gzip, added) = self.copy.gzip(&self.retter.gzip);
+            let (gzip, added) = self.copy.gzip(&self.retter.gzip, &self.retter.budget);
             if added > 0 {
                 self.retter.store.grew(&self.key, &self.copy, added);
             }
@@ -177,21 +178,21 @@ impl Served {
             Cut::Part(part) => Some(Form::Part(content_range(&part), body.slice(part))),
             Cut::Parts(parts) => {
                 let boundary = boundary(body);
-                let mut out = Vec::new();
+                let mut pieces = Vec::new();
                 for part in parts {
-                    out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+                    let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
                     if let Some(media_type) = copy.fields().get("content-type") {
-                        out.extend_from_slice(b"Content-Type: ");
-                        out.extend_from_slice(media_type);
-                        out.extend_from_slice(b"\r\n");
+                        head.extend_from_slice(b"Content-Type: ");
+                        head.extend_from_slice(media_type);
+                        head.extend_from_slice(b"\r\n");
                     }
                     let range = format!("Content-Range: {}\r\n\r\n", content_range(&part));
-                    out.extend_from_slice(range.as_bytes());
-                    out.extend_from_slice(&body[part]);
+                    head.extend_from_slice(range.as_bytes());
+                    pieces.extend([Bytes::from(head), body.slice(part)]);
                 }
-                out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+                pieces.push(Bytes::from(format!("\r\n--{boundary}--\r\n")));
                 let media_type = format!("multipart/byteranges; boundary={boundary}");
-                Some(Form::Parts(media_type, Bytes::from(out)))
+                Some(Form::Parts(media_type, pieces))
             }
         }
     }
@@ -221,10 +222,20 @@ impl Answer<'_> {
     /// The body; a HEAD request must not get it.
     #[must_use]
     pub fn body(&self) -> Bytes {
+        match self.pieces() {
+            [] => Bytes::new(),
+            [body] => body.clone(),
+            pieces => Bytes::from(pieces.concat()),
+        }
+    }
+
+    /// The body in pieces that belong to the copy.
+    pub(crate) fn pieces(&self) -> &[Bytes] {
         match &self.form {
-            Form::Gzip(body) | Form::Part(_, body) | Form::Parts(_, body) => body.clone(),
-            Form::NotModified | Form::Unsatisfiable => Bytes::new(),
-            Form::Whole => self.served.copy.body().clone(),
+            Form::Gzip(body) | Form::Part(_, body) => slice::from_ref(body),
+            Form::Parts(_, pieces) => pieces,
+            Form::NotModified | Form::Unsatisfiable => &[],
+            Form::Whole => slice::from_ref(self.served.copy.body()),
         }
     }
 
@@ -232,15 +243,17 @@ impl Answer<'_> {
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         match &self.form {
-            Form::Gzip(body) | Form::Part(_, body) | Form::Parts(_, body) => {
-                Some(body.len() as u64)
-            }
+            Form::Gzip(_) | Form::Part(..) | Form::Parts(..) => Some(self.length()),
             Form::NotModified => None,
             Form::Unsatisfiable => Some(0),
             // RFC 9110 §8.6
             Form::Whole if self.served.copy.status() == StatusCode::NO_CONTENT => None,
-            Form::Whole => Some(self.served.copy.body().len() as u64),
+            Form::Whole => Some(self.length()),
         }
+    }
+
+    fn length(&self) -> u64 {
+        self.pieces().iter().map(|piece| piece.len() as u64).sum()
     }
 
     /// Writes all fields but those of the connection and `Content-Length`: those

@@ -177,7 +177,7 @@ impl Default for GzipPool {
 
 /// Compresses a whole content into one piece of exact size.
 #[must_use]
-pub fn gzip_whole(content: &[u8], pool: &GzipPool) -> Bytes {
+pub fn gzip_whole(content: &[u8], pool: &GzipPool) -> Vec<u8> {
     let idle = pool.lock().idle.pop();
     let mut encoder = Encoder::new(idle.unwrap_or_else(new_compressor));
     let mut pieces = Vec::new();
@@ -185,7 +185,7 @@ pub fn gzip_whole(content: &[u8], pool: &GzipPool) -> Bytes {
     encoder.finish(&mut |piece| pieces.push(piece));
     pool.put_back(encoder.deflate, false);
     // The one copy: a compressed page is kept, and the slack of its pieces would be kept with it.
-    Bytes::from(pieces.concat())
+    pieces.concat()
 }
 
 /// One content being compressed piece by piece. Ends with [`GzipStream::finish`]; dropped before,

@@ -51,20 +51,21 @@ impl Session {
         answer.put_added(&mut |name, value| {
             out.field(name, value);
         });
-        let body = answer.body();
         if let Some(length) = answer.content_length() {
             out.field_number("content-length", length);
         }
         put_connection(&mut out, keep, call.request.version);
         out.finish();
-        let sent = if call.request.method == Method::HEAD {
-            Bytes::new()
-        } else {
-            body
-        };
+        let mut sent = 0;
+        if call.request.method != Method::HEAD {
+            for piece in answer.pieces().iter().cloned() {
+                sent += piece.len() as u64;
+                self.client.out.push_shared(piece);
+            }
+        }
         let report = Report {
             bytes_received: call.received,
-            bytes_sent: sent.len() as u64,
+            bytes_sent: sent,
             circuit: served.circuit,
             end: End::Complete,
             ended: now,
@@ -75,7 +76,6 @@ impl Session {
             started: call.started,
             status: Some(answer.status()),
         };
-        self.queue(sent, now);
         self.answered(&call, report, keep, now);
     }
 
@@ -283,7 +283,7 @@ impl Session {
             return 0;
         }
         let sent = body.len() as u64;
-        self.queue(Bytes::from(body), now);
+        self.client.out.push(Bytes::from(body));
         sent
     }
 

@@ -10,7 +10,7 @@ use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
-use crate::limits::SEND_HIGH_WATER;
+use crate::limits::ANSWERS_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::policy::{Decision, Fetch, Ticket};
 use crate::report::{End, Failure, OriginReport, Report, Source};
@@ -161,13 +161,6 @@ impl Exchange {
     }
 }
 
-impl Relay {
-    /// Whether the origin's queue takes more of the request's body.
-    pub(super) fn upload_has_room(&self) -> bool {
-        self.origin.out.len() < SEND_HIGH_WATER
-    }
-}
-
 impl Call {
     /// Whether the request has content.
     pub(super) const fn has_content(&self) -> bool {
@@ -191,7 +184,7 @@ impl Call {
 impl Session {
     /// Reads the next request head, if there is one.
     pub(super) fn pump_head(&mut self, now: Instant) -> bool {
-        if !self.client_has_room() {
+        if self.client.out.len() >= ANSWERS_BYTES_MAX || !self.client_has_room(now) {
             return false;
         }
         match self.client.conn.next_event() {
@@ -209,9 +202,8 @@ impl Session {
                 debug_assert!(false, "a body is read by the exchange that owns its head");
                 false
             }
-            // A connection that ends inside a head asked for nothing.
             Err(_) if self.client.conn.is_eof() => {
-                self.client_left(now);
+                self.client_broke_off(now);
                 false
             }
             Err(error) => {
@@ -265,7 +257,7 @@ impl Session {
     pub(super) fn pump_receiving(&mut self, now: Instant) -> bool {
         if self.client.conn.awaits_content() {
             if self.client.conn.is_eof() {
-                self.client_left(now);
+                self.client_broke_off(now);
             }
             return false;
         }

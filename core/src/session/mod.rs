@@ -9,6 +9,7 @@ mod forward;
 mod heads;
 mod origin;
 mod relay;
+mod room;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::h1::{SendQueue, ServerConn};
-use crate::limits::SEND_HIGH_WATER;
 use crate::pace::Pace;
 use crate::policy::Retter;
 use crate::report::{End, Report};
@@ -114,6 +114,8 @@ pub struct Session {
     reports: VecDeque<(u64, Report)>,
     /// So many of them have left.
     reports_due: usize,
+    /// Bytes that the reserve for slow peers was told of.
+    held: usize,
 }
 
 /// The client's connection.
@@ -129,6 +131,8 @@ struct ClientSide {
     write_pace: Pace,
     /// Bytes that were written to the socket.
     sent: u64,
+    /// It takes no more for now: the other side waits for it.
+    is_full: bool,
     /// First byte of the head being received.
     head_since: Option<Instant>,
     /// Input that nobody will read, while lingering.
@@ -176,6 +180,7 @@ impl Session {
             read_pace: pace,
             write_pace: pace,
             sent: 0,
+            is_full: false,
             head_since: None,
             scratch: Vec::new(),
         };
@@ -190,6 +195,7 @@ impl Session {
             detached: None,
             reports: VecDeque::new(),
             reports_due: 0,
+            held: 0,
         }
     }
 
@@ -250,31 +256,16 @@ impl Session {
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
         match side {
             Side::Client => {
-                let had_room = self.client_has_room();
                 self.client.out.advance(len);
                 self.client.sent = self.client.sent.saturating_add(len as u64);
-                let config = self.retter.config();
-                let terms = timer::client_write(&config.client);
+                let terms = timer::client_write(&self.retter.config().client);
                 self.client.write_pace.moved(len, terms, now);
-                if !had_room
-                    && self.client_has_room()
-                    && let Some(origin) = self.exchange.origin_mut()
-                {
-                    // Nobody read from the origin while the client's queue was full.
-                    origin.expect_bytes(&config.origin, now);
-                }
                 self.release_sent(now);
             }
             Side::Origin => {
                 if let Some(origin) = self.exchange.origin_mut() {
-                    let had_room = origin.out.len() < SEND_HIGH_WATER;
                     origin.out.advance(len);
                     origin.write_at = now;
-                    if !had_room && origin.out.len() < SEND_HIGH_WATER {
-                        // Nobody read from the client while the origin's queue was full.
-                        self.client.read_at = now;
-                        self.expect_body(now);
-                    }
                 }
             }
         }
@@ -389,6 +380,7 @@ impl Session {
             origin.conn.lend_buffer();
         }
         self.pump_life(now);
+        self.note_held();
         self.check_invariants();
     }
 
@@ -451,6 +443,18 @@ impl Session {
         self.leave_client(Action::Close(Side::Client), now);
     }
 
+    /// The client ended its stream inside a request: it asked for nothing with that, but what it
+    /// asked for before is still answered.
+    fn client_broke_off(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &self.exchange
+            && let Download::Forwarding(_) = relay.download
+        {
+            return self.client_left(now);
+        }
+        self.give_up_exchange(End::ClientLeft, now);
+        self.life = Life::Closing(Last::Close);
+    }
+
     /// Whatever runs for the client stops, with this last action on its socket.
     fn leave_client(&mut self, action: Action, now: Instant) {
         self.client.out.clear();
@@ -502,11 +506,6 @@ impl Session {
             }
         }
         self.reports_due = self.reports.len();
-    }
-
-    /// Whether the client's queue takes more.
-    fn client_has_room(&self) -> bool {
-        self.client.out.len() < SEND_HIGH_WATER
     }
 
     fn check_invariants(&self) {

@@ -20,6 +20,8 @@ use crate::time::Instant;
 pub(super) struct OriginSide {
     pub(super) conn: ClientConn,
     pub(super) out: SendQueue,
+    /// It takes no more for now: the client waits for it.
+    pub(super) is_full: bool,
     /// Last byte received, or the moment from which one is expected.
     pub(super) read_at: Instant,
     /// Until when more of a body of known length must have come.
@@ -60,6 +62,7 @@ impl Session {
                 let origin = OriginSide {
                     conn,
                     out,
+                    is_full: false,
                     read_at: now,
                     read_pace: Pace::start(origin_read(&config.origin), now),
                     write_at: now,

@@ -27,12 +27,14 @@ impl Session {
     }
 
     fn pump_upload(&mut self, now: Instant) -> bool {
+        let sends = matches!(&self.exchange, Exchange::Relaying(relay)
+            if relay.upload == Upload::Sending);
+        if !sends || !self.origin_has_room(now) {
+            return false;
+        }
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return false;
         };
-        if relay.upload != Upload::Sending || !relay.upload_has_room() {
-            return false;
-        }
         let was_empty = relay.origin.out.is_empty();
         let moved = match self.client.conn.next_event() {
             Ok(Event::Data(data)) => {
@@ -54,7 +56,7 @@ impl Session {
                 return false;
             }
             Err(_) if self.client.conn.is_eof() => {
-                self.client_left(now);
+                self.client_broke_off(now);
                 return false;
             }
             Err(error) => {
@@ -82,7 +84,7 @@ impl Session {
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
-        let has_room = self.client_has_room();
+        let has_room = self.client_has_room(now);
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return false;
         };
@@ -343,12 +345,6 @@ impl Session {
             shut_client: false,
             shut_origin: false,
         }));
-    }
-
-    /// Queues bytes for the client.
-    pub(super) fn queue(&mut self, bytes: Bytes, now: Instant) {
-        self.mark_client_write(now);
-        self.client.out.push(bytes);
     }
 
     /// The client's write deadline counts from when there is something to write.

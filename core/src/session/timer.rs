@@ -176,13 +176,13 @@ impl Session {
     fn relay_deadline(&self, relay: &Relay) -> Option<(Instant, Timer)> {
         let config = self.retter.config();
         let origin = &relay.origin;
-        if relay.upload == Upload::Sending && relay.upload_has_room() {
+        if relay.upload == Upload::Sending && !origin.is_full {
             let due = self.client.read_pace.due();
             let due = match &relay.download {
                 Download::Awaiting | Download::Discarding | Download::Holding(_) => due,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
-                Download::Forwarding(_) if self.client_has_room() => {
+                Download::Forwarding(_) if !self.client.is_full => {
                     due.max(origin.read_at + config.client.read_timeout)
                 }
                 Download::Forwarding(_) => return None,
@@ -216,7 +216,7 @@ impl Session {
                 let slow = slow.map(|at| (at, Timer::Slow));
                 slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
-            Download::Forwarding(forward) if self.client_has_room() => {
+            Download::Forwarding(forward) if !self.client.is_full => {
                 let silence = forward.silence_max(&config.origin);
                 let due = if forward.has_length && !forward.event_stream {
                     origin.read_pace.due().max(origin.write_at + silence)

@@ -6,7 +6,6 @@ use http::StatusCode;
 use super::exchange::{Exchange, Tunnel};
 use super::timer::client_write;
 use super::{Action, Last, Life, Session, Side};
-use crate::limits::SEND_HIGH_WATER;
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
@@ -14,6 +13,8 @@ impl Session {
     /// Moves what has arrived on either side to the other.
     pub(super) fn pump_tunnel(&mut self, now: Instant) -> bool {
         let terms = client_write(&self.retter.config().client);
+        let origin_has_room = self.origin_has_room(now);
+        let client_has_room = self.client_has_room(now);
         let Exchange::Tunnel(tunnel) = &mut self.exchange else {
             return false;
         };
@@ -27,13 +28,13 @@ impl Session {
         } = &mut **tunnel;
         let client = &mut self.client;
         let mut progress = false;
-        if origin.out.len() < SEND_HIGH_WATER {
+        if origin_has_room {
             let bytes = client.conn.take_buffered();
             call.received = call.received.saturating_add(bytes.len() as u64);
             progress |= !bytes.is_empty();
             origin.out.push(bytes);
         }
-        if client.out.len() < SEND_HIGH_WATER {
+        if client_has_room {
             let bytes = origin.conn.take_buffered();
             *sent = sent.saturating_add(bytes.len() as u64);
             progress |= !bytes.is_empty();

@@ -148,6 +148,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     client.head_bytes_max = 4 << 10;
     client.read_timeout = secs(3);
     client.write_timeout = secs(3);
+    client.send_bytes_max = *chance.pick(&[0, 8_000, 32 << 20]);
     client.idle_timeout = secs(6);
     let origin = &mut settings.origin;
     origin.authority = "origin.example".to_owned();

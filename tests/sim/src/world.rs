@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use retter_core::config::Settings;
 use retter_core::drive::Drive;
+use retter_core::limits::RECV_CHUNK;
 use retter_core::policy::Retter;
 use retter_core::session::Session;
 use retter_core::time::{Instant, UnixTime};
@@ -28,6 +29,9 @@ use crate::requests::Memory;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
 const POLLS_MAX: usize = 20_000;
+
+/// By so much both queues of a session may exceed what they may hold: a read, and what frames it.
+const PIECES_BYTES: usize = 4 * RECV_CHUNK;
 
 /// Clients at one time.
 const CLIENTS_MAX: usize = 40;
@@ -376,7 +380,8 @@ impl World {
         let holds = stats.copies_bytes <= config.cache.bytes_max
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max + background
-            && limits.contains(&stats.admission.limit);
+            && limits.contains(&stats.admission.limit)
+            && stats.queued_bytes <= config.client.send_bytes_max + self.tasks.len() * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
     }

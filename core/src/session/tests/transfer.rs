@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{DATE, Rig, body, field, get, status};
+use super::rig::{DATE, PAGE, Rig, body, field, get, status};
 use crate::report::{End, Source};
 use crate::session::{Action, Input, Side};
 
@@ -234,6 +234,31 @@ fn pipelined_requests_are_answered_in_order() {
             rig.reply(&format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"));
             assert_eq!(body(&rig.received()), n.to_string());
         }
+    }
+}
+
+#[test]
+fn a_request_that_breaks_off_takes_no_earlier_answer_with_it() {
+    const HALF: [&str; 3] = [
+        "GET / HT",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhal",
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\nhal",
+    ];
+    for half in HALF {
+        let mut rig = Rig::new();
+        rig.client_reads = false;
+        rig.send(&(get("/", "") + half));
+        rig.end_of(Side::Client).reply(PAGE);
+        rig.client_reads = true;
+        rig.settle();
+        assert_eq!(body(&rig.received()), "good", "{half}");
+        assert!(rig.session.is_done(), "{half}");
+        let ends: Vec<_> = rig.reports.iter().map(|report| report.end).collect();
+        assert_eq!(ends[0], End::Complete, "{half}");
+        assert!(
+            ends[1..].iter().all(|end| *end == End::ClientLeft),
+            "{half}"
+        );
     }
 }
 

@@ -122,9 +122,8 @@ impl World {
         let inside = inside + stats.refresh.running as usize;
         ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
         ledger.check(open == 0, || format!("{open} sockets are left open"));
-        ledger.check(stats.collecting_bytes == 0, || {
-            format!("memory for copies is lost: {stats:?}")
-        });
+        let held = stats.collecting_bytes + stats.leaving_bytes + stats.queued_bytes;
+        ledger.check(held == 0, || format!("memory is lost: {stats:?}"));
         if let Err(text) = self.retter.validate() {
             ledger.violate(format!("the store is broken: {text}"));
         }
