@@ -12,9 +12,10 @@ pub const HEAD_BYTES_CEILING: usize = 65_535;
 /// Fresh space offered to one read from a socket. One system call moves a whole small page.
 pub const RECV_CHUNK: usize = 16 * 1024;
 
-/// Queued bytes toward one peer below which reading from the other side never pauses. Beyond it,
-/// queues share what the setting for slow peers gives.
-pub const QUEUE_BYTES_FREE: usize = 16 * 1024;
+/// Queued bytes toward one peer below which reading from the other side never pauses: with one
+/// read more it is the 16 KiB that a peer may hold. Beyond it, queues share what the setting for
+/// slow peers gives.
+pub const QUEUE_BYTES_FREE: usize = 8 * 1024;
 
 /// Queued bytes toward a client above which none of the requests that it sent ahead is begun: many
 /// answers from copies cost no memory, but what runs for them does.

@@ -205,6 +205,9 @@ impl Session {
     pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
         /// Enough to throw input away quickly, small enough to hold for every closing client.
         const SCRATCH_BYTES: usize = 4096;
+        if self.is_paused(side) {
+            return &mut [];
+        }
         match (side, self.life) {
             (Side::Origin, _) => match self.exchange.origin_mut() {
                 Some(origin) => origin.conn.read_buf(),
@@ -224,6 +227,9 @@ impl Session {
     /// peer costs no memory.
     #[must_use]
     pub fn awaits_first(&self, side: Side) -> bool {
+        if self.is_paused(side) {
+            return false;
+        }
         match (side, self.life) {
             (Side::Origin, _) => {
                 let origin = self.exchange.origin();

@@ -1,7 +1,8 @@
 //! Owns how much waits in the queues of a session, and what that means for the side it came from.
 //! Never holds more than a peer's own part and what the reserve for slow peers has left.
 
-use super::Session;
+use super::exchange::Exchange;
+use super::{Session, Side};
 use crate::limits::QUEUE_BYTES_FREE;
 use crate::time::Instant;
 
@@ -34,6 +35,23 @@ impl Session {
             self.expect_body(now);
         }
         has_room
+    }
+
+    /// Whether what `side` sends has to wait until the other side has taken more.
+    pub(super) fn is_paused(&self, side: Side) -> bool {
+        match (side, &self.exchange) {
+            (Side::Client, Exchange::Relaying(relay)) => relay.origin.is_full,
+            (Side::Client, Exchange::Tunnel(tunnel)) => tunnel.origin.is_full,
+            (Side::Origin, Exchange::Relaying(_) | Exchange::Tunnel(_)) => self.client.is_full,
+            (
+                _,
+                Exchange::Connecting(_)
+                | Exchange::Draining(_)
+                | Exchange::None
+                | Exchange::Receiving(_)
+                | Exchange::Waiting(_),
+            ) => false,
+        }
     }
 
     /// Tells the reserve what is held now.
