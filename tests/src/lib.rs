@@ -23,6 +23,7 @@ pub mod retter;
 pub mod scenario;
 pub mod signal;
 pub mod strict;
+pub mod suites;
 pub mod wire;
 
 /// How long anything may take before a test is called stuck. It is a guard only: no test waits

@@ -14,6 +14,7 @@ use retter_tests::corpus::{self, Case, End};
 use retter_tests::recorder::{Recorded, Recorder};
 use retter_tests::retter::Retter;
 use retter_tests::strict::{self, Message, Rest, Sender};
+use retter_tests::suites::{self, Tally};
 use retter_tests::{DEADLINE, retter_program};
 
 const PEER: &str = "192.0.2.1";
@@ -37,6 +38,30 @@ fn the_corpus_is_as_large_as_promised() {
     }
     let _ = writeln!(std::io::stderr(), "{}", out.trim_end_matches(", "));
     assert!(requests.len() >= 300 && responses.len() >= 80, "{out}");
+}
+
+/// Each case of the public suites has rows here, and is answered as the suite takes it, or the table
+/// says why not.
+#[test]
+fn the_cases_of_public_suites_are_in_the_corpus() {
+    let verdicts = suites::verdicts();
+    let mut tallies = BTreeMap::new();
+    for (name, entries) in suites::read() {
+        let tally = suites::judge(&entries, &verdicts);
+        tallies.insert(name, tally.unwrap_or_else(|failed| panic!("{failed:#?}")));
+    }
+    let _ = writeln!(std::io::stderr(), "{tallies:?}");
+    let tally = |agreed, tolerated, differ| Tally {
+        agreed,
+        tolerated,
+        differ,
+    };
+    let wanted = [
+        ("h1spec-dropseed".to_owned(), tally(33, 0, 0)),
+        ("h1spec-uws".to_owned(), tally(32, 0, 0)),
+        ("http11probe".to_owned(), tally(149, 27, 6)),
+    ];
+    assert_eq!(tallies, BTreeMap::from(wanted));
 }
 
 // -- requests
