@@ -27,7 +27,7 @@ use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::time::Instant;
 
-use exchange::{Download, Exchange};
+use exchange::Exchange;
 
 pub use standing::Standing;
 pub use timer::Timer;
@@ -352,16 +352,7 @@ impl Session {
     /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
     #[must_use]
     pub fn is_answering(&self) -> bool {
-        let passes = match &self.exchange {
-            Exchange::Relaying(relay) => matches!(relay.download, Download::Forwarding(_)),
-            Exchange::Connecting(_)
-            | Exchange::Draining(_)
-            | Exchange::None
-            | Exchange::Receiving(_)
-            | Exchange::Tunnel(_)
-            | Exchange::Waiting(_) => false,
-        };
-        passes || !self.client.out.is_empty()
+        self.is_forwarding() || !self.client.out.is_empty()
     }
 
     // -- the machine
@@ -452,9 +443,7 @@ impl Session {
     /// The client ended its stream inside a request: it asked for nothing with that, but what it
     /// asked for before is still answered.
     fn client_broke_off(&mut self, now: Instant) {
-        if let Exchange::Relaying(relay) = &self.exchange
-            && let Download::Forwarding(_) = relay.download
-        {
+        if self.is_forwarding() {
             return self.client_left(now);
         }
         self.give_up_exchange(End::ClientLeft, now);

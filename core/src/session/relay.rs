@@ -84,19 +84,13 @@ impl Session {
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
-        let has_room = self.client_has_room(now);
+        if self.is_forwarding() && !self.client_has_room(now) {
+            self.pause_download(now);
+            return false;
+        }
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return false;
         };
-        if !has_room {
-            if let Download::Forwarding(forward) = &mut relay.download {
-                forward.was_paused = true;
-                if let Some(fetch) = &mut relay.fetch {
-                    fetch.on_pause(now);
-                }
-            }
-            return false;
-        }
         match relay.origin.conn.next_event() {
             Ok(Event::Head(head)) => self.on_head(head, now),
             Ok(Event::Data(data)) => self.on_data(data, now),
@@ -114,6 +108,17 @@ impl Session {
             Err(_) => self.origin_failed(Failure::Protocol, now),
         }
         true
+    }
+
+    fn pause_download(&mut self, now: Instant) {
+        if let Exchange::Relaying(relay) = &mut self.exchange
+            && let Download::Forwarding(forward) = &mut relay.download
+        {
+            forward.was_paused = true;
+            if let Some(fetch) = &mut relay.fetch {
+                fetch.on_pause(now);
+            }
+        }
     }
 
     fn on_head(&mut self, head: ResponseHead, now: Instant) {

@@ -1,7 +1,7 @@
 //! Owns how much waits in the queues of a session, and what that means for the side it came from.
 //! Never holds more than a peer's own part and what the reserve for slow peers has left.
 
-use super::exchange::Exchange;
+use super::exchange::{Download, Exchange};
 use super::{Session, Side};
 use crate::limits::QUEUE_BYTES_FREE;
 use crate::time::Instant;
@@ -42,7 +42,8 @@ impl Session {
         match (side, &self.exchange) {
             (Side::Client, Exchange::Relaying(relay)) => relay.origin.is_full,
             (Side::Client, Exchange::Tunnel(tunnel)) => tunnel.origin.is_full,
-            (Side::Origin, Exchange::Relaying(_) | Exchange::Tunnel(_)) => self.client.is_full,
+            (Side::Origin, Exchange::Relaying(_)) => self.client.is_full && self.is_forwarding(),
+            (Side::Origin, Exchange::Tunnel(_)) => self.client.is_full,
             (
                 _,
                 Exchange::Connecting(_)
@@ -52,6 +53,12 @@ impl Session {
                 | Exchange::Waiting(_),
             ) => false,
         }
+    }
+
+    /// Whether the body of an answer is being passed on.
+    pub(super) fn is_forwarding(&self) -> bool {
+        matches!(&self.exchange, Exchange::Relaying(relay)
+            if matches!(relay.download, Download::Forwarding(_)))
     }
 
     /// Tells the reserve what is held now.

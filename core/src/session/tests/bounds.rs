@@ -104,6 +104,27 @@ fn room_that_others_leave_does_not_make_the_origin_late() {
 }
 
 #[test]
+fn an_answer_that_begins_is_heard_whatever_others_hold() {
+    let rig = with_send_bytes(1 << 20);
+    let (mut ahead, _) = stalled(&rig, "/one", 100 << 10);
+    ahead.settle();
+    ahead.send(&get("/two", ""));
+    let waits = |ahead: &Rig| {
+        let timer = ahead.session.poll_timer();
+        matches!(timer, Some(Timer::OriginHead | Timer::Slow))
+    };
+    assert!(waits(&ahead));
+    let _crowd: Vec<_> = (0..20)
+        .map(|number| stalled(&rig, &format!("/{number}"), 99_999_999))
+        .collect();
+    ahead.reply(PAGE);
+    assert!(!waits(&ahead));
+    ahead.client_reads = true;
+    ahead.settle();
+    assert!(ahead.received().ends_with("good"));
+}
+
+#[test]
 fn copies_that_slow_clients_hold_are_bounded_once_they_are_replaced() {
     const LARGE: usize = 1 << 20;
     let mut settings = Settings::default();
