@@ -284,13 +284,15 @@ impl Oracle {
         let sent = asked.sent_at.unwrap_or(net.now);
         let says = cache_status(seen);
         if says.contains("detail=rescued") {
-            let failed = asked.answers.last().is_none_or(|last| {
-                let last = &ledger.answers[*last];
-                let came = last
-                    .ends
-                    .is_some_and(|end| net.progress(last.link).1 >= end);
-                !(last.is_sound && came) || is_failure(last.status)
-            });
+            // One of them: the copy may have been renewed before its client read it.
+            let failed = asked.answers.is_empty()
+                || asked.answers.iter().any(|answer| {
+                    let answer = &ledger.answers[*answer];
+                    let came = answer
+                        .ends
+                        .is_some_and(|end| net.progress(answer.link).1 >= end);
+                    !(answer.is_sound && came) || is_failure(answer.status)
+                });
             holds(failed, "rescued from an origin that had answered")
         } else if says.contains("detail=circuit-open") {
             holds(

@@ -141,7 +141,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     cache.rescue = *chance.pick(&[RescueMode::Session, RescueMode::Strict, RescueMode::All]);
     cache.rescue_age_max = secs(*chance.pick(&[10, 60, 86_400]));
     cache.bytes_max = *chance.pick(&[20_000, 200_000, 64 << 20]);
-    cache.object_bytes_max = *chance.pick(&[2_000, 16_000]);
+    cache.object_bytes_max = cache.bytes_max.min(*chance.pick(&[2_000, 16_000, 60_000]));
     cache.entries_max = *chance.pick(&[8, 1_000]);
     let client = &mut settings.client;
     client.gzip = chance.hits(700);

@@ -81,27 +81,42 @@ impl World {
         self.pass(Duration::from_secs(3_600));
         self.hub.draining.set(false);
         self.oracle.is_draining = false;
-        let paths = self.net.borrow().swarm.paths;
         for _ in 0..ROUNDS {
-            for path in 0..paths {
-                let asked = Asked {
-                    method: "GET",
-                    host: "shop.example",
-                    target: format!("/{path}"),
-                    no_cache: true,
-                    ..Asked::default()
-                };
-                self.accept(Some(VecDeque::from([asked])));
-                self.rest("in its examination");
-            }
-            self.wait(Duration::from_secs(3));
+            self.examine_once();
         }
-        let now = self.net.borrow().now;
-        let stats = self.retter.stats(now);
-        let is_well = stats.circuit == State::Closed && stats.paths_open == 0;
+        // A connection that ends late may just have been taken for a slow answer.
+        for _ in 0..ROUNDS {
+            if self.is_well() {
+                return;
+            }
+            self.examine_once();
+        }
+        let stats = self.retter.stats(self.net.borrow().now);
+        let is_well = self.is_well();
         self.ledger.check(is_well, || {
             format!("a circuit never closes again: {stats:?}")
         });
+    }
+
+    fn examine_once(&mut self) {
+        let paths = self.net.borrow().swarm.paths;
+        for path in 0..paths {
+            let asked = Asked {
+                method: "GET",
+                host: "shop.example",
+                target: format!("/{path}"),
+                no_cache: true,
+                ..Asked::default()
+            };
+            self.accept(Some(VecDeque::from([asked])));
+            self.rest("in its examination");
+        }
+        self.wait(Duration::from_secs(3));
+    }
+
+    fn is_well(&self) -> bool {
+        let stats = self.retter.stats(self.net.borrow().now);
+        stats.circuit == State::Closed && stats.paths_open == 0
     }
 
     fn drain_all(&mut self) {
