@@ -3,6 +3,7 @@
 //! Never measures; never touches a socket or a clock.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::future::Ready;
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -72,9 +73,12 @@ pub(crate) fn prepare(name: &str) -> Box<dyn FnMut()> {
         "miss" => {
             let mut rig = Rig::new("max-age=86400");
             let mut number = 0;
+            let mut target = String::new();
             Box::new(move || {
                 number += 1;
-                rig.exchange(&format!("/page/{number:07}"), true);
+                target.clear();
+                let _ = write!(target, "/page/{number:07}");
+                rig.exchange(&target, true);
             })
         }
         other => panic!("there is no path `{other}`: choose of {NAMES:?}"),
@@ -82,7 +86,16 @@ pub(crate) fn prepare(name: &str) -> Box<dyn FnMut()> {
 }
 
 fn request(target: &str) -> Vec<u8> {
-    [REQUEST[0], target, REQUEST[1]].concat().into_bytes()
+    let mut bytes = Vec::new();
+    put_request(&mut bytes, target);
+    bytes
+}
+
+/// Where `bytes` has room already, nothing is allocated: what is counted is RETTER's own.
+fn put_request(bytes: &mut Vec<u8>, target: &str) {
+    for part in [REQUEST[0], target, REQUEST[1]] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Reads a head from its bytes.
@@ -157,7 +170,7 @@ impl Rig {
     /// One request and its answer; tells the two apart by whether the application was asked.
     fn exchange(&mut self, target: &str, asks: bool) {
         let before = (self.client.taken.get(), self.origin.taken.get());
-        *self.client.coming.borrow_mut() = request(target);
+        put_request(&mut self.client.coming.borrow_mut(), target);
         self.time.set(self.time.get() + Duration::from_micros(10));
         let polled = self.drive.poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::mark;
@@ -324,12 +324,24 @@ impl Eq for Fields {}
 /// [tell](Fields::is_cut).
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
-    raw: BytesMut,
+    raw: Vec<u8>,
     index: Index,
     is_cut: bool,
 }
 
 impl FieldsBuilder {
+    /// An empty one with room for about as much as `fields` are, so that it does not grow.
+    #[must_use]
+    pub fn with_room_for(fields: &Fields) -> Self {
+        // For a line or two that are added.
+        const MORE_BYTES: usize = 64;
+        Self {
+            raw: Vec::with_capacity(fields.raw.len() + MORE_BYTES),
+            index: Index::with_capacity(fields.len() + 2),
+            is_cut: false,
+        }
+    }
+
     /// Appends one line; returns whether it was kept.
     pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
         self.push_line(Line::new(name, value))
@@ -352,11 +364,13 @@ impl FieldsBuilder {
         true
     }
 
-    /// The finished fields.
+    /// The finished fields. What was not needed of the room is given back: they may be kept for
+    /// long, and there are many.
     #[must_use]
-    pub fn build(self) -> Fields {
+    pub fn build(mut self) -> Fields {
+        self.index.lines.shrink_to_fit();
         Fields {
-            raw: self.raw.freeze(),
+            raw: Bytes::from(self.raw.into_boxed_slice()),
             index: self.index,
             is_written: true,
             is_cut: self.is_cut,

@@ -26,8 +26,9 @@ pub(super) struct StoredResponse {
     lifetimes: Lifetimes,
     received: Instant,
     status: StatusCode,
-    /// The fields that speak to this program alone: they count again when a 304 comes.
-    targeted: Fields,
+    /// The fields that speak to this program alone: they count again when a 304 comes. Most
+    /// responses have none.
+    targeted: Option<Box<Fields>>,
     vary: Vary,
 }
 
@@ -54,7 +55,7 @@ impl StoredResponse {
 
     /// Whether a field is missing, as it did not fit.
     pub(super) fn is_cut(&self) -> bool {
-        self.fields.is_cut() || self.targeted.is_cut()
+        self.fields.is_cut() || self.targeted().is_some_and(Fields::is_cut)
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
@@ -98,10 +99,11 @@ impl StoredResponse {
     /// now (RFC 9111 §3.2, §4.3.4); `None` where both together are more than a head can hold.
     pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> Option<ResponseHead> {
         let now = end_to_end_fields(head, unix);
+        let targeted = self.targeted().into_iter().flat_map(Fields::iter);
         let mut fields = FieldsBuilder::default();
         // `Via` is continued when the whole is stored: here it is as the origin sent it.
         let is_via = |name: &str| name.eq_ignore_ascii_case("via");
-        for (name, value) in self.fields.iter().chain(self.targeted.iter()) {
+        for (name, value) in self.fields.iter().chain(targeted) {
             if describes_body(name) || !is_via(name) && !head_has(head, &now, name) {
                 fields.push(name, value);
             }
@@ -156,6 +158,10 @@ impl StoredResponse {
         }
     }
 
+    fn targeted(&self) -> Option<&Fields> {
+        self.targeted.as_deref()
+    }
+
     /// The compressed body, made once; and how many bytes it added just now.
     pub(super) fn gzip(&self, pool: &GzipPool, budget: &Arc<Budget>) -> (Option<&Bytes>, usize) {
         let mut added = 0;
@@ -178,7 +184,9 @@ impl Entry for StoredResponse {
             .get()
             .and_then(Option::as_ref)
             .map_or(0, Content::len);
-        let fields = self.fields.bytes_held() + self.targeted.bytes_held();
+        let targeted = self.targeted();
+        let targeted = targeted.map_or(0, |fields| size_of::<Fields>() + fields.bytes_held());
+        let fields = self.fields.bytes_held() + targeted;
         self.body.len() + fields + self.vary.bytes_held() + gzip
     }
 
@@ -205,7 +213,7 @@ pub(super) struct Collector {
     lifetimes: Lifetimes,
     received: Instant,
     status: StatusCode,
-    targeted: Fields,
+    targeted: Option<Box<Fields>>,
     vary: Vary,
 }
 
@@ -221,7 +229,10 @@ impl Collector {
         (unix, received): (UnixTime, Instant),
     ) -> Option<Self> {
         let (fields, targeted) = (stored_fields(head, unix), targeted_fields(head));
-        if head.fields.is_cut() || fields.is_cut() || targeted.is_cut() {
+        if head.fields.is_cut()
+            || fields.is_cut()
+            || targeted.as_ref().is_some_and(|fields| fields.is_cut())
+        {
             return None;
         }
         Some(Self {
@@ -274,7 +285,7 @@ fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
 
 /// The end-to-end fields of a response, without those of the one exchange.
 fn end_to_end_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
-    let mut fields = FieldsBuilder::default();
+    let mut fields = FieldsBuilder::with_room_for(&head.fields);
     forwarding::forward_response(head, |line| {
         // Never stored: Set-Cookie is one user's, Age and Cache-Status are told anew.
         if !line.is("set-cookie") && !line.is("age") && !line.is("cache-status") {
@@ -288,12 +299,13 @@ fn end_to_end_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     fields.build()
 }
 
-fn targeted_fields(head: &ResponseHead) -> Fields {
-    Fields::from_pairs(
+fn targeted_fields(head: &ResponseHead) -> Option<Box<Fields>> {
+    let targeted = Fields::from_pairs(
         head.fields
             .iter()
             .filter(|(name, _)| forwarding::is_retter_field(name.as_bytes())),
-    )
+    );
+    (targeted.is_cut() || !targeted.is_empty()).then(|| Box::new(targeted))
 }
 
 fn head_has(head: &ResponseHead, end_to_end: &Fields, name: &str) -> bool {

@@ -124,7 +124,7 @@ pub(super) enum Download {
     /// No client waits for it: its body goes to the policy alone.
     Discarding,
     /// Its body is being passed on.
-    Forwarding(Box<Forward>),
+    Forwarding(Forward),
     /// It is short and held back until complete, because a copy could rescue from its breaking
     /// off.
     Holding(Box<Held>),

@@ -21,7 +21,8 @@ pub(super) struct Forward {
     pub(super) circuit: State,
     pub(super) encoder: BodyEncoder,
     pub(super) event_stream: bool,
-    pub(super) gzip: Option<GzipStream>,
+    /// In a box, so that what is not compressed has no room for it.
+    pub(super) gzip: Option<Box<GzipStream>>,
     /// The origin told how long it is: so it is there already, and not made while it is sent.
     pub(super) has_length: bool,
     pub(super) keep: bool,

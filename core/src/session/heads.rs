@@ -85,7 +85,7 @@ impl Session {
             circuit: fetch.circuit(),
             encoder,
             event_stream,
-            gzip: stream,
+            gzip: stream.map(Box::new),
             has_length: matches!(framing, Framing::Length(_)),
             keep,
             sent: 0,
@@ -93,7 +93,7 @@ impl Session {
             unflushed: false,
             was_paused: false,
         };
-        relay.download = Download::Forwarding(Box::new(forward));
+        relay.download = Download::Forwarding(forward);
     }
 }
 
