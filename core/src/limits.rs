@@ -12,13 +12,21 @@ pub const HEAD_BYTES_CEILING: usize = 65_535;
 /// Fresh space offered to one read from a socket. One system call moves a whole small page.
 pub const RECV_CHUNK: usize = 16 * 1024;
 
-/// Queued bytes toward one peer below which reading from the other side never pauses: with one
-/// read more it is the 16 KiB that a peer may hold. Beyond it, queues share what the setting for
+/// Queued bytes toward one peer below which reading from the other side never pauses: with the
+/// read that begins below it, a peer may hold 24 KiB. Beyond it, queues share what the setting for
 /// slow peers gives.
 pub const QUEUE_BYTES_FREE: usize = 8 * 1024;
 
-/// Queued bytes toward a client above which none of the requests that it sent ahead is begun: many
-/// answers from copies cost no memory, but what runs for them does.
+/// How long a client's queue may be full before the client counts as slow: whoever reads has taken
+/// something by then.
+pub const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Content of a copy up to this size can always be collected, and what waits of it in a queue counts
+/// as the queue's own: only a larger one is counted for itself when it has left the store.
+pub const COPY_BYTES_SMALL: usize = 32 * 1024;
+
+/// Queued bytes toward a client, those that copies hold included, above which none of the requests
+/// that it sent ahead is begun.
 pub const ANSWERS_BYTES_MAX: usize = 256 * 1024;
 
 /// Buffers handed to one vectored write.
@@ -45,7 +53,7 @@ pub const KEY_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest body that is held back until it is complete, where a copy could rescue from its
 /// breaking off: a page comes in one or two reads, so nobody waits longer for it.
-pub const HOLD_BYTES_MAX: u64 = 64 * 1024;
+pub const HOLD_BYTES_MAX: usize = 64 * 1024;
 
 /// Smallest body that is worth gzip: below it the frame costs more than it saves.
 pub const GZIP_BYTES_MIN: usize = 301;

@@ -195,7 +195,7 @@ fn policy(page: &mut Page, stats: &Stats) {
     );
     page.gauge(
         "retter_queued_bytes",
-        "Bytes that wait for peers who are slow to take them.",
+        "Bytes in use of RETTER_SERVER_SEND_BYTES, for peers who are slow to take them.",
         stats.queued_bytes,
     );
     page.counter(

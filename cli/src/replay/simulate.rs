@@ -382,7 +382,7 @@ impl Simulation {
             End::Truncated => Step::Fail {
                 failure: Failure::Truncated,
                 // A short page is held back until it is complete.
-                rescuable: answer.bytes <= HOLD_BYTES_MAX,
+                rescuable: answer.bytes <= HOLD_BYTES_MAX as u64,
             },
         }
     }

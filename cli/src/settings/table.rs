@@ -386,8 +386,8 @@ pub(crate) const SPECS: &[Spec] = &[
         default: "32MiB",
         accepted: SIZE,
         example: "32MiB",
-        help: "Memory for answers that clients are slow to take, in all: the application is free \
-               as soon as it has sent one. Each may hold 16 KiB besides",
+        help: "Memory for what clients (and the application) are slow to take, in all: the \
+               application is free as soon as it has sent an answer. Each may hold 24 KiB besides",
         core: "client.send_bytes_max",
         apply: |v, text| parse::size(text).map(|size| v.core.client.send_bytes_max = size),
     },

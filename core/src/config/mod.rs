@@ -121,7 +121,7 @@ pub struct ClientSettings {
     /// long for who took much before, as [`rate_min`](Self::rate_min) counts.
     pub write_timeout: Duration,
     /// Bytes held in all for those, clients or origin, who take slowly what is sent to them, beyond
-    /// the 16 KiB that each may hold anyway. One alone gets a fifth of it.
+    /// the 24 KiB that each may hold anyway. One alone gets a fifth of it.
     pub send_bytes_max: usize,
     /// Longest time an idle connection is kept.
     pub idle_timeout: Duration,

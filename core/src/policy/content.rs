@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-/// Content up to this size is not counted once it has left the store: a connection may hold so
-/// much anyway, and a page of this size can always be collected, whoever holds large ones.
-const SMALL: usize = 32 * 1024;
+use crate::limits::COPY_BYTES_SMALL;
 
 /// Bytes that are in memory for copies beside those in the store.
 #[derive(Debug)]
@@ -29,9 +27,18 @@ impl Budget {
         }
     }
 
-    /// Whether more than half is used.
-    pub(super) fn is_short(&self) -> bool {
-        self.collecting().saturating_add(self.leaving()) > self.bytes_max / 2
+    /// Whether more than half is used, of what content of `len` bytes may use.
+    fn is_short(&self, len: usize) -> bool {
+        self.collecting().saturating_add(self.others(len)) > self.bytes_max / 2
+    }
+
+    /// What is not there for content of `len` bytes, beside what is being collected.
+    fn others(&self, len: usize) -> usize {
+        if len > COPY_BYTES_SMALL {
+            self.leaving()
+        } else {
+            0
+        }
     }
 
     /// Bytes that are being collected.
@@ -46,8 +53,8 @@ impl Budget {
 
     fn take(&self, bytes: usize, whole: usize) -> bool {
         let collecting = self.collecting.fetch_add(bytes, Ordering::Relaxed);
-        let leaving = if whole > SMALL { self.leaving() } else { 0 };
-        if collecting.saturating_add(leaving).saturating_add(bytes) <= self.bytes_max {
+        let used = collecting.saturating_add(self.others(whole));
+        if used.saturating_add(bytes) <= self.bytes_max {
             return true;
         }
         self.collecting.fetch_sub(bytes, Ordering::Relaxed);
@@ -82,6 +89,11 @@ impl Collected {
             self.bytes.extend_from_slice(data);
         }
         fits
+    }
+
+    /// Whether there is little room for more of such size.
+    pub(super) fn is_short(&self) -> bool {
+        self.budget.is_short(self.bytes.len())
     }
 
     pub(super) fn finish(mut self) -> Content {
@@ -121,13 +133,13 @@ struct Counted {
 }
 
 /// A share of [`Counted`], as `Bytes` want to own it.
-struct Held(Arc<Counted>);
+struct Share(Arc<Counted>);
 
 impl Content {
     pub(super) fn new(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
         // The spare capacity is given back: the store's weights stay true.
         let bytes = bytes.into_boxed_slice();
-        if bytes.len() <= SMALL {
+        if bytes.len() <= COPY_BYTES_SMALL {
             return Self::Small(Bytes::from(bytes));
         }
         let counted = Arc::new(Counted {
@@ -135,7 +147,7 @@ impl Content {
             bytes,
             has_left: AtomicBool::new(false),
         });
-        let bytes = Bytes::from_owner(Held(Arc::clone(&counted)));
+        let bytes = Bytes::from_owner(Share(Arc::clone(&counted)));
         Self::Large(Arc::new(Large { bytes, counted }))
     }
 
@@ -173,7 +185,7 @@ impl Drop for Counted {
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for Share {
     fn as_ref(&self) -> &[u8] {
         &self.0.bytes
     }
@@ -190,27 +202,33 @@ mod tests {
 
     #[test]
     fn what_left_the_store_counts_until_its_last_reader_has_it() {
-        let budget = Arc::new(Budget::new(SMALL * 3));
-        let copy = collected(SMALL * 2, &budget).expect("it fits");
+        let budget = Arc::new(Budget::new(COPY_BYTES_SMALL * 3));
+        let copy = collected(COPY_BYTES_SMALL * 2, &budget).expect("it fits");
         let renewed = copy.clone();
-        let reader = copy.bytes().slice(SMALL..);
+        let reader = copy.bytes().slice(COPY_BYTES_SMALL..);
         drop(copy);
         assert_eq!((budget.collecting(), budget.leaving()), (0, 0));
         drop(renewed);
-        assert_eq!(budget.leaving(), SMALL * 2);
-        assert!(budget.is_short());
-        assert!(collected(SMALL + 1, &budget).is_none(), "no room");
-        assert!(collected(SMALL, &budget).is_some(), "small ones fit always");
+        assert_eq!(budget.leaving(), COPY_BYTES_SMALL * 2);
+        assert!(budget.is_short(COPY_BYTES_SMALL + 1) && !budget.is_short(COPY_BYTES_SMALL));
+        assert!(
+            collected(COPY_BYTES_SMALL + 1, &budget).is_none(),
+            "no room"
+        );
+        assert!(
+            collected(COPY_BYTES_SMALL, &budget).is_some(),
+            "small ones fit always"
+        );
         drop(reader);
         assert_eq!(budget.leaving(), 0);
-        assert!(collected(SMALL + 1, &budget).is_some());
+        assert!(collected(COPY_BYTES_SMALL + 1, &budget).is_some());
     }
 
     #[test]
     fn what_is_given_up_is_given_back() {
-        let budget = Arc::new(Budget::new(SMALL));
-        let mut one = Collected::new(SMALL * 2, &budget);
-        assert!(one.push(&[b'x'; SMALL]));
+        let budget = Arc::new(Budget::new(COPY_BYTES_SMALL));
+        let mut one = Collected::new(COPY_BYTES_SMALL * 2, &budget);
+        assert!(one.push(&[b'x'; COPY_BYTES_SMALL]));
         assert!(!one.push(b"x"), "the budget ends");
         assert!(collected(1, &budget).is_none());
         drop(one);

@@ -252,6 +252,11 @@ impl Collector {
         self.body.push(data)
     }
 
+    /// Whether there is little room for more of such size.
+    pub(super) fn is_short(&self) -> bool {
+        self.body.is_short()
+    }
+
     /// The finished copy.
     pub(super) fn finish(self) -> StoredResponse {
         StoredResponse {

@@ -325,6 +325,12 @@ impl Fetch {
         }
     }
 
+    /// The response is on its way to the client: the copy cannot rescue any more, and others may
+    /// replace it.
+    pub(crate) fn forget_copy(&mut self) {
+        self.copy = None;
+    }
+
     /// Takes a piece of the response body.
     pub fn on_data(&mut self, data: &[u8], now: Instant) {
         self.last = now;
@@ -347,7 +353,7 @@ impl Fetch {
     /// Nor does the origin work for a client that does not read: its slot is free.
     pub fn on_pause(&mut self, now: Instant) {
         self.free(now);
-        if self.retter.budget.is_short() {
+        if self.collector.as_ref().is_some_and(Collector::is_short) {
             self.collector = None;
             self.land(Flown::Unfit);
         }

@@ -229,7 +229,8 @@ impl Answer<'_> {
         }
     }
 
-    /// The body in pieces that belong to the copy.
+    /// The body in pieces; those of more than [`COPY_BYTES_SMALL`](crate::limits::COPY_BYTES_SMALL)
+    /// are counted with the copy.
     pub(crate) fn pieces(&self) -> &[Bytes] {
         match &self.form {
             Form::Gzip(body) | Form::Part(_, body) => slice::from_ref(body),

@@ -9,6 +9,7 @@ use super::heads::put_connection;
 use super::{Last, Life, Session};
 use crate::breaker::State;
 use crate::h1::{HeadWriter, ProtocolError};
+use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Version;
 use crate::policy::{Refusal, Served, put_labels};
 use crate::report::{End, OriginReport, Report, Source};
@@ -60,7 +61,11 @@ impl Session {
         if call.request.method != Method::HEAD {
             for piece in answer.pieces().iter().cloned() {
                 sent += piece.len() as u64;
-                self.client.out.push_shared(piece);
+                if piece.len() > COPY_BYTES_SMALL {
+                    self.client.out.push_shared(piece);
+                } else {
+                    self.client.out.push(piece);
+                }
             }
         }
         let report = Report {
@@ -160,18 +165,13 @@ impl Session {
                     self.refuse_call(relay.call, status, text, Some(origin), now);
                 }
             }
-            Exchange::Relaying(relay) => {
-                // RFC 9112 §8: a half-close would make a body complete that ends with it.
-                let ends_by_close = match &relay.download {
-                    Download::Forwarding(forward) => forward.ends_by_close(),
-                    Download::Awaiting | Download::Discarding | Download::Holding(_) => false,
+            Exchange::Relaying(_) => {
+                let last = match self.last_if_cut() {
+                    Last::Abort => Last::Abort,
+                    Last::Close | Last::Linger => Last::Linger,
                 };
                 self.give_up_exchange(End::ClientLeft, now);
-                self.life = Life::Closing(if ends_by_close {
-                    Last::Abort
-                } else {
-                    Last::Linger
-                });
+                self.life = Life::Closing(last);
             }
             Exchange::Receiving(_) => {
                 if let Exchange::Receiving(call) = std::mem::take(&mut self.exchange) {

@@ -184,7 +184,9 @@ impl Call {
 impl Session {
     /// Reads the next request head, if there is one.
     pub(super) fn pump_head(&mut self, now: Instant) -> bool {
-        if self.client.out.len() >= ANSWERS_BYTES_MAX || !self.client_has_room(now) {
+        if self.client.out.len() >= ANSWERS_BYTES_MAX || !self.check_client_room(now) {
+            // Its time begins when it can be heard.
+            self.client.head_since = None;
             return false;
         }
         match self.client.conn.next_event() {
@@ -309,12 +311,40 @@ impl Session {
     }
 
     /// Whether the client may still want its answer after it closed its sending half: it said
-    /// that it would send no more, or it sent more requests before.
+    /// that it would send no more, it sent more requests before, or it has others to take.
     pub(super) fn client_waits_half_closed(&self) -> bool {
         match self.exchange.call() {
             None => true,
             Some(_) if matches!(self.exchange, Exchange::Tunnel(_)) => true,
-            Some(call) => !call.keep || self.client.conn.buffered() > 0,
+            Some(call) => {
+                !call.keep || self.client.conn.buffered() > 0 || !self.client.out.is_empty()
+            }
+        }
+    }
+
+    /// Whether more of a request is due, of which nothing is here.
+    pub(super) fn client_owes_content(&self) -> bool {
+        let call = self.exchange.call();
+        call.is_some_and(|call| !call.read) && self.client.conn.buffered() == 0
+    }
+
+    /// How the connection ends when the running answer is cut here: where a close would make its
+    /// body complete (RFC 9112 §8), by a reset.
+    pub(super) fn last_if_cut(&self) -> Last {
+        match &self.exchange {
+            Exchange::Relaying(relay) => match &relay.download {
+                Download::Forwarding(forward) if forward.ends_by_close() => Last::Abort,
+                Download::Awaiting
+                | Download::Discarding
+                | Download::Forwarding(_)
+                | Download::Holding(_) => Last::Close,
+            },
+            Exchange::Connecting(_)
+            | Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Receiving(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => Last::Close,
         }
     }
 

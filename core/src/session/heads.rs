@@ -42,7 +42,10 @@ impl Session {
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
-        let Some(fetch) = &relay.fetch else { return };
+        let Some(fetch) = &mut relay.fetch else {
+            return;
+        };
+        fetch.forget_copy();
         let call = &relay.call;
         let framing = relay.origin.conn.framing();
         let is_head = call.request.method == Method::HEAD;

@@ -28,6 +28,7 @@ use crate::report::{End, Report};
 use crate::time::Instant;
 
 use exchange::Exchange;
+use room::Room;
 
 pub use standing::Standing;
 pub use timer::Timer;
@@ -131,8 +132,7 @@ struct ClientSide {
     write_pace: Pace,
     /// Bytes that were written to the socket.
     sent: u64,
-    /// It takes no more for now: the other side waits for it.
-    is_full: bool,
+    room: Room,
     /// First byte of the head being received.
     head_since: Option<Instant>,
     /// Input that nobody will read, while lingering.
@@ -180,7 +180,7 @@ impl Session {
             read_pace: pace,
             write_pace: pace,
             sent: 0,
-            is_full: false,
+            room: Room::Free,
             head_since: None,
             scratch: Vec::new(),
         };
@@ -266,6 +266,17 @@ impl Session {
                 self.client.sent = self.client.sent.saturating_add(len as u64);
                 let terms = timer::client_write(&self.retter.config().client);
                 self.client.write_pace.moved(len, terms, now);
+                match self.exchange {
+                    // It is idle from the end of its last answer on.
+                    Exchange::None if self.client.out.is_empty() => self.client.read_at = now,
+                    Exchange::Tunnel(_) => self.client.read_at = now,
+                    Exchange::Connecting(_)
+                    | Exchange::Draining(_)
+                    | Exchange::None
+                    | Exchange::Receiving(_)
+                    | Exchange::Relaying(_)
+                    | Exchange::Waiting(_) => {}
+                }
                 self.release_sent(now);
             }
             Side::Origin => {
@@ -430,7 +441,9 @@ impl Session {
             return;
         }
         self.client.conn.handle_read(len);
-        if len == 0 && !self.client_waits_half_closed() {
+        if len == 0 && self.client_owes_content() {
+            self.client_broke_off(now);
+        } else if len == 0 && !self.client_waits_half_closed() {
             self.client_left(now);
         }
     }
@@ -443,11 +456,9 @@ impl Session {
     /// The client ended its stream inside a request: it asked for nothing with that, but what it
     /// asked for before is still answered.
     fn client_broke_off(&mut self, now: Instant) {
-        if self.is_forwarding() {
-            return self.client_left(now);
-        }
+        let last = self.last_if_cut();
         self.give_up_exchange(End::ClientLeft, now);
-        self.life = Life::Closing(Last::Close);
+        self.life = Life::Closing(last);
     }
 
     /// Whatever runs for the client stops, with this last action on its socket.

@@ -36,6 +36,10 @@ impl OriginSide {
     pub(super) fn expect_bytes(&mut self, settings: &OriginSettings, now: Instant) {
         self.read_at = now;
         self.read_pace = Pace::start(origin_read(settings), now);
+        if !self.out.is_empty() {
+            // What it sends may have been what kept it from reading.
+            self.write_at = now;
+        }
     }
 }
 
@@ -202,6 +206,7 @@ impl Session {
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
                 relay.origin.out.clear();
+                relay.origin.is_full = false;
                 relay.origin.write_at = now;
                 relay.upload = Upload::Broken;
             }
@@ -253,14 +258,13 @@ impl Session {
                     None => {}
                 }
                 let origin = Some(call.origin_report(Some(failure), now));
-                let ends_by_close = forward.ends_by_close();
-                self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 // RFC 9112 §8: the client must see that the body is incomplete.
-                let last = if ends_by_close {
+                let last = if forward.ends_by_close() {
                     Last::Abort
                 } else {
                     Last::Close
                 };
+                self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 self.life = Life::Closing(last);
             }
             (Download::Awaiting | Download::Holding(_), None) => {

@@ -1,5 +1,5 @@
 //! Owns the passage of one request to the origin and of its response to the client.
-//! Never holds more of a body than the send queues' bounds.
+//! Never holds more of a body than the queues take, but for a short answer that is held back.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use http::StatusCode;
 use super::Session;
 use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload};
 use super::forward::{Forward, Held};
+use super::room::Room;
 use super::timer::client_write;
 use crate::h1::{Event, Framing, HeadWriter};
 use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
@@ -29,7 +30,7 @@ impl Session {
     fn pump_upload(&mut self, now: Instant) -> bool {
         let sends = matches!(&self.exchange, Exchange::Relaying(relay)
             if relay.upload == Upload::Sending);
-        if !sends || !self.origin_has_room(now) {
+        if !sends || !self.check_origin_room(now) {
             return false;
         }
         let Exchange::Relaying(relay) = &mut self.exchange else {
@@ -84,8 +85,7 @@ impl Session {
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
-        if self.is_forwarding() && !self.client_has_room(now) {
-            self.pause_download(now);
+        if self.is_forwarding() && !self.check_client_room(now) {
             return false;
         }
         let Exchange::Relaying(relay) = &mut self.exchange else {
@@ -110,7 +110,9 @@ impl Session {
         true
     }
 
-    fn pause_download(&mut self, now: Instant) {
+    /// The client does not take what waits for it.
+    pub(super) fn pause_download(&mut self, now: Instant) {
+        self.client.room = Room::Paused;
         if let Exchange::Relaying(relay) = &mut self.exchange
             && let Download::Forwarding(forward) = &mut relay.download
         {
@@ -127,6 +129,7 @@ impl Session {
             return self.pass_interim(&head, now);
         }
         let is_background = self.is_background();
+        let queued = self.client.out.held();
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
@@ -144,7 +147,8 @@ impl Session {
                 self.start_discarding(now);
             }
             Verdict::Forward => {
-                let hold = should_hold(relay, &fetch, &head);
+                let hold = should_hold(relay, &fetch, &head)
+                    .is_some_and(|length| self.retter.reserve().admits(queued + length));
                 relay.fetch = Some(fetch);
                 if hold {
                     let pieces = Vec::new();
@@ -361,12 +365,14 @@ impl Session {
     }
 }
 
-/// Whether to wait for the whole body before the first byte goes out: it is short, so that nobody
-/// waits long, and there is a copy to rescue with should it break off.
-fn should_hold(relay: &Relay, fetch: &Fetch, head: &ResponseHead) -> bool {
-    let is_short = match relay.origin.conn.framing() {
-        Framing::Length(length) => (1..=HOLD_BYTES_MAX).contains(&length),
-        Framing::Chunked | Framing::Empty | Framing::UntilClose => false,
+/// The length of a body that is to be here as a whole before the first byte goes out: it is short,
+/// so that nobody waits long, and there is a copy to rescue with should it break off.
+fn should_hold(relay: &Relay, fetch: &Fetch, head: &ResponseHead) -> Option<usize> {
+    let Framing::Length(length) = relay.origin.conn.framing() else {
+        return None;
     };
-    is_short && head.status == StatusCode::OK && relay.upload == Upload::Sent && fetch.can_rescue()
+    let length = usize::try_from(length).ok()?;
+    let is_short = (1..=HOLD_BYTES_MAX).contains(&length);
+    let can_rescue = relay.upload == Upload::Sent && fetch.can_rescue();
+    (is_short && head.status == StatusCode::OK && can_rescue).then_some(length)
 }

@@ -1,29 +1,42 @@
 //! Owns how much waits in the queues of a session, and what that means for the side it came from.
-//! Never holds more than a peer's own part and what the reserve for slow peers has left.
+//! Never decides how much that may be: the reserve for slow peers does.
 
 use super::exchange::{Download, Exchange};
 use super::{Session, Side};
 use crate::limits::QUEUE_BYTES_FREE;
 use crate::time::Instant;
 
+/// Whether the client's queue takes more. What others hold counts too, so it is kept here for
+/// whoever asks which side is waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Room {
+    Free,
+    /// It is full since then.
+    Full(Instant),
+    /// It is full because the client does not take what is in it.
+    Paused,
+}
+
 impl Session {
-    /// Whether the client's queue takes more. What others hold counts too, so the answer is kept
-    /// for whoever asks which side is waited for.
-    pub(super) fn client_has_room(&mut self, now: Instant) -> bool {
+    /// Finds out whether the client's queue takes more now.
+    pub(super) fn check_client_room(&mut self, now: Instant) -> bool {
         let has_room = self.retter.reserve().admits(self.client.out.held());
-        let was_full = std::mem::replace(&mut self.client.is_full, !has_room);
-        if was_full
-            && has_room
-            && let Some(origin) = self.exchange.origin_mut()
-        {
-            // Nobody read from the origin meanwhile.
-            origin.expect_bytes(&self.retter.config().origin, now);
+        match (self.client.room, has_room) {
+            (Room::Free, false) => self.client.room = Room::Full(now),
+            (Room::Full(_) | Room::Paused, true) => {
+                self.client.room = Room::Free;
+                if let Some(origin) = self.exchange.origin_mut() {
+                    // Nobody read from the origin meanwhile.
+                    origin.expect_bytes(&self.retter.config().origin, now);
+                }
+            }
+            (Room::Free, true) | (Room::Full(_) | Room::Paused, false) => {}
         }
         has_room
     }
 
-    /// As [`client_has_room`](Self::client_has_room), for the origin's queue.
-    pub(super) fn origin_has_room(&mut self, now: Instant) -> bool {
+    /// As [`check_client_room`](Self::check_client_room), for the origin's queue.
+    pub(super) fn check_origin_room(&mut self, now: Instant) -> bool {
         let Some(origin) = self.exchange.origin_mut() else {
             return false;
         };
@@ -42,8 +55,8 @@ impl Session {
         match (side, &self.exchange) {
             (Side::Client, Exchange::Relaying(relay)) => relay.origin.is_full,
             (Side::Client, Exchange::Tunnel(tunnel)) => tunnel.origin.is_full,
-            (Side::Origin, Exchange::Relaying(_)) => self.client.is_full && self.is_forwarding(),
-            (Side::Origin, Exchange::Tunnel(_)) => self.client.is_full,
+            (Side::Origin, Exchange::Relaying(_)) => self.is_client_full() && self.is_forwarding(),
+            (Side::Origin, Exchange::Tunnel(_)) => self.is_client_full(),
             (
                 _,
                 Exchange::Connecting(_)
@@ -53,6 +66,10 @@ impl Session {
                 | Exchange::Waiting(_),
             ) => false,
         }
+    }
+
+    pub(super) fn is_client_full(&self) -> bool {
+        self.client.room != Room::Free
     }
 
     /// Whether the body of an answer is being passed on.

@@ -3,9 +3,10 @@
 //! Never sleeps.
 
 use super::exchange::{Download, Exchange, Relay, Upload};
+use super::room::Room;
 use super::{Action, Last, Life, Session, Side};
 use crate::config::{ClientSettings, OriginSettings};
-use crate::limits::UPLOAD_WORK_MAX;
+use crate::limits::{PAUSE_MIN, UPLOAD_WORK_MAX};
 use crate::pace::Terms;
 use crate::policy::Fetch;
 use crate::time::Instant;
@@ -51,6 +52,8 @@ pub enum Timer {
     ClientIdle,
     /// The client to close after our last answer.
     ClientLinger,
+    /// A full queue of the client's, until it counts as slow.
+    ClientPause,
     /// Progress of the client's send queue.
     ClientWrite,
     /// The next piece of a response body, or the origin taking a request body.
@@ -104,6 +107,7 @@ impl Session {
             Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
             Timer::ClientIdle => self.life = Life::Closing(Last::Close),
             Timer::ClientLinger => self.client_left(now),
+            Timer::ClientPause => self.pause_download(now),
             // A plain close would leave what the kernel holds of the answer there until it is
             // taken, which is never.
             Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
@@ -139,13 +143,15 @@ impl Session {
         let settings = &self.retter.config().client;
         match (self.life, &self.exchange) {
             (Life::Lingering(deadline), _) => Some((deadline, Timer::ClientLinger)),
-            (Life::Open, Exchange::None) => Some(match self.client.head_since {
-                Some(since) => (since + settings.read_timeout, Timer::ClientHead),
-                None => (
+            (Life::Open, Exchange::None) => match self.client.head_since {
+                Some(since) => Some((since + settings.read_timeout, Timer::ClientHead)),
+                // It has its last answer to take first.
+                None if !self.client.out.is_empty() => None,
+                None => Some((
                     self.client.read_at + settings.idle_timeout,
                     Timer::ClientIdle,
-                ),
-            }),
+                )),
+            },
             (Life::Background | Life::Open | Life::Closing(_) | Life::Closed, _) => None,
         }
     }
@@ -164,7 +170,8 @@ impl Session {
                 Some((deadline, Timer::OriginBody))
             }
             Exchange::Tunnel(tunnel) => {
-                let moved_at = self.client.read_at.max(tunnel.origin.read_at);
+                let origin = &tunnel.origin;
+                let moved_at = self.client.read_at.max(origin.read_at).max(origin.write_at);
                 Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
             }
             Exchange::Relaying(relay) => self.relay_deadline(relay),
@@ -182,10 +189,10 @@ impl Session {
                 Download::Awaiting | Download::Discarding | Download::Holding(_) => due,
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
-                Download::Forwarding(_) if !self.client.is_full => {
+                Download::Forwarding(_) if !self.is_client_full() => {
                     due.max(origin.read_at + config.client.read_timeout)
                 }
-                Download::Forwarding(_) => return None,
+                Download::Forwarding(_) => return self.pause_deadline(),
             };
             let works = relay.fetch.as_deref().is_some_and(Fetch::has_slot);
             let upload = (relay.call.origin_since + UPLOAD_WORK_MAX, Timer::Upload);
@@ -195,7 +202,9 @@ impl Session {
                 .chain([(due, Timer::ClientBody)])
                 .min_by_key(|(at, _)| *at);
         }
-        if !origin.out.is_empty() {
+        // What it sends may keep it from reading, as long as the client takes none of that.
+        let waits_for_client = self.is_client_full() && self.is_forwarding();
+        if !origin.out.is_empty() && !waits_for_client {
             return Some((
                 origin.write_at + config.origin.body_timeout,
                 Timer::OriginBody,
@@ -216,7 +225,7 @@ impl Session {
                 let slow = slow.map(|at| (at, Timer::Slow));
                 slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
-            Download::Forwarding(forward) if !self.client.is_full => {
+            Download::Forwarding(forward) if !self.is_client_full() => {
                 let silence = forward.silence_max(&config.origin);
                 let due = if forward.has_length && !forward.event_stream {
                     origin.read_pace.due().max(origin.write_at + silence)
@@ -230,7 +239,14 @@ impl Session {
                 Some((since + config.origin.body_timeout, Timer::OriginBody))
             }
             // The client's queue is full: the write deadline watches.
-            Download::Forwarding(_) => None,
+            Download::Forwarding(_) => self.pause_deadline(),
+        }
+    }
+
+    fn pause_deadline(&self) -> Option<(Instant, Timer)> {
+        match self.client.room {
+            Room::Full(since) => Some((since + PAUSE_MIN, Timer::ClientPause)),
+            Room::Free | Room::Paused => None,
         }
     }
 }

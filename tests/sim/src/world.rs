@@ -377,11 +377,12 @@ impl World {
         let limits = config.admission.in_flight_min..=config.admission.in_flight_max;
         // Renewals may have their share also where the rest is used up.
         let background = stats.refresh.running.max(1);
+        let sessions = self.tasks.iter().flatten().count();
         let holds = stats.copies_bytes <= config.cache.bytes_max
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max + background
             && limits.contains(&stats.admission.limit)
-            && stats.queued_bytes <= config.client.send_bytes_max + self.tasks.len() * PIECES_BYTES;
+            && stats.queued_bytes <= config.client.send_bytes_max + sessions * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
     }

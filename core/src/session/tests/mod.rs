@@ -4,6 +4,7 @@
 mod bounds;
 mod labels;
 mod lifecycle;
+mod memory;
 mod random;
 mod refresh;
 mod rescue;

@@ -34,6 +34,8 @@ pub(super) struct Rig {
     pub(super) reused: bool,
     /// Whether the client reads.
     pub(super) client_reads: bool,
+    /// Whether the origin does.
+    pub(super) origin_reads: bool,
 }
 
 impl Rig {
@@ -63,6 +65,7 @@ impl Rig {
             piece: usize::MAX,
             reused: false,
             client_reads: true,
+            origin_reads: true,
         }
     }
 
@@ -172,6 +175,7 @@ impl Rig {
             for side in [Side::Origin, Side::Client] {
                 let got = match side {
                     Side::Client if !self.client_reads => continue,
+                    Side::Origin if !self.origin_reads => continue,
                     Side::Client => &mut self.client,
                     Side::Origin => &mut self.origin,
                 };

@@ -239,27 +239,34 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_request_that_breaks_off_takes_no_earlier_answer_with_it() {
-    const HALF: [&str; 3] = [
-        "GET / HT",
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhal",
-        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\nhal",
-    ];
-    for half in HALF {
-        let mut rig = Rig::new();
-        rig.client_reads = false;
-        rig.send(&(get("/", "") + half));
-        rig.end_of(Side::Client).reply(PAGE);
-        rig.client_reads = true;
-        rig.settle();
-        assert_eq!(body(&rig.received()), "good", "{half}");
-        assert!(rig.session.is_done(), "{half}");
-        let ends: Vec<_> = rig.reports.iter().map(|report| report.end).collect();
-        assert_eq!(ends[0], End::Complete, "{half}");
-        assert!(
-            ends[1..].iter().all(|end| *end == End::ClientLeft),
-            "{half}"
-        );
+    #[track_caller]
+    fn check(half: &str, expected: &[End]) {
+        for is_answered_before in [false, true] {
+            let mut rig = Rig::new();
+            rig.client_reads = false;
+            rig.send(&(get("/", "") + half));
+            if is_answered_before {
+                rig.reply(PAGE).end_of(Side::Client);
+            } else {
+                rig.end_of(Side::Client).reply(PAGE);
+            }
+            rig.client_reads = true;
+            rig.settle();
+            assert_eq!(body(&rig.received()), "good", "{half}");
+            assert!(rig.session.is_done(), "{half}");
+            let ends: Vec<_> = rig.reports.iter().map(|report| report.end).collect();
+            assert_eq!(ends, expected, "{half}");
+        }
     }
+    let post = |fields: &str, content: &str| {
+        format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: 99999\r\n\r\n{content}")
+    };
+    let two = [End::Complete, End::ClientLeft];
+    check("GET / HT", &[End::Complete]);
+    check(&post("", ""), &two);
+    check(&post("", "half"), &two);
+    check(&post("Expect: 100-continue\r\n", ""), &two);
+    check(&post("Connection: close\r\n", "half"), &two);
 }
 
 #[test]

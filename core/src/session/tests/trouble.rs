@@ -338,6 +338,7 @@ fn an_origin_that_gives_up_on_a_slow_client_is_not_to_blame() {
             let len = slow.session.read_buf(Side::Origin).len();
             slow.session.handle_read(Side::Origin, len, slow.now);
         }
+        slow.wait(Duration::from_secs(1));
         slow.input(Input::ReadFailed(Side::Origin));
     }
     rig.send(GET).reply(OK);
