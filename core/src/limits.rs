@@ -17,9 +17,9 @@ pub const RECV_CHUNK: usize = 16 * 1024;
 /// slow peers gives.
 pub const QUEUE_BYTES_FREE: usize = 8 * 1024;
 
-/// How long a client's queue may be full before the client counts as slow: whoever reads has taken
-/// something by then.
-pub const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How long a client's queue may be full before the client counts as slow, and its answer as no
+/// work for the origin: longer than the kernel takes to make room at the speed of a good line.
+pub const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// Content of a copy up to this size can always be collected, and what waits of it in a queue counts
 /// as the queue's own: only a larger one is counted for itself when it has left the store.

@@ -89,17 +89,20 @@ pub fn parse(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// The verdicts on requests of the corpus by `class/name`.
+/// The verdicts of the corpus by `class/name`, those on responses by `response class/name`.
 ///
 /// # Panics
 /// If two rows of a class share a name.
 #[must_use]
 pub fn verdicts() -> HashMap<String, Verdict> {
     let mut verdicts = HashMap::new();
-    for case in corpus::read("requests") {
-        let (_, name) = case.name.split_once(' ').expect("a line number and a name");
-        let twin = verdicts.insert(format!("{}/{name}", case.class), case.verdict);
-        assert!(twin.is_none(), "two rows: {}", case.name);
+    for (kind, prefix) in [("requests", ""), ("responses", "response ")] {
+        for case in corpus::read(kind) {
+            let (_, name) = case.name.split_once(' ').expect("a line number and a name");
+            let key = format!("{prefix}{}/{name}", case.class);
+            let twin = verdicts.insert(key, case.verdict);
+            assert!(twin.is_none(), "two rows: {}", case.name);
+        }
     }
     verdicts
 }

@@ -220,6 +220,12 @@ impl ClientConn {
         self.wire.framing()
     }
 
+    /// Whether all bytes of a body of known length were taken, but not its [end](Event::End).
+    #[must_use]
+    pub fn is_body_read(&self) -> bool {
+        self.wire.is_body_read()
+    }
+
     /// Whether any byte arrived since [`Self::begin`].
     #[must_use]
     pub fn has_started(&self) -> bool {

@@ -175,6 +175,11 @@ impl Wire {
         self.framing
     }
 
+    /// Whether all bytes of a body of known length were taken, but not its end.
+    pub(super) fn is_body_read(&self) -> bool {
+        matches!(self.phase, Phase::Body(Decoder::Length(0)))
+    }
+
     pub(super) fn has_started(&self) -> bool {
         self.has_started
     }

@@ -226,7 +226,8 @@ impl Fetch {
         if !self.may_rescue {
             return None;
         }
-        let (copy, key) = (self.copy.take()?, self.key.clone()?);
+        // A 304 may still renew it.
+        let (copy, key) = (self.copy.clone()?, self.key.clone()?);
         if let Some(peer) = self.peer
             && refresh::renews(&self.request)
         {
@@ -327,7 +328,7 @@ impl Fetch {
 
     /// The response is on its way to the client: the copy cannot rescue any more, and others may
     /// replace it.
-    pub(crate) fn forget_copy(&mut self) {
+    pub fn forget_copy(&mut self) {
         self.copy = None;
     }
 
@@ -370,7 +371,8 @@ impl Fetch {
         self.free(now);
     }
 
-    /// The origin failed below HTTP. The copy answers, unless a head was passed on before.
+    /// The origin failed below HTTP. The copy answers, unless it was
+    /// [forgotten](Self::forget_copy) because a head was passed on before.
     pub fn on_failure(mut self: Box<Self>, failure: Failure, now: Instant) -> Option<Served> {
         if is_planted(Plant::TruncatedCopy) {
             self.on_end(now);

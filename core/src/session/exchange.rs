@@ -218,7 +218,7 @@ impl Session {
     fn begin(&mut self, head: RequestHead, now: Instant) {
         let framing = self.client.conn.framing();
         let request = Arc::new(head);
-        let read = framing == Framing::Empty
+        let read = matches!(framing, Framing::Empty | Framing::Length(0))
             && matches!(self.client.conn.next_event(), Ok(Event::End { .. }));
         let expectation = forwarding::expectation(&request);
         let call = Call {
@@ -311,21 +311,25 @@ impl Session {
     }
 
     /// Whether the client may still want its answer after it closed its sending half: it said
-    /// that it would send no more, it sent more requests before, or it has others to take.
+    /// that it would send no more, it sent more requests before, or it has earlier answers to take.
     pub(super) fn client_waits_half_closed(&self) -> bool {
         match self.exchange.call() {
             None => true,
             Some(_) if matches!(self.exchange, Exchange::Tunnel(_)) => true,
             Some(call) => {
-                !call.keep || self.client.conn.buffered() > 0 || !self.client.out.is_empty()
+                let has_earlier = !self.client.out.is_empty() && !self.is_forwarding();
+                !call.keep || self.client.conn.buffered() > 0 || has_earlier
             }
         }
     }
 
     /// Whether more of a request is due, of which nothing is here.
     pub(super) fn client_owes_content(&self) -> bool {
+        let is_unwanted = matches!(&self.exchange, Exchange::Relaying(relay)
+            if relay.upload == Upload::Broken);
         let call = self.exchange.call();
-        call.is_some_and(|call| !call.read) && self.client.conn.buffered() == 0
+        let is_due = call.is_some_and(|call| !call.read) && !is_unwanted;
+        is_due && self.client.conn.buffered() == 0
     }
 
     /// How the connection ends when the running answer is cut here: where a close would make its

@@ -85,12 +85,14 @@ impl Session {
     }
 
     fn pump_download(&mut self, now: Instant) -> bool {
-        if self.is_forwarding() && !self.check_client_room(now) {
-            return false;
-        }
+        let has_room = !self.is_forwarding() || self.check_client_room(now);
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return false;
         };
+        // An end needs no room.
+        if !has_room && !relay.origin.conn.is_body_read() {
+            return false;
+        }
         match relay.origin.conn.next_event() {
             Ok(Event::Head(head)) => self.on_head(head, now),
             Ok(Event::Data(data)) => self.on_data(data, now),

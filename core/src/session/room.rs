@@ -1,6 +1,8 @@
 //! Owns how much waits in the queues of a session, and what that means for the side it came from.
 //! Never decides how much that may be: the reserve for slow peers does.
 
+use bytes::Bytes;
+
 use super::exchange::{Download, Exchange};
 use super::{Session, Side};
 use crate::limits::QUEUE_BYTES_FREE;
@@ -78,12 +80,29 @@ impl Session {
             if matches!(relay.download, Download::Forwarding(_)))
     }
 
+    /// Bytes of an answer that is held back until it is here as a whole.
+    fn held_back(&self) -> usize {
+        match &self.exchange {
+            Exchange::Relaying(relay) => match &relay.download {
+                Download::Holding(held) => held.pieces.iter().map(Bytes::len).sum(),
+                Download::Awaiting | Download::Discarding | Download::Forwarding(_) => 0,
+            },
+            Exchange::Connecting(_)
+            | Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Receiving(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_) => 0,
+        }
+    }
+
     /// Tells the reserve what is held now.
     pub(super) fn note_held(&mut self) {
         let beyond = |held: usize| held.saturating_sub(QUEUE_BYTES_FREE);
         let origin = self.exchange.origin();
         let origin = origin.map_or(0, |origin| beyond(origin.out.held()));
-        let held = beyond(self.client.out.held()) + origin;
+        let queued = self.client.out.held() + self.held_back();
+        let held = beyond(queued) + origin;
         self.retter.reserve().note(self.held, held);
         self.held = held;
     }

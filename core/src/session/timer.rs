@@ -205,10 +205,13 @@ impl Session {
         // What it sends may keep it from reading, as long as the client takes none of that.
         let waits_for_client = self.is_client_full() && self.is_forwarding();
         if !origin.out.is_empty() && !waits_for_client {
-            return Some((
-                origin.write_at + config.origin.body_timeout,
-                Timer::OriginBody,
-            ));
+            // Who answers without reading the rest moves as well.
+            let moved_at = if self.is_forwarding() {
+                origin.write_at.max(origin.read_at)
+            } else {
+                origin.write_at
+            };
+            return Some((moved_at + config.origin.body_timeout, Timer::OriginBody));
         }
         match &relay.download {
             // From the last byte of the request, whatever trickles in. To the client, a held

@@ -94,6 +94,14 @@ fn a_page_for_a_slow_client_does_not_keep_the_origin() {
 }
 
 #[test]
+fn the_end_of_an_answer_needs_no_room() {
+    let (mut slow, _) = stalled(&with_send_bytes(0), "/", 10_000);
+    slow.settle();
+    assert!(slow.took().contains(&Action::Park));
+    assert_eq!(slow.retter.stats(slow.now).copies, 1);
+}
+
+#[test]
 fn room_that_others_leave_does_not_make_the_origin_late() {
     let rig = with_send_bytes(1 << 20);
     let (mut slow, _) = stalled(&rig, "/one", 99_999_999);
@@ -226,6 +234,7 @@ fn half_a_head_behind_an_answer_has_its_time_once_it_can_be_heard() {
     rig.client_reads = true;
     rig.settle();
     assert!(!rig.received().contains(" 408 "));
+    rig.asked();
     rig.send("TP/1.1\r\nHost: h\r\n\r\n");
     assert!(rig.asked().ends_with("\r\n\r\n"));
 }
@@ -246,6 +255,7 @@ fn who_reads_is_not_slow_though_there_is_no_room() {
         reads.session.handle_read(Side::Origin, len, reads.now);
         assert_eq!(busy(&rig), 1, "the origin works for it");
         reads.settle();
+        reads.wait(PAUSE_MIN / 2);
     }
     drop(reads);
     let slow = paused(&rig, "/slow", 200_000);

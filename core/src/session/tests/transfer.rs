@@ -238,6 +238,27 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_request_without_content_is_whole_however_that_is_said() {
+    for fields in [
+        "Connection: close\r\n",
+        "Content-Length: 0\r\nConnection: close\r\n",
+    ] {
+        let mut settings = crate::config::Settings::default();
+        settings.admission.in_flight_max = 1;
+        settings.admission.in_flight_start = 1;
+        let mut rig = Rig::with(settings);
+        let mut busy = rig.another();
+        busy.send(&get("/busy", ""));
+        rig.send(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        rig.end_of(Side::Client);
+        busy.reply(PAGE);
+        rig.settle();
+        rig.reply(PAGE);
+        assert_eq!(body(&rig.received()), "good", "{fields}");
+    }
+}
+
+#[test]
 fn a_request_that_breaks_off_takes_no_earlier_answer_with_it() {
     #[track_caller]
     fn check(half: &str, expected: &[End]) {

@@ -55,7 +55,8 @@ fn only_what_can_be_repeated_goes_on_an_idle_connection() {
         );
     }
     check("X: 1", "", false);
-    check("Content-Length: 0", "", true);
+    check("Content-Length: 0", "", false);
+    check("Content-Length: 1", "x", true);
     check("Transfer-Encoding: chunked", "0\r\n\r\n", true);
 }
 
