@@ -57,18 +57,15 @@ impl SendQueue {
 
     /// Appends `part`; an empty one is ignored.
     pub fn push(&mut self, part: Bytes) {
-        self.push_part(part, Part::Large);
+        self.push_part(part, false);
     }
 
     /// Appends `part`, which somebody else holds in memory in any case.
     pub fn push_shared(&mut self, part: Bytes) {
-        if part.len() > SMALL_PART {
-            self.shared = self.shared.saturating_add(part.len());
-        }
-        self.push_part(part, Part::Shared);
+        self.push_part(part, true);
     }
 
-    fn push_part(&mut self, part: Bytes, kind: fn(Bytes) -> Part) {
+    fn push_part(&mut self, part: Bytes, is_shared: bool) {
         if part.len() <= SMALL_PART {
             return self.push_slice(&part);
         }
@@ -78,7 +75,12 @@ impl SendQueue {
             self.small_queued = self.small.len();
         }
         self.large = self.large.saturating_add(part.len());
-        self.parts.push_back(kind(part));
+        self.parts.push_back(if is_shared {
+            self.shared = self.shared.saturating_add(part.len());
+            Part::Shared(part)
+        } else {
+            Part::Large(part)
+        });
     }
 
     /// Appends a copy of `part`, for framing that exists nowhere as [`Bytes`].

@@ -166,10 +166,8 @@ impl Session {
                 }
             }
             Exchange::Relaying(_) => {
-                let last = match self.last_if_cut() {
-                    Last::Abort => Last::Abort,
-                    Last::Close | Last::Linger => Last::Linger,
-                };
+                let last = self.exchange.forwarding();
+                let last = last.map_or(Last::Linger, |forward| forward.cut(Last::Linger));
                 self.give_up_exchange(End::ClientLeft, now);
                 self.life = Life::Closing(last);
             }

@@ -149,6 +149,22 @@ impl Exchange {
         }
     }
 
+    /// The answer whose body is being passed on.
+    pub(super) fn forwarding(&self) -> Option<&Forward> {
+        match self {
+            Self::Relaying(relay) => match &relay.download {
+                Download::Forwarding(forward) => Some(forward),
+                Download::Awaiting | Download::Discarding | Download::Holding(_) => None,
+            },
+            Self::Connecting(_)
+            | Self::Draining(_)
+            | Self::None
+            | Self::Receiving(_)
+            | Self::Tunnel(_)
+            | Self::Waiting(_) => None,
+        }
+    }
+
     pub(super) fn call(&self) -> Option<&Call> {
         match self {
             Self::Connecting(connecting) => Some(&connecting.call),
@@ -330,26 +346,6 @@ impl Session {
         let call = self.exchange.call();
         let is_due = call.is_some_and(|call| !call.read) && !is_unwanted;
         is_due && self.client.conn.buffered() == 0
-    }
-
-    /// How the connection ends when the running answer is cut here: where a close would make its
-    /// body complete (RFC 9112 §8), by a reset.
-    pub(super) fn last_if_cut(&self) -> Last {
-        match &self.exchange {
-            Exchange::Relaying(relay) => match &relay.download {
-                Download::Forwarding(forward) if forward.ends_by_close() => Last::Abort,
-                Download::Awaiting
-                | Download::Discarding
-                | Download::Forwarding(_)
-                | Download::Holding(_) => Last::Close,
-            },
-            Exchange::Connecting(_)
-            | Exchange::Draining(_)
-            | Exchange::None
-            | Exchange::Receiving(_)
-            | Exchange::Tunnel(_)
-            | Exchange::Waiting(_) => Last::Close,
-        }
     }
 
     /// Stops the running exchange because of the client; the policy takes no outcome from it.

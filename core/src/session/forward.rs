@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::Last;
 use crate::breaker::State;
 use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
@@ -56,6 +57,16 @@ impl Forward {
     /// Whether the end of the body is the end of the connection.
     pub(super) const fn ends_by_close(&self) -> bool {
         matches!(self.encoder, BodyEncoder::UntilClose)
+    }
+
+    /// How the connection ends when the body is cut here (RFC 9112 §8): where a close would make it
+    /// complete, by a reset, else in this way.
+    pub(super) const fn cut(&self, otherwise: Last) -> Last {
+        if self.ends_by_close() {
+            Last::Abort
+        } else {
+            otherwise
+        }
     }
 
     /// Queues a piece of the body.

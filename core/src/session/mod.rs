@@ -456,7 +456,8 @@ impl Session {
     /// The client ended its stream inside a request: it asked for nothing with that, but what it
     /// asked for before is still answered.
     fn client_broke_off(&mut self, now: Instant) {
-        let last = self.last_if_cut();
+        let last = self.exchange.forwarding();
+        let last = last.map_or(Last::Close, |forward| forward.cut(Last::Close));
         self.give_up_exchange(End::ClientLeft, now);
         self.life = Life::Closing(last);
     }

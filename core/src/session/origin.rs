@@ -259,11 +259,7 @@ impl Session {
                 }
                 let origin = Some(call.origin_report(Some(failure), now));
                 // RFC 9112 §8: the client must see that the body is incomplete.
-                let last = if forward.ends_by_close() {
-                    Last::Abort
-                } else {
-                    Last::Close
-                };
+                let last = forward.cut(Last::Close);
                 self.file_forwarded(call, &forward, origin, End::Truncated, now);
                 self.life = Life::Closing(last);
             }

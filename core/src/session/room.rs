@@ -76,8 +76,7 @@ impl Session {
 
     /// Whether the body of an answer is being passed on.
     pub(super) fn is_forwarding(&self) -> bool {
-        matches!(&self.exchange, Exchange::Relaying(relay)
-            if matches!(relay.download, Download::Forwarding(_)))
+        self.exchange.forwarding().is_some()
     }
 
     /// Bytes of an answer that is held back until it is here as a whole.
