@@ -88,25 +88,27 @@ pub struct Case {
 /// If a file cannot be read or is not in the form.
 #[must_use]
 pub fn read(kind: &str) -> Vec<Case> {
+    let files = files(kind);
+    let cases = files.iter().flat_map(|(class, text)| parse(class, text));
+    cases.collect()
+}
+
+/// The files of a folder of the corpus, sorted: their names without ending, and their texts.
+pub(crate) fn files(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
-        .join(kind);
+        .join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .expect("the corpus is there")
         .map(|entry| entry.expect("it can be listed").path())
         .collect();
     files.sort();
-    files
-        .iter()
-        .flat_map(|file| {
-            let class = file
-                .file_stem()
-                .expect("a file has a name")
-                .to_string_lossy();
-            let text = std::fs::read_to_string(file).expect("it is UTF-8 text");
-            parse(&class, &text)
-        })
-        .collect()
+    let named = files.iter().map(|file| {
+        let name = file.file_stem().expect("a file has a name");
+        let text = std::fs::read_to_string(file).expect("it is UTF-8 text");
+        (name.to_string_lossy().into_owned(), text)
+    });
+    named.collect()
 }
 
 #[derive(Default)]

@@ -9,7 +9,6 @@
 //! - `  -- text`: our verdict for the case above is another, and this is why.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use crate::corpus::{self, Verdict};
 
@@ -43,20 +42,8 @@ pub struct Tally {
 /// If a file cannot be read or is not in the form.
 #[must_use]
 pub fn read() -> Vec<(String, Vec<Entry>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/suites");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .expect("the suites are there")
-        .map(|entry| entry.expect("it can be listed").path())
-        .collect();
-    files.sort();
-    files
-        .iter()
-        .map(|file| {
-            let name = file.file_stem().expect("a file has a name");
-            let text = std::fs::read_to_string(file).expect("it is UTF-8 text");
-            (name.to_string_lossy().into_owned(), parse(&text))
-        })
-        .collect()
+    let suites = corpus::files("suites").into_iter();
+    suites.map(|(name, text)| (name, parse(&text))).collect()
 }
 
 /// Reads one suite.

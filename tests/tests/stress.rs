@@ -148,35 +148,36 @@ fn slow_attackers_and_honest_users() {
         let output = attacker
             .wait_with_output()
             .expect("it ends by its own limit");
-        times.sort_unstable();
-        let at = |share: usize| times[(times.len() - 1) * share / 100];
         say(&format!(
-            "{count} slow attackers ({name}) for {secs} s: {asked} honest answers, p50 {:?}, p99 \
-             {:?}, slowest {:?}; RSS at most {rss_max} KiB",
-            at(50),
-            at(99),
-            at(100)
+            "{count} slow attackers ({name}) for {secs} s: {asked} honest answers, {}; RSS at most \
+             {rss_max} KiB",
+            spread(&mut times)
         ));
         assert!(rss_max < RSS_KIB_MAX, "{name}: {rss_max} KiB");
-        let report = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            report.contains("service available"),
-            "slowhttptest says how it went"
-        );
-        let available = report
-            .rsplit("service available")
-            .next()
-            .unwrap_or_default();
-        let first = available.lines().next().unwrap_or_default();
-        assert!(first.contains("YES"), "{name}: service available {first}");
-        let last = report.rfind("slow HTTP test status").unwrap_or(0);
-        // Without its colours.
-        let plain = report[last..].split('\u{1b}').map(|part| {
-            let end = part.strip_prefix('[').and_then(|rest| rest.find('m'));
-            end.map_or(part, |end| &part[end + 2..])
-        });
-        say(plain.collect::<String>().trim_end());
+        let report = last_report(&String::from_utf8_lossy(&output.stdout));
+        say(report.trim_end());
+        let (_, available) = report
+            .split_once("service available:")
+            .expect("slowhttptest says how it went");
+        assert!(available.trim_start().starts_with("YES"), "{name}");
     }
+}
+
+/// The last of the reports that `slowhttptest` prints, without its colours.
+fn last_report(output: &str) -> String {
+    let last = output.rfind("slow HTTP test status").unwrap_or(0);
+    let plain = output[last..].split('\u{1b}').map(|part| {
+        let end = part.strip_prefix('[').and_then(|rest| rest.find('m'));
+        end.map_or(part, |end| &part[end + 2..])
+    });
+    plain.collect()
+}
+
+/// The middle, the hundredth and the longest of `times`.
+fn spread(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    format!("p50 {:?}, p99 {:?}, slowest {:?}", at(50), at(99), at(100))
 }
 
 /// An application with four workers: each does one request at a time, its content included.
@@ -271,15 +272,11 @@ fn slow_crowds_before_four_workers() {
             told[usize::from(is_served)] += 1;
             rss_max = rss_max.max(rss(&retter));
         }
-        times.sort_unstable();
-        let at = |share: usize| times[(times.len() - 1) * share / 100];
         let [refused, served] = told;
         say(&format!(
             "{count} of {name} for {secs} s: {served} honest requests served, {refused} refused; \
-             p50 {:?}, p99 {:?}, slowest {:?}; RSS at most {rss_max} KiB",
-            at(50),
-            at(99),
-            at(100)
+             {}; RSS at most {rss_max} KiB",
+            spread(&mut times)
         ));
         assert!(served > 9 * refused, "{name} keeps honest users out");
     }
