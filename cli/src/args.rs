@@ -5,7 +5,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::replay::{self, Assumptions, Sessions, Unasked};
-use crate::settings::{self, CONFIG_VARIABLE, SPECS};
+use crate::settings::{self, CONFIG_VARIABLE, specs};
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -65,8 +65,7 @@ pub(crate) fn parse(
         _ => Action::Serve,
     };
     let text = |matches: &ArgMatches, id: &str| matches.get_one::<String>(id).cloned();
-    let flags = SPECS
-        .iter()
+    let flags = specs()
         .filter_map(|spec| text(inner, spec.key).map(|value| (spec.key, value)))
         .collect();
     Ok(Args {
@@ -112,7 +111,7 @@ fn command() -> Command {
                 ),
         )
         .arg(config);
-    SPECS.iter().fold(root, |command, spec| {
+    specs().fold(root, |command, spec| {
         command.arg(
             Arg::new(spec.key)
                 .long(spec.flag())

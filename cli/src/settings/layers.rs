@@ -10,7 +10,7 @@ use retter_core::config::ConfigError;
 
 use super::problem::{Problem, nearest};
 use super::spec::Spec;
-use super::table::SPECS;
+use super::table::specs;
 use super::{BaseUrl, CONFIG_VARIABLE, Loaded, Values};
 
 /// Where a setting's text came from.
@@ -103,8 +103,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         None => BTreeMap::new(),
     };
     let path = file.unwrap_or_default();
-    let shown: Vec<_> = SPECS
-        .iter()
+    let shown: Vec<_> = specs()
         .map(|spec| {
             let by_key = |texts: &[(&str, String)]| {
                 let found = texts.iter().rev().find(|(key, _)| *key == spec.key);
@@ -222,7 +221,7 @@ fn read_environment(
         let Some(name) = name.to_str().filter(|name| name.starts_with("RETTER_")) else {
             continue;
         };
-        let spec = SPECS.iter().find(|spec| spec.variable() == name);
+        let spec = specs().find(|spec| spec.variable() == name);
         if spec.is_none() && name != CONFIG_VARIABLE {
             let hint = nearest(name, Spec::variable)
                 .map_or_else(String::new, |near| format!("; did you mean {near}?"));
@@ -272,7 +271,7 @@ fn read_file(path: &str, problems: &mut Vec<Problem>) -> BTreeMap<&'static str, 
     for (key, value) in leaves {
         let flat = key.replace('.', "_");
         let place = format!("{key} in {path}");
-        let Some(spec) = SPECS.iter().find(|spec| spec.flat() == flat) else {
+        let Some(spec) = specs().find(|spec| spec.flat() == flat) else {
             let nearest = nearest(&key, |spec| spec.key.to_owned());
             problems.push(Problem::Unknown { place, nearest });
             continue;

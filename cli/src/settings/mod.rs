@@ -25,7 +25,7 @@ pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
 pub(crate) use secret::Secret;
 pub(crate) use show::{effective, markdown};
-pub(crate) use table::SPECS;
+pub(crate) use table::specs;
 
 /// The variable, and with it the flag `--config`, that names the settings file.
 pub(crate) const CONFIG_VARIABLE: &str = "RETTER_CONFIG";
@@ -55,7 +55,7 @@ impl Values {
     /// The table's defaults; a test holds the table to it.
     fn defaults() -> Self {
         let text = |key| {
-            let spec = SPECS.iter().find(|spec| spec.key == key);
+            let spec = specs().find(|spec| spec.key == key);
             spec.map_or("", |spec| spec.default)
         };
         let expected = "the defaults of the table are accepted by their own parsers";
@@ -78,7 +78,7 @@ impl Values {
             },
             workers: 1,
         };
-        for spec in SPECS {
+        for spec in specs() {
             (spec.apply)(&mut values, spec.default).expect(expected);
         }
         values

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::spec::Spec;
-use super::table::SPECS;
+use super::table::specs;
 
 /// One reason why the program cannot start with these settings.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,8 +74,7 @@ impl fmt::Display for Problem {
 pub(crate) fn nearest(name: &str, form: impl Fn(&Spec) -> String) -> Option<String> {
     // A third of the letters wrong is no longer a slip.
     let distance_max = name.len() / 3;
-    SPECS
-        .iter()
+    specs()
         .map(|spec| {
             let known = form(spec);
             (strsim::damerau_levenshtein(name, &known), known)

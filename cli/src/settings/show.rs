@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use retter_core::config::NamePatterns;
 
-use super::{Given, SPECS};
+use super::{Given, specs};
 
 /// The effective settings, one a line: variable, text, layer.
 pub(crate) fn effective(shown: &[Given]) -> String {
@@ -38,7 +38,7 @@ pub(crate) fn effective(shown: &[Given]) -> String {
 /// All settings as a Markdown table, with the built-in cookie lists below.
 pub(crate) fn markdown() -> String {
     let mut out = String::from("| variable | default | meaning | accepted |\n|---|---|---|---|\n");
-    for spec in SPECS {
+    for spec in specs() {
         let (variable, default) = (spec.variable(), spec.default);
         let (help, accepted) = (spec.help, spec.accepted);
         let _ = writeln!(out, "| `{variable}` | `{default}` | {help} | {accepted} |");

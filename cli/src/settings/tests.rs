@@ -56,7 +56,7 @@ fn the_defaults_of_the_table_are_those_of_the_core() {
 
 #[test]
 fn every_setting_is_well_described() {
-    for (index, spec) in SPECS.iter().enumerate() {
+    for (index, spec) in specs().enumerate() {
         let mut values = Values::defaults();
         assert_eq!(
             (spec.apply)(&mut values, spec.example),
@@ -69,14 +69,14 @@ fn every_setting_is_well_described() {
             "{}",
             spec.key
         );
-        let others = &SPECS[..index];
+        let mut others = specs().take(index);
         assert!(
-            others.iter().all(|other| other.flat() != spec.flat()),
+            others.all(|other| other.flat() != spec.flat()),
             "{}",
             spec.key
         );
     }
-    let variables: Vec<_> = SPECS.iter().map(Spec::variable).collect();
+    let variables: Vec<_> = specs().map(Spec::variable).collect();
     for original in [
         "RETTER_BACKEND_BASEURL",
         "RETTER_SERVER_LISTEN",

@@ -1,0 +1,236 @@
+//! Owns the settings of copies and circuits, and the two addresses that everybody sets.
+//! Never owns their order with the others: that is `table`.
+
+use retter_core::config::NamePatterns;
+
+use super::{COUNT, DURATION, NAMES, PARAMETERS, SIZE, SWITCH};
+use crate::settings::parse;
+use crate::settings::spec::Spec;
+
+pub(super) const SPECS: &[Spec] = &[
+    Spec {
+        key: "backend.baseurl",
+        default: "http://localhost:8088",
+        accepted: "http://host[:port][/prefix]",
+        example: "http://localhost:8088",
+        help: "Base URL of the application; a path prefix in it is put before every path",
+        core: "origin.authority",
+        apply: |v, text| {
+            v.origin = parse::BaseUrl::parse(text)?;
+            v.core.origin.authority.clone_from(&v.origin.authority);
+            v.core.origin.path_prefix.clone_from(&v.origin.prefix);
+            Ok(())
+        },
+    },
+    Spec {
+        key: "server.listen",
+        default: ":8089",
+        accepted: "[host]:port; without a host every interface, IPv4 and IPv6",
+        example: ":8089",
+        help: "Address to listen on for clients",
+        core: "",
+        apply: |v, text| parse::Listen::parse(text).map(|listen| v.listen = listen),
+    },
+    Spec {
+        key: "cache.ttl",
+        default: "5",
+        accepted: DURATION,
+        example: "5s",
+        help: "Age below which a copy is labelled `cache`, above it `last-known-success`",
+        core: "cache.ttl",
+        apply: |v, text| parse::duration(text).map(|ttl| v.core.cache.ttl = ttl),
+    },
+    Spec {
+        key: "cache.detect_query",
+        default: "true",
+        accepted: SWITCH,
+        example: "true",
+        help: "Whether the query string is part of the cache key",
+        core: "cache.detect_query",
+        apply: |v, text| parse::switch(text).map(|on| v.core.cache.detect_query = on),
+    },
+    Spec {
+        key: "cache.detect_session",
+        default: "true",
+        accepted: SWITCH,
+        example: "true",
+        help: "Whether session cookies and credentials are part of the cache key",
+        core: "cache.detect_session",
+        apply: |v, text| parse::switch(text).map(|on| v.core.cache.detect_session = on),
+    },
+    Spec {
+        key: "cache.fresh",
+        default: "origin",
+        accepted: "off, origin or ttl",
+        example: "origin",
+        help: "Which copies answer without asking the application: `off` none, `origin` those that \
+               it calls fresh, `ttl` also those without a word about it, for `RETTER_CACHE_TTL`",
+        core: "cache.fresh",
+        apply: |v, text| parse::fresh(text).map(|mode| v.core.cache.fresh = mode),
+    },
+    Spec {
+        key: "cache.rescue",
+        default: "session",
+        accepted: "session, strict or all",
+        example: "session",
+        help: "What is kept: `session` keeps private answers only for their own session, \
+               `strict` obeys RFC 9111 to the letter, `all` keeps every 200",
+        core: "cache.rescue",
+        apply: |v, text| parse::rescue(text).map(|mode| v.core.cache.rescue = mode),
+    },
+    Spec {
+        key: "cache.rescue_age_max",
+        default: "24h",
+        accepted: DURATION,
+        example: "24h",
+        help: "Age above which a copy rescues nobody",
+        core: "cache.rescue_age_max",
+        apply: |v, text| parse::duration(text).map(|age| v.core.cache.rescue_age_max = age),
+    },
+    Spec {
+        key: "cache.bytes",
+        default: "64MiB",
+        accepted: SIZE,
+        example: "64MiB",
+        help: "Memory for all copies",
+        core: "cache.bytes_max",
+        apply: |v, text| parse::size(text).map(|bytes| v.core.cache.bytes_max = bytes),
+    },
+    Spec {
+        key: "cache.entries",
+        default: "100000",
+        accepted: COUNT,
+        example: "100000",
+        help: "Number of all copies",
+        core: "cache.entries_max",
+        apply: |v, text| parse::count(text).map(|count| v.core.cache.entries_max = count),
+    },
+    Spec {
+        key: "cache.object_bytes",
+        default: "4MiB",
+        accepted: SIZE,
+        example: "4MiB",
+        help: "Largest body that is kept; larger ones pass through",
+        core: "cache.object_bytes_max",
+        apply: |v, text| parse::size(text).map(|bytes| v.core.cache.object_bytes_max = bytes),
+    },
+    Spec {
+        key: "cache.session_cookies",
+        default: "known",
+        accepted: NAMES,
+        example: "known,my_session",
+        help: "Cookies that carry a session; pages are never shared between sessions",
+        core: "cache.session_cookies",
+        apply: |v, text| {
+            parse::names(text, &NamePatterns::session_cookies())
+                .map(|names| v.core.cache.session_cookies = names)
+        },
+    },
+    Spec {
+        key: "cache.ignored_cookies",
+        default: "known",
+        accepted: NAMES,
+        example: "known,my_banner",
+        help: "Cookies that never change a page (analytics, consent banners)",
+        core: "cache.ignored_cookies",
+        apply: |v, text| {
+            parse::names(text, &NamePatterns::ignored_cookies())
+                .map(|names| v.core.cache.ignored_cookies = names)
+        },
+    },
+    Spec {
+        key: "cache.ignored_query",
+        default: "known",
+        accepted: PARAMETERS,
+        example: "known,my_campaign",
+        help: "Query parameters that never change a page (campaign tracking); the application \
+               still gets them",
+        core: "cache.ignored_query",
+        apply: |v, text| {
+            parse::names(text, &NamePatterns::ignored_query())
+                .map(|names| v.core.cache.ignored_query = names)
+        },
+    },
+    Spec {
+        key: "breaker.fail_rate",
+        default: "0.66",
+        accepted: "a number above 0 and up to 1",
+        example: "0.66",
+        help: "Share of failures in the window that opens the circuit",
+        core: "breaker.failure_rate",
+        apply: |v, text| parse::number(text).map(|rate| v.core.breaker.failure_rate = rate),
+    },
+    Spec {
+        key: "breaker.consecutive_fail",
+        default: "5",
+        accepted: COUNT,
+        example: "5",
+        help: "Failures in a row that open the circuit",
+        core: "breaker.consecutive_failures",
+        apply: |v, text| {
+            parse::count(text).map(|count| v.core.breaker.consecutive_failures = count)
+        },
+    },
+    Spec {
+        key: "breaker.fail_status",
+        default: "500-599,!501,!505",
+        accepted: "status codes and ranges from 500 to 599 separated by commas; `!` takes out",
+        example: "500-599,!501,!505",
+        help: "Status codes that count as failures",
+        core: "breaker.failure_statuses",
+        apply: |v, text| parse::statuses(text).map(|set| v.core.breaker.failure_statuses = set),
+    },
+    Spec {
+        key: "breaker.slow_rate",
+        default: "0.66",
+        accepted: "a number above 0 and up to 1, or `off`",
+        example: "0.66",
+        help: "Share of slow answers in the window that opens the circuit; \
+               `off`: nothing is ever slow",
+        core: "breaker.slow_rate",
+        apply: |v, text| {
+            v.core.breaker.slow_rate = match text.trim() {
+                "off" => None,
+                text => Some(parse::number(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "breaker.slow_min",
+        default: "1s",
+        accepted: DURATION,
+        example: "1s",
+        help: "What an answer may take in any case; slow is longer than this and four times the \
+               usual",
+        core: "breaker.slow_min",
+        apply: |v, text| parse::duration(text).map(|time| v.core.breaker.slow_min = time),
+    },
+    Spec {
+        key: "breaker.window",
+        default: "10s",
+        accepted: DURATION,
+        example: "10s",
+        help: "Length of the sliding window that failures are counted in",
+        core: "breaker.window",
+        apply: |v, text| parse::duration(text).map(|window| v.core.breaker.window = window),
+    },
+    Spec {
+        key: "breaker.open_min",
+        default: "2s",
+        accepted: DURATION,
+        example: "2s",
+        help: "First open time; it doubles with each failed recovery",
+        core: "breaker.open_min",
+        apply: |v, text| parse::duration(text).map(|open| v.core.breaker.open_min = open),
+    },
+    Spec {
+        key: "breaker.open_max",
+        default: "60s",
+        accepted: DURATION,
+        example: "60s",
+        help: "Longest open time",
+        core: "breaker.open_max",
+        apply: |v, text| parse::duration(text).map(|open| v.core.breaker.open_max = open),
+    },
+];

@@ -1,0 +1,286 @@
+//! Owns the settings of the application, of clients, of the admin address and of logs.
+//! Never owns their order with the others: that is `table`.
+
+use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
+use crate::settings::spec::Spec;
+use crate::settings::{AccessFormat, Secret, parse};
+
+pub(super) const SPECS: &[Spec] = &[
+    Spec {
+        key: "backend.concurrency",
+        default: "256",
+        accepted: COUNT,
+        example: "64",
+        help: "Most requests at the application at one time; how many it bears is found out",
+        core: "admission.in_flight_max",
+        apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_max = count),
+    },
+    Spec {
+        key: "backend.refresh_share",
+        default: "0.25",
+        accepted: "a number from 0 to 1; 0 for never",
+        example: "0.2",
+        help: "Share of them that may renew copies and probe circuits though no visitor waits",
+        core: "admission.background_share",
+        apply: |v, text| parse::number(text).map(|share| v.core.admission.background_share = share),
+    },
+    Spec {
+        key: "backend.concurrency_min",
+        default: "1",
+        accepted: COUNT,
+        example: "2",
+        help: "Fewest that are let in, however slow it gets; the same as the most fixes the number",
+        core: "admission.in_flight_min",
+        apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_min = count),
+    },
+    Spec {
+        key: "backend.queue_timeout",
+        default: "1s",
+        accepted: DURATION,
+        example: "500ms",
+        help: "Longest time a request waits for the application to have room",
+        core: "admission.queue_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.admission.queue_timeout = time),
+    },
+    Spec {
+        key: "backend.idle_connections",
+        default: "64",
+        accepted: "a whole number; 0 keeps none",
+        example: "32",
+        help: "Idle connections to the application that are kept, shared out over the workers",
+        core: "",
+        apply: |v, text| parse::count(text).map(|count| v.idle_connections = count),
+    },
+    Spec {
+        key: "backend.idle_timeout",
+        default: "4s",
+        accepted: DURATION,
+        example: "4s",
+        help: "How long they are kept; shorter than the application's own keep-alive time",
+        core: "",
+        apply: |v, text| parse::duration(text).map(|timeout| v.idle_timeout = timeout),
+    },
+    Spec {
+        key: "backend.timeout_connect",
+        default: "2s",
+        accepted: DURATION,
+        example: "2s",
+        help: "Longest time to connect to the application",
+        core: "origin.connect_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.origin.connect_timeout = time),
+    },
+    Spec {
+        key: "backend.timeout_head",
+        default: "15s",
+        accepted: DURATION,
+        example: "15s",
+        help: "Longest time until the application begins to answer",
+        core: "origin.head_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.origin.head_timeout = time),
+    },
+    Spec {
+        key: "backend.timeout_body",
+        default: "60s",
+        accepted: DURATION,
+        example: "60s",
+        help: "Longest pause inside a body",
+        core: "origin.body_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.origin.body_timeout = time),
+    },
+    Spec {
+        key: "backend.rate_min",
+        default: "240",
+        accepted: RATE,
+        example: "240",
+        help: "Least speed of a body whose length the application told, in the long run",
+        core: "origin.rate_min",
+        apply: |v, text| parse::or_off(text).map(|rate| v.core.origin.rate_min = rate),
+    },
+    Spec {
+        key: "backend.timeout_tunnel",
+        default: "1h",
+        accepted: DURATION,
+        example: "1h",
+        help: "Longest silence of a WebSocket or an event stream",
+        core: "origin.tunnel_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.origin.tunnel_timeout = time),
+    },
+    Spec {
+        key: "server.timeout_write",
+        default: "15s",
+        accepted: DURATION,
+        example: "15s",
+        help: "Longest time in which a client takes no byte of its answer; up to four times as long \
+               for who took much at once before",
+        core: "client.write_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.client.write_timeout = time),
+    },
+    Spec {
+        key: "server.timeout_read",
+        default: "15s",
+        accepted: DURATION,
+        example: "15s",
+        help: "Longest time for a request head, and between two pieces of a request body",
+        core: "client.read_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.client.read_timeout = time),
+    },
+    Spec {
+        key: "server.timeout_idle",
+        default: "60s",
+        accepted: DURATION,
+        example: "60s",
+        help: "Longest time an idle client connection is kept",
+        core: "client.idle_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.client.idle_timeout = time),
+    },
+    Spec {
+        key: "server.rate_min",
+        default: "240",
+        accepted: RATE,
+        example: "240",
+        help: "Least speed of a client that sends a body or takes an answer, in the long run",
+        core: "client.rate_min",
+        apply: |v, text| parse::or_off(text).map(|rate| v.core.client.rate_min = rate),
+    },
+    Spec {
+        key: "server.send_bytes",
+        default: "32MiB",
+        accepted: SIZE,
+        example: "32MiB",
+        help: "Memory for what clients (and the application) are slow to take, in all: the \
+               application is free as soon as it has sent an answer. Each may hold 24 KiB besides",
+        core: "client.send_bytes_max",
+        apply: |v, text| parse::size(text).map(|size| v.core.client.send_bytes_max = size),
+    },
+    Spec {
+        key: "server.connections",
+        default: "10000",
+        accepted: COUNT,
+        example: "10000",
+        help: "Most client connections; when all are taken, the longest idle give way",
+        core: "",
+        apply: |v, text| parse::one_up(text).map(|count| v.places.total = count),
+    },
+    Spec {
+        key: "server.connections_per_address",
+        default: "off",
+        accepted: "a whole number from 1 up, or `off`",
+        example: "100",
+        help: "Most connections of one client address (IPv6: of one /64); loopback has no such \
+               bound. Leave it off behind a proxy or CDN on another machine",
+        core: "",
+        apply: |v, text| parse::or_off(text).map(|count| v.places.per_address = count),
+    },
+    Spec {
+        key: "server.timeout_graceshut",
+        default: "15s",
+        accepted: DURATION,
+        example: "15s",
+        help: "Time for running requests to end when the program is told to stop",
+        core: "",
+        apply: |v, text| parse::duration(text).map(|time| v.drain_timeout = time),
+    },
+    Spec {
+        key: "server.head_bytes",
+        default: "16KiB",
+        accepted: "a size from 1KiB to 65535 bytes",
+        example: "16KiB",
+        help: "Largest request head",
+        core: "client.head_bytes_max",
+        apply: |v, text| parse::size(text).map(|bytes| v.core.client.head_bytes_max = bytes),
+    },
+    Spec {
+        key: "server.gzip",
+        default: "true",
+        accepted: SWITCH,
+        example: "true",
+        help: "Whether answers are compressed for clients that accept gzip",
+        core: "client.gzip",
+        apply: |v, text| parse::switch(text).map(|on| v.core.client.gzip = on),
+    },
+    Spec {
+        key: "server.workers",
+        default: "cores",
+        accepted: "`cores`, or a whole number from 1 to 1024",
+        example: "4",
+        help: "Worker threads",
+        core: "",
+        apply: |v, text| parse::workers(text).map(|workers| v.workers = workers),
+    },
+    Spec {
+        key: "admin.listen",
+        default: "127.0.0.1:8090",
+        accepted: "[host]:port, or `off`",
+        example: "127.0.0.1:8090",
+        help: "Address of /health, /ready and /metrics; keep it off the internet",
+        core: "",
+        apply: |v, text| parse::admin(text).map(|admin| v.admin = admin),
+    },
+    Spec {
+        key: "admin.token",
+        default: "none",
+        accepted: "at least 16 visible characters, or `none`",
+        example: "a-long-random-text-of-your-own",
+        help: "What the admin address asks for (`Authorization: Bearer`); needed where it is not \
+               on loopback, and never shown",
+        core: "",
+        apply: |v, text| {
+            v.admin_token = match text.trim() {
+                "none" => None,
+                text => Some(Secret::parse(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "admin.hosts",
+        default: "none",
+        accepted: "host names separated by commas, or `none`",
+        example: "retter.internal",
+        help: "Names that the admin address may be asked by, besides addresses and `localhost`",
+        core: "",
+        apply: |v, text| parse::hosts(text).map(|hosts| v.admin_hosts = hosts),
+    },
+    Spec {
+        key: "log.level",
+        default: "info",
+        accepted: "off, error, warn, info, debug or trace",
+        example: "info",
+        help: "Which log lines go to standard error",
+        core: "",
+        apply: |v, text| {
+            let level = text.trim().parse();
+            level
+                .map(|level| v.log_level = level)
+                .map_err(|_| format!("`{text}` is none of them"))
+        },
+    },
+    Spec {
+        key: "log.format",
+        default: "text",
+        accepted: "text or json",
+        example: "text",
+        help: "Form of the log lines",
+        core: "",
+        apply: |v, text| {
+            v.log_json = match text.trim() {
+                "json" => true,
+                "text" => false,
+                other => return Err(format!("`{other}` is neither")),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "log.access",
+        default: "off",
+        accepted: "off, common, combined or json",
+        example: "combined",
+        help: "Form of the access log on standard output",
+        core: "",
+        apply: |v, text| {
+            v.access = AccessFormat::parse(text)?;
+            Ok(())
+        },
+    },
+];
