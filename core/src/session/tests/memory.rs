@@ -58,6 +58,52 @@ fn a_full_queue_pauses_the_other_side() {
 }
 
 #[test]
+fn what_was_read_at_once_waits_where_it_is_while_a_queue_is_full() {
+    let mut slow = with_send_bytes(0).another();
+    slow.client_reads = false;
+    slow.send(&get("/", ""));
+    let chunks = format!("64\r\n{}\r\n", "x".repeat(100)).repeat(150);
+    slow.reply(&format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+    ));
+    let queued = slow.retter.stats(slow.now).queued_bytes;
+    assert!(queued < 1024, "{queued} beyond what each may have");
+    slow.client_reads = true;
+    slow.settle();
+    assert!(slow.received().ends_with("\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn a_side_has_memory_only_while_something_of_it_waits() {
+    #[track_caller]
+    fn check(rig: &Rig, expected: (bool, bool)) {
+        let awaits = |side| rig.session.awaits_first(side);
+        assert_eq!((awaits(Side::Client), awaits(Side::Origin)), expected);
+    }
+    let mut rig = Rig::new();
+    check(&rig, (true, false));
+    rig.send("POST / HTTP/1.1\r\nHo");
+    check(&rig, (false, false));
+    rig.send("st: h\r\nContent-Length: 100000\r\n\r\n");
+    rig.send(&"x".repeat(70_000));
+    let rest = rig.session.read_buf(Side::Client).len();
+    rig.send(&"x".repeat(rest));
+    rig.send("x");
+    check(&rig, (true, true));
+    rig.send(&"x".repeat(100_000 - 70_000 - rest - 1));
+    rig.reply(PAGE);
+    rig.send(&get("/", ""));
+    check(&rig, (true, true));
+    rig.reply("HTTP/1.1 200 OK\r\nCont");
+    check(&rig, (true, false));
+    rig.reply("ent-Length: 4\r\n\r\nab");
+    check(&rig, (true, true));
+    rig.reply("cd");
+    rig.send(&get("/", "")[..10]);
+    check(&rig, (false, false));
+}
+
+#[test]
 fn all_who_are_slow_share_one_memory() {
     let rig = with_send_bytes(1 << 20);
     let crowd: Vec<_> = (0..200)
