@@ -1,5 +1,5 @@
 //! Owns the bugs that are planted on purpose, so that a test can show that the simulation finds
-//! such bugs. Without the feature `canary` nothing is ever planted, and nothing is left of it.
+//! such bugs, and fuzzing. Nothing is left of it but in tests and with the feature `canary`.
 //! Never decides what a planted bug does: the line that it breaks does.
 
 /// A bug, at the one place where the code asks for it.
@@ -37,25 +37,25 @@ impl Plant {
     ];
 }
 
-#[cfg(feature = "canary")]
+#[cfg(any(test, feature = "canary"))]
 std::thread_local! {
     static PLANTED: std::cell::Cell<Option<Plant>> = const { std::cell::Cell::new(None) };
 }
 
 /// Plants one bug for this thread, in place of the one before.
-#[cfg(feature = "canary")]
+#[cfg(any(test, feature = "canary"))]
 pub fn plant(plant: Option<Plant>) {
     PLANTED.set(plant);
 }
 
 /// Whether this bug is planted here.
-#[cfg(feature = "canary")]
+#[cfg(any(test, feature = "canary"))]
 pub(crate) fn is_planted(plant: Plant) -> bool {
     PLANTED.get() == Some(plant)
 }
 
 /// Whether this bug is planted here: it is not.
-#[cfg(not(feature = "canary"))]
+#[cfg(not(any(test, feature = "canary")))]
 pub(crate) const fn is_planted(_: Plant) -> bool {
     false
 }

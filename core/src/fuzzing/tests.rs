@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::{Body, TARGETS};
+use crate::canary::{Plant, plant};
 
 /// Bytes of all that is kept: small enough for everybody's clone.
 const BYTES_MAX: u64 = 2 << 20;
@@ -64,6 +65,19 @@ fn a_file_that_shows_a_fault_is_found() {
         .collect();
     assert!(!expected.is_empty() && expected.len() < seeds.len());
     assert_eq!(faulty(&seeds, planted), expected);
+}
+
+#[test]
+fn seeds_of_sessions_show_planted_bugs() {
+    let seeds = files(&root().join("seeds/session"));
+    for bug in Plant::ALL {
+        plant(Some(bug));
+        let faulty = faulty(&seeds, super::session::session);
+        plant(None);
+        // Which copy was there before a write, and which read is a probe, no content tells.
+        let is_seen = !matches!(bug, Plant::KeptAfterWrite | Plant::LostProbe);
+        assert_eq!(!faulty.is_empty(), is_seen, "{bug:?}: {faulty:?}");
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn parse_line(raw: &[u8], start: usize) -> Option<Found> {
     if colon == start || raw.get(colon) != Some(&b':') {
         return None;
     }
-    let mut end = colon + 1;
+    let mut end = colon;
     loop {
         end += text_len(&raw[end..]);
         match raw.get(end)? {
@@ -106,6 +106,19 @@ mod tests {
                 check(&line);
             }
         }
+    }
+
+    #[test]
+    fn a_head_is_as_long_as_its_places_can_say() {
+        let parse = |len: usize| {
+            let raw = format!("a:{}\r\n\r\n", "b".repeat(len - 6));
+            parse_fields(Bytes::from(raw), 0, 1).map(|fields| fields.len())
+        };
+        assert_eq!(parse(HEAD_BYTES_CEILING), Ok(1));
+        assert_eq!(
+            parse(HEAD_BYTES_CEILING + 1),
+            Err(ProtocolError::HeadTooLarge)
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::seen::{Asked, Seen, World};
+use super::truth;
 use crate::config::Settings;
 use crate::limits::IOVECS_MAX;
 use crate::policy::Retter;
@@ -24,6 +25,7 @@ pub(super) struct Bench {
     now: Instant,
     clients: Vec<Client>,
     chosen: usize,
+    has_handed_on: bool,
     /// Bytes that are moved at a time.
     piece: usize,
 }
@@ -53,6 +55,7 @@ impl Bench {
             now: Instant::ZERO,
             clients: Vec::new(),
             chosen: 0,
+            has_handed_on: false,
             piece,
         };
         bench.choose(0);
@@ -102,8 +105,10 @@ impl Bench {
             }
             room[..len].copy_from_slice(&bytes[..len]);
             session.handle_read(side, len, now);
-            if side == Side::Origin {
-                self.client().seen.told(&bytes[..len]);
+            let seen = &mut self.client().seen;
+            match side {
+                Side::Client => seen.sent.extend_from_slice(&bytes[..len]),
+                Side::Origin => seen.told(&bytes[..len]),
             }
             bytes = &bytes[len..];
             self.settle();
@@ -195,10 +200,13 @@ impl Bench {
         for client in &self.clients {
             client.seen.check();
         }
-        World {
+        let world = World {
             stats,
             clients: self.clients.into_iter().map(|client| client.seen).collect(),
-        }
+            has_handed_on: self.has_handed_on,
+        };
+        truth::check(&world);
+        world
     }
 
     fn client(&mut self) -> &mut Client {
@@ -220,6 +228,7 @@ impl Bench {
         let chosen = self.chosen;
         // What one gives back, others may wait for.
         while let Some(number) = self.with_room() {
+            self.has_handed_on = true;
             self.chosen = number;
             self.settle_chosen();
         }

@@ -1,9 +1,11 @@
 //! Owns the target of the session: what clients, origins and clocks do is played twice, whole and
-//! byte by byte, and neither side may see a difference.
+//! byte by byte, and neither side may see a difference; what goes out on one side came in on the
+//! other.
 //! Never looks into a session: what it writes, does and reports is all there is.
 
 mod bench;
 mod seen;
+mod truth;
 
 use super::input::{Input, split_at_byte};
 use crate::config::{FreshMode, RescueMode, Settings};
