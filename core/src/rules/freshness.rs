@@ -327,13 +327,23 @@ fn keepable_at_all(request: &RequestHead, response: &ResponseHead) -> Result<(),
     if response.status == StatusCode::PARTIAL_CONTENT {
         return Err(NotStorable::Partial);
     }
-    if response.status < StatusCode::OK || response.status == StatusCode::NOT_MODIFIED {
+    if is_of_one_request(response.status) {
         return Err(NotStorable::Status);
     }
     if response.fields.has_token("vary", "*") {
         return Err(NotStorable::VaryStar);
     }
     Ok(())
+}
+
+/// Whether a status speaks of the request that it answers, or of who sent it, and not of the page:
+/// of its conditions, its range, its other fields, or how often its client came (RFC 6585 §3 to §6
+/// say "MUST NOT be stored" of theirs).
+fn is_of_one_request(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        ..200 | 304 | 407 | 408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431 | 511
+    )
 }
 
 /// Why RFC 9111 §3 forbids a shared cache to store, or to use without validation, an answer.

@@ -172,6 +172,12 @@ fn what_no_mode_keeps() {
     check(Method::GET, 206, &[], NotStorable::Partial);
     check(Method::GET, 203, &[], NotStorable::NeverUsable);
     check(Method::GET, 304, &[], NotStorable::Status);
+    for status in [
+        407, 408, 411, 412, 413, 415, 416, 417, 421, 425, 426, 428, 429, 431, 511,
+    ] {
+        let fresh = &[("Cache-Control", "public, max-age=9")];
+        check(Method::GET, status, fresh, NotStorable::Status);
+    }
     check(
         Method::GET,
         404,
