@@ -210,7 +210,10 @@ impl Fetch {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
         // chose the variant without it, and it is not the one for those who send that value.
         let forwarded = forwarding::HopByHop::of(&self.request.fields);
-        let is_seen = |name: &[u8]| name.is_ascii() && forwarded.keeps(name);
+        // Nor is it known what others send in a field that tells the origin who asks.
+        let is_seen = |name: &[u8]| {
+            name.is_ascii() && forwarded.keeps(name) && !forwarding::tells_client(name)
+        };
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }

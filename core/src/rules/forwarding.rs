@@ -184,6 +184,26 @@ pub fn accepts_trailers(request: &Fields) -> bool {
     request.has_token("te", "trailers")
 }
 
+/// How many more hops an OPTIONS or TRACE may make (RFC 9110 §7.6.2); `None` where it does not say,
+/// or for any other method. At 0 it must be answered here.
+#[must_use]
+pub fn max_forwards(request: &RequestHead) -> Option<u64> {
+    let is_bounded = matches!(request.method, Method::OPTIONS | Method::TRACE);
+    let value = request
+        .fields
+        .get_str("max-forwards")
+        .filter(|_| is_bounded)?;
+    value.parse().ok().filter(|_| !value.starts_with('+'))
+}
+
+/// Whether the origin gets another value of the field `name` for each client, whatever the client
+/// sends.
+#[must_use]
+pub fn tells_client(name: &[u8]) -> bool {
+    let names = [&b"x-forwarded-for"[..], b"forwarded", b"x-real-ip"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// Gives all field lines of a request as the origin gets them to `put`, `Host` first, without
 /// `Connection`, `Content-Length`, `Transfer-Encoding` and `Upgrade`, which are the caller's.
 ///
@@ -208,6 +228,7 @@ pub fn forward_request(
     put(Line::new("Host", host));
 
     let hop_by_hop = HopByHop::of(fields);
+    let hops_left = max_forwards(request);
     let passes_expect = expectation(request) == Expectation::Continue;
     let mut seen = Seen::default();
     for line in fields.lines() {
@@ -219,7 +240,16 @@ pub fn forward_request(
         if ends_here || seen.note(line) {
             continue;
         }
-        put(line);
+        match hops_left {
+            Some(left) if line.is("max-forwards") => {
+                let left = left.saturating_sub(1);
+                put(Line::new(
+                    "Max-Forwards",
+                    itoa::Buffer::new().format(left).as_bytes(),
+                ));
+            }
+            Some(_) | None => put(line),
+        }
     }
     if accepts_trailers(fields) {
         put(Line::new("TE", b"trailers"));

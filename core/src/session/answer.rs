@@ -132,6 +132,16 @@ impl Session {
         self.refuse_call(call, StatusCode::LOOP_DETECTED, text, None, now);
     }
 
+    /// RFC 9110 §7.6.2: a request that was to come no further than here.
+    pub(super) fn answer_last_hop(&mut self, call: Call, now: Instant) {
+        let (status, text) = if call.request.method == Method::OPTIONS {
+            (StatusCode::OK, "retter answers, as Max-Forwards is 0")
+        } else {
+            (StatusCode::NOT_IMPLEMENTED, "retter itself shows no trace")
+        };
+        self.refuse_call(call, status, text, None, now);
+    }
+
     /// RFC 9110 §10.1.1: an expectation that nobody can meet.
     pub(super) fn refuse_expectation(&mut self, call: Call, now: Instant) {
         let text = "only 100-continue can be expected";
@@ -257,7 +267,7 @@ impl Session {
         out.field("content-type", b"text/plain; charset=utf-8");
         out.field_number("content-length", body.len() as u64);
         out.field("cache-control", b"no-store");
-        if status == StatusCode::METHOD_NOT_ALLOWED {
+        if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::OK) {
             out.field(
                 "allow",
                 b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE",

@@ -257,6 +257,9 @@ impl Session {
         if forwarding::is_loop(&call.request.fields) {
             return self.refuse_loop(call, now);
         }
+        if forwarding::max_forwards(&call.request) == Some(0) {
+            return self.answer_last_hop(call, now);
+        }
         if expectation == Expectation::Unknown {
             return self.refuse_expectation(call, now);
         }
