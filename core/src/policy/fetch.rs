@@ -266,7 +266,7 @@ impl Fetch {
             self.record_slow(now);
         }
         self.obey_retry_after(head, now);
-        let session = self.drop_changed_session(head);
+        let session = self.session_change(head);
         if self
             .retter
             .config
@@ -281,7 +281,11 @@ impl Fetch {
                 self.free(now);
                 return Verdict::Serve(served);
             }
+            if !self.is_renewal() {
+                self.drop_changed(session);
+            }
         } else {
+            self.drop_changed(session);
             if let Some(sent_at) = self.sent_at {
                 let took = now.saturating_since(sent_at);
                 self.retter
@@ -483,21 +487,25 @@ impl Fetch {
         ))
     }
 
-    /// A response that starts, replaces or ends a session makes the old session's copies wrong.
-    fn drop_changed_session(&self, head: &ResponseHead) -> SessionChange {
+    fn session_change(&self, head: &ResponseHead) -> SessionChange {
         let keyer = &self.retter.keyer;
-        let change = keyer.session_change(&self.request.fields, &head.fields);
-        if change == SessionChange::ChangesSession {
-            match keyer.partition(&self.request.fields) {
-                Partition::Shared => {}
-                partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
-                    self.retter.changes.note(Change::Partition(partition));
-                    self.retter.store.drop_partition(partition);
-                    self.retter.wants().forget_partition(partition);
-                }
+        keyer.session_change(&self.request.fields, &head.fields)
+    }
+
+    /// A response that starts, replaces or ends a session makes the old session's copies wrong.
+    /// One that its client never gets does not: the client goes on with the old session.
+    fn drop_changed(&self, session: SessionChange) {
+        if session != SessionChange::ChangesSession {
+            return;
+        }
+        match self.retter.keyer.partition(&self.request.fields) {
+            Partition::Shared => {}
+            partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
+                self.retter.changes.note(Change::Partition(partition));
+                self.retter.store.drop_partition(partition);
+                self.retter.wants().forget_partition(partition);
             }
         }
-        change
     }
 
     /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and

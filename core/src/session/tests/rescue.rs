@@ -54,6 +54,43 @@ const FAILURES: [Failing; 8] = [
 ];
 
 #[test]
+fn a_failing_answer_that_nobody_gets_ends_no_session() {
+    let mut rig = Rig::new();
+    let ask = |rig: &mut Rig, path| {
+        rig.send(&get(path, "Cookie: PHPSESSID=a\r\n"));
+    };
+    for path in ["/", "/x"] {
+        ask(&mut rig, path);
+        rig.reply(PAGE);
+        rig.received();
+    }
+    let failing = "HTTP/1.1 500 Oops\r\nSet-Cookie: PHPSESSID=b\r\nContent-Length: 3\r\n\r\nbad";
+    for path in ["/", "/x", "/"] {
+        ask(&mut rig, path);
+        let received = rig.reply(failing).received();
+        assert_eq!((status(&received), body(&received)), (200, "good"));
+        assert_eq!(field(&received, "set-cookie"), None);
+    }
+    // Who gets it begins a new session.
+    ask(&mut rig, "/y");
+    assert_eq!(status(&rig.reply(failing).received()), 500);
+    ask(&mut rig, "/");
+    assert_eq!(status(&rig.reply(failing).received()), 500);
+}
+
+#[test]
+fn a_page_that_depends_on_who_asks_is_no_copy() {
+    for name in ["X-Forwarded-For", "x-real-ip", "Accept, Forwarded"] {
+        let mut rig = Rig::new();
+        let page = PAGE.replacen("\r\n", &format!("\r\nVary: {name}\r\n"), 1);
+        rig.send(&get("/", "")).reply(&page);
+        assert_eq!(status(&rig.received()), 200);
+        rig.send(&get("/", "")).end_of(Side::Origin);
+        assert_eq!(status(&rig.received()), 502, "{name}");
+    }
+}
+
+#[test]
 fn every_failure_is_rescued_by_a_copy() {
     for (name, fail) in FAILURES {
         for piece in [usize::MAX, 1] {
