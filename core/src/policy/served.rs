@@ -139,9 +139,10 @@ impl Served {
     #[must_use]
     pub fn answer(&self, request: &RequestHead) -> Answer<'_> {
         let varies = self.retter.config.client.gzip && self.copy.is_compressible();
-        let form = if let Some(form) = self.special_form(request) {
+        let is_coded = varies && coding::accepts_gzip(&request.fields);
+        let form = if let Some(form) = self.special_form(request, is_coded) {
             form
-        } else if varies && coding::accepts_gzip(&request.fields) {
+        } else if is_coded {
             let (gzip, added) = self.copy.gzip(&self.retter.gzip, &self.retter.budget);
             if added > 0 {
                 self.retter.store.grew(&self.key, &self.copy, added);
@@ -157,8 +158,9 @@ impl Served {
         }
     }
 
-    /// RFC 9110 §13.2.2: conditions first, then ranges; both are about a 200.
-    fn special_form(&self, request: &RequestHead) -> Option<Form> {
+    /// RFC 9110 §13.2.2: conditions first, then ranges; both are about a 200. A client to which the
+    /// whole goes compressed (`is_coded`) has had that form, and a date cannot tell the two apart.
+    fn special_form(&self, request: &RequestHead, is_coded: bool) -> Option<Form> {
         let copy = &self.copy;
         if copy.status() != StatusCode::OK {
             return None;
@@ -166,7 +168,7 @@ impl Served {
         if conditional::not_modified(&request.fields, copy.fields()) {
             return Some(Form::NotModified);
         }
-        if request.method != Method::GET {
+        if request.method != Method::GET || is_coded && range::is_dated(&request.fields) {
             return None;
         }
         let body = copy.body();
@@ -269,7 +271,7 @@ impl Answer<'_> {
     pub fn unchanged(&self) -> Option<&Fields> {
         let fields = self.served.copy.fields();
         let is_unchanged = match self.form {
-            Form::Gzip(_) => !fields.contains("etag"),
+            Form::Gzip(_) => !fields.contains("etag") && !fields.contains("accept-ranges"),
             Form::Whole => true,
             Form::NotModified | Form::Part(..) | Form::Parts(..) | Form::Unsatisfiable => false,
         };
@@ -326,7 +328,9 @@ impl Answer<'_> {
             // The media type is that of each part.
             Form::Parts(..) => !is("content-range") && !is("content-type"),
             Form::Unsatisfiable => is("date") || is("via"),
-            Form::Gzip(_) | Form::Whole => true,
+            // Ranges are those of the other form.
+            Form::Gzip(_) => !is("accept-ranges"),
+            Form::Whole => true,
         }
     }
 }

@@ -84,6 +84,14 @@ fn number(digits: &[u8]) -> Option<usize> {
     Some(text.parse().unwrap_or(usize::MAX))
 }
 
+/// Whether the part is wanted only if nothing changed since a date. Of a page that has two forms
+/// that date is no strong validator (RFC 9110 §8.8.2.2).
+#[must_use]
+pub fn is_dated(request: &Fields) -> bool {
+    let mut conditions = request.get_all("if-range");
+    conditions.any(|condition| !condition.ends_with(b"\""))
+}
+
 /// RFC 9110 §13.1.5: the part is wanted only of the very representation that the client has.
 fn condition_holds(request: &Fields, stored: &Fields) -> bool {
     let mut lines = request.get_all("if-range");
