@@ -1,5 +1,8 @@
 //! Tests of keys, partitions and session changes: field lines in, equality out.
 
+mod sessions;
+mod targets;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -161,61 +164,6 @@ fn cookie_lists_that_look_alike_differ() {
 }
 
 #[test]
-fn targets_that_name_one_resource_share_a_key() {
-    #[track_caller]
-    fn check(one: (&str, &str), other: (&str, &str), equal: bool) {
-        let [one, other] =
-            [one, other].map(|(target, host)| keyer().key(&request(target, host)).unwrap());
-        assert_eq!(one == other, equal);
-        assert_eq!(one.hash() == other.hash(), equal);
-    }
-    check(("/a", "h"), ("/a", "h"), true);
-    check(("/a", "H.Example"), ("/a", "h.example"), true);
-    check(("http://H:8080/a?b", "x"), ("/a?b", "h:8080"), true);
-    check(("/a", "h:80"), ("/a", "h"), false);
-    check(("http://h", "x"), ("/", "h"), true);
-    check(("http://h?q", "x"), ("/?q", "h"), true);
-    check(("/a", "h:8080"), ("/a", "h"), false);
-    check(("/a", "[::A]"), ("/a", "[::a]"), true);
-    check(("/a", ""), ("/a", "h"), false);
-    check(("/a", "h"), ("/A", "h"), false);
-    check(("/a", "h"), ("/a/", "h"), false);
-    check(("/a//b", "h"), ("/a/b", "h"), false);
-    check(("/a%2Fb", "h"), ("/a/b", "h"), false);
-    check(("/a%2fb", "h"), ("/a%2Fb", "h"), false);
-    check(("/a?", "h"), ("/a", "h"), false);
-    check(("/?x=1&y=2", "h"), ("/?y=2&x=1", "h"), false);
-    check(("/?a?b", "h"), ("/?a", "h"), false);
-}
-
-#[test]
-fn what_has_no_key() {
-    #[track_caller]
-    fn check(target: &str, has_key: bool) {
-        assert_eq!(keyer().key(&request(target, "h")).is_some(), has_key);
-    }
-    check("/", true);
-    check("*", false);
-    check("", false);
-    check("h:443", false);
-    check("a/b", false);
-    check("http://h#x", false);
-    let longest = "/".repeat(KEY_BYTES_MAX - AUTHORITY_LEN_BYTES - 1);
-    check(&longest, true);
-    check(&format!("{longest}/"), false);
-}
-
-#[test]
-fn head_uses_the_key_of_get() {
-    let get = request("/a", "h");
-    let head = RequestHead {
-        method: http::Method::HEAD,
-        ..get.clone()
-    };
-    assert_eq!(keyer().key(&get), keyer().key(&head));
-}
-
-#[test]
 fn debug_shows_no_secret() {
     let lines = [
         ("Host", "h"),
@@ -231,22 +179,6 @@ fn debug_shows_no_secret() {
     );
     assert!(shown.contains("detect_session: true"), "{shown}");
     assert!(!shown.contains("topsecret"), "{shown}");
-}
-
-#[test]
-fn a_key_tells_what_it_is_the_name_of() {
-    #[track_caller]
-    fn check(target: &str, host: &str, expected: (&str, &str)) {
-        let key = keyer().key(&request(target, host)).unwrap();
-        let (authority, path_and_query) = expected;
-        assert_eq!(key.authority(), authority.as_bytes());
-        assert_eq!(key.path_and_query(), path_and_query.as_bytes());
-        let held = AUTHORITY_LEN_BYTES + authority.len() + path_and_query.len();
-        assert_eq!(key.bytes_held(), held, "all it has is what it names");
-    }
-    check("/a", "h", ("h", "/a"));
-    check("/a?b=c", "Example.ORG:80", ("example.org:80", "/a?b=c"));
-    check("http://other?q=1", "other", ("other", "/?q=1"));
 }
 
 #[test]
@@ -273,98 +205,6 @@ fn the_hash_alone_never_decides() {
     });
     tables.sort_unstable();
     assert_ne!(tables[0], tables[1]);
-}
-
-#[track_caller]
-fn check_change(cookies: &str, response: &[(&str, &str)], expected: SessionChange) {
-    let change = keyer().session_change(&with_cookies(cookies), &fields(response));
-    assert_eq!(change, expected);
-}
-
-#[track_caller]
-fn check_set(cookies: &str, line: &str, expected: SessionChange) {
-    let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
-    check_change(cookies, &[date, ("Set-Cookie", line)], expected);
-}
-
-#[test]
-fn a_session_begins_or_changes() {
-    use SessionChange::{ChangesSession, None, SetsCookie};
-
-    check_change("PHPSESSID=1", &[], None);
-    check_set("", "_ga=1; Path=/", None);
-    check_set("", "theme=dark", SetsCookie);
-    check_set("theme=dark", "theme=dark; Max-Age=60", None);
-    check_set("theme=dark", "theme=light", SetsCookie);
-    check_set("", "PHPSESSID=1; path=/; HttpOnly", ChangesSession);
-    check_set("PHPSESSID=1", "PHPSESSID=1; path=/", None);
-    check_set("PHPSESSID=1", " PHPSESSID = 1 ;Max-Age= 3600", None);
-    check_set("PHPSESSID=1", "PHPSESSID=2", ChangesSession);
-    check_set("PHPSESSID=1; PHPSESSID=2", "PHPSESSID=1", ChangesSession);
-    check_set("PHPSESSID=1; PHPSESSID=1", "PHPSESSID=1", None);
-}
-
-#[test]
-fn a_session_ends() {
-    use SessionChange::{ChangesSession, None, SetsCookie};
-
-    check_set("PHPSESSID=1", "PHPSESSID=", ChangesSession);
-    check_set("PHPSESSID=1", "PHPSESSID", SetsCookie); // a nameless cookie, as browsers read it
-    check_set(
-        "PHPSESSID=1",
-        "PHPSESSID=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT",
-        ChangesSession,
-    );
-    check_set("sid=1", "sid=1; Max-Age=0", ChangesSession);
-    check_set(
-        "sid=1",
-        "sid=1; max-age=-5; Expires=Sun, 06 Nov 1999 08:49:37 GMT",
-        ChangesSession,
-    );
-    check_set("sid=1", "sid=1; Max-Age=0x", None);
-    check_set("sid=1", "sid=1; Max-Age=", None);
-    check_set("sid=1", "sid=1; Max-Age=-", None);
-    check_set(
-        "sid=1",
-        "sid=1; Max-Age=soon; Expires=Sat, 05-Nov-1994 08:49:37 GMT",
-        ChangesSession,
-    );
-    check_set(
-        "sid=1",
-        "sid=1; Expires=Sat, 05 Nov 1994 08:49:37 GMT",
-        ChangesSession,
-    );
-    check_set(
-        "sid=1",
-        "sid=1; Expires=Mon, 07 Nov 1994 08:49:37 GMT",
-        None,
-    );
-    check_set(
-        "sid=1",
-        "sid=1; Expires=Mon, 07-Nov-1994 08:49:37 GMT",
-        None,
-    );
-    check_set(
-        "sid=1",
-        "sid=1; Expires=Sat, 05 Nov 1994 08:49:37 GMT; Max-Age=60",
-        None,
-    );
-    check_set("sid=1", "sid=1; Expires=0", None);
-    check_change(
-        "sid=1",
-        &[("Set-Cookie", "sid=1; Expires=Mon, 07 Nov 2044 08:49:37 GMT")],
-        ChangesSession,
-    );
-    check_set("", "sid=; Max-Age=0", SetsCookie); // to forget what is not there ends no session
-    let two = [("Set-Cookie", "theme=dark"), ("set-cookie", "sid=2")];
-    check_change("sid=1", &two, ChangesSession);
-    check_change(
-        "sid=1",
-        &[("Clear-Site-Data", "\"cache\", \"cookies\"")],
-        ChangesSession,
-    );
-    check_change("sid=1", &[("Clear-Site-Data", "\"*\"")], ChangesSession);
-    check_change("sid=1", &[("Clear-Site-Data", "\"cache\"")], None);
 }
 
 fn authority() -> impl Strategy<Value = String> {
@@ -511,69 +351,5 @@ proptest! {
         }
         let change = keyer().session_change(&fields, &fields);
         prop_assert!(change >= SessionChange::None);
-    }
-}
-
-#[test]
-fn parameters_that_change_no_page_are_not_in_the_key() {
-    #[track_caller]
-    fn check(one: &str, other: &str, same: bool) {
-        let keyer = Keyer::new(&CacheSettings::default(), 7);
-        let key = |target: &str| {
-            let request = RequestHead::new(http::Method::GET, target, Fields::default());
-            keyer.key(&request).unwrap()
-        };
-        assert_eq!(key(one) == key(other), same, "{one} {other}");
-        if same {
-            let kept = keyer.path_and_query_of(other.as_bytes());
-            assert_eq!(key(one).path_and_query(), kept);
-        }
-    }
-    check("/a", "/a?utm_source=x", true);
-    check("/a", "/a?utm_source=x&gclid&fbclid=", true);
-    check("/a?b=1", "/a?utm_x=1&b=1", true);
-    check("/a?b=1&c=2", "/a?b=1&utm_x=1&c=2&msclkid=3", true);
-    check("/a?b=1&&c", "/a?b=1&&gclid=1&c", true);
-    // Order, case and what is like a name but is none still count.
-    check("/a?b=1&c=2", "/a?c=2&b=1", false);
-    check("/a", "/a?UTM_SOURCE=x", false);
-    check("/a", "/a?gclids=x", false);
-    check("/a", "/a?x=utm_source", false);
-    // What `;` parts for some applications (CVE-2021-23336) is another parameter.
-    check("/a", "/a?utm_source=x;q=evil", false);
-    check("/a?q=1", "/a?q=1&utm_source=x;q=evil", false);
-    check("/a", "/a?utm_source;q=evil", false);
-    check("/a", "/a?utm%5Fsource=x", false);
-    check("/a", "/a?", false);
-}
-
-#[test]
-fn paths_that_an_origin_may_tell_apart_are_apart() {
-    let keyer = Keyer::new(&CacheSettings::default(), 7);
-    let key = |target: &str| {
-        let request = RequestHead::new(http::Method::GET, target, Fields::default());
-        keyer.key(&request).unwrap()
-    };
-    let targets = [
-        "/a/b",
-        "/a%2Fb",
-        "/a%2fb",
-        "/a//b",
-        "/a/./b",
-        "/a/x/../b",
-        "/A/b",
-        "/a/b/",
-        "/a/%62",
-        "/a/b?",
-        "/a/b;c",
-        "/a/b?c",
-        "/a/b%3Fc",
-        "/a+b",
-        "/a%20b",
-    ];
-    for (at, one) in targets.iter().enumerate() {
-        for other in &targets[at + 1..] {
-            assert_ne!(key(one), key(other), "{one} {other}");
-        }
     }
 }
