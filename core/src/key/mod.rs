@@ -199,6 +199,12 @@ impl Keyer {
         })
     }
 
+    /// A hash of what a key names, whoever it is for.
+    #[must_use]
+    pub fn resource(&self, key: &CacheKey) -> u64 {
+        self.key_hash.hash_one(&key.bytes[..])
+    }
+
     /// Path and query as a key holds them.
     #[must_use]
     pub fn path_and_query_of(&self, path_and_query: &[u8]) -> Vec<u8> {

@@ -291,7 +291,7 @@ impl Fetch {
                 self.retter
                     .with_tiers(|tiers| tiers.took(self.kind, took, now));
             }
-            self.invalidate(head);
+            self.invalidate(head, now);
             if head.status == StatusCode::NOT_MODIFIED
                 && self.validators().is_some()
                 && let Some(served) = self.validated(head, session, now)
@@ -509,8 +509,9 @@ impl Fetch {
     }
 
     /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
-    /// `Content-Location`: what this user sees of them, and what everybody sees.
-    fn invalidate(&self, head: &ResponseHead) {
+    /// `Content-Location`: what this user sees of them, and what everybody sees. What other users
+    /// have of them is asked about before it answers.
+    fn invalidate(&self, head: &ResponseHead, now: Instant) {
         let succeeded = head.status.is_success() || head.status.is_redirection();
         if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
             return;
@@ -525,6 +526,8 @@ impl Fetch {
             let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
             for partition in [own, Partition::Shared] {
                 if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
+                    let resource = self.retter.keyer.resource(&key);
+                    self.retter.writes.note(resource, now);
                     self.retter.changes.note(Change::Key(key.hash()));
                     self.retter.store.remove(&key);
                     self.retter.wants().forget(&key);

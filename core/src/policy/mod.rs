@@ -47,6 +47,7 @@ mod refusal;
 mod served;
 mod ticket;
 mod wants;
+mod writes;
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -65,7 +66,7 @@ pub use ticket::Ticket;
 use crate::admission::{Class, Entry, Gate, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
 use crate::config::{Config, FreshMode};
-use crate::key::{CacheKey, Keyer};
+use crate::key::{CacheKey, Keyer, Partition};
 use crate::limits::STORE_SHARDS_MAX;
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
@@ -83,6 +84,7 @@ use changes::Changes;
 use content::Budget;
 use copy::StoredResponse;
 use wants::Wants;
+use writes::Writes;
 
 /// The policy: breaker, admission and copies of one origin, shared by all its sessions.
 ///
@@ -117,6 +119,7 @@ pub struct Retter {
     wants: Mutex<Wants>,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
+    writes: Writes,
 }
 
 /// What to do with a request.
@@ -160,6 +163,7 @@ impl Retter {
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
             wants: Mutex::default(),
+            writes: Writes::new(),
             config,
         })
     }
@@ -180,8 +184,8 @@ impl Retter {
         let fields = &request.fields;
         let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
         let wishes = Wishes::of(fields);
-        let usable = copy.as_ref();
-        let usable = usable.and_then(|copy| self.usable(copy, &wishes, fields, now));
+        let usable = copy.as_ref().zip(key.as_ref());
+        let usable = usable.and_then(|(copy, key)| self.usable(copy, key, &wishes, fields, now));
         if let Some(handling) = usable
             && let (Some(copy), Some(key)) = (copy.take(), key.take())
         {
@@ -217,11 +221,15 @@ impl Retter {
     fn usable(
         &self,
         copy: &StoredResponse,
+        key: &CacheKey,
         wishes: &Wishes,
         request: &Fields,
         now: Instant,
     ) -> Option<Handling> {
-        if self.config.cache.fresh == FreshMode::Off || conditional::is_for_origin(request) {
+        if self.config.cache.fresh == FreshMode::Off
+            || conditional::is_for_origin(request)
+            || self.is_written(copy, key)
+        {
             return None;
         }
         let ttl = copy.ttl_seconds(now);
@@ -233,6 +241,13 @@ impl Retter {
         }
     }
 
+    /// Whether somebody has changed the resource since the copy came. The writer's copies and
+    /// everybody's are dropped by then; those of other users may still rescue them.
+    fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        let resource = || self.keyer.resource(key);
+        key.partition() != Partition::Shared && self.writes.hit(resource, copy.received())
+    }
+
     /// Why a request goes past the copies (RFC 9211 §2.2).
     fn reason(
         &self,
@@ -242,7 +257,9 @@ impl Retter {
     ) -> Forward {
         match (copy, key) {
             (_, None) => Forward::Bypass,
-            (Some(copy), Some(_)) if !copy.is_fresh(now) => Forward::Stale,
+            (Some(copy), Some(key)) if !copy.is_fresh(now) || self.is_written(copy, key) => {
+                Forward::Stale
+            }
             (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
             (Some(_), Some(_)) => Forward::Request,
             (None, Some(key)) if self.store.contains(key) => Forward::VaryMiss,

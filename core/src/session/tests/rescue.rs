@@ -79,6 +79,37 @@ fn a_failing_answer_that_nobody_gets_ends_no_session() {
 }
 
 #[test]
+fn what_others_have_of_a_changed_page_is_asked_about() {
+    let mut rig = Rig::new();
+    let page = PAGE.replacen("\r\n", "\r\nCache-Control: max-age=600\r\n", 1);
+    let ask = |rig: &mut Rig, path| {
+        rig.send(&get(path, "Cookie: theme=dark\r\n"));
+        rig.asked()
+    };
+    for path in ["/a", "/b"] {
+        ask(&mut rig, path);
+        rig.reply(&page);
+    }
+    let mut editor = rig.another();
+    editor.send("POST /a HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=e\r\nContent-Length: 0\r\n\r\n");
+    editor.reply("HTTP/1.1 204 No Content\r\n\r\n");
+    rig.received();
+    assert_eq!(
+        ask(&mut rig, "/b"),
+        "",
+        "another page is as fresh as before"
+    );
+    assert!(ask(&mut rig, "/a").starts_with("GET /a "));
+    rig.end_of(Side::Origin);
+    let received = rig.received();
+    assert!(received.contains("; detail=rescued"), "{received}");
+    rig.wait(Duration::from_millis(1));
+    assert!(ask(&mut rig, "/a").starts_with("GET /a "));
+    rig.reply(&page);
+    assert_eq!(ask(&mut rig, "/a"), "", "it is new again");
+}
+
+#[test]
 fn a_page_that_depends_on_who_asks_is_no_copy() {
     for name in ["X-Forwarded-For", "x-real-ip", "Accept, Forwarded"] {
         let mut rig = Rig::new();
