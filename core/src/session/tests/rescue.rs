@@ -54,74 +54,6 @@ const FAILURES: [Failing; 8] = [
 ];
 
 #[test]
-fn a_failing_answer_that_nobody_gets_ends_no_session() {
-    let mut rig = Rig::new();
-    let ask = |rig: &mut Rig, path| {
-        rig.send(&get(path, "Cookie: PHPSESSID=a\r\n"));
-    };
-    for path in ["/", "/x"] {
-        ask(&mut rig, path);
-        rig.reply(PAGE);
-        rig.received();
-    }
-    let failing = "HTTP/1.1 500 Oops\r\nSet-Cookie: PHPSESSID=b\r\nContent-Length: 3\r\n\r\nbad";
-    for path in ["/", "/x", "/"] {
-        ask(&mut rig, path);
-        let received = rig.reply(failing).received();
-        assert_eq!((status(&received), body(&received)), (200, "good"));
-        assert_eq!(field(&received, "set-cookie"), None);
-    }
-    // Who gets it begins a new session.
-    ask(&mut rig, "/y");
-    assert_eq!(status(&rig.reply(failing).received()), 500);
-    ask(&mut rig, "/");
-    assert_eq!(status(&rig.reply(failing).received()), 500);
-}
-
-#[test]
-fn what_others_have_of_a_changed_page_is_asked_about() {
-    let mut rig = Rig::new();
-    let page = PAGE.replacen("\r\n", "\r\nCache-Control: max-age=600\r\n", 1);
-    let ask = |rig: &mut Rig, path| {
-        rig.send(&get(path, "Cookie: theme=dark\r\n"));
-        rig.asked()
-    };
-    for path in ["/a", "/b"] {
-        ask(&mut rig, path);
-        rig.reply(&page);
-    }
-    let mut editor = rig.another();
-    editor.send("POST /a HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=e\r\nContent-Length: 0\r\n\r\n");
-    editor.reply("HTTP/1.1 204 No Content\r\n\r\n");
-    rig.received();
-    assert_eq!(
-        ask(&mut rig, "/b"),
-        "",
-        "another page is as fresh as before"
-    );
-    assert!(ask(&mut rig, "/a").starts_with("GET /a "));
-    rig.end_of(Side::Origin);
-    let received = rig.received();
-    assert!(received.contains("; detail=rescued"), "{received}");
-    rig.wait(Duration::from_millis(1));
-    assert!(ask(&mut rig, "/a").starts_with("GET /a "));
-    rig.reply(&page);
-    assert_eq!(ask(&mut rig, "/a"), "", "it is new again");
-}
-
-#[test]
-fn a_page_that_depends_on_who_asks_is_no_copy() {
-    for name in ["X-Forwarded-For", "x-real-ip", "Accept, Forwarded"] {
-        let mut rig = Rig::new();
-        let page = PAGE.replacen("\r\n", &format!("\r\nVary: {name}\r\n"), 1);
-        rig.send(&get("/", "")).reply(&page);
-        assert_eq!(status(&rig.received()), 200);
-        rig.send(&get("/", "")).end_of(Side::Origin);
-        assert_eq!(status(&rig.received()), 502, "{name}");
-    }
-}
-
-#[test]
 fn every_failure_is_rescued_by_a_copy() {
     for (name, fail) in FAILURES {
         for piece in [usize::MAX, 1] {
@@ -254,42 +186,6 @@ fn connect_failures_refuse_reads_without_copy_and_pass_writes() {
         rig.asked().starts_with("POST / "),
         "a write is forwarded in any case"
     );
-}
-
-#[test]
-fn one_user_never_sees_anothers_page() {
-    let mut settings = Settings::default();
-    settings.breaker.consecutive_failures = 1;
-    let mut ann = Rig::with(settings);
-    let mut bob = ann.another();
-    let page = |name: &str| {
-        let length = name.len();
-        format!(
-            "HTTP/1.1 200 OK\r\nCache-Control: no-store, private\r\nContent-Length: {length}\r\n\r\n{name}"
-        )
-    };
-    ann.send(&get("/me", "Cookie: PHPSESSID=ann\r\n"))
-        .reply(&page("ann"));
-    bob.send(&get("/me", "Cookie: PHPSESSID=bob\r\n"))
-        .reply(&page("bob"));
-    let mut nobody = ann.another();
-    nobody.send(&get("/me", "")).reply(&page("anonymous"));
-    ann.received();
-    bob.received();
-    nobody.received();
-    ann.send(&get("/me", "Cookie: PHPSESSID=ann\r\n"))
-        .input(Input::ReadFailed(Side::Origin));
-    assert_eq!(body(&ann.received()), "ann");
-    bob.send(&get("/me", "Cookie: PHPSESSID=bob\r\n"));
-    let received = bob.received();
-    assert_eq!(
-        (body(&received), field(&received, "x-circuit")),
-        ("bob", Some("OPEN"))
-    );
-    for cookie in ["", "Cookie: PHPSESSID=eve\r\n", "Cookie: PHPSESSID=\r\n"] {
-        nobody.send(&get("/me", cookie));
-        assert_eq!(status(&nobody.received()), 503, "with {cookie:?}");
-    }
 }
 
 #[test]

@@ -415,33 +415,6 @@ fn an_idle_connection_is_closed_in_time() {
 }
 
 #[test]
-fn a_compressed_copy_has_no_parts() {
-    let page = "<p>hello</p>".repeat(100);
-    let modified = "Thu, 29 Feb 2024 12:00:00 GMT";
-    let mut rig = Rig::new();
-    rig.send(&get("/", "")).reply(&format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nCache-Control: max-age=60\r\n\
-         Date: Fri, 01 Mar 2024 12:00:00 GMT\r\nLast-Modified: {modified}\r\n\
-         Accept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n{page}",
-        page.len()
-    ));
-    assert!(rig.received().contains("Accept-Ranges: bytes"));
-    let mut head_of = |fields: &str| {
-        rig.send(&get("/", fields));
-        let bytes = std::mem::take(&mut rig.client);
-        let head = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        String::from_utf8(bytes[..head + 4].to_vec()).unwrap()
-    };
-    let gzip = "Accept-Encoding: gzip\r\n";
-    let head = head_of(gzip);
-    assert_eq!(field(&head, "content-encoding"), Some("gzip"));
-    assert_eq!(field(&head, "accept-ranges"), None);
-    let part = format!("Range: bytes=5-\r\nIf-Range: {modified}\r\n");
-    assert_eq!(status(&head_of(&part)), 206);
-    assert_eq!(status(&head_of(&format!("{part}{gzip}"))), 200);
-}
-
-#[test]
 fn gzip_for_who_accepts_it() {
     let page = "<p>hello</p>".repeat(100);
     let response = format!(
