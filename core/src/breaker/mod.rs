@@ -108,8 +108,6 @@ pub struct Breaker {
     attempt: u32,
     /// The last open time; zero before the first.
     open_time: Duration,
-    /// No probe before this.
-    not_before: Instant,
     circuit: Circuit,
     change: Option<Change>,
 }
@@ -148,9 +146,26 @@ pub struct Permit {
     generation: u64,
     /// The lease, when half-open.
     probe: Option<u64>,
+    /// No probe before this, where its outcome opens the circuit.
+    not_before: Instant,
 }
 
 impl Permit {
+    const fn new(generation: u64, probe: Option<u64>) -> Self {
+        Self {
+            generation,
+            probe,
+            not_before: Instant::ZERO,
+        }
+    }
+
+    /// Notes that what was called asked not to be called before `at`. Where the outcome of this
+    /// call opens the circuit, no probe goes before, within the longest open time; on any other
+    /// call it has nothing to say.
+    pub const fn hold(&mut self, at: Instant) {
+        self.not_before = at;
+    }
+
     /// Whether it is a probe of a circuit that is half-open.
     #[must_use]
     pub const fn is_probe(&self) -> bool {
@@ -201,7 +216,6 @@ impl Breaker {
             generation,
             attempt: 0,
             open_time: Duration::ZERO,
-            not_before: Instant::ZERO,
             circuit: Circuit::Closed(Box::new(Closed::new(&trip, now))),
             change: None,
         }
@@ -224,10 +238,7 @@ impl Breaker {
             Circuit::HalfOpen(half_open) => Some(half_open.lease(&self.recovery, now)?),
             Circuit::Open { until, .. } => return Err(Rejected { retry_at: *until }),
         };
-        Ok(Permit {
-            generation: self.generation,
-            probe,
-        })
+        Ok(Permit::new(self.generation, probe))
     }
 
     /// Gives a permit back with the outcome of its call.
@@ -238,7 +249,11 @@ impl Breaker {
     /// Gives a permit back with the outcome of its call, which was for this path: any number
     /// that is the same for the same path. It matters only when `paths_min` is above 1.
     pub fn record_on(&mut self, permit: Permit, path: u64, outcome: Outcome, now: Instant) {
-        let Permit { generation, probe } = permit;
+        let Permit {
+            generation,
+            probe,
+            not_before,
+        } = permit;
         if generation != self.generation {
             return;
         }
@@ -250,7 +265,7 @@ impl Breaker {
                     } else {
                         self.attempt.saturating_add(1)
                     };
-                    self.open(|_| reason, now);
+                    self.open(|_| reason, not_before, now);
                 }
             }
             Circuit::HalfOpen(half_open) => {
@@ -265,25 +280,15 @@ impl Breaker {
                     Outcome::Success => self.succeed(now),
                     Outcome::ConnectFailure | Outcome::Failure => {
                         self.attempt = self.attempt.saturating_add(1);
-                        self.open(|open| Reason::ProbeFailed { open }, now);
+                        self.open(|open| Reason::ProbeFailed { open }, not_before, now);
                     }
                     Outcome::Slow { over } => {
                         self.attempt = self.attempt.saturating_add(1);
-                        self.open(|open| Reason::ProbeSlow { open, over }, now);
+                        self.open(|open| Reason::ProbeSlow { open, over }, not_before, now);
                     }
                 }
             }
             Circuit::Open { .. } => {}
-        }
-    }
-
-    /// Notes that the origin asked not to be called before `at`: no probe goes before, within the
-    /// longest open time.
-    pub fn hold(&mut self, at: Instant, now: Instant) {
-        let at = at.min(now + self.recovery.open_max);
-        self.not_before = self.not_before.max(at);
-        if let Circuit::Open { until, .. } = &mut self.circuit {
-            *until = (*until).max(at);
         }
     }
 
@@ -316,10 +321,7 @@ impl Breaker {
 
     /// A permit that holds no slot: its outcome counts if the circuit is closed now and stays so.
     const fn onlooker(&self) -> Permit {
-        Permit {
-            generation: self.generation,
-            probe: None,
-        }
+        Permit::new(self.generation, None)
     }
 
     /// Whether forgetting this circuit forgets nothing: closed, not failing, and long enough so
@@ -345,9 +347,10 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, now: Instant) {
+    fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, not_before: Instant, now: Instant) {
         self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
-        let until = self.not_before.max(now + self.open_time);
+        let held = not_before.min(now + self.recovery.open_max);
+        let until = held.max(now + self.open_time);
         let open = Circuit::Open { since: now, until };
         self.change_to(open, reason(until.saturating_since(now)), now);
     }

@@ -29,8 +29,7 @@ pub(crate) struct Pair {
 impl Clone for Pair {
     fn clone(&self) -> Self {
         let twin = |(permit, ticket): &(Permit, Ticket)| {
-            let &Permit { generation, probe } = permit;
-            (Permit { generation, probe }, *ticket)
+            (Permit::new(permit.generation, permit.probe), *ticket)
         };
         Self {
             breaker: self.breaker.clone(),

@@ -288,14 +288,29 @@ fn open_times_grow_until_the_circuit_stays_closed() {
 fn the_origin_may_say_when_to_come_back() {
     let mut breaker = breaker(&TERMS, 0.0, 0);
     let fail = |breaker: &mut Breaker, now, hold| {
-        let permit = breaker.try_acquire(at(now)).unwrap();
-        breaker.hold(at(hold), at(now));
+        let mut permit = breaker.try_acquire(at(now)).unwrap();
+        permit.hold(at(hold));
         breaker.record(permit, Outcome::Failure, at(now));
     };
-    fail(&mut breaker, 0, 7);
+    fail(&mut breaker, 0, 9);
     assert!(breaker.try_acquire(at(0)).is_ok(), "closed, it lets pass");
-    fail(&mut breaker, 0, 6);
-    assert_eq!(breaker.retry_at(at(0)), Some(at(7)));
+    let late = breaker.try_acquire(at(0)).map(|mut permit| {
+        permit.hold(at(10_000));
+        permit
+    });
+    let mut bystander = breaker.onlooker();
+    bystander.hold(at(10_000));
+    fail(&mut breaker, 0, 7);
+    assert_eq!(breaker.retry_at(at(0)), Some(at(7)), "by what opened it");
+    // What was called before has nothing to say any more.
+    breaker.record(late.unwrap(), Outcome::Failure, at(1));
+    breaker.record(bystander, Outcome::Failure, at(1));
+    assert_eq!(breaker.retry_at(at(1)), Some(at(7)));
+    // Nor has what goes in any case.
+    let mut write = breaker.onlooker();
+    write.hold(at(10_000));
+    breaker.record(write, Outcome::Failure, at(2));
+    assert_eq!(breaker.retry_at(at(2)), Some(at(7)));
     // Sooner than the open time it is not, and no longer than the longest.
     fail(&mut breaker, 7, 8);
     let change = breaker.poll_change().unwrap();
@@ -305,12 +320,9 @@ fn the_origin_may_say_when_to_come_back() {
     );
     fail(&mut breaker, 15, 10_000);
     assert_eq!(breaker.retry_at(at(15)), Some(at(27)));
-    breaker.hold(at(10_000), at(20));
-    assert_eq!(breaker.retry_at(at(20)), Some(at(32)));
-    assert_eq!(breaker.retry_at(at(32)), None, "now is not later");
-    let probe = breaker.try_acquire(at(32)).unwrap();
-    breaker.record(probe, Outcome::Success, at(32));
-    assert_eq!(breaker.state(at(32)), State::Closed);
+    let probe = breaker.try_acquire(at(27)).unwrap();
+    breaker.record(probe, Outcome::Success, at(27));
+    assert_eq!(breaker.state(at(27)), State::Closed);
 }
 
 // -- against the model

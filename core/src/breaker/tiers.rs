@@ -106,7 +106,6 @@ pub struct TierPermit {
     path: Option<Permit>,
     hash: u64,
     kind: u64,
-    not_before: Option<Instant>,
     slow: Option<SlowAfter>,
     /// The path's first bytes; most paths fit without an allocation.
     name: SmallVec<[u8; 64]>,
@@ -168,10 +167,7 @@ impl Tiers {
         let origin = acquired.map_err(|rejected| TierRejected::by(Tier::Origin, rejected))?;
         let acquired = match self.paths.get_mut(&hash) {
             Some(circuit) => circuit.breaker.try_acquire(now),
-            None => Ok(Permit {
-                generation: self.generation,
-                probe: None,
-            }),
+            None => Ok(Permit::new(self.generation, None)),
         };
         self.note_path(hash);
         match acquired {
@@ -207,7 +203,6 @@ impl Tiers {
             path,
             hash,
             kind,
-            not_before: None,
             slow,
             name: SmallVec::from_slice(&name[..length]),
         }
@@ -254,12 +249,8 @@ impl Tiers {
             path,
             hash,
             name,
-            not_before,
             ..
         } = permit;
-        if let Some(at) = not_before {
-            self.origin.hold(at, now);
-        }
         if let Some(origin) = origin {
             self.origin.record_on(origin, hash, outcome, now);
             self.note_origin();
@@ -273,10 +264,9 @@ impl Tiers {
                 && permit.generation == self.generation
                 && !self.paths.contains_key(&hash)
             {
+                let not_before = permit.not_before;
                 permit = self.insert(hash, &name, now);
-            }
-            if let (Some(at), Some(circuit)) = (not_before, self.paths.get_mut(&hash)) {
-                circuit.breaker.hold(at, now);
+                permit.hold(not_before);
             }
             self.record_path(permit, hash, &name, outcome, now);
         }
@@ -518,9 +508,13 @@ impl TierPermit {
         self.slow.map(|slow| slow.over)
     }
 
-    /// Notes that the origin asked not to be called before `at`; see [`Breaker::hold`].
+    /// Notes that the origin asked not to be called before `at`; see [`Permit::hold`]. It holds the
+    /// circuit that the outcome opens, and no other.
     pub fn hold(&mut self, at: Instant) {
-        self.not_before = Some(at);
+        let permits = [&mut self.origin, &mut self.path];
+        for permit in permits.into_iter().flatten() {
+            permit.hold(at);
+        }
     }
 
     /// For [`Tiers::took`].

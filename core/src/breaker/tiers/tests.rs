@@ -296,18 +296,30 @@ fn each_change_is_counted_and_each_probe_known() {
 }
 
 #[test]
-fn an_answer_may_hold_the_probes_of_its_path_and_the_origin() {
+fn an_answer_holds_the_circuit_that_it_opens() {
     let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
     play(&mut tiers, "/a:F*4 /b:C*4");
-    for (path, outcome) in [("/a", Outcome::Failure), ("/b", Outcome::ConnectFailure)] {
-        let mut permit = tiers.try_acquire(path.as_bytes(), at(0)).unwrap();
+    let fail = |tiers: &mut Tiers, mut permit: TierPermit, outcome| {
         permit.hold(at(30));
         tiers.record(permit, outcome, at(0));
-    }
+    };
+    let permit = tiers.try_acquire(b"/a", at(0)).unwrap();
+    fail(&mut tiers, permit, Outcome::Failure);
     assert_eq!(tiers.retry_at(b"/a", at(0)), Some(at(30)));
-    // A row of connect failures that another outcome broke.
-    play(&mut tiers, "/b:C*4");
-    assert_eq!(tiers.retry_at(b"/b", at(0)), Some(at(30)));
+    assert_eq!(
+        tiers.retry_at(b"/b", at(0)),
+        None,
+        "the origin is as it was"
+    );
+    play(&mut tiers, "/b:C*5");
+    assert!(
+        tiers.retry_at(b"/b", at(0)) < Some(at(4)),
+        "and opens as ever"
+    );
+    // What goes in any case holds no circuit that is open.
+    let permit = tiers.pass(b"/c");
+    fail(&mut tiers, permit, Outcome::Failure);
+    assert!(tiers.retry_at(b"/b", at(0)) < Some(at(4)));
 }
 
 #[test]
