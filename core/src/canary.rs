@@ -17,6 +17,8 @@ pub enum Plant {
     MixedPartitions,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
+    /// A connection that has had an answer ends at the next request, without a word.
+    SilentEnd,
     /// A body that broke off is kept as a copy.
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
@@ -25,13 +27,14 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Desync,
         Self::KeptAfterWrite,
         Self::LostProbe,
         Self::LostSlot,
         Self::MixedPartitions,
         Self::RepeatedWrite,
+        Self::SilentEnd,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
     ];

@@ -52,8 +52,8 @@ pub(crate) struct Asked {
     pub(crate) malformed: bool,
     /// When its first byte was written.
     pub(crate) sent_at: Option<Instant>,
-    /// When its body was written in full.
-    pub(crate) sent_all: bool,
+    /// How many bytes its link had taken at its end, once it was written in full.
+    pub(crate) ends: Option<u64>,
     /// How often the origin got its head.
     pub(crate) arrivals: u32,
     pub(crate) answers: Vec<AnswerId>,

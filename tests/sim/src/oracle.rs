@@ -117,12 +117,13 @@ impl Oracle {
     ) {
         self.tally.unanswered += 1;
         net.note(format_args!("request {id} has no answer"));
-        // A reset that tells of a body that broke off may destroy the head on its way.
-        let broke_off = ledger.asked[id].answers.iter().any(|answer| {
+        // To HTTP/1.0 only a reset tells that a body broke off; it may destroy the head on its way.
+        let asked = &ledger.asked[id];
+        let broke_off = asked.answers.iter().any(|answer| {
             let answer = &ledger.answers[*answer];
             !answer.is_sound || net.was_cut(answer.link)
         });
-        ledger.check(is_excused || broke_off || self.is_draining, || {
+        ledger.check(is_excused || asked.http10 && broke_off, || {
             format!("request {id} got no answer")
         });
     }
