@@ -7,14 +7,19 @@
 pub enum Plant {
     /// A connection that still owes a response is kept for the next request (response desync).
     Desync,
+    /// A circuit that is half-open lets everybody probe.
+    EveryoneProbes,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
-    /// A circuit that is half-open never gets a probe's slot back.
+    /// A circuit that is half-open gets the slot of a probe that was given up back only with the
+    /// end of its lease.
     LostProbe,
     /// A rescued request keeps its slot at the origin.
     LostSlot,
     /// Users with a session share a partition.
     MixedPartitions,
+    /// A circuit that is open lets requests pass.
+    OpenLetsPass,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
     /// A connection that has had an answer ends at the next request, without a word.
@@ -27,12 +32,14 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Desync,
+        Self::EveryoneProbes,
         Self::KeptAfterWrite,
         Self::LostProbe,
         Self::LostSlot,
         Self::MixedPartitions,
+        Self::OpenLetsPass,
         Self::RepeatedWrite,
         Self::SilentEnd,
         Self::TruncatedCopy,

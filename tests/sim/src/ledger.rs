@@ -64,6 +64,11 @@ impl Asked {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// Whether circuits hold it back and copies may answer it.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD") && !self.upgrades
+    }
+
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }

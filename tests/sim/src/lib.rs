@@ -6,6 +6,7 @@
 //! in peace, examined, and asked to end. The `oracle` judges every answer from the outside.
 
 mod answers;
+mod attempts;
 mod chance;
 mod circuits;
 mod clients;

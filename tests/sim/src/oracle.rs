@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
-use retter_core::config::{CacheSettings, FreshMode, RescueMode};
+use retter_core::config::{CacheSettings, FreshMode, RescueMode, Settings};
 use retter_core::time::Instant;
 
 use crate::circuits::Circuits;
 use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
-use crate::net::Net;
+use crate::net::{LinkId, Net};
 use crate::seen::{
     Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure,
     lifetime, number, status,
@@ -72,10 +72,11 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(settings: CacheSettings) -> Self {
+    pub(crate) fn new(settings: Settings, is_attended: bool) -> Self {
+        let is_attended = is_attended && settings.admission.background_share > 0.0;
         Self {
-            settings,
-            circuits: Circuits::default(),
+            circuits: Circuits::new(settings.breaker, is_attended),
+            settings: settings.cache,
             wrong: Vec::new(),
             is_draining: false,
             tally: Tally::default(),
@@ -91,12 +92,22 @@ impl Oracle {
         }
     }
 
-    /// Judges that the origin got a request.
-    pub(crate) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
-        let permits = self.circuits.permits(&ledger.asked[id]);
-        ledger.check(permits, || {
-            format!("request {id} reaches the origin while its circuit is open")
-        });
+    /// Judges that the origin got a request on this link.
+    pub(crate) fn arrived(
+        &mut self,
+        id: AskedId,
+        link: LinkId,
+        net: &mut Net,
+        ledger: &mut Ledger,
+    ) {
+        let Some(attempt) = net.carried(link) else {
+            return ledger.violate(format!("request {id} comes on a connection of nobody"));
+        };
+        net.attempts.arrived(attempt, id);
+        let asked = &ledger.asked[id];
+        if let Err(text) = self.circuits.arrived(asked, attempt, &net.attempts) {
+            ledger.violate(format!("request {id} {text}"));
+        }
     }
 
     /// Judges that a connection became a tunnel.
@@ -248,10 +259,7 @@ impl Oracle {
         self.tally.copies += 1;
         let asked = &ledger.asked[id];
         let sent = asked.sent_at.unwrap_or(net.now);
-        holds(
-            matches!(asked.method, "GET" | "HEAD") && !asked.upgrades,
-            "a copy answers what is no read",
-        )?;
+        holds(asked.is_read(), "a copy answers what is no read")?;
         if matches!(status(seen), 304 | 416) {
             return check_bodiless(asked, seen);
         }
@@ -297,8 +305,8 @@ impl Oracle {
             holds(failed, "rescued from an origin that had answered")
         } else if says.contains("detail=circuit-open") {
             holds(
-                self.circuits.had_trouble(asked, sent),
-                "no circuit was open",
+                self.was_refused(asked, net, ledger),
+                "no circuit had a reason to refuse it",
             )
         } else if says.contains("fwd-status=304") {
             let last = asked.answers.last().map(|last| &ledger.answers[*last]);
@@ -347,7 +355,6 @@ impl Oracle {
     ) -> Result<(), String> {
         self.tally.local += 1;
         let asked = &ledger.asked[id];
-        let sent = asked.sent_at.unwrap_or(net.now);
         if cache_status(seen).contains("collapsed") {
             return holds(status(seen) >= 500, "a shared failure that is none");
         }
@@ -370,17 +377,23 @@ impl Oracle {
                 let after = seen.head.fields.get("retry-after");
                 holds(after.is_some(), "no Retry-After")?;
                 if cache_status(seen).contains("circuit-open") {
-                    let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
-                    holds(reads, "a circuit refuses what is no read")?;
+                    holds(asked.is_read(), "a circuit refuses what is no read")?;
                     holds(
-                        self.circuits.had_trouble(asked, sent),
-                        "no circuit was open",
+                        self.was_refused(asked, net, ledger),
+                        "no circuit had a reason to refuse it",
                     )?;
                 }
                 Ok(())
             }
             _ => Err("an undocumented status".to_owned()),
         }
+    }
+
+    /// Whether a circuit may have refused this request, which is answered now.
+    fn was_refused(&self, asked: &Asked, net: &Net, ledger: &Ledger) -> bool {
+        let time = (asked.sent_at.unwrap_or(net.now), net.now);
+        self.circuits
+            .may_have_refused(asked, time, &net.attempts, ledger)
     }
 
     /// Whether the answer to `other` may be the answer to `asked`.

@@ -19,6 +19,7 @@ use retter_core::report::Report;
 use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
 
+use crate::attempts::AttemptId;
 use crate::net::{Close, End, Event, LinkId, Net};
 
 /// Sessions that were woken.
@@ -105,8 +106,32 @@ impl Hub {
 
 /// The hub as one session sees it.
 pub(crate) struct Place {
-    pub(crate) hub: Rc<Hub>,
-    pub(crate) task: usize,
+    hub: Rc<Hub>,
+    task: usize,
+    /// The last attempt of this session at the origin.
+    attempt: Cell<Option<AttemptId>>,
+}
+
+impl Place {
+    pub(crate) fn new(hub: &Rc<Hub>, task: usize) -> Self {
+        Self {
+            hub: Rc::clone(hub),
+            task,
+            attempt: Cell::default(),
+        }
+    }
+
+    /// The session is about to ask the origin: anew, or once more what it has just asked in vain.
+    fn begin(&self, reused: bool) -> AttemptId {
+        let net = &mut *self.hub.net.borrow_mut();
+        let now = net.now;
+        let last = self.attempt.get();
+        let again = last.filter(|last| !reused && net.attempts.repeat(*last, now));
+        let begin = || net.attempts.begin(reused, now);
+        let attempt = again.unwrap_or_else(begin);
+        self.attempt.set(Some(attempt));
+        attempt
+    }
 }
 
 impl Host for Place {
@@ -120,10 +145,14 @@ impl Host for Place {
 
     fn checkout(&self, now: Instant) -> Option<SimSocket> {
         let next = || self.hub.pool.borrow_mut().checkout(now);
-        std::iter::from_fn(next).find(SimSocket::is_alive)
+        let socket = std::iter::from_fn(next).find(SimSocket::is_alive)?;
+        let attempt = self.begin(true);
+        self.hub.net.borrow_mut().carries(socket.link, attempt);
+        Some(socket)
     }
 
     fn park(&self, socket: SimSocket, now: Instant) {
+        self.hub.net.borrow_mut().left(socket.link);
         let surplus = self.hub.pool.borrow_mut().checkin(socket, now);
         drop(surplus);
     }
@@ -132,7 +161,9 @@ impl Host for Place {
         SimDial {
             hub: Rc::clone(&self.hub),
             task: self.task,
+            attempt: self.begin(false),
             plan: None,
+            is_over: false,
         }
     }
 
@@ -265,7 +296,10 @@ impl Alarm for SimAlarm {
 pub(crate) struct SimDial {
     hub: Rc<Hub>,
     task: usize,
+    attempt: AttemptId,
     plan: Option<(Instant, Option<SocketAddr>)>,
+    /// It has led to a connection.
+    is_over: bool,
 }
 
 impl SimDial {
@@ -323,11 +357,14 @@ impl Future for SimDial {
         if at > self.hub.net.borrow().now {
             return Poll::Pending;
         }
+        self.is_over = address.is_some();
         let mut addresses = self.hub.addresses.borrow_mut();
         Poll::Ready(match address {
             Some(address) => {
                 addresses.connected(address);
-                let link = self.hub.net.borrow_mut().connect(None);
+                let net = &mut *self.hub.net.borrow_mut();
+                let link = net.connect(None);
+                net.carries(link, self.attempt);
                 Ok(SimSocket::new(&self.hub.net, link))
             }
             None => {
@@ -339,5 +376,17 @@ impl Future for SimDial {
                 Err(io::ErrorKind::ConnectionRefused.into())
             }
         })
+    }
+}
+
+impl Drop for SimDial {
+    fn drop(&mut self) {
+        // Given up, or in vain. As for sockets, a failed run does not care.
+        if !self.is_over
+            && let Ok(mut net) = self.hub.net.try_borrow_mut()
+        {
+            let now = net.now;
+            net.attempts.done(self.attempt, now);
+        }
     }
 }

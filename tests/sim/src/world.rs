@@ -60,7 +60,8 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
-        let oracle = Oracle::new(settings.cache.clone());
+        let is_attended = net.borrow().swarm.is_attended;
+        let oracle = Oracle::new(settings.clone(), is_attended);
         let config = settings.validate().expect("simulated settings are valid");
         let (seed, now) = {
             let mut net = net.borrow_mut();
@@ -218,10 +219,7 @@ impl World {
 
     /// The place of the next session.
     fn place(&self) -> Place {
-        Place {
-            hub: Rc::clone(&self.hub),
-            task: self.tasks.len(),
-        }
+        Place::new(&self.hub, self.tasks.len())
     }
 
     fn run_task(&mut self, drive: Drive<Place>) {
@@ -240,7 +238,7 @@ impl World {
             }
             Actor::Origin(link) => {
                 for asked in self.origin.step(link, net, &mut self.ledger) {
-                    self.oracle.arrived(asked, &mut self.ledger);
+                    self.oracle.arrived(asked, link, net, &mut self.ledger);
                 }
             }
         }
