@@ -11,6 +11,7 @@ mod chance;
 mod circuits;
 mod clients;
 mod codec;
+mod copies;
 mod head;
 mod ledger;
 mod net;

@@ -5,31 +5,20 @@
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
-use retter_core::config::{CacheSettings, FreshMode, RescueMode, Settings};
-use retter_core::time::Instant;
+use retter_core::config::Settings;
 
 use crate::circuits::Circuits;
+use crate::copies::Copies;
 use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::seen::{
-    Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure,
-    lifetime, number, status,
+    Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure, number,
+    status,
 };
 
 /// How long after it is stale a copy may be used by the directives of the simulated origin.
 const STALE_MAX: Duration = Duration::from_secs(5);
-
-/// What made copies wrong.
-#[derive(Debug)]
-struct Wrong {
-    /// `None` for all pages of the user.
-    key: Option<String>,
-    who: &'static str,
-    /// When the origin said so, and when a client knew.
-    head_at: Instant,
-    seen_at: Instant,
-}
 
 /// How many answers came from where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,9 +53,8 @@ impl std::ops::AddAssign for Tally {
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    settings: CacheSettings,
     circuits: Circuits,
-    wrong: Vec<Wrong>,
+    copies: Copies,
     pub(crate) is_draining: bool,
     pub(crate) tally: Tally,
 }
@@ -76,8 +64,7 @@ impl Oracle {
         let is_attended = is_attended && settings.admission.background_share > 0.0;
         Self {
             circuits: Circuits::new(settings.breaker, is_attended),
-            settings: settings.cache,
-            wrong: Vec::new(),
+            copies: Copies::new(settings.cache),
             is_draining: false,
             tally: Tally::default(),
         }
@@ -196,7 +183,7 @@ impl Oracle {
             seen.is_whole || seen.is_excused || !was_sound,
             "a whole answer was cut short",
         )?;
-        self.note_wrong(asked, answer, net.now);
+        self.copies.note_wrong(asked, answer, net.now);
         Ok(())
     }
 
@@ -235,13 +222,13 @@ impl Oracle {
             "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
-        let is_same = self.same_page(asked, other, answer) && basis.page == answer.page;
+        let is_same = self.copies.same_page(asked, other, answer) && basis.page == answer.page;
         holds(is_same, "a copy of another page, or another's")?;
         // Who asked gets what the origin says is right, whatever becomes of the copy.
         let is_own = ledger.asked[basis.asked].answers.last() == asked.answers.last();
-        let may_keep = is_own && basis.status == 304 || self.may_keep(asked, basis);
+        let may_keep = is_own && basis.status == 304 || self.copies.may_keep(asked, basis);
         holds(
-            may_keep && self.may_keep(asked, answer),
+            may_keep && self.copies.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
         holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
@@ -267,15 +254,16 @@ impl Oracle {
         let other = &ledger.asked[answer.asked];
         if let Some(done) = basis.seen_at {
             let resident = sent.saturating_since(done);
-            let age_max = self.settings.rescue_age_max.max(self.lifetime(basis));
+            let age_max = self
+                .copies
+                .settings
+                .rescue_age_max
+                .max(self.copies.lifetime(basis));
             holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
             let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
             let least = resident.as_secs();
             holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-            let is_wrong = self
-                .wrong
-                .iter()
-                .any(|wrong| wrong.hits(basis, other, sent));
+            let is_wrong = self.copies.is_wrong(basis, other, sent);
             holds(!is_wrong, "a copy that was made wrong")?;
         }
         self.judge_cause(asked, (answer, basis), seen, net, ledger)
@@ -320,11 +308,11 @@ impl Oracle {
                 .map_or(Duration::ZERO, |done| sent.saturating_since(done));
             holds(says.contains("hit"), "no reason")?;
             holds(!asked.no_cache, "the client wanted the origin")?;
-            holds(resident <= self.lifetime(basis), "not fresh")
+            holds(resident <= self.copies.lifetime(basis), "not fresh")
         }?;
         let is_validated = says.contains("fwd-status=304");
         holds(
-            is_validated || self.is_lenient(asked) || !basis.directives.contains("no-cache"),
+            is_validated || self.copies.is_lenient(asked) || !basis.directives.contains("no-cache"),
             "used without validation",
         )?;
         let rescues = ["rescued", "circuit-open", "overload", "slow"];
@@ -335,15 +323,6 @@ impl Oracle {
             !is_rescue || answer.status == 200,
             "rescued with what is no good answer",
         )
-    }
-
-    /// How long a copy may be fresh.
-    fn lifetime(&self, answer: &Answer) -> Duration {
-        match lifetime(answer) {
-            Some(explicit) => explicit,
-            None if self.settings.fresh == FreshMode::Ttl => self.settings.ttl,
-            None => Duration::ZERO,
-        }
     }
 
     fn judge_local(
@@ -394,76 +373,5 @@ impl Oracle {
         let time = (asked.sent_at.unwrap_or(net.now), net.now);
         self.circuits
             .may_have_refused(asked, time, &net.attempts, ledger)
-    }
-
-    /// Whether the answer to `other` may be the answer to `asked`.
-    fn same_page(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
-        self.key(asked) == self.key(other)
-            && asked.who == other.who
-            && (!answer.varies || asked.flavour == other.flavour)
-    }
-
-    fn key(&self, asked: &Asked) -> String {
-        let target = match self.settings.detect_query {
-            true => &asked.target,
-            false => asked.path(),
-        };
-        format!("{}{target}", asked.host)
-    }
-
-    /// Whether an answer may be kept for this user at all.
-    fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
-        let forbids = ["no-store", "private"];
-        let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
-        (self.is_lenient(asked) || !forbidden && !answer.no_store)
-            && !answer.new_session
-            && (!answer.new_cookie || !asked.who.is_empty())
-    }
-
-    /// Whether copies for this user are kept against their directives, to rescue with.
-    fn is_lenient(&self, asked: &Asked) -> bool {
-        match self.settings.rescue {
-            RescueMode::All => true,
-            RescueMode::Session => {
-                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
-            }
-            RescueMode::Strict => false,
-        }
-    }
-
-    fn note_wrong(&mut self, asked: &Asked, answer: &Answer, now: Instant) {
-        let Some(head_at) = answer.head_at else {
-            return;
-        };
-        let succeeded = (200..400).contains(&answer.status);
-        let who = asked.who;
-        let wrong = |key| Wrong {
-            key,
-            who,
-            head_at,
-            seen_at: now,
-        };
-        if answer.new_session && !who.is_empty() {
-            self.wrong.push(wrong(None));
-        }
-        if matches!(asked.method, "POST" | "DELETE") && succeeded {
-            self.wrong.push(wrong(Some(self.key(asked))));
-        }
-    }
-}
-
-impl Wrong {
-    /// Whether a copy that the origin made or confirmed by `basis` may not answer what was sent
-    /// at `sent`.
-    fn hits(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
-        let is_older = basis.head_at < Some(self.head_at) && sent > self.seen_at;
-        let is_same = match &self.key {
-            None => other.who == self.who,
-            Some(key) => {
-                (other.who == self.who || other.who.is_empty())
-                    && *key == format!("{}{}", other.host, other.target)
-            }
-        };
-        is_older && is_same
     }
 }
