@@ -13,8 +13,8 @@ use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::seen::{
-    Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure, number,
-    status,
+    Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds,
+    is_failure, number, status,
 };
 
 /// How long after it is stale a copy may be used by the directives of the simulated origin.
@@ -195,30 +195,60 @@ impl Oracle {
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
-        if matches!(status(seen), 304 | 416) {
-            return check_bodiless(asked, seen);
-        }
-        let (_, basis) = self.check_kept(asked, seen, ledger)?;
         let sent = asked.sent_at.unwrap_or(net.now);
-        let is_new = basis.seen_at.is_none_or(|seen| seen >= sent);
-        holds(is_new, "shared with a request that had its answer before")
+        self.judge_kept(asked, seen, ledger, |_, basis| {
+            let is_new = basis.seen_at.is_none_or(|seen| seen >= sent);
+            holds(is_new, "shared with a request that had its answer before")
+        })
     }
 
-    /// Whether a copy may answer this request at all, and is what it says. Returns the answer
-    /// that brought it, and the one that made it what it is now.
-    fn check_kept<'a>(
+    /// Whether a copy may answer this request at all, is what it says, and is right in the way of
+    /// `judge`, which gets the answer that brought it, and the one that made it what it is now.
+    fn judge_kept(
         &self,
         asked: &Asked,
         seen: &Seen,
-        ledger: &'a Ledger,
-    ) -> Result<(&'a Answer, &'a Answer), String> {
-        let answer = find_answer(seen, ledger)?;
-        let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
-        let basis = basis.ok_or("no answer of the origin")?;
+        ledger: &Ledger,
+        judge: impl Fn(&Answer, &Answer) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if !matches!(status(seen), 304 | 416) {
+            let answer = find_answer(seen, ledger)?;
+            let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
+            let basis = basis.ok_or("no answer of the origin")?;
+            self.check_kept(asked, seen, (answer, basis), ledger)?;
+            check_body(asked, &answer.page, seen)?;
+            return judge(answer, basis);
+        }
+        check_bodiless(asked, seen)?;
+        // It does not name the answers: some have to be what it says.
+        let mut verdict = Err("no answer of the origin was of this page".to_owned());
+        for pair in bodiless(seen, ledger) {
+            verdict = self
+                .check_kept(asked, seen, pair, ledger)
+                .and_then(|()| judge(pair.0, pair.1));
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// Whether a copy that `answer` brought and `basis` made what it is may answer this request.
+    fn check_kept(
+        &self,
+        asked: &Asked,
+        seen: &Seen,
+        (answer, basis): (&Answer, &Answer),
+        ledger: &Ledger,
+    ) -> Result<(), String> {
         let other = &ledger.asked[answer.asked];
-        let is_part = asked.range && answer.status == 200 && matches!(status(seen), 206 | 416);
+        let of_200 = match status(seen) {
+            206 | 416 => asked.range,
+            304 => asked.if_none_match.is_some(),
+            _ => false,
+        };
         holds(
-            status(seen) == answer.status || is_part,
+            status(seen) == answer.status || of_200 && answer.status == 200,
             "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
@@ -231,9 +261,7 @@ impl Oracle {
             may_keep && self.copies.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
-        holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
-        check_body(asked, &answer.page, seen)?;
-        Ok((answer, basis))
+        holds(seen.is_whole || seen.is_excused, "a copy was cut short")
     }
 
     fn judge_copy(
@@ -247,26 +275,24 @@ impl Oracle {
         let asked = &ledger.asked[id];
         let sent = asked.sent_at.unwrap_or(net.now);
         holds(asked.is_read(), "a copy answers what is no read")?;
-        if matches!(status(seen), 304 | 416) {
-            return check_bodiless(asked, seen);
-        }
-        let (answer, basis) = self.check_kept(asked, seen, ledger)?;
-        let other = &ledger.asked[answer.asked];
-        if let Some(done) = basis.seen_at {
-            let resident = sent.saturating_since(done);
-            let age_max = self
-                .copies
-                .settings
-                .rescue_age_max
-                .max(self.copies.lifetime(basis));
-            holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
-            let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
-            let least = resident.as_secs();
-            holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-            let is_wrong = self.copies.is_wrong(basis, other, sent);
-            holds(!is_wrong, "a copy that was made wrong")?;
-        }
-        self.judge_cause(asked, (answer, basis), seen, net, ledger)
+        self.judge_kept(asked, seen, ledger, |answer, basis| {
+            let other = &ledger.asked[answer.asked];
+            if let Some(done) = basis.seen_at {
+                let resident = sent.saturating_since(done);
+                let age_max = self
+                    .copies
+                    .settings
+                    .rescue_age_max
+                    .max(self.copies.lifetime(basis));
+                holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
+                let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
+                let least = resident.as_secs();
+                holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
+                let is_wrong = self.copies.is_wrong(basis, other, sent);
+                holds(!is_wrong, "a copy that was made wrong")?;
+            }
+            self.judge_cause(asked, (answer, basis), seen, net, ledger)
+        })
     }
 
     /// Judges whether a copy says truly why it answers.

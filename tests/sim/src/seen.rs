@@ -43,6 +43,42 @@ pub(crate) fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Ans
         .ok_or_else(|| "no answer of the origin".to_owned())
 }
 
+/// What an answer from a copy that has nothing of it may be about: each answer that brought such a
+/// page, with each that said of it since what this one says. A 304 tells the page by its `ETag`, a
+/// 416 by its length.
+pub(crate) fn bodiless<'a>(
+    seen: &'a Seen,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = (&'a Answer, &'a Answer)> {
+    let fields = &seen.head.fields;
+    let etag = fields.get("etag").unwrap_or_default();
+    let etag = etag.trim_start_matches("W/");
+    let is_unchanged = status(seen) == 304;
+    let says = fields.get("cache-control").unwrap_or_default();
+    let range = fields.get("content-range").unwrap_or_default();
+    let is_meant = move |answer: &&Answer| {
+        let page = &answer.page;
+        answer.status == 200
+            && if is_unchanged {
+                page.etag() == etag
+            } else {
+                range == format!("bytes */{}", page.len)
+            }
+    };
+    let is_basis = move |answer: &&Answer| {
+        // See `Plan::head`: who leaves a page as it is never says nothing.
+        let directives = answer.directives;
+        matches!(answer.status, 200 | 304)
+            && (!is_unchanged || directives == says || directives.is_empty() && says == "public")
+    };
+    let brought = ledger.answers.iter().filter(is_meant);
+    brought.flat_map(move |answer| {
+        let same = move |basis: &&Answer| basis.page == answer.page;
+        let bases = ledger.answers.iter().filter(same).filter(is_basis);
+        bases.map(move |basis| (answer, basis))
+    })
+}
+
 /// The number of the answer that made a copy what it is: the one that said last that the page is
 /// unchanged, or the one that brought it.
 pub(crate) fn basis(head: &Head) -> Option<AnswerId> {
