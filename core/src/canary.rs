@@ -9,6 +9,8 @@ pub enum Plant {
     Desync,
     /// A circuit that is half-open lets everybody probe.
     EveryoneProbes,
+    /// A copy rescues though it is too old, or its directives forbid to use it stale.
+    ForbiddenStale,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
     /// A circuit that is half-open gets the slot of a probe that was given up back only with the
@@ -32,9 +34,10 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Desync,
         Self::EveryoneProbes,
+        Self::ForbiddenStale,
         Self::KeptAfterWrite,
         Self::LostProbe,
         Self::LostSlot,

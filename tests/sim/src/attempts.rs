@@ -2,6 +2,7 @@
 //! connection, and how long it may have been at work there.
 //! Never knows what was decided: a request is let through in the moment its attempt begins.
 
+use retter_core::config::OriginSettings;
 use retter_core::time::Instant;
 
 use crate::ledger::AskedId;
@@ -12,9 +13,13 @@ pub(crate) type AttemptId = usize;
 /// One request's way to the origin, with its second connection where the first was dead.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    /// No client waits for it.
+    pub(crate) in_background: bool,
     pub(crate) begun_at: Instant,
     /// The request that the origin got.
     pub(crate) asked: Option<AskedId>,
+    /// It has a connection.
+    is_connected: bool,
     /// When the program first read something of an answer, or of its connection's end.
     heard_at: Option<Instant>,
     /// When its connection was closed or kept for others.
@@ -28,10 +33,12 @@ pub(crate) struct Attempt {
 pub(crate) struct Attempts(Vec<Attempt>);
 
 impl Attempts {
-    pub(crate) fn begin(&mut self, reused: bool, now: Instant) -> AttemptId {
+    pub(crate) fn begin(&mut self, in_background: bool, reused: bool, now: Instant) -> AttemptId {
         self.0.push(Attempt {
+            in_background,
             begun_at: now,
             asked: None,
+            is_connected: false,
             heard_at: None,
             done_at: None,
             is_unproved: reused,
@@ -47,8 +54,13 @@ impl Attempts {
         if is_repeated {
             (attempt.heard_at, attempt.done_at) = (None, None);
             attempt.is_unproved = false;
+            attempt.is_connected = false;
         }
         is_repeated
+    }
+
+    pub(crate) fn connected(&mut self, id: AttemptId) {
+        self.0[id].is_connected = true;
     }
 
     /// Notes that the program read so many bytes of it, or its end.
@@ -78,6 +90,24 @@ impl Attempts {
 }
 
 impl Attempt {
+    /// Whether it may have failed in this way below HTTP, by `now`.
+    pub(crate) fn may_have_failed(
+        &self,
+        failure: &str,
+        origin: &OriginSettings,
+        now: Instant,
+    ) -> bool {
+        let least = origin.head_timeout.min(origin.body_timeout);
+        self.done_at.is_some()
+            && match failure {
+                "connect" => !self.is_connected,
+                // It has to have read that, or an end.
+                "protocol" | "reset" | "truncated" => self.heard_at.is_some(),
+                "timeout" => now.saturating_since(self.begun_at) >= least,
+                _ => false,
+            }
+    }
+
     /// Until when it was certainly not over: nothing of an answer had been read.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
         match (self.heard_at, self.done_at) {

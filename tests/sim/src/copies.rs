@@ -8,7 +8,7 @@ use retter_core::config::{CacheSettings, FreshMode, RescueMode};
 use retter_core::time::Instant;
 
 use crate::ledger::{Answer, Asked};
-use crate::seen::lifetime;
+use crate::seen::{lifetime, seconds};
 
 /// What is promised, and what has made copies wrong so far.
 #[derive(Debug)]
@@ -90,11 +90,9 @@ impl Copies {
 
     /// Whether an answer may be kept for this user at all.
     pub(crate) fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
-        let forbids = ["no-store", "private"];
-        let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
-        (self.is_lenient(asked) || !forbidden && !answer.no_store)
-            && !answer.new_session
-            && (!answer.new_cookie || !asked.who.is_empty())
+        // What says `no-cache` may be kept, and used after the origin has confirmed it.
+        let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
+        is_kept && !answer.new_session && (!answer.new_cookie || !asked.who.is_empty())
     }
 
     /// Whether copies for this user are kept against their directives, to rescue with.
@@ -108,12 +106,64 @@ impl Copies {
         }
     }
 
-    /// How long a copy may be fresh.
-    pub(crate) fn lifetime(&self, answer: &Answer) -> Duration {
+    /// How long a copy may be fresh: what is kept against its directives never is.
+    pub(crate) fn lifetime(&self, asked: &Asked, answer: &Answer) -> Duration {
+        let settings = &self.settings;
+        if forbids_keeping(asked, answer) || answer.says("no-cache") {
+            return Duration::ZERO;
+        }
         match lifetime(answer) {
+            // An error page must not outlive the trouble by more than an operator said.
+            Some(explicit) if answer.status >= 500 => explicit.min(settings.ttl),
             Some(explicit) => explicit,
-            None if self.settings.fresh == FreshMode::Ttl => self.settings.ttl,
+            None if settings.fresh == FreshMode::Ttl => settings.ttl,
             None => Duration::ZERO,
         }
     }
+
+    /// How long beyond its lifetime a copy may be used while it is fetched again; `None` for never.
+    pub(crate) fn behind_max(&self, asked: &Asked, answer: &Answer) -> Option<Duration> {
+        let is_forbidden = forbids_keeping(asked, answer) || answer.says("no-cache");
+        let behind = seconds(answer, "stale-while-revalidate=")?;
+        (!is_forbidden && !self.forbids_stale(asked, answer)).then_some(behind)
+    }
+
+    /// How old a copy may be that rescues; `None` for one that may never be used before the origin
+    /// has confirmed it.
+    pub(crate) fn rescue_max(&self, asked: &Asked, answer: &Answer) -> Option<Duration> {
+        let is_lenient = self.is_lenient(asked);
+        if !is_lenient && answer.says("no-cache") {
+            return None;
+        }
+        let (lifetime, age_max) = (self.lifetime(asked, answer), self.settings.rescue_age_max);
+        let stale_max = match seconds(answer, "stale-if-error=") {
+            _ if self.settings.rescue == RescueMode::All => age_max,
+            _ if self.forbids_stale(asked, answer) => Duration::ZERO,
+            Some(stale) => age_max.min(lifetime + stale),
+            None => age_max,
+        };
+        Some(stale_max.max(lifetime))
+    }
+
+    /// Whether a copy may never be used stale (RFC 9111 §4.2.4).
+    pub(crate) fn forbids_stale(&self, asked: &Asked, answer: &Answer) -> bool {
+        let words = [
+            "no-cache",
+            "must-revalidate",
+            "proxy-revalidate",
+            "s-maxage",
+        ];
+        !self.is_lenient(asked) && words.iter().any(|word| answer.says(word))
+    }
+}
+
+/// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.
+fn forbids_keeping(asked: &Asked, answer: &Answer) -> bool {
+    let forbids = ["no-store", "private"].iter().any(|word| answer.says(word));
+    // RFC 9111 §3.5; see `Plan::head` for what says nothing.
+    let is_about_copy = answer.status == 304 || answer.method == "HEAD";
+    let shares = ["public", "must-revalidate", "s-maxage"];
+    let is_shared = shares.iter().any(|word| answer.says(word))
+        || is_about_copy && answer.directives.is_empty();
+    forbids || answer.no_store || asked.who.starts_with("Basic") && !is_shared
 }

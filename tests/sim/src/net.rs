@@ -354,6 +354,7 @@ impl Net {
     /// A request goes out on this link.
     pub(crate) fn carries(&mut self, id: LinkId, attempt: AttemptId) {
         self.links[id].attempt = Some(attempt);
+        self.attempts.connected(attempt);
     }
 
     /// Whose request this link carries, or carried last.

@@ -2,10 +2,11 @@
 //! what the origin answered, and what the answer says of itself.
 //! Never looks into the program, so that the program may be rewritten.
 
-use std::time::Duration;
+mod cause;
 
 use retter_core::breaker::Transition;
 use retter_core::config::Settings;
+use retter_core::time::Instant;
 
 use crate::circuits::Circuits;
 use crate::copies::Copies;
@@ -13,12 +14,9 @@ use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::seen::{
-    Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds,
-    is_failure, number, status,
+    Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds, number,
+    status,
 };
-
-/// How long after it is stale a copy may be used by the directives of the simulated origin.
-const STALE_MAX: Duration = Duration::from_secs(5);
 
 /// How many answers came from where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +27,8 @@ pub struct Tally {
     pub copies: u64,
     /// From the program itself.
     pub local: u64,
+    /// From what another request brought.
+    pub shared: u64,
     /// Connections that became tunnels.
     pub tunnels: u64,
     /// Answers that were cut short.
@@ -44,6 +44,7 @@ impl std::ops::AddAssign for Tally {
         self.backend += other.backend;
         self.copies += other.copies;
         self.local += other.local;
+        self.shared += other.shared;
         self.tunnels += other.tunnels;
         self.cut += other.cut;
         self.unanswered += other.unanswered;
@@ -53,8 +54,11 @@ impl std::ops::AddAssign for Tally {
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
+    settings: Settings,
     circuits: Circuits,
     copies: Copies,
+    /// When the program last had no room at the origin.
+    full_at: Option<Instant>,
     pub(crate) is_draining: bool,
     pub(crate) tally: Tally,
 }
@@ -63,8 +67,10 @@ impl Oracle {
     pub(crate) fn new(settings: Settings, is_attended: bool) -> Self {
         let is_attended = is_attended && settings.admission.background_share > 0.0;
         Self {
-            circuits: Circuits::new(settings.breaker, is_attended),
-            copies: Copies::new(settings.cache),
+            circuits: Circuits::new(settings.breaker.clone(), is_attended),
+            copies: Copies::new(settings.cache.clone()),
+            settings,
+            full_at: None,
             is_draining: false,
             tally: Tally::default(),
         }
@@ -77,6 +83,11 @@ impl Oracle {
         if let Err(text) = self.circuits.note(transition) {
             ledger.violate(text);
         }
+    }
+
+    /// Takes note that there is no room at the origin.
+    pub(crate) fn is_full(&mut self, now: Instant) {
+        self.full_at = Some(now);
     }
 
     /// Judges that the origin got a request on this link.
@@ -135,15 +146,16 @@ impl Oracle {
             seen.body.len(),
             seen.is_whole
         ));
-        if !seen.is_whole {
-            self.tally.cut += 1;
-        }
+        self.tally.cut += u64::from(!seen.is_whole);
+        self.tally.shared += u64::from(cache_status(seen).contains("collapsed"));
         let verdict = match label {
             "backend" => self.judge_backend(id, seen, net, ledger),
             "cache" | "last-known-success" => self.judge_copy(id, seen, net, ledger),
             "no-cache" => self.judge_local(id, seen, net, ledger),
             _ => Err("it does not say where it comes from".to_owned()),
         };
+        let is_origins = label == "backend" || cache_status(seen).contains("fwd-status=304");
+        ledger.asked[id].came_well = seen.is_whole && is_origins && status(seen) == 200;
         if let Err(text) = verdict {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
@@ -279,125 +291,13 @@ impl Oracle {
             let other = &ledger.asked[answer.asked];
             if let Some(done) = basis.seen_at {
                 let resident = sent.saturating_since(done);
-                let age_max = self
-                    .copies
-                    .settings
-                    .rescue_age_max
-                    .max(self.copies.lifetime(basis));
-                holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
                 let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
                 let least = resident.as_secs();
                 holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-                let is_wrong = self.copies.is_wrong(basis, other, sent);
-                holds(!is_wrong, "a copy that was made wrong")?;
             }
-            self.judge_cause(asked, (answer, basis), seen, net, ledger)
+            let is_wrong = self.copies.is_wrong(basis, other, sent);
+            holds(!is_wrong, "a copy that was made wrong")?;
+            self.judge_cause(id, (answer, basis), seen, net, ledger)
         })
-    }
-
-    /// Judges whether a copy says truly why it answers.
-    fn judge_cause(
-        &self,
-        asked: &Asked,
-        (answer, basis): (&Answer, &Answer),
-        seen: &Seen,
-        net: &Net,
-        ledger: &Ledger,
-    ) -> Result<(), String> {
-        let sent = asked.sent_at.unwrap_or(net.now);
-        let says = cache_status(seen);
-        if says.contains("detail=rescued") {
-            // One of them: the copy may have been renewed before its client read it.
-            let failed = asked.answers.is_empty()
-                || asked.answers.iter().any(|answer| {
-                    let answer = &ledger.answers[*answer];
-                    let came = answer
-                        .ends
-                        .is_some_and(|end| net.progress(answer.link).1 >= end);
-                    !(answer.is_sound && came) || is_failure(answer.status)
-                });
-            holds(failed, "rescued from an origin that had answered")
-        } else if says.contains("detail=circuit-open") {
-            holds(
-                self.was_refused(asked, net, ledger),
-                "no circuit had a reason to refuse it",
-            )
-        } else if says.contains("fwd-status=304") {
-            let last = asked.answers.last().map(|last| &ledger.answers[*last]);
-            let is_right = last.is_some_and(|last| last.status == 304 && last.page == answer.page);
-            holds(is_right, "the origin did not say that it is unchanged")
-        } else if says.contains("detail=") {
-            Ok(())
-        } else {
-            let resident = basis
-                .seen_at
-                .map_or(Duration::ZERO, |done| sent.saturating_since(done));
-            holds(says.contains("hit"), "no reason")?;
-            holds(!asked.no_cache, "the client wanted the origin")?;
-            holds(resident <= self.copies.lifetime(basis), "not fresh")
-        }?;
-        let is_validated = says.contains("fwd-status=304");
-        holds(
-            is_validated || self.copies.is_lenient(asked) || !basis.directives.contains("no-cache"),
-            "used without validation",
-        )?;
-        let rescues = ["rescued", "circuit-open", "overload", "slow"];
-        let is_rescue = rescues
-            .iter()
-            .any(|why| says.contains(&format!("detail={why}")));
-        holds(
-            !is_rescue || answer.status == 200,
-            "rescued with what is no good answer",
-        )
-    }
-
-    fn judge_local(
-        &mut self,
-        id: AskedId,
-        seen: &Seen,
-        net: &Net,
-        ledger: &Ledger,
-    ) -> Result<(), String> {
-        self.tally.local += 1;
-        let asked = &ledger.asked[id];
-        if cache_status(seen).contains("collapsed") {
-            return holds(status(seen) >= 500, "a shared failure that is none");
-        }
-        match status(seen) {
-            400 | 405 | 411 | 413 | 414 | 431 | 501 | 505 => {
-                holds(asked.malformed, "the request was well formed")
-            }
-            408 => Ok(()),
-            502 | 504 => {
-                let answered = asked.answers.iter().any(|answer| {
-                    let answer = &ledger.answers[*answer];
-                    let came = answer
-                        .ends
-                        .is_some_and(|end| net.progress(answer.link).1 >= end);
-                    answer.is_sound && came
-                });
-                holds(!answered, "the origin had answered")
-            }
-            503 => {
-                let after = seen.head.fields.get("retry-after");
-                holds(after.is_some(), "no Retry-After")?;
-                if cache_status(seen).contains("circuit-open") {
-                    holds(asked.is_read(), "a circuit refuses what is no read")?;
-                    holds(
-                        self.was_refused(asked, net, ledger),
-                        "no circuit had a reason to refuse it",
-                    )?;
-                }
-                Ok(())
-            }
-            _ => Err("an undocumented status".to_owned()),
-        }
-    }
-
-    /// Whether a circuit may have refused this request, which is answered now.
-    fn was_refused(&self, asked: &Asked, net: &Net, ledger: &Ledger) -> bool {
-        let time = (asked.sent_at.unwrap_or(net.now), net.now);
-        self.circuits
-            .may_have_refused(asked, time, &net.attempts, ledger)
     }
 }

@@ -108,15 +108,17 @@ impl Hub {
 pub(crate) struct Place {
     hub: Rc<Hub>,
     task: usize,
+    in_background: bool,
     /// The last attempt of this session at the origin.
     attempt: Cell<Option<AttemptId>>,
 }
 
 impl Place {
-    pub(crate) fn new(hub: &Rc<Hub>, task: usize) -> Self {
+    pub(crate) fn new(hub: &Rc<Hub>, task: usize, in_background: bool) -> Self {
         Self {
             hub: Rc::clone(hub),
             task,
+            in_background,
             attempt: Cell::default(),
         }
     }
@@ -127,7 +129,7 @@ impl Place {
         let now = net.now;
         let last = self.attempt.get();
         let again = last.filter(|last| !reused && net.attempts.repeat(*last, now));
-        let begin = || net.attempts.begin(reused, now);
+        let begin = || net.attempts.begin(self.in_background, reused, now);
         let attempt = again.unwrap_or_else(begin);
         self.attempt.set(Some(attempt));
         attempt

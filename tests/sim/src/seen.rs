@@ -121,18 +121,24 @@ pub(crate) fn is_failure(status: u16) -> bool {
 
 /// How long the origin said that an answer is fresh, if it said so.
 pub(crate) fn lifetime(answer: &Answer) -> Option<Duration> {
-    let value = |name: &str| {
-        answer
-            .directives
-            .split(", ")
-            .find_map(|word| word.strip_prefix(name)?.parse().ok())
-    };
-    let secs = value("s-maxage=").or_else(|| value("max-age="))?;
+    seconds(answer, "s-maxage=").or_else(|| seconds(answer, "max-age="))
+}
+
+/// The value of a directive of an answer, whose name ends in `=`.
+pub(crate) fn seconds(answer: &Answer, name: &str) -> Option<Duration> {
+    let mut words = answer.directives.split(", ");
+    let secs = words.find_map(|word| word.strip_prefix(name)?.parse().ok())?;
     Some(Duration::from_secs(secs))
 }
 
 pub(crate) fn cache_status(seen: &Seen) -> &str {
     seen.head.fields.get("cache-status").unwrap_or_default()
+}
+
+/// Why an answer is what it is, by the last parameter of its `Cache-Status`.
+pub(crate) fn detail(says: &str) -> Option<&str> {
+    says.split("; ")
+        .find_map(|part| part.strip_prefix("detail="))
 }
 
 pub(crate) fn status(seen: &Seen) -> u16 {

@@ -27,7 +27,7 @@ pub(crate) struct Swarm {
     /// Statuses: 200, 204, 304 on conditions, 404, 302, 500, 503.
     pub(crate) statuses: [u32; 7],
     /// Kinds of cache directives, see `pages::DIRECTIVES`.
-    pub(crate) directives: [u32; 9],
+    pub(crate) directives: [u32; 10],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
     pub(crate) varies: u32,
     pub(crate) new_session: u32,

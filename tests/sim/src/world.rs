@@ -168,7 +168,7 @@ impl World {
             }
             self.take_notes(task, ready.is_ready());
             for (session, origin) in self.hub.detached.take() {
-                let place = self.place();
+                let place = self.place(true);
                 self.run_task(Drive::background(place, Some(origin), session));
             }
         }
@@ -180,6 +180,10 @@ impl World {
     fn take_notes(&mut self, task: usize, is_done: bool) {
         let net = &mut *self.net.borrow_mut();
         net.note(format_args!("session {task} done {is_done}"));
+        let gate = self.retter.gate();
+        if gate.in_flight() >= gate.limit() {
+            self.oracle.is_full(net.now);
+        }
         while let Some(transition) = self.retter.poll_transition() {
             self.oracle.changed(&transition, net, &mut self.ledger);
         }
@@ -200,7 +204,7 @@ impl World {
         while let Some(refresh) = self.retter.poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
             let session = Session::background(Arc::clone(&self.retter), refresh, now);
-            let place = self.place();
+            let place = self.place(true);
             self.run_task(Drive::background(place, None, session));
         }
         let next = self.retter.poll_refresh_timeout(now);
@@ -218,8 +222,8 @@ impl World {
     }
 
     /// The place of the next session.
-    fn place(&self) -> Place {
-        Place::new(&self.hub, self.tasks.len())
+    fn place(&self, in_background: bool) -> Place {
+        Place::new(&self.hub, self.tasks.len(), in_background)
     }
 
     fn run_task(&mut self, drive: Drive<Place>) {
@@ -282,7 +286,7 @@ impl World {
         let now = self.net.borrow().now;
         let session = Session::new(Arc::clone(&self.retter), peer, now);
         let socket = SimSocket::new(&self.net, link);
-        let place = self.place();
+        let place = self.place(false);
         self.run_task(Drive::new(place, socket, session));
     }
 
@@ -380,6 +384,9 @@ impl World {
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max + background
             && limits.contains(&stats.admission.limit)
+            && stats.collecting_bytes <= config.cache.bytes_max / 2
+            // What was there when the last large one was collected, and a whole store since.
+            && stats.leaving_bytes <= config.cache.bytes_max / 2 + config.cache.bytes_max
             && stats.queued_bytes <= config.client.send_bytes_max + sessions * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
