@@ -5,6 +5,8 @@
 /// A bug, at the one place where the code asks for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Plant {
+    /// Who is told to give way does so though its request runs.
+    BusyGivesWay,
     /// A connection that still owes a response is kept for the next request (response desync).
     Desync,
     /// A circuit that is half-open lets everybody probe.
@@ -34,7 +36,8 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::BusyGivesWay,
         Self::Desync,
         Self::EveryoneProbes,
         Self::ForbiddenStale,

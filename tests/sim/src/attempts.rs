@@ -50,7 +50,9 @@ impl Attempts {
     /// whether it was such a one.
     pub(crate) fn repeat(&mut self, id: AttemptId, now: Instant) -> bool {
         let attempt = &mut self.0[id];
-        let is_repeated = attempt.is_unproved && attempt.done_at == Some(now);
+        // Its end was read: who only waited too long does not ask again.
+        let was_dead = attempt.is_unproved && attempt.heard_at.is_some();
+        let is_repeated = was_dead && attempt.done_at == Some(now);
         if is_repeated {
             (attempt.heard_at, attempt.done_at) = (None, None);
             attempt.is_unproved = false;

@@ -12,6 +12,7 @@ mod circuits;
 mod clients;
 mod codec;
 mod copies;
+mod doors;
 mod head;
 mod ledger;
 mod net;

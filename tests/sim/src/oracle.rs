@@ -37,6 +37,8 @@ pub struct Tally {
     pub unanswered: u64,
     /// Changes of circuits.
     pub transitions: u64,
+    /// Sessions that were told to give way.
+    pub leaving: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -49,6 +51,7 @@ impl std::ops::AddAssign for Tally {
         self.cut += other.cut;
         self.unanswered += other.unanswered;
         self.transitions += other.transitions;
+        self.leaving += other.leaving;
     }
 }
 
@@ -59,7 +62,6 @@ pub(crate) struct Oracle {
     copies: Copies,
     /// When the program last had no room at the origin.
     full_at: Option<Instant>,
-    pub(crate) is_draining: bool,
     pub(crate) tally: Tally,
 }
 
@@ -71,7 +73,6 @@ impl Oracle {
             copies: Copies::new(settings.cache.clone()),
             settings,
             full_at: None,
-            is_draining: false,
             tally: Tally::default(),
         }
     }
@@ -82,6 +83,14 @@ impl Oracle {
         self.tally.transitions += 1;
         if let Err(text) = self.circuits.note(transition) {
             ledger.violate(text);
+        }
+    }
+
+    /// Takes note that sessions are told to give way.
+    pub(crate) fn must_leave(&mut self, tasks: &[usize], net: &mut Net) {
+        for task in tasks {
+            self.tally.leaving += 1;
+            net.note(format_args!("session {task} is to give way"));
         }
     }
 

@@ -20,6 +20,7 @@ use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
 
 use crate::attempts::AttemptId;
+use crate::doors::{Doors, Pass};
 use crate::net::{Close, End, Event, LinkId, Net};
 
 /// Sessions that were woken.
@@ -65,6 +66,7 @@ pub(crate) struct Hub {
     pub(crate) detached: RefCell<Vec<(Session, SimSocket)>>,
     pub(crate) queue: Arc<RunQueue>,
     pub(crate) origin: RefCell<Reach>,
+    pub(crate) doors: Rc<Doors>,
 }
 
 /// How the origin's addresses take connections now.
@@ -80,10 +82,11 @@ pub(crate) enum Reach {
 
 impl Hub {
     pub(crate) fn new(net: Rc<RefCell<Net>>) -> Self {
-        let (idle_max, idle_timeout) = {
+        let (idle_max, idle_timeout, places) = {
             let net = &mut *net.borrow_mut();
             let idle_max = net.chance.below(6);
-            (idle_max, net.chance.time(Duration::from_secs(8)))
+            let idle_timeout = net.chance.time(Duration::from_secs(8));
+            (idle_max, idle_timeout, net.swarm.places)
         };
         Self {
             net,
@@ -95,6 +98,7 @@ impl Hub {
             detached: RefCell::default(),
             queue: Arc::default(),
             origin: RefCell::default(),
+            doors: Doors::new(places),
         }
     }
 
@@ -108,17 +112,18 @@ impl Hub {
 pub(crate) struct Place {
     hub: Rc<Hub>,
     task: usize,
-    in_background: bool,
+    /// `None` for a session without a client.
+    pass: Option<Pass>,
     /// The last attempt of this session at the origin.
     attempt: Cell<Option<AttemptId>>,
 }
 
 impl Place {
-    pub(crate) fn new(hub: &Rc<Hub>, task: usize, in_background: bool) -> Self {
+    pub(crate) fn new(hub: &Rc<Hub>, task: usize, pass: Option<Pass>) -> Self {
         Self {
             hub: Rc::clone(hub),
             task,
-            in_background,
+            pass,
             attempt: Cell::default(),
         }
     }
@@ -129,7 +134,7 @@ impl Place {
         let now = net.now;
         let last = self.attempt.get();
         let again = last.filter(|last| !reused && net.attempts.repeat(*last, now));
-        let begin = || net.attempts.begin(self.in_background, reused, now);
+        let begin = || net.attempts.begin(self.pass.is_none(), reused, now);
         let attempt = again.unwrap_or_else(begin);
         self.attempt.set(Some(attempt));
         attempt
@@ -178,10 +183,14 @@ impl Host for Place {
     }
 
     fn must_leave(&self) -> bool {
-        false
+        self.pass.as_ref().is_some_and(Pass::must_leave)
     }
 
-    fn note(&self, _: Standing) {}
+    fn note(&self, standing: Standing) {
+        if let Some(pass) = &self.pass {
+            pass.note(standing);
+        }
+    }
 
     fn is_draining(&self) -> bool {
         self.hub.draining.get()

@@ -55,8 +55,11 @@ pub(crate) struct Swarm {
     pub(crate) clock_jumps: bool,
     /// Copies are renewed in the background, if the settings allow it.
     pub(crate) is_attended: bool,
-    /// Wakes without a reason, per mille of events.
+    /// Wakes without a reason, and sessions told to give way whatever they do, per mille of events.
     pub(crate) spurious: u32,
+    pub(crate) pushing: u32,
+    /// Connections that there may be; more push others out.
+    pub(crate) places: usize,
 }
 
 impl Swarm {
@@ -91,6 +94,8 @@ impl Swarm {
             clock_jumps: chance.hits(300),
             is_attended: chance.hits(750),
             spurious: rate(chance, 30),
+            pushing: rate(chance, 10),
+            places: *chance.pick(&[3, 12, 1_000, 1_000, 1_000, 1_000]),
         }
     }
 }

@@ -20,6 +20,7 @@ use retter_core::time::{Instant, UnixTime};
 
 use crate::answers::unix;
 use crate::clients::Client;
+use crate::doors::Pass;
 use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
 use crate::oracle::Oracle;
@@ -168,7 +169,7 @@ impl World {
             }
             self.take_notes(task, ready.is_ready());
             for (session, origin) in self.hub.detached.take() {
-                let place = self.place(true);
+                let place = self.place(None);
                 self.run_task(Drive::background(place, Some(origin), session));
             }
         }
@@ -204,7 +205,7 @@ impl World {
         while let Some(refresh) = self.retter.poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
             let session = Session::background(Arc::clone(&self.retter), refresh, now);
-            let place = self.place(true);
+            let place = self.place(None);
             self.run_task(Drive::background(place, None, session));
         }
         let next = self.retter.poll_refresh_timeout(now);
@@ -222,8 +223,8 @@ impl World {
     }
 
     /// The place of the next session.
-    fn place(&self, in_background: bool) -> Place {
-        Place::new(&self.hub, self.tasks.len(), in_background)
+    fn place(&self, pass: Option<Pass>) -> Place {
+        Place::new(&self.hub, self.tasks.len(), pass)
     }
 
     fn run_task(&mut self, drive: Drive<Place>) {
@@ -248,11 +249,17 @@ impl World {
         }
     }
 
-    /// Wakes somebody who has no reason to wake.
-    fn disturb(&self) {
+    /// Wakes somebody who has no reason to wake, or tells somebody to give way.
+    fn disturb(&mut self) {
         let net = &mut *self.net.borrow_mut();
         if net.chance.hits(net.swarm.spurious) && !self.tasks.is_empty() {
             self.hub.queue.push(net.chance.below(self.tasks.len()));
+        }
+        if net.chance.hits(net.swarm.pushing) && !net.is_calm && !self.tasks.is_empty() {
+            let task = net.chance.below(self.tasks.len());
+            self.hub.doors.push(task);
+            self.oracle.must_leave(&[task], net);
+            self.hub.queue.push(task);
         }
     }
 
@@ -270,6 +277,15 @@ impl World {
 
     fn accept(&mut self, script: Option<VecDeque<Asked>>) {
         let id = self.clients.len();
+        let octet = u8::try_from(id % 250).unwrap_or(0);
+        let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
+        let now = self.net.borrow().now;
+        let (pass, leaving) = self.hub.doors.enter(peer.ip(), self.tasks.len(), now);
+        self.oracle.must_leave(&leaving, &mut self.net.borrow_mut());
+        for task in leaving {
+            self.hub.queue.push(task);
+        }
+        let Some(pass) = pass else { return };
         let link = {
             let net = &mut *self.net.borrow_mut();
             let link = net.connect(Some(Actor::Client(id)));
@@ -281,12 +297,9 @@ impl World {
             net.at(net.now, Event::Steps(Actor::Client(id)));
             link
         };
-        let octet = u8::try_from(id % 250).unwrap_or(0);
-        let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
-        let now = self.net.borrow().now;
         let session = Session::new(Arc::clone(&self.retter), peer, now);
         let socket = SimSocket::new(&self.net, link);
-        let place = self.place(false);
+        let place = self.place(Some(pass));
         self.run_task(Drive::new(place, socket, session));
     }
 
@@ -311,7 +324,6 @@ impl World {
     fn drain(&mut self) {
         self.net.borrow_mut().note(format_args!("drain"));
         self.hub.draining.set(true);
-        self.oracle.is_draining = true;
         self.wake_all();
     }
 
@@ -368,7 +380,6 @@ impl World {
         if self.hub.draining.get() && is_over && !self.net.borrow().is_calm {
             self.net.borrow_mut().note(format_args!("drained"));
             self.hub.draining.set(false);
-            self.oracle.is_draining = false;
             self.hub.queue.push(REFRESHER);
         }
     }

@@ -80,7 +80,6 @@ impl World {
     fn examine(&mut self) {
         self.pass(Duration::from_secs(3_600));
         self.hub.draining.set(false);
-        self.oracle.is_draining = false;
         for _ in 0..ROUNDS {
             self.examine_once();
         }
