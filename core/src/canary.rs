@@ -24,8 +24,12 @@ pub enum Plant {
     MixedPartitions,
     /// A circuit that is open lets requests pass.
     OpenLetsPass,
+    /// A copy answers as if the origin were full, which is not.
+    OverloadWithRoom,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
+    /// A short answer that came as a whole gives way to the copy.
+    RescuedForNothing,
     /// A connection that has had an answer ends at the next request, without a word.
     SilentEnd,
     /// A body that broke off is kept as a copy.
@@ -36,7 +40,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BusyGivesWay,
         Self::Desync,
         Self::EveryoneProbes,
@@ -46,7 +50,9 @@ impl Plant {
         Self::LostSlot,
         Self::MixedPartitions,
         Self::OpenLetsPass,
+        Self::OverloadWithRoom,
         Self::RepeatedWrite,
+        Self::RescuedForNothing,
         Self::SilentEnd,
         Self::TruncatedCopy,
         Self::TruncatedEnd,

@@ -321,7 +321,7 @@ impl World {
     }
 
     /// The program is told to end; when it has, the next one begins with the same policy.
-    fn drain(&mut self) {
+    fn drain(&self) {
         self.net.borrow_mut().note(format_args!("drain"));
         self.hub.draining.set(true);
         self.wake_all();

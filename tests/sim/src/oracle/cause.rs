@@ -31,8 +31,7 @@ impl Oracle {
         let lifetime = self.copies.lifetime(asked, basis);
         match detail(says) {
             None if says.contains("fwd-status=304") => {
-                let last = asked.answers.iter().map(|last| &ledger.answers[*last]);
-                let last = last.filter(|last| !last.renews).next_back();
+                let last = own_answers(asked, ledger).last();
                 let is_right =
                     last.is_some_and(|last| last.status == 304 && last.page == answer.page);
                 return holds(is_right, "the origin did not say that it is unchanged");
