@@ -18,15 +18,16 @@ pub(crate) struct Swarm {
     pub(crate) cut: u32,
     /// Connections to the origin: as it is, refused, never answered.
     pub(crate) dials: [u32; 3],
-    /// Kinds of the origin's answers, see `origin::Fault`.
+    /// Kinds of the origin's answers, see `answers::Fault`.
     pub(crate) faults: [u32; 10],
     /// Kinds of the origin's health, see `origin::Health`.
     pub(crate) healths: [u32; 5],
     /// How long the origin stays as it is, at most.
     pub(crate) turn_max: Duration,
-    /// Statuses: 200, 204, 304 on conditions, 404, 302, 500, 503.
+    /// Statuses: 200, 204, 501, 404, 302, 500, 503; see `answers::STATUSES`. A 304 is a 200 to who
+    /// has it.
     pub(crate) statuses: [u32; 7],
-    /// Kinds of cache directives, see `pages::DIRECTIVES`.
+    /// Kinds of cache directives, see `answers::DIRECTIVES`.
     pub(crate) directives: [u32; 10],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
     pub(crate) varies: u32,
