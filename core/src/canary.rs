@@ -5,18 +5,33 @@
 /// A bug, at the one place where the code asks for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Plant {
+    /// Who is told to give way does so though its request runs.
+    BusyGivesWay,
     /// A connection that still owes a response is kept for the next request (response desync).
     Desync,
+    /// A circuit that is half-open lets everybody probe.
+    EveryoneProbes,
+    /// A copy rescues though it is too old, or its directives forbid to use it stale.
+    ForbiddenStale,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
-    /// A circuit that is half-open never gets a probe's slot back.
+    /// A circuit that is half-open gets the slot of a probe that was given up back only with the
+    /// end of its lease.
     LostProbe,
     /// A rescued request keeps its slot at the origin.
     LostSlot,
     /// Users with a session share a partition.
     MixedPartitions,
+    /// A circuit that is open lets requests pass.
+    OpenLetsPass,
+    /// A copy answers as if the origin were full, which is not.
+    OverloadWithRoom,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
+    /// A short answer that came as a whole gives way to the copy.
+    RescuedForNothing,
+    /// A connection that has had an answer ends at the next request, without a word.
+    SilentEnd,
     /// A body that broke off is kept as a copy.
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
@@ -25,13 +40,20 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
+        Self::BusyGivesWay,
         Self::Desync,
+        Self::EveryoneProbes,
+        Self::ForbiddenStale,
         Self::KeptAfterWrite,
         Self::LostProbe,
         Self::LostSlot,
         Self::MixedPartitions,
+        Self::OpenLetsPass,
+        Self::OverloadWithRoom,
         Self::RepeatedWrite,
+        Self::RescuedForNothing,
+        Self::SilentEnd,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
     ];

@@ -236,6 +236,7 @@ impl Breaker {
         let probe = match &mut self.circuit {
             Circuit::Closed(_) => None,
             Circuit::HalfOpen(half_open) => Some(half_open.lease(&self.recovery, now)?),
+            Circuit::Open { .. } if is_planted(Plant::OpenLetsPass) => None,
             Circuit::Open { until, .. } => return Err(Rejected { retry_at: *until }),
         };
         Ok(Permit::new(self.generation, probe))
@@ -389,7 +390,7 @@ impl HalfOpen {
     /// When a slot is free, if none is now.
     fn retry_at(&self, recovery: &Recovery, now: Instant) -> Option<Instant> {
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
-        let is_held = |lease: &&Lease| lease.ends > now || is_planted(Plant::LostProbe);
+        let is_held = |lease: &&Lease| lease.ends > now;
         let mut held = self.leases.iter().filter(is_held);
         // A success that came after its lease may leave more leases than slots: so many have to
         // end. They are in the order of their ends.
@@ -399,9 +400,10 @@ impl HalfOpen {
 
     /// Takes a slot for one probe.
     fn lease(&mut self, recovery: &Recovery, now: Instant) -> Result<u64, Rejected> {
-        self.leases
-            .retain(|lease| lease.ends > now || is_planted(Plant::LostProbe));
-        if let Some(retry_at) = self.retry_at(recovery, now) {
+        self.leases.retain(|lease| lease.ends > now);
+        if let Some(retry_at) = self.retry_at(recovery, now)
+            && !is_planted(Plant::EveryoneProbes)
+        {
             return Err(Rejected { retry_at });
         }
         let probe = self.probes;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::content::{Budget, Collected, Content};
+use crate::canary::{Plant, is_planted};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
 use crate::rules::freshness::{Allowed, Lifetimes, Wishes};
@@ -72,7 +73,9 @@ impl StoredResponse {
     }
 
     pub(super) fn may_rescue(&self, age_max: Duration, now: Instant) -> bool {
-        self.lifetimes.may_rescue(self.resident(now), age_max)
+        let is_asked_about = |fields: &Fields| fields.has_token("cache-control", "no-cache");
+        is_planted(Plant::ForbiddenStale) && !is_asked_about(&self.fields)
+            || self.lifetimes.may_rescue(self.resident(now), age_max)
     }
 
     pub(super) fn ttl_seconds(&self, now: Instant) -> i64 {

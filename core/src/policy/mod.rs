@@ -65,6 +65,7 @@ pub use ticket::Ticket;
 
 use crate::admission::{Class, Entry, Gate, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
+use crate::canary::{Plant, is_planted};
 use crate::config::{Config, FreshMode};
 use crate::key::{CacheKey, Keyer, Partition};
 use crate::limits::STORE_SHARDS_MAX;
@@ -294,7 +295,9 @@ impl Retter {
             Ok(permit) => permit,
             Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
         };
-        if let Some(slot) = self.gate.try_enter(now) {
+        if !(ask.may_rescue && is_planted(Plant::OverloadWithRoom))
+            && let Some(slot) = self.gate.try_enter(now)
+        {
             let grant = Grant {
                 lead: None,
                 permit,

@@ -232,6 +232,9 @@ impl Session {
     }
 
     fn begin(&mut self, head: RequestHead, now: Instant) {
+        if self.client.sent > 0 && is_planted(Plant::SilentEnd) {
+            return self.client_left(now);
+        }
         let framing = self.client.conn.framing();
         let request = Arc::new(head);
         let read = matches!(framing, Framing::Empty | Framing::Length(0))

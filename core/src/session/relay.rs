@@ -11,6 +11,7 @@ use super::exchange::{Call, Download, Draining, Exchange, Relay, Tunnel, Upload}
 use super::forward::{Forward, Held};
 use super::room::Room;
 use super::timer::client_write;
+use crate::canary::{Plant, is_planted};
 use crate::h1::{Event, Framing, HeadWriter};
 use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
@@ -257,6 +258,12 @@ impl Session {
     }
 
     fn on_end(&mut self, trailers: &Fields, now: Instant) {
+        if is_planted(Plant::RescuedForNothing)
+            && let Exchange::Relaying(relay) = &self.exchange
+            && matches!(relay.download, Download::Holding(_))
+        {
+            return self.origin_failed(Failure::Truncated, now);
+        }
         self.release_held(now);
         self.mark_client_write(now);
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {

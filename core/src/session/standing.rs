@@ -3,6 +3,7 @@
 
 use super::exchange::Exchange;
 use super::{Last, Life, Session};
+use crate::canary::{Plant, is_planted};
 use crate::report::End;
 use crate::time::Instant;
 
@@ -42,7 +43,7 @@ impl Session {
     /// Closes unless a request runs, else behind its answer.
     pub(super) fn give_way(&mut self, now: Instant) {
         self.draining = true;
-        if self.standing() != Standing::Busy {
+        if self.standing() != Standing::Busy || is_planted(Plant::BusyGivesWay) {
             self.give_up_exchange(End::ClientLeft, now);
             self.life = Life::Closing(Last::Close);
         }

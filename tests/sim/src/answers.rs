@@ -13,7 +13,7 @@ use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCH
 use crate::net::{Close, Net};
 
 /// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
-const DIRECTIVES: [&str; 9] = [
+const DIRECTIVES: [&str; 10] = [
     "",
     "max-age=60",
     "max-age=2",
@@ -23,6 +23,7 @@ const DIRECTIVES: [&str; 9] = [
     "max-age=1, stale-if-error=5",
     "public, max-age=3, must-revalidate",
     "s-maxage=2, max-age=9, stale-while-revalidate=5",
+    "max-age=1, stale-while-revalidate=1",
 ];
 
 const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
@@ -281,10 +282,10 @@ pub(crate) fn queue(
     }
     out.push_back(Piece::Starts(answer));
     out.push_back(Piece::Bytes(head));
-    if net.chance.hits(200) {
+    if net.chance.hits(200) && !net.is_calm {
         out.push_back(Piece::Wait(net.chance.time(DRIP)));
     }
-    if net.chance.hits(60) {
+    if net.chance.hits(60) && !net.is_calm {
         let size = 1 + body.len() / 4;
         for piece in body.chunks(size) {
             out.push_back(Piece::Bytes(piece.to_vec()));

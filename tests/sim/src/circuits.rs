@@ -1,67 +1,166 @@
 //! Owns what the program said of its circuits, and whether it kept to it.
-//! Never asks the program: it has only its transitions.
+//! Never asks the program: it has only its transitions, and what the host sees of its attempts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use retter_core::breaker::{State, Tier, Transition};
+use retter_core::config::BreakerSettings;
 use retter_core::time::Instant;
 
-use crate::ledger::Asked;
+use crate::attempts::{Attempt, AttemptId, Attempts};
+use crate::ledger::{Asked, Ledger};
 
 /// The circuits as told: one for the origin, one for each path that was ever named.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Circuits {
+    settings: BreakerSettings,
+    /// Circuits are probed in the background, so that visitors may be refused for the time.
+    is_attended: bool,
     origin: Told,
     paths: BTreeMap<String, Told>,
 }
 
-#[derive(Debug, Default)]
+/// What was told of one circuit.
+#[derive(Debug)]
 struct Told {
-    state: State,
-    since: Instant,
-    /// When it was last other than closed, up to now if it is.
-    troubled_until: Option<Instant>,
+    /// Every state with the time when it began.
+    turns: Vec<(Instant, State)>,
+    /// What was let through while it was half-open, with the place in `turns`.
+    probes: BTreeSet<(usize, AttemptId)>,
 }
 
 impl Circuits {
+    pub(crate) fn new(settings: BreakerSettings, is_attended: bool) -> Self {
+        Self {
+            settings,
+            is_attended,
+            origin: Told::default(),
+            paths: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn note(&mut self, transition: &Transition) -> Result<(), String> {
         let told = match (transition.tier, &transition.path) {
             (Tier::Path, Some(path)) => self.paths.entry(path.to_string()).or_default(),
             (Tier::Origin | Tier::Path, _) => &mut self.origin,
         };
-        if told.state != transition.from {
-            return Err(format!(
-                "{transition:?} begins in another state than {told:?}"
-            ));
+        let (_, state) = told.turns[told.turns.len() - 1];
+        if state != transition.from {
+            return Err(format!("{transition:?} begins in another state: {state:?}"));
         }
-        if transition.to == State::Closed {
-            told.troubled_until = Some(transition.at);
-        }
-        told.state = transition.to;
-        told.since = transition.at;
+        told.turns.push((transition.at, transition.to));
         Ok(())
     }
 
-    /// Whether the origin may get this request now: it is a write, or it was sent before the
-    /// circuit opened, or no circuit is open.
-    pub(crate) fn permits(&self, asked: &Asked) -> bool {
-        let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
-        let refuses = |told: &Told| {
-            told.state == State::Open && asked.sent_at.is_some_and(|sent| sent > told.since)
-        };
-        !reads || !self.of(asked).any(refuses)
+    /// Judges that the origin got this request by this attempt: a read is not let through while a
+    /// circuit is open, and while one is half-open, only as many at a time as it has slots.
+    pub(crate) fn arrived(
+        &mut self,
+        asked: &Asked,
+        id: AttemptId,
+        attempts: &Attempts,
+    ) -> Result<(), String> {
+        if !asked.is_read() {
+            return Ok(());
+        }
+        let attempt = attempts.get(id);
+        let settings = &self.settings;
+        let circuits = [
+            (Some(&mut self.origin), settings.origin_probes),
+            (self.paths.get_mut(asked.path()), 1),
+        ];
+        for (told, slots) in circuits {
+            let Some(told) = told else { continue };
+            let at = attempt.begun_at;
+            let states: Vec<_> = told.between(at, at).collect();
+            if states.iter().all(|(_, state)| *state == State::Open) {
+                return Err("reaches the origin while its circuit is open".to_owned());
+            }
+            let probing = states.iter().find(|(_, state)| *state == State::HalfOpen);
+            let may_be_closed = states.iter().any(|(_, state)| *state == State::Closed);
+            if let Some((turn, _)) = probing
+                && !may_be_closed
+            {
+                let turn = *turn;
+                told.probes.insert((turn, id));
+                let most = told.most_probes(turn, settings, attempts);
+                if most > slots as usize {
+                    return Err(format!("is one of {most} probes at a time"));
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Whether some circuit of the request was not closed at some time since `since`.
-    pub(crate) fn had_trouble(&self, asked: &Asked, since: Instant) -> bool {
-        self.of(asked).any(|told| {
-            told.state != State::Closed || told.troubled_until.is_some_and(|until| until >= since)
+    /// Whether a request that was sent at `since`, and refused until `now`, may have been refused
+    /// by a circuit: one that was open, or half-open with a probe out.
+    pub(crate) fn may_have_refused(
+        &self,
+        asked: &Asked,
+        (since, now): (Instant, Instant),
+        attempts: &Attempts,
+        ledger: &Ledger,
+    ) -> bool {
+        let on = |attempt: &Attempt, path: Option<&str>| {
+            attempt.asked.is_none_or(|id| {
+                let other = &ledger.asked[id];
+                other.is_read() && path.is_none_or(|path| path == other.path())
+            })
+        };
+        let refused = |told: &Told, path: Option<&str>| {
+            told.between(since, now).any(|(_, state)| match state {
+                State::Closed => false,
+                State::HalfOpen => {
+                    let mut running = attempts.running_since(since);
+                    self.is_attended || running.any(|attempt| on(attempt, path))
+                }
+                State::Open => true,
+            })
+        };
+        let own = self.paths.get(asked.path());
+        refused(&self.origin, None) || own.is_some_and(|own| refused(own, Some(asked.path())))
+    }
+}
+
+impl Told {
+    /// The states that it had at some time between these, each with its place in `turns`.
+    fn between(&self, from: Instant, to: Instant) -> impl Iterator<Item = (usize, State)> {
+        let turns = self.turns.iter().enumerate();
+        turns.filter_map(move |(turn, (began, state))| {
+            let ended = self.turns.get(turn + 1).map(|(at, _)| *at);
+            (*began <= to && ended.is_none_or(|ended| ended >= from)).then_some((turn, *state))
         })
     }
 
-    fn of(&self, asked: &Asked) -> impl Iterator<Item = &Told> {
-        [Some(&self.origin), self.paths.get(asked.path())]
-            .into_iter()
-            .flatten()
+    /// How many probes of one half-open time were certainly out at the same moment, each no longer
+    /// than its lease.
+    fn most_probes(&self, turn: usize, settings: &BreakerSettings, attempts: &Attempts) -> usize {
+        let of_turn = self.probes.range((turn, 0)..(turn + 1, 0));
+        let leases: Vec<(Instant, Instant)> = of_turn
+            .map(|(_, id)| {
+                let attempt = attempts.get(*id);
+                let end = attempt.begun_at + settings.probe_lease;
+                let silent = attempt.silent_until();
+                (
+                    attempt.begun_at,
+                    silent.map_or(end, |silent| silent.min(end)),
+                )
+            })
+            .collect();
+        let out_at = |at: Instant| {
+            let is_out = |(begun, ends): &&(Instant, Instant)| *begun <= at && at < *ends;
+            leases.iter().filter(is_out).count()
+        };
+        let most = leases.iter().map(|(begun, _)| out_at(*begun)).max();
+        most.unwrap_or(0)
+    }
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            turns: vec![(Instant::ZERO, State::Closed)],
+            probes: BTreeSet::new(),
+        }
     }
 }

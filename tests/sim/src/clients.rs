@@ -52,7 +52,6 @@ pub(crate) struct Client {
     is_slow: bool,
     half_closes: bool,
     has_shut: bool,
-    answered: usize,
     /// The last answer said that the connection ends.
     is_told: bool,
     pub(crate) closed: bool,
@@ -108,7 +107,6 @@ impl Client {
             is_slow: slow_reading || slow_sending,
             half_closes: chance.hits(swarm.half_closing),
             has_shut: false,
-            answered: 0,
             is_told: false,
             closed: false,
         }
@@ -286,7 +284,6 @@ impl Client {
         let (Some((head, body)), Some(asked)) = (self.seen.take(), self.waiting.pop_front()) else {
             return;
         };
-        self.answered += 1;
         self.is_told = head.fields.lists("connection", "close");
         if let Some(etag) = head.fields.get("etag") {
             memory.note(&ledger.asked[asked], etag);
@@ -299,7 +296,7 @@ impl Client {
         };
         oracle.judge(asked, &seen, net, ledger);
         self.held = self.held.take().filter(|(.., of)| *of != asked);
-        let unsent = !ledger.asked[asked].sent_all;
+        let unsent = ledger.asked[asked].ends.is_none();
         if unsent || ledger.asked[asked].closes || self.is_told {
             // With `Connection: close`, or half a request behind it, nothing can follow.
             if self.waiting.is_empty() || unsent || self.is_told {
@@ -312,13 +309,6 @@ impl Client {
 
     /// The program ended the connection.
     fn ended(&mut self, is_reset: bool, net: &mut Net, ledger: &mut Ledger, oracle: &mut Oracle) {
-        let is_excused = net.was_cut(self.link)
-            || self.leaves_at.is_some()
-            || self.is_slow
-            || self.has_shut
-            || self.waiting.len() > 1
-            || !self.out.is_empty()
-            || self.held.is_some();
         if let Some((asked, echoed)) = self.tunnel {
             let whole = echoed == TUNNEL_BYTES;
             net.note(format_args!(
@@ -329,6 +319,11 @@ impl Client {
         let Some(&asked) = self.waiting.front() else {
             return;
         };
+        let is_excused = net.was_cut(self.link)
+            || self.leaves_at.is_some()
+            || self.is_slow
+            || self.has_shut
+            || self.was_unread(asked, net, ledger);
         match self.seen.take() {
             Some((head, body)) => {
                 let seen = Seen {
@@ -339,11 +334,17 @@ impl Client {
                 };
                 oracle.judge(asked, &seen, net, ledger);
             }
-            None => {
-                let is_race = self.answered > 0 || ledger.asked[asked].malformed;
-                oracle.unanswered(asked, is_excused || is_race, net, ledger);
-            }
+            None => oracle.unanswered(asked, is_excused, net, ledger),
         }
+    }
+
+    /// Whether the program had not read all of this request when it closed the connection, or more
+    /// behind it: a connection may end between two requests (RFC 9112 §9.6), and bytes that nobody
+    /// read make its end a reset, which may destroy an answer on its way.
+    fn was_unread(&self, asked: AskedId, net: &Net, ledger: &Ledger) -> bool {
+        let (offered, read) = net.progress(self.link);
+        let was_read = ledger.asked[asked].ends.is_some_and(|end| read >= end);
+        !was_read || offered > read
     }
 
     fn check_echo(&mut self, net: &mut Net, ledger: &mut Ledger) {
@@ -423,7 +424,7 @@ impl Client {
             };
             if bytes.is_empty() {
                 if let Some(asked) = ends {
-                    ledger.asked[*asked].sent_all = true;
+                    ledger.asked[*asked].ends = Some(net.progress(self.link).0);
                 }
                 self.out.pop_front();
                 continue;

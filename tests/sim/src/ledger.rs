@@ -52,16 +52,23 @@ pub(crate) struct Asked {
     pub(crate) malformed: bool,
     /// When its first byte was written.
     pub(crate) sent_at: Option<Instant>,
-    /// When its body was written in full.
-    pub(crate) sent_all: bool,
+    /// How many bytes its link had taken at its end, once it was written in full.
+    pub(crate) ends: Option<u64>,
     /// How often the origin got its head.
     pub(crate) arrivals: u32,
     pub(crate) answers: Vec<AnswerId>,
+    /// It was answered with a whole 200, which the origin sent or has just confirmed.
+    pub(crate) came_well: bool,
 }
 
 impl Asked {
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether circuits hold it back and copies may answer it.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD") && !self.upgrades
     }
 
     pub(crate) fn is_safe(&self) -> bool {
@@ -75,6 +82,8 @@ pub(crate) struct Answer {
     pub(crate) asked: AskedId,
     /// A copy is renewed with GET on behalf of a HEAD.
     pub(crate) method: &'static str,
+    /// The program asked on its own account: no client waited.
+    pub(crate) renews: bool,
     /// The request that the origin got said `no-store`.
     pub(crate) no_store: bool,
     pub(crate) status: u16,
@@ -93,6 +102,14 @@ pub(crate) struct Answer {
     pub(crate) seen_at: Option<Instant>,
     /// How many bytes its link had carried at its end.
     pub(crate) ends: Option<u64>,
+}
+
+impl Answer {
+    /// Whether its `Cache-Control` has a directive of this name.
+    pub(crate) fn says(&self, name: &str) -> bool {
+        let mut words = self.directives.split(", ");
+        words.any(|word| word.split('=').next() == Some(name))
+    }
 }
 
 /// One version of one page for one user.

@@ -6,10 +6,13 @@
 //! in peace, examined, and asked to end. The `oracle` judges every answer from the outside.
 
 mod answers;
+mod attempts;
 mod chance;
 mod circuits;
 mod clients;
 mod codec;
+mod copies;
+mod doors;
 mod head;
 mod ledger;
 mod net;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use retter_core::time::Instant;
 
+use crate::attempts::{AttemptId, Attempts};
 use crate::chance::Chance;
 use crate::swarm::Swarm;
 use crate::trace::Trace;
@@ -102,6 +103,8 @@ pub(crate) struct Link {
     window: usize,
     /// The actor found the window full.
     actor_waits: bool,
+    /// Whose request it carries, or carried last.
+    attempt: Option<AttemptId>,
 }
 
 /// Clock, links and what is to come.
@@ -111,6 +114,7 @@ pub(crate) struct Net {
     pub(crate) chance: Chance,
     pub(crate) swarm: Swarm,
     pub(crate) trace: Trace,
+    pub(crate) attempts: Attempts,
     heap: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     links: Vec<Link>,
     events: u64,
@@ -126,6 +130,7 @@ impl Net {
             chance,
             swarm,
             trace,
+            attempts: Attempts::default(),
             heap: BinaryHeap::new(),
             links: Vec::new(),
             events: 0,
@@ -177,6 +182,7 @@ impl Net {
             latency,
             window,
             actor_waits: false,
+            attempt: None,
         });
         self.note(format_args!("link {id} to {actor:?}"));
         id
@@ -249,14 +255,19 @@ impl Net {
         if half.has_reset(now) {
             half.queue.clear();
             half.queued = 0;
+            self.heard(id, at, 0);
             return Err(IsReset);
         }
         let max = if chop { buf.len().min(few) } else { buf.len() };
         let len = half.pull(now, &mut buf[..max]);
         if len == 0 {
             let is_over = half.queue.is_empty() && half.fin.is_some_and(|fin| fin <= now);
+            if is_over {
+                self.heard(id, at, 0);
+            }
             return Ok(is_over.then_some(0));
         }
+        self.heard(id, at, len);
         self.freed(id, at);
         self.note(format_args!("link {id} {at:?} reads {len}"));
         Ok(Some(len))
@@ -282,6 +293,10 @@ impl Net {
             return;
         }
         own.closed = true;
+        if from == End::Retter {
+            self.left(id);
+        }
+        let own = self.links[id].half_mut(from);
         let unread = own.queued > 0;
         own.queue.clear();
         own.queued = 0;
@@ -336,6 +351,24 @@ impl Net {
         (half.offered, half.read)
     }
 
+    /// A request goes out on this link.
+    pub(crate) fn carries(&mut self, id: LinkId, attempt: AttemptId) {
+        self.links[id].attempt = Some(attempt);
+        self.attempts.connected(attempt);
+    }
+
+    /// Whose request this link carries, or carried last.
+    pub(crate) fn carried(&self, id: LinkId) -> Option<AttemptId> {
+        self.links[id].attempt
+    }
+
+    /// The program is done with what this link carried.
+    pub(crate) fn left(&mut self, id: LinkId) {
+        if let Some(attempt) = self.links[id].attempt {
+            self.attempts.done(attempt, self.now);
+        }
+    }
+
     /// Whether the network broke this link.
     pub(crate) fn was_cut(&self, id: LinkId) -> bool {
         let link = &self.links[id];
@@ -352,6 +385,14 @@ impl Net {
     fn chops(&mut self) -> bool {
         let chops = self.chance.hits(self.swarm.chop);
         chops && !self.is_calm
+    }
+
+    fn heard(&mut self, id: LinkId, at: End, len: usize) {
+        if at == End::Retter
+            && let Some(attempt) = self.links[id].attempt
+        {
+            self.attempts.heard(attempt, len, self.now);
+        }
     }
 
     fn cut(&mut self, id: LinkId, at: Instant) {

@@ -2,34 +2,21 @@
 //! what the origin answered, and what the answer says of itself.
 //! Never looks into the program, so that the program may be rewritten.
 
-use std::time::Duration;
+mod cause;
 
 use retter_core::breaker::Transition;
-use retter_core::config::{CacheSettings, FreshMode, RescueMode};
+use retter_core::config::Settings;
 use retter_core::time::Instant;
 
 use crate::circuits::Circuits;
+use crate::copies::Copies;
 use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
-use crate::net::Net;
+use crate::net::{LinkId, Net};
 use crate::seen::{
-    Seen, basis, cache_status, check_bodiless, check_body, find_answer, holds, is_failure,
-    lifetime, number, status,
+    Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds, number,
+    status,
 };
-
-/// How long after it is stale a copy may be used by the directives of the simulated origin.
-const STALE_MAX: Duration = Duration::from_secs(5);
-
-/// What made copies wrong.
-#[derive(Debug)]
-struct Wrong {
-    /// `None` for all pages of the user.
-    key: Option<String>,
-    who: &'static str,
-    /// When the origin said so, and when a client knew.
-    head_at: Instant,
-    seen_at: Instant,
-}
 
 /// How many answers came from where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +27,8 @@ pub struct Tally {
     pub copies: u64,
     /// From the program itself.
     pub local: u64,
+    /// From what another request brought.
+    pub shared: u64,
     /// Connections that became tunnels.
     pub tunnels: u64,
     /// Answers that were cut short.
@@ -48,6 +37,8 @@ pub struct Tally {
     pub unanswered: u64,
     /// Changes of circuits.
     pub transitions: u64,
+    /// Sessions that were told to give way.
+    pub leaving: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -55,29 +46,33 @@ impl std::ops::AddAssign for Tally {
         self.backend += other.backend;
         self.copies += other.copies;
         self.local += other.local;
+        self.shared += other.shared;
         self.tunnels += other.tunnels;
         self.cut += other.cut;
         self.unanswered += other.unanswered;
         self.transitions += other.transitions;
+        self.leaving += other.leaving;
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    settings: CacheSettings,
+    settings: Settings,
     circuits: Circuits,
-    wrong: Vec<Wrong>,
-    pub(crate) is_draining: bool,
+    copies: Copies,
+    /// When the program last had no room at the origin.
+    full_at: Option<Instant>,
     pub(crate) tally: Tally,
 }
 
 impl Oracle {
-    pub(crate) fn new(settings: CacheSettings) -> Self {
+    pub(crate) fn new(settings: Settings, is_attended: bool) -> Self {
+        let is_attended = is_attended && settings.admission.background_share > 0.0;
         Self {
+            circuits: Circuits::new(settings.breaker.clone(), is_attended),
+            copies: Copies::new(settings.cache.clone()),
             settings,
-            circuits: Circuits::default(),
-            wrong: Vec::new(),
-            is_draining: false,
+            full_at: None,
             tally: Tally::default(),
         }
     }
@@ -91,12 +86,35 @@ impl Oracle {
         }
     }
 
-    /// Judges that the origin got a request.
-    pub(crate) fn arrived(&self, id: AskedId, ledger: &mut Ledger) {
-        let permits = self.circuits.permits(&ledger.asked[id]);
-        ledger.check(permits, || {
-            format!("request {id} reaches the origin while its circuit is open")
-        });
+    /// Takes note that sessions are told to give way.
+    pub(crate) fn must_leave(&mut self, tasks: &[usize], net: &mut Net) {
+        for task in tasks {
+            self.tally.leaving += 1;
+            net.note(format_args!("session {task} is to give way"));
+        }
+    }
+
+    /// Takes note that there is no room at the origin.
+    pub(crate) fn is_full(&mut self, now: Instant) {
+        self.full_at = Some(now);
+    }
+
+    /// Judges that the origin got a request on this link.
+    pub(crate) fn arrived(
+        &mut self,
+        id: AskedId,
+        link: LinkId,
+        net: &mut Net,
+        ledger: &mut Ledger,
+    ) {
+        let Some(attempt) = net.carried(link) else {
+            return ledger.violate(format!("request {id} comes on a connection of nobody"));
+        };
+        net.attempts.arrived(attempt, id);
+        let asked = &ledger.asked[id];
+        if let Err(text) = self.circuits.arrived(asked, attempt, &net.attempts) {
+            ledger.violate(format!("request {id} {text}"));
+        }
     }
 
     /// Judges that a connection became a tunnel.
@@ -117,12 +135,13 @@ impl Oracle {
     ) {
         self.tally.unanswered += 1;
         net.note(format_args!("request {id} has no answer"));
-        // A reset that tells of a body that broke off may destroy the head on its way.
-        let broke_off = ledger.asked[id].answers.iter().any(|answer| {
+        // To HTTP/1.0 only a reset tells that a body broke off; it may destroy the head on its way.
+        let asked = &ledger.asked[id];
+        let broke_off = asked.answers.iter().any(|answer| {
             let answer = &ledger.answers[*answer];
             !answer.is_sound || net.was_cut(answer.link)
         });
-        ledger.check(is_excused || broke_off || self.is_draining, || {
+        ledger.check(is_excused || asked.http10 && broke_off, || {
             format!("request {id} got no answer")
         });
     }
@@ -136,15 +155,16 @@ impl Oracle {
             seen.body.len(),
             seen.is_whole
         ));
-        if !seen.is_whole {
-            self.tally.cut += 1;
-        }
+        self.tally.cut += u64::from(!seen.is_whole);
+        self.tally.shared += u64::from(cache_status(seen).contains("collapsed"));
         let verdict = match label {
             "backend" => self.judge_backend(id, seen, net, ledger),
             "cache" | "last-known-success" => self.judge_copy(id, seen, net, ledger),
             "no-cache" => self.judge_local(id, seen, net, ledger),
             _ => Err("it does not say where it comes from".to_owned()),
         };
+        let is_origins = label == "backend" || cache_status(seen).contains("fwd-status=304");
+        ledger.asked[id].came_well = seen.is_whole && is_origins && status(seen) == 200;
         if let Err(text) = verdict {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
@@ -184,7 +204,7 @@ impl Oracle {
             seen.is_whole || seen.is_excused || !was_sound,
             "a whole answer was cut short",
         )?;
-        self.note_wrong(asked, answer, net.now);
+        self.copies.note_wrong(asked, answer, net.now);
         Ok(())
     }
 
@@ -196,45 +216,73 @@ impl Oracle {
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
-        if matches!(status(seen), 304 | 416) {
-            return check_bodiless(asked, seen);
-        }
-        let (_, basis) = self.check_kept(asked, seen, ledger)?;
         let sent = asked.sent_at.unwrap_or(net.now);
-        let is_new = basis.seen_at.is_none_or(|seen| seen >= sent);
-        holds(is_new, "shared with a request that had its answer before")
+        self.judge_kept(asked, seen, ledger, |_, basis| {
+            let is_new = basis.seen_at.is_none_or(|seen| seen >= sent);
+            holds(is_new, "shared with a request that had its answer before")
+        })
     }
 
-    /// Whether a copy may answer this request at all, and is what it says. Returns the answer
-    /// that brought it, and the one that made it what it is now.
-    fn check_kept<'a>(
+    /// Whether a copy may answer this request at all, is what it says, and is right in the way of
+    /// `judge`, which gets the answer that brought it, and the one that made it what it is now.
+    fn judge_kept(
         &self,
         asked: &Asked,
         seen: &Seen,
-        ledger: &'a Ledger,
-    ) -> Result<(&'a Answer, &'a Answer), String> {
-        let answer = find_answer(seen, ledger)?;
-        let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
-        let basis = basis.ok_or("no answer of the origin")?;
+        ledger: &Ledger,
+        judge: impl Fn(&Answer, &Answer) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if !matches!(status(seen), 304 | 416) {
+            let answer = find_answer(seen, ledger)?;
+            let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
+            let basis = basis.ok_or("no answer of the origin")?;
+            self.check_kept(asked, seen, (answer, basis), ledger)?;
+            check_body(asked, &answer.page, seen)?;
+            return judge(answer, basis);
+        }
+        check_bodiless(asked, seen)?;
+        // It does not name the answers: some have to be what it says.
+        let mut verdict = Err("no answer of the origin was of this page".to_owned());
+        for pair in bodiless(seen, ledger) {
+            verdict = self
+                .check_kept(asked, seen, pair, ledger)
+                .and_then(|()| judge(pair.0, pair.1));
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// Whether a copy that `answer` brought and `basis` made what it is may answer this request.
+    fn check_kept(
+        &self,
+        asked: &Asked,
+        seen: &Seen,
+        (answer, basis): (&Answer, &Answer),
+        ledger: &Ledger,
+    ) -> Result<(), String> {
         let other = &ledger.asked[answer.asked];
-        let is_part = asked.range && answer.status == 200 && matches!(status(seen), 206 | 416);
+        let of_200 = match status(seen) {
+            206 | 416 => asked.range,
+            304 => asked.if_none_match.is_some(),
+            _ => false,
+        };
         holds(
-            status(seen) == answer.status || is_part,
+            status(seen) == answer.status || of_200 && answer.status == 200,
             "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
-        let is_same = self.same_page(asked, other, answer) && basis.page == answer.page;
+        let is_same = self.copies.same_page(asked, other, answer) && basis.page == answer.page;
         holds(is_same, "a copy of another page, or another's")?;
         // Who asked gets what the origin says is right, whatever becomes of the copy.
         let is_own = ledger.asked[basis.asked].answers.last() == asked.answers.last();
-        let may_keep = is_own && basis.status == 304 || self.may_keep(asked, basis);
+        let may_keep = is_own && basis.status == 304 || self.copies.may_keep(asked, basis);
         holds(
-            may_keep && self.may_keep(asked, answer),
+            may_keep && self.copies.may_keep(asked, answer),
             "a copy of what must not be kept",
         )?;
-        holds(seen.is_whole || seen.is_excused, "a copy was cut short")?;
-        check_body(asked, &answer.page, seen)?;
-        Ok((answer, basis))
+        holds(seen.is_whole || seen.is_excused, "a copy was cut short")
     }
 
     fn judge_copy(
@@ -247,209 +295,18 @@ impl Oracle {
         self.tally.copies += 1;
         let asked = &ledger.asked[id];
         let sent = asked.sent_at.unwrap_or(net.now);
-        holds(
-            matches!(asked.method, "GET" | "HEAD") && !asked.upgrades,
-            "a copy answers what is no read",
-        )?;
-        if matches!(status(seen), 304 | 416) {
-            return check_bodiless(asked, seen);
-        }
-        let (answer, basis) = self.check_kept(asked, seen, ledger)?;
-        let other = &ledger.asked[answer.asked];
-        if let Some(done) = basis.seen_at {
-            let resident = sent.saturating_since(done);
-            let age_max = self.settings.rescue_age_max.max(self.lifetime(basis));
-            holds(resident <= age_max + STALE_MAX, "a copy that is too old")?;
-            let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
-            let least = resident.as_secs();
-            holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
-            let is_wrong = self
-                .wrong
-                .iter()
-                .any(|wrong| wrong.hits(basis, other, sent));
+        holds(asked.is_read(), "a copy answers what is no read")?;
+        self.judge_kept(asked, seen, ledger, |answer, basis| {
+            let other = &ledger.asked[answer.asked];
+            if let Some(done) = basis.seen_at {
+                let resident = sent.saturating_since(done);
+                let age = seen.head.fields.get("age").and_then(|age| age.parse().ok());
+                let least = resident.as_secs();
+                holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
+            }
+            let is_wrong = self.copies.is_wrong(basis, other, sent);
             holds(!is_wrong, "a copy that was made wrong")?;
-        }
-        self.judge_cause(asked, (answer, basis), seen, net, ledger)
-    }
-
-    /// Judges whether a copy says truly why it answers.
-    fn judge_cause(
-        &self,
-        asked: &Asked,
-        (answer, basis): (&Answer, &Answer),
-        seen: &Seen,
-        net: &Net,
-        ledger: &Ledger,
-    ) -> Result<(), String> {
-        let sent = asked.sent_at.unwrap_or(net.now);
-        let says = cache_status(seen);
-        if says.contains("detail=rescued") {
-            // One of them: the copy may have been renewed before its client read it.
-            let failed = asked.answers.is_empty()
-                || asked.answers.iter().any(|answer| {
-                    let answer = &ledger.answers[*answer];
-                    let came = answer
-                        .ends
-                        .is_some_and(|end| net.progress(answer.link).1 >= end);
-                    !(answer.is_sound && came) || is_failure(answer.status)
-                });
-            holds(failed, "rescued from an origin that had answered")
-        } else if says.contains("detail=circuit-open") {
-            holds(
-                self.circuits.had_trouble(asked, sent),
-                "no circuit was open",
-            )
-        } else if says.contains("fwd-status=304") {
-            let last = asked.answers.last().map(|last| &ledger.answers[*last]);
-            let is_right = last.is_some_and(|last| last.status == 304 && last.page == answer.page);
-            holds(is_right, "the origin did not say that it is unchanged")
-        } else if says.contains("detail=") {
-            Ok(())
-        } else {
-            let resident = basis
-                .seen_at
-                .map_or(Duration::ZERO, |done| sent.saturating_since(done));
-            holds(says.contains("hit"), "no reason")?;
-            holds(!asked.no_cache, "the client wanted the origin")?;
-            holds(resident <= self.lifetime(basis), "not fresh")
-        }?;
-        let is_validated = says.contains("fwd-status=304");
-        holds(
-            is_validated || self.is_lenient(asked) || !basis.directives.contains("no-cache"),
-            "used without validation",
-        )?;
-        let rescues = ["rescued", "circuit-open", "overload", "slow"];
-        let is_rescue = rescues
-            .iter()
-            .any(|why| says.contains(&format!("detail={why}")));
-        holds(
-            !is_rescue || answer.status == 200,
-            "rescued with what is no good answer",
-        )
-    }
-
-    /// How long a copy may be fresh.
-    fn lifetime(&self, answer: &Answer) -> Duration {
-        match lifetime(answer) {
-            Some(explicit) => explicit,
-            None if self.settings.fresh == FreshMode::Ttl => self.settings.ttl,
-            None => Duration::ZERO,
-        }
-    }
-
-    fn judge_local(
-        &mut self,
-        id: AskedId,
-        seen: &Seen,
-        net: &Net,
-        ledger: &Ledger,
-    ) -> Result<(), String> {
-        self.tally.local += 1;
-        let asked = &ledger.asked[id];
-        let sent = asked.sent_at.unwrap_or(net.now);
-        if cache_status(seen).contains("collapsed") {
-            return holds(status(seen) >= 500, "a shared failure that is none");
-        }
-        match status(seen) {
-            400 | 405 | 411 | 413 | 414 | 431 | 501 | 505 => {
-                holds(asked.malformed, "the request was well formed")
-            }
-            408 => Ok(()),
-            502 | 504 => {
-                let answered = asked.answers.iter().any(|answer| {
-                    let answer = &ledger.answers[*answer];
-                    let came = answer
-                        .ends
-                        .is_some_and(|end| net.progress(answer.link).1 >= end);
-                    answer.is_sound && came
-                });
-                holds(!answered, "the origin had answered")
-            }
-            503 => {
-                let after = seen.head.fields.get("retry-after");
-                holds(after.is_some(), "no Retry-After")?;
-                if cache_status(seen).contains("circuit-open") {
-                    let reads = matches!(asked.method, "GET" | "HEAD") && !asked.upgrades;
-                    holds(reads, "a circuit refuses what is no read")?;
-                    holds(
-                        self.circuits.had_trouble(asked, sent),
-                        "no circuit was open",
-                    )?;
-                }
-                Ok(())
-            }
-            _ => Err("an undocumented status".to_owned()),
-        }
-    }
-
-    /// Whether the answer to `other` may be the answer to `asked`.
-    fn same_page(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
-        self.key(asked) == self.key(other)
-            && asked.who == other.who
-            && (!answer.varies || asked.flavour == other.flavour)
-    }
-
-    fn key(&self, asked: &Asked) -> String {
-        let target = match self.settings.detect_query {
-            true => &asked.target,
-            false => asked.path(),
-        };
-        format!("{}{target}", asked.host)
-    }
-
-    /// Whether an answer may be kept for this user at all.
-    fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
-        let forbids = ["no-store", "private"];
-        let forbidden = forbids.iter().any(|word| answer.directives.contains(word));
-        (self.is_lenient(asked) || !forbidden && !answer.no_store)
-            && !answer.new_session
-            && (!answer.new_cookie || !asked.who.is_empty())
-    }
-
-    /// Whether copies for this user are kept against their directives, to rescue with.
-    fn is_lenient(&self, asked: &Asked) -> bool {
-        match self.settings.rescue {
-            RescueMode::All => true,
-            RescueMode::Session => {
-                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
-            }
-            RescueMode::Strict => false,
-        }
-    }
-
-    fn note_wrong(&mut self, asked: &Asked, answer: &Answer, now: Instant) {
-        let Some(head_at) = answer.head_at else {
-            return;
-        };
-        let succeeded = (200..400).contains(&answer.status);
-        let who = asked.who;
-        let wrong = |key| Wrong {
-            key,
-            who,
-            head_at,
-            seen_at: now,
-        };
-        if answer.new_session && !who.is_empty() {
-            self.wrong.push(wrong(None));
-        }
-        if matches!(asked.method, "POST" | "DELETE") && succeeded {
-            self.wrong.push(wrong(Some(self.key(asked))));
-        }
-    }
-}
-
-impl Wrong {
-    /// Whether a copy that the origin made or confirmed by `basis` may not answer what was sent
-    /// at `sent`.
-    fn hits(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
-        let is_older = basis.head_at < Some(self.head_at) && sent > self.seen_at;
-        let is_same = match &self.key {
-            None => other.who == self.who,
-            Some(key) => {
-                (other.who == self.who || other.who.is_empty())
-                    && *key == format!("{}{}", other.host, other.target)
-            }
-        };
-        is_older && is_same
+            self.judge_cause(id, (answer, basis), seen, net, ledger)
+        })
     }
 }

@@ -200,9 +200,11 @@ impl Origin {
         let closes = plan.framing == Some(Framing::UntilClose) || net.chance.hits(100);
         let head = plan.head(asked_id, answer, closes, net);
         let is_sound = matches!(fault, Fault::None | Fault::Unsolicited);
+        let attempt = net.carried(id).map(|attempt| net.attempts.get(attempt));
         ledger.answers.push(Answer {
             asked: asked_id,
             method: asked.method,
+            renews: attempt.is_some_and(|attempt| attempt.in_background),
             no_store,
             status: plan.status,
             page: plan.page.clone(),
@@ -235,6 +237,7 @@ impl Origin {
         ledger.answers.push(Answer {
             asked,
             method: "GET",
+            renews: false,
             no_store: false,
             status: 101,
             page: Page {

@@ -19,6 +19,8 @@ use retter_core::report::Report;
 use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
 
+use crate::attempts::AttemptId;
+use crate::doors::{Doors, Pass};
 use crate::net::{Close, End, Event, LinkId, Net};
 
 /// Sessions that were woken.
@@ -64,6 +66,7 @@ pub(crate) struct Hub {
     pub(crate) detached: RefCell<Vec<(Session, SimSocket)>>,
     pub(crate) queue: Arc<RunQueue>,
     pub(crate) origin: RefCell<Reach>,
+    pub(crate) doors: Rc<Doors>,
 }
 
 /// How the origin's addresses take connections now.
@@ -79,10 +82,11 @@ pub(crate) enum Reach {
 
 impl Hub {
     pub(crate) fn new(net: Rc<RefCell<Net>>) -> Self {
-        let (idle_max, idle_timeout) = {
+        let (idle_max, idle_timeout, places) = {
             let net = &mut *net.borrow_mut();
             let idle_max = net.chance.below(6);
-            (idle_max, net.chance.time(Duration::from_secs(8)))
+            let idle_timeout = net.chance.time(Duration::from_secs(8));
+            (idle_max, idle_timeout, net.swarm.places)
         };
         Self {
             net,
@@ -94,6 +98,7 @@ impl Hub {
             detached: RefCell::default(),
             queue: Arc::default(),
             origin: RefCell::default(),
+            doors: Doors::new(places),
         }
     }
 
@@ -105,8 +110,35 @@ impl Hub {
 
 /// The hub as one session sees it.
 pub(crate) struct Place {
-    pub(crate) hub: Rc<Hub>,
-    pub(crate) task: usize,
+    hub: Rc<Hub>,
+    task: usize,
+    /// `None` for a session without a client.
+    pass: Option<Pass>,
+    /// The last attempt of this session at the origin.
+    attempt: Cell<Option<AttemptId>>,
+}
+
+impl Place {
+    pub(crate) fn new(hub: &Rc<Hub>, task: usize, pass: Option<Pass>) -> Self {
+        Self {
+            hub: Rc::clone(hub),
+            task,
+            pass,
+            attempt: Cell::default(),
+        }
+    }
+
+    /// The session is about to ask the origin: anew, or once more what it has just asked in vain.
+    fn begin(&self, reused: bool) -> AttemptId {
+        let net = &mut *self.hub.net.borrow_mut();
+        let now = net.now;
+        let last = self.attempt.get();
+        let again = last.filter(|last| !reused && net.attempts.repeat(*last, now));
+        let begin = || net.attempts.begin(self.pass.is_none(), reused, now);
+        let attempt = again.unwrap_or_else(begin);
+        self.attempt.set(Some(attempt));
+        attempt
+    }
 }
 
 impl Host for Place {
@@ -120,10 +152,14 @@ impl Host for Place {
 
     fn checkout(&self, now: Instant) -> Option<SimSocket> {
         let next = || self.hub.pool.borrow_mut().checkout(now);
-        std::iter::from_fn(next).find(SimSocket::is_alive)
+        let socket = std::iter::from_fn(next).find(SimSocket::is_alive)?;
+        let attempt = self.begin(true);
+        self.hub.net.borrow_mut().carries(socket.link, attempt);
+        Some(socket)
     }
 
     fn park(&self, socket: SimSocket, now: Instant) {
+        self.hub.net.borrow_mut().left(socket.link);
         let surplus = self.hub.pool.borrow_mut().checkin(socket, now);
         drop(surplus);
     }
@@ -132,7 +168,9 @@ impl Host for Place {
         SimDial {
             hub: Rc::clone(&self.hub),
             task: self.task,
+            attempt: self.begin(false),
             plan: None,
+            is_over: false,
         }
     }
 
@@ -145,10 +183,14 @@ impl Host for Place {
     }
 
     fn must_leave(&self) -> bool {
-        false
+        self.pass.as_ref().is_some_and(Pass::must_leave)
     }
 
-    fn note(&self, _: Standing) {}
+    fn note(&self, standing: Standing) {
+        if let Some(pass) = &self.pass {
+            pass.note(standing);
+        }
+    }
 
     fn is_draining(&self) -> bool {
         self.hub.draining.get()
@@ -265,7 +307,10 @@ impl Alarm for SimAlarm {
 pub(crate) struct SimDial {
     hub: Rc<Hub>,
     task: usize,
+    attempt: AttemptId,
     plan: Option<(Instant, Option<SocketAddr>)>,
+    /// It has led to a connection.
+    is_over: bool,
 }
 
 impl SimDial {
@@ -323,11 +368,14 @@ impl Future for SimDial {
         if at > self.hub.net.borrow().now {
             return Poll::Pending;
         }
+        self.is_over = address.is_some();
         let mut addresses = self.hub.addresses.borrow_mut();
         Poll::Ready(match address {
             Some(address) => {
                 addresses.connected(address);
-                let link = self.hub.net.borrow_mut().connect(None);
+                let net = &mut *self.hub.net.borrow_mut();
+                let link = net.connect(None);
+                net.carries(link, self.attempt);
                 Ok(SimSocket::new(&self.hub.net, link))
             }
             None => {
@@ -339,5 +387,17 @@ impl Future for SimDial {
                 Err(io::ErrorKind::ConnectionRefused.into())
             }
         })
+    }
+}
+
+impl Drop for SimDial {
+    fn drop(&mut self) {
+        // Given up, or in vain. As for sockets, a failed run does not care.
+        if !self.is_over
+            && let Ok(mut net) = self.hub.net.try_borrow_mut()
+        {
+            let now = net.now;
+            net.attempts.done(self.attempt, now);
+        }
     }
 }

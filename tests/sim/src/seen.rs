@@ -43,6 +43,42 @@ pub(crate) fn find_answer<'a>(seen: &Seen, ledger: &'a Ledger) -> Result<&'a Ans
         .ok_or_else(|| "no answer of the origin".to_owned())
 }
 
+/// What an answer from a copy that has nothing of it may be about: each answer that brought such a
+/// page, with each that said of it since what this one says. A 304 tells the page by its `ETag`, a
+/// 416 by its length.
+pub(crate) fn bodiless<'a>(
+    seen: &'a Seen,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = (&'a Answer, &'a Answer)> {
+    let fields = &seen.head.fields;
+    let etag = fields.get("etag").unwrap_or_default();
+    let etag = etag.trim_start_matches("W/");
+    let is_unchanged = status(seen) == 304;
+    let says = fields.get("cache-control").unwrap_or_default();
+    let range = fields.get("content-range").unwrap_or_default();
+    let is_meant = move |answer: &&Answer| {
+        let page = &answer.page;
+        answer.status == 200
+            && if is_unchanged {
+                page.etag() == etag
+            } else {
+                range == format!("bytes */{}", page.len)
+            }
+    };
+    let is_basis = move |answer: &&Answer| {
+        // See `Plan::head`: who leaves a page as it is never says nothing.
+        let directives = answer.directives;
+        matches!(answer.status, 200 | 304)
+            && (!is_unchanged || directives == says || directives.is_empty() && says == "public")
+    };
+    let brought = ledger.answers.iter().filter(is_meant);
+    brought.flat_map(move |answer| {
+        let same = move |basis: &&Answer| basis.page == answer.page;
+        let bases = ledger.answers.iter().filter(same).filter(is_basis);
+        bases.map(move |basis| (answer, basis))
+    })
+}
+
 /// The number of the answer that made a copy what it is: the one that said last that the page is
 /// unchanged, or the one that brought it.
 pub(crate) fn basis(head: &Head) -> Option<AnswerId> {
@@ -85,18 +121,24 @@ pub(crate) fn is_failure(status: u16) -> bool {
 
 /// How long the origin said that an answer is fresh, if it said so.
 pub(crate) fn lifetime(answer: &Answer) -> Option<Duration> {
-    let value = |name: &str| {
-        answer
-            .directives
-            .split(", ")
-            .find_map(|word| word.strip_prefix(name)?.parse().ok())
-    };
-    let secs = value("s-maxage=").or_else(|| value("max-age="))?;
+    seconds(answer, "s-maxage=").or_else(|| seconds(answer, "max-age="))
+}
+
+/// The value of a directive of an answer, whose name ends in `=`.
+pub(crate) fn seconds(answer: &Answer, name: &str) -> Option<Duration> {
+    let mut words = answer.directives.split(", ");
+    let secs = words.find_map(|word| word.strip_prefix(name)?.parse().ok())?;
     Some(Duration::from_secs(secs))
 }
 
 pub(crate) fn cache_status(seen: &Seen) -> &str {
     seen.head.fields.get("cache-status").unwrap_or_default()
+}
+
+/// Why an answer is what it is, by the last parameter of its `Cache-Status`.
+pub(crate) fn detail(says: &str) -> Option<&str> {
+    says.split("; ")
+        .find_map(|part| part.strip_prefix("detail="))
 }
 
 pub(crate) fn status(seen: &Seen) -> u16 {

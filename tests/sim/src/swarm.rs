@@ -18,16 +18,17 @@ pub(crate) struct Swarm {
     pub(crate) cut: u32,
     /// Connections to the origin: as it is, refused, never answered.
     pub(crate) dials: [u32; 3],
-    /// Kinds of the origin's answers, see `origin::Fault`.
+    /// Kinds of the origin's answers, see `answers::Fault`.
     pub(crate) faults: [u32; 10],
     /// Kinds of the origin's health, see `origin::Health`.
     pub(crate) healths: [u32; 5],
     /// How long the origin stays as it is, at most.
     pub(crate) turn_max: Duration,
-    /// Statuses: 200, 204, 304 on conditions, 404, 302, 500, 503.
+    /// Statuses: 200, 204, 501, 404, 302, 500, 503; see `answers::STATUSES`. A 304 is a 200 to who
+    /// has it.
     pub(crate) statuses: [u32; 7],
-    /// Kinds of cache directives, see `pages::DIRECTIVES`.
-    pub(crate) directives: [u32; 9],
+    /// Kinds of cache directives, see `answers::DIRECTIVES`.
+    pub(crate) directives: [u32; 10],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
     pub(crate) varies: u32,
     pub(crate) new_session: u32,
@@ -55,8 +56,11 @@ pub(crate) struct Swarm {
     pub(crate) clock_jumps: bool,
     /// Copies are renewed in the background, if the settings allow it.
     pub(crate) is_attended: bool,
-    /// Wakes without a reason, per mille of events.
+    /// Wakes without a reason, and sessions told to give way whatever they do, per mille of events.
     pub(crate) spurious: u32,
+    pub(crate) pushing: u32,
+    /// Connections that there may be; more push others out.
+    pub(crate) places: usize,
 }
 
 impl Swarm {
@@ -91,6 +95,8 @@ impl Swarm {
             clock_jumps: chance.hits(300),
             is_attended: chance.hits(750),
             spurious: rate(chance, 30),
+            pushing: rate(chance, 10),
+            places: *chance.pick(&[3, 12, 1_000, 1_000, 1_000, 1_000]),
         }
     }
 }

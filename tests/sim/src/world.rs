@@ -20,6 +20,7 @@ use retter_core::time::{Instant, UnixTime};
 
 use crate::answers::unix;
 use crate::clients::Client;
+use crate::doors::Pass;
 use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
 use crate::oracle::Oracle;
@@ -60,7 +61,8 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
-        let oracle = Oracle::new(settings.cache.clone());
+        let is_attended = net.borrow().swarm.is_attended;
+        let oracle = Oracle::new(settings.clone(), is_attended);
         let config = settings.validate().expect("simulated settings are valid");
         let (seed, now) = {
             let mut net = net.borrow_mut();
@@ -167,7 +169,7 @@ impl World {
             }
             self.take_notes(task, ready.is_ready());
             for (session, origin) in self.hub.detached.take() {
-                let place = self.place();
+                let place = self.place(None);
                 self.run_task(Drive::background(place, Some(origin), session));
             }
         }
@@ -179,6 +181,10 @@ impl World {
     fn take_notes(&mut self, task: usize, is_done: bool) {
         let net = &mut *self.net.borrow_mut();
         net.note(format_args!("session {task} done {is_done}"));
+        let gate = self.retter.gate();
+        if gate.in_flight() >= gate.limit() {
+            self.oracle.is_full(net.now);
+        }
         while let Some(transition) = self.retter.poll_transition() {
             self.oracle.changed(&transition, net, &mut self.ledger);
         }
@@ -199,7 +205,7 @@ impl World {
         while let Some(refresh) = self.retter.poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
             let session = Session::background(Arc::clone(&self.retter), refresh, now);
-            let place = self.place();
+            let place = self.place(None);
             self.run_task(Drive::background(place, None, session));
         }
         let next = self.retter.poll_refresh_timeout(now);
@@ -217,11 +223,8 @@ impl World {
     }
 
     /// The place of the next session.
-    fn place(&self) -> Place {
-        Place {
-            hub: Rc::clone(&self.hub),
-            task: self.tasks.len(),
-        }
+    fn place(&self, pass: Option<Pass>) -> Place {
+        Place::new(&self.hub, self.tasks.len(), pass)
     }
 
     fn run_task(&mut self, drive: Drive<Place>) {
@@ -240,17 +243,23 @@ impl World {
             }
             Actor::Origin(link) => {
                 for asked in self.origin.step(link, net, &mut self.ledger) {
-                    self.oracle.arrived(asked, &mut self.ledger);
+                    self.oracle.arrived(asked, link, net, &mut self.ledger);
                 }
             }
         }
     }
 
-    /// Wakes somebody who has no reason to wake.
-    fn disturb(&self) {
+    /// Wakes somebody who has no reason to wake, or tells somebody to give way.
+    fn disturb(&mut self) {
         let net = &mut *self.net.borrow_mut();
         if net.chance.hits(net.swarm.spurious) && !self.tasks.is_empty() {
             self.hub.queue.push(net.chance.below(self.tasks.len()));
+        }
+        if net.chance.hits(net.swarm.pushing) && !net.is_calm && !self.tasks.is_empty() {
+            let task = net.chance.below(self.tasks.len());
+            self.hub.doors.push(task);
+            self.oracle.must_leave(&[task], net);
+            self.hub.queue.push(task);
         }
     }
 
@@ -268,6 +277,15 @@ impl World {
 
     fn accept(&mut self, script: Option<VecDeque<Asked>>) {
         let id = self.clients.len();
+        let octet = u8::try_from(id % 250).unwrap_or(0);
+        let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
+        let now = self.net.borrow().now;
+        let (pass, leaving) = self.hub.doors.enter(peer.ip(), self.tasks.len(), now);
+        self.oracle.must_leave(&leaving, &mut self.net.borrow_mut());
+        for task in leaving {
+            self.hub.queue.push(task);
+        }
+        let Some(pass) = pass else { return };
         let link = {
             let net = &mut *self.net.borrow_mut();
             let link = net.connect(Some(Actor::Client(id)));
@@ -279,12 +297,9 @@ impl World {
             net.at(net.now, Event::Steps(Actor::Client(id)));
             link
         };
-        let octet = u8::try_from(id % 250).unwrap_or(0);
-        let peer = SocketAddr::from(([192, 0, 2, octet], 4711));
-        let now = self.net.borrow().now;
         let session = Session::new(Arc::clone(&self.retter), peer, now);
         let socket = SimSocket::new(&self.net, link);
-        let place = self.place();
+        let place = self.place(Some(pass));
         self.run_task(Drive::new(place, socket, session));
     }
 
@@ -306,10 +321,9 @@ impl World {
     }
 
     /// The program is told to end; when it has, the next one begins with the same policy.
-    fn drain(&mut self) {
+    fn drain(&self) {
         self.net.borrow_mut().note(format_args!("drain"));
         self.hub.draining.set(true);
-        self.oracle.is_draining = true;
         self.wake_all();
     }
 
@@ -366,7 +380,6 @@ impl World {
         if self.hub.draining.get() && is_over && !self.net.borrow().is_calm {
             self.net.borrow_mut().note(format_args!("drained"));
             self.hub.draining.set(false);
-            self.oracle.is_draining = false;
             self.hub.queue.push(REFRESHER);
         }
     }
@@ -382,6 +395,9 @@ impl World {
             && stats.copies <= config.cache.entries_max
             && stats.admission.in_flight <= config.admission.in_flight_max + background
             && limits.contains(&stats.admission.limit)
+            && stats.collecting_bytes <= config.cache.bytes_max / 2
+            // What was there when the last large one was collected, and a whole store since.
+            && stats.leaving_bytes <= config.cache.bytes_max / 2 + config.cache.bytes_max
             && stats.queued_bytes <= config.client.send_bytes_max + sessions * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));

@@ -99,7 +99,7 @@ fn compare(seed: u64, first: &Outcome, second: &Outcome) -> Option<String> {
     (first.hash != second.hash).then(|| format!("seed {seed:#x} is not the same world twice"))
 }
 
-/// The seeds that once found something.
+/// The seeds that show what is not mended yet; see `seeds.txt`.
 fn known_seeds() -> Vec<u64> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
     let text = fs::read_to_string(file).expect("the list of seeds is there");

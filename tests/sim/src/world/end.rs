@@ -80,21 +80,26 @@ impl World {
     fn examine(&mut self) {
         self.pass(Duration::from_secs(3_600));
         self.hub.draining.set(false);
-        self.oracle.is_draining = false;
         for _ in 0..ROUNDS {
             self.examine_once();
         }
         // A connection that ends late may just have been taken for a slow answer.
         for _ in 0..ROUNDS {
-            if self.is_well() {
-                return;
+            if !self.is_well() {
+                self.examine_once();
             }
-            self.examine_once();
         }
         let stats = self.retter.stats(self.net.borrow().now);
         let is_well = self.is_well();
         self.ledger.check(is_well, || {
             format!("a circuit never closes again: {stats:?}")
+        });
+        let first = self.ledger.asked.len();
+        self.examine_once();
+        let mut last = self.ledger.asked[first..].iter();
+        let stale = last.find(|asked| !asked.came_well).cloned();
+        self.ledger.check(stale.is_none(), || {
+            format!("a healthy origin is not asked: {stale:?}")
         });
     }
 

@@ -1,0 +1,169 @@
+//! Owns what an operator was promised of copies: what may be kept, for whom, how long it may be
+//! used, and what makes it wrong.
+//! Never judges an answer as a whole.
+
+use std::time::Duration;
+
+use retter_core::config::{CacheSettings, FreshMode, RescueMode};
+use retter_core::time::Instant;
+
+use crate::ledger::{Answer, Asked};
+use crate::seen::{lifetime, seconds};
+
+/// What is promised, and what has made copies wrong so far.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    pub(crate) settings: CacheSettings,
+    wrong: Vec<Wrong>,
+}
+
+/// What made copies wrong.
+#[derive(Debug)]
+struct Wrong {
+    /// `None` for all pages of the user.
+    key: Option<String>,
+    who: &'static str,
+    /// When the origin said so, and when a client knew.
+    head_at: Instant,
+    seen_at: Instant,
+}
+
+impl Copies {
+    pub(crate) fn new(settings: CacheSettings) -> Self {
+        Self {
+            settings,
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Takes note of an answer of the origin that a client had at `now`.
+    pub(crate) fn note_wrong(&mut self, asked: &Asked, answer: &Answer, now: Instant) {
+        let Some(head_at) = answer.head_at else {
+            return;
+        };
+        let succeeded = (200..400).contains(&answer.status);
+        let who = asked.who;
+        let wrong = |key| Wrong {
+            key,
+            who,
+            head_at,
+            seen_at: now,
+        };
+        if answer.new_session && !who.is_empty() {
+            self.wrong.push(wrong(None));
+        }
+        if matches!(asked.method, "POST" | "DELETE") && succeeded {
+            self.wrong.push(wrong(Some(self.key(asked))));
+        }
+    }
+
+    /// Whether a copy of an answer to `other`, which the origin made or confirmed by `basis`, may
+    /// not answer what was sent at `sent`.
+    pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
+        self.wrong.iter().any(|wrong| {
+            let is_older = basis.head_at < Some(wrong.head_at) && sent > wrong.seen_at;
+            let is_same = match &wrong.key {
+                None => other.who == wrong.who,
+                Some(key) => {
+                    (other.who == wrong.who || other.who.is_empty()) && *key == self.key(other)
+                }
+            };
+            is_older && is_same
+        })
+    }
+
+    /// Whether the answer to `other` may be the answer to `asked`.
+    pub(crate) fn same_page(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+        self.key(asked) == self.key(other)
+            && asked.who == other.who
+            && (!answer.varies || asked.flavour == other.flavour)
+    }
+
+    /// What has the same is the same page of everybody's.
+    pub(crate) fn key(&self, asked: &Asked) -> String {
+        let target = match self.settings.detect_query {
+            true => &asked.target,
+            false => asked.path(),
+        };
+        format!("{}{target}", asked.host)
+    }
+
+    /// Whether an answer may be kept for this user at all.
+    pub(crate) fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
+        // What says `no-cache` may be kept, and used after the origin has confirmed it.
+        let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
+        is_kept && !answer.new_session && (!answer.new_cookie || !asked.who.is_empty())
+    }
+
+    /// Whether copies for this user are kept against their directives, to rescue with.
+    pub(crate) fn is_lenient(&self, asked: &Asked) -> bool {
+        match self.settings.rescue {
+            RescueMode::All => true,
+            RescueMode::Session => {
+                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
+            }
+            RescueMode::Strict => false,
+        }
+    }
+
+    /// How long a copy may be fresh: what is kept against its directives never is.
+    pub(crate) fn lifetime(&self, asked: &Asked, answer: &Answer) -> Duration {
+        let settings = &self.settings;
+        if forbids_keeping(asked, answer) || answer.says("no-cache") {
+            return Duration::ZERO;
+        }
+        match lifetime(answer) {
+            // An error page must not outlive the trouble by more than an operator said.
+            Some(explicit) if answer.status >= 500 => explicit.min(settings.ttl),
+            Some(explicit) => explicit,
+            None if settings.fresh == FreshMode::Ttl => settings.ttl,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// How long beyond its lifetime a copy may be used while it is fetched again; `None` for never.
+    pub(crate) fn behind_max(&self, asked: &Asked, answer: &Answer) -> Option<Duration> {
+        let is_forbidden = forbids_keeping(asked, answer) || answer.says("no-cache");
+        let behind = seconds(answer, "stale-while-revalidate=")?;
+        (!is_forbidden && !self.forbids_stale(asked, answer)).then_some(behind)
+    }
+
+    /// How old a copy may be that rescues; `None` for one that may never be used before the origin
+    /// has confirmed it.
+    pub(crate) fn rescue_max(&self, asked: &Asked, answer: &Answer) -> Option<Duration> {
+        let is_lenient = self.is_lenient(asked);
+        if !is_lenient && answer.says("no-cache") {
+            return None;
+        }
+        let (lifetime, age_max) = (self.lifetime(asked, answer), self.settings.rescue_age_max);
+        let stale_max = match seconds(answer, "stale-if-error=") {
+            _ if self.settings.rescue == RescueMode::All => age_max,
+            _ if self.forbids_stale(asked, answer) => Duration::ZERO,
+            Some(stale) => age_max.min(lifetime + stale),
+            None => age_max,
+        };
+        Some(stale_max.max(lifetime))
+    }
+
+    /// Whether a copy may never be used stale (RFC 9111 §4.2.4).
+    pub(crate) fn forbids_stale(&self, asked: &Asked, answer: &Answer) -> bool {
+        let words = [
+            "no-cache",
+            "must-revalidate",
+            "proxy-revalidate",
+            "s-maxage",
+        ];
+        !self.is_lenient(asked) && words.iter().any(|word| answer.says(word))
+    }
+}
+
+/// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.
+fn forbids_keeping(asked: &Asked, answer: &Answer) -> bool {
+    let forbids = ["no-store", "private"].iter().any(|word| answer.says(word));
+    // RFC 9111 §3.5; see `Plan::head` for what says nothing.
+    let is_about_copy = answer.status == 304 || answer.method == "HEAD";
+    let shares = ["public", "must-revalidate", "s-maxage"];
+    let is_shared = shares.iter().any(|word| answer.says(word))
+        || is_about_copy && answer.directives.is_empty();
+    forbids || answer.no_store || asked.who.starts_with("Basic") && !is_shared
+}
