@@ -70,13 +70,20 @@ fn a_file_that_shows_a_fault_is_found() {
 #[test]
 fn seeds_of_sessions_show_planted_bugs() {
     let seeds = files(&root().join("seeds/session"));
-    for bug in Plant::ALL {
+    // Those that show in what one connection carries. When and why, no content tells.
+    let shown = [
+        Plant::Desync,
+        Plant::LostSlot,
+        Plant::MixedPartitions,
+        Plant::RepeatedWrite,
+        Plant::TruncatedCopy,
+        Plant::TruncatedEnd,
+    ];
+    for bug in shown {
         plant(Some(bug));
         let faulty = faulty(&seeds, super::session::session);
         plant(None);
-        // Which copy was there before a write, and which read is a probe, no content tells.
-        let is_seen = !matches!(bug, Plant::KeptAfterWrite | Plant::LostProbe);
-        assert_eq!(!faulty.is_empty(), is_seen, "{bug:?}: {faulty:?}");
+        assert!(!faulty.is_empty(), "no seed shows {bug:?}");
     }
 }
 
