@@ -299,6 +299,12 @@ impl Tiers {
         of_path.max(self.origin.retry_at(now))
     }
 
+    /// The same of the origin's circuit alone.
+    #[must_use]
+    pub fn origin_retry_at(&self, now: Instant) -> Option<Instant> {
+        self.origin.retry_at(now)
+    }
+
     /// Whether the origin's circuit counts, rather than refusing or probing.
     #[must_use]
     pub fn is_origin_closed(&self) -> bool {

@@ -35,6 +35,21 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
         })
 }
 
+/// Whether one of the cookies may be a login that works once: the application takes it for a new
+/// session and sends another in its place, and whoever comes with it a second time is taken for a
+/// thief.
+#[must_use]
+pub fn logs_in_once(request: &Fields) -> bool {
+    const STARTS: [&[u8]; 2] = [b"remember", b"persistent_login"];
+    cookies(request).any(|cookie| {
+        let starts = |start: &&[u8]| {
+            let head = cookie.name.get(..start.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(start))
+        };
+        STARTS.iter().any(starts)
+    })
+}
+
 /// A `Set-Cookie` line, as far as it tells what becomes of the cookie.
 pub(super) struct SetCookie<'a> {
     pub(super) name: &'a [u8],

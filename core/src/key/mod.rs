@@ -33,6 +33,7 @@ use foldhash::quality::FixedState;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
+pub use self::cookies::logs_in_once;
 use self::cookies::{SetCookie, cookies};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};

@@ -440,7 +440,8 @@ impl Fetch {
         }
     }
 
-    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429.
+    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429. One
+    /// that a visitor gets speaks of that visitor (RFC 6585 §4).
     fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
         let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
@@ -451,7 +452,9 @@ impl Fetch {
         };
         let at = now + wait.min(self.retter.config.breaker.open_max);
         if is_429 {
-            self.retter.wants().pause(at);
+            if self.is_renewal() {
+                self.retter.wants().pause(at);
+            }
         } else if let Some(permit) = &mut self.permit {
             permit.hold(at);
         }

@@ -12,7 +12,7 @@ use http::Method;
 use super::wants::{Ended, Errand, LOOK_AGAIN, Wants};
 use super::{Ask, Fetch, Grant, Retter};
 use crate::breaker::{Outcome, State, TierRejected};
-use crate::key::CacheKey;
+use crate::key::{self, CacheKey};
 use crate::message::{FieldsBuilder, RequestHead, Version};
 use crate::report::RefreshStats;
 use crate::rules::forwarding::HopByHop;
@@ -103,16 +103,18 @@ impl Retter {
         if self.calm.load(Ordering::Relaxed) {
             return None;
         }
-        let mut errands = self.wants().to_probe_with();
+        let mut candidates = self.wants().to_probe_with();
         {
             let tiers = self.tiers();
-            errands.retain(|errand| {
-                tiers.state(errand.request.path(), now) == State::HalfOpen
-                    && tiers.retry_at(errand.request.path(), now).is_none()
+            candidates.retain(|candidate| {
+                let path = candidate.errand.request.path();
+                tiers.state(path, now) == State::HalfOpen
+                    && tiers.retry_at(path, now).is_none()
+                    && (tiers.is_origin_closed() || candidate.origin_from <= now)
             });
         }
-        let mut errands = errands.iter().take(LOOKS_MAX);
-        errands.find_map(|errand| self.start(errand, true, now).ok())
+        let mut candidates = candidates.iter().take(LOOKS_MAX);
+        candidates.find_map(|candidate| self.start(&candidate.errand, true, now).ok())
     }
 
     /// Renews a copy that is wanted.
@@ -220,32 +222,41 @@ impl Retter {
         if self.calm.load(Ordering::Relaxed) {
             return None;
         }
-        let errands = self.wants().to_probe_with();
+        let candidates = self.wants().to_probe_with();
         let tiers = self.tiers();
-        let not_closed = |errand: &&Errand| {
-            let path = errand.request.path();
-            tiers.state(path, now) != State::Closed
-        };
-        errands
-            .iter()
-            .filter(not_closed)
-            .map(|errand| tiers.retry_at(errand.request.path(), now).unwrap_or(now))
-            .min()
+        let is_origin_closed = tiers.is_origin_closed();
+        let next = candidates.iter().filter_map(|candidate| {
+            let path = candidate.errand.request.path();
+            if tiers.state(path, now) == State::Closed {
+                return None;
+            }
+            let at = tiers.retry_at(path, now).unwrap_or(now);
+            Some(if is_origin_closed {
+                at
+            } else {
+                at.max(candidate.origin_from)
+            })
+        });
+        next.min()
     }
 
     /// Whether circuits are probed in the background, so that no visitor has to: with a copy of
-    /// this path where the path's own circuit is not closed, else with any.
+    /// this path where the path's own circuit is not closed, else with any that does not rest.
     pub(super) fn probes_by_itself(&self, path: &[u8], now: Instant) -> bool {
         if !self.attended.load(Ordering::Relaxed) {
             return false;
         }
         let of_path = self.tiers().path_state(path, now) != State::Closed;
-        self.wants().can_probe(of_path.then_some(path))
+        if of_path {
+            self.wants().can_probe(path)
+        } else {
+            self.wants().can_probe_origin(now)
+        }
     }
 
     /// Notes that a copy answered where the origin should have.
     pub(super) fn want(&self, errand: &Errand, due: Instant, now: Instant) {
-        if !self.attended.load(Ordering::Relaxed) {
+        if !self.may_renew(errand) {
             return;
         }
         let mut wants = self.wants();
@@ -262,7 +273,7 @@ impl Retter {
 
     /// Remembers the request of a copy that was just made, to probe with.
     pub(super) fn remember(&self, errand: Errand) {
-        if !self.attended.load(Ordering::Relaxed) {
+        if !self.may_renew(&errand) {
             return;
         }
         self.wants().remember(errand);
@@ -270,6 +281,11 @@ impl Retter {
             // From now on visitors leave the probing to it.
             self.wake_refresher();
         }
+    }
+
+    /// Whether somebody renews copies, and nothing of the client's is used up by it.
+    fn may_renew(&self, errand: &Errand) -> bool {
+        self.is_attended() && !key::logs_in_once(&errand.request.fields)
     }
 
     /// Counts how the origin was found by a renewal that was a probe.
@@ -286,8 +302,9 @@ impl Retter {
     pub(super) fn renewal_ended(&self, renewal: Renewal, now: Instant) {
         let Renewal { ended, key, number } = renewal;
         let due = now + self.config.cache.ttl;
+        let retry_at = self.tiers().origin_retry_at(now).unwrap_or(now);
         let mut wants = self.wants();
-        wants.end(&key, number, ended, due);
+        wants.end(&key, number, ended, due, retry_at);
         let waker = wants.take_waker();
         drop(wants);
         if let Some(waker) = waker {

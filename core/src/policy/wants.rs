@@ -22,6 +22,9 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long a copy that could not be renewed is left alone.
 const REST: Duration = Duration::from_secs(2);
 
+/// After so many failures in a row a page may itself be what is broken.
+const FAILURES_MAX: u32 = 2;
+
 /// Copies that somebody wants renewed. Bounded: the least wanted gives way.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
@@ -51,8 +54,20 @@ struct Want {
     /// How often a copy answered since it was renewed. Without any it is only good to probe with.
     count: u32,
     due: Instant,
+    /// Renewals in a row that failed.
+    failures: u32,
+    /// The origin's circuit is probed with other pages, or visitors, until then.
+    rests_until: Instant,
     running: Option<Running>,
     wanted_at: Instant,
+}
+
+/// What a circuit could be probed with.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) errand: Errand,
+    /// When the origin's own circuit may be probed with it.
+    pub(super) origin_from: Instant,
 }
 
 /// The renewal that runs.
@@ -120,33 +135,52 @@ impl Wants {
         most.map(|want| want.errand.clone())
     }
 
-    /// Everything that a circuit could be probed with, the best first: pages of everybody before
-    /// those of one user, a plain path before a query, and then what is wanted most.
-    pub(super) fn to_probe_with(&self) -> Vec<Errand> {
+    /// Everything that a circuit could be probed with, the best first: pages that did not fail
+    /// before those that did, of those pages of everybody before those of one user, a plain path
+    /// before a query, and then what is wanted most.
+    pub(super) fn to_probe_with(&self) -> Vec<Candidate> {
         let is_free = |want: &&Want| want.running.is_none_or(|running| running.is_slow);
         let mut wanted: Vec<_> = self.table.values().filter(is_free).collect();
         wanted.sort_by_key(|want| {
             let Errand { key, request, .. } = &want.errand;
             let is_shared = key.partition() == Partition::Shared;
             let is_plain = request.query().is_none();
-            Reverse((is_shared, is_plain, want.count, Reverse(want.due)))
+            let is_better = Reverse((is_shared, is_plain, want.count, Reverse(want.due)));
+            (want.failures, is_better)
         });
-        let recent = self.recent.iter().rev();
-        let recent = recent.filter(|errand| !self.table.contains_key(&errand.key.hash()));
-        wanted
-            .into_iter()
-            .map(|want| &want.errand)
-            .chain(recent)
-            .cloned()
-            .collect()
+        let failing = wanted.partition_point(|want| want.failures == 0);
+        let failing = wanted.split_off(failing);
+        let of_want = |want: &Want| Candidate {
+            errand: want.errand.clone(),
+            origin_from: want.rests_until,
+        };
+        let of_recent = |errand: &Errand| Candidate {
+            errand: errand.clone(),
+            origin_from: Instant::ZERO,
+        };
+        let well = wanted.into_iter().map(of_want);
+        let recent = self.only_recent().rev().map(of_recent);
+        let failing = failing.into_iter().map(of_want);
+        well.chain(recent).chain(failing).collect()
     }
 
-    /// Whether there is anything that a circuit could be probed with: the one of this path, or
-    /// that of the origin.
-    pub(super) fn can_probe(&self, path: Option<&[u8]>) -> bool {
+    /// Whether there is anything that the circuit of this path could be probed with.
+    pub(super) fn can_probe(&self, path: &[u8]) -> bool {
         let wanted = self.table.values().map(|want| &want.errand);
         let mut all = wanted.chain(&self.recent);
-        all.any(|errand| path.is_none_or(|path| errand.request.path() == path))
+        all.any(|errand| errand.request.path() == path)
+    }
+
+    /// Whether there is anything that the circuit of the origin could be probed with now.
+    pub(super) fn can_probe_origin(&self, now: Instant) -> bool {
+        let is_rested = |want: &Want| want.rests_until <= now;
+        self.table.values().any(is_rested) || self.only_recent().next().is_some()
+    }
+
+    /// Copies that were made and are not wanted yet.
+    fn only_recent(&self) -> impl DoubleEndedIterator<Item = &Errand> {
+        let is_wanted = |errand: &&Errand| self.table.contains_key(&errand.key.hash());
+        self.recent.iter().filter(move |errand| !is_wanted(errand))
     }
 
     /// When something is due to be renewed; `None` when nothing is wanted.
@@ -210,8 +244,16 @@ impl Wants {
         }
     }
 
-    /// Ends a renewal. The copy's next one may begin at `due`.
-    pub(super) fn end(&mut self, key: &CacheKey, number: u64, ended: Ended, due: Instant) {
+    /// Ends a renewal. The copy's next one may begin at `due`; the origin's circuit can be probed
+    /// again at `retry_at`.
+    pub(super) fn end(
+        &mut self,
+        key: &CacheKey,
+        number: u64,
+        ended: Ended,
+        due: Instant,
+        retry_at: Instant,
+    ) {
         let stats = &mut self.stats;
         stats.running = stats.running.saturating_sub(1);
         *match ended {
@@ -231,8 +273,18 @@ impl Wants {
             Ended::Passed => {
                 self.forget(key);
             }
-            Ended::Dropped | Ended::Failed => want.due = due + REST,
-            Ended::Renewed => (want.count, want.due) = (0, due),
+            Ended::Dropped => want.due = due + REST,
+            Ended::Failed => {
+                want.due = due + REST;
+                want.failures = want.failures.saturating_add(1);
+                if want.failures >= FAILURES_MAX {
+                    want.rests_until = retry_at + REST;
+                }
+            }
+            Ended::Renewed => {
+                (want.count, want.due) = (0, due);
+                (want.failures, want.rests_until) = (0, Instant::ZERO);
+            }
         }
     }
 
@@ -304,6 +356,8 @@ impl Wants {
         let want = Want {
             count,
             due,
+            failures: 0,
+            rests_until: Instant::ZERO,
             running: None,
             wanted_at: now,
             errand,

@@ -37,6 +37,21 @@ fn open_path(rig: &mut Rig) {
     rig.asked();
 }
 
+/// Connect failures of a page without a copy.
+fn open_origin(rig: &Rig) {
+    let mut lost = rig.another();
+    for _ in 0..5 {
+        let request = get("/none", "");
+        let room = lost.session.read_buf(Side::Client);
+        room[..request.len()].copy_from_slice(request.as_bytes());
+        lost.session
+            .handle_read(Side::Client, request.len(), lost.now);
+        assert!(lost.session.poll_action().is_some());
+        lost.input(Input::ConnectFailed);
+    }
+    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+}
+
 /// Lets time pass until the next refresh is due.
 fn next_refresh(rig: &mut Rig) -> Rig {
     for _ in 0..10 {
@@ -157,18 +172,7 @@ fn a_visitor_probes_only_where_no_copy_can() {
 #[test]
 fn the_origin_is_probed_with_what_was_seen_last_though_nobody_wanted_it() {
     let mut rig = warm(Settings::default());
-    let mut lost = rig.another();
-    for _ in 0..5 {
-        // A connect failure of a page without a copy.
-        let request = get("/none", "");
-        let room = lost.session.read_buf(Side::Client);
-        room[..request.len()].copy_from_slice(request.as_bytes());
-        lost.session
-            .handle_read(Side::Client, request.len(), lost.now);
-        assert!(lost.session.poll_action().is_some());
-        lost.input(Input::ConnectFailed);
-    }
-    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+    open_origin(&rig);
     for closed in [false, false, true] {
         let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
         rig.now = rig.now.max(due);
@@ -346,9 +350,15 @@ fn an_origin_that_asks_for_a_rest_is_asked_for_nothing_that_can_wait() {
         "good",
         "the copy is wanted newer now"
     );
-    rig.send(&get("/busy", ""))
-        .reply("HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n");
+    // What it says to one visitor is meant for that visitor.
+    let too_many = "HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n";
+    rig.send(&get("/busy", "")).reply(too_many);
     assert_eq!(status(&rig.received()), 429);
+    next_refresh(&mut rig).reply(too_many);
+    rig.send(&get("/again", "Cookie: PHPSESSID=a\r\n"))
+        .reply(PAGE);
+    rig.send(&get("/again", "Cookie: PHPSESSID=a\r\n"))
+        .reply(OOPS);
     let rest = Duration::from_secs(30);
     assert!(rig.refresh().is_none());
     assert_eq!(
@@ -357,4 +367,54 @@ fn an_origin_that_asks_for_a_rest_is_asked_for_nothing_that_can_wait() {
     );
     rig.now = rig.now + rest;
     assert!(rig.refresh().is_some());
+}
+
+#[test]
+fn a_login_that_works_once_is_not_used_up_by_a_renewal() {
+    let mut rig = Rig::new();
+    assert!(rig.refresh().is_none());
+    let ask = get("/", "Cookie: JSESSIONID=a; remember-me=t1\r\n");
+    rig.send(&ask).reply(PAGE);
+    rig.send(&ask).reply(OOPS);
+    assert!(rig.received().ends_with("good"));
+    assert!(rig.refresh().is_none(), "the copy stays as it is");
+    assert_eq!(rig.retter.poll_refresh_timeout(rig.now), None);
+}
+
+#[test]
+fn one_broken_page_does_not_keep_the_origin_closed_off() {
+    for others in [0, 1] {
+        let mut rig = Rig::new();
+        assert!(rig.refresh().is_none());
+        for path in ["/broken", "/well"].into_iter().take(1 + others) {
+            for _ in 0..2 {
+                rig.send(&get(path, "")).reply(PAGE);
+            }
+        }
+        rig.received();
+        rig.asked();
+        // A restart of the application, at which one page broke.
+        open_origin(&rig);
+        let start = rig.now;
+        let mut visitors = 0;
+        while rig.retter.circuit(rig.now) != State::Closed {
+            assert!(rig.now < start + Duration::from_secs(60), "it never closes");
+            while let Some(mut probe) = rig.refresh() {
+                let is_broken = probe.asked().starts_with("GET /broken ");
+                probe.reply(if is_broken { OOPS } else { PAGE });
+            }
+            rig.send(&get("/visitor", ""));
+            if !rig.asked().is_empty() {
+                rig.reply(PAGE);
+            }
+            let circuit = field(&rig.received(), "x-circuit").map(str::to_owned);
+            visitors += usize::from(circuit.as_deref() == Some("HALF-OPEN"));
+            rig.wait(Duration::from_millis(100));
+        }
+        assert_eq!(
+            visitors > 0,
+            others == 0,
+            "a visitor probes where nothing else can"
+        );
+    }
 }
