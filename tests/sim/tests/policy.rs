@@ -100,6 +100,8 @@ struct Model {
     tiers: Tiers,
     store: BTreeMap<Key, Copy>,
     written: BTreeMap<Key, u32>,
+    /// When a page was last written, by whomever.
+    changed: BTreeMap<u8, Instant>,
 }
 
 impl Copy {
@@ -161,6 +163,7 @@ impl Model {
         if let Some(copy) = copy
             && copy.is_fresh(now)
             && !wants_origin
+            && !self.is_changed(key, copy)
         {
             return (Expected::Served(copy), None);
         }
@@ -173,6 +176,12 @@ impl Model {
             return (copy.map_or(Expected::Full, Expected::Served), None);
         }
         (Expected::Fetch, Some((permit, copy)))
+    }
+
+    /// Whether somebody has written the page since a user's copy came.
+    fn is_changed(&self, (page, user): Key, copy: Copy) -> bool {
+        let changed = self.changed.get(&page);
+        user != User::Everybody && changed.is_some_and(|at| *at >= copy.received)
     }
 
     /// How often the page was written.
@@ -200,6 +209,7 @@ impl Model {
             (Ends::Abandoned, _) => None,
             (Ends::Failed(_) | Ends::Oops, _) => copy,
             (Ends::Ok(_), Ask::Write) => {
+                self.changed.insert(key.0, now);
                 for key in [key, (key.0, User::Everybody)] {
                     self.store.remove(&key);
                     *self.written.entry(key).or_default() += 1;
@@ -295,6 +305,7 @@ fn compare(steps: Vec<Step>) {
         tiers: Tiers::new(&config.breaker, 1, now),
         store: BTreeMap::new(),
         written: BTreeMap::new(),
+        changed: BTreeMap::new(),
     };
     let retter = Retter::new(config, 2, now);
     retter.set_wall_clock(now, UnixTime(1_700_000_000));
