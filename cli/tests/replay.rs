@@ -9,6 +9,9 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 const OUTAGE: &str = "outage.log";
+/// Four pages, one request each half second. From 8:00:30 to 8:01:30 UTC each answer takes ten
+/// seconds to begin.
+const BROWNOUT: &str = "brownout.json";
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")
@@ -197,6 +200,85 @@ fn two_settings_stand_side_by_side() {
     let both = json(&args[..4], b"");
     assert_eq!(both["runs"][0]["settings"], "eager.toml");
     assert_ne!(both["runs"][0]["changes"], both["runs"][1]["changes"]);
+}
+
+/// The run's changes of the application's circuit: time, new state and reason.
+fn changes(run: &Value) -> Vec<String> {
+    let changes = run["changes"].as_array().unwrap().iter();
+    let of_origin = changes.filter(|change| change["path"].is_null());
+    let text = |change: &Value, name: &str| change[name].as_str().unwrap().to_owned();
+    of_origin
+        .map(|change| {
+            ["time", "to", "reason"]
+                .map(|name| text(change, name))
+                .join(" ")
+        })
+        .collect()
+}
+
+#[test]
+fn a_slow_application_opens_the_circuit_while_it_is() {
+    let run = json(&[BROWNOUT], b"")["runs"][0].clone();
+    let changes = changes(&run);
+    // The fifth that should have been over by then was sent at 8:00:32.0.
+    assert_eq!(
+        changes[0],
+        "2025-10-11 08:00:33 OPEN 5 slow in a row (over 1.0 s), 3 paths"
+    );
+    // No probe finds it well before it is.
+    let closed = changes.iter().position(|change| change.contains("CLOSED"));
+    let closed = closed.expect("it closes in the end");
+    assert_eq!(closed, changes.len() - 1, "{changes:?}");
+    assert!(changes[closed] > "2025-10-11 08:01:30".to_owned());
+    // From 8:00:30.0 to 8:00:32.5, and each was told so after a second.
+    assert_eq!(run["got"]["rescued_slow"], 6);
+    assert_eq!(run["got"]["left"], 0);
+    assert_eq!(run["got"]["errors"], 0);
+    // The application answered at last, with the same page.
+    let rescued = run["got"]["rescued_slow"].as_u64().unwrap()
+        + run["got"]["rescued_circuit_open"].as_u64().unwrap();
+    assert_eq!(run["rescued_while_answering"]["same"], rescued);
+}
+
+#[test]
+fn settings_for_slowness_make_a_difference() {
+    let both = json(&[BROWNOUT, "--compare", "hasty.toml", "lenient.toml"], b"");
+    let [hasty, lenient] = [0, 1].map(|index| both["runs"][index].clone());
+    let opened = "2025-10-11 08:00:32 OPEN 5 slow in a row (over 0.5 s), 3 paths";
+    assert_eq!(changes(&hasty)[0], opened);
+    assert_eq!(changes(&lenient), [""; 0]);
+    assert_eq!(lenient["got"]["rescued_slow"], 0);
+    // More than it bears at once; the rest waits for as long as it takes.
+    assert_eq!(lenient["got"]["rescued_circuit_open"], 0);
+    assert!(hasty["got"]["answered"].as_u64() < lenient["got"]["answered"].as_u64());
+}
+
+#[test]
+fn a_hanging_application_opens_the_circuit_before_anything_times_out() {
+    let line = |second, page, status| {
+        format!(
+            "192.0.2.1 - - [11/Oct/2025:10:00:{second:02} +0200] \"GET /{page} HTTP/1.1\" \
+             {status} 7 \"-\" \"-\"\n"
+        )
+    };
+    let well = (0..3).map(|second| line(second, second % 3, 200));
+    let hanging = (3..13).map(|second| line(second, second % 3, 504));
+    let log: String = well.chain(hanging).collect();
+    let run = json(&["-"], log.as_bytes())["runs"][0].clone();
+    let opened = "2025-10-11 08:00:08 OPEN 5 slow in a row (over 1.0 s), 3 paths";
+    assert_eq!(changes(&run)[0], opened);
+    assert_eq!(run["got"]["rescued_slow"], 5);
+    assert_eq!(run["got"]["rescued_circuit_open"], 5);
+    // They are seen by their time-out alone where nothing is slow.
+    let off = json(&["-", "--breaker-slow-rate", "off"], log.as_bytes());
+    let off = &off["runs"][0];
+    assert_eq!(off["got"]["rescued_slow"], 0);
+    assert!(
+        changes(off)
+            .iter()
+            .all(|change| change.as_str() > "2025-10-11 08:00:18"),
+        "nothing fails before its time-out"
+    );
 }
 
 #[test]

@@ -4,9 +4,11 @@
 
 mod assume;
 mod combined;
+mod flight;
 mod input;
 mod json;
 mod line;
+mod message;
 mod order;
 mod plot;
 mod simulate;
@@ -248,7 +250,7 @@ impl<'a> Replay<'a> {
         for simulation in &mut self.simulations {
             simulation.advance(line.at, &self.truth);
         }
-        let request = Arc::new(simulate::request(line));
+        let request = Arc::new(message::request(line));
         let origin = self.truth.of(line, &request);
         self.log.failed += u64::from(self.truth.failed(&line.origin));
         let is_unasked = matches!(line.origin, Origin::NotAsked { .. });

@@ -178,7 +178,7 @@ fn json_run<'a>(log: &Log, settings: &'a str, run: &'a Simulation) -> JsonRun<'a
         spared: run.tally.counts.spared(),
         asked_in_background: run.tally.renewals,
         rescued_ages: run.tally.ages(),
-        rescued_while_answering: run.tally.verdicts,
+        rescued_while_answering: run.tally.rescued,
         refused_while_answering: run.tally.refused_needlessly,
         circuit_opened: timeline.opened[0],
         circuit_not_closed_s: Duration::from_nanos(timeline.open_nanos(end)).as_secs_f64(),

@@ -102,6 +102,9 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     table.count("  a copy, as the application failed", |run| {
         run.tally.counts.rescued_failed
     })?;
+    table.count("  a copy, as its answer took too long", |run| {
+        run.tally.counts.rescued_slow
+    })?;
     table.count("  a copy, as the circuit was open", |run| {
         run.tally.counts.rescued_circuit_open
     })?;
@@ -163,12 +166,12 @@ fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
     }
     table.heading("Where the application did answer at that time, by the log")?;
     table.count("  the copy was wrong: it answered otherwise", |run| {
-        run.tally.verdicts.wrong
+        run.tally.rescued.wrong
     })?;
     table.count("  the copy was right: it answered the same", |run| {
-        run.tally.verdicts.same
+        run.tally.rescued.same
     })?;
-    table.count("  the log does not tell", |run| run.tally.verdicts.unknown)?;
+    table.count("  the log does not tell", |run| run.tally.rescued.unknown)?;
     table.count("  503 was needless", |run| run.tally.refused_needlessly)
 }
 
