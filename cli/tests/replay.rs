@@ -282,6 +282,51 @@ fn a_hanging_application_opens_the_circuit_before_anything_times_out() {
 }
 
 #[test]
+fn a_fresh_copy_can_be_wrong() {
+    let line = |second, method, bytes| {
+        format!(
+            "192.0.2.1 - - [11/Oct/2025:10:00:{second:02} +0200] \"{method} / HTTP/1.1\" 200 \
+             {bytes} \"-\" \"-\"\n"
+        )
+    };
+    // Another page from the third second on, and again after ten.
+    let lines = [
+        line(0, "GET", 7),
+        line(1, "GET", 7),
+        line(2, "HEAD", 0),
+        line(3, "GET", 8),
+        line(4, "GET", 8),
+        line(10, "GET", 9),
+    ];
+    let files = ["fresh_ttl.toml", "fresh_origin.toml"];
+    let args = ["-", "--compare", files[0], files[1]];
+    let both = json(&args, lines.concat().as_bytes());
+    let [ttl, origin] = [0, 1].map(|index| both["runs"][index].clone());
+    let verdicts = |run: &Value, kind: &str| {
+        ["same", "unknown", "wrong"].map(|name| run[kind][name].as_u64().unwrap())
+    };
+    assert_eq!(verdicts(&ttl, "fresh_while_answering"), [1, 1, 2]);
+    assert_eq!(verdicts(&ttl, "rescued_while_answering"), [0, 0, 0]);
+    assert_eq!(ttl["got"]["fresh"], 4);
+    assert_eq!(verdicts(&origin, "fresh_while_answering"), [0, 0, 0]);
+    assert_eq!(origin["got"]["answered"], 6);
+    let (_, text, _) = replay(&args, lines.concat().as_bytes());
+    let row = |label: &str| {
+        let row = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(label));
+        let row = row.unwrap_or_else(|| panic!("no {label} in\n{text}"));
+        row.split_whitespace()
+            .rev()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(row("fresh copy, wrong"), "0 2");
+    assert_eq!(row("rescue, wrong"), "0 0");
+}
+
+#[test]
 fn what_cannot_be_replayed_is_told() {
     refused(&[], b"", 2, &["ACCESS_LOG"]);
     refused(&["no-such.log"], b"", 1, &["cannot read no-such.log"]);

@@ -438,6 +438,9 @@ impl Simulation {
             Handling::CircuitOpen { .. } => self.rescued(served, answer, Got::RescuedOpen, came),
             // Stale, but by the word of the application or the client as good as fresh.
             Handling::Behind { .. } | Handling::Fresh { .. } | Handling::MaxStale { .. } => {
+                if let Some(answer) = self.good(answer) {
+                    self.tally.fresh.add(version(served), answer);
+                }
                 self.count(Got::Fresh, came);
             }
             Handling::Overload { .. } => self.rescued(served, answer, Got::RescuedFull, came),

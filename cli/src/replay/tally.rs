@@ -125,6 +125,8 @@ pub(super) struct Tally {
     /// Ages of the copies that rescued, in milliseconds.
     ages: Histogram<u64>,
     pub(super) counts: Counts,
+    /// Of copies that answered as they were fresh.
+    pub(super) fresh: Verdicts,
     /// Requests that no user sent, to renew copies and to probe circuits.
     pub(super) renewals: u64,
     /// Refused, although the application answered by the log.
@@ -153,6 +155,7 @@ impl Tally {
         Self {
             ages: ages.expect("the bounds are in order and three digits are possible"),
             counts: Counts::default(),
+            fresh: Verdicts::default(),
             renewals: 0,
             refused_needlessly: 0,
             rescued: Verdicts::default(),

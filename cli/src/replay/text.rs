@@ -8,7 +8,7 @@ use retter_core::breaker::Transition;
 
 use super::simulate::Simulation;
 use super::summary::{Log, Summary};
-use super::tally::Ages;
+use super::tally::{Ages, Tally, Verdicts};
 use crate::telemetry::escape;
 
 /// State changes of each kind that are shown; all are in the JSON form.
@@ -165,13 +165,22 @@ fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
         })?;
     }
     table.heading("Where the application did answer at that time, by the log")?;
-    table.count("  the copy was wrong: it answered otherwise", |run| {
-        run.tally.rescued.wrong
-    })?;
-    table.count("  the copy was right: it answered the same", |run| {
-        run.tally.rescued.same
-    })?;
-    table.count("  the log does not tell", |run| run.tally.rescued.unknown)?;
+    let kinds: [(&str, fn(&Tally) -> &Verdicts); 2] = [
+        ("fresh copy", |tally| &tally.fresh),
+        ("rescue", |tally| &tally.rescued),
+    ];
+    for (kind, of) in kinds {
+        table.count(&format!("  {kind}, wrong: it answered otherwise"), |run| {
+            of(&run.tally).wrong
+        })?;
+        table.count(&format!("  {kind}, right: it answered the same"), |run| {
+            of(&run.tally).same
+        })?;
+        table.count(
+            &format!("  {kind}, of which the log tells nothing"),
+            |run| of(&run.tally).unknown,
+        )?;
+    }
     table.count("  503 was needless", |run| run.tally.refused_needlessly)
 }
 
