@@ -281,6 +281,28 @@ fn a_hanging_application_opens_the_circuit_before_anything_times_out() {
     );
 }
 
+/// Probes fail all night; and one line is from a clock that is wrong by centuries.
+#[test]
+fn a_silent_log_is_no_end_of_probes_and_loses_none() {
+    let line = |time: &str, page, status| {
+        format!("192.0.2.1 - - [{time} +0000] \"GET /{page} HTTP/1.1\" {status} 7 \"-\" \"-\"\n")
+    };
+    let well = (0..3).map(|page| line("11/Oct/2025:22:00:00", page, 200));
+    let down = (0..6).map(|page| line("11/Oct/2025:22:00:01", page % 3, 502));
+    let later = ["12/Oct/2025:06:00:00", "12/Oct/2500:06:00:00"].map(|time| line(time, 0, 502));
+    let log: String = well.chain(down).chain(later).collect();
+    let run = json(&["-"], log.as_bytes())["runs"][0].clone();
+    let changes = run["changes"].as_array().unwrap();
+    assert_eq!(changes[0]["from"], "CLOSED");
+    for pair in changes.windows(2) {
+        assert_eq!(pair[0]["to"], pair[1]["from"], "{pair:?}");
+    }
+    // The night, and the day after its last line: each minute one probe, about.
+    let probes = run["asked_in_background"].as_u64().unwrap();
+    assert!((1800..2600).contains(&probes), "{probes}");
+    assert_eq!(run["circuit_opened"], 1);
+}
+
 #[test]
 fn a_fresh_copy_can_be_wrong() {
     let line = |second, method, bytes| {

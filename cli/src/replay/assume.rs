@@ -119,7 +119,8 @@ impl Assumptions {
         }
         tell(format_args!(
             "in the background it answers as when it was last asked, as fast as the fastest of its \
-             last three answers, with the last page that it sent to that user"
+             last three answers, with the last page that it sent to that user; after a day without a \
+             line it is not asked"
         ));
         tell(format_args!(
             "users send the same requests whatever they get, without conditions and ranges, and \

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
 
 use retter_core::config::{Config, ConfigError, Settings};
 use retter_core::message::RequestHead;
@@ -22,6 +23,9 @@ use super::timeline::Timeline;
 use super::truth::{TIME_MAX, Truth};
 use super::when::NANOS_PER_SEC;
 
+/// Once a log is silent for so long, nobody knows how the application is doing. A line with a wrong
+/// year would be centuries of probes.
+const SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// On whose behalf a copy is renewed: the log's addresses are not needed for it.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -30,6 +34,8 @@ pub(super) struct Simulation {
     /// Somebody has to look for copies to renew.
     alarm: Arc<Alarm>,
     config: Config,
+    /// When the last line came.
+    last: Instant,
     number: u64,
     pending: BinaryHeap<Reverse<Pending>>,
     retter: Arc<Retter>,
@@ -110,6 +116,7 @@ impl Simulation {
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,
+            last: Instant::ZERO,
             number: 0,
             pending: BinaryHeap::new(),
             retter,
@@ -126,7 +133,14 @@ impl Simulation {
     /// application is doing meanwhile.
     pub(super) fn advance(&mut self, at: u64, truth: &Truth) {
         let now = Instant::from_nanos(at.saturating_sub(self.start));
+        let silent_at = self.last + SILENCE_MAX;
+        if silent_at < now {
+            self.run_until(silent_at, Some(truth));
+            self.run_until(now, None);
+            self.push(now, What::Visit);
+        }
         self.run_until(now, Some(truth));
+        self.last = now;
     }
 
     /// Replays one request, about which the application does what `origin` says.
@@ -144,7 +158,6 @@ impl Simulation {
     /// Ends what still runs.
     pub(super) fn finish(&mut self) {
         self.run_until(Instant::from_nanos(u64::MAX), None);
-        self.note_changes();
     }
 
     /// Asks the application for copies that are to be renewed, and for probes.
@@ -320,10 +333,12 @@ impl Simulation {
                     What::Visit => {}
                 }
                 self.admit(at);
-                // Once the log has ended nobody knows how the application would do.
+                // Where the log is silent nobody knows how the application would do.
                 if let Some(truth) = truth {
                     self.visit(at, truth);
                 }
+                // Between two lines there may be more of them than are kept for anybody.
+                self.note_changes();
             }
         }
     }
