@@ -99,6 +99,37 @@ fn every_way_in_gives_the_same_result() {
 }
 
 #[test]
+fn files_are_merged_by_time() {
+    let plain = json(&[OUTAGE], b"");
+    let text = outage();
+    let lines: Vec<_> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let path = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let replayed = |parts: [Vec<u8>; 2]| {
+        let files = ["merged.1", "merged.2"].map(path);
+        for (file, part) in files.iter().zip(parts) {
+            std::fs::write(file, part).unwrap();
+        }
+        let files = files.each_ref().map(|file| file.to_str().unwrap());
+        json(&files, b"")
+    };
+    // As a shell lists what was rotated: the older file second.
+    let [older, newer] = [lines[..300].concat(), lines[300..].concat()];
+    let rotated = replayed([newer, older]);
+    assert_eq!(rotated["runs"], plain["runs"]);
+    assert_eq!(rotated["log"]["late"], 0);
+    // As two servers write it: each has every other second.
+    let is_odd = |line: &[u8]| {
+        let time = line.split(|byte| *byte == b'[').nth(1);
+        time.is_some_and(|time| time["11/Oct/2025:10:00:0".len()] % 2 == 1)
+    };
+    let (odd, even): (Vec<&[u8]>, Vec<&[u8]>) =
+        lines.iter().copied().partition(|line| is_odd(line));
+    let [odd, even] = [odd, even].map(|lines| lines.concat());
+    let merged = replayed([odd, even]);
+    assert_eq!(merged["runs"], plain["runs"]);
+}
+
+#[test]
 fn every_request_gets_one_thing() {
     let all = json(&[OUTAGE, "--plot", "/dev/null"], b"");
     let got = all["runs"][0]["got"].as_object().unwrap();

@@ -231,7 +231,7 @@ fn skipped(out: &mut String, log: &Log) -> std::fmt::Result {
         let count = number(log.late);
         writeln!(
             out,
-            "\nLines more than a minute out of order, replayed where they stand: {count}"
+            "\nLines out of order by more than a minute (or 64 MiB), replayed where they stand: {count}"
         )?;
     }
     if log.malformed > 0 {
