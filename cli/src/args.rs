@@ -181,7 +181,7 @@ fn replay() -> Command {
                 .num_args(1..)
                 .help(
                     "Combined Log Format, or RETTER_LOG_ACCESS=json; also gzip; `-` is standard \
-                     input. Several files are read one after the other",
+                     input. Several files, of one server or of many, are merged by time",
                 ),
         )
         .arg(

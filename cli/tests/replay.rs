@@ -9,6 +9,9 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 const OUTAGE: &str = "outage.log";
+/// Four pages, one request each half second. From 8:00:30 to 8:01:30 UTC each answer takes ten
+/// seconds to begin.
+const BROWNOUT: &str = "brownout.json";
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")
@@ -78,7 +81,8 @@ fn every_way_in_gives_the_same_result() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&outage()).unwrap();
     assert_eq!(json(&["-"], &gzip.finish().unwrap())["runs"], plain["runs"]);
-    // Two parts, the second first: sorted within the window, so nothing is late.
+    // Two parts, the second first: they are farther apart than the window in which lines are sorted,
+    // so the first part is late. None is lost.
     let text = outage();
     let half = text.len() / 2
         + text[text.len() / 2..]
@@ -92,6 +96,37 @@ fn every_way_in_gives_the_same_result() {
         swapped["log"]["late"].as_u64().unwrap() > 0,
         "it begins more than a minute later"
     );
+}
+
+#[test]
+fn files_are_merged_by_time() {
+    let plain = json(&[OUTAGE], b"");
+    let text = outage();
+    let lines: Vec<_> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let path = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let replayed = |parts: [Vec<u8>; 2]| {
+        let files = ["merged.1", "merged.2"].map(path);
+        for (file, part) in files.iter().zip(parts) {
+            std::fs::write(file, part).unwrap();
+        }
+        let files = files.each_ref().map(|file| file.to_str().unwrap());
+        json(&files, b"")
+    };
+    // As a shell lists what was rotated: the older file second.
+    let [older, newer] = [lines[..300].concat(), lines[300..].concat()];
+    let rotated = replayed([newer, older]);
+    assert_eq!(rotated["runs"], plain["runs"]);
+    assert_eq!(rotated["log"]["late"], 0);
+    // As two servers write it: each has every other second.
+    let is_odd = |line: &[u8]| {
+        let time = line.split(|byte| *byte == b'[').nth(1);
+        time.is_some_and(|time| time["11/Oct/2025:10:00:0".len()] % 2 == 1)
+    };
+    let (odd, even): (Vec<&[u8]>, Vec<&[u8]>) =
+        lines.iter().copied().partition(|line| is_odd(line));
+    let [odd, even] = [odd, even].map(|lines| lines.concat());
+    let merged = replayed([odd, even]);
+    assert_eq!(merged["runs"], plain["runs"]);
 }
 
 #[test]
@@ -184,10 +219,11 @@ fn two_settings_stand_side_by_side() {
         "with eager.toml</text>",
         "with patient.toml</text>",
         "</svg>",
-        "CLOSED: ",
     ] {
-        assert!(svg.contains(part) || part == "CLOSED: ", "{part}");
+        assert!(svg.contains(part), "{part}");
     }
+    // Where the circuit was closed, nothing is drawn.
+    assert!(!svg.contains("CLOSED: "), "{svg}");
     assert!(
         svg.contains("<title>OPEN: 2 connect failures in a row</title>"),
         "{svg}"
@@ -195,6 +231,152 @@ fn two_settings_stand_side_by_side() {
     let both = json(&args[..4], b"");
     assert_eq!(both["runs"][0]["settings"], "eager.toml");
     assert_ne!(both["runs"][0]["changes"], both["runs"][1]["changes"]);
+}
+
+/// The run's changes of the application's circuit: time, new state and reason.
+fn changes(run: &Value) -> Vec<String> {
+    let changes = run["changes"].as_array().unwrap().iter();
+    let of_origin = changes.filter(|change| change["path"].is_null());
+    let text = |change: &Value, name: &str| change[name].as_str().unwrap().to_owned();
+    of_origin
+        .map(|change| {
+            ["time", "to", "reason"]
+                .map(|name| text(change, name))
+                .join(" ")
+        })
+        .collect()
+}
+
+#[test]
+fn a_slow_application_opens_the_circuit_while_it_is() {
+    let run = json(&[BROWNOUT], b"")["runs"][0].clone();
+    let changes = changes(&run);
+    // The fifth that should have been over by then was sent at 8:00:32.0.
+    assert_eq!(
+        changes[0],
+        "2025-10-11 08:00:33 OPEN 5 slow in a row (over 1.0 s), 3 paths"
+    );
+    // No probe finds it well before it is.
+    let closed = changes.iter().position(|change| change.contains("CLOSED"));
+    let closed = closed.expect("it closes in the end");
+    assert_eq!(closed, changes.len() - 1, "{changes:?}");
+    assert!(changes[closed] > "2025-10-11 08:01:30".to_owned());
+    // From 8:00:30.0 to 8:00:32.5, and each was told so after a second.
+    assert_eq!(run["got"]["rescued_slow"], 6);
+    assert_eq!(run["got"]["left"], 0);
+    assert_eq!(run["got"]["errors"], 0);
+    // The application answered at last, with the same page.
+    let rescued = run["got"]["rescued_slow"].as_u64().unwrap()
+        + run["got"]["rescued_circuit_open"].as_u64().unwrap();
+    assert_eq!(run["rescued_while_answering"]["same"], rescued);
+}
+
+#[test]
+fn settings_for_slowness_make_a_difference() {
+    let both = json(&[BROWNOUT, "--compare", "hasty.toml", "lenient.toml"], b"");
+    let [hasty, lenient] = [0, 1].map(|index| both["runs"][index].clone());
+    let opened = "2025-10-11 08:00:32 OPEN 5 slow in a row (over 0.5 s), 3 paths";
+    assert_eq!(changes(&hasty)[0], opened);
+    assert_eq!(changes(&lenient), [""; 0]);
+    assert_eq!(lenient["got"]["rescued_slow"], 0);
+    // More than it bears at once; the rest waits for as long as it takes.
+    assert_eq!(lenient["got"]["rescued_circuit_open"], 0);
+    assert!(hasty["got"]["answered"].as_u64() < lenient["got"]["answered"].as_u64());
+}
+
+#[test]
+fn a_hanging_application_opens_the_circuit_before_anything_times_out() {
+    let line = |second, page, status| {
+        format!(
+            "192.0.2.1 - - [11/Oct/2025:10:00:{second:02} +0200] \"GET /{page} HTTP/1.1\" \
+             {status} 7 \"-\" \"-\"\n"
+        )
+    };
+    let well = (0..3).map(|second| line(second, second % 3, 200));
+    let hanging = (3..13).map(|second| line(second, second % 3, 504));
+    let log: String = well.chain(hanging).collect();
+    let run = json(&["-"], log.as_bytes())["runs"][0].clone();
+    let opened = "2025-10-11 08:00:08 OPEN 5 slow in a row (over 1.0 s), 3 paths";
+    assert_eq!(changes(&run)[0], opened);
+    assert_eq!(run["got"]["rescued_slow"], 5);
+    assert_eq!(run["got"]["rescued_circuit_open"], 5);
+    // They are seen by their time-out alone where nothing is slow.
+    let off = json(&["-", "--breaker-slow-rate", "off"], log.as_bytes());
+    let off = &off["runs"][0];
+    assert_eq!(off["got"]["rescued_slow"], 0);
+    assert!(
+        changes(off)
+            .iter()
+            .all(|change| change.as_str() > "2025-10-11 08:00:18"),
+        "nothing fails before its time-out"
+    );
+}
+
+/// Probes fail all night; and one line is from a clock that is wrong by centuries.
+#[test]
+fn a_silent_log_is_no_end_of_probes_and_loses_none() {
+    let line = |time: &str, page, status| {
+        format!("192.0.2.1 - - [{time} +0000] \"GET /{page} HTTP/1.1\" {status} 7 \"-\" \"-\"\n")
+    };
+    let well = (0..3).map(|page| line("11/Oct/2025:22:00:00", page, 200));
+    let down = (0..6).map(|page| line("11/Oct/2025:22:00:01", page % 3, 502));
+    let later = ["12/Oct/2025:06:00:00", "12/Oct/2500:06:00:00"].map(|time| line(time, 0, 502));
+    let log: String = well.chain(down).chain(later).collect();
+    let run = json(&["-"], log.as_bytes())["runs"][0].clone();
+    let changes = run["changes"].as_array().unwrap();
+    assert_eq!(changes[0]["from"], "CLOSED");
+    for pair in changes.windows(2) {
+        assert_eq!(pair[0]["to"], pair[1]["from"], "{pair:?}");
+    }
+    // The night, and the day after its last line: each minute one probe, about.
+    let probes = run["asked_in_background"].as_u64().unwrap();
+    assert!((1800..2600).contains(&probes), "{probes}");
+    assert_eq!(run["circuit_opened"], 1);
+}
+
+#[test]
+fn a_fresh_copy_can_be_wrong() {
+    let line = |second, method, bytes| {
+        format!(
+            "192.0.2.1 - - [11/Oct/2025:10:00:{second:02} +0200] \"{method} / HTTP/1.1\" 200 \
+             {bytes} \"-\" \"-\"\n"
+        )
+    };
+    // Another page from the third second on, and again after ten.
+    let lines = [
+        line(0, "GET", 7),
+        line(1, "GET", 7),
+        line(2, "HEAD", 0),
+        line(3, "GET", 8),
+        line(4, "GET", 8),
+        line(10, "GET", 9),
+    ];
+    let files = ["fresh_ttl.toml", "fresh_origin.toml"];
+    let args = ["-", "--compare", files[0], files[1]];
+    let both = json(&args, lines.concat().as_bytes());
+    let [ttl, origin] = [0, 1].map(|index| both["runs"][index].clone());
+    let verdicts = |run: &Value, kind: &str| {
+        ["same", "unknown", "wrong"].map(|name| run[kind][name].as_u64().unwrap())
+    };
+    assert_eq!(verdicts(&ttl, "fresh_while_answering"), [1, 1, 2]);
+    assert_eq!(verdicts(&ttl, "rescued_while_answering"), [0, 0, 0]);
+    assert_eq!(ttl["got"]["fresh"], 4);
+    assert_eq!(verdicts(&origin, "fresh_while_answering"), [0, 0, 0]);
+    assert_eq!(origin["got"]["answered"], 6);
+    let (_, text, _) = replay(&args, lines.concat().as_bytes());
+    let row = |label: &str| {
+        let row = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(label));
+        let row = row.unwrap_or_else(|| panic!("no {label} in\n{text}"));
+        row.split_whitespace()
+            .rev()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(row("fresh copy, wrong"), "0 2");
+    assert_eq!(row("rescue, wrong"), "0 0");
 }
 
 #[test]

@@ -101,22 +101,26 @@ impl Assumptions {
                 "two answers to one URL are the same page when they have the same ETag, else \
                  Last-Modified, else length"
             ));
+            tell(format_args!(
+                "what timed out would have done so with any time-out"
+            ));
         }
         if forms.unasked {
+            let time = humantime::format_duration(self.origin_time);
+            let done = match self.unasked {
+                Unasked::Fails => "failed",
+                Unasked::Last => "done as when it was last asked for that page, or for any",
+                Unasked::Works => "answered",
+            };
             tell(format_args!(
-                "{} (--assume-unasked)",
-                match self.unasked {
-                    Unasked::Fails => "where the application was not asked it would have failed",
-                    Unasked::Last =>
-                        "where the application was not asked it would have done as when it was last \
-                     asked for that page, or for any",
-                    Unasked::Works => "where the application was not asked it would have answered",
-                }
+                "where the application was not asked it would have {done} (--assume-unasked), and \
+                 where it was well it would have taken {time} (--assume-origin-time)"
             ));
         }
         tell(format_args!(
-            "in the background it answers as when it was last asked, with the last page that it \
-             sent to that user"
+            "in the background it answers as when it was last asked, as fast as the fastest of its \
+             last three answers, with the last page that it sent to that user; after a day without a \
+             line it is not asked"
         ));
         tell(format_args!(
             "users send the same requests whatever they get, without conditions and ranges, and \
@@ -128,8 +132,14 @@ impl Assumptions {
     /// The form has neither times, nor cookies, nor directives.
     fn tell_of_combined(&self, tell: &mut dyn FnMut(fmt::Arguments<'_>)) {
         let time = humantime::format_duration(self.origin_time);
+        let slow = if self.gateway_errors {
+            "only what timed out (504) was slow"
+        } else {
+            "nothing shows that it was slow"
+        };
         tell(format_args!(
-            "each answer took {time}, as the log has no times (--assume-origin-time)"
+            "each answer began and ended after {time}, and each user who left did so then, as the \
+             log has no times: {slow} (--assume-origin-time)"
         ));
         tell(format_args!(
             "{}",
@@ -153,8 +163,8 @@ impl Assumptions {
         }
         if self.gateway_errors {
             tell(format_args!(
-                "502 is a connection that failed and 504 a timeout, told by a proxy before \
-                 the application (--assume-gateway-errors)"
+                "502 is a connection that failed and 504 a timeout, whatever the time-out, told by a \
+                 proxy before the application (--assume-gateway-errors)"
             ));
         } else {
             tell(format_args!(
@@ -162,11 +172,13 @@ impl Assumptions {
             ));
         }
         tell(format_args!(
-            "two answers to one URL are the same page when they have the same length"
+            "two answers to one URL are the same page when they have the same length, and 304 says \
+             that a copy is right"
         ));
         tell(format_args!("no answer starts or ends a session"));
         tell(format_args!(
-            "the requests of one second came in their order, evenly spread over it"
+            "the time of a line is when its request came, though nginx writes when it ended; the \
+             requests of one second came in their order, evenly spread over it"
         ));
     }
 }

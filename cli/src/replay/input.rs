@@ -8,7 +8,8 @@ use flate2::bufread::MultiGzDecoder;
 
 /// Longer ones are no lines of an access log; a server refuses such heads.
 const LINE_BYTES_MAX: usize = 256 * 1024;
-const BUFFER_BYTES: usize = 256 * 1024;
+/// Of each of the files, which may be a year of days.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The lines of one file.
 pub(super) struct Lines {

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
-use retter_core::report::Failure;
+use retter_core::report::{Failure, Source};
 use serde::Deserialize;
 
 use super::assume::Assumptions;
@@ -26,6 +26,8 @@ struct JsonLine<'a> {
     partition: Option<Cow<'a, str>>,
     #[serde(default)]
     status: Option<u16>,
+    #[serde(borrow, default)]
+    source: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     circuit: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -58,6 +60,7 @@ struct JsonLine<'a> {
     origin_cookies: Option<Cow<'a, str>>,
 }
 
+const LAST_KNOWN_SUCCESS: &str = Source::LastKnownSuccess.as_str();
 const NO_JSON: Skipped = Skipped::Malformed("not JSON as RETTER_LOG_ACCESS=json writes it");
 const NO_TIME: Skipped = Skipped::Malformed("no time like 2026-01-31T12:34:56.789Z");
 
@@ -99,7 +102,10 @@ fn origin(json: &JsonLine<'_>, assumptions: &Assumptions) -> Origin {
         } else {
             Origin::NotAsked {
                 bytes: json.bytes_sent,
-                well: json.circuit.as_deref() == Some("CLOSED") && json.status == Some(200),
+                well: json.circuit.as_deref() == Some("CLOSED")
+                    && json.status == Some(200)
+                    // That rescues, and may do so as the application is full or slow.
+                    && json.source.as_deref() != Some(LAST_KNOWN_SUCCESS),
             }
         };
     };
@@ -109,6 +115,7 @@ fn origin(json: &JsonLine<'_>, assumptions: &Assumptions) -> Origin {
         .and_then(|status| StatusCode::from_u16(status).ok());
     match (status, failure) {
         (None, Some(failure)) => Origin::Failed { failure, took },
+        // Nobody waited any longer: the client left, or got a copy as it took too long.
         (None, None) => Origin::Left { took },
         (Some(status), failure) => Origin::Answered(Answer {
             bytes: json.origin_bytes.unwrap_or(json.bytes_sent),
@@ -152,6 +159,8 @@ fn version(json: &JsonLine<'_>, status: StatusCode) -> Option<u64> {
         .or(json.origin_last_modified.as_deref());
     match validator {
         Some(validator) => Some(hash(validator)),
+        // An answer to HEAD has the length of nothing.
+        None if json.method.as_deref() == Some("HEAD") => None,
         None => json.origin_bytes.filter(|_| is_page),
     }
 }
@@ -251,6 +260,10 @@ mod tests {
                 well: true
             }
         );
+        let rescued = origin_of(
+            r#""status":200,"circuit":"CLOSED","source":"last-known-success","bytes_sent":7"#,
+        );
+        assert_eq!(rescued, open);
         let answered = origin_of(
             r#""origin_ms":30,"origin_head_ms":20,"origin_status":200,"origin_bytes":9,
                "origin_cookies":"change-session","origin_etag":"v1","origin_vary":"*",
@@ -265,5 +278,8 @@ mod tests {
         assert_eq!(answer.version, Some(hash("v1")));
         assert_eq!(answer.cache_control.as_deref(), Some("private"));
         assert!(answer.varies_on_all);
+        let head = r#""origin_ms":1,"origin_status":200,"origin_bytes":0"#;
+        let head = read(&format!(r#""method":"HEAD","target":"/",{head}"#)).unwrap();
+        assert!(matches!(head.origin, Origin::Answered(answer) if answer.version.is_none()));
     }
 }

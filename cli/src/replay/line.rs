@@ -107,6 +107,16 @@ impl Line {
         }
     }
 
+    /// Memory of its own, about.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        let of_answer = match &self.origin {
+            Origin::Answered(answer) => text(&answer.cache_control) + text(&answer.content_type),
+            Origin::Failed { .. } | Origin::Left { .. } | Origin::NotAsked { .. } => 0,
+        };
+        size_of::<Self>() + self.target.len() + text(&self.host) + of_answer
+    }
+
     /// The path without query.
     pub(super) fn path(&self) -> &[u8] {
         let end = self.target.iter().position(|&byte| byte == b'?');

@@ -4,9 +4,11 @@
 
 mod assume;
 mod combined;
+mod flight;
 mod input;
 mod json;
 mod line;
+mod message;
 mod order;
 mod plot;
 mod simulate;
@@ -44,7 +46,7 @@ pub(crate) struct Options {
     /// Two settings files to put side by side.
     pub(crate) compare: Option<[String; 2]>,
     pub(crate) json: bool,
-    /// Files in the order of time; `-` is standard input.
+    /// Files in any order; `-` is standard input.
     pub(crate) logs: Vec<String>,
     pub(crate) plot: Option<String>,
     /// Of the random part of open times.
@@ -163,6 +165,31 @@ fn show(options: &Options, settings: Vec<(String, Settings)>) -> Result<(), Repl
     Ok(())
 }
 
+/// A file on its way into the order of time.
+struct Source {
+    lines: Lines,
+    /// Its next request.
+    next: Option<Line>,
+    /// Of the last line that was read.
+    number: u64,
+    path: String,
+}
+
+impl Source {
+    fn open(path: &str) -> Result<Self, ReplayError> {
+        let lines = Lines::open(path).map_err(|error| ReplayError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            lines,
+            next: None,
+            number: 0,
+            path: path.to_owned(),
+        })
+    }
+}
+
 /// A log on its way through one or two sets of settings.
 struct Replay<'a> {
     forms: Forms,
@@ -191,19 +218,22 @@ impl<'a> Replay<'a> {
     }
 
     fn read_all(&mut self, paths: &[String]) -> Result<(), ReplayError> {
+        let mut sources = Vec::new();
         for path in paths {
-            let at = |error| ReplayError::Read {
-                path: path.clone(),
-                error,
-            };
-            let mut lines = Lines::open(path).map_err(at)?;
-            let mut number = 0;
-            while let Some(text) = lines.next().map_err(at)? {
-                number += 1;
-                self.take(text, path, number);
-                while let Some(line) = self.order.pop() {
-                    self.ask(&line);
-                }
+            let mut source = Source::open(path)?;
+            self.read_next(&mut source)?;
+            sources.push(source);
+        }
+        // The oldest of all files is the next, of two of one time that of the first file.
+        let with_line = |source: &&mut Source| source.next.is_some();
+        let time = |source: &&mut Source| source.next.as_ref().map(|line| line.at);
+        while let Some(source) = sources.iter_mut().filter(with_line).min_by_key(time) {
+            if let Some(line) = source.next.take() {
+                self.order.push(line);
+            }
+            self.read_next(source)?;
+            while let Some(line) = self.order.pop() {
+                self.ask(&line);
             }
         }
         while let Some(line) = self.order.pop_last() {
@@ -215,22 +245,40 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn take(&mut self, text: &[u8], path: &str, number: u64) {
+    /// Reads up to the next request of a file.
+    fn read_next(&mut self, source: &mut Source) -> Result<(), ReplayError> {
+        let Source { lines, number, .. } = source;
+        while source.next.is_none() {
+            let read = lines.next().map_err(|error| ReplayError::Read {
+                path: source.path.clone(),
+                error,
+            });
+            let Some(text) = read? else {
+                break;
+            };
+            *number += 1;
+            source.next = self.parse(text, &source.path, *number);
+        }
+        Ok(())
+    }
+
+    fn parse(&mut self, text: &[u8], path: &str, number: u64) -> Option<Line> {
         self.log.lines += 1;
         self.progress.line(self.log.lines);
         if text.trim_ascii().is_empty() {
-            return;
+            return None;
         }
         match Line::parse(text, &self.options.assumptions) {
             Ok(line) => {
                 let is_json = text.trim_ascii_start().first() == Some(&b'{');
                 self.forms.json |= is_json;
                 self.forms.combined |= !is_json;
-                self.order.push(line);
+                return Some(line);
             }
             Err(Skipped::NoRequest) => self.log.without_request += 1,
             Err(Skipped::Malformed(reason)) => self.log.malformed(path, number, reason, text),
         }
+        None
     }
 
     fn ask(&mut self, line: &Line) {
@@ -248,7 +296,7 @@ impl<'a> Replay<'a> {
         for simulation in &mut self.simulations {
             simulation.advance(line.at, &self.truth);
         }
-        let request = Arc::new(simulate::request(line));
+        let request = Arc::new(message::request(line));
         let origin = self.truth.of(line, &request);
         self.log.failed += u64::from(self.truth.failed(&line.origin));
         let is_unasked = matches!(line.origin, Origin::NotAsked { .. });

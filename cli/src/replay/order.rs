@@ -9,12 +9,15 @@ use super::when::NANOS_PER_SEC;
 
 /// A request that lasts longer comes late; so does a line of another server's clock.
 const WINDOW: u64 = 60 * NANOS_PER_SEC;
-/// A minute of a very busy site; some 50 MB.
-const LINES_MAX: usize = 200_000;
+/// A minute of a very busy site, some 200,000 lines, but not of one that is asked for the longest
+/// URLs there are.
+const BYTES_MAX: usize = 64 << 20;
 
 /// Sorts lines within a window.
 #[derive(Default)]
 pub(super) struct Order {
+    /// Memory of the lines that wait.
+    bytes: usize,
     given: u64,
     /// Lines that came too late for their place, and are replayed after it.
     pub(super) late: u64,
@@ -66,6 +69,7 @@ impl Order {
         self.newest = self.newest.max(line.at);
         let number = self.given;
         self.given += 1;
+        self.bytes += line.bytes();
         self.waiting.push(Reverse(Waiting { line, number }));
     }
 
@@ -76,7 +80,7 @@ impl Order {
         }
         let Reverse(first) = self.waiting.peek()?;
         let is_due = first.line.at.saturating_add(WINDOW) < self.newest;
-        if is_due || self.waiting.len() > LINES_MAX {
+        if is_due || self.bytes > BYTES_MAX {
             self.pop_last()
         } else {
             None
@@ -97,23 +101,29 @@ impl Order {
     /// Makes the next line ready, or all of a second of which more is not known. Taken as one
     /// moment, they would be a surge that never was.
     fn ready_next(&mut self) {
-        let Some(Reverse(first)) = self.waiting.pop() else {
+        let Some(first) = self.take() else {
             return;
         };
-        let (at, is_coarse) = (first.line.at, first.line.is_coarse);
-        self.ready.push_back(first.line);
+        let (at, is_coarse) = (first.at, first.is_coarse);
+        self.ready.push_back(first);
         if !is_coarse {
             return;
         }
         let is_same = |next: &Reverse<Waiting>| next.0.line.at == at && next.0.line.is_coarse;
         while self.waiting.peek().is_some_and(is_same) {
-            self.ready
-                .extend(self.waiting.pop().map(|Reverse(next)| next.line));
+            let next = self.take();
+            self.ready.extend(next);
         }
         let count = self.ready.len() as u64;
         for (line, index) in self.ready.iter_mut().zip(0..) {
             line.at += NANOS_PER_SEC * index / count;
         }
+    }
+
+    fn take(&mut self) -> Option<Line> {
+        let Reverse(Waiting { line, .. }) = self.waiting.pop()?;
+        self.bytes -= line.bytes();
+        Some(line)
     }
 }
 
@@ -162,12 +172,20 @@ mod tests {
         let mut order = Order::default();
         let text = br#"{"time":"1970-01-01T00:00:00Z","method":"GET","target":"/"}"#;
         let line = Line::parse(text, &Assumptions::default()).unwrap();
-        for _ in 0..LINES_MAX {
+        for _ in 0..BYTES_MAX / line.bytes() {
             order.push(line.clone());
             assert!(order.pop().is_none());
         }
         order.push(line);
         assert!(order.pop().is_some());
         assert!(order.pop().is_none());
+        // One line of the longest is as many as hundreds of others.
+        let text = [
+            b"::1 - - [01/Jan/1970:00:00:07 +0000] \"GET /",
+            &[b'x'; 200_000][..],
+        ];
+        let text = [&text.concat()[..], b" HTTP/1.1\" 200 1"].concat();
+        order.push(Line::parse(&text, &Assumptions::default()).unwrap());
+        assert!(std::iter::from_fn(|| order.pop()).count() > 500);
     }
 }

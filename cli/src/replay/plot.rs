@@ -129,7 +129,7 @@ impl Panel<'_> {
 
     /// A band that is filled where the circuit was not closed.
     fn circuit(&self, out: &mut String, run: &Simulation, y: f64) -> std::fmt::Result {
-        let end = self.bar_nanos * self.bars.len() as u64;
+        let end = self.bar_nanos.saturating_mul(self.bars.len() as u64);
         writeln!(
             out,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">circuit</text><rect x=\"{LEFT}\" \
@@ -163,7 +163,7 @@ impl Panel<'_> {
     }
 
     fn times(&self, out: &mut String, y: f64) -> std::fmt::Result {
-        let end = self.bar_nanos * self.bars.len() as u64;
+        let end = self.bar_nanos.saturating_mul(self.bars.len() as u64);
         for (part, anchor) in [(0, "start"), (1, "middle"), (2, "end")] {
             let at = end / 2 * part;
             writeln!(
@@ -177,7 +177,7 @@ impl Panel<'_> {
     }
 
     fn x(&self, nanos: u64) -> f64 {
-        let all = self.bar_nanos * self.bars.len().max(1) as u64;
+        let all = self.bar_nanos.saturating_mul(self.bars.len().max(1) as u64);
         LEFT + (WIDTH - LEFT - RIGHT) * nanos as f64 / all as f64
     }
 }

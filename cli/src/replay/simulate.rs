@@ -10,22 +10,22 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use retter_core::config::{Config, ConfigError, Settings};
-use retter_core::limits::HOLD_BYTES_MAX;
-use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead, Version};
+use retter_core::message::RequestHead;
 use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Ticket, Verdict};
-use retter_core::report::Failure;
 use retter_core::rules::label::{Handling, Refused};
 use retter_core::time::{Instant, UnixTime};
 
-use super::line::{Answer, Cookies, End, Line, Origin, Visitor};
+use super::flight::{self, Flight, Step};
+use super::line::{Answer, End, Origin};
+use super::message::{SESSION_COOKIE, response};
 use super::tally::{Got, Tally};
 use super::timeline::Timeline;
 use super::truth::{TIME_MAX, Truth};
 use super::when::NANOS_PER_SEC;
 
-/// The log does not tell cookies, but what they meant: these mean it again.
-const SESSION_COOKIE: &str = "retter-session";
-const OTHER_COOKIE: &str = "retter-other";
+/// Once a log is silent for so long, nobody knows how the application is doing. A line with a wrong
+/// year would be centuries of probes.
+const SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// On whose behalf a copy is renewed: the log's addresses are not needed for it.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -34,6 +34,8 @@ pub(super) struct Simulation {
     /// Somebody has to look for copies to renew.
     alarm: Arc<Alarm>,
     config: Config,
+    /// When the last line came.
+    last: Instant,
     number: u64,
     pending: BinaryHeap<Reverse<Pending>>,
     retter: Arc<Retter>,
@@ -55,12 +57,8 @@ struct Pending {
 }
 
 enum What {
-    /// A request at the application goes on. No user waits for one that never came.
-    Fetch {
-        came: Option<Instant>,
-        fetch: Box<Fetch>,
-        step: Step,
-    },
+    /// A request at the application goes on.
+    Fetch(Flight, Step),
     /// A request has waited for as long as anybody may.
     Overdue,
     /// A copy may have to be renewed, or a circuit to be probed.
@@ -99,17 +97,6 @@ impl Wake for Note {
     }
 }
 
-enum Step {
-    /// The whole answer has come.
-    End { failing: bool },
-    /// It failed without a head, or too late for a rescue.
-    Fail { failure: Failure, rescuable: bool },
-    /// Its head comes.
-    Head(Box<Answer>),
-    /// The client leaves.
-    Leave,
-}
-
 impl Simulation {
     /// Begins at `start`, in nanoseconds since 1970.
     ///
@@ -129,6 +116,7 @@ impl Simulation {
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,
+            last: Instant::ZERO,
             number: 0,
             pending: BinaryHeap::new(),
             retter,
@@ -145,7 +133,14 @@ impl Simulation {
     /// application is doing meanwhile.
     pub(super) fn advance(&mut self, at: u64, truth: &Truth) {
         let now = Instant::from_nanos(at.saturating_sub(self.start));
+        let silent_at = self.last + SILENCE_MAX;
+        if silent_at < now {
+            self.run_until(silent_at, Some(truth));
+            self.run_until(now, None);
+            self.push(now, What::Visit);
+        }
         self.run_until(now, Some(truth));
+        self.last = now;
     }
 
     /// Replays one request, about which the application does what `origin` says.
@@ -163,7 +158,6 @@ impl Simulation {
     /// Ends what still runs.
     pub(super) fn finish(&mut self) {
         self.run_until(Instant::from_nanos(u64::MAX), None);
-        self.note_changes();
     }
 
     /// Asks the application for copies that are to be renewed, and for probes.
@@ -220,15 +214,16 @@ impl Simulation {
     /// Lets those go on that found room.
     fn admit(&mut self, now: Instant) {
         loop {
-            let next = self
-                .woken
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
-            let Some(number) = next else {
-                return;
+            let woken = {
+                let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::take(&mut *woken)
             };
-            self.poll(number, now);
+            if woken.is_empty() {
+                return;
+            }
+            for number in woken {
+                self.poll(number, now);
+            }
         }
     }
 
@@ -273,30 +268,49 @@ impl Simulation {
             | Handling::Rescued { .. }
             | Handling::Validated { .. } => Got::Error,
         };
-        self.tally.refused_needlessly += u64::from(self.answers(origin).is_some());
+        if matches!(got, Got::RefusedFull | Got::RefusedOpen)
+            && let Origin::Answered(answer) = origin
+        {
+            self.tally.refused_needlessly += u64::from(self.good(Some(answer)).is_some());
+        }
         self.count(got, came);
     }
 
-    fn send(&mut self, fetch: Box<Fetch>, origin: &Origin, came: Option<Instant>, now: Instant) {
-        let settings = &self.config.origin;
-        let (after, step) = match origin {
-            Origin::Answered(answer) if answer.head > settings.head_timeout => timeout(settings),
-            Origin::Answered(answer) => (answer.head, Step::Head(Box::new(answer.clone()))),
-            Origin::Failed { failure, took } => {
-                let limit = match failure {
-                    Failure::Connect => settings.connect_timeout,
-                    Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
-                        settings.head_timeout
-                    }
-                };
-                let (failure, rescuable) = (*failure, true);
-                ((*took).min(limit), Step::Fail { failure, rescuable })
-            }
-            Origin::Left { took } if *took > settings.head_timeout => timeout(settings),
-            Origin::Left { took } => (*took, Step::Leave),
-            Origin::NotAsked { .. } => (Duration::ZERO, Step::Leave),
+    fn send(
+        &mut self,
+        mut fetch: Box<Fetch>,
+        origin: &Origin,
+        came: Option<Instant>,
+        now: Instant,
+    ) {
+        let (after, step) = flight::first(origin, &self.config.origin);
+        fetch.on_behalf_of(NOBODY);
+        if flight::is_sent(&step) {
+            fetch.on_sent(now);
+        }
+        let answer = match origin {
+            Origin::Answered(answer) => Some(Box::new(answer.clone())),
+            Origin::Failed { .. } | Origin::Left { .. } | Origin::NotAsked { .. } => None,
         };
-        self.push(now + after.min(TIME_MAX), What::Fetch { came, fetch, step });
+        let flight = Flight {
+            answer,
+            came,
+            fetch,
+        };
+        self.wait_for(flight, now + after.min(TIME_MAX), step);
+    }
+
+    /// Lets a request come to `step` at `at`; before that it may become slow.
+    fn wait_for(&mut self, flight: Flight, at: Instant, step: Step) {
+        match flight.fetch.slow_at().filter(|slow_at| *slow_at < at) {
+            Some(slow_at) => {
+                let step = Step::Slow(at, Box::new(step));
+                self.push(slow_at, What::Fetch(flight, step));
+            }
+            None => {
+                self.push(at, What::Fetch(flight, step));
+            }
+        }
     }
 
     fn push(&mut self, at: Instant, what: What) -> u64 {
@@ -314,55 +328,104 @@ impl Simulation {
         {
             if let Some(Reverse(Pending { at, number, what })) = self.pending.pop() {
                 match what {
-                    What::Fetch { came, fetch, step } => self.run(at, came, fetch, step),
+                    What::Fetch(flight, step) => self.run(at, flight, step),
                     What::Overdue => self.poll(number, at),
                     What::Visit => {}
                 }
                 self.admit(at);
-                // Once the log has ended nobody knows how the application would do.
+                // Where the log is silent nobody knows how the application would do.
                 if let Some(truth) = truth {
                     self.visit(at, truth);
+                }
+                // Between two lines there may be more of them than are kept for anybody.
+                self.note_changes();
+            }
+        }
+    }
+
+    fn run(&mut self, now: Instant, flight: Flight, step: Step) {
+        match step {
+            Step::End => {
+                let got = if self.is_error(flight.answer.as_deref()) {
+                    Got::Error
+                } else {
+                    Got::Answer
+                };
+                flight.fetch.on_end(now);
+                self.got(got, flight.came);
+            }
+            Step::Fail(failure) => {
+                let Flight {
+                    answer,
+                    came,
+                    fetch,
+                } = flight;
+                let request = Arc::clone(fetch.request());
+                match (fetch.on_failure(failure, now), came) {
+                    (Some(served), Some(came)) => {
+                        served.want(&request, NOBODY, now);
+                        self.rescued(&served, answer.as_deref(), Got::RescuedFailed, came);
+                    }
+                    (_, came) => self.got(Got::Error, came),
+                }
+            }
+            Step::Head => self.on_head(flight, now),
+            Step::Leave => {
+                flight.fetch.abandon(now);
+                self.got(Got::Left, flight.came);
+            }
+            Step::Slow(at, then) => self.on_slow(flight, at, *then, now),
+        }
+    }
+
+    fn on_head(&mut self, mut flight: Flight, now: Instant) {
+        let Some(answer) = flight.answer.take() else {
+            return;
+        };
+        let request = Arc::clone(flight.fetch.request());
+        match flight.fetch.on_head(&response(&answer, &request), now) {
+            // The application was asked about the copy, and it was right.
+            Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
+                self.got(Got::Answer, flight.came);
+            }
+            Verdict::Serve(served) => {
+                if let Some(came) = flight.came {
+                    served.want(&request, NOBODY, now);
+                    self.rescued(&served, Some(&answer), Got::RescuedFailed, came);
+                }
+            }
+            Verdict::Forward => {
+                let is_held = flight.holds(&answer);
+                flight.feed(answer.bytes, now);
+                let at = now + answer.took.saturating_sub(answer.head).min(TIME_MAX);
+                let step = flight::last(&answer);
+                flight.answer = Some(answer);
+                if is_held {
+                    self.wait_for(flight, at, step);
+                } else {
+                    flight.fetch.forget_copy();
+                    self.push(at, What::Fetch(flight, step));
                 }
             }
         }
     }
 
-    fn run(&mut self, at: Instant, came: Option<Instant>, mut fetch: Box<Fetch>, step: Step) {
-        let request = Arc::clone(fetch.request());
-        let served = match step {
-            Step::End { failing } => {
-                fetch.on_end(at);
-                return self.got(if failing { Got::Error } else { Got::Answer }, came);
-            }
-            Step::Fail { failure, rescuable } => {
-                let served = fetch.on_failure(failure, at);
-                served.filter(|_| rescuable)
-            }
-            Step::Head(answer) => match fetch.on_head(&response(&answer, &request), at) {
-                // The application was asked about the copy, and it was right.
-                Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
-                    return self.got(Got::Answer, came);
-                }
-                Verdict::Serve(served) => Some(served),
-                Verdict::Forward => {
-                    self.feed(&mut fetch, answer.bytes, at);
-                    let took = answer.took.saturating_sub(answer.head).min(TIME_MAX);
-                    let step = self.last(&answer);
-                    self.push(at + took, What::Fetch { came, fetch, step });
-                    return;
-                }
-            },
-            Step::Leave => {
-                fetch.abandon(at);
-                return self.got(Got::Left, came);
-            }
+    /// The answer takes too long: a copy stands in for it where there is one, and the request goes
+    /// on where it may renew that copy. It would have come to `step` at `at`.
+    fn on_slow(&mut self, mut flight: Flight, at: Instant, step: Step, now: Instant) {
+        let served = flight.fetch.on_slow(now);
+        let Some((served, came)) = served.zip(flight.came) else {
+            return self.wait_for(flight, at, step);
         };
-        let Some(served) = served.filter(|_| came.is_some()) else {
-            return self.got(Got::Error, came);
-        };
-        served.want(&request, NOBODY, at);
-        self.tally.age(served.resident());
-        self.got(Got::RescuedFailed, came);
+        let request = Arc::clone(flight.fetch.request());
+        served.want(&request, NOBODY, now);
+        self.rescued(&served, flight.answer.as_deref(), Got::RescuedSlow, came);
+        flight.came = None;
+        if flight.fetch.is_renewal() {
+            self.push(at, What::Fetch(flight, step));
+        } else {
+            flight.fetch.abandon(now);
+        }
     }
 
     /// Counts what a user got, if there was one.
@@ -372,77 +435,48 @@ impl Simulation {
         }
     }
 
-    /// How an answer ends whose head was passed on.
-    fn last(&self, answer: &Answer) -> Step {
-        match answer.end {
-            End::ClientLeft => Step::Leave,
-            End::Complete => Step::End {
-                failing: self.config.breaker.failure_statuses.contains(answer.status),
-            },
-            End::Truncated => Step::Fail {
-                failure: Failure::Truncated,
-                // A short page is held back until it is complete.
-                rescuable: answer.bytes <= HOLD_BYTES_MAX as u64,
-            },
+    /// Counts a copy that a user got in place of what the application answered, if it did.
+    fn rescued(&mut self, served: &Served, answer: Option<&Answer>, got: Got, came: Instant) {
+        self.tally.age(served.resident());
+        if let Some(answer) = self.good(answer) {
+            self.tally.rescued.add(version(served), answer);
         }
-    }
-
-    /// Passes a body of so many bytes; more than is kept need not be.
-    fn feed(&self, fetch: &mut Fetch, bytes: u64, at: Instant) {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        let max = self.config.cache.object_bytes_max.saturating_add(1);
-        let mut left = usize::try_from(bytes).unwrap_or(max).min(max);
-        while left > 0 {
-            let piece = &ZEROS[..left.min(ZEROS.len())];
-            fetch.on_data(piece, at);
-            left -= piece.len();
-        }
+        self.count(got, came);
     }
 
     fn serve(&mut self, served: &Served, origin: &Origin, came: Instant) {
-        let got = match served.handling {
-            Handling::CircuitOpen { .. } => Got::RescuedOpen,
+        let answer = match origin {
+            Origin::Answered(answer) => Some(answer),
+            Origin::Failed { .. } | Origin::Left { .. } | Origin::NotAsked { .. } => None,
+        };
+        match served.handling {
+            Handling::CircuitOpen { .. } => self.rescued(served, answer, Got::RescuedOpen, came),
             // Stale, but by the word of the application or the client as good as fresh.
             Handling::Behind { .. } | Handling::Fresh { .. } | Handling::MaxStale { .. } => {
-                return self.count(Got::Fresh, came);
+                if let Some(answer) = self.good(answer) {
+                    self.tally.fresh.add(version(served), answer);
+                }
+                self.count(Got::Fresh, came);
             }
-            Handling::Overload { .. } => Got::RescuedFull,
-            Handling::Rescued { .. } => Got::RescuedFailed,
+            Handling::Overload { .. } => self.rescued(served, answer, Got::RescuedFull, came),
+            Handling::Rescued { .. } => self.rescued(served, answer, Got::RescuedFailed, came),
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }
             | Handling::Forwarded { .. }
             | Handling::NoCopy { .. }
-            | Handling::Validated { .. } => return self.count(Got::Answer, came),
-        };
-        self.tally.age(served.resident());
-        if let Some(answer) = self.answers(origin) {
-            let copy = served
-                .fields()
-                .get_str("etag")
-                .and_then(|tag| tag.parse().ok());
-            let verdicts = &mut self.tally.verdicts;
-            let count = match (answer.status.as_u16(), copy, answer.version) {
-                (200 | 304, Some(copy), Some(version)) if copy == version => &mut verdicts.same,
-                (200 | 304, Some::<u64>(_), Some(_)) => &mut verdicts.wrong,
-                (200 | 206 | 304 | 416, ..) => &mut verdicts.unknown,
-                _ => &mut verdicts.wrong,
-            };
-            *count += 1;
+            | Handling::Validated { .. } => self.count(Got::Answer, came),
         }
-        self.count(got, came);
     }
 
-    /// The answer that the user would have got of the application at this time.
-    fn answers<'a>(&self, origin: &'a Origin) -> Option<&'a Answer> {
+    /// What the application answered by the log, if that was no failure.
+    fn good<'a>(&self, answer: Option<&'a Answer>) -> Option<&'a Answer> {
+        answer.filter(|answer| answer.end == End::Complete && !self.is_error(Some(answer)))
+    }
+
+    fn is_error(&self, answer: Option<&Answer>) -> bool {
         let statuses = self.config.breaker.failure_statuses;
-        match origin {
-            Origin::Answered(answer) => {
-                let is_good = answer.end == End::Complete && !statuses.contains(answer.status);
-                is_good.then_some(answer)
-            }
-            Origin::Failed { .. } | Origin::Left { .. } | Origin::NotAsked { .. } => None,
-        }
+        answer.is_some_and(|answer| statuses.contains(answer.status))
     }
 
     fn count(&mut self, got: Got, came: Instant) {
@@ -457,62 +491,9 @@ impl Simulation {
     }
 }
 
-fn timeout(settings: &retter_core::config::OriginSettings) -> (Duration, Step) {
-    let (failure, rescuable) = (Failure::Timeout, true);
-    (settings.head_timeout, Step::Fail { failure, rescuable })
-}
-
-/// The request of a line, as this program would have seen it.
-pub(super) fn request(line: &Line) -> RequestHead {
-    let mut fields = FieldsBuilder::default();
-    let host = line.host.as_deref().unwrap_or("the-log.invalid");
-    fields.push("host", host.as_bytes());
-    let cookie = match line.visitor {
-        Visitor::Anybody => None,
-        Visitor::Cookies(id) => Some(format!("{OTHER_COOKIE}={id:x}")),
-        Visitor::Session(id) => Some(format!("{SESSION_COOKIE}={id:x}")),
-    };
-    if let Some(cookie) = cookie {
-        fields.push("cookie", cookie.as_bytes());
-    }
-    if line.upgrades {
-        fields.push("connection", b"upgrade");
-        fields.push("upgrade", b"websocket");
-    }
-    RequestHead {
-        method: line.method.clone(),
-        target: line.target.clone(),
-        version: Version::Http11,
-        fields: fields.build(),
-    }
-}
-
-fn response(answer: &Answer, request: &RequestHead) -> ResponseHead {
-    let mut fields = FieldsBuilder::default();
-    let mut put = |name, value: Option<&str>| {
-        if let Some(value) = value {
-            fields.push(name, value.as_bytes());
-        }
-    };
-    put("cache-control", answer.cache_control.as_deref());
-    put("content-type", answer.content_type.as_deref());
-    if answer.end == End::Complete && request.method != http::Method::HEAD {
-        put("content-length", Some(&answer.bytes.to_string()));
-    }
-    put(
-        "etag",
-        answer.version.map(|version| version.to_string()).as_deref(),
-    );
-    put(
-        "set-cookie",
-        match answer.cookies {
-            Cookies::ChangesSession => Some("retter-session=another"),
-            Cookies::None => None,
-            Cookies::Sets => Some("retter-other=another"),
-        },
-    );
-    put("vary", answer.varies_on_all.then_some("*"));
-    ResponseHead::new(answer.status, fields.build())
+/// Which page a copy is.
+fn version(served: &Served) -> Option<u64> {
+    served.fields().get_str("etag")?.parse().ok()
 }
 
 impl Pending {

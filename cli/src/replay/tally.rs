@@ -6,6 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::line::Answer;
+
 /// What a user got.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Got {
@@ -27,6 +29,8 @@ pub(super) enum Got {
     RescuedOpen,
     /// A copy, as the application was full.
     RescuedFull,
+    /// A copy, as the answer took too long.
+    RescuedSlow,
 }
 
 /// How many got what.
@@ -41,6 +45,7 @@ pub(super) struct Counts {
     pub(super) rescued_failed: u64,
     pub(super) rescued_circuit_open: u64,
     pub(super) rescued_full: u64,
+    pub(super) rescued_slow: u64,
 }
 
 impl Counts {
@@ -55,6 +60,7 @@ impl Counts {
             Got::RescuedFailed => &mut self.rescued_failed,
             Got::RescuedFull => &mut self.rescued_full,
             Got::RescuedOpen => &mut self.rescued_circuit_open,
+            Got::RescuedSlow => &mut self.rescued_slow,
         };
         *count += 1;
     }
@@ -69,6 +75,7 @@ impl Counts {
         self.rescued_failed += other.rescued_failed;
         self.rescued_circuit_open += other.rescued_circuit_open;
         self.rescued_full += other.rescued_full;
+        self.rescued_slow += other.rescued_slow;
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -76,7 +83,7 @@ impl Counts {
     }
 
     pub(super) fn rescued(&self) -> u64 {
-        self.rescued_failed + self.rescued_circuit_open + self.rescued_full
+        self.rescued_failed + self.rescued_circuit_open + self.rescued_full + self.rescued_slow
     }
 
     /// Requests for which the application was not asked.
@@ -100,16 +107,32 @@ pub(super) struct Verdicts {
     pub(super) wrong: u64,
 }
 
+impl Verdicts {
+    /// Counts a copy of this version, where the application sent `answer`.
+    pub(super) fn add(&mut self, copy: Option<u64>, answer: &Answer) {
+        let count = match (answer.status.as_u16(), copy, answer.version) {
+            (200 | 304, Some(copy), Some(version)) if copy == version => &mut self.same,
+            (200 | 304, Some(_), Some(_)) => &mut self.wrong,
+            (200 | 206 | 304 | 416, ..) => &mut self.unknown,
+            _ => &mut self.wrong,
+        };
+        *count += 1;
+    }
+}
+
 /// Everything that is counted in one replay.
 pub(super) struct Tally {
     /// Ages of the copies that rescued, in milliseconds.
     ages: Histogram<u64>,
     pub(super) counts: Counts,
+    /// Of copies that answered as they were fresh.
+    pub(super) fresh: Verdicts,
     /// Requests that no user sent, to renew copies and to probe circuits.
     pub(super) renewals: u64,
     /// Refused, although the application answered by the log.
     pub(super) refused_needlessly: u64,
-    pub(super) verdicts: Verdicts,
+    /// Of copies that rescued.
+    pub(super) rescued: Verdicts,
 }
 
 /// How old the copies were.
@@ -132,9 +155,10 @@ impl Tally {
         Self {
             ages: ages.expect("the bounds are in order and three digits are possible"),
             counts: Counts::default(),
+            fresh: Verdicts::default(),
             renewals: 0,
             refused_needlessly: 0,
-            verdicts: Verdicts::default(),
+            rescued: Verdicts::default(),
         }
     }
 

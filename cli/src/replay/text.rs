@@ -8,7 +8,7 @@ use retter_core::breaker::Transition;
 
 use super::simulate::Simulation;
 use super::summary::{Log, Summary};
-use super::tally::Ages;
+use super::tally::{Ages, Tally, Verdicts};
 use crate::telemetry::escape;
 
 /// State changes of each kind that are shown; all are in the JSON form.
@@ -102,6 +102,9 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     table.count("  a copy, as the application failed", |run| {
         run.tally.counts.rescued_failed
     })?;
+    table.count("  a copy, as its answer took too long", |run| {
+        run.tally.counts.rescued_slow
+    })?;
     table.count("  a copy, as the circuit was open", |run| {
         run.tally.counts.rescued_circuit_open
     })?;
@@ -162,13 +165,22 @@ fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
         })?;
     }
     table.heading("Where the application did answer at that time, by the log")?;
-    table.count("  the copy was wrong: it answered otherwise", |run| {
-        run.tally.verdicts.wrong
-    })?;
-    table.count("  the copy was right: it answered the same", |run| {
-        run.tally.verdicts.same
-    })?;
-    table.count("  the log does not tell", |run| run.tally.verdicts.unknown)?;
+    let kinds: [(&str, fn(&Tally) -> &Verdicts); 2] = [
+        ("fresh copy", |tally| &tally.fresh),
+        ("rescue", |tally| &tally.rescued),
+    ];
+    for (kind, of) in kinds {
+        table.count(&format!("  {kind}, wrong: it answered otherwise"), |run| {
+            of(&run.tally).wrong
+        })?;
+        table.count(&format!("  {kind}, right: it answered the same"), |run| {
+            of(&run.tally).same
+        })?;
+        table.count(
+            &format!("  {kind}, of which the log tells nothing"),
+            |run| of(&run.tally).unknown,
+        )?;
+    }
     table.count("  503 was needless", |run| run.tally.refused_needlessly)
 }
 
@@ -219,7 +231,7 @@ fn skipped(out: &mut String, log: &Log) -> std::fmt::Result {
         let count = number(log.late);
         writeln!(
             out,
-            "\nLines more than a minute out of order, replayed where they stand: {count}"
+            "\nLines out of order by more than a minute (or 64 MiB), replayed where they stand: {count}"
         )?;
     }
     if log.malformed > 0 {

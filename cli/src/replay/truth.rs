@@ -2,7 +2,7 @@
 //! Never knows what the replay decides: it is the same for all settings.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -17,12 +17,17 @@ use super::line::{Answer, Cookies, End, Line, Origin, hash};
 const PATHS_MAX: usize = 65_536;
 /// Pages whose last good answer is remembered: some 10 MB.
 const PAGES_MAX: usize = 65_536;
+/// Answers that tell how fast the application is: one page that takes long by nature must not
+/// make all of it slow.
+const HEADS: usize = 3;
 
 /// How the application was doing, as the log tells it.
 #[derive(Debug)]
 pub(super) struct Truth {
     assumptions: Assumptions,
     failing_paths: HashSet<u64>,
+    /// How long the last answers took to begin.
+    heads: VecDeque<Duration>,
     /// How it failed when it was last asked; `None` when it answered.
     last: Option<Trouble>,
     /// The last good answer for each user's page.
@@ -41,6 +46,7 @@ impl Truth {
         Self {
             assumptions: assumptions.clone(),
             failing_paths: HashSet::new(),
+            heads: VecDeque::new(),
             last: None,
             pages: HashMap::new(),
             statuses: StatusSet::default(),
@@ -57,10 +63,16 @@ impl Truth {
         let path = hash(line.path());
         match &line.origin {
             Origin::NotAsked { bytes, well } => Cow::Owned(self.guess(path, *bytes, *well)),
-            told @ Origin::Left { .. } => Cow::Borrowed(told),
+            told @ Origin::Left { took } => {
+                // Who left sooner tells nothing.
+                if *took > self.head() {
+                    self.note_head(*took);
+                }
+                Cow::Borrowed(told)
+            }
             told @ (Origin::Answered(_) | Origin::Failed { .. }) => {
                 self.last = self.trouble(told);
-                self.note_page(told, request);
+                self.note_answer(told, request);
                 if self.last.is_none() {
                     self.failing_paths.remove(&path);
                 } else if self.failing_paths.len() < PATHS_MAX {
@@ -77,8 +89,15 @@ impl Truth {
         let path = hash(request.path());
         match self.guess(path, 0, false) {
             Origin::Answered(guessed) if guessed.status == StatusCode::OK => {
-                let known = self.pages.get(&page(request));
-                Origin::Answered(known.cloned().unwrap_or(guessed))
+                let Some(known) = self.pages.get(&page(request)) else {
+                    return Origin::Answered(guessed);
+                };
+                let body = known.took.saturating_sub(known.head);
+                Origin::Answered(Answer {
+                    head: guessed.head,
+                    took: guessed.head.saturating_add(body),
+                    ..known.clone()
+                })
             }
             other @ (Origin::Answered(_)
             | Origin::Failed { .. }
@@ -87,10 +106,24 @@ impl Truth {
         }
     }
 
-    fn note_page(&mut self, told: &Origin, request: &RequestHead) {
+    fn note_head(&mut self, head: Duration) {
+        self.heads.truncate(HEADS - 1);
+        self.heads.push_front(head);
+    }
+
+    /// How long the application takes to begin an answer, as far as the log has told.
+    fn head(&self) -> Duration {
+        let least = self.heads.iter().min().copied();
+        least.unwrap_or(self.assumptions.origin_time)
+    }
+
+    fn note_answer(&mut self, told: &Origin, request: &RequestHead) {
         let Origin::Answered(answer) = told else {
             return;
         };
+        if self.last.is_none() {
+            self.note_head(answer.head);
+        }
         if request.method == Method::GET
             && answer.status == StatusCode::OK
             && answer.end == End::Complete
@@ -104,7 +137,11 @@ impl Truth {
     }
 
     fn guess(&self, path: u64, bytes: u64, well: bool) -> Origin {
-        let took = self.assumptions.origin_time;
+        let took = match self.assumptions.unasked {
+            _ if well => self.assumptions.origin_time,
+            Unasked::Works => self.assumptions.origin_time,
+            Unasked::Fails | Unasked::Last => self.head(),
+        };
         let is_path_failing = self.failing_paths.contains(&path);
         let unavailable = Trouble::Status(StatusCode::SERVICE_UNAVAILABLE);
         let trouble = match self.assumptions.unasked {
