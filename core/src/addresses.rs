@@ -2,10 +2,12 @@
 //! is tried first, and which trouble is worth telling.
 //! Never looks up, connects or waits: an adapter does, and says how it went.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::vec;
 
 use crate::time::Instant;
 
@@ -81,6 +83,12 @@ impl Addresses {
         self.known.clone()
     }
 
+    /// Whether any address is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// Whether the caller must start a look-up now; it then owes [`found`](Self::found).
     #[must_use = "a look-up that is announced must be made"]
     pub fn start_look_up(&mut self, now: Instant) -> bool {
@@ -143,6 +151,17 @@ impl Addresses {
         })
     }
 
+    /// A try to connect to what is known, within `time` in all.
+    #[must_use]
+    pub fn dial(&self, time: Duration) -> Dial {
+        let known = self.known.clone();
+        Dial {
+            share: time / u32::try_from(known.len().max(1)).unwrap_or(u32::MAX),
+            left: known.into_iter(),
+            error: io::Error::new(ErrorKind::NotFound, "its name has no address"),
+        }
+    }
+
     /// Takes note that `address` took a connection.
     pub fn connected(&mut self, address: SocketAddr) {
         self.in_doubt = false;
@@ -166,6 +185,38 @@ impl Addresses {
                  is it running, and is RETTER_BACKEND_BASEURL right?"
             )
         })
+    }
+}
+
+/// One try to connect: which address is next, and how long it may take.
+#[derive(Debug)]
+pub struct Dial {
+    left: vec::IntoIter<SocketAddr>,
+    share: Duration,
+    error: io::Error,
+}
+
+impl Dial {
+    /// The next address and its share of the time, so that one that never answers does not use up
+    /// the others' chance; `None` when all have failed.
+    pub fn poll_next(&mut self) -> Option<(SocketAddr, Duration)> {
+        Some((self.left.next()?, self.share))
+    }
+
+    /// Takes note that the last address did not take a connection.
+    pub fn failed(&mut self, error: io::Error) {
+        self.error = error;
+    }
+
+    /// Takes note that the last address did not answer within its share.
+    pub fn timed_out(&mut self) {
+        self.failed(io::Error::new(ErrorKind::TimedOut, "no answer in time"));
+    }
+
+    /// Why no address took a connection.
+    #[must_use]
+    pub fn into_error(self) -> io::Error {
+        self.error
     }
 }
 
@@ -255,6 +306,24 @@ mod tests {
             [address(2), address(3)],
             "also after a look-up"
         );
+    }
+
+    #[test]
+    fn each_address_is_tried_once_with_its_share_of_the_time() {
+        let mut addresses = Addresses::new("origin.example", 80, Outage::default());
+        let mut none = addresses.dial(Duration::from_secs(1));
+        assert_eq!(none.poll_next(), None);
+        assert_eq!(none.into_error().to_string(), "its name has no address");
+        addresses.found(Ok(vec![address(1), address(2)]), at(0));
+        addresses.connected(address(2));
+        let mut dial = addresses.dial(Duration::from_secs(1));
+        for last in [2, 1] {
+            let share = Duration::from_millis(500);
+            assert_eq!(dial.poll_next(), Some((address(last), share)));
+            dial.timed_out();
+        }
+        assert_eq!(dial.poll_next(), None);
+        assert_eq!(dial.into_error().kind(), ErrorKind::TimedOut);
     }
 
     #[test]
