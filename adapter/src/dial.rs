@@ -88,11 +88,8 @@ pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::So
         }
     }
     let error = dial.into_error();
-    let told = worker
-        .dialer
-        .lock()
-        .addresses
-        .unreachable(&error.to_string());
+    let now = worker.now();
+    let told = worker.dialer.lock().addresses.not_connected(&error, now);
     worker.tell(told);
     Err(error)
 }

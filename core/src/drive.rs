@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::addresses::is_want;
 use crate::limits::IOVECS_MAX;
 use crate::report::Report;
 use crate::session::{Action, Input, Session, Side, Standing};
@@ -265,9 +266,13 @@ impl<H: Host> Drive<H> {
                 self.origin = Origin::Connected(socket);
                 Input::Connected { reused: false }
             }
-            Err(_) => {
+            Err(error) => {
                 self.origin = Origin::None;
-                Input::ConnectFailed
+                if is_want(&error) {
+                    Input::NoSocket
+                } else {
+                    Input::ConnectFailed
+                }
             }
         };
         self.session.handle_input(input, now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::DEADLINE;
 use crate::signal::Watched;
@@ -138,6 +138,19 @@ impl Program {
             .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
             .map(|kib| kib * 1024)
             .expect("the line is there, in kB")
+    }
+
+    /// Lets it open files and sockets whose numbers are below `end` only; those it has stay open.
+    ///
+    /// # Panics
+    /// If the system does not allow that.
+    #[track_caller]
+    pub fn limit_files(&self, end: u64) {
+        // What a process has of it, its children have too.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(end);
+        let limit = Rlimit { current, maximum };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a child can be limited");
     }
 
     fn pid(&self) -> Pid {

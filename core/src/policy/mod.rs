@@ -46,6 +46,7 @@ mod refresh;
 mod refusal;
 mod served;
 mod ticket;
+mod unasked;
 mod wants;
 
 use std::fmt;
