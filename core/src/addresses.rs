@@ -159,13 +159,7 @@ impl Addresses {
     /// A try to connect to what is known, within `time` in all.
     #[must_use]
     pub fn dial(&self, time: Duration) -> Dial {
-        let known = self.known.clone();
-        Dial {
-            share: time / u32::try_from(known.len().max(1)).unwrap_or(u32::MAX),
-            left: known.into_iter(),
-            error: io::Error::new(ErrorKind::NotFound, "its name has no address"),
-            has_failed: false,
-        }
+        Dial::new(self.known.clone(), time)
     }
 
     /// Takes note that `address` took a connection.
@@ -224,6 +218,17 @@ pub struct Dial {
 }
 
 impl Dial {
+    /// A try to connect to one of `addresses`, within `time` in all.
+    #[must_use]
+    pub fn new(addresses: Vec<SocketAddr>, time: Duration) -> Self {
+        Self {
+            share: time / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX),
+            left: addresses.into_iter(),
+            error: io::Error::new(ErrorKind::NotFound, "its name has no address"),
+            has_failed: false,
+        }
+    }
+
     /// The next address and its share of the time, so that one that never answers does not use up
     /// the others' chance; `None` when all have failed.
     pub fn poll_next(&mut self) -> Option<(SocketAddr, Duration)> {
