@@ -3,13 +3,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use retter_core::addresses::Addresses;
+use retter_core::addresses::{Addresses, Dial};
 
 use crate::runtime::{Runtime, within};
 use crate::socket::{peer_of, send_at_once};
@@ -46,11 +45,10 @@ impl Dialer {
     }
 
     /// What is known, or what the look-up that runs will have found.
-    fn poll_known(&self, cx: &Context<'_>) -> Poll<Vec<SocketAddr>> {
+    fn poll_known(&self, cx: &Context<'_>) -> Poll<Dial> {
         let mut known = self.lock();
-        let addresses = known.addresses.in_order();
-        if !addresses.is_empty() || !known.addresses.is_looking_up() {
-            return Poll::Ready(addresses);
+        if known.addresses.is_known() || !known.addresses.is_looking_up() {
+            return Poll::Ready(known.addresses.dial(self.timeout));
         }
         if !known
             .waiting
@@ -77,29 +75,23 @@ pub(crate) fn keep_known<R: Runtime>(worker: &Arc<Worker<R>>) {
 /// Connects to the first address that takes it.
 pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::Socket> {
     keep_known(&worker);
-    let addresses = poll_fn(|cx| worker.dialer.poll_known(cx)).await;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    // Each address gets its share of the time, so that one that never answers does not use up
-    // the others' chance.
-    let share = worker.dialer.timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    for address in addresses {
+    let mut dial = poll_fn(|cx| worker.dialer.poll_known(cx)).await;
+    while let Some((address, share)) = dial.poll_next() {
         match within(&*worker.runtime, share, worker.runtime.connect(address)).await {
             Some(Ok(socket)) => {
                 worker.dialer.lock().addresses.connected(address);
                 send_at_once(&socket);
                 return Ok(socket);
             }
-            Some(Err(error)) => last = error,
-            None => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+            Some(Err(error)) => dial.failed(error),
+            None => dial.timed_out(),
         }
     }
-    let told = worker
-        .dialer
-        .lock()
-        .addresses
-        .unreachable(&last.to_string());
+    let error = dial.into_error();
+    let now = worker.now();
+    let told = worker.dialer.lock().addresses.not_connected(&error, now);
     worker.tell(told);
-    Err(last)
+    Err(error)
 }
 
 async fn look_up<R: Runtime>(worker: Arc<Worker<R>>) {

@@ -3,12 +3,16 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Sockets and files beside the clients' connections: the application's, listeners, logs.
+/// A client whose request is at the application has two sockets.
+const EACH: u64 = 2;
+
+/// Sockets and files besides: idle connections to the application, listeners, logs.
 const OTHERS: u64 = 512;
 
 /// Raises the limit to what `connections` need, as far as it goes; what to tell when it does not.
 pub(crate) fn allow(connections: usize) -> Option<String> {
-    let wanted = u64::try_from(connections).ok()?.saturating_add(OTHERS);
+    let connections = u64::try_from(connections).ok()?;
+    let wanted = connections.saturating_mul(EACH).saturating_add(OTHERS);
     let limit = getrlimit(Resource::Nofile);
     // `None` is no limit at all.
     let current = limit.current.filter(|&current| current < wanted)?;

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use crate::clock::Clock;
 use crate::runtime::{Options, Retter, Runtime, Server};
 use crate::settings::{Listen, Loaded, Values};
-use crate::telemetry::{AccessLog, Telemetry, escape, init_log};
+use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
 
 /// Operators and scrapers; more at one time wait.
@@ -167,28 +167,35 @@ fn seed() -> u64 {
 
 /// Protects the application until a signal ends it.
 pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
-    init_log(loaded.values.log_level, loaded.values.log_json);
+    let log = match Log::start(loaded.values.log_level, loaded.values.log_json) {
+        Ok(log) => log,
+        Err(error) => return failed(format_args!("{}", StartError::System(error))),
+    };
+    let protected = protect(runtime, &loaded);
+    // What was logged comes before what is told last.
+    drop(log);
+    match protected {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => failed(format_args!("{text}")),
+    }
+}
+
+fn protect(runtime: Runtime, loaded: &Loaded) -> Result<(), String> {
     for warning in &loaded.warnings {
         tracing::warn!("{}", escape(warning.as_bytes()));
     }
     if let Some(text) = files::allow(loaded.values.places.total) {
         tracing::warn!("{text}");
     }
-    let signals = match signals() {
-        Ok(signals) => signals,
-        Err(error) => return failed(format_args!("{}", StartError::System(error))),
-    };
-    let protection = match Protection::start(runtime, &loaded) {
-        Ok(protection) => protection,
-        Err(error) => return failed(format_args!("{error}")),
-    };
-    greet(&protection, &loaded, runtime);
+    let signals = signals().map_err(|error| StartError::System(error).to_string())?;
+    let protection = Protection::start(runtime, loaded).map_err(|error| error.to_string())?;
+    greet(&protection, loaded, runtime);
     loop {
         match signals.recv_timeout(TICK) {
             Ok(_) => break,
             Err(RecvTimeoutError::Timeout) => protection.telemetry.tick(),
             Err(RecvTimeoutError::Disconnected) => {
-                return failed(format_args!("the signal thread has ended"));
+                return Err("the signal thread has ended".to_owned());
             }
         }
     }
@@ -199,7 +206,7 @@ pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
         0 => tracing::info!("stopped"),
         cut => tracing::warn!("stopped; sessions cut because they had not ended in time: {cut}"),
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
@@ -250,6 +257,7 @@ fn exit_at_second(signals: Receiver<i32>) {
     // Without this thread the drain timeout still ends the program.
     let _ = std::thread::Builder::new().spawn(move || {
         if let Ok(signal) = signals.recv() {
+            Log::flush();
             std::process::exit(128 + signal);
         }
     });

@@ -2,10 +2,12 @@
 //! is tried first, and which trouble is worth telling.
 //! Never looks up, connects or waits: an adapter does, and says how it went.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use std::vec;
 
 use crate::time::Instant;
 
@@ -16,6 +18,9 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// container does that is made anew.
 const REFRESH_IN_DOUBT: Duration = Duration::from_secs(1);
 
+/// That something is wanting comes and goes with each connection: one line a minute tells it.
+const WANTING_REST: Duration = Duration::from_secs(60);
+
 /// Told once for all workers, until it is over.
 #[derive(Clone, Debug, Default)]
 pub struct Outage(Arc<OutageFlags>);
@@ -24,6 +29,8 @@ pub struct Outage(Arc<OutageFlags>);
 struct OutageFlags {
     unknown: AtomicBool,
     unreachable: AtomicBool,
+    /// When it was told last that something is wanting here, in nanoseconds; 0 for never.
+    wanting: AtomicU64,
 }
 
 /// The addresses of the origin, as one worker knows them.
@@ -79,6 +86,12 @@ impl Addresses {
     #[must_use]
     pub fn in_order(&self) -> Vec<SocketAddr> {
         self.known.clone()
+    }
+
+    /// Whether any address is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.known.is_empty()
     }
 
     /// Whether the caller must start a look-up now; it then owes [`found`](Self::found).
@@ -143,6 +156,12 @@ impl Addresses {
         })
     }
 
+    /// A try to connect to what is known, within `time` in all.
+    #[must_use]
+    pub fn dial(&self, time: Duration) -> Dial {
+        Dial::new(self.known.clone(), time)
+    }
+
     /// Takes note that `address` took a connection.
     pub fn connected(&mut self, address: SocketAddr) {
         self.in_doubt = false;
@@ -150,6 +169,26 @@ impl Addresses {
         if self.known.first() != Some(&address) {
             self.known.sort_by_key(|known| *known != address);
         }
+    }
+
+    /// Takes note of a [`Dial`] that ended in `error`. Returns what to tell the operator.
+    pub fn not_connected(&mut self, error: &io::Error, now: Instant) -> Option<String> {
+        let Some(remedy) = remedy(error) else {
+            return self.unreachable(&error.to_string());
+        };
+        let due = |last| {
+            let is_due =
+                last == 0 || now.saturating_since(Instant::from_nanos(last)) >= WANTING_REST;
+            is_due.then_some(now.as_nanos().max(1))
+        };
+        let wanting = &self.outage.0.wanting;
+        wanting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
+            .ok()?;
+        Some(format!(
+            "cannot connect to the application for want of something on this machine, which says \
+             nothing of the application: {error}; {remedy}; told at most once a minute"
+        ))
     }
 
     /// Takes note that no address took a connection. Returns what to tell the operator.
@@ -166,6 +205,83 @@ impl Addresses {
                  is it running, and is RETTER_BACKEND_BASEURL right?"
             )
         })
+    }
+}
+
+/// One try to connect: which address is next, and how long it may take.
+#[derive(Debug)]
+pub struct Dial {
+    left: vec::IntoIter<SocketAddr>,
+    share: Duration,
+    error: io::Error,
+    has_failed: bool,
+}
+
+impl Dial {
+    /// A try to connect to one of `addresses`, within `time` in all.
+    #[must_use]
+    pub fn new(addresses: Vec<SocketAddr>, time: Duration) -> Self {
+        Self {
+            share: time / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX),
+            left: addresses.into_iter(),
+            error: io::Error::new(ErrorKind::NotFound, "its name has no address"),
+            has_failed: false,
+        }
+    }
+
+    /// The next address and its share of the time, so that one that never answers does not use up
+    /// the others' chance; `None` when all have failed.
+    pub fn poll_next(&mut self) -> Option<(SocketAddr, Duration)> {
+        Some((self.left.next()?, self.share))
+    }
+
+    /// Takes note that the last address did not take a connection. What is wanting here counts only
+    /// where no address says more: one of a kind that this machine does not have is no reason.
+    pub fn failed(&mut self, error: io::Error) {
+        if !self.has_failed || !is_want(&error) {
+            self.error = error;
+        }
+        self.has_failed = true;
+    }
+
+    /// Takes note that the last address did not answer within its share.
+    pub fn timed_out(&mut self) {
+        self.failed(io::Error::new(ErrorKind::TimedOut, "no answer in time"));
+    }
+
+    /// Why no address took a connection.
+    #[must_use]
+    pub fn into_error(self) -> io::Error {
+        self.error
+    }
+}
+
+/// Whether a connection failed for want of sockets, ports or memory on this side, which says nothing
+/// of the origin.
+#[must_use]
+pub fn is_want(error: &io::Error) -> bool {
+    remedy(error).is_some()
+}
+
+/// What to do about something that is wanting on this side; `None` for any other error.
+fn remedy(error: &io::Error) -> Option<&'static str> {
+    // The standard library has no names for these. The first two have one number on every Unix.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+    const NO_MEMORY: &str = "the system has no memory for another socket";
+    match (error.raw_os_error(), error.kind()) {
+        (Some(EMFILE), _) => Some(
+            "each client may need two files: raise the limit of open files (`ulimit -n`, \
+             LimitNOFILE), or lower RETTER_SERVER_CONNECTIONS",
+        ),
+        (Some(ENFILE), _) => Some("raise the limit of open files of the system (fs.file-max)"),
+        (Some(ENOBUFS), _) | (_, ErrorKind::OutOfMemory) => Some(NO_MEMORY),
+        (_, ErrorKind::AddrNotAvailable) => Some(
+            "no local port is free: widen their range (net.ipv4.ip_local_port_range); or this \
+             machine has no addresses of that kind",
+        ),
+        _ => None,
     }
 }
 
@@ -255,6 +371,64 @@ mod tests {
             [address(2), address(3)],
             "also after a look-up"
         );
+    }
+
+    #[test]
+    fn each_address_is_tried_once_with_its_share_of_the_time() {
+        let mut addresses = Addresses::new("origin.example", 80, Outage::default());
+        let mut none = addresses.dial(Duration::from_secs(1));
+        assert_eq!(none.poll_next(), None);
+        assert_eq!(none.into_error().to_string(), "its name has no address");
+        addresses.found(Ok(vec![address(1), address(2)]), at(0));
+        addresses.connected(address(2));
+        let mut dial = addresses.dial(Duration::from_secs(1));
+        for last in [2, 1] {
+            let share = Duration::from_millis(500);
+            assert_eq!(dial.poll_next(), Some((address(last), share)));
+            dial.timed_out();
+        }
+        assert_eq!(dial.poll_next(), None);
+        assert_eq!(dial.into_error().kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_is_wanting_here_is_told_once_a_minute_and_says_nothing_of_the_origin() {
+        let outage = Outage::default();
+        let mut one = Addresses::new("192.0.2.1", 80, outage.clone());
+        let mut two = Addresses::new("192.0.2.1", 80, outage);
+        let files = io::Error::from_raw_os_error(24);
+        let told = one.not_connected(&files, at(1)).unwrap();
+        assert!(
+            told.contains("`ulimit -n`") && !told.contains("is it running"),
+            "{told}"
+        );
+        one.connected(address(1));
+        assert_eq!(one.not_connected(&files, at(60)), None);
+        assert_eq!(two.not_connected(&files, at(60)), None);
+        assert!(two.not_connected(&files, at(61)).is_some());
+        let refused = io::Error::from(ErrorKind::ConnectionRefused);
+        let told = two.not_connected(&refused, at(60)).unwrap();
+        assert!(told.contains("is it running"), "{told}");
+    }
+
+    #[test]
+    fn a_refusal_is_no_want_though_another_address_cannot_be_tried() {
+        #[track_caller]
+        fn check(kinds: [ErrorKind; 2], is_wanting: bool) {
+            let mut addresses = Addresses::new("origin.example", 80, Outage::default());
+            addresses.found(Ok(vec![address(1), address(2)]), at(0));
+            let mut dial = addresses.dial(Duration::from_secs(1));
+            for kind in kinds {
+                assert!(dial.poll_next().is_some());
+                dial.failed(kind.into());
+            }
+            assert_eq!(is_want(&dial.into_error()), is_wanting, "{kinds:?}");
+        }
+        let (want, refused) = (ErrorKind::AddrNotAvailable, ErrorKind::ConnectionRefused);
+        check([want, want], true);
+        check([want, refused], false);
+        check([refused, want], false);
+        check([ErrorKind::OutOfMemory, want], true);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::addresses::is_want;
 use crate::limits::IOVECS_MAX;
 use crate::report::Report;
 use crate::session::{Action, Input, Session, Side, Standing};
@@ -72,18 +73,22 @@ pub trait Host {
     /// A new timer.
     fn alarm(&self) -> Self::Alarm;
 
-    /// Whether sessions should end when they can.
-    fn is_draining(&self) -> bool;
+    /// Whether sessions should end when they can. Not by itself.
+    fn is_draining(&self) -> bool {
+        false
+    }
 
-    /// Whether this session was chosen to give its place to another client.
-    fn must_leave(&self) -> bool;
+    /// Whether this session was chosen to give its place to another client. Not by itself.
+    fn must_leave(&self) -> bool {
+        false
+    }
 
     /// Takes note of how the session stands while it waits.
-    fn note(&self, standing: Standing);
+    fn note(&self, _standing: Standing) {}
 
     /// Runs a session without a client, beside the caller's, on an origin connection that it
-    /// has already. Dropping both gives the copy up that would have been renewed.
-    fn detach(&self, session: Session, origin: Self::Socket);
+    /// has already. Dropping both, as this does, gives the copy up that would have been renewed.
+    fn detach(&self, _session: Session, _origin: Self::Socket) {}
 
     /// Takes the record of an exchange.
     fn report(&self, report: Report);
@@ -265,9 +270,13 @@ impl<H: Host> Drive<H> {
                 self.origin = Origin::Connected(socket);
                 Input::Connected { reused: false }
             }
-            Err(_) => {
+            Err(error) => {
                 self.origin = Origin::None;
-                Input::ConnectFailed
+                if is_want(&error) {
+                    Input::NoSocket
+                } else {
+                    Input::ConnectFailed
+                }
             }
         };
         self.session.handle_input(input, now);

@@ -5,7 +5,7 @@
 //!
 //! | you have | you take | shown by |
 //! |---|---|---|
-//! | sockets | [`session::Session`], one for each client connection: bytes in, bytes out. [`drive::Drive`] is its loop for any async runtime | `examples/blocking`: a proxy on plain threads |
+//! | sockets | [`session::Session`], one for each client connection: bytes in, bytes out. [`drive::Drive`] is its loop for any runtime, or none | `examples/blocking`: a proxy on plain threads |
 //! | a server or proxy with its own HTTP | [`policy::Retter`]: is this request sent on, served from a copy, or refused? | [`policy`]; a `tower` layer and a proxy on `hyper` in the project's tests |
 //! | any call that can fail | [`breaker::Breaker`]: may I call? how did it go? | [`breaker::Breaker`], `examples/breaker` |
 //!

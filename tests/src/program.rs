@@ -1,13 +1,17 @@
 //! Owns a program that runs as a process: its start, what it prints, its signals and its end.
 //! Never outlives its value: dropping it kills the process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process, prlimit, waitid,
+};
 
 use crate::DEADLINE;
 use crate::signal::Watched;
@@ -25,6 +29,10 @@ struct Printed {
     out: Vec<String>,
     err: Vec<String>,
     ended: usize,
+    /// Nothing is read while it is so.
+    is_held: bool,
+    /// Outputs whose reading has come to a halt.
+    halted: usize,
 }
 
 impl Program {
@@ -73,6 +81,54 @@ impl Program {
             Some(found) => found,
             None => panic!("{} did not print {what}:\n{}", self.name, self.errors()),
         }
+    }
+
+    /// Reads neither output any more, and fills the pipe of `output`: the program's next write to
+    /// it waits.
+    ///
+    /// # Panics
+    /// If the pipe cannot be filled.
+    #[track_caller]
+    pub fn stall(&self, output: Output) {
+        self.printed.change(|printed| printed.is_held = true);
+        for number in [Output::Out, Output::Err] {
+            // Opened anew, so that only this end does not wait.
+            let path = format!("/proc/{}/fd/{}", self.child.id(), number as u8);
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+            let pipe = rustix::fs::open(path, flags, Mode::empty()).expect("a pipe of the child");
+            let mut pipe = File::from(pipe);
+            pipe.write_all(b"\n").expect("it is empty");
+            let halted = self.printed.wait(DEADLINE, |printed| {
+                (printed.halted > number as usize - 1).then_some(())
+            });
+            assert!(halted.is_some(), "reading comes to a halt");
+            if number == output {
+                while pipe.write(b"#").is_ok() {}
+            }
+        }
+    }
+
+    /// Reads on what [`stall`](Self::stall) left.
+    pub fn read_on(&self) {
+        self.printed.change(|printed| printed.is_held = false);
+    }
+
+    /// Waits for the end though nobody reads what it prints.
+    ///
+    /// # Panics
+    /// If it does not end before the deadline.
+    #[track_caller]
+    pub fn end_unread(&mut self) -> ExitStatus {
+        let (pid, ended) = (self.pid(), Arc::new(Watched::new(false)));
+        let watched = Arc::clone(&ended);
+        thread::spawn(move || {
+            let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(pid), how);
+            watched.change(|ended| *ended = true);
+        });
+        let ended = ended.wait(DEADLINE, |ended| ended.then_some(()));
+        assert!(ended.is_some(), "{} does not end", self.name);
+        self.child.wait().expect("a child can be waited for")
     }
 
     /// Sends a signal.
@@ -140,6 +196,19 @@ impl Program {
             .expect("the line is there, in kB")
     }
 
+    /// Lets it open files and sockets whose numbers are below `end` only; those it has stay open.
+    ///
+    /// # Panics
+    /// If the system does not allow that.
+    #[track_caller]
+    pub fn limit_files(&self, end: u64) {
+        // What a process has of it, its children have too.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(end);
+        let limit = Rlimit { current, maximum };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a child can be limited");
+    }
+
     fn pid(&self) -> Pid {
         let id = i32::try_from(self.child.id()).expect("process ids are positive i32");
         Pid::from_raw(id).expect("a child's id is not 0")
@@ -153,12 +222,22 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        self.read_on();
         self.kill_and_wait();
     }
 }
 
 /// Standard output and standard error.
 const OUTPUTS: usize = 2;
+
+/// One of them, by its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Standard output.
+    Out = 1,
+    /// Standard error.
+    Err = 2,
+}
 
 fn capture(
     output: impl Read + Send + 'static,
@@ -168,7 +247,16 @@ fn capture(
     thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            printed.change(|printed| lines(printed).push(line));
+            let is_held = printed.change(|printed| {
+                lines(printed).push(line);
+                printed.halted += usize::from(printed.is_held);
+                printed.is_held
+            });
+            if is_held {
+                let is_free = |printed: &mut Printed| (!printed.is_held).then_some(());
+                while printed.wait(DEADLINE, is_free).is_none() {}
+                printed.change(|printed| printed.halted -= 1);
+            }
         }
         printed.change(|printed| printed.ended += 1);
     });

@@ -7,9 +7,11 @@
 mod blocking;
 
 use std::future::Future;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use axum::Router;
@@ -132,6 +134,42 @@ mod on_threads {
         // Once more; whether on the same connection to the origin is up to its reading thread.
         let again = user.ask(&Request::get("/download"));
         assert_eq!(again.content(), download.content());
+    }
+
+    #[test]
+    fn it_is_as_short_as_the_readme_says() {
+        let adapter = include_str!("../../core/examples/blocking/adapter.rs");
+        assert!(adapter.lines().count() < 250);
+    }
+
+    #[test]
+    fn what_an_origin_says_unasked_is_no_answer() {
+        let (listener, origin) = listener();
+        let (park, parked) = channel();
+        let (say, said) = channel();
+        std::thread::spawn(move || {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
+            for unasked in [true, false] {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let _ = stream.read(&mut [0; 1024]).expect("a request");
+                stream.write_all(answer).expect("it waits");
+                if unasked {
+                    parked.recv().expect("the test goes on");
+                    let late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(late).expect("nobody closed it");
+                    say.send(stream).expect("the test goes on");
+                }
+            }
+        });
+        let (threads, address) = super::listener();
+        let retter = retter(origin, quick);
+        blocking::start(threads, vec![origin], retter, 1).expect("threads start");
+        let mut user = Client::connect(address);
+        assert_eq!(user.ask(&Request::get("/first")).text(), "yes");
+        park.send(()).expect("the origin waits");
+        let _open = said.recv().expect("the origin goes on");
+        let second = user.ask(&Request::get("/second"));
+        assert_eq!((second.status, second.text().as_str()), (200, "yes"));
     }
 
     #[test]

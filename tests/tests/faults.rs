@@ -223,7 +223,11 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
 #[test]
 fn honest_users_are_served_when_all_sockets_are_taken() {
     let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
-    let (_program, address, _) = start_in_shell("ulimit -n 64; ", &origin, &[]);
+    let (program, address, _) = start_in_shell("ulimit -n 64; ", &origin, &[]);
+    program.wait_for("that there are too few", |line| {
+        line.contains("10000 client connections need a limit of 20512 open files and there are 64")
+            .then_some(())
+    });
     let silent: Vec<_> = (0..120).map(|_| Client::connect(address)).collect();
     // Some of the silent ones have to go first: a try may end without an answer.
     until("an honest user is served", || {
@@ -232,6 +236,39 @@ fn honest_users_are_served_when_all_sockets_are_taken() {
             .is_ok_and(|answer| answer.text() == "/a")
     });
     drop(silent);
+}
+
+#[test]
+fn a_want_of_sockets_does_not_count_against_the_application() {
+    let origin = Origin::start(|seen| {
+        let page = Reply::text(seen.target.as_str());
+        page.field("Connection", "close")
+    });
+    let retter = Retter::start(retter_program!(), origin.address());
+    let mut last = retter.client();
+    let page = last.ask(&Request::get("/kept"));
+    assert_eq!((page.text().as_str(), page.source()), ("/kept", "backend"));
+    retter.limit_files(1);
+    // As many as would open the circuit of a page, and of all pages.
+    for number in 0..6 {
+        let copy = last.ask(&Request::get("/kept"));
+        assert_eq!((copy.text().as_str(), copy.circuit()), ("/kept", "CLOSED"));
+        let told = copy.field("cache-status").unwrap_or_default();
+        assert!(told.ends_with("detail=overload"), "{told}");
+        for target in ["/other".to_owned(), format!("/{number}")] {
+            let refused = last.ask(&Request::get(&target));
+            assert_eq!((refused.status, refused.circuit()), (503, "CLOSED"));
+            assert_eq!(refused.field("retry-after"), Some("1"));
+        }
+    }
+    retter.wait_for("what is wanting", |line| {
+        line.contains("Too many open files (os error 24); each client may need two files")
+            .then_some(())
+    });
+    let told = retter.errors();
+    assert!(!told.contains("is it running"), "{told}");
+    retter.limit_files(64);
+    assert_eq!(last.ask(&Request::get("/other")).text(), "/other");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Each module of the core and what lies directly below it. A module may use everything that it
 /// reaches from here, and nothing else: `h1` and `policy` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("drive", &["session"]),
+    ("drive", &["addresses", "session"]),
     ("fuzzing", &["session"]),
     ("session", &["h1", "pace", "policy", "report", "rules"]),
     ("addresses", &["time"]),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use retter_core::breaker::{State, Tier};
 use retter_core::report::{AdmissionStats, RefreshStats, Source, Stats};
 
-use crate::telemetry::{LATENCY_BUCKETS, Telemetry, Totals, Transitions, state_index};
+use crate::telemetry::{LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index};
 
 const STATES: [State; 3] = [State::Closed, State::HalfOpen, State::Open];
 const TIERS: [Tier; 2] = [Tier::Origin, Tier::Path];
@@ -54,6 +54,11 @@ fn process(page: &mut Page, telemetry: &Telemetry) {
         "retter_access_log_dropped_total",
         "Access log lines dropped because nobody took them in time.",
         telemetry.access_lines_dropped(),
+    );
+    page.counter(
+        "retter_log_dropped_total",
+        "Log lines dropped because nobody took them in time.",
+        Log::dropped(),
     );
     page.counter(
         "retter_troubles_total",

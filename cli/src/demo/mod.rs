@@ -17,7 +17,7 @@ use crate::args::DemoOptions;
 use crate::runtime::Runtime;
 use crate::serve::{self, Protection, StartError};
 use crate::settings::{Loaded, Sources};
-use crate::telemetry::init_log;
+use crate::telemetry::Log;
 use crate::{failed, with_settings};
 use shop::{Health, Shop};
 use show::{Introduction, Second, Show};
@@ -71,8 +71,13 @@ pub(crate) fn run(runtime: Runtime, flags: Sources, options: DemoOptions) -> Exi
         Err(error) => return failed(format_args!("{}", DemoError::System(error))),
     };
     with_settings(&sources(flags, &shop), |loaded| {
-        init_log(loaded.values.log_level, loaded.values.log_json);
-        match show(runtime, &loaded, &shop, options) {
+        let log = match Log::start(loaded.values.log_level, loaded.values.log_json) {
+            Ok(log) => log,
+            Err(error) => return failed(format_args!("{}", DemoError::System(error))),
+        };
+        let shown = show(runtime, &loaded, &shop, options);
+        drop(log);
+        match shown {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(format_args!("{error}")),
         }

@@ -1,37 +1,24 @@
-//! Owns the access log: the form of its lines, and their way to standard output.
-//! Never makes a request wait: lines that are not taken in time are dropped and counted.
+//! Owns the access log: the form of its lines.
+//! Never makes a request wait: [`Lines`] does not.
 
 use std::borrow::Cow;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use retter_core::key::{Keyer, Partition, SessionChange};
 use retter_core::message::{RequestHead, Version};
 use retter_core::report::{End, Report};
 use serde::Serialize;
 
+use super::lines::Lines;
 use crate::clock::{Clock, LogTime, millis};
 use crate::settings::AccessFormat;
-
-/// Lines under way to the writer. At 50,000 requests a second, a sixth of a second.
-const LINES_MAX: usize = 8192;
 
 /// Writes one line per exchange through a thread of its own.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    dropped: Arc<AtomicU64>,
     format: AccessFormat,
-    sender: SyncSender<Message>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-enum Message {
-    Close,
-    Line(String),
+    lines: Lines,
 }
 
 impl AccessLog {
@@ -40,79 +27,23 @@ impl AccessLog {
         format: AccessFormat,
         out: impl Write + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(LINES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(&receiver, out, &lost))?;
-        Ok(Self {
-            dropped,
-            format,
-            sender,
-            writer: Mutex::new(Some(writer)),
-        })
+        let lines = Lines::start("access-log", out)?;
+        Ok(Self { format, lines })
     }
 
     /// Hands one line to the writer, or drops it.
     pub(crate) fn write(&self, report: &Report, keyer: &Keyer, clock: Clock) {
-        let line = line(self.format, report, keyer, clock);
-        if self.sender.try_send(Message::Line(line)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.lines.put(line(self.format, report, keyer, clock));
     }
 
-    /// Waits until what was handed over is written. Later lines are dropped.
-    pub(crate) fn close(&self) {
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(writer) = writer
-            && self.sender.send(Message::Close).is_ok()
-        {
-            let _ = writer.join();
-        }
+    /// Waits a moment for who reads what is left.
+    pub(crate) fn flush(&self) {
+        self.lines.flush();
     }
 
     /// Lines dropped since start.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
-/// Writes until told to stop; one system call for all lines that are there at once.
-fn write_all(receiver: &Receiver<Message>, mut out: impl Write, lost: &AtomicU64) {
-    let mut batch = String::new();
-    let mut open = true;
-    while open {
-        let mut next = receiver.recv().ok();
-        loop {
-            match next {
-                Some(Message::Line(line)) => batch.push_str(&line),
-                Some(Message::Close) | None => {
-                    open = false;
-                    break;
-                }
-            }
-            // 64 KiB is what a pipe takes at once.
-            if batch.len() >= 64 * 1024 {
-                break;
-            }
-            match receiver.try_recv() {
-                Ok(message) => next = Some(message),
-                Err(_) => break,
-            }
-        }
-        // Whoever read the lines may be gone, or the disk is full; the program goes on without
-        // them. Of a batch that was written in part all count as lost.
-        let written = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
-        if written.is_err() {
-            let lines = batch.bytes().filter(|&byte| byte == b'\n').count();
-            lost.fetch_add(lines as u64, Ordering::Relaxed);
-        }
-        batch.clear();
+        self.lines.dropped()
     }
 }
 
@@ -323,7 +254,7 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use http::{Method, StatusCode};
@@ -446,37 +377,5 @@ mod tests {
         assert_eq!(json.get("origin_vary"), None);
         assert_eq!(json["origin_cookies"], "change-session");
         assert!(!text.contains("secret"));
-    }
-
-    /// Takes nothing until told to.
-    struct Stuck(Receiver<()>, Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let _ = self.0.recv();
-            self.1.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_reader_that_takes_nothing_costs_lines_and_no_time() {
-        let (go, wait) = mpsc::channel();
-        let written = Arc::default();
-        let out = Stuck(wait, Arc::clone(&written));
-        let log = AccessLog::start(AccessFormat::Common, out).unwrap();
-        let total = LINES_MAX * 2;
-        for _ in 0..total {
-            log.write(&report(), &keyer(), Clock::start());
-        }
-        assert!(log.dropped() > 0);
-        drop(go);
-        log.close();
-        let lines = written.lock().unwrap().split(|&byte| byte == b'\n').count() - 1;
-        assert_eq!(lines as u64 + log.dropped(), total as u64);
     }
 }

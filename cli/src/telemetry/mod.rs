@@ -5,6 +5,7 @@
 mod access;
 mod counters;
 mod failures;
+mod lines;
 mod log;
 mod overload;
 
@@ -23,7 +24,7 @@ use overload::Overload;
 
 pub(crate) use access::{AccessLog, escape};
 pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
-pub(crate) use log::init as init_log;
+pub(crate) use log::Log;
 
 /// Enough that each worker thread of a usual machine has a shard of its own.
 const SHARDS: usize = 16;
@@ -140,11 +141,11 @@ impl Telemetry {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Writes what is left of the access log.
+    /// Writes what is left of the access log, as far as somebody reads it.
     pub(crate) fn close(&self) {
         self.drain_transitions();
         if let Some(access) = &self.access {
-            access.close();
+            access.flush();
         }
     }
 

@@ -1,26 +1,26 @@
 //! Owns the way of bytes and time between sessions and blocking sockets, on plain threads.
-//! Never decides anything: it does what [`Session`] says, in the order of its contract.
+//! Never decides anything: [`Drive`] asks for what a session needs, and this does it.
 //!
 //! A thread that runs a session must not block on one socket while the other has news. So each
 //! socket has a thread that reads once when it is told to; and writes give up after a moment.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "an adapter is where clocks, threads and sockets belong"
-)]
-
+use std::cell::Cell;
+use std::future::{Ready, ready};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{Builder, Thread, current, park_timeout, sleep};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use retter_core::addresses::Dial;
+use retter_core::drive::{self, Drive, Host};
 use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
-use retter_core::session::{Action, Input, Session, Side};
+use retter_core::report::Report;
+use retter_core::session::Session;
 use retter_core::time::{Instant, UnixTime};
 
 /// A write that waits longer lets the other side be read: an origin may answer before it has read
@@ -56,12 +56,10 @@ pub(crate) fn start(
         let (shared, listener) = (Arc::clone(&shared), listener.try_clone()?);
         Builder::new().spawn(move || {
             loop {
-                // An error ends this session, or says that there are too many: there will be fewer.
                 let accepted = listener.accept();
-                if accepted
-                    .and_then(|(client, peer)| shared.serve(client, peer))
-                    .is_err()
-                {
+                let served = accepted.and_then(|(client, peer)| serve(&shared, client, peer));
+                if served.is_err() {
+                    // There are too many: there will be fewer.
                     sleep(WRITE_PATIENCE);
                 }
             }
@@ -70,185 +68,80 @@ pub(crate) fn start(
     Ok(())
 }
 
-impl Shared {
+fn serve(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    let next = Rc::new(Cell::new(None));
+    let place = Place(Rc::clone(&next), Arc::clone(shared));
+    let session = Session::new(Arc::clone(&shared.retter), peer, place.now());
+    let mut drive = Drive::new(place, Socket::new(client)?, session);
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    while drive.poll(&mut Context::from_waker(&waker)).is_pending() {
+        // Until a socket has news, another session leaves its room, or a deadline has come.
+        let now = drive.host().now();
+        let left = next.take().map(|at| at.saturating_since(now));
+        park_timeout(left.unwrap_or(IDLE_TIME));
+    }
+    Ok(())
+}
+
+/// One session's next deadline, and what it shares.
+struct Place(Rc<Cell<Option<Instant>>>, Arc<Shared>);
+
+impl Host for Place {
+    type Alarm = Alarm;
+    type Dial = Ready<io::Result<Socket>>;
+    type Socket = Socket;
+
     /// The time, and by the way the wall clock for the policy.
     fn now(&self) -> Instant {
-        let now = Instant::from_epoch(self.epoch.elapsed());
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        let unix = UnixTime(unix.unwrap_or_default().as_secs());
-        self.retter.set_wall_clock(now, unix);
+        let now = Instant::from_epoch(self.1.epoch.elapsed());
+        let unix = UnixTime(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs());
+        self.1.retter.set_wall_clock(now, unix);
         now
     }
 
-    fn serve(&self, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        let mut run = Run {
-            is_blocked: false,
-            session: Session::new(Arc::clone(&self.retter), peer, self.now()),
-            shared: self,
-            waker: Arc::new(Unpark(current())).into(),
-            sockets: [Some(Socket::new(client)?), None],
-        };
-        while !run.session.is_done() {
-            if !run.step()? {
-                run.wait();
-            }
-        }
-        Ok(())
+    fn checkout(&self, now: Instant) -> Option<Socket> {
+        let next = || lock(&self.1.pool).checkout(now);
+        std::iter::from_fn(next).find(Socket::is_silent)
     }
 
-    fn dial(&self) -> Option<Socket> {
-        let limit = self.retter.config().origin.connect_timeout;
-        let connect = |address| TcpStream::connect_timeout(address, limit).and_then(Socket::new);
-        self.origin.iter().find_map(|address| connect(address).ok())
+    fn park(&self, socket: Socket, now: Instant) {
+        // One whose thread still reads for this session cannot serve another.
+        if !socket.is_reading && lock(&socket.inbox).is_none() {
+            let surplus = lock(&self.1.pool).checkin(socket, now);
+            drop(surplus);
+        }
+    }
+
+    fn dial(&self) -> Self::Dial {
+        let limit = self.1.retter.config().origin.connect_timeout;
+        let mut dial = Dial::new(self.1.origin.clone(), limit);
+        while let Some((address, share)) = dial.poll_next() {
+            match TcpStream::connect_timeout(&address, share).and_then(Socket::new) {
+                Ok(socket) => return ready(Ok(socket)),
+                Err(error) => dial.failed(error),
+            }
+        }
+        ready(Err(dial.into_error()))
+    }
+
+    fn alarm(&self) -> Alarm {
+        Alarm(Rc::clone(&self.0))
+    }
+
+    /// A program that counts or logs would do it here.
+    fn report(&self, _: Report) {}
+}
+
+/// Tells the thread until when it may sleep.
+struct Alarm(Rc<Cell<Option<Instant>>>);
+
+impl drive::Alarm for Alarm {
+    fn poll_at(&mut self, deadline: Instant, _: Instant, _: &mut Context<'_>) -> Poll<()> {
+        self.0.set(Some(deadline));
+        Poll::Pending
     }
 }
 
-/// One session at work.
-struct Run<'a> {
-    is_blocked: bool,
-    session: Session,
-    shared: &'a Shared,
-    waker: Waker,
-    /// By [`Side`].
-    sockets: [Option<Socket>; 2],
-}
-
-impl Run<'_> {
-    /// Does what can be done at once; whether that was anything.
-    fn step(&mut self) -> io::Result<bool> {
-        let mut progress = false;
-        while let Some(action) = self.session.poll_action() {
-            self.apply(action)?;
-            progress = true;
-        }
-        // A program that counts or logs would do it here.
-        while self.session.poll_report().is_some() {}
-        self.is_blocked = false;
-        for side in [Side::Origin, Side::Client] {
-            progress |= self.write(side) | self.read(side);
-        }
-        let now = self.shared.now();
-        progress |= self.session.poll_room(&self.waker, now);
-        if self
-            .session
-            .poll_timeout()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            self.session.handle_timeout(now);
-            progress = true;
-        }
-        Ok(progress)
-    }
-
-    fn apply(&mut self, action: Action) -> io::Result<()> {
-        match action {
-            Action::Abort(side) => {
-                if let Some(socket) = self.sockets[side as usize].take() {
-                    // Without time to send what is left, closing is a reset.
-                    socket2::SockRef::from(&socket.stream).set_linger(Some(Duration::ZERO))?;
-                }
-            }
-            Action::Close(side) => self.sockets[side as usize] = None,
-            Action::Connect { fresh } => {
-                // A dead one shows at once, and then the session asks for a fresh one.
-                let idle = |now| lock(&self.shared.pool).checkout(now);
-                let idle = if fresh { None } else { idle(self.shared.now()) };
-                let reused = idle.is_some();
-                let socket = idle.or_else(|| self.shared.dial());
-                let input = match socket {
-                    Some(_) => Input::Connected { reused },
-                    None => Input::ConnectFailed,
-                };
-                self.sockets[Side::Origin as usize] = socket;
-                self.session.handle_input(input, self.shared.now());
-            }
-            Action::Detach => {
-                // Nothing runs here without a client: what would renew the copy is given up.
-                drop(self.session.poll_detached());
-                self.sockets[Side::Origin as usize] = None;
-            }
-            Action::Park => {
-                // One whose thread still reads for this session cannot serve another.
-                let socket = self.sockets[Side::Origin as usize].take();
-                if let Some(socket) = socket.filter(|socket| !socket.is_reading) {
-                    let surplus = lock(&self.shared.pool).checkin(socket, self.shared.now());
-                    drop(surplus);
-                }
-            }
-            Action::Shutdown(side) => {
-                // A socket that is gone is found gone by the next read.
-                let socket = self.sockets[side as usize].as_ref();
-                let _ = socket.map(|socket| socket.stream.shutdown(Shutdown::Write));
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, side: Side) -> bool {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let count = self.session.write_slices(side, &mut slices);
-        let Some(socket) = self.sockets[side as usize].as_mut().filter(|_| count > 0) else {
-            return false;
-        };
-        let written = socket.stream.write_vectored(&slices[..count]);
-        let now = self.shared.now();
-        match written.map_err(|error| error.kind()) {
-            Ok(len) => self.session.handle_written(side, len, now),
-            // Which of the two a timeout gives depends on the system.
-            Err(ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-                self.is_blocked = true;
-                return false;
-            }
-            Err(_) => self.session.handle_input(Input::WriteFailed(side), now),
-        }
-        true
-    }
-
-    /// Passes on what has arrived, or asks for more.
-    fn read(&mut self, side: Side) -> bool {
-        let room = self.session.read_buf(side);
-        let Some(socket) = self.sockets[side as usize]
-            .as_mut()
-            .filter(|_| !room.is_empty())
-        else {
-            return false;
-        };
-        let arrived = lock(&socket.inbox).take();
-        let Some(arrived) = arrived else {
-            if !socket.is_reading {
-                socket.is_reading = socket.demands.send(current()).is_ok();
-            }
-            return false;
-        };
-        socket.is_reading = false;
-        let now = self.shared.now();
-        match arrived {
-            Ok(mut bytes) => {
-                let len = bytes.len().min(room.len());
-                room[..len].copy_from_slice(&bytes[..len]);
-                let rest = bytes.split_off(len);
-                *lock(&socket.inbox) = (!rest.is_empty()).then_some(Ok(rest));
-                self.session.handle_read(side, len, now);
-            }
-            Err(_) => self.session.handle_input(Input::ReadFailed(side), now),
-        }
-        true
-    }
-
-    /// Sleeps until a socket has news or a deadline has come.
-    fn wait(&self) {
-        let deadline = self.session.poll_timeout();
-        let limit = deadline.map_or(IDLE_TIME, |at| at.saturating_since(self.shared.now()));
-        // A write that did not go waited already.
-        park_timeout(if self.is_blocked {
-            Duration::ZERO
-        } else {
-            limit
-        });
-    }
-}
-
-/// Wakes a session that waits for room at the origin.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -259,21 +152,19 @@ impl Wake for Unpark {
 
 /// A connection of either side, and the thread that reads from it.
 struct Socket {
-    /// Each has the thread read once, and wake the thread that it names.
-    demands: Sender<Thread>,
-    inbox: Arc<Mutex<Option<Arrived>>>,
+    /// Each has the thread read once, and wake the session.
+    demands: Sender<Waker>,
+    /// What was read. No bytes are the end of the stream.
+    inbox: Arc<Mutex<Option<io::Result<Vec<u8>>>>>,
     is_reading: bool,
     stream: TcpStream,
 }
-
-/// No bytes are the end of the stream.
-type Arrived = io::Result<Vec<u8>>;
 
 impl Socket {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_PATIENCE))?;
-        let (demands, wanted) = channel::<Thread>();
+        let (demands, wanted) = channel::<Waker>();
         let inbox = Arc::new(Mutex::new(None));
         let (mut reader, to_inbox) = (stream.try_clone()?, Arc::clone(&inbox));
         Builder::new().spawn(move || {
@@ -281,7 +172,7 @@ impl Socket {
                 let mut bytes = vec![0; READ_BYTES];
                 let read = reader.read(&mut bytes).map(|len| bytes.truncate(len));
                 *lock(&to_inbox) = Some(read.map(|()| bytes));
-                session.unpark();
+                session.wake();
             }
         })?;
         Ok(Self {
@@ -290,6 +181,57 @@ impl Socket {
             is_reading: false,
             stream,
         })
+    }
+
+    /// Whether an idle connection is still open, and nothing came that nobody asked for: it would
+    /// be taken for the next answer.
+    fn is_silent(&self) -> bool {
+        // Nobody reads from it while it is parked.
+        let peeked = self.stream.set_nonblocking(true);
+        let peeked = peeked.and_then(|()| self.stream.peek(&mut [0]));
+        let blocks = self.stream.set_nonblocking(false).is_ok();
+        blocks && peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+impl drive::Socket for Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut inbox = lock(&self.inbox);
+        let Some(arrived) = inbox.take() else {
+            if !self.is_reading {
+                self.is_reading = self.demands.send(cx.waker().clone()).is_ok();
+            }
+            return Poll::Pending;
+        };
+        self.is_reading = false;
+        Poll::Ready(arrived.map(|mut bytes| {
+            let len = bytes.len().min(buf.len());
+            buf[..len].copy_from_slice(&bytes[..len]);
+            let rest = bytes.split_off(len);
+            *inbox = (!rest.is_empty()).then_some(Ok(rest));
+            len
+        }))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = self.stream.write_vectored(out);
+        // Which of the two a time-out gives depends on the system.
+        let is_late = |kind| matches!(kind, ErrorKind::TimedOut | ErrorKind::WouldBlock);
+        if written.as_ref().is_err_and(|error| is_late(error.kind())) {
+            // It has waited already.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(written)
+    }
+
+    fn shut_write(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn reset_on_close(&self) {
+        // Without time to send what is left, closing is a reset.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }
 

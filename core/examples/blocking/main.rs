@@ -2,8 +2,9 @@
 //! `cargo run -p retter-core --example blocking -- 127.0.0.1:8089 127.0.0.1:8088`.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "an adapter is where sockets belong"
+    reason = "an adapter is where clocks, threads and sockets belong"
 )]
 
 mod adapter;

@@ -46,6 +46,7 @@ mod refresh;
 mod refusal;
 mod served;
 mod ticket;
+mod unasked;
 mod wants;
 mod writes;
 
@@ -94,9 +95,16 @@ use writes::Writes;
 /// 1. [`decide`](Self::decide) once for each request. A [`Ticket`] is a decision that comes later,
 ///    within the time-out of the queue: await it, or drop it when the client leaves.
 /// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
-///    [`Fetch::validators`] gives, and the duty to say how it went:
-///    [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the body, then
-///    [`Fetch::on_end`] or [`Fetch::on_failure`].
+///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_sent`] when the
+///    whole request is at the origin, [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the
+///    body, then [`Fetch::on_end`] or [`Fetch::on_failure`]; [`Fetch::unasked`] where the origin
+///    could not be asked for want of something here. Bound each wait for the origin: a fetch has
+///    its slot until it is told or dropped.
+///
+///    From `on_sent` on a hanging origin is found while it hangs: wait for the head until
+///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and
+///    without one the wait goes on. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
+///    still renew the copy.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
 /// 5. Who wants copies renewed and circuits probed in the background calls

@@ -25,6 +25,8 @@ enum Kind {
     Failed(Cause),
     /// The origin was not asked; asking again can help after so many seconds.
     Refused(Refused, u64),
+    /// There is nothing here to ask the origin with.
+    Unasked,
 }
 
 impl Refusal {
@@ -47,6 +49,16 @@ impl Refusal {
         }
     }
 
+    /// The origin cannot be asked, for want of something here.
+    pub(super) const fn unasked(why: Forward, circuit: State) -> Self {
+        let refused = Refused::Overload;
+        Self {
+            circuit,
+            handling: Handling::NoCopy { why, refused },
+            kind: Kind::Unasked,
+        }
+    }
+
     /// 503; 504 where the client wanted a copy or nothing; or what the request whose fetch this one shared is answered with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
@@ -55,7 +67,7 @@ impl Refusal {
             // Nothing is refused for being slow alone: somebody may still get its answer.
             Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
             Kind::Failed(Cause::Status(status)) => status,
-            Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) => {
+            Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) | Kind::Unasked => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             // RFC 9111 §5.2.1.7
@@ -69,6 +81,8 @@ impl Refusal {
         match self.kind {
             Kind::Failed(_) | Kind::Refused(Refused::OnlyIfCached, _) => None,
             Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
+            // Sockets come back as fast as answers end.
+            Kind::Unasked => Some(1),
         }
     }
 
@@ -89,6 +103,10 @@ impl Refusal {
             }
             Kind::Refused(Refused::Overload, _) => {
                 "the application is busy and no copy of this page is held; please try again soon"
+            }
+            Kind::Unasked => {
+                "too many are being served at this moment and no copy of this page is held; \
+                 please try again soon"
             }
         }
     }

@@ -84,8 +84,8 @@ impl Session {
         self.answered(&call, report, keep, now);
     }
 
-    /// Refuses because the circuit is open, the origin is full, or it failed on another request
-    /// for the same.
+    /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
+    /// another request for the same.
     pub(super) fn refuse(&mut self, call: Call, refusal: &Refusal, now: Instant) {
         let local = Local {
             circuit: refusal.circuit,

@@ -56,6 +56,9 @@ pub enum Input {
     Drain,
     /// Others need the place: close unless a request runs, else behind its answer.
     GiveWay,
+    /// Nothing is left here to make a connection with: no socket, port or memory. That says nothing
+    /// of the origin; see [`is_want`](crate::addresses::is_want).
+    NoSocket,
     /// A read failed: the connection is gone.
     ReadFailed(Side),
     /// A write failed. What the peer sent before may still be readable.
@@ -73,8 +76,8 @@ pub enum Action {
     /// Give the origin's connection to the session of
     /// [`poll_detached`](Session::poll_detached), and run that beside this one.
     Detach,
-    /// Get a connection to the origin, answer with [`Input::Connected`] or
-    /// [`Input::ConnectFailed`].
+    /// Get a connection to the origin, answer with [`Input::Connected`],
+    /// [`Input::ConnectFailed`] or [`Input::NoSocket`].
     Connect {
         /// Whether it must be a new one: an idle one may have died, and this request must not
         /// be sent twice.
@@ -301,6 +304,7 @@ impl Session {
                 }
             }
             Input::GiveWay => self.give_way(now),
+            Input::NoSocket => self.no_socket(now),
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }

@@ -158,6 +158,31 @@ impl Session {
         }
     }
 
+    /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.
+    pub(super) fn no_socket(&mut self, now: Instant) {
+        match std::mem::take(&mut self.exchange) {
+            Exchange::Connecting(connecting) => {
+                let Connecting { call, fetch, .. } = *connecting;
+                if self.is_background() {
+                    fetch.abandon(now);
+                    let report = call.origin_report(None, now);
+                    return self.report_refresh(call, End::ClientLeft, report, now);
+                }
+                match fetch.unasked(now) {
+                    Ok(served) => self.serve(call, &served, None, now),
+                    Err(refusal) => self.refuse(call, &refusal, now),
+                }
+            }
+            // The exchange ended while the connection was being made.
+            other @ (Exchange::Draining(_)
+            | Exchange::None
+            | Exchange::Receiving(_)
+            | Exchange::Relaying(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Waiting(_)) => self.exchange = other,
+        }
+    }
+
     pub(super) fn connect_timed_out(&mut self, now: Instant) {
         self.close_origin();
         self.connect_failed(now);

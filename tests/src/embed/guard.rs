@@ -1,12 +1,14 @@
 //! Owns the policy around one call that gives an `http` response, whoever answers it.
 //! Never knows who that is: a handler in this process, or an application behind a proxy.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant as Clock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -16,7 +18,8 @@ use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
 use retter_core::policy::{Decision, Fetch, Retter, Verdict};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
-use retter_core::time::Instant;
+use retter_core::time::{Instant, UnixTime};
+use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 
 /// The policy and the clock that it is told.
 #[derive(Clone)]
@@ -31,11 +34,13 @@ impl Guard {
     /// Takes the policy over; its time begins now.
     #[must_use]
     pub fn new(retter: Arc<Retter>) -> Self {
-        Self {
+        let guard = Self {
             epoch: Clock::now(),
             is_gateway: false,
             retter,
-        }
+        };
+        guard.now();
+        guard
     }
 
     /// For responses that come from another program: what belongs to the connection to it is
@@ -54,11 +59,12 @@ impl Guard {
         &self.retter
     }
 
-    /// Answers `request` by `ask`, or from a copy, or with an honest error. `ask` gets `fields`,
-    /// those to send, with the conditions of the copy in them.
+    /// Answers `request` of `peer` by `ask`, or from a copy, or with an honest error. `ask` gets
+    /// `fields`, those to send, with the conditions of the copy in them.
     pub async fn answer<B, F>(
         &self,
         request: Arc<RequestHead>,
+        peer: Option<IpAddr>,
         mut fields: HeaderMap,
         ask: impl FnOnce(HeaderMap) -> F,
     ) -> Response<GuardedBody<B>>
@@ -69,9 +75,7 @@ impl Guard {
         let decision = match self.retter.decide(&request, self.now()) {
             Decision::Wait(ticket) => {
                 let left = ticket.deadline().saturating_since(self.now());
-                ticket
-                    .decided(|| self.now(), tokio::time::sleep(left))
-                    .await
+                ticket.decided(|| self.now(), sleep(left)).await
             }
             other @ (Decision::Fetch(_) | Decision::Refuse(_) | Decision::Serve(_)) => other,
         };
@@ -82,8 +86,25 @@ impl Guard {
             Decision::Wait(_) => unreachable!("a ticket does not lead to another"),
         };
         fetch.condition(&mut fields);
+        if let Some(peer) = peer {
+            fetch.on_behalf_of(peer);
+        }
+        if !has_content(&request) {
+            // What streams is not there as a whole yet, and nobody here knows when it is.
+            fetch.on_sent(self.now());
+        }
         // Dropped while it waits, as the client left, the fetch counts for nothing.
-        let mut response = match ask(fields).await {
+        let mut asked = pin!(ask(fields));
+        let asked = loop {
+            if let Some(asked) = self.until(fetch.slow_at(), asked.as_mut()).await {
+                break asked;
+            }
+            // Nothing goes on here without a client: the late answer renews no copy.
+            if let Some(served) = fetch.on_slow(self.now()) {
+                return served.to_http(&request).map(GuardedBody::own);
+            }
+        };
+        let mut response = match asked {
             Ok(response) => response,
             Err(failure) => {
                 let answer = fetch.answer_failure(failure, self.now());
@@ -103,9 +124,28 @@ impl Guard {
         }
     }
 
+    /// The time, and by the way the wall clock for the policy.
     fn now(&self) -> Instant {
-        Instant::from_epoch(self.epoch.elapsed())
+        let now = Instant::from_epoch(self.epoch.elapsed());
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unix = UnixTime(unix.unwrap_or_default().as_secs());
+        self.retter.set_wall_clock(now, unix);
+        now
     }
+
+    /// What `future` gives before `at`, if that is ever.
+    async fn until<F: Future>(&self, at: Option<Instant>, future: F) -> Option<F::Output> {
+        match at {
+            Some(at) => timeout(at.saturating_since(self.now()), future).await.ok(),
+            None => Some(future.await),
+        }
+    }
+}
+
+/// RFC 9112 §6: either field says that content follows.
+fn has_content(request: &RequestHead) -> bool {
+    let length = request.fields.get("content-length");
+    request.fields.get("transfer-encoding").is_some() || length.is_some_and(|length| length != b"0")
 }
 
 fn end_to_end(head: &ResponseHead) -> HeaderMap {
@@ -141,7 +181,12 @@ struct Passing<B> {
     /// `None` once the policy knows how it went. Dropped with the body, it counts for nothing.
     fetch: Option<Box<Fetch>>,
     guard: Guard,
+    /// While it is waited for.
+    patience: Option<Pin<Box<Sleep>>>,
 }
+
+/// Why a body broke off.
+type Broken = Box<dyn Error + Send + Sync>;
 
 impl<B: Body<Data = Bytes>> GuardedBody<B> {
     fn own(bytes: Bytes) -> Self {
@@ -153,6 +198,7 @@ impl<B: Body<Data = Bytes>> GuardedBody<B> {
             body: Box::pin(body),
             fetch: Some(fetch),
             guard,
+            patience: None,
         };
         passing.end_if_complete();
         Self(Kind::Passing(passing))
@@ -160,8 +206,14 @@ impl<B: Body<Data = Bytes>> GuardedBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> Passing<B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(self.body.as_mut().poll_frame(cx));
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+    where
+        B::Error: Into<Broken>,
+    {
+        let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
+            return self.poll_late(cx);
+        };
+        self.patience = None;
         match &frame {
             None => self.end(),
             Some(Err(_)) => {
@@ -177,7 +229,19 @@ impl<B: Body<Data = Bytes>> Passing<B> {
                 self.end_if_complete();
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    /// A body that does not go on has its slot until it is given up.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let limit = self.guard.retter.config().origin.body_timeout;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(patience.as_mut().poll(cx));
+        self.patience = None;
+        if let Some(fetch) = self.fetch.take() {
+            drop(fetch.on_failure(Failure::Timeout, self.guard.now()));
+        }
+        Poll::Ready(Some(Err("the body did not go on in time".into())))
     }
 
     /// A server does not poll again when it can know that nothing comes.
@@ -194,14 +258,17 @@ impl<B: Body<Data = Bytes>> Passing<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for GuardedBody<B> {
+impl<B: Body<Data = Bytes>> Body for GuardedBody<B>
+where
+    B::Error: Into<Broken>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut self.0 {
             Kind::Own(bytes) => Pin::new(bytes)
                 .poll_frame(cx)

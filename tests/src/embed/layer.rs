@@ -77,7 +77,8 @@ where
                     Err(_) => Err(Failure::Timeout),
                 }
             };
-            Ok(guard.answer(head, fields, ask).await)
+            // Who asks is known to whoever accepts connections.
+            Ok(guard.answer(head, None, fields, ask).await)
         })
     }
 }

@@ -72,7 +72,10 @@ impl Proxy {
         });
         let fields = fields.build().to_header_map();
         let ask = |fields| self.ask(&head, fields, request.into_body());
-        self.guard.answer(Arc::clone(&head), fields, ask).await
+        let peer = Some(peer.ip());
+        self.guard
+            .answer(Arc::clone(&head), peer, fields, ask)
+            .await
     }
 
     async fn ask(

@@ -18,6 +18,7 @@ use crate::time::{Instant, UnixTime};
 /// Some sessions of one policy, of which one is meant by what is done.
 pub(super) struct Bench {
     pub(super) connects_fail: bool,
+    pub(super) lacks_sockets: bool,
     /// Whether connections were used before, where that is allowed.
     pub(super) reuses: bool,
     connects_hang: bool,
@@ -49,6 +50,7 @@ impl Bench {
         retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
         let mut bench = Self {
             connects_fail: false,
+            lacks_sockets: false,
             reuses: false,
             connects_hang: false,
             retter,
@@ -269,6 +271,7 @@ impl Bench {
 
     fn act(&mut self) -> bool {
         let (fails, hangs, reuses) = (self.connects_fail, self.connects_hang, self.reuses);
+        let lacks = self.lacks_sockets;
         let now = self.now;
         let client = self.client();
         let (mut acted, mut detached) = (false, Vec::new());
@@ -304,7 +307,9 @@ impl Bench {
         if !hangs && let Some(fresh) = client.dials.take() {
             acted = true;
             let reused = reuses && !fresh;
-            let fact = if fails {
+            let fact = if lacks && !reused {
+                Input::NoSocket
+            } else if fails {
                 Input::ConnectFailed
             } else {
                 client.seen.asked.push(Asked::new(fresh));

@@ -24,6 +24,7 @@ use bench::Bench;
 /// | `t` | time passes: milliseconds |
 /// | `d` | a drain begins |
 /// | `f`, `h`, `r` | connections fail, hang, are reused from here on, or no more |
+/// | `l` | connections lack a socket from here on, or no more |
 /// | `p` | the client stops reading, or goes on |
 /// | `x`, `X`, `w`, `W` | reading from, writing to the client (capital: the origin) fails |
 ///
@@ -100,6 +101,7 @@ fn apply(bench: &mut Bench, step: &[u8]) {
         b't' => bench.wait(milliseconds(rest)),
         b'd' => bench.tell(Fact::Drain),
         b'f' => bench.connects_fail = !bench.connects_fail,
+        b'l' => bench.lacks_sockets = !bench.lacks_sockets,
         b'h' => bench.toggle_hanging(),
         b'r' => bench.reuses = !bench.reuses,
         b'p' => bench.toggle_reading(),

@@ -41,10 +41,11 @@ const FROM_ORIGIN: [&str; 13] = [
     "ok",
 ];
 
-const FACTS: [Input; 7] = [
+const FACTS: [Input; 8] = [
     Input::ConnectFailed,
     Input::Drain,
     Input::GiveWay,
+    Input::NoSocket,
     Input::ReadFailed(Side::Client),
     Input::ReadFailed(Side::Origin),
     Input::WriteFailed(Side::Client),

@@ -158,6 +158,45 @@ fn a_dead_origin_opens_the_circuit_and_copies_answer() {
 }
 
 #[test]
+fn a_want_of_sockets_says_nothing_of_the_origin() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(PAGE).received();
+    rig.reports.clear();
+    for n in 0..6 {
+        for (request, expected) in [
+            (get("/", ""), (200, Some("cache"))),
+            (get(&format!("/{n}"), ""), (503, Some("no-cache"))),
+            (post("/"), (503, Some("no-cache"))),
+        ] {
+            let room = rig.session.read_buf(Side::Client);
+            room[..request.len()].copy_from_slice(request.as_bytes());
+            rig.session
+                .handle_read(Side::Client, request.len(), rig.now);
+            assert!(matches!(
+                rig.session.poll_action(),
+                Some(Action::Connect { .. })
+            ));
+            rig.input(Input::NoSocket);
+            let received = rig.received();
+            let answer = (status(&received), field(&received, "x-retter"));
+            assert_eq!(answer, expected, "{received}");
+            assert_eq!(field(&received, "x-circuit"), Some("CLOSED"));
+            let waits = (expected.0 == 503).then_some("1");
+            assert_eq!(field(&received, "retry-after"), waits);
+        }
+    }
+    assert_eq!(rig.reports.len(), 18);
+    assert!(rig.reports.iter().all(|report| report.origin.is_none()));
+    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    rig.send(&get("/1", "")).reply(PAGE);
+    assert_eq!(field(&rig.received(), "x-retter"), Some("backend"));
+}
+
+fn post(target: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[test]
 fn connect_failures_refuse_reads_without_copy_and_pass_writes() {
     let mut rig = Rig::new();
     for n in 0..5 {

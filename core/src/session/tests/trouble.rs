@@ -378,6 +378,7 @@ fn spurious_calls_are_harmless() {
         assert_eq!(rig.session.poll_action(), None);
         rig.session.handle_written(Side::Client, 0, rig.now);
         rig.input(Input::ConnectFailed);
+        rig.input(Input::NoSocket);
     }
     rig.reply(OK);
     assert_eq!(body(&rig.received()), "ok");
