@@ -82,6 +82,6 @@ fn what_was_logged_comes_before_why_the_program_ends() {
         told.find(words)
             .unwrap_or_else(|| panic!("{words} in {told}"))
     };
-    let (warning, reason) = ("limit of 20512 open files", "cannot listen with");
+    let (warning, reason) = ("limit of 10512 to 20512 open files", "cannot listen with");
     assert!(place(warning) < place(reason), "{told}");
 }
