@@ -32,7 +32,7 @@ pub(super) enum Step {
     /// The client leaves.
     Leave,
     /// It counts as slow, before the other step comes at its time.
-    Slow(Instant, Box<Step>),
+    Slow(Instant, Box<Self>),
 }
 
 /// What a request comes to first, and after which time.

@@ -165,7 +165,8 @@ fn rescues(table: &mut Table<'_>) -> std::fmt::Result {
         })?;
     }
     table.heading("Where the application did answer at that time, by the log")?;
-    let kinds: [(&str, fn(&Tally) -> &Verdicts); 2] = [
+    type Kind = fn(&Tally) -> &Verdicts;
+    let kinds: [(&str, Kind); 2] = [
         ("fresh copy", |tally| &tally.fresh),
         ("rescue", |tally| &tally.rescued),
     ];

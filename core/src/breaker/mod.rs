@@ -54,8 +54,8 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///    sooner is left alone for longer.
 /// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
 ///    nobody takes gives way to the next.
-/// 10. [`hold`](Self::hold) keeps probes back for longer, up to [`Recovery::open_max`]; calls of a
-///     closed circuit pass all the same.
+/// 10. [`Permit::hold`] keeps probes back for longer, up to [`Recovery::open_max`], where the outcome
+///     of that very call opens the circuit.
 /// 11. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
