@@ -154,7 +154,7 @@ check_bench() {
 # Heavy tests by name, with as many sockets as the system allows.
 run_heavy() {
     ulimit -n "$(ulimit -Hn)"
-    cargo test --locked --profile ci -p retter-tests --test stress -- \
+    cargo_test -p retter-tests --test stress -- \
         --ignored --nocapture --test-threads 1 "$@"
 }
 

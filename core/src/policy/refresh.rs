@@ -246,12 +246,13 @@ impl Retter {
         if !self.attended.load(Ordering::Relaxed) {
             return false;
         }
-        let of_path = self.tiers().path_state(path, now) != State::Closed;
-        if of_path {
-            self.wants().can_probe(path)
-        } else {
-            self.wants().can_probe_origin(now)
+        let tiers = self.tiers();
+        if tiers.path_state(path, now) != State::Closed {
+            drop(tiers);
+            return self.wants().can_probe(path);
         }
+        let lets = |path: &[u8]| tiers.path_state(path, now) != State::Open;
+        self.wants().can_probe_origin(lets, now)
     }
 
     /// Notes that a copy answered where the origin should have.

@@ -171,10 +171,12 @@ impl Wants {
         all.any(|errand| errand.request.path() == path)
     }
 
-    /// Whether there is anything that the circuit of the origin could be probed with now.
-    pub(super) fn can_probe_origin(&self, now: Instant) -> bool {
-        let is_rested = |want: &Want| want.rests_until <= now;
-        self.table.values().any(is_rested) || self.only_recent().next().is_some()
+    /// Whether there is anything that the circuit of the origin could be probed with now, on one of
+    /// the paths that `lets` says.
+    pub(super) fn can_probe_origin(&self, lets: impl Fn(&[u8]) -> bool, now: Instant) -> bool {
+        let rested = self.table.values().filter(|want| want.rests_until <= now);
+        let mut all = rested.map(|want| &want.errand).chain(self.only_recent());
+        all.any(|errand| lets(errand.request.path()))
     }
 
     /// Copies that were made and are not wanted yet.
