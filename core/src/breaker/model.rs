@@ -50,10 +50,26 @@ pub(crate) struct Model {
     successes: usize,
 }
 
+#[cfg(test)]
+impl Ticket {
+    /// Of a call that passes a closed circuit.
+    pub(crate) const fn of(generation: u64) -> Self {
+        Self(generation, None)
+    }
+
+    pub(crate) const fn generation(self) -> u64 {
+        self.0
+    }
+}
+
 impl Model {
     pub(crate) const fn new(terms: Terms) -> Self {
+        Self::with_generation(terms, 0)
+    }
+
+    pub(crate) const fn with_generation(terms: Terms, generation: u64) -> Self {
         Self {
-            generation: 0,
+            generation,
             terms,
             mode: State::Closed,
             mode_since: 0,
@@ -74,6 +90,21 @@ impl Model {
         } else {
             self.mode
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mode == State::Closed
+    }
+
+    /// Closed, with nothing bad in the window, and for so long that it would next be open for the
+    /// shortest time.
+    #[cfg(test)]
+    pub(crate) fn is_healthy(&self, now: u64) -> bool {
+        let is_spotless = self.seen(now).all(|outcome| outcome == Outcome::Success);
+        let in_a_row = self.row + self.slow_row;
+        let is_stable = now - self.mode_since >= self.open_time;
+        self.is_closed() && is_spotless && in_a_row == 0 && is_stable
     }
 
     pub(crate) fn acquire(&mut self, now: u64) -> Result<Ticket, u64> {
@@ -134,15 +165,10 @@ impl Model {
         self.row = if rowed { self.row + 1 } else { 0 };
         let slow = is_slow(outcome);
         self.slow_row = if slow { self.slow_row + 1 } else { 0 };
-        // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
-        let bucket = |at: u64| at * 10 / self.terms.window;
-        let seen = self
-            .log
-            .iter()
-            .filter(|(at, _)| bucket(now) - bucket(*at) < 10);
-        let total = number(seen.clone().count());
-        let slow_seen = number(seen.clone().filter(|(_, o)| is_slow(*o)).count());
-        let good = number(seen.filter(|(_, o)| *o == Outcome::Success).count());
+        let total = number(self.seen(now).count());
+        let slow_seen = number(self.seen(now).filter(|outcome| is_slow(*outcome)).count());
+        let is_good = |outcome: &Outcome| *outcome == Outcome::Success;
+        let good = number(self.seen(now).filter(is_good).count());
         let rate = f64::from(total - good - slow_seen) / f64::from(total);
         let too_many = total >= self.terms.outcomes_min && rate >= self.terms.rate;
         let failed = bad && (self.row >= self.terms.row || too_many);
@@ -155,6 +181,17 @@ impl Model {
             self.attempt = if stable { 0 } else { self.attempt + 1 };
             self.enter(State::Open, now);
         }
+    }
+
+    /// The outcomes in the window.
+    fn seen(&self, now: u64) -> impl Iterator<Item = Outcome> {
+        // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
+        let bucket = move |at: u64| at * 10 / self.terms.window;
+        let in_window = move |(at, _): &&(u64, Outcome)| bucket(now) - bucket(*at) < 10;
+        self.log
+            .iter()
+            .filter(in_window)
+            .map(|(_, outcome)| *outcome)
     }
 
     fn enter(&mut self, mode: State, now: u64) {

@@ -2,6 +2,8 @@
 //! outcome counts toward which. Never decides when a circuit opens: that is [`Breaker`].
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,319 @@
+//! Owns the reference model of the two tiers: the contract of [`Tiers`] once more, over one
+//! [model of a circuit](crate::breaker::model) for the origin and one for each path that has failed;
+//! compared with the real ones step by step.
+//! Never models one circuit, nor when a call is slow: it is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::breaker::model::{Model, SlowTerms, Terms, Ticket};
+
+const PATHS_MAX: usize = 3;
+const PATH: Terms = Terms {
+    window: 10,
+    rate: 0.6,
+    outcomes_min: 3,
+    row: 2,
+    row_of_connect_failures: false,
+    open_min: 2,
+    open_max: 20,
+    lease: 5,
+    needed: 1,
+    slow: SlowTerms {
+        rate: 0.6,
+        outcomes_min: 3,
+        row: 2,
+    },
+};
+const ORIGIN: Terms = Terms {
+    outcomes_min: 6,
+    row_of_connect_failures: true,
+    needed: 2,
+    ..PATH
+};
+
+/// A request of the model.
+#[derive(Debug)]
+struct Call {
+    page: u8,
+    origin: Option<Ticket>,
+    path: Option<Ticket>,
+    /// It may be told to be slow; `true` where the path's own time is known.
+    slow: Option<bool>,
+}
+
+#[derive(Debug)]
+struct PathModel {
+    circuit: Model,
+    /// The first generation.
+    born: u64,
+    /// When it last failed, in failures of all paths.
+    failed: u64,
+}
+
+#[derive(Debug)]
+struct TiersModel {
+    origin: Model,
+    paths: BTreeMap<u8, PathModel>,
+    failures: u64,
+    /// Of paths that have no circuit.
+    generation: u64,
+    /// Pages whose own time is known.
+    known: BTreeSet<u8>,
+}
+
+impl TiersModel {
+    fn acquire(&mut self, page: u8, now: u64) -> Result<Call, (Tier, u64)> {
+        let origin = self.origin.acquire(now);
+        let origin = origin.map_err(|retry_at| (Tier::Origin, retry_at))?;
+        let path = match self.paths.get_mut(&page) {
+            Some(path) => path.circuit.acquire(now),
+            None => Ok(Ticket::of(self.generation)),
+        };
+        match path {
+            Ok(path) => Ok(Call {
+                page,
+                origin: Some(origin),
+                path: Some(path),
+                slow: Some(self.known.contains(&page)),
+            }),
+            Err(retry_at) => {
+                self.origin.record(origin, Outcome::Ignore, now);
+                Err((Tier::Path, retry_at))
+            }
+        }
+    }
+
+    fn pass(&self, page: u8) -> Call {
+        // Only a closed circuit counts who was not let in by it.
+        let counts = self.origin.is_closed();
+        Call {
+            page,
+            origin: counts.then(|| Ticket::of(self.origin.generation)),
+            path: None,
+            slow: Some(false),
+        }
+    }
+
+    fn record_slow(&mut self, call: &mut Call, slow: Outcome, now: u64) {
+        let Some(is_known) = call.slow.take() else {
+            return;
+        };
+        if let Some(origin) = call.origin.take() {
+            self.origin.record(origin, slow, now);
+        }
+        if is_known && let Some(path) = call.path.take() {
+            self.record_path(call.page, path, slow, now);
+        }
+    }
+
+    fn record(&mut self, call: Call, outcome: Outcome, now: u64) {
+        if let Some(origin) = call.origin {
+            self.origin.record(origin, outcome, now);
+        }
+        if let Some(path) = call.path {
+            let says_nothing = outcome == Outcome::ConnectFailure;
+            let outcome = if says_nothing {
+                Outcome::Ignore
+            } else {
+                outcome
+            };
+            self.record_path(call.page, path, outcome, now);
+        }
+    }
+
+    fn record_path(&mut self, page: u8, mut ticket: Ticket, outcome: Outcome, now: u64) {
+        let failed = matches!(outcome, Outcome::Failure | Outcome::Slow { .. });
+        if !self.paths.contains_key(&page) {
+            if !failed || ticket.generation() != self.generation {
+                return;
+            }
+            self.make_room();
+            ticket = Ticket::of(self.generation);
+            let path = PathModel {
+                circuit: Model::with_generation(PATH, self.generation),
+                born: self.generation,
+                failed: 0,
+            };
+            self.paths.insert(page, path);
+        }
+        let Some(path) = self.paths.get_mut(&page) else {
+            return;
+        };
+        path.circuit.record(ticket, outcome, now);
+        if failed {
+            self.failures += 1;
+            path.failed = self.failures;
+        } else if path.circuit.is_healthy(now) {
+            self.forget(page);
+        }
+    }
+
+    /// Closed ones give way first, then the one that failed least recently.
+    fn make_room(&mut self) {
+        if self.paths.len() == PATHS_MAX {
+            let rank = |path: &PathModel| (!path.circuit.is_closed(), path.failed);
+            let victim = self.paths.iter().min_by_key(|(_, path)| rank(path));
+            let victim = *victim.expect("there are some").0;
+            self.forget(victim);
+        }
+    }
+
+    /// What began while a circuit was there that has ever opened does not count in a later one.
+    fn forget(&mut self, page: u8) {
+        let path = self.paths.remove(&page).expect("it is there");
+        if path.circuit.generation != path.born {
+            self.generation = self.generation.max(path.circuit.generation + 1);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// A GET, or with `true` a write.
+    Begin(u8, bool),
+    End(prop::sample::Index, Outcome),
+    Slow(prop::sample::Index),
+    Wait(u64),
+}
+
+/// The tiers and their model, side by side.
+struct Pair {
+    tiers: Tiers,
+    model: TiersModel,
+    begun: Vec<(TierPermit, Call)>,
+    now: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let seconds = Duration::from_secs;
+        let settings = BreakerSettings {
+            window: seconds(PATH.window),
+            failure_rate: PATH.rate,
+            consecutive_failures: PATH.row,
+            slow_rate: Some(PATH.slow.rate),
+            origin_outcomes_min: ORIGIN.outcomes_min,
+            // The model of a circuit knows no paths.
+            origin_paths_min: 1,
+            origin_probes: 2,
+            path_outcomes_min: PATH.outcomes_min,
+            open_min: seconds(PATH.open_min),
+            open_max: seconds(PATH.open_max),
+            probe_lease: seconds(PATH.lease),
+            paths_max: PATHS_MAX,
+            jitter: 0.0,
+            ..BreakerSettings::default()
+        };
+        Self {
+            tiers: Tiers::new(&settings, 1, Instant::ZERO),
+            model: TiersModel {
+                origin: Model::new(ORIGIN),
+                paths: BTreeMap::new(),
+                failures: 0,
+                generation: 0,
+                known: BTreeSet::new(),
+            },
+            begun: Vec::new(),
+            now: 0,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let at = |seconds| Instant::from_epoch(Duration::from_secs(seconds));
+        let now = self.now;
+        match *event {
+            Event::Wait(seconds) => self.now += seconds,
+            Event::Begin(page, true) => {
+                let permit = self.tiers.pass(&path(page));
+                self.begun.push((permit, self.model.pass(page)));
+            }
+            Event::Begin(page, false) => {
+                let expected = self.model.acquire(page, now);
+                match (self.tiers.try_acquire(&path(page), at(now)), expected) {
+                    (Ok(permit), Ok(call)) => self.begun.push((permit, call)),
+                    (Err(rejected), Err((tier, retry_at))) => {
+                        assert_eq!((rejected.tier, rejected.retry_at), (tier, at(retry_at)));
+                    }
+                    (ours, model) => panic!("{ours:?} but the model says {model:?}"),
+                }
+            }
+            Event::Slow(which) if !self.begun.is_empty() => {
+                let which = which.index(self.begun.len());
+                let (permit, call) = &mut self.begun[which];
+                assert_eq!(permit.slow_after().is_some(), call.slow.is_some());
+                let over = permit.slow_after().unwrap_or_default();
+                self.tiers.record_slow(permit, at(now));
+                self.model.record_slow(call, Outcome::Slow { over }, now);
+            }
+            Event::End(which, outcome) if !self.begun.is_empty() => {
+                let which = which.index(self.begun.len());
+                let (permit, call) = self.begun.swap_remove(which);
+                if outcome == Outcome::Success && call.path.is_some() {
+                    let took = Duration::from_millis(10);
+                    self.tiers.took(permit.kind(), took, at(now));
+                    self.model.known.insert(call.page);
+                }
+                self.tiers.record(permit, outcome, at(now));
+                self.model.record(call, outcome, now);
+            }
+            Event::Slow(_) | Event::End(..) => {}
+        }
+        self.check(at(self.now));
+    }
+
+    fn check(&self, at: Instant) {
+        let (tiers, model) = (&self.tiers, &self.model);
+        assert_eq!(tiers.origin_state(at), model.origin.state(self.now));
+        assert_eq!(tiers.origin.generation, model.origin.generation);
+        assert_eq!(tiers.generation, model.generation);
+        assert_eq!(tiers.paths.len(), model.paths.len());
+        for (page, circuit) in &model.paths {
+            let real = &tiers.paths[&tiers.hash(&path(*page))].breaker;
+            assert_eq!(real.state(at), circuit.circuit.state(self.now));
+            assert_eq!(real.generation, circuit.circuit.generation);
+        }
+    }
+}
+
+/// Letters: pages that differ in digits only would have one usual time.
+fn path(page: u8) -> Vec<u8> {
+    vec![b'/', b'a' + page]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let which = any::<prop::sample::Index>;
+    let outcomes = [
+        Outcome::ConnectFailure,
+        Outcome::Failure,
+        Outcome::Failure,
+        Outcome::Failure,
+        Outcome::Ignore,
+        Outcome::Success,
+        Outcome::Success,
+        Outcome::Success,
+    ];
+    let outcome = prop::sample::select(outcomes.to_vec());
+    prop_oneof![
+        8 => (0..5_u8).prop_map(|page| Event::Begin(page, false)),
+        1 => (0..5_u8).prop_map(|page| Event::Begin(page, true)),
+        8 => (which(), outcome).prop_map(|(which, outcome)| Event::End(which, outcome)),
+        2 => which().prop_map(Event::Slow),
+        3 => (0..4_u64).prop_map(Event::Wait),
+        1 => (5..30_u64).prop_map(Event::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_tiers_are_their_model(events in prop::collection::vec(event(), 1..200)) {
+        let mut pair = Pair::new();
+        for event in &events {
+            pair.apply(event);
+        }
+    }
+}

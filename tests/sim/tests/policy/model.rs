@@ -1,0 +1,315 @@
+//! Owns the model of the policy: what has to be decided, which copy answers, and what is kept.
+//! Never models a circuit: it has the real ones, which have models of their own
+//! (`core/src/breaker/model.rs`, `core/src/breaker/tiers/model.rs`), and asks and tells them what
+//! the policy should.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use retter_core::admission::Class;
+use retter_core::breaker::{Outcome, TierPermit, Tiers};
+use retter_core::report::{Failure, Source};
+use retter_core::rules::label::Refused;
+use retter_core::time::Instant;
+
+use super::queue::{Entry, Fate, Flown, Queue};
+use super::{AGE_MAX, Ask, Ends, Key, Says, TIMEOUT, TTL, User, path};
+
+/// A copy, as the model knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copy {
+    pub(crate) version: u32,
+    received: Instant,
+    fresh: Duration,
+    /// It may be used when it is stale.
+    stale: bool,
+}
+
+/// A request at the origin.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    ask: Ask,
+    key: Key,
+    permit: TierPermit,
+    /// What answers if the origin fails.
+    pub(crate) copy: Option<Copy>,
+    /// Others wait for this page.
+    leads: Option<Key>,
+    /// How often the page had been written when the origin was asked.
+    writes: u32,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    ask: Ask,
+    key: Key,
+    since: Instant,
+    place: u64,
+}
+
+/// What the model expects.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// The fetch that it followed has failed.
+    Collapsed,
+    Fetch(Flight),
+    Refused(Refused),
+    Served(Copy),
+    /// Of a fetch that it shared.
+    Shared(Copy),
+    Wait(Ticket),
+}
+
+pub(crate) struct Model {
+    pub(crate) tiers: Tiers,
+    pub(crate) store: BTreeMap<Key, Copy>,
+    written: BTreeMap<Key, u32>,
+    /// When a page was last written, by whomever.
+    changed: BTreeMap<u8, Instant>,
+    pub(crate) queue: Queue,
+    /// How long a request is at the origin, as the real gate has measured.
+    pub(crate) service: Duration,
+}
+
+impl Copy {
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.fresh > now.saturating_since(self.received)
+    }
+
+    fn rescues(&self, now: Instant) -> bool {
+        let age = now.saturating_since(self.received);
+        self.is_fresh(now) || self.stale && age <= AGE_MAX
+    }
+
+    pub(crate) fn source(&self, now: Instant) -> Source {
+        let age = now.saturating_since(self.received);
+        if self.is_fresh(now) || age < TTL {
+            Source::Cache
+        } else {
+            Source::LastKnownSuccess
+        }
+    }
+
+    /// What is kept of an answer, if anything is.
+    fn of(says: Says, user: User, version: u32, now: Instant) -> Option<Self> {
+        let in_session = matches!(user, User::Session(_));
+        let (fresh, stale) = match says {
+            Says::Fresh => (10, true),
+            Says::MustRevalidate => (10, in_session),
+            Says::NoStore if in_session => (0, true),
+            Says::NoStore => return None,
+            Says::Nothing => (0, true),
+        };
+        let fresh = Duration::from_secs(fresh);
+        Some(Self {
+            version,
+            received: now,
+            fresh,
+            stale,
+        })
+    }
+}
+
+impl Model {
+    pub(crate) fn new(tiers: Tiers) -> Self {
+        Self {
+            tiers,
+            store: BTreeMap::new(),
+            written: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            queue: Queue::new(),
+            service: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn decide(&mut self, ask: Ask, key: Key, now: Instant) -> Expected {
+        let path = path(key);
+        let Ask::Read(wants_origin) = ask else {
+            return match self.queue.try_enter() {
+                true => Expected::Fetch(self.fly(ask, key, self.tiers.pass(&path))),
+                false => self.wait(ask, key, now),
+            };
+        };
+        let copy = self.store.get(&key).copied();
+        if let Some(copy) = copy
+            && copy.is_fresh(now)
+            && !wants_origin
+            && !self.is_changed(key, copy)
+        {
+            return Expected::Served(copy);
+        }
+        let copy = copy.filter(|copy| copy.rescues(now));
+        let Ok(permit) = self.tiers.try_acquire(&path, now) else {
+            return copy.map_or(Expected::Refused(Refused::CircuitOpen), Expected::Served);
+        };
+        if self.queue.try_enter() {
+            let flight = self.fly(ask, key, permit);
+            return Expected::Fetch(Flight { copy, ..flight });
+        }
+        // Who waits holds no probe.
+        self.tiers.record(permit, Outcome::Ignore, now);
+        match copy {
+            Some(copy) => Expected::Served(copy),
+            None => self.wait(ask, key, now),
+        }
+    }
+
+    fn wait(&mut self, ask: Ask, key: Key, now: Instant) -> Expected {
+        let shares = matches!(ask, Ask::Read(_)).then_some(key);
+        match self.queue.enter(class(ask), shares, self.service, now) {
+            Entry::Place(place) => Expected::Wait(Ticket {
+                ask,
+                key,
+                since: now,
+                place,
+            }),
+            Entry::Shed => Expected::Refused(Refused::Overload),
+            Entry::Slot => unreachable!("there was no room"),
+        }
+    }
+
+    /// The decision about who waits, if there is one.
+    pub(crate) fn poll(&mut self, ticket: &mut Ticket, now: Instant) -> Option<Expected> {
+        let Some(fate) = self.queue.poll(ticket.place, now) else {
+            // A second place would be good for longer.
+            return (ticket.since + TIMEOUT <= now).then(|| {
+                self.queue.leave(ticket.place, now);
+                Expected::Refused(Refused::Overload)
+            });
+        };
+        Some(match (fate, self.look(ticket, now)) {
+            (Fate::Shed, _) => Expected::Refused(Refused::Overload),
+            (Fate::Enter(leads), Some(copy)) => {
+                self.queue.release(now);
+                self.queue.land(leads, Flown::Abandoned, now);
+                Expected::Shared(copy)
+            }
+            (Fate::Enter(leads), None) => self.go(ticket, leads, now),
+            (Fate::Flown(Flown::Failed), _) => Expected::Collapsed,
+            (Fate::Flown(_), Some(copy)) => Expected::Shared(copy),
+            // Each asks for itself.
+            (Fate::Flown(_), None) => {
+                match self.queue.enter(class(ticket.ask), None, self.service, now) {
+                    Entry::Place(place) => {
+                        ticket.place = place;
+                        return self.poll(ticket, now);
+                    }
+                    Entry::Shed => Expected::Refused(Refused::Overload),
+                    Entry::Slot => self.go(ticket, None, now),
+                }
+            }
+        })
+    }
+
+    /// The client leaves.
+    pub(crate) fn leave(&mut self, ticket: &Ticket, now: Instant) {
+        self.queue.leave(ticket.place, now);
+    }
+
+    /// A copy that came while this request waited.
+    fn look(&self, ticket: &Ticket, now: Instant) -> Option<Copy> {
+        let copy = self.store.get(&ticket.key).copied();
+        copy.filter(|copy| {
+            matches!(ticket.ask, Ask::Read(_)) && copy.received >= ticket.since && copy.rescues(now)
+        })
+    }
+
+    /// A slot is there: only now the circuit is asked, of which a write need not take notice.
+    fn go(&mut self, ticket: &Ticket, leads: Option<Key>, now: Instant) -> Expected {
+        let &Ticket { ask, key, .. } = ticket;
+        let permit = match ask {
+            Ask::Read(_) => self.tiers.try_acquire(&path(key), now),
+            Ask::Write => Ok(self.tiers.pass(&path(key))),
+        };
+        match permit {
+            Ok(permit) => {
+                let flight = self.fly(ask, key, permit);
+                Expected::Fetch(Flight { leads, ..flight })
+            }
+            Err(_) => {
+                self.queue.land(leads, Flown::Abandoned, now);
+                self.queue.release(now);
+                Expected::Refused(Refused::CircuitOpen)
+            }
+        }
+    }
+
+    fn fly(&self, ask: Ask, key: Key, permit: TierPermit) -> Flight {
+        Flight {
+            ask,
+            key,
+            permit,
+            copy: None,
+            leads: None,
+            writes: self.writes(key),
+        }
+    }
+
+    /// Whether somebody has written the page since a user's copy came.
+    fn is_changed(&self, (page, user): Key, copy: Copy) -> bool {
+        let changed = self.changed.get(&page);
+        user != User::Everybody && changed.is_some_and(|at| *at >= copy.received)
+    }
+
+    /// How often the page was written.
+    fn writes(&self, key: Key) -> u32 {
+        self.written.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Returns the copy that answers instead of the origin.
+    pub(crate) fn end(
+        &mut self,
+        flight: Flight,
+        ends: Ends,
+        version: u32,
+        now: Instant,
+    ) -> Option<Copy> {
+        let Flight {
+            ask,
+            key,
+            permit,
+            copy,
+            leads,
+            writes,
+        } = flight;
+        let (outcome, flown, rescue) = match (ends, ask) {
+            (Ends::Abandoned, _) => (Outcome::Ignore, Flown::Abandoned, None),
+            (Ends::Failed(Failure::Connect), _) => (Outcome::ConnectFailure, Flown::Failed, copy),
+            (Ends::Failed(_) | Ends::Oops, _) => (Outcome::Failure, Flown::Failed, copy),
+            (Ends::Ok(_), Ask::Write) => {
+                self.changed.insert(key.0, now);
+                for key in [key, (key.0, User::Everybody)] {
+                    self.store.remove(&key);
+                    *self.written.entry(key).or_default() += 1;
+                }
+                (Outcome::Success, Flown::Unfit, None)
+            }
+            // The page may be from before a write.
+            (Ends::Ok(says), Ask::Read(_)) => match Copy::of(says, key.1, version, now) {
+                Some(copy) if writes == self.writes(key) => {
+                    self.store.insert(key, copy);
+                    (Outcome::Success, Flown::Kept, None)
+                }
+                Some(_) | None => (Outcome::Success, Flown::Unfit, None),
+            },
+        };
+        self.tiers.record(permit, outcome, now);
+        // Below HTTP nothing comes any more, so the slot is free first.
+        if matches!(ends, Ends::Abandoned | Ends::Failed(_)) {
+            self.queue.release(now);
+            self.queue.land(leads, flown, now);
+        } else {
+            self.queue.land(leads, flown, now);
+            self.queue.release(now);
+        }
+        rescue
+    }
+}
+
+const fn class(ask: Ask) -> Class {
+    match ask {
+        Ask::Read(_) => Class::Read,
+        Ask::Write => Class::Write,
+    }
+}
