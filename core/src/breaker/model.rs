@@ -60,6 +60,10 @@ impl Ticket {
     pub(crate) const fn generation(self) -> u64 {
         self.0
     }
+
+    pub(crate) const fn is_probe(self) -> bool {
+        self.1.is_some()
+    }
 }
 
 impl Model {

@@ -46,7 +46,10 @@ const NAME_BYTES_MAX: usize = 200;
 ///    failed least recently, of a closed one if there is any. Dropping one that is not closed
 ///    is a transition too, with [`Reason::Forgotten`].
 /// 5. A connect failure says nothing about a path, so it counts toward the origin alone. An
-///    outcome of a `pass` counts toward the origin alone, and only while that is closed.
+///    outcome of a `pass` counts toward the origin alone, and only while that is closed; it says
+///    nothing of when to come back.
+///    The failure of a probe of both circuits counts toward the path alone: the page was broken
+///    before, and would keep the origin's circuit open for as long as it is.
 /// 6. Outcomes of an older generation do not count. When a circuit that has ever been open is
 ///    dropped, this ends the generation of all paths that have no circuit.
 /// 7. Every change of state is one [`Transition`]; the oldest give way when nobody polls.
@@ -254,7 +257,17 @@ impl Tiers {
             ..
         } = permit;
         if let Some(origin) = origin {
-            self.origin.record_on(origin, hash, outcome, now);
+            // A page that is known to be broken is so again: no news of the origin.
+            let is_known = origin.is_probe() && path.as_ref().is_some_and(Permit::is_probe);
+            let told = match outcome {
+                Outcome::Failure if is_known => Outcome::Ignore,
+                Outcome::ConnectFailure
+                | Outcome::Failure
+                | Outcome::Ignore
+                | Outcome::Slow { .. }
+                | Outcome::Success => outcome,
+            };
+            self.origin.record_on(origin, hash, told, now);
             self.note_origin();
         }
         if let Some(mut permit) = path {
@@ -518,11 +531,13 @@ impl TierPermit {
 
     /// Notes that the origin asked not to be called before `at`; see [`Permit::hold`]. It holds the
     /// circuit that the outcome opens, and no other.
-    pub fn hold(&mut self, at: Instant) {
-        let permits = [&mut self.origin, &mut self.path];
-        for permit in permits.into_iter().flatten() {
-            permit.hold(at);
-        }
+    pub const fn hold(&mut self, at: Instant) {
+        // What goes in any case says nothing of it.
+        let (Some(path), Some(origin)) = (&mut self.path, &mut self.origin) else {
+            return;
+        };
+        path.hold(at);
+        origin.hold(at);
     }
 
     /// For [`Tiers::took`].

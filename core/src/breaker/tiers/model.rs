@@ -111,7 +111,13 @@ impl TiersModel {
 
     fn record(&mut self, call: Call, outcome: Outcome, now: u64) {
         if let Some(origin) = call.origin {
-            self.origin.record(origin, outcome, now);
+            // A page that is known to be broken says nothing of the origin by being so.
+            let is_known = origin.is_probe() && call.path.is_some_and(Ticket::is_probe);
+            let told = match outcome {
+                Outcome::Failure if is_known => Outcome::Ignore,
+                _ => outcome,
+            };
+            self.origin.record(origin, told, now);
         }
         if let Some(path) = call.path {
             let says_nothing = outcome == Outcome::ConnectFailure;

@@ -320,6 +320,13 @@ fn an_answer_holds_the_circuit_that_it_opens() {
     let permit = tiers.pass(b"/c");
     fail(&mut tiers, permit, Outcome::Failure);
     assert!(tiers.retry_at(b"/b", at(0)) < Some(at(4)));
+    // Nor one that it opens.
+    let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
+    play(&mut tiers, "/b:C*4");
+    let permit = tiers.pass(b"/c");
+    fail(&mut tiers, permit, Outcome::ConnectFailure);
+    assert_eq!(tiers.origin_state(at(0)), State::Open);
+    assert!(tiers.retry_at(b"/b", at(0)) < Some(at(4)));
 }
 
 #[test]
@@ -363,6 +370,49 @@ fn writes_count_toward_the_origin_alone() {
     assert_eq!(tiers.origin_state(at(2)), State::HalfOpen);
     tiers.record(probe, Outcome::Success, at(2));
     assert_eq!(tiers.origin_state(at(2)), State::HalfOpen);
+}
+
+#[test]
+fn a_broken_page_keeps_no_origin_open() {
+    let [opened, probing] = [
+        "/a OPEN: 5 failures in a row",
+        "/a HALF-OPEN: open for 2.0 s, probing",
+    ];
+    let origin = [
+        "origin OPEN: 5 connect failures in a row",
+        "origin HALF-OPEN: open for 2.0 s, probing",
+    ];
+    let again = "/a OPEN: probe failed, next probe in 4.0 s";
+    let closed = "origin CLOSED: 3 probes succeeded";
+    check(
+        &settings(),
+        "/a:F*5 /b:C*5 +2 /a:F /b:S*3",
+        &[opened, origin[0], origin[1], probing, again, closed],
+    );
+    // What it says for the first time counts, and so does that nobody listens, or that it is well.
+    let reopened = "origin OPEN: probe failed, next probe in 4.0 s";
+    check(
+        &settings(),
+        "/b:C*5 +2 /a:F",
+        &[origin[0], origin[1], reopened],
+    );
+    check(
+        &settings(),
+        "/a:F*5 /b:C*5 +2 /a:C",
+        &[opened, origin[0], origin[1], probing, reopened],
+    );
+    check(
+        &settings(),
+        "/a:F*5 /b:C*5 +2 /a:S*3",
+        &[
+            opened,
+            origin[0],
+            origin[1],
+            probing,
+            "/a CLOSED: the probe succeeded",
+            closed,
+        ],
+    );
 }
 
 #[test]
