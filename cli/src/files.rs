@@ -25,7 +25,8 @@ pub(crate) fn allow(connections: usize) -> Option<String> {
         current: Some(raised.max(current)),
         maximum: limit.maximum,
     };
-    if setrlimit(Resource::Nofile, new).is_ok() && raised >= needed {
+    let raised = setrlimit(Resource::Nofile, new).map_or(current, |()| raised);
+    if raised >= needed {
         return None;
     }
     Some(format!(

@@ -496,7 +496,7 @@ impl Fetch {
     }
 
     /// A response that starts, replaces or ends a session makes the old session's copies wrong.
-    /// One that its client never gets does not: the client goes on with the old session.
+    /// A failing one that its client never gets does not: the client goes on with the old session.
     fn drop_changed(&self, session: SessionChange) {
         if session != SessionChange::ChangesSession {
             return;

@@ -244,7 +244,7 @@ impl Retter {
         let ttl = copy.ttl_seconds(now);
         match copy.allow(wishes, now)? {
             // Where nobody fetches it again it would only be stale.
-            Allowed::Behind => self.is_attended().then_some(Handling::Behind { ttl }),
+            Allowed::Behind => self.may_renew(request).then_some(Handling::Behind { ttl }),
             Allowed::Fresh => Some(Handling::Fresh { ttl }),
             Allowed::MaxStale => Some(Handling::MaxStale { ttl }),
         }

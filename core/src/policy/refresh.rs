@@ -13,7 +13,7 @@ use super::wants::{Ended, Errand, LOOK_AGAIN, Wants};
 use super::{Ask, Fetch, Grant, Retter};
 use crate::breaker::{Outcome, State, TierRejected};
 use crate::key::{self, CacheKey};
-use crate::message::{FieldsBuilder, RequestHead, Version};
+use crate::message::{Fields, FieldsBuilder, RequestHead, Version};
 use crate::report::RefreshStats;
 use crate::rules::forwarding::HopByHop;
 use crate::rules::label::Forward;
@@ -110,6 +110,7 @@ impl Retter {
                 let path = candidate.errand.request.path();
                 tiers.state(path, now) == State::HalfOpen
                     && tiers.retry_at(path, now).is_none()
+                    && candidate.from <= now
                     && (tiers.is_origin_closed() || candidate.origin_from <= now)
             });
         }
@@ -198,6 +199,9 @@ impl Retter {
     /// Lets a fetch for which nobody waits any more go on to renew its copy; within the share, or
     /// a hanging origin would soon have all slots.
     pub(super) fn adopt(&self, errand: &Errand, now: Instant) -> Option<Renewal> {
+        if key::logs_in_once(&errand.request.fields) {
+            return None;
+        }
         let running_max = self.background_max();
         let mut wants = self.wants();
         if wants.stats.running >= running_max || wants.runs(&errand.key) {
@@ -230,7 +234,7 @@ impl Retter {
             if tiers.state(path, now) == State::Closed {
                 return None;
             }
-            let at = tiers.retry_at(path, now).unwrap_or(now);
+            let at = tiers.retry_at(path, now).unwrap_or(now).max(candidate.from);
             Some(if is_origin_closed {
                 at
             } else {
@@ -257,7 +261,7 @@ impl Retter {
 
     /// Notes that a copy answered where the origin should have.
     pub(super) fn want(&self, errand: &Errand, due: Instant, now: Instant) {
-        if !self.may_renew(errand) {
+        if !self.may_renew(&errand.request.fields) {
             return;
         }
         let mut wants = self.wants();
@@ -274,7 +278,7 @@ impl Retter {
 
     /// Remembers the request of a copy that was just made, to probe with.
     pub(super) fn remember(&self, errand: Errand) {
-        if !self.may_renew(&errand) {
+        if !self.may_renew(&errand.request.fields) {
             return;
         }
         self.wants().remember(errand);
@@ -285,8 +289,8 @@ impl Retter {
     }
 
     /// Whether somebody renews copies, and nothing of the client's is used up by it.
-    fn may_renew(&self, errand: &Errand) -> bool {
-        self.is_attended() && !key::logs_in_once(&errand.request.fields)
+    pub(super) fn may_renew(&self, request: &Fields) -> bool {
+        self.is_attended() && !key::logs_in_once(request)
     }
 
     /// Counts how the origin was found by a renewal that was a probe.
@@ -396,7 +400,6 @@ fn plain(request: &RequestHead) -> RequestHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Fields;
 
     #[test]
     fn a_renewal_asks_as_its_user_did_for_the_whole_page() {

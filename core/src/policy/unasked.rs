@@ -1,6 +1,8 @@
 //! Owns what becomes of a fetch for which the origin cannot be asked, for want of something here.
 //! Never blames the origin for it.
 
+use std::sync::atomic::Ordering;
+
 use super::{Fetch, Refusal, Served};
 use crate::rules::label::Handling;
 use crate::time::Instant;
@@ -22,6 +24,7 @@ impl Fetch {
                 let ttl = copy.ttl_seconds(now);
                 let handling = Handling::Overload { ttl };
                 let retter = &self.retter;
+                retter.overload_copies.fetch_add(1, Ordering::Relaxed);
                 Ok(Served::new(retter, key, copy, circuit, handling, now))
             }
             None => Err(Refusal::unasked(why, circuit)),

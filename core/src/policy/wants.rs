@@ -22,6 +22,10 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long a copy that could not be renewed is left alone.
 const REST: Duration = Duration::from_secs(2);
 
+/// How long no circuit is probed with a page that could not be asked for: what was wanting here is
+/// not there at once.
+const GIVEN_UP: Duration = Duration::from_millis(500);
+
 /// After so many failures in a row a page may itself be what is broken.
 const FAILURES_MAX: u32 = 2;
 
@@ -58,6 +62,8 @@ struct Want {
     failures: u32,
     /// The origin's circuit is probed with other pages, or visitors, until then.
     rests_until: Instant,
+    /// It was given up before it was asked for: no probe before that.
+    given_up_until: Instant,
     running: Option<Running>,
     wanted_at: Instant,
 }
@@ -66,6 +72,8 @@ struct Want {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) errand: Errand,
+    /// When any circuit may be probed with it.
+    pub(super) from: Instant,
     /// When the origin's own circuit may be probed with it.
     pub(super) origin_from: Instant,
 }
@@ -152,10 +160,12 @@ impl Wants {
         let failing = wanted.split_off(failing);
         let of_want = |want: &Want| Candidate {
             errand: want.errand.clone(),
+            from: want.given_up_until,
             origin_from: want.rests_until,
         };
         let of_recent = |errand: &Errand| Candidate {
             errand: errand.clone(),
+            from: Instant::ZERO,
             origin_from: Instant::ZERO,
         };
         let well = wanted.into_iter().map(of_want);
@@ -221,6 +231,7 @@ impl Wants {
                 is_slow: true,
                 number,
             });
+            want.failures = want.failures.saturating_add(1);
         }
     }
 
@@ -270,15 +281,20 @@ impl Wants {
         let Some(want) = self.table.get_mut(&key.hash()) else {
             return;
         };
-        want.running = None;
+        let was_slow = want.running.take().is_some_and(|running| running.is_slow);
         match ended {
             Ended::Passed => {
                 self.forget(key);
             }
-            Ended::Dropped => want.due = due + REST,
+            Ended::Dropped => {
+                want.due = due + REST;
+                want.given_up_until = retry_at + GIVEN_UP;
+            }
             Ended::Failed => {
                 want.due = due + REST;
-                want.failures = want.failures.saturating_add(1);
+                if !was_slow {
+                    want.failures = want.failures.saturating_add(1);
+                }
                 if want.failures >= FAILURES_MAX {
                     want.rests_until = retry_at + REST;
                 }
@@ -360,6 +376,7 @@ impl Wants {
             due,
             failures: 0,
             rests_until: Instant::ZERO,
+            given_up_until: Instant::ZERO,
             running: None,
             wanted_at: now,
             errand,

@@ -115,7 +115,11 @@ impl TiersModel {
             let is_known = origin.is_probe() && call.path.is_some_and(Ticket::is_probe);
             let told = match outcome {
                 Outcome::Failure if is_known => Outcome::Ignore,
-                _ => outcome,
+                Outcome::ConnectFailure
+                | Outcome::Failure
+                | Outcome::Ignore
+                | Outcome::Slow { .. }
+                | Outcome::Success => outcome,
             };
             self.origin.record(origin, told, now);
         }

@@ -1,5 +1,6 @@
 //! Renewals and probes for which no client waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
@@ -8,7 +9,7 @@ use crate::config::Settings;
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::policy::{Decision, Retter, Verdict};
 use crate::report::{End, Failure, RefreshStats, Source};
-use crate::session::{Action, Input, Side};
+use crate::session::{Action, Input, Session, Side};
 use crate::time::Instant;
 
 const OOPS: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad";
@@ -293,7 +294,7 @@ fn a_renewal_is_bounded_and_ends_with_the_program() {
     let refresh = rig.retter.poll_refresh(rig.now).unwrap();
     let mut renewal = rig.another();
     renewal.reused = true;
-    renewal.session = crate::session::Session::background(rig.retter.clone(), refresh, rig.now);
+    renewal.session = Session::background(rig.retter.clone(), refresh, rig.now);
     renewal.settle();
     renewal.end_of(Side::Origin).reply(PAGE);
     assert!(renewal.session.is_done());
@@ -305,7 +306,7 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
     let mut now = Instant::ZERO;
     let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
     let request = RequestHead::new(http::Method::GET, "/", Fields::default());
-    let request = std::sync::Arc::new(request);
+    let request = Arc::new(request);
     assert!(retter.poll_refresh(now).is_none());
     let visit = |now| {
         let Decision::Fetch(fetch) = retter.decide(&request, now) else {
@@ -320,7 +321,7 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
     assert_eq!(retter.circuit(now), State::HalfOpen);
     let mut probe = visit(now);
     probe.on_behalf_of([192, 0, 2, 1].into());
-    let bell = std::sync::Arc::new(Bell::default());
+    let bell = Arc::new(Bell::default());
     retter.set_refresh_waker(&bell.clone().into());
     assert!(retter.poll_refresh(now).is_none(), "nothing to probe with");
     let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
@@ -336,7 +337,7 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
 struct Bell(std::sync::atomic::AtomicBool);
 
 impl std::task::Wake for Bell {
-    fn wake(self: std::sync::Arc<Self>) {
+    fn wake(self: Arc<Self>) {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
@@ -379,6 +380,25 @@ fn a_login_that_works_once_is_not_used_up_by_a_renewal() {
     assert!(rig.received().ends_with("good"));
     assert!(rig.refresh().is_none(), "the copy stays as it is");
     assert_eq!(rig.retter.poll_refresh_timeout(rig.now), None);
+    // Nor does a late answer go on alone.
+    rig.send(&ask).wait(Duration::from_secs(1));
+    assert_eq!(body(&rig.received()), "good");
+    assert!(rig.detached.is_empty());
+}
+
+#[test]
+fn a_stale_page_is_not_served_for_a_renewal_that_may_not_be() {
+    let page = "HTTP/1.1 200 OK\r\nCache-Control: max-age=1, stale-while-revalidate=60\r\n\
+                Content-Length: 4\r\n\r\ngood";
+    for (cookie, is_asked) in [("theme=dark", false), ("remember-me=t1", true)] {
+        let mut rig = warm(Settings::default());
+        let ask = get("/", &format!("Cookie: {cookie}\r\n"));
+        rig.send(&ask).reply(page);
+        rig.received();
+        rig.asked();
+        rig.wait(Duration::from_secs(2)).send(&ask);
+        assert_eq!(!rig.asked().is_empty(), is_asked, "{cookie}");
+    }
 }
 
 #[test]
@@ -432,4 +452,21 @@ fn a_page_that_must_wait_itself_keeps_no_visitor_from_probing_the_origin() {
     assert!(rig.refresh().is_none());
     rig.send(&get("/visitor", ""));
     assert!(rig.asked().starts_with("GET /visitor "));
+}
+
+#[test]
+fn a_probe_for_which_there_is_no_socket_is_not_tried_again_at_once() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    rig.now = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    let refresh = rig.retter.poll_refresh(rig.now).unwrap();
+    let mut probe = Session::background(Arc::clone(&rig.retter), refresh, rig.now);
+    assert!(matches!(probe.poll_action(), Some(Action::Connect { .. })));
+    probe.handle_input(Input::NoSocket, rig.now);
+    drop(probe);
+    assert!(rig.retter.poll_refresh(rig.now).is_none());
+    let again = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    assert!(again >= rig.now + Duration::from_millis(500));
+    rig.now = again;
+    assert!(rig.refresh().is_some());
 }
