@@ -16,6 +16,15 @@ use crate::rules::{cache_control, forwarding};
 use crate::store::{Entry, Vary};
 use crate::time::{Instant, UnixTime};
 
+/// When a response was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When the origin was asked: what has changed since may be missing in it.
+    pub(super) asked: Instant,
+    /// When its head came.
+    pub(super) received: Instant,
+}
+
 /// A complete response: a 200 to rescue with, or another one while it is fresh.
 #[derive(Debug)]
 pub(super) struct StoredResponse {
@@ -25,11 +34,11 @@ pub(super) struct StoredResponse {
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
     gzip: OnceLock<Option<Content>>,
     lifetimes: Lifetimes,
-    received: Instant,
     status: StatusCode,
     /// The fields that speak to this program alone: they count again when a 304 comes. Most
     /// responses have none.
     targeted: Option<Box<Fields>>,
+    times: Times,
     vary: Vary,
 }
 
@@ -82,14 +91,13 @@ impl StoredResponse {
         self.lifetimes.ttl_seconds(self.resident(now))
     }
 
-    /// When it was received.
-    pub(super) fn received(&self) -> Instant {
-        self.received
+    pub(super) fn times(&self) -> Times {
+        self.times
     }
 
     /// Time since it was received.
     pub(super) fn resident(&self, now: Instant) -> Duration {
-        now.saturating_since(self.received)
+        now.saturating_since(self.times.received)
     }
 
     /// Whether a compressed form is worth making.
@@ -133,16 +141,16 @@ impl StoredResponse {
         head: &ResponseHead,
         lifetimes: Lifetimes,
         vary: Vary,
-        (unix, received): (UnixTime, Instant),
+        (unix, times): (UnixTime, Times),
     ) -> Self {
         Self {
             body: self.body.clone(),
             fields: stored_fields(head, unix),
             gzip: self.gzip.clone(),
             lifetimes,
-            received,
             status: self.status,
             targeted: targeted_fields(head),
+            times,
             vary,
         }
     }
@@ -154,9 +162,9 @@ impl StoredResponse {
             fields: self.fields.clone(),
             gzip: self.gzip.clone(),
             lifetimes: self.lifetimes.expired(),
-            received: self.received,
             status: self.status,
             targeted: self.targeted.clone(),
+            times: self.times,
             vary: self.vary.clone(),
         }
     }
@@ -214,9 +222,9 @@ pub(super) struct Collector {
     body: Collected,
     fields: Fields,
     lifetimes: Lifetimes,
-    received: Instant,
     status: StatusCode,
     targeted: Option<Box<Fields>>,
+    times: Times,
     vary: Vary,
 }
 
@@ -229,7 +237,7 @@ impl Collector {
         vary: Vary,
         bytes_max: usize,
         budget: &Arc<Budget>,
-        (unix, received): (UnixTime, Instant),
+        (unix, times): (UnixTime, Times),
     ) -> Option<Self> {
         let (fields, targeted) = (stored_fields(head, unix), targeted_fields(head));
         if head.fields.is_cut()
@@ -242,9 +250,9 @@ impl Collector {
             body: Collected::new(bytes_max, budget),
             fields,
             lifetimes,
-            received,
             status: head.status,
             targeted,
+            times,
             vary,
         })
     }
@@ -267,9 +275,9 @@ impl Collector {
             fields: self.fields,
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,
-            received: self.received,
             status: self.status,
             targeted: self.targeted,
+            times: self.times,
             vary: self.vary,
         }
     }

@@ -31,6 +31,8 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "say how it went with on_head, on_data, and on_end or on_failure"]
 pub struct Fetch {
+    /// When it was allowed.
+    pub(super) asked: Instant,
     pub(super) circuit: State,
     pub(super) collector: Option<Collector>,
     /// The last good copy.
@@ -93,6 +95,7 @@ impl Fetch {
         let Grant { lead, permit, slot } = grant;
         let mark = retter.changes.mark();
         Box::new(Self {
+            asked: now,
             circuit,
             collector: None,
             copy: ask.copy,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::copy::{Collector, StoredResponse};
+use super::copy::{Collector, StoredResponse, Times};
 use super::wants::{Ended, Errand};
 use super::{Fetch, Retter, Served};
 use crate::admission::Flown;
@@ -91,7 +91,7 @@ impl Fetch {
             (None, _) | (_, Err(_)) => Lifetimes::NEVER,
         };
         let vary = vary.unwrap_or_else(|| copy.vary().clone());
-        let renewed = copy.renewed(&updated, lifetimes, vary, (unix, now));
+        let renewed = copy.renewed(&updated, lifetimes, vary, (unix, self.times(now)));
         if renewed.is_cut() {
             return copy.expired();
         }
@@ -164,8 +164,15 @@ impl Fetch {
         let lifetimes = self.assess(key.partition(), head, now).ok()?;
         let vary = self.vary(head)?;
         let budget = &self.retter.budget;
-        let times = (self.retter.wall_clock(now), now);
+        let times = (self.retter.wall_clock(now), self.times(now));
         Collector::new(head, lifetimes, vary, cache.object_bytes_max, budget, times)
+    }
+
+    fn times(&self, received: Instant) -> Times {
+        Times {
+            asked: self.asked,
+            received,
+        }
     }
 
     /// Whether what the response does to cookies lets it be kept under `key`.

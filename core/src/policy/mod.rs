@@ -250,11 +250,11 @@ impl Retter {
         }
     }
 
-    /// Whether somebody has changed the resource since the copy came. The writer's copies and
+    /// Whether somebody has changed the resource since the origin was asked for the copy. The writer's copies and
     /// everybody's are dropped by then; those of other users may still rescue them.
     fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
         let resource = || self.keyer.resource(key);
-        key.partition() != Partition::Shared && self.writes.hit(resource, copy.received())
+        key.partition() != Partition::Shared && self.writes.hit(resource, copy.times().asked)
     }
 
     /// Why a request goes past the copies (RFC 9211 §2.2).

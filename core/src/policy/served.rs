@@ -116,7 +116,7 @@ impl Served {
         let due = match self.handling {
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
-                self.copy.received() + self.retter.config.cache.ttl
+                self.copy.times().received + self.retter.config.cache.ttl
             }
             Handling::Behind { .. } => now,
             Handling::Collapsed { .. }

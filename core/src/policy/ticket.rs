@@ -129,7 +129,7 @@ impl Ticket {
         let copy = retter.store.get(key, &self.request.fields)?;
         let age_max = retter.config.cache.rescue_age_max;
         // One that was there before is not what this request waits for.
-        let is_new = copy.received() >= self.since;
+        let is_new = copy.times().received >= self.since;
         if !is_new || !copy.is_fresh(now) && !copy.may_rescue(age_max, now) {
             return None;
         }

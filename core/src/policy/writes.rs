@@ -34,9 +34,9 @@ impl Writes {
         self.last.note(now);
     }
 
-    /// Whether there was one since `received`.
-    pub(super) fn hit(&self, resource: impl FnOnce() -> u64, received: Instant) -> bool {
-        self.last.is_since(received) && self.slot(resource()).is_since(received)
+    /// Whether there was one since `asked`: what was asked for before may not know of it.
+    pub(super) fn hit(&self, resource: impl FnOnce() -> u64, asked: Instant) -> bool {
+        self.last.is_since(asked) && self.slot(resource()).is_since(asked)
     }
 
     fn slot(&self, resource: u64) -> &Slot {
@@ -49,8 +49,8 @@ impl Slot {
         self.0.fetch_max(now.as_nanos().max(1), Ordering::AcqRel);
     }
 
-    fn is_since(&self, received: Instant) -> bool {
+    fn is_since(&self, asked: Instant) -> bool {
         let written = self.0.load(Ordering::Acquire);
-        written > 0 && written >= received.as_nanos()
+        written > 0 && written >= asked.as_nanos()
     }
 }

@@ -63,6 +63,22 @@ fn what_others_have_of_a_changed_page_is_asked_about() {
 }
 
 #[test]
+fn what_was_on_its_way_when_another_changed_the_page_is_asked_about() {
+    let mut rig = Rig::new();
+    let page = PAGE.replacen("\r\n", "\r\nCache-Control: max-age=600\r\n", 1);
+    let ask = get("/a", "Cookie: theme=dark\r\n");
+    rig.send(&ask).wait(Duration::from_millis(1));
+    let mut editor = rig.another();
+    editor.send("POST /a HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=e\r\nContent-Length: 0\r\n\r\n");
+    editor.reply("HTTP/1.1 204 No Content\r\n\r\n");
+    rig.wait(Duration::from_millis(1)).reply(&page);
+    rig.asked();
+    assert!(rig.send(&ask).asked().starts_with("GET /a "));
+    rig.reply(&page);
+    assert_eq!(rig.send(&ask).asked(), "", "it was asked for after");
+}
+
+#[test]
 fn a_page_that_depends_on_who_asks_is_no_copy() {
     for name in ["X-Forwarded-For", "x-real-ip", "Accept, Forwarded"] {
         let mut rig = Rig::new();

@@ -398,8 +398,13 @@ fn many_threads_leave_nothing_behind() {
 
 fn key() -> impl Strategy<Value = Key> {
     let user = prop_oneof![Just(User::Everybody), (0..2_u8).prop_map(User::Session)];
-    // One page is asked for by many.
-    prop_oneof![2 => Just((0, User::Everybody)), 3 => (0..3_u8, user)]
+    // One page is asked for by many, and changed under them.
+    let sessions = (0..2_u8).prop_map(User::Session);
+    prop_oneof![
+        2 => Just((0, User::Everybody)),
+        2 => sessions.prop_map(|user| (0, user)),
+        2 => (0..3_u8, user),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -439,12 +444,12 @@ fn step() -> impl Strategy<Value = Step> {
         7 => (which(), ends).prop_map(|(which, ends)| Step::End(which, ends)),
         1 => which().prop_map(Step::Leave),
         6 => Just(Step::Poll),
-        3 => millis.prop_map(Step::Wait),
+        5 => millis.prop_map(Step::Wait),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_048, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
 
     #[test]
     fn the_policy_is_its_model(steps in prop::collection::vec(step(), 1..120)) {

@@ -19,6 +19,8 @@ use super::{AGE_MAX, Ask, Ends, Key, Says, TIMEOUT, TTL, User, path};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copy {
     pub(crate) version: u32,
+    /// When the origin was asked for it.
+    asked: Instant,
     received: Instant,
     fresh: Duration,
     /// It may be used when it is stale.
@@ -29,6 +31,7 @@ pub(crate) struct Copy {
 #[derive(Debug)]
 pub(crate) struct Flight {
     ask: Ask,
+    asked: Instant,
     key: Key,
     permit: TierPermit,
     /// What answers if the origin fails.
@@ -92,7 +95,7 @@ impl Copy {
     }
 
     /// What is kept of an answer, if anything is.
-    fn of(says: Says, user: User, version: u32, now: Instant) -> Option<Self> {
+    fn of(says: Says, user: User, version: u32, asked: Instant, now: Instant) -> Option<Self> {
         let in_session = matches!(user, User::Session(_));
         let (fresh, stale) = match says {
             Says::Fresh => (10, true),
@@ -104,6 +107,7 @@ impl Copy {
         let fresh = Duration::from_secs(fresh);
         Some(Self {
             version,
+            asked,
             received: now,
             fresh,
             stale,
@@ -127,7 +131,7 @@ impl Model {
         let path = path(key);
         let Ask::Read(wants_origin) = ask else {
             return match self.queue.try_enter() {
-                true => Expected::Fetch(self.fly(ask, key, self.tiers.pass(&path))),
+                true => Expected::Fetch(self.fly(ask, key, self.tiers.pass(&path), now)),
                 false => self.wait(ask, key, now),
             };
         };
@@ -144,7 +148,7 @@ impl Model {
             return copy.map_or(Expected::Refused(Refused::CircuitOpen), Expected::Served);
         };
         if self.queue.try_enter() {
-            let flight = self.fly(ask, key, permit);
+            let flight = self.fly(ask, key, permit, now);
             return Expected::Fetch(Flight { copy, ..flight });
         }
         // Who waits holds no probe.
@@ -224,7 +228,7 @@ impl Model {
         };
         match permit {
             Ok(permit) => {
-                let flight = self.fly(ask, key, permit);
+                let flight = self.fly(ask, key, permit, now);
                 Expected::Fetch(Flight { leads, ..flight })
             }
             Err(_) => {
@@ -235,9 +239,10 @@ impl Model {
         }
     }
 
-    fn fly(&self, ask: Ask, key: Key, permit: TierPermit) -> Flight {
+    fn fly(&self, ask: Ask, key: Key, permit: TierPermit, now: Instant) -> Flight {
         Flight {
             ask,
+            asked: now,
             key,
             permit,
             copy: None,
@@ -246,10 +251,10 @@ impl Model {
         }
     }
 
-    /// Whether somebody has written the page since a user's copy came.
+    /// Whether somebody has written the page since the origin was asked for a user's copy.
     fn is_changed(&self, (page, user): Key, copy: Copy) -> bool {
         let changed = self.changed.get(&page);
-        user != User::Everybody && changed.is_some_and(|at| *at >= copy.received)
+        user != User::Everybody && changed.is_some_and(|at| *at >= copy.asked)
     }
 
     /// How often the page was written.
@@ -267,6 +272,7 @@ impl Model {
     ) -> Option<Copy> {
         let Flight {
             ask,
+            asked,
             key,
             permit,
             copy,
@@ -286,7 +292,7 @@ impl Model {
                 (Outcome::Success, Flown::Unfit, None)
             }
             // The page may be from before a write.
-            (Ends::Ok(says), Ask::Read(_)) => match Copy::of(says, key.1, version, now) {
+            (Ends::Ok(says), Ask::Read(_)) => match Copy::of(says, key.1, version, asked, now) {
                 Some(copy) if writes == self.writes(key) => {
                     self.store.insert(key, copy);
                     (Outcome::Success, Flown::Kept, None)
