@@ -245,7 +245,7 @@ impl Retter {
     }
 
     /// Whether circuits are probed in the background, so that no visitor has to: with a copy of
-    /// this path where the path's own circuit is not closed, else with any that does not rest.
+    /// this path where the path's own circuit is not closed, else with any that can be asked for now.
     pub(super) fn probes_by_itself(&self, path: &[u8], now: Instant) -> bool {
         if !self.attended.load(Ordering::Relaxed) {
             return false;
@@ -255,7 +255,7 @@ impl Retter {
             drop(tiers);
             return self.wants().can_probe(path);
         }
-        let lets = |path: &[u8]| tiers.path_state(path, now) != State::Open;
+        let lets = |path: &[u8]| tiers.retry_at(path, now).is_none();
         self.wants().can_probe_origin(lets, now)
     }
 

@@ -441,17 +441,22 @@ fn one_broken_page_does_not_keep_the_origin_closed_off() {
 
 #[test]
 fn a_page_that_must_wait_itself_keeps_no_visitor_from_probing_the_origin() {
-    let mut rig = warm(Settings::default());
-    open_path(&mut rig);
-    // Its own circuit is left alone for longer and longer.
-    for _ in 0..4 {
-        next_refresh(&mut rig).reply(OOPS);
+    for hangs in [false, true] {
+        let mut settings = Settings::default();
+        settings.breaker.slow_rate = None;
+        let mut rig = warm(settings);
+        open_path(&mut rig);
+        // Its own circuit is left alone for longer and longer, or its probe is out.
+        for _ in 0..if hangs { 0 } else { 4 } {
+            next_refresh(&mut rig).reply(OOPS);
+        }
+        let _probe = hangs.then(|| next_refresh(&mut rig));
+        open_origin(&rig);
+        rig.wait(Duration::from_secs(3));
+        assert!(rig.refresh().is_none());
+        rig.send(&get("/visitor", ""));
+        assert!(rig.asked().starts_with("GET /visitor "), "{hangs}");
     }
-    open_origin(&rig);
-    rig.wait(Duration::from_secs(3));
-    assert!(rig.refresh().is_none());
-    rig.send(&get("/visitor", ""));
-    assert!(rig.asked().starts_with("GET /visitor "));
 }
 
 #[test]
