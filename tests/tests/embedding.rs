@@ -18,6 +18,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use http::StatusCode;
+use hyper_util::client::legacy::connect::HttpConnector;
 use retter_core::config::Settings;
 use retter_core::policy::Retter;
 use retter_core::time::Instant;
@@ -212,6 +213,25 @@ fn an_outage_is_rescued_by_a_proxy_on_hyper() {
         let _ = proxy.serve(to_tokio(listener)).await;
     });
     an_outage_is_rescued(origin, address);
+}
+
+#[test]
+fn want_of_sockets_is_no_failure_of_the_application() {
+    let origin = Origin::start(|_| Reply::text("never asked"));
+    // An address that no machine has to connect from stands for all that can be wanting.
+    let mut connector = HttpConnector::new();
+    connector.set_local_address(Some(Ipv4Addr::new(192, 0, 2, 1).into()));
+    let guard = Guard::new(retter(origin.address(), quick));
+    let proxy = Proxy::with_connector(guard, connector);
+    let (listener, address) = listener();
+    on_tokio(move || async {
+        let _ = proxy.serve(to_tokio(listener)).await;
+    });
+    for _ in 0..10 {
+        let refused = client::ask(address, &Request::get("/page"));
+        assert_eq!((refused.status, refused.circuit()), (503, "CLOSED"));
+        assert!(refused.field("retry-after").is_some());
+    }
 }
 
 mod in_axum {

@@ -15,7 +15,6 @@ use http_body_util::{BodyExt as _, Full};
 use retter_core::config::Settings;
 use retter_core::message::RequestHead;
 use retter_core::policy::Retter;
-use retter_core::report::Failure;
 use retter_core::time::Instant;
 use retter_tests::embed::guard::{Guard, GuardedBody};
 use tokio::time::{Instant as Clock, sleep};
@@ -51,7 +50,7 @@ async fn visit<B: Body<Data = Bytes>>(
     let request = Arc::new(RequestHead::from_http(&request));
     let ask = |_| async move {
         sleep(takes).await;
-        Ok::<_, Failure>(answer)
+        Ok(answer)
     };
     guard.answer(request, None, HeaderMap::new(), ask).await
 }

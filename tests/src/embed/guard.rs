@@ -21,6 +21,15 @@ use retter_core::rules::forwarding;
 use retter_core::time::{Instant, UnixTime};
 use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 
+/// Why there is no response.
+#[derive(Clone, Copy, Debug)]
+pub enum NoAnswer {
+    /// Whoever should have answered failed.
+    Failed(Failure),
+    /// Nobody was asked, for want of sockets, ports or memory here.
+    Unasked,
+}
+
 /// The policy and the clock that it is told.
 #[derive(Clone)]
 pub struct Guard {
@@ -70,7 +79,7 @@ impl Guard {
     ) -> Response<GuardedBody<B>>
     where
         B: Body<Data = Bytes>,
-        F: Future<Output = Result<Response<B>, Failure>>,
+        F: Future<Output = Result<Response<B>, NoAnswer>>,
     {
         let decision = match self.retter.decide(&request, self.now()) {
             Decision::Wait(ticket) => {
@@ -106,8 +115,14 @@ impl Guard {
         };
         let mut response = match asked {
             Ok(response) => response,
-            Err(failure) => {
-                let answer = fetch.answer_failure(failure, self.now());
+            Err(why) => {
+                let answer = match why {
+                    NoAnswer::Failed(failure) => fetch.answer_failure(failure, self.now()),
+                    NoAnswer::Unasked => match fetch.unasked(self.now()) {
+                        Ok(served) => served.to_http(&request),
+                        Err(refusal) => refusal.to_http(),
+                    },
+                };
                 return answer.map(GuardedBody::own);
             }
         };

@@ -13,7 +13,7 @@ use retter_core::message::RequestHead;
 use retter_core::report::Failure;
 use tower::{Layer, Service};
 
-use super::guard::{Guard, GuardedBody};
+use super::guard::{Guard, GuardedBody, NoAnswer};
 
 /// Wraps services in [`Rescue`].
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ where
                 *request.headers_mut() = fields;
                 match tokio::time::timeout(limit, inner.call(request)).await {
                     Ok(Ok(response)) => Ok(response),
-                    Ok(Err(_)) => Err(Failure::Reset),
-                    Err(_) => Err(Failure::Timeout),
+                    Ok(Err(_)) => Err(NoAnswer::Failed(Failure::Reset)),
+                    Err(_) => Err(NoAnswer::Failed(Failure::Timeout)),
                 }
             };
             // Who asks is known to whoever accepts connections.

@@ -2,6 +2,7 @@
 //! Never upgrades a connection: that takes `hyper::upgrade` and a copy of bytes both ways.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use retter_core::addresses::is_want;
 use retter_core::message::{FieldsBuilder, RequestHead};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::guard::{Guard, GuardedBody};
+use super::guard::{Guard, GuardedBody, NoAnswer};
 
 /// A proxy before one application.
 #[derive(Clone, Debug)]
@@ -31,7 +33,12 @@ impl Proxy {
     /// Asks the application that the settings of the policy name.
     #[must_use]
     pub fn new(guard: Guard) -> Self {
-        let mut connector = HttpConnector::new();
+        Self::with_connector(guard, HttpConnector::new())
+    }
+
+    /// As [`new`](Self::new), over the connections of `connector`.
+    #[must_use]
+    pub fn with_connector(guard: Guard, mut connector: HttpConnector) -> Self {
         let origin = &guard.retter().config().origin;
         connector.set_connect_timeout(Some(origin.connect_timeout));
         Self {
@@ -83,24 +90,28 @@ impl Proxy {
         head: &RequestHead,
         fields: HeaderMap,
         body: Incoming,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Incoming>, NoAnswer> {
         let origin = &self.guard.retter().config().origin;
         let target = forwarding::origin_target(head, &origin.path_prefix);
         let target = String::from_utf8_lossy(&target);
         let uri = format!("http://{}{target}", origin.authority).parse::<Uri>();
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = uri.map_err(|_| Failure::Protocol)?;
+        *request.uri_mut() = uri.map_err(|_| NoAnswer::Failed(Failure::Protocol))?;
         *request.headers_mut() = fields;
         tokio::time::timeout(origin.head_timeout, self.client.request(request))
             .await
-            .map_err(|_| Failure::Timeout)?
-            .map_err(|error| {
-                if error.is_connect() {
-                    Failure::Connect
-                } else {
-                    Failure::Reset
-                }
+            .map_err(|_| NoAnswer::Failed(Failure::Timeout))?
+            .map_err(|error| match error.is_connect() {
+                true if is_for_want(&error) => NoAnswer::Unasked,
+                true => NoAnswer::Failed(Failure::Connect),
+                false => NoAnswer::Failed(Failure::Reset),
             })
     }
+}
+
+/// Whether this side had no socket to connect with: that is no fault of the application.
+fn is_for_want(error: &(dyn Error + 'static)) -> bool {
+    let is_it = error.downcast_ref().is_some_and(is_want);
+    is_it || error.source().is_some_and(is_for_want)
 }
