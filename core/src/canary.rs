@@ -36,11 +36,13 @@ pub enum Plant {
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
     TruncatedEnd,
+    /// Want of a socket on this side counts as a failure of the origin.
+    WantIsFailure,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BusyGivesWay,
         Self::Desync,
         Self::EveryoneProbes,
@@ -56,6 +58,7 @@ impl Plant {
         Self::SilentEnd,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
+        Self::WantIsFailure,
     ];
 }
 

@@ -160,6 +160,9 @@ impl Session {
 
     /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.
     pub(super) fn no_socket(&mut self, now: Instant) {
+        if is_planted(Plant::WantIsFailure) {
+            return self.connect_failed(now);
+        }
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting { call, fetch, .. } = *connecting;

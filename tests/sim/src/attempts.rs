@@ -20,6 +20,8 @@ pub(crate) struct Attempt {
     pub(crate) asked: Option<AskedId>,
     /// It has a connection.
     is_connected: bool,
+    /// There was no socket for it.
+    lacked: bool,
     /// When the program first read something of an answer, or of its connection's end.
     heard_at: Option<Instant>,
     /// When its connection was closed or kept for others.
@@ -39,6 +41,7 @@ impl Attempts {
             begun_at: now,
             asked: None,
             is_connected: false,
+            lacked: false,
             heard_at: None,
             done_at: None,
             is_unproved: reused,
@@ -63,6 +66,16 @@ impl Attempts {
 
     pub(crate) fn connected(&mut self, id: AttemptId) {
         self.0[id].is_connected = true;
+    }
+
+    pub(crate) fn lacked(&mut self, id: AttemptId) {
+        self.0[id].lacked = true;
+    }
+
+    /// Whether a client's attempt lacked a socket that was not over at `since`.
+    pub(crate) fn lacked_since(&self, since: Instant) -> bool {
+        let mut running = self.running_since(since);
+        running.any(|attempt| attempt.lacked && !attempt.in_background)
     }
 
     /// Notes that the program read so many bytes of it, or its end.
@@ -102,7 +115,7 @@ impl Attempt {
         let least = origin.head_timeout.min(origin.body_timeout);
         self.done_at.is_some()
             && match failure {
-                "connect" => !self.is_connected,
+                "connect" => !self.is_connected && !self.lacked,
                 // It has to have read that, or an end.
                 "protocol" | "reset" | "truncated" => self.heard_at.is_some(),
                 "timeout" => now.saturating_since(self.begun_at) >= least,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use retter_core::addresses::{Addresses, Outage};
+use retter_core::addresses::{Addresses, Dial, Outage, is_want};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
@@ -78,6 +78,8 @@ pub(crate) enum Reach {
     Open,
     /// It refuses.
     Refused,
+    /// It is not asked, for want of a socket.
+    Wanting,
 }
 
 impl Hub {
@@ -169,7 +171,8 @@ impl Host for Place {
             hub: Rc::clone(&self.hub),
             task: self.task,
             attempt: self.begin(false),
-            plan: None,
+            dial: None,
+            trial: None,
             is_over: false,
         }
     }
@@ -302,50 +305,85 @@ impl Alarm for SimAlarm {
     }
 }
 
-/// An attempt to reach the origin, decided when it begins as the adapters do it: one address
-/// after the other, each with its share of the time.
+/// An attempt to reach the origin, one address after the other, each with its share of the time.
 pub(crate) struct SimDial {
     hub: Rc<Hub>,
     task: usize,
     attempt: AttemptId,
-    plan: Option<(Instant, Option<SocketAddr>)>,
+    /// `None` while the name is looked up.
+    dial: Option<Dial>,
+    trial: Option<Trial>,
     /// It has led to a connection.
     is_over: bool,
 }
 
+/// The address that is tried, and how that ends when.
+#[derive(Clone, Copy)]
+struct Trial {
+    address: SocketAddr,
+    reach: Reach,
+    ends_at: Instant,
+}
+
 impl SimDial {
-    /// `None` while the name is looked up.
-    fn plan(&self) -> Option<(Instant, Option<SocketAddr>)> {
+    fn look_up(&self) -> Option<Dial> {
         let mut addresses = self.hub.addresses.borrow_mut();
         let net = &mut *self.hub.net.borrow_mut();
         if addresses.start_look_up(net.now) {
             let wait = net.chance.time(Duration::from_millis(800));
             net.after(wait, Event::LookedUp);
         }
-        let known = addresses.in_order();
-        if known.is_empty() && addresses.is_looking_up() {
-            return None;
-        }
-        let share = Duration::from_millis(900) / u32::try_from(known.len().max(1)).unwrap_or(1);
-        let mut at = net.now;
-        for address in known {
-            let reach = if net.is_calm {
-                Reach::Open
-            } else {
-                match net.chance.weighted(&net.swarm.dials) {
-                    0 => *self.hub.origin.borrow(),
-                    1 => Reach::Refused,
-                    _ => Reach::Lost,
-                }
-            };
-            let wait = net.chance.time(net.swarm.latency_max * 2);
-            match reach {
-                Reach::Open => return Some((at + wait, Some(address))),
-                Reach::Refused => at = at + wait,
-                Reach::Lost => at = at + share,
+        let is_settled = addresses.is_known() || !addresses.is_looking_up();
+        is_settled.then(|| addresses.dial(Duration::from_millis(900)))
+    }
+
+    fn begin(&self, address: SocketAddr, share: Duration) -> Trial {
+        let net = &mut *self.hub.net.borrow_mut();
+        let reach = if net.is_calm {
+            Reach::Open
+        } else {
+            match net.chance.weighted(&net.swarm.dials) {
+                0 => *self.hub.origin.borrow(),
+                1 => Reach::Refused,
+                2 => Reach::Lost,
+                _ => Reach::Wanting,
             }
+        };
+        let takes = match reach {
+            Reach::Open | Reach::Refused => {
+                let latency_max = net.swarm.latency_max * 2;
+                net.chance.time(latency_max).min(share)
+            }
+            Reach::Lost => share,
+            Reach::Wanting => Duration::ZERO,
+        };
+        let ends_at = net.now + takes;
+        net.at(ends_at, Event::Wakes(self.task));
+        Trial {
+            address,
+            reach,
+            ends_at,
         }
-        Some((at, None))
+    }
+
+    fn connected(&mut self, address: SocketAddr) -> SimSocket {
+        self.is_over = true;
+        self.hub.addresses.borrow_mut().connected(address);
+        let net = &mut *self.hub.net.borrow_mut();
+        let link = net.connect(None);
+        net.carries(link, self.attempt);
+        SimSocket::new(&self.hub.net, link)
+    }
+
+    fn not_connected(&self, error: io::Error) -> io::Error {
+        let mut addresses = self.hub.addresses.borrow_mut();
+        let net = &mut *self.hub.net.borrow_mut();
+        if is_want(&error) {
+            net.attempts.lacked(self.attempt);
+        }
+        let told = addresses.not_connected(&error, net.now).is_some();
+        net.note(format_args!("no connection: {error}, told {told}"));
+        error
     }
 }
 
@@ -353,40 +391,28 @@ impl Future for SimDial {
     type Output = io::Result<SimSocket>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (at, address) = match self.plan {
-            Some(plan) => plan,
-            None => {
-                let Some(plan) = self.plan() else {
-                    self.hub.waiting.borrow_mut().push(cx.waker().clone());
-                    return Poll::Pending;
-                };
-                let wake = Event::Wakes(self.task);
-                self.hub.net.borrow_mut().at(plan.0, wake);
-                *self.plan.insert(plan)
-            }
-        };
-        if at > self.hub.net.borrow().now {
+        let Some(mut dial) = self.dial.take().or_else(|| self.look_up()) else {
+            self.hub.waiting.borrow_mut().push(cx.waker().clone());
             return Poll::Pending;
+        };
+        loop {
+            if let Some(trial) = self.trial {
+                if trial.ends_at > self.hub.net.borrow().now {
+                    self.dial = Some(dial);
+                    return Poll::Pending;
+                }
+                match trial.reach {
+                    Reach::Open => return Poll::Ready(Ok(self.connected(trial.address))),
+                    Reach::Lost => dial.timed_out(),
+                    Reach::Refused => dial.failed(io::ErrorKind::ConnectionRefused.into()),
+                    Reach::Wanting => dial.failed(io::ErrorKind::AddrNotAvailable.into()),
+                }
+            }
+            let Some((address, share)) = dial.poll_next() else {
+                return Poll::Ready(Err(self.not_connected(dial.into_error())));
+            };
+            self.trial = Some(self.begin(address, share));
         }
-        self.is_over = address.is_some();
-        let mut addresses = self.hub.addresses.borrow_mut();
-        Poll::Ready(match address {
-            Some(address) => {
-                addresses.connected(address);
-                let net = &mut *self.hub.net.borrow_mut();
-                let link = net.connect(None);
-                net.carries(link, self.attempt);
-                Ok(SimSocket::new(&self.hub.net, link))
-            }
-            None => {
-                let told = addresses.unreachable("refused").is_some();
-                self.hub
-                    .net
-                    .borrow_mut()
-                    .note(format_args!("no connection, told {told}"));
-                Err(io::ErrorKind::ConnectionRefused.into())
-            }
-        })
     }
 }
 

@@ -16,8 +16,9 @@ pub(crate) struct Swarm {
     pub(crate) chop: u32,
     /// Directions of links that are cut, per mille.
     pub(crate) cut: u32,
-    /// Connections to the origin: as it is, refused, never answered.
-    pub(crate) dials: [u32; 3],
+    /// Connections to the origin: as it is, refused, never answered, not begun for want of a
+    /// socket.
+    pub(crate) dials: [u32; 4],
     /// Kinds of the origin's answers, see `answers::Fault`.
     pub(crate) faults: [u32; 10],
     /// Kinds of the origin's health, see `origin::Health`.
@@ -71,7 +72,7 @@ impl Swarm {
             latency_max: Duration::from_micros(latency),
             chop: rate(chance, 500),
             cut: rate(chance, 150),
-            dials: [20, rate(chance, 12), rate(chance, 6)],
+            dials: [20, rate(chance, 12), rate(chance, 6), rate(chance, 8)],
             faults: weights(chance, 40),
             healths: weights(chance, 8),
             turn_max: Duration::from_secs(*chance.pick(&[2, 10, 40])),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use retter_core::config::FreshMode;
+use retter_core::time::Instant;
 
 use super::Oracle;
 use crate::attempts::Attempt;
@@ -48,7 +49,7 @@ impl Oracle {
                 return holds(resident <= lifetime + behind, "stale for too long");
             }
             Some("circuit-open") => self.check_refused(asked, net, ledger),
-            Some("overload") => holds(self.full_at >= Some(sent), "there was room at the origin"),
+            Some("overload") => self.check_overload(sent, net),
             Some("slow") => {
                 let breaker = &self.settings.breaker;
                 let waited = net.now.saturating_since(sent);
@@ -110,9 +111,7 @@ impl Oracle {
                         holds(asked.is_read(), "a circuit refuses what is no read")?;
                         self.check_refused(asked, net, ledger)
                     }
-                    "overload-no-copy" => {
-                        holds(self.full_at >= Some(sent), "there was room at the origin")
-                    }
+                    "overload-no-copy" => self.check_overload(sent, net),
                     _ => Err("an undocumented reason".to_owned()),
                 }
             }
@@ -125,6 +124,13 @@ impl Oracle {
         let is_off = self.copies.settings.fresh == FreshMode::Off;
         holds(!is_off, "nothing is fresh")?;
         holds(!asked.no_cache, "the client wanted the origin")
+    }
+
+    /// Whether the origin may have had no room for a request sent at that time, or this side no
+    /// socket.
+    fn check_overload(&self, sent: Instant, net: &Net) -> Result<(), String> {
+        let may = self.full_at >= Some(sent) || net.attempts.lacked_since(sent);
+        holds(may, "there was room at the origin")
     }
 
     /// Whether a circuit may have refused this request, which is answered now.
