@@ -243,7 +243,7 @@ impl Pair {
                 self.flights.push(Flight {
                     real,
                     request,
-                    model,
+                    model: *model,
                 });
             }
             (Decision::Serve(served), Expected::Served(copy)) => {

@@ -56,7 +56,7 @@ pub(crate) struct Ticket {
 pub(crate) enum Expected {
     /// The fetch that it followed has failed.
     Collapsed,
-    Fetch(Flight),
+    Fetch(Box<Flight>),
     Refused(Refused),
     Served(Copy),
     /// Of a fetch that it shared.
@@ -148,8 +148,9 @@ impl Model {
             return copy.map_or(Expected::Refused(Refused::CircuitOpen), Expected::Served);
         };
         if self.queue.try_enter() {
-            let flight = self.fly(ask, key, permit, now);
-            return Expected::Fetch(Flight { copy, ..flight });
+            let mut flight = self.fly(ask, key, permit, now);
+            flight.copy = copy;
+            return Expected::Fetch(flight);
         }
         // Who waits holds no probe.
         self.tiers.record(permit, Outcome::Ignore, now);
@@ -228,8 +229,9 @@ impl Model {
         };
         match permit {
             Ok(permit) => {
-                let flight = self.fly(ask, key, permit, now);
-                Expected::Fetch(Flight { leads, ..flight })
+                let mut flight = self.fly(ask, key, permit, now);
+                flight.leads = leads;
+                Expected::Fetch(flight)
             }
             Err(_) => {
                 self.queue.land(leads, Flown::Abandoned, now);
@@ -239,8 +241,8 @@ impl Model {
         }
     }
 
-    fn fly(&self, ask: Ask, key: Key, permit: TierPermit, now: Instant) -> Flight {
-        Flight {
+    fn fly(&self, ask: Ask, key: Key, permit: TierPermit, now: Instant) -> Box<Flight> {
+        Box::new(Flight {
             ask,
             asked: now,
             key,
@@ -248,7 +250,7 @@ impl Model {
             copy: None,
             leads: None,
             writes: self.writes(key),
-        }
+        })
     }
 
     /// Whether somebody has written the page since the origin was asked for a user's copy.
