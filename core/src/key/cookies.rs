@@ -40,14 +40,18 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
 /// thief.
 #[must_use]
 pub fn logs_in_once(request: &Fields) -> bool {
-    const STARTS: [&[u8]; 2] = [b"remember", b"persistent_login"];
-    cookies(request).any(|cookie| {
-        let starts = |start: &&[u8]| {
-            let head = cookie.name.get(..start.len());
-            head.is_some_and(|head| head.eq_ignore_ascii_case(start))
-        };
-        STARTS.iter().any(starts)
-    })
+    const PARTS: [&[u8]; 5] = [
+        b"nc_token",
+        b"persistent_login",
+        b"refresh_token",
+        b"refreshtoken",
+        b"remember",
+    ];
+    let has = |name: &[u8], part: &[u8]| {
+        let mut places = name.windows(part.len());
+        places.any(|place| place.eq_ignore_ascii_case(part))
+    };
+    cookies(request).any(|cookie| PARTS.iter().any(|part| has(cookie.name, part)))
 }
 
 /// A `Set-Cookie` line, as far as it tells what becomes of the cookie.

@@ -372,18 +372,25 @@ fn an_origin_that_asks_for_a_rest_is_asked_for_nothing_that_can_wait() {
 
 #[test]
 fn a_login_that_works_once_is_not_used_up_by_a_renewal() {
-    let mut rig = Rig::new();
-    assert!(rig.refresh().is_none());
-    let ask = get("/", "Cookie: JSESSIONID=a; remember-me=t1\r\n");
-    rig.send(&ask).reply(PAGE);
-    rig.send(&ask).reply(OOPS);
-    assert!(rig.received().ends_with("good"));
-    assert!(rig.refresh().is_none(), "the copy stays as it is");
-    assert_eq!(rig.retter.poll_refresh_timeout(rig.now), None);
-    // Nor does a late answer go on alone.
-    rig.send(&ask).wait(Duration::from_secs(1));
-    assert_eq!(body(&rig.received()), "good");
-    assert!(rig.detached.is_empty());
+    for name in [
+        "remember-me",
+        "joomla_remember_me_5f",
+        "refreshToken",
+        "nc_token",
+    ] {
+        let mut rig = Rig::new();
+        assert!(rig.refresh().is_none());
+        let ask = get("/", &format!("Cookie: JSESSIONID=a; {name}=t1\r\n"));
+        rig.send(&ask).reply(PAGE);
+        rig.send(&ask).reply(OOPS);
+        assert!(rig.received().ends_with("good"));
+        assert!(rig.refresh().is_none(), "{name}: the copy stays as it is");
+        assert_eq!(rig.retter.poll_refresh_timeout(rig.now), None);
+        // Nor does a late answer go on alone.
+        rig.send(&ask).wait(Duration::from_secs(1));
+        assert_eq!(body(&rig.received()), "good");
+        assert!(rig.detached.is_empty());
+    }
 }
 
 #[test]
