@@ -169,6 +169,15 @@ impl StoredResponse {
         }
     }
 
+    /// The same copy, not younger than the `other` of which it was made.
+    pub(super) fn as_old_as(self, other: &Self) -> Self {
+        Self {
+            lifetimes: self.lifetimes.as_old_as(&other.lifetimes),
+            times: other.times,
+            ..self
+        }
+    }
+
     fn targeted(&self) -> Option<&Fields> {
         self.targeted.as_deref()
     }

@@ -49,7 +49,9 @@ impl Fetch {
     }
 
     /// RFC 9111 §4.3.5: a 200 to HEAD renews the copy of the same representation; that of another
-    /// one is stale from now on, but still the last good one.
+    /// one is stale from now on, but still the last good one. Where no validator shows that it is
+    /// the same, the copy has what the head says, and its own age: or a page that is only ever
+    /// asked for its head would be fresh for ever.
     pub(super) fn note_head(&self, head: &ResponseHead, session: SessionChange, now: Instant) {
         let (Some(copy), Some(key)) = (&self.copy, &self.key) else {
             return;
@@ -62,7 +64,11 @@ impl Fetch {
         }
         let length = copy.body().len();
         let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
-            self.renewed(copy, key.partition(), head, now)
+            let renewed = self.renewed(copy, key.partition(), head, now);
+            match conditional::shows_same(&head.fields, copy.fields()) {
+                true => renewed,
+                false => renewed.as_old_as(copy),
+            }
         } else {
             copy.expired()
         };

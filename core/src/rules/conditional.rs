@@ -101,6 +101,13 @@ pub fn same_representation(head: &Fields, stored: &Fields, stored_bytes: usize) 
         && length.is_none_or(|length: usize| length == stored_bytes)
 }
 
+/// Whether a validator shows that they are the same, rather than only nothing that they are not.
+#[must_use]
+pub fn shows_same(head: &Fields, stored: &Fields) -> bool {
+    let both = |name| head.contains(name) && stored.contains(name);
+    both("etag") || both("last-modified")
+}
+
 /// Whether a 304 made from a copy carries the copy's field `name`.
 #[must_use]
 pub fn kept_in_not_modified(name: &str) -> bool {

@@ -256,6 +256,15 @@ impl Lifetimes {
         tolerates: false,
     };
 
+    /// These, of what was at least as old when it was received as `other`.
+    #[must_use]
+    pub fn as_old_as(self, other: &Self) -> Self {
+        Self {
+            age_at_receipt: self.age_at_receipt.max(other.age_at_receipt),
+            ..self
+        }
+    }
+
     /// The current age (RFC 9111 §4.2.3), the value of `Age`.
     #[must_use]
     pub fn age(&self, resident: Duration) -> Duration {

@@ -79,6 +79,26 @@ fn what_was_on_its_way_when_another_changed_the_page_is_asked_about() {
 }
 
 #[test]
+fn heads_alone_keep_no_page_fresh_for_ever() {
+    // With a validator they say that it is the same; without one, only nothing else.
+    for (tag, is_asked) in [("ETag: \"1\"\r\n", false), ("", true)] {
+        let mut rig = Rig::new();
+        let fields = format!("{tag}Cache-Control: max-age=10\r\n");
+        let page = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 4\r\n\r\ngood");
+        rig.send(&get("/", "")).reply(&page);
+        rig.wait(Duration::from_secs(11));
+        rig.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+        rig.reply(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+        rig.asked();
+        assert_eq!(
+            !rig.send(&get("/", "")).asked().is_empty(),
+            is_asked,
+            "{tag}"
+        );
+    }
+}
+
+#[test]
 fn a_page_that_depends_on_who_asks_is_no_copy() {
     for name in ["X-Forwarded-For", "x-real-ip", "Accept, Forwarded"] {
         let mut rig = Rig::new();
