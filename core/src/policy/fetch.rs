@@ -223,7 +223,7 @@ impl Fetch {
         self.last = now;
         self.record_slow(now);
         if let Some(renewal) = &self.renewal {
-            self.retter.renewal_is_slow(renewal);
+            self.retter.renewal_is_slow(renewal, &self.request, now);
             return None;
         }
         if !self.may_rescue {
@@ -430,10 +430,12 @@ impl Fetch {
 
     fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
-        if let Some(renewal) = &mut self.renewal
-            && matches!(outcome, Outcome::ConnectFailure | Outcome::Failure)
-        {
-            renewal.ended = Ended::Failed;
+        if let Some(renewal) = &mut self.renewal {
+            renewal.ended = match outcome {
+                Outcome::ConnectFailure => Ended::NotReached,
+                Outcome::Failure => Ended::Failed,
+                Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => renewal.ended,
+            };
         }
         if let Some(permit) = self.permit.take() {
             if self.renewal.is_some() && permit.is_probe() {
@@ -547,7 +549,7 @@ impl Drop for Fetch {
     fn drop(&mut self) {
         self.give_up(self.last);
         if let Some(renewal) = self.renewal.take() {
-            self.retter.renewal_ended(renewal, self.last);
+            self.retter.renewal_ended(renewal, &self.request, self.last);
         }
     }
 }

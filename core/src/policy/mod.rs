@@ -298,7 +298,7 @@ impl Retter {
 
     /// Asks breaker and gate; a usable copy answers what they refuse.
     fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
-        let (circuit, acquired) = self.acquire(ask.request.path(), now);
+        let (circuit, acquired) = self.acquire(&ask, now);
         let permit = match acquired {
             Ok(permit) => permit,
             Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
@@ -373,7 +373,7 @@ impl Retter {
     ) -> Decision {
         let path = ask.request.path();
         let (circuit, acquired) = match class {
-            Class::Read => self.acquire(path, now),
+            Class::Read => self.acquire(&ask, now),
             Class::Write => {
                 let tiers = self.tiers();
                 (tiers.state(path, now), Ok(tiers.pass(path)))
@@ -390,10 +390,11 @@ impl Retter {
 
     /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as
     /// it was at that moment.
-    fn acquire(&self, path: &[u8], now: Instant) -> (State, Result<TierPermit, Instant>) {
+    fn acquire(&self, ask: &Ask<'_>, now: Instant) -> (State, Result<TierPermit, Instant>) {
+        let path = ask.request.path();
         let circuit = self.circuit_of(path, now);
         // No visitor is the guinea pig where a copy can be.
-        if circuit == State::HalfOpen && self.probes_by_itself(path, now) {
+        if circuit == State::HalfOpen && self.probes_by_itself(path, ask.may_rescue, now) {
             return (circuit, Err(now));
         }
         self.with_tiers(|tiers| match tiers.try_acquire(path, now) {

@@ -9,9 +9,9 @@ use std::task::Waker;
 
 use http::Method;
 
-use super::wants::{Ended, Errand, LOOK_AGAIN, Wants};
+use super::wants::{Ended, Errand, LOOK_AGAIN, Times, Wants};
 use super::{Ask, Fetch, Grant, Retter};
-use crate::breaker::{Outcome, State, TierRejected};
+use crate::breaker::{Outcome, State};
 use crate::key::{self, CacheKey};
 use crate::message::{Fields, FieldsBuilder, RequestHead, Version};
 use crate::report::RefreshStats;
@@ -50,7 +50,7 @@ enum NotStarted {
     /// The copy is gone, cannot be asked for again, or another renewal of it has just begun.
     Gone,
     /// A circuit is not closed.
-    Refused { retry_at: Instant },
+    Refused,
 }
 
 /// Copies looked at in one call; those behind them get their turn in the next.
@@ -78,11 +78,13 @@ impl Retter {
             return None;
         }
         let probe = self.next_probe(now);
+        let only_probes = self.only_probes();
         let mut wants = self.wants();
-        let next = [probe, wants.due_at()].into_iter().flatten().min();
+        let due = if only_probes { None } else { wants.due_at() };
+        let next = [probe, due].into_iter().flatten().min();
         // Due, but there is no room.
         let next = next.map(|at| at.max(now + LOOK_AGAIN));
-        wants.looks_at(next);
+        wants.looks_at(next, only_probes);
         next
     }
 
@@ -111,24 +113,29 @@ impl Retter {
                 tiers.state(path, now) == State::HalfOpen
                     && tiers.retry_at(path, now).is_none()
                     && candidate.from <= now
-                    && (tiers.is_origin_closed() || candidate.origin_from <= now)
             });
         }
         let mut candidates = candidates.iter().take(LOOKS_MAX);
         candidates.find_map(|candidate| self.start(&candidate.errand, true, now).ok())
     }
 
+    /// Whether the origin's circuit is not closed: what comes to it then is a probe.
+    fn only_probes(&self) -> bool {
+        !self.calm.load(Ordering::Relaxed) && !self.tiers().is_origin_closed()
+    }
+
     /// Renews a copy that is wanted.
     fn renew(self: &Arc<Self>, now: Instant) -> Option<Refresh> {
+        if self.only_probes() {
+            return None;
+        }
         for _ in 0..LOOKS_MAX {
             let errand = self.wants().most_wanted(now)?;
             match self.start(&errand, false, now) {
                 Ok(refresh) => return Some(refresh),
                 Err(NotStarted::Full) => return None,
                 Err(NotStarted::Gone) => {}
-                Err(NotStarted::Refused { retry_at }) => {
-                    self.wants().postpone(&errand.key, retry_at);
-                }
+                Err(NotStarted::Refused) => self.wants().postpone(&errand.key, now),
             }
         }
         None
@@ -160,9 +167,12 @@ impl Retter {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         }
-        let acquired = self.with_tiers(|tiers| tiers.try_acquire(path, now));
-        let permit =
-            acquired.map_err(|TierRejected { retry_at, .. }| NotStarted::Refused { retry_at })?;
+        let permit = self.with_tiers(|tiers| {
+            // What is wanted most is not the best to probe with.
+            let may_ask = is_probe || tiers.state(path, now) == State::Closed;
+            let permit = may_ask.then(|| tiers.try_acquire(path, now));
+            permit.and_then(Result::ok).ok_or(NotStarted::Refused)
+        })?;
         let circuit = permit.circuit();
         let Some(number) = self.wants().start(errand, now) else {
             // Another has begun it meanwhile.
@@ -203,12 +213,13 @@ impl Retter {
             return None;
         }
         let running_max = self.background_max();
+        let retry_at = self.retry_at(&errand.request, now);
         let mut wants = self.wants();
         if wants.stats.running >= running_max || wants.runs(&errand.key) {
             return None;
         }
         let number = wants.start(errand, now)?;
-        wants.is_slow(&errand.key, number);
+        wants.is_slow(&errand.key, number, now, retry_at);
         Some(Renewal {
             ended: Ended::Dropped,
             key: errand.key.clone(),
@@ -217,8 +228,16 @@ impl Retter {
     }
 
     /// Notes that a renewal takes longer than it should.
-    pub(super) fn renewal_is_slow(&self, renewal: &Renewal) {
-        self.wants().is_slow(&renewal.key, renewal.number);
+    pub(super) fn renewal_is_slow(&self, renewal: &Renewal, request: &RequestHead, now: Instant) {
+        let retry_at = self.retry_at(request, now);
+        let mut wants = self.wants();
+        wants.is_slow(&renewal.key, renewal.number, now, retry_at);
+    }
+
+    /// When the circuits of this request can be probed again.
+    fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
+        let retry_at = self.tiers().retry_at(request.path(), now);
+        retry_at.unwrap_or(now)
     }
 
     /// When a circuit that is not closed can be probed.
@@ -228,35 +247,28 @@ impl Retter {
         }
         let candidates = self.wants().to_probe_with();
         let tiers = self.tiers();
-        let is_origin_closed = tiers.is_origin_closed();
         let next = candidates.iter().filter_map(|candidate| {
             let path = candidate.errand.request.path();
-            if tiers.state(path, now) == State::Closed {
-                return None;
-            }
-            let at = tiers.retry_at(path, now).unwrap_or(now).max(candidate.from);
-            Some(if is_origin_closed {
-                at
-            } else {
-                at.max(candidate.origin_from)
-            })
+            let at = tiers.retry_at(path, now).unwrap_or(now);
+            (tiers.state(path, now) != State::Closed).then(|| at.max(candidate.from))
         });
         next.min()
     }
 
-    /// Whether circuits are probed in the background, so that no visitor has to: with a copy of
-    /// this path where the path's own circuit is not closed, else with any that can be asked for now.
-    pub(super) fn probes_by_itself(&self, path: &[u8], now: Instant) -> bool {
+    /// Whether circuits are probed in the background, so that this visitor does not have to: with a
+    /// copy of this path where the path's own circuit is not closed, else with any that can be
+    /// asked for now. Who has no copy does not wait for a page that stays broken.
+    pub(super) fn probes_by_itself(&self, path: &[u8], has_copy: bool, now: Instant) -> bool {
         if !self.attended.load(Ordering::Relaxed) {
             return false;
         }
         let tiers = self.tiers();
-        if tiers.path_state(path, now) != State::Closed {
-            drop(tiers);
-            return self.wants().can_probe(path);
-        }
-        let lets = |path: &[u8]| tiers.retry_at(path, now).is_none();
-        self.wants().can_probe_origin(lets, now)
+        let is_path = tiers.path_state(path, now) != State::Closed;
+        let lets = |other: &[u8]| match is_path {
+            true => other == path,
+            false => tiers.retry_at(other, now).is_none(),
+        };
+        self.wants().can_probe(lets, has_copy, now)
     }
 
     /// Notes that a copy answered where the origin should have.
@@ -304,12 +316,15 @@ impl Retter {
     }
 
     /// A renewal has ended.
-    pub(super) fn renewal_ended(&self, renewal: Renewal, now: Instant) {
+    pub(super) fn renewal_ended(&self, renewal: Renewal, request: &RequestHead, now: Instant) {
         let Renewal { ended, key, number } = renewal;
-        let due = now + self.config.cache.ttl;
-        let retry_at = self.tiers().origin_retry_at(now).unwrap_or(now);
+        let times = Times {
+            now,
+            due: now + self.config.cache.ttl,
+            retry_at: self.retry_at(request, now),
+        };
         let mut wants = self.wants();
-        wants.end(&key, number, ended, due, retry_at);
+        wants.end(&key, number, ended, times);
         let waker = wants.take_waker();
         drop(wants);
         if let Some(waker) = waker {

@@ -19,7 +19,7 @@ use crate::time::Instant;
 /// of a page, and next to nothing of a processor.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// How long a copy that could not be renewed is left alone.
+/// How long a copy that could not be renewed is left alone, at least.
 const REST: Duration = Duration::from_secs(2);
 
 /// How long no circuit is probed with a page that could not be asked for: what was wanting here is
@@ -40,6 +40,8 @@ pub(super) struct Wants {
     paused_until: Instant,
     /// When whoever renews copies looks again by itself; `None` for never.
     looks_at: Option<Instant>,
+    /// The origin's circuit is not closed: nothing is renewed but by probes.
+    only_probes: bool,
     waker: Option<Waker>,
     pub(super) stats: RefreshStats,
 }
@@ -58,12 +60,12 @@ struct Want {
     /// How often a copy answered since it was renewed. Without any it is only good to probe with.
     count: u32,
     due: Instant,
-    /// Renewals in a row that failed.
+    /// Renewals in a row that failed, though the origin was reached.
     failures: u32,
-    /// The origin's circuit is probed with other pages, or visitors, until then.
+    /// Circuits are probed with other pages, or by visitors, until then.
+    probes_from: Instant,
+    /// It is not renewed before, however often it is wanted.
     rests_until: Instant,
-    /// It was given up before it was asked for: no probe before that.
-    given_up_until: Instant,
     running: Option<Running>,
     wanted_at: Instant,
 }
@@ -72,10 +74,8 @@ struct Want {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) errand: Errand,
-    /// When any circuit may be probed with it.
+    /// When that may be.
     pub(super) from: Instant,
-    /// When the origin's own circuit may be probed with it.
-    pub(super) origin_from: Instant,
 }
 
 /// The renewal that runs.
@@ -93,10 +93,38 @@ pub(super) enum Ended {
     Dropped,
     /// The origin failed.
     Failed,
+    /// No connection to the origin came about, which says nothing of the page.
+    NotReached,
     /// The answer may not be kept.
     Passed,
     /// There is a new copy.
     Renewed,
+}
+
+/// When a renewal ends, the next one may begin, and circuits can be probed again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) now: Instant,
+    pub(super) due: Instant,
+    pub(super) retry_at: Instant,
+}
+
+impl Want {
+    /// When it is to be renewed.
+    fn due(&self) -> Instant {
+        self.due.max(self.rests_until)
+    }
+
+    /// The origin failed, or is slow. A page that stays broken is asked for less and less, and
+    /// leaves circuits to others for as long again as they are open.
+    fn failed(&mut self, now: Instant, retry_at: Instant) {
+        self.rests_until = now + REST * 2_u32.pow(self.failures.min(5));
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES_MAX {
+            let open = retry_at.saturating_since(now);
+            self.probes_from = retry_at + open.max(REST);
+        }
+    }
 }
 
 impl Wants {
@@ -117,11 +145,15 @@ impl Wants {
             };
             want.count = want.count.saturating_add(1);
             want.wanted_at = now;
-        } else {
-            self.insert(errand.clone(), 1, due, now);
+            if self.only_probes {
+                return false;
+            }
+            let due = want.due().max(self.paused_until).max(now);
+            return self.looks_at.is_none_or(|at| due + LOOK_AGAIN < at);
         }
+        self.insert(errand.clone(), 1, due, now);
         let due = due.max(self.paused_until).max(now);
-        self.looks_at.is_none_or(|at| due + LOOK_AGAIN < at)
+        self.only_probes || self.looks_at.is_none_or(|at| due + LOOK_AGAIN < at)
     }
 
     /// Remembers the request of a copy that was just made.
@@ -138,8 +170,8 @@ impl Wants {
         if now < self.paused_until {
             return None;
         }
-        let due = self.waiting().filter(|want| want.due <= now);
-        let most = due.max_by_key(|want| (want.count, Reverse(want.due)));
+        let due = self.waiting().filter(|want| want.due() <= now);
+        let most = due.max_by_key(|want| (want.count, Reverse(want.due())));
         most.map(|want| want.errand.clone())
     }
 
@@ -160,13 +192,11 @@ impl Wants {
         let failing = wanted.split_off(failing);
         let of_want = |want: &Want| Candidate {
             errand: want.errand.clone(),
-            from: want.given_up_until,
-            origin_from: want.rests_until,
+            from: want.probes_from,
         };
         let of_recent = |errand: &Errand| Candidate {
             errand: errand.clone(),
             from: Instant::ZERO,
-            origin_from: Instant::ZERO,
         };
         let well = wanted.into_iter().map(of_want);
         let recent = self.only_recent().rev().map(of_recent);
@@ -174,18 +204,17 @@ impl Wants {
         well.chain(recent).chain(failing).collect()
     }
 
-    /// Whether there is anything that the circuit of this path could be probed with.
-    pub(super) fn can_probe(&self, path: &[u8]) -> bool {
-        let wanted = self.table.values().map(|want| &want.errand);
-        let mut all = wanted.chain(&self.recent);
-        all.any(|errand| errand.request.path() == path)
-    }
-
-    /// Whether there is anything that the circuit of the origin could be probed with now, on one of
-    /// the paths that `lets` says.
-    pub(super) fn can_probe_origin(&self, lets: impl Fn(&[u8]) -> bool, now: Instant) -> bool {
-        let rested = self.table.values().filter(|want| want.rests_until <= now);
-        let mut all = rested.map(|want| &want.errand).chain(self.only_recent());
+    /// Whether there is anything that a circuit could be probed with, now or `later`, on one of the
+    /// paths that `lets` says.
+    pub(super) fn can_probe(
+        &self,
+        lets: impl Fn(&[u8]) -> bool,
+        later: bool,
+        now: Instant,
+    ) -> bool {
+        let rested = |want: &&Want| later || want.probes_from <= now;
+        let wanted = self.table.values().filter(rested).map(|want| &want.errand);
+        let mut all = wanted.chain(self.only_recent());
         all.any(|errand| lets(errand.request.path()))
     }
 
@@ -197,7 +226,7 @@ impl Wants {
 
     /// When something is due to be renewed; `None` when nothing is wanted.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let first = self.waiting().map(|want| want.due).min();
+        let first = self.waiting().map(Want::due).min();
         first.map(|due| due.max(self.paused_until))
     }
 
@@ -222,8 +251,8 @@ impl Wants {
         Some(number)
     }
 
-    /// Notes that a renewal takes longer than it should.
-    pub(super) fn is_slow(&mut self, key: &CacheKey, number: u64) {
+    /// Notes that a renewal takes longer than it should; circuits can be probed again at `retry_at`.
+    pub(super) fn is_slow(&mut self, key: &CacheKey, number: u64, now: Instant, retry_at: Instant) {
         if self.is_current(key, number)
             && let Some(want) = self.table.get_mut(&key.hash())
         {
@@ -231,7 +260,7 @@ impl Wants {
                 is_slow: true,
                 number,
             });
-            want.failures = want.failures.saturating_add(1);
+            want.failed(now, retry_at);
         }
     }
 
@@ -250,28 +279,20 @@ impl Wants {
         })
     }
 
-    /// Leaves a copy alone until then.
-    pub(super) fn postpone(&mut self, key: &CacheKey, due: Instant) {
+    /// Leaves a copy alone for a while.
+    pub(super) fn postpone(&mut self, key: &CacheKey, now: Instant) {
         if let Some(want) = self.table.get_mut(&key.hash()) {
-            want.due = want.due.max(due);
+            want.rests_until = want.rests_until.max(now + REST);
         }
     }
 
-    /// Ends a renewal. The copy's next one may begin at `due`; the origin's circuit can be probed
-    /// again at `retry_at`.
-    pub(super) fn end(
-        &mut self,
-        key: &CacheKey,
-        number: u64,
-        ended: Ended,
-        due: Instant,
-        retry_at: Instant,
-    ) {
+    /// Ends a renewal.
+    pub(super) fn end(&mut self, key: &CacheKey, number: u64, ended: Ended, times: Times) {
         let stats = &mut self.stats;
         stats.running = stats.running.saturating_sub(1);
         *match ended {
             Ended::Dropped => &mut stats.dropped,
-            Ended::Failed => &mut stats.failed,
+            Ended::Failed | Ended::NotReached => &mut stats.failed,
             Ended::Passed => &mut stats.passed,
             Ended::Renewed => &mut stats.renewed,
         } += 1;
@@ -282,26 +303,22 @@ impl Wants {
             return;
         };
         let was_slow = want.running.take().is_some_and(|running| running.is_slow);
+        let Times { now, due, retry_at } = times;
         match ended {
-            Ended::Passed => {
-                self.forget(key);
-            }
+            Ended::Passed => self.forget(key),
             Ended::Dropped => {
-                want.due = due + REST;
-                want.given_up_until = retry_at + GIVEN_UP;
+                want.rests_until = now + REST;
+                want.probes_from = retry_at + GIVEN_UP;
             }
+            Ended::NotReached => want.rests_until = now + REST,
             Ended::Failed => {
-                want.due = due + REST;
                 if !was_slow {
-                    want.failures = want.failures.saturating_add(1);
-                }
-                if want.failures >= FAILURES_MAX {
-                    want.rests_until = retry_at + REST;
+                    want.failed(now, retry_at);
                 }
             }
             Ended::Renewed => {
                 (want.count, want.due) = (0, due);
-                (want.failures, want.rests_until) = (0, Instant::ZERO);
+                (want.failures, want.probes_from) = (0, Instant::ZERO);
             }
         }
     }
@@ -338,9 +355,9 @@ impl Wants {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// Notes when whoever renews copies looks again by itself.
-    pub(super) const fn looks_at(&mut self, at: Option<Instant>) {
-        self.looks_at = at;
+    /// Notes when whoever renews copies looks again by itself, and whether only for probes.
+    pub(super) const fn looks_at(&mut self, at: Option<Instant>, only_probes: bool) {
+        (self.looks_at, self.only_probes) = (at, only_probes);
     }
 
     /// Notes whom to wake; returns whom it replaces.
@@ -375,8 +392,8 @@ impl Wants {
             count,
             due,
             failures: 0,
+            probes_from: Instant::ZERO,
             rests_until: Instant::ZERO,
-            given_up_until: Instant::ZERO,
             running: None,
             wanted_at: now,
             errand,

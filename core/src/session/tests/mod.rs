@@ -2,6 +2,7 @@
 //! Each exchange runs with whole inputs and again byte by byte; what comes out must be the same.
 
 mod bounds;
+mod broken;
 mod copies;
 mod labels;
 mod lifecycle;

@@ -1,0 +1,157 @@
+//! A page that stays broken spoils nothing for the others, and is not asked for in vain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::refresh::{Bell, OOPS, ask, next_refresh, open_origin, open_path, stats, warm};
+use super::rig::{PAGE, Rig, body, field, get, status};
+use crate::breaker::State;
+use crate::config::Settings;
+use crate::session::{Action, Input, Session};
+
+/// A rig with copies of these pages, wanted by nobody, while somebody renews copies.
+fn with_copies<'a>(paths: impl IntoIterator<Item = &'a str>) -> Rig {
+    let mut rig = Rig::new();
+    assert!(rig.refresh().is_none());
+    for path in paths {
+        rig.send(&get(path, "")).reply(PAGE);
+        assert_eq!(status(&rig.received()), 200);
+    }
+    rig.asked();
+    rig
+}
+
+/// Answers what is asked for in the background: `broken` fails, all else is well.
+fn answer_background(rig: &Rig, broken: &str) {
+    while let Some(mut refresh) = rig.refresh() {
+        let asked = refresh.asked();
+        let is_broken = asked.split(' ').nth(1) == Some(broken);
+        refresh.reply(if is_broken { OOPS } else { PAGE });
+    }
+}
+
+/// Somebody visits a page; returns what the answer says of the circuit.
+fn visit(rig: &mut Rig, path: &str, answer: &str) -> String {
+    rig.send(&get(path, ""));
+    if !rig.asked().is_empty() {
+        rig.reply(answer);
+    }
+    let circuit = field(&rig.received(), "x-circuit").map(str::to_owned);
+    circuit.unwrap_or_default()
+}
+
+#[test]
+fn one_broken_page_does_not_keep_the_origin_closed_off() {
+    // Alone, with one that is well, and wanted by visitors all the time.
+    for (others, is_wanted) in [(0, false), (1, false), (0, true), (1, true)] {
+        let mut rig = with_copies(["/broken", "/well"].into_iter().take(1 + others));
+        // A restart of the application, at which one page broke.
+        open_origin(&rig);
+        let start = rig.now;
+        let mut visitors = 0;
+        while rig.retter.circuit(rig.now) != State::Closed {
+            assert!(rig.now < start + Duration::from_secs(60), "it never closes");
+            answer_background(&rig, "/broken");
+            if is_wanted {
+                visit(&mut rig, "/broken", OOPS);
+            }
+            let circuit = visit(&mut rig, "/visitor", PAGE);
+            visitors += usize::from(circuit == "HALF-OPEN");
+            rig.wait(Duration::from_millis(100));
+        }
+        assert_eq!(
+            visitors > 0,
+            others == 0,
+            "a visitor probes where nothing else can"
+        );
+    }
+}
+
+#[test]
+fn one_broken_query_does_not_keep_its_path_closed_off() {
+    let mut rig = with_copies(["/r?id=7"]);
+    for _ in 0..5 {
+        rig.send(&get("/r?id=7", "")).reply(OOPS);
+        assert_eq!(body(&rig.received()), "good");
+    }
+    rig.asked();
+    assert_eq!(rig.retter.stats(rig.now).paths_open, 1);
+    let start = rig.now;
+    while rig.retter.stats(rig.now).paths_open > 0 {
+        assert!(rig.now < start + Duration::from_secs(60), "it never closes");
+        answer_background(&rig, "/r?id=7");
+        visit(&mut rig, "/r?id=8", PAGE);
+        rig.wait(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn what_cannot_be_renewed_is_not_tried_again_for_each_who_wants_it() {
+    let mut settings = Settings::default();
+    settings.breaker.consecutive_failures = 1_000;
+    settings.breaker.failure_rate = 1.0;
+    settings.breaker.path_outcomes_min = 1_000;
+    let mut rig = warm(settings);
+    for _ in 0..2 * 60 {
+        rig.send(&ask()).reply(OOPS);
+        assert_eq!(body(&rig.received()), "good");
+        answer_background(&rig, "/");
+        rig.wait(Duration::from_millis(500));
+    }
+    // After 2 seconds, then 4, 8, and so on.
+    assert_eq!(stats(&rig).failed, 5);
+}
+
+#[test]
+fn who_wants_what_can_only_be_probed_wakes_nobody_twice() {
+    let paths = ["/1", "/2", "/3"];
+    let mut rig = with_copies(paths);
+    open_origin(&rig);
+    let bell = Arc::new(Bell::default());
+    for _ in 0..4 {
+        for path in paths {
+            rig.retter.set_refresh_waker(&bell.clone().into());
+            assert!(rig.retter.poll_refresh(rig.now).is_none());
+            assert!(rig.retter.poll_refresh_timeout(rig.now).is_some());
+            visit(&mut rig, path, OOPS);
+        }
+    }
+    assert_eq!(bell.rings(), 3);
+}
+
+#[test]
+fn a_page_that_must_wait_itself_keeps_no_visitor_from_probing_the_origin() {
+    for hangs in [false, true] {
+        let mut settings = Settings::default();
+        settings.breaker.slow_rate = None;
+        let mut rig = warm(settings);
+        open_path(&mut rig);
+        // Its own circuit is left alone for longer and longer, or its probe is out.
+        for _ in 0..if hangs { 0 } else { 4 } {
+            next_refresh(&mut rig).reply(OOPS);
+        }
+        let _probe = hangs.then(|| next_refresh(&mut rig));
+        open_origin(&rig);
+        rig.wait(Duration::from_secs(3));
+        assert!(rig.refresh().is_none());
+        rig.send(&get("/visitor", ""));
+        assert!(rig.asked().starts_with("GET /visitor "), "{hangs}");
+    }
+}
+
+#[test]
+fn a_probe_for_which_there_is_no_socket_is_not_tried_again_at_once() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    rig.now = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    let refresh = rig.retter.poll_refresh(rig.now).unwrap();
+    let mut probe = Session::background(Arc::clone(&rig.retter), refresh, rig.now);
+    assert!(matches!(probe.poll_action(), Some(Action::Connect { .. })));
+    probe.handle_input(Input::NoSocket, rig.now);
+    drop(probe);
+    assert!(rig.retter.poll_refresh(rig.now).is_none());
+    let again = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    assert!(again >= rig.now + Duration::from_millis(500));
+    rig.now = again;
+    assert!(rig.refresh().is_some());
+}
