@@ -145,7 +145,9 @@ impl Fetch {
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        self.may_rescue && self.copy.is_some()
+        // What has made it wrong meanwhile has dropped it too.
+        let is_right = |key| !self.retter.changes.hit(key, self.mark);
+        self.may_rescue && self.copy.is_some() && self.key.as_ref().is_some_and(is_right)
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -226,7 +228,7 @@ impl Fetch {
             self.retter.renewal_is_slow(renewal, &self.request, now);
             return None;
         }
-        if !self.may_rescue {
+        if !self.can_rescue() {
             return None;
         }
         // A 304 may still renew it.
@@ -477,7 +479,7 @@ impl Fetch {
     }
 
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
-        if !self.may_rescue {
+        if !self.can_rescue() {
             return None;
         }
         let (copy, key) = (self.copy.take()?, self.key.take()?);

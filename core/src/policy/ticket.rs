@@ -10,6 +10,8 @@ use super::{Ask, Decision, Refusal, Retter, Served};
 use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
 use crate::key::CacheKey;
 use crate::message::RequestHead;
+use crate::rules::conditional;
+use crate::rules::freshness::Wishes;
 use crate::rules::label::{Forward, Handling};
 use crate::time::Instant;
 
@@ -129,8 +131,16 @@ impl Ticket {
         let copy = retter.store.get(key, &self.request.fields)?;
         let age_max = retter.config.cache.rescue_age_max;
         // One that was there before is not what this request waits for.
-        let is_new = copy.times().received >= self.since;
-        if !is_new || !copy.is_fresh(now) && !copy.may_rescue(age_max, now) {
+        let times = copy.times();
+        let made_at = match Wishes::of(&self.request.fields).no_cache() {
+            true => times.asked,
+            false => times.received,
+        };
+        if made_at < self.since
+            || retter.is_written(&copy, key)
+            || conditional::is_for_origin(&self.request.fields)
+            || !copy.is_fresh(now) && !copy.may_rescue(age_max, now)
+        {
             return None;
         }
         let handling = Handling::Forwarded {

@@ -16,8 +16,11 @@ impl Fetch {
     /// # Errors
     /// The refusal, where no copy may answer.
     pub fn unasked(mut self: Box<Self>, now: Instant) -> Result<Served, Refusal> {
-        let copy = self.copy.take().zip(self.key.take());
-        let copy = copy.filter(|_| self.may_rescue);
+        let copy = if self.can_rescue() {
+            self.copy.take().zip(self.key.take())
+        } else {
+            None
+        };
         let (circuit, why) = (self.circuit, self.why);
         let answer = match copy {
             Some((copy, key)) => {

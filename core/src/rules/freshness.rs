@@ -178,6 +178,13 @@ impl Wishes {
         self.control.only_if_cached
     }
 
+    /// Whether the origin has to have a say in the answer (§5.2.1.4). A mere reload (`max-age=0`)
+    /// is content with what others have just been given.
+    #[must_use]
+    pub const fn no_cache(&self) -> bool {
+        self.control.no_cache
+    }
+
     /// Whether a copy with these times may answer without asking the origin first, `resident`
     /// after it was received; and in which way.
     #[must_use]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::Settings;
+use crate::policy::Purge;
 use crate::session::{Input, Side};
 
 #[test]
@@ -76,6 +77,49 @@ fn what_was_on_its_way_when_another_changed_the_page_is_asked_about() {
     assert!(rig.send(&ask).asked().starts_with("GET /a "));
     rig.reply(&page);
     assert_eq!(rig.send(&ask).asked(), "", "it was asked for after");
+}
+
+#[test]
+fn what_was_dropped_meanwhile_rescues_nobody() {
+    let cookie = "Cookie: PHPSESSID=a\r\n";
+    let send = |rig: &Rig, method: &str, path: &str, answer: &str| {
+        let mut other = rig.another();
+        other.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: h\r\n{cookie}Content-Length: 0\r\n\r\n"
+        ));
+        other.reply(answer);
+    };
+    type Change<'a> = &'a dyn Fn(&Rig);
+    let changes: [(Change<'_>, u16); 4] = [
+        (&|_| (), 200),
+        (
+            &|rig| send(rig, "POST", "/cart", "HTTP/1.1 204 No Content\r\n\r\n"),
+            500,
+        ),
+        (
+            &|rig| {
+                let answer = "HTTP/1.1 204 No Content\r\nSet-Cookie: PHPSESSID=b\r\n\r\n";
+                send(rig, "GET", "/logout", answer);
+            },
+            500,
+        ),
+        (
+            &|rig| {
+                rig.retter.purge(&Purge::All);
+            },
+            500,
+        ),
+    ];
+    for (change, expected) in changes {
+        let mut rig = Rig::new();
+        let ask = get("/cart", cookie);
+        rig.send(&ask).reply(PAGE);
+        rig.received();
+        rig.send(&ask);
+        change(&rig);
+        rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad");
+        assert_eq!(status(&rig.received()), expected);
+    }
 }
 
 #[test]

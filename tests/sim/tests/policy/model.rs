@@ -212,12 +212,20 @@ impl Model {
         self.queue.leave(ticket.place, now);
     }
 
-    /// A copy that came while this request waited.
+    /// A copy that came while this request waited, for who wants the origin one that was asked for
+    /// since.
     fn look(&self, ticket: &Ticket, now: Instant) -> Option<Copy> {
-        let copy = self.store.get(&ticket.key).copied();
-        copy.filter(|copy| {
-            matches!(ticket.ask, Ask::Read(_)) && copy.received >= ticket.since && copy.rescues(now)
-        })
+        let Ask::Read(wants_origin) = ticket.ask else {
+            return None;
+        };
+        let copy = *self.store.get(&ticket.key)?;
+        let made_at = if wants_origin {
+            copy.asked
+        } else {
+            copy.received
+        };
+        let is_new = made_at >= ticket.since && !self.is_changed(ticket.key, copy);
+        (is_new && copy.rescues(now)).then_some(copy)
     }
 
     /// A slot is there: only now the circuit is asked, of which a write need not take notice.
@@ -281,6 +289,8 @@ impl Model {
             leads,
             writes,
         } = flight;
+        // A write has made wrong what would have answered.
+        let copy = copy.filter(|_| writes == self.writes(key));
         let (outcome, flown, rescue) = match (ends, ask) {
             (Ends::Abandoned, _) => (Outcome::Ignore, Flown::Abandoned, None),
             (Ends::Failed(Failure::Connect), _) => (Outcome::ConnectFailure, Flown::Failed, copy),
