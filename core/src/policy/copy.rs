@@ -170,9 +170,9 @@ impl StoredResponse {
     }
 
     /// The same copy, not younger than the `other` of which it was made.
-    pub(super) fn as_old_as(self, other: &Self) -> Self {
+    pub(super) fn not_younger_than(self, other: &Self) -> Self {
         Self {
-            lifetimes: self.lifetimes.as_old_as(&other.lifetimes),
+            lifetimes: self.lifetimes.not_younger_than(&other.lifetimes),
             times: other.times,
             ..self
         }

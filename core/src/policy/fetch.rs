@@ -22,6 +22,7 @@ use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::reference;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -440,7 +441,8 @@ impl Fetch {
             };
         }
         if let Some(permit) = self.permit.take() {
-            if self.renewal.is_some() && permit.is_probe() {
+            let renewal = self.renewal.as_ref();
+            if permit.is_probe() && renewal.is_some_and(|renewal| !renewal.is_counted) {
                 self.retter.count_probe(outcome);
             }
             self.retter.record(permit, outcome, now);
@@ -471,7 +473,11 @@ impl Fetch {
         let Some(permit) = &mut self.permit else {
             return;
         };
-        if permit.slow_after().is_some() && self.renewal.is_some() && permit.is_probe() {
+        if let Some(renewal) = &mut self.renewal
+            && permit.slow_after().is_some()
+            && permit.is_probe()
+        {
+            renewal.is_counted = true;
             self.retter.count_probe(Outcome::Failure);
         }
         self.retter
@@ -526,16 +532,15 @@ impl Fetch {
         if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
             return;
         }
-        let authority = self.request.authority();
+        let (authority, asked) = (self.request.authority(), self.request.path_and_query());
         let own = self.retter.keyer.partition(&self.request.fields);
-        let named = ["location", "content-location"];
-        let named = named
-            .iter()
-            .filter_map(|name| same_origin(head.fields.get(name)?, authority));
-        for target in named.chain([self.request.path_and_query()]) {
-            let target = target.split(|&byte| byte == b'#').next().unwrap_or(target);
+        let named = ["location", "content-location"].iter().filter_map(|name| {
+            let reference = head.fields.get(name)?;
+            reference::same_origin(reference, asked, authority)
+        });
+        for target in named.chain([asked.to_vec()]) {
             for partition in [own, Partition::Shared] {
-                if let Some(key) = self.retter.keyer.key_of(&self.request, target, partition) {
+                if let Some(key) = self.retter.keyer.key_of(&self.request, &target, partition) {
                     let resource = self.retter.keyer.resource(&key);
                     self.retter.writes.note(resource, now);
                     self.retter.changes.note(Change::Key(key.hash()));
@@ -553,25 +558,5 @@ impl Drop for Fetch {
         if let Some(renewal) = self.renewal.take() {
             self.retter.renewal_ended(renewal, &self.request, self.last);
         }
-    }
-}
-
-/// The path and query of a reference that points into the same origin, else `None`.
-fn same_origin<'a>(reference: &'a [u8], authority: &[u8]) -> Option<&'a [u8]> {
-    let after_scheme = reference
-        .strip_prefix(b"http:")
-        .or_else(|| reference.strip_prefix(b"https:"))
-        .unwrap_or(reference);
-    match after_scheme.strip_prefix(b"//") {
-        Some(rest) => {
-            let end = rest
-                .iter()
-                .position(|byte| b"/?#".contains(byte))
-                .unwrap_or(rest.len());
-            let (named, target) = rest.split_at(end);
-            let target = if target.is_empty() { b"/" } else { target };
-            named.eq_ignore_ascii_case(authority).then_some(target)
-        }
-        None => after_scheme.starts_with(b"/").then_some(after_scheme),
     }
 }

@@ -65,9 +65,9 @@ impl Fetch {
         let length = copy.body().len();
         let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
             let renewed = self.renewed(copy, key.partition(), head, now);
-            match conditional::shows_same(&head.fields, copy.fields()) {
+            match conditional::has_validator(&head.fields) {
                 true => renewed,
-                false => renewed.as_old_as(copy),
+                false => renewed.not_younger_than(copy),
             }
         } else {
             copy.expired()

@@ -38,6 +38,8 @@ pub struct Refresh {
 #[derive(Debug)]
 pub(super) struct Renewal {
     pub(super) ended: Ended,
+    /// As a probe, because it is slow.
+    pub(super) is_counted: bool,
     pub(super) key: CacheKey,
     number: u64,
 }
@@ -196,6 +198,7 @@ impl Retter {
         let mut fetch = Fetch::new(self, ask, grant, circuit, now);
         fetch.renews(Renewal {
             ended: Ended::Dropped,
+            is_counted: false,
             key: key.clone(),
             number,
         });
@@ -222,6 +225,7 @@ impl Retter {
         wants.is_slow(&errand.key, number, now, retry_at);
         Some(Renewal {
             ended: Ended::Dropped,
+            is_counted: false,
             key: errand.key.clone(),
             number,
         })
@@ -317,7 +321,9 @@ impl Retter {
 
     /// A renewal has ended.
     pub(super) fn renewal_ended(&self, renewal: Renewal, request: &RequestHead, now: Instant) {
-        let Renewal { ended, key, number } = renewal;
+        let Renewal {
+            ended, key, number, ..
+        } = renewal;
         let times = Times {
             now,
             due: now + self.config.cache.ttl,

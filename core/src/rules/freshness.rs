@@ -265,7 +265,7 @@ impl Lifetimes {
 
     /// These, of what was at least as old when it was received as `other`.
     #[must_use]
-    pub fn as_old_as(self, other: &Self) -> Self {
+    pub fn not_younger_than(self, other: &Self) -> Self {
         Self {
             age_at_receipt: self.age_at_receipt.max(other.age_at_receipt),
             ..self
