@@ -103,6 +103,22 @@ fn what_cannot_be_renewed_is_not_tried_again_for_each_who_wants_it() {
 }
 
 #[test]
+fn a_slow_probe_is_counted_once() {
+    let mut rig = warm(Settings::default());
+    open_path(&mut rig);
+    rig.wait(Duration::from_millis(1));
+    // Of so many kinds of pages it is not known any more how long this one takes.
+    for kind in 0..600 {
+        let kind = format!("{kind:b}").replace('0', "o").replace('1', "i");
+        visit(&mut rig, &format!("/{kind}"), PAGE);
+    }
+    let mut probe = next_refresh(&mut rig);
+    probe.wait(Duration::from_secs(1)).reply(PAGE);
+    let stats = stats(&rig);
+    assert_eq!((stats.probes_failed, stats.probes_succeeded), (1, 0));
+}
+
+#[test]
 fn who_wants_what_can_only_be_probed_wakes_nobody_twice() {
     let paths = ["/1", "/2", "/3"];
     let mut rig = with_copies(paths);
