@@ -70,6 +70,8 @@ pub(super) struct Tunnel {
     pub(super) call: Call,
     pub(super) circuit: State,
     pub(super) head_at: Instant,
+    /// The origin takes nothing more. What it has said may still come.
+    pub(super) is_deaf: bool,
     pub(super) origin: OriginSide,
     pub(super) sent: u64,
     pub(super) shut_client: bool,

@@ -41,6 +41,13 @@ impl OriginSide {
             self.write_at = now;
         }
     }
+
+    /// It takes nothing more.
+    fn stop_writing(&mut self, now: Instant) {
+        self.out.clear();
+        self.is_full = false;
+        self.write_at = now;
+    }
 }
 
 impl Session {
@@ -233,12 +240,13 @@ impl Session {
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
-                relay.origin.out.clear();
-                relay.origin.is_full = false;
-                relay.origin.write_at = now;
+                relay.origin.stop_writing(now);
                 relay.upload = Upload::Broken;
             }
-            Exchange::Tunnel(_) => self.tunnel_ended(now),
+            Exchange::Tunnel(tunnel) => {
+                tunnel.origin.stop_writing(now);
+                tunnel.is_deaf = true;
+            }
         }
     }
 

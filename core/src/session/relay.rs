@@ -358,6 +358,7 @@ impl Session {
             call,
             circuit,
             head_at: now,
+            is_deaf: false,
             origin,
             sent: 0,
             shut_client: false,

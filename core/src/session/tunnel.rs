@@ -20,6 +20,7 @@ impl Session {
         };
         let Tunnel {
             call,
+            is_deaf,
             origin,
             sent,
             shut_client,
@@ -32,7 +33,9 @@ impl Session {
             let bytes = client.conn.take_buffered();
             call.received = call.received.saturating_add(bytes.len() as u64);
             progress |= !bytes.is_empty();
-            origin.out.push(bytes);
+            if !*is_deaf {
+                origin.out.push(bytes);
+            }
         }
         if client_has_room {
             let bytes = origin.conn.take_buffered();
@@ -47,6 +50,8 @@ impl Session {
             *shut_origin = true;
             self.actions.push_back(Action::Shutdown(Side::Origin));
         }
+        // Nobody is left who would take what the client says.
+        *shut_origin |= *is_deaf && origin.conn.is_eof();
         if origin.conn.is_eof() && client.out.is_empty() && !*shut_client {
             *shut_client = true;
             self.actions.push_back(Action::Shutdown(Side::Client));

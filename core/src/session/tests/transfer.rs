@@ -316,6 +316,27 @@ fn keep_alive_follows_the_versions() {
 }
 
 #[test]
+fn what_the_origin_of_a_tunnel_said_before_it_went_deaf_comes() {
+    for end in [None, Some(Input::ReadFailed(Side::Origin))] {
+        let mut rig = Rig::new();
+        rig.send(&get("/ws", "Connection: upgrade\r\nUpgrade: websocket\r\n"));
+        rig.reply("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        rig.received();
+        // More than it wants to take.
+        rig.send("a long message");
+        rig.input(Input::WriteFailed(Side::Origin));
+        rig.send("and more of it");
+        rig.reply("too long");
+        match end {
+            Some(end) => rig.input(end),
+            None => rig.end_of(Side::Origin),
+        };
+        assert_eq!(rig.received(), "too long");
+        assert_eq!(rig.reports.len(), 1, "the tunnel has ended");
+    }
+}
+
+#[test]
 fn an_upgrade_becomes_a_tunnel() {
     for piece in [usize::MAX, 1] {
         let mut rig = Rig::new();
