@@ -423,8 +423,17 @@ impl Session {
             self.client.conn.start_next_cycle();
             self.client.conn.release_if_idle();
         } else if self.life == Life::Open {
-            let read_all = request_read && self.client.conn.buffered() == 0;
-            self.life = Life::Closing(if read_all { Last::Close } else { Last::Linger });
+            self.life = Life::Closing(self.last());
+        }
+    }
+
+    /// How to end a client's connection behind an answer: whatever else the client sends may cross
+    /// it (RFC 9112 §9.6), unless it has ended its stream.
+    pub(super) fn last(&self) -> Last {
+        if self.client.conn.is_eof() {
+            Last::Close
+        } else {
+            Last::Linger
         }
     }
 

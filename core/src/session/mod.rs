@@ -163,7 +163,7 @@ enum Life {
 enum Last {
     /// A reset: the body has no other way to show that it is truncated.
     Abort,
-    /// A plain close: the client has sent nothing that we did not read.
+    /// A plain close: the client has ended its stream, or waits for no answer.
     Close,
     /// Half-close, then throw away what still comes.
     Linger,

@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::exchange::{Exchange, Tunnel};
 use super::timer::client_write;
-use super::{Action, Last, Life, Session, Side};
+use super::{Action, Life, Session, Side};
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
@@ -70,7 +70,7 @@ impl Session {
             self.report_tunnel(*tunnel, now);
         }
         if self.life == Life::Open {
-            self.life = Life::Closing(Last::Close);
+            self.life = Life::Closing(self.last());
         }
     }
 

@@ -323,7 +323,7 @@ fn who_runs_no_request_gives_way() {
     let received = rig.received();
     assert_eq!((status(&received), body(&received)), (200, "good"));
     assert_eq!(field(&received, "connection"), Some("close"));
-    assert!(rig.session.is_done(), "behind its answer");
+    assert!(rig.is_closing(), "behind its answer");
 }
 
 #[test]

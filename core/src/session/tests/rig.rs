@@ -210,6 +210,12 @@ impl Rig {
         String::from_utf8(std::mem::take(&mut self.origin)).unwrap()
     }
 
+    /// Whether the client was told that its connection ends behind its answer.
+    pub(super) fn is_closing(&self) -> bool {
+        let shut = |action: &Action| matches!(action, Action::Shutdown(Side::Client));
+        self.actions.iter().any(shut)
+    }
+
     pub(super) fn took(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }

@@ -299,7 +299,7 @@ fn keep_alive_follows_the_versions() {
             .reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         let received = rig.received();
         assert_eq!(field(&received, "connection"), connection, "{received}");
-        assert_eq!(rig.session.is_done(), closes);
+        assert_eq!(rig.is_closing(), closes);
     }
     check("GET / HTTP/1.1\r\nHost: h\r\n\r\n", None, false);
     check(
@@ -418,7 +418,7 @@ fn drain_lets_a_running_exchange_finish() {
         (field(&received, "connection"), body(&received)),
         (Some("close"), "ok")
     );
-    assert!(rig.session.is_done());
+    assert!(rig.is_closing());
     let mut idle = Rig::new();
     idle.input(Input::Drain);
     assert!(idle.session.is_done());

@@ -141,7 +141,7 @@ fn a_drain_lets_it_wait_and_then_closes() {
     rig.settle();
     rig.reply(PAGE);
     assert_eq!(field(&rig.received(), "connection"), Some("close"));
-    assert!(rig.session.is_done());
+    assert!(rig.is_closing());
 }
 
 #[test]
