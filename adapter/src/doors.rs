@@ -5,17 +5,28 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::connections::{Connections, Full, Place, Places};
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 
 use crate::tasks::Bell;
 
 /// The door of a server, for all its workers.
 #[derive(Debug)]
-pub(crate) struct Doors(Mutex<Connections<Bell>>);
+pub(crate) struct Doors {
+    connections: Mutex<Connections<Bell>>,
+    /// That every place is taken.
+    pub(crate) full: Seldom,
+    /// That connections cannot be accepted.
+    pub(crate) trouble: Seldom,
+}
 
 impl Doors {
     pub(crate) fn new(places: Places) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Connections::new(places))))
+        Arc::new(Self {
+            connections: Mutex::new(Connections::new(places)),
+            full: Seldom::default(),
+            trouble: Seldom::default(),
+        })
     }
 
     /// Lets a client in whose session's task hears `bell`.
@@ -43,7 +54,9 @@ impl Doors {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections<Bell>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

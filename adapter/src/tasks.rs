@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -26,6 +26,8 @@ pub(crate) enum Stage {
 /// The tasks of one worker.
 #[derive(Debug)]
 pub(crate) struct Tasks {
+    /// Requests that were cut off.
+    cut: AtomicUsize,
     members: Mutex<Members>,
     stage: AtomicU8,
 }
@@ -41,6 +43,7 @@ struct Members {
 impl Tasks {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
+            cut: AtomicUsize::new(0),
             members: Mutex::new(Members {
                 wakers: Slab::new(),
                 waiting: None,
@@ -77,9 +80,14 @@ impl Tasks {
         }
     }
 
-    /// How many are at work.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().wakers.len()
+    /// Counts a request that did not end by itself.
+    pub(crate) fn count_cut(&self) {
+        self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(crate) fn cut(&self) -> usize {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody is at work. One caller at a time.
@@ -226,19 +234,19 @@ mod tests {
         check(&mut accept, accepting, false);
         check(&mut serve, session, false);
         check(&mut all_ended, end, false);
-        assert_eq!((tasks.len(), woken()), (2, [0, 0, 0]));
+        assert_eq!((tasks.lock().wakers.len(), woken()), (2, [0, 0, 0]));
 
         tasks.reach(Stage::Draining);
         assert_eq!(woken(), [1, 1, 0]);
         check(&mut accept, accepting, true);
         check(&mut serve, session, false);
         drop(accept);
-        assert_eq!((tasks.len(), woken()), (1, [1, 1, 0]));
+        assert_eq!((tasks.lock().wakers.len(), woken()), (1, [1, 1, 0]));
 
         tasks.reach(Stage::Cut);
         check(&mut serve, session, true);
         drop(serve);
-        assert_eq!((tasks.len(), woken()), (0, [1, 2, 1]));
+        assert_eq!((tasks.lock().wakers.len(), woken()), (0, [1, 2, 1]));
         check(&mut all_ended, end, true);
     }
 

@@ -36,7 +36,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 const LAST_CALL: Duration = Duration::from_millis(20);
 
 const FULL: &str = "all client connections are busy: new ones are refused; raise \
-                    RETTER_SERVER_CONNECTIONS if these are honest visitors";
+                    RETTER_SERVER_CONNECTIONS if these are honest visitors; told at most once a \
+                    minute";
 
 /// How often the wall clock is set and old idle connections are closed.
 const TICK: Duration = Duration::from_secs(1);
@@ -183,10 +184,9 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
 
     // Either way the count tells.
     let _ = within(&*worker.runtime, options.drain_timeout, tasks.all_ended()).await;
-    let cut = tasks.len();
     tasks.reach(Stage::Cut);
     tasks.all_ended().await;
-    cut
+    tasks.cut()
 }
 
 /// Accepts connections. The member comes first, here and below, so that it is dropped last: who
@@ -197,19 +197,15 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
         Err(error) => return worker.tell(Some(format!("cannot listen: {error}"))),
     };
     let endless = async {
-        let mut in_trouble = false;
-        let mut is_full = false;
         loop {
             match worker.runtime.accept(&listener).await {
                 Ok((socket, peer)) => {
-                    in_trouble = false;
                     send_at_once(&socket);
                     bound_unsent(&socket);
                     let member = worker.tasks.enter();
                     let bell = member.bell();
                     match worker.doors.enter(peer.ip(), bell, worker.now()) {
                         Ok(pass) => {
-                            is_full = false;
                             let session =
                                 run_session(member, Arc::clone(&worker), pass, socket, peer);
                             worker.runtime.spawn(session);
@@ -218,18 +214,18 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
                         Err(Full::Address) => reset_on_close(&socket),
                         Err(Full::Total) => {
                             reset_on_close(&socket);
-                            let told = !std::mem::replace(&mut is_full, true);
+                            let told = worker.doors.full.is_due(worker.now());
                             worker.tell(told.then(|| FULL.to_owned()));
                         }
                     }
                 }
                 Err(error) => {
                     worker.doors.make_room();
-                    let told = !std::mem::replace(&mut in_trouble, true);
+                    let told = worker.doors.trouble.is_due(worker.now());
                     worker.tell(told.then(|| {
                         format!(
-                            "cannot accept connections: {error}; \
-                             raise the limit of open files (ulimit -n) if that is the cause"
+                            "cannot accept connections: {error}; raise the limit of open files \
+                             (ulimit -n) if that is the cause; told at most once a minute"
                         )
                     }));
                     worker.runtime.sleep(ACCEPT_REST).await;
@@ -266,8 +262,9 @@ async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Dr
             Poll::Ready(())
         })
     });
-    // `None`: it is cut off.
-    let _ = member.until(Stage::Cut, ended).await;
+    if member.until(Stage::Cut, ended).await.is_none() && drive.cut() {
+        worker.tasks.count_cut();
+    }
 }
 
 /// Asks the origin in the background for what the policy wants renewed.

@@ -5,10 +5,11 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::vec;
 
+use crate::seldom::Seldom;
 use crate::time::Instant;
 
 /// Age after which a name is looked up again, while its old addresses stay in use.
@@ -18,9 +19,6 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// container does that is made anew.
 const REFRESH_IN_DOUBT: Duration = Duration::from_secs(1);
 
-/// That something is wanting comes and goes with each connection: one line a minute tells it.
-const WANTING_REST: Duration = Duration::from_secs(60);
-
 /// Told once for all workers, until it is over.
 #[derive(Clone, Debug, Default)]
 pub struct Outage(Arc<OutageFlags>);
@@ -29,8 +27,8 @@ pub struct Outage(Arc<OutageFlags>);
 struct OutageFlags {
     unknown: AtomicBool,
     unreachable: AtomicBool,
-    /// When it was told last that something is wanting here, in nanoseconds; 0 for never.
-    wanting: AtomicU64,
+    /// That something is wanting here.
+    wanting: Seldom,
 }
 
 /// The addresses of the origin, as one worker knows them.
@@ -176,19 +174,12 @@ impl Addresses {
         let Some(remedy) = remedy(error) else {
             return self.unreachable(&error.to_string());
         };
-        let due = |last| {
-            let is_due =
-                last == 0 || now.saturating_since(Instant::from_nanos(last)) >= WANTING_REST;
-            is_due.then_some(now.as_nanos().max(1))
-        };
-        let wanting = &self.outage.0.wanting;
-        wanting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
-            .ok()?;
-        Some(format!(
-            "cannot connect to the application for want of something on this machine, which says \
-             nothing of the application: {error}; {remedy}; told at most once a minute"
-        ))
+        self.outage.0.wanting.is_due(now).then(|| {
+            format!(
+                "cannot connect to the application for want of something on this machine, which \
+                 says nothing of the application: {error}; {remedy}; told at most once a minute"
+            )
+        })
     }
 
     /// Takes note that no address took a connection. Returns what to tell the operator.

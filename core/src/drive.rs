@@ -187,9 +187,42 @@ impl<H: Host> Drive<H> {
         Poll::Pending
     }
 
+    /// Ends the session as it is, for who cannot wait any more: drop it then. The record of what
+    /// ran is told as ever. Returns whether a request ran.
+    #[must_use]
+    pub fn cut(&mut self) -> bool {
+        let now = self.host.now();
+        let runs = self.session.is_answering() || self.session.standing() == Standing::Busy;
+        self.reset_if_answering();
+        self.session.handle_input(
+            match self.client {
+                Some(_) => Input::ReadFailed(Side::Client),
+                None => Input::Drain,
+            },
+            now,
+        );
+        self.tell_reports();
+        runs
+    }
+
     /// What the host is.
     pub fn host(&self) -> &H {
         &self.host
+    }
+
+    fn tell_reports(&mut self) {
+        while let Some(report) = self.session.poll_report() {
+            self.host.report(report);
+        }
+    }
+
+    /// A regular end would make a body complete that ends with the connection.
+    fn reset_if_answering(&self) {
+        if self.session.is_answering()
+            && let Some(client) = &self.client
+        {
+            client.reset_on_close();
+        }
     }
 
     /// One round; `true` when anything moved.
@@ -199,9 +232,7 @@ impl<H: Host> Drive<H> {
             self.apply(action, now);
             progress = true;
         }
-        while let Some(report) = self.session.poll_report() {
-            self.host.report(report);
-        }
+        self.tell_reports();
         progress |= self.session.poll_room(cx.waker(), now);
         progress |= self.poll_dial(now, cx).is_ready();
         for side in [Side::Origin, Side::Client] {
@@ -347,12 +378,7 @@ impl<H: Host> Drive<H> {
 
 impl<H: Host> Drop for Drive<H> {
     fn drop(&mut self) {
-        // Cut off, by the end of a drain for one.
-        if self.session.is_answering()
-            && let Some(client) = &self.client
-        {
-            client.reset_on_close();
-        }
+        self.reset_if_answering();
     }
 }
 

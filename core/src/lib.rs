@@ -162,6 +162,7 @@ pub mod report;
 mod reserve;
 pub mod rng;
 pub mod rules;
+pub mod seldom;
 pub mod session;
 pub mod store;
 mod sync;

@@ -120,6 +120,7 @@ fn what_outlasts_the_drain_is_cut_and_counted() {
         server.drain();
         server.drain();
         assert_eq!(server.join(), 1, "{}", runtime.name);
+        assert_eq!(*witness.reports.lock(), 1, "it is in the log");
         assert_eq!(witness.connections.load(Ordering::SeqCst), 0);
         assert_eq!(Arc::strong_count(&witness), 1, "{}", runtime.name);
         assert!(client.try_head("GET").is_err(), "the socket is closed");

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["addresses", "session"]),
     ("fuzzing", &["session"]),
     ("session", &["h1", "pace", "policy", "report", "rules"]),
-    ("addresses", &["time"]),
+    ("addresses", &["seldom", "time"]),
     (
         "policy",
         &[
@@ -47,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pace", &["time"]),
     ("reserve", &["limits"]),
     ("rng", &[]),
+    ("seldom", &["time"]),
     ("sync", &[]),
     ("time", &[]),
 ];
