@@ -189,12 +189,17 @@ impl Call {
     pub(super) fn origin_report(&self, failure: Option<Failure>, now: Instant) -> OriginReport {
         let since = self.origin_since;
         let head = self.origin_head.as_ref();
+        // It lasts as long as its client wants.
+        let ended = match head {
+            Some((head, at)) if forwarding::is_event_stream(&head.fields) => *at,
+            Some(_) | None => now,
+        };
         OriginReport {
             bytes: self.origin_bytes,
             failure,
             head: head.map(|(head, at)| (Arc::clone(head), at.saturating_since(since))),
             status: head.map(|(head, _)| head.status),
-            time: now.saturating_since(since),
+            time: ended.saturating_since(since),
         }
     }
 }

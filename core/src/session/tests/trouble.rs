@@ -299,6 +299,13 @@ fn deadlines() {
         0,
         "and is no work"
     );
+    rig.end_of(Side::Client);
+    let origin = rig.reports.pop().and_then(|report| report.origin);
+    assert_eq!(
+        origin.map(|origin| origin.time),
+        Some(Duration::ZERO),
+        "nor was it slow"
+    );
 }
 
 #[test]
