@@ -122,9 +122,12 @@ fn exchange(
     stream.set_write_timeout(Some(question.timeout))?;
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    while bytes.len() < ANSWER_BYTES_MAX {
+    loop {
         if let Some(answer) = parse(&bytes) {
             return Ok(answer);
+        }
+        if bytes.len() >= ANSWER_BYTES_MAX {
+            return Ok(Err(Error::NotHttp));
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -138,11 +141,10 @@ fn exchange(
         }
         bytes.extend_from_slice(&chunk[..len]);
     }
-    Ok(Err(Error::NotHttp))
 }
 
-/// The answer, when head and counted body are there. A body without a count is not waited for:
-/// what is asked here is whether the answer came.
+/// The answer, when head and counted body are there, or as much of it as is looked at. A body without
+/// a count is not waited for: what is asked here is whether the answer came.
 fn parse(bytes: &[u8]) -> Option<Result<Answer, Error>> {
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut head = httparse::Response::new(&mut fields);
@@ -163,5 +165,6 @@ fn parse(bytes: &[u8]) -> Option<Result<Answer, Error>> {
             .collect(),
     };
     let body_len: usize = answer.field("content-length").parse().unwrap_or_default();
-    (bytes.len().saturating_sub(head_len) >= body_len).then_some(Ok(answer))
+    let whole = head_len.saturating_add(body_len).min(ANSWER_BYTES_MAX);
+    (bytes.len() >= whole).then_some(Ok(answer))
 }

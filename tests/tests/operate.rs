@@ -256,6 +256,16 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn check_is_content_with_the_beginning_of_a_large_page() {
+    let origin = Origin::start(|_| Reply::text(vec![b'x'; 2 << 20]));
+    let mut command = command(retter_program!());
+    let url = format!("http://{}", origin.address());
+    command.arg("check").env("RETTER_BACKEND_BASEURL", url);
+    let mut program = Program::start(&mut command);
+    assert_eq!(program.end().code(), Some(0), "{}", program.errors());
+}
+
+#[test]
 fn check_says_when_the_origin_does_not_answer() {
     let mut origin = page();
     origin.down();

@@ -22,6 +22,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
     let unit = match unit.trim() {
         "" => Duration::from_secs(1),
+        // Of which of two units would it be a fraction?
+        unit if !unit.chars().all(char::is_alphabetic) => return Err(bad()),
         unit => humantime::parse_duration(&format!("1{unit}")).map_err(|_| bad())?,
     };
     let number: f64 = number.parse().map_err(|_| bad())?;
@@ -224,13 +226,18 @@ impl Listen {
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
-    /// The socket addresses; asks the resolver for a name.
+    /// The socket addresses; asks the resolver for a name. Of several that it stands for those count
+    /// that this machine has: `localhost` is two, also where there is no IPv6.
     pub(crate) fn addrs(&self) -> io::Result<Vec<SocketAddr>> {
         if self.host.is_empty() {
             return Ok(vec![every_interface(self.port)]);
         }
         let mut addrs: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
         addrs.dedup();
+        let is_here = |addr: &SocketAddr| UdpSocket::bind((addr.ip(), 0)).is_ok();
+        if addrs.iter().any(is_here) {
+            addrs.retain(is_here);
+        }
         Ok(addrs)
     }
 }
