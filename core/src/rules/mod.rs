@@ -10,7 +10,7 @@
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
 //! | [`range`] | RFC 9110 §14 |
-//! | [`reference`] | RFC 3986 §5.2 |
+//! | [`reference`](mod@reference) | RFC 3986 §5.2 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
 
 pub mod cache_control;
