@@ -20,7 +20,7 @@ const PARTS_KEPT: usize = 64;
 const SMALL_BYTES: usize = 1024;
 
 /// Sent small parts are let go of while others wait, when there are so many bytes of them.
-const SMALL_SENT_MAX: usize = 16 * 1024;
+const SMALL_SENT_MAX: usize = 16_384;
 
 /// A queue of bytes for vectored writes.
 #[derive(Debug, Default)]
