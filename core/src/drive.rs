@@ -192,7 +192,7 @@ impl<H: Host> Drive<H> {
     #[must_use]
     pub fn cut(&mut self) -> bool {
         let now = self.host.now();
-        let runs = self.session.is_answering() || self.session.standing() == Standing::Busy;
+        let runs = self.session.is_at_work();
         self.reset_if_answering();
         self.session.handle_input(
             match self.client {

@@ -40,8 +40,7 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
 /// thief.
 #[must_use]
 pub fn logs_in_once(request: &Fields) -> bool {
-    const PARTS: [&[u8]; 5] = [
-        b"nc_token",
+    const PARTS: [&[u8]; 4] = [
         b"persistent_login",
         b"refresh_token",
         b"refreshtoken",
@@ -51,7 +50,8 @@ pub fn logs_in_once(request: &Fields) -> bool {
         let mut places = name.windows(part.len());
         places.any(|place| place.eq_ignore_ascii_case(part))
     };
-    cookies(request).any(|cookie| PARTS.iter().any(|part| has(cookie.name, part)))
+    cookies(request)
+        .any(|cookie| cookie.name == b"nc_token" || PARTS.iter().any(|part| has(cookie.name, part)))
 }
 
 /// A `Set-Cookie` line, as far as it tells what becomes of the cookie.

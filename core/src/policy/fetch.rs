@@ -146,9 +146,15 @@ impl Fetch {
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        // What has made it wrong meanwhile has dropped it too.
-        let is_right = |key| !self.retter.changes.hit(key, self.mark);
-        self.may_rescue && self.copy.is_some() && self.key.as_ref().is_some_and(is_right)
+        let (Some(copy), Some(key)) = (&self.copy, &self.key) else {
+            return false;
+        };
+        // What has made it wrong meanwhile has dropped it too; what has made others wrong has not.
+        let is_kept = || {
+            let kept = self.retter.store.get_good(key, &self.request.fields);
+            kept.is_some_and(|kept| Arc::ptr_eq(&kept, copy))
+        };
+        self.may_rescue && (!self.retter.changes.hit(key, self.mark) || is_kept())
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and

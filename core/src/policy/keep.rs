@@ -65,6 +65,10 @@ impl Fetch {
         let length = copy.body().len();
         let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
             let renewed = self.renewed(copy, key.partition(), head, now);
+            // Nor may it end one that it does not let keep.
+            if renewed.lifetimes() == &Lifetimes::NEVER {
+                return;
+            }
             match conditional::has_validator(&head.fields) {
                 true => renewed,
                 false => renewed.not_younger_than(copy),
@@ -72,10 +76,8 @@ impl Fetch {
         } else {
             copy.expired()
         };
-        if noted.lifetimes() != &Lifetimes::NEVER {
-            let store = &self.retter.store;
-            store.replace(key.clone(), copy, Arc::new(noted));
-        }
+        let store = &self.retter.store;
+        store.replace(key.clone(), copy, Arc::new(noted));
     }
 
     /// The copy with what `head` says now.

@@ -22,6 +22,9 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long a copy that could not be renewed is left alone, at least.
 const REST: Duration = Duration::from_secs(2);
 
+/// How long circuits are left to others than a page that stays broken, at most.
+const REST_MAX: Duration = Duration::from_secs(16);
+
 /// How long no circuit is probed with a page that could not be asked for: what was wanting here is
 /// not there at once.
 const GIVEN_UP: Duration = Duration::from_millis(500);
@@ -115,14 +118,20 @@ impl Want {
         self.due.max(self.rests_until)
     }
 
+    /// It can be had again.
+    const fn is_well(&mut self) {
+        self.failures = 0;
+        (self.probes_from, self.rests_until) = (Instant::ZERO, Instant::ZERO);
+    }
+
     /// The origin failed, or is slow. A page that stays broken is asked for less and less, and
-    /// leaves circuits to others for as long again as they are open.
+    /// leaves circuits to others for as long again as they are open, within bounds.
     fn failed(&mut self, now: Instant, retry_at: Instant) {
         self.rests_until = now + REST * 2_u32.pow(self.failures.min(5));
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {
             let open = retry_at.saturating_since(now);
-            self.probes_from = retry_at + open.max(REST);
+            self.probes_from = retry_at + open.clamp(REST, REST_MAX);
         }
     }
 }
@@ -158,6 +167,11 @@ impl Wants {
 
     /// Remembers the request of a copy that was just made.
     pub(super) fn remember(&mut self, errand: Errand) {
+        if let Some(want) = self.table.get_mut(&errand.key.hash())
+            && want.errand.key == errand.key
+        {
+            want.is_well();
+        }
         self.recent.retain(|known| known.key != errand.key);
         if self.recent.len() >= RECENT_MAX {
             self.recent.pop_front();
@@ -307,10 +321,10 @@ impl Wants {
         match ended {
             Ended::Passed => self.forget(key),
             Ended::Dropped => {
-                want.rests_until = now + REST;
-                want.probes_from = retry_at + GIVEN_UP;
+                want.rests_until = want.rests_until.max(now + REST);
+                want.probes_from = want.probes_from.max(retry_at + GIVEN_UP);
             }
-            Ended::NotReached => want.rests_until = now + REST,
+            Ended::NotReached => want.rests_until = want.rests_until.max(now + REST),
             Ended::Failed => {
                 if !was_slow {
                     want.failed(now, retry_at);
@@ -318,7 +332,7 @@ impl Wants {
             }
             Ended::Renewed => {
                 (want.count, want.due) = (0, due);
-                (want.failures, want.probes_from) = (0, Instant::ZERO);
+                want.is_well();
             }
         }
     }

@@ -370,6 +370,13 @@ impl Session {
         self.is_forwarding() || !self.client.out.is_empty()
     }
 
+    /// Whether a request runs, or its answer is on its way.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        let runs = !matches!(self.exchange, Exchange::None | Exchange::Draining(_));
+        runs || self.is_answering()
+    }
+
     // -- the machine
 
     /// Moves everything that can move, until nothing does.

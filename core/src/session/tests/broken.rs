@@ -100,6 +100,11 @@ fn what_cannot_be_renewed_is_not_tried_again_for_each_who_wants_it() {
     }
     // After 2 seconds, then 4, 8, and so on.
     assert_eq!(stats(&rig).failed, 5);
+    // Until a visitor finds it well.
+    rig.send(&ask()).reply(PAGE);
+    rig.wait(Duration::from_secs(6)).send(&ask()).reply(OOPS);
+    assert!(rig.received().ends_with("good"));
+    assert!(rig.refresh().is_some(), "it can be renewed again");
 }
 
 #[test]

@@ -90,8 +90,16 @@ fn what_was_dropped_meanwhile_rescues_nobody() {
         other.reply(answer);
     };
     type Change<'a> = &'a dyn Fn(&Rig);
-    let changes: [(Change<'_>, u16); 4] = [
+    let purge = |rig: &Rig, path: &str| {
+        rig.retter.purge(&Purge::Url {
+            host: None,
+            path_and_query: path.to_owned(),
+        });
+    };
+    let changes: [(Change<'_>, u16); 6] = [
         (&|_| (), 200),
+        (&|rig| purge(rig, "/other"), 200),
+        (&|rig| purge(rig, "/cart"), 500),
         (
             &|rig| send(rig, "POST", "/cart", "HTTP/1.1 204 No Content\r\n\r\n"),
             500,
@@ -120,6 +128,18 @@ fn what_was_dropped_meanwhile_rescues_nobody() {
         rig.reply("HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad");
         assert_eq!(status(&rig.received()), expected);
     }
+}
+
+#[test]
+fn a_head_that_may_not_be_kept_ends_no_copy() {
+    let mut rig = Rig::new();
+    rig.send(&get("/", ""));
+    rig.reply("HTTP/1.1 200 OK\r\nAge: 5\r\nContent-Length: 4\r\n\r\ngood");
+    rig.send("HEAD / HTTP/1.1\r\nHost: h\r\nCache-Control: no-store\r\n\r\n");
+    rig.reply("HTTP/1.1 200 OK\r\n\r\n");
+    rig.received();
+    rig.send(&get("/", "")).end_of(Side::Origin);
+    assert_eq!(body(&rig.received()), "good");
 }
 
 #[test]
