@@ -143,8 +143,8 @@ fn exchange(
     }
 }
 
-/// The answer, when head and counted body are there, or as much of it as is looked at. A body without
-/// a count is not waited for: what is asked here is whether the answer came.
+/// The answer, when head and counted body are there, or as much of it as is looked at. A body
+/// without a count is not waited for: what is asked here is whether the answer came.
 fn parse(bytes: &[u8]) -> Option<Result<Answer, Error>> {
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut head = httparse::Response::new(&mut fields);

@@ -130,6 +130,8 @@ pub struct OriginReport {
     pub failure: Option<Failure>,
     /// Its final response head and when it came, counted from the request's start.
     pub head: Option<(Arc<ResponseHead>, Duration)>,
+    /// Whether it answered with a stream of events.
+    pub is_stream: bool,
     /// Its final status, if it sent one.
     pub status: Option<StatusCode>,
     /// From the request's start to the end of its response (or failure). For a tunnel or an

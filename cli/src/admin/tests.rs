@@ -34,6 +34,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
             bytes: 0,
             failure: (millis > 1000).then_some(Failure::Timeout),
             head: None,
+            is_stream: false,
             status: None,
             time: Duration::from_millis(millis),
         }),

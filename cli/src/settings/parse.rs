@@ -226,8 +226,8 @@ impl Listen {
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
-    /// The socket addresses; asks the resolver for a name. Of several that it stands for those count
-    /// that this machine has: `localhost` is two, also where there is no IPv6.
+    /// The socket addresses; asks the resolver for a name. Of several that it stands for those
+    /// count that this machine has: `localhost` is two, also where there is no IPv6.
     pub(crate) fn addrs(&self) -> io::Result<Vec<SocketAddr>> {
         if self.host.is_empty() {
             return Ok(vec![every_interface(self.port)]);

@@ -291,6 +291,7 @@ mod tests {
                 bytes: 34,
                 failure: None,
                 head: Some((Arc::new(answer), Duration::from_millis(20))),
+                is_stream: false,
                 status: Some(StatusCode::BAD_GATEWAY),
                 time: Duration::from_micros(30_500),
             }),

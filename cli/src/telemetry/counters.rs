@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use retter_core::report::{End, Failure, Report, Source};
-use retter_core::rules::forwarding::is_event_stream;
 use retter_core::time::Instant;
 
 /// Upper bounds in seconds of the origin's times in the metrics; one more is unbounded.
@@ -66,11 +65,10 @@ impl Totals {
             End::Complete | End::Tunnel => {}
         }
         // How long a tunnel or a stream of events lived says nothing about how fast answers are.
-        let head = report
+        let is_stream = report
             .origin
             .as_ref()
-            .and_then(|origin| origin.head.as_ref());
-        let is_stream = head.is_some_and(|(head, _)| is_event_stream(&head.fields));
+            .is_some_and(|origin| origin.is_stream);
         if report.end != End::Tunnel && !is_stream {
             let time = report.ended.saturating_since(report.started);
             self.answer_times.record(time, report.ended);

@@ -69,6 +69,7 @@ mod tests {
                 bytes: 0,
                 failure: Some(failure),
                 head: None,
+                is_stream: false,
                 status: None,
                 time: Duration::ZERO,
             }),

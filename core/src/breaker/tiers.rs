@@ -259,14 +259,8 @@ impl Tiers {
         if let Some(origin) = origin {
             // A page that is known to be broken is so again: no news of the origin.
             let is_known = origin.is_probe() && path.as_ref().is_some_and(Permit::is_probe);
-            let told = match outcome {
-                Outcome::Failure if is_known => Outcome::Ignore,
-                Outcome::ConnectFailure
-                | Outcome::Failure
-                | Outcome::Ignore
-                | Outcome::Slow { .. }
-                | Outcome::Success => outcome,
-            };
+            let is_news = !is_known || outcome != Outcome::Failure;
+            let told = if is_news { outcome } else { Outcome::Ignore };
             self.origin.record_on(origin, hash, told, now);
             self.note_origin();
         }
@@ -312,12 +306,6 @@ impl Tiers {
         let circuit = self.paths.get(&self.hash(without_query(path)));
         let of_path = circuit.and_then(|circuit| circuit.breaker.retry_at(now));
         of_path.max(self.origin.retry_at(now))
-    }
-
-    /// The same of the origin's circuit alone.
-    #[must_use]
-    pub fn origin_retry_at(&self, now: Instant) -> Option<Instant> {
-        self.origin.retry_at(now)
     }
 
     /// Whether the origin's circuit counts, rather than refusing or probing.

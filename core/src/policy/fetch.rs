@@ -146,7 +146,7 @@ impl Fetch {
     /// Whether a copy would answer if the origin failed now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        let (Some(copy), Some(key)) = (&self.copy, &self.key) else {
+        let (true, Some(copy), Some(key)) = (self.may_rescue, &self.copy, &self.key) else {
             return false;
         };
         // What has made it wrong meanwhile has dropped it too; what has made others wrong has not.
@@ -154,7 +154,7 @@ impl Fetch {
             let kept = self.retter.store.get_good(key, &self.request.fields);
             kept.is_some_and(|kept| Arc::ptr_eq(&kept, copy))
         };
-        self.may_rescue && (!self.retter.changes.hit(key, self.mark) || is_kept())
+        !self.retter.changes.hit(key, self.mark) || is_kept()
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -490,11 +490,14 @@ impl Fetch {
             .with_tiers(|tiers| tiers.record_slow(permit, now));
     }
 
+    /// The copy that answers where the origin does not.
+    pub(super) fn take_copy(&mut self) -> Option<(Arc<StoredResponse>, CacheKey)> {
+        let can_rescue = self.can_rescue();
+        can_rescue.then(|| self.copy.take().zip(self.key.take()))?
+    }
+
     fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
-        if !self.can_rescue() {
-            return None;
-        }
-        let (copy, key) = (self.copy.take()?, self.key.take()?);
+        let (copy, key) = self.take_copy()?;
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
             cause,

@@ -250,8 +250,9 @@ impl Retter {
         }
     }
 
-    /// Whether somebody has changed the resource since the origin was asked for the copy. The writer's copies and
-    /// everybody's are dropped by then; those of other users may still rescue them.
+    /// Whether somebody has changed the resource since the origin was asked for the copy. The
+    /// writer's copies and everybody's are dropped by then; those of other users may still rescue
+    /// them.
     fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
         let resource = || self.keyer.resource(key);
         key.partition() != Partition::Shared && self.writes.hit(resource, copy.times().asked)

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use http::Method;
 
-use super::wants::{Ended, Errand, LOOK_AGAIN, Times, Wants};
+use super::wants::{Ended, Errand, LOOK_AGAIN, Schedule, Wants};
 use super::{Ask, Fetch, Grant, Retter};
 use crate::breaker::{Outcome, State};
 use crate::key::{self, CacheKey};
@@ -324,13 +324,13 @@ impl Retter {
         let Renewal {
             ended, key, number, ..
         } = renewal;
-        let times = Times {
+        let schedule = Schedule {
             now,
             due: now + self.config.cache.ttl,
             retry_at: self.retry_at(request, now),
         };
         let mut wants = self.wants();
-        wants.end(&key, number, ended, times);
+        wants.end(&key, number, ended, schedule);
         let waker = wants.take_waker();
         drop(wants);
         if let Some(waker) = waker {

@@ -16,13 +16,8 @@ impl Fetch {
     /// # Errors
     /// The refusal, where no copy may answer.
     pub fn unasked(mut self: Box<Self>, now: Instant) -> Result<Served, Refusal> {
-        let copy = if self.can_rescue() {
-            self.copy.take().zip(self.key.take())
-        } else {
-            None
-        };
         let (circuit, why) = (self.circuit, self.why);
-        let answer = match copy {
+        let answer = match self.take_copy() {
             Some((copy, key)) => {
                 let ttl = copy.ttl_seconds(now);
                 let handling = Handling::Overload { ttl };

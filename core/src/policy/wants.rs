@@ -106,7 +106,7 @@ pub(super) enum Ended {
 
 /// When a renewal ends, the next one may begin, and circuits can be probed again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct Schedule {
     pub(super) now: Instant,
     pub(super) due: Instant,
     pub(super) retry_at: Instant,
@@ -119,7 +119,7 @@ impl Want {
     }
 
     /// It can be had again.
-    const fn is_well(&mut self) {
+    const fn recover(&mut self) {
         self.failures = 0;
         (self.probes_from, self.rests_until) = (Instant::ZERO, Instant::ZERO);
     }
@@ -170,7 +170,7 @@ impl Wants {
         if let Some(want) = self.table.get_mut(&errand.key.hash())
             && want.errand.key == errand.key
         {
-            want.is_well();
+            want.recover();
         }
         self.recent.retain(|known| known.key != errand.key);
         if self.recent.len() >= RECENT_MAX {
@@ -265,7 +265,8 @@ impl Wants {
         Some(number)
     }
 
-    /// Notes that a renewal takes longer than it should; circuits can be probed again at `retry_at`.
+    /// Notes that a renewal takes longer than it should; circuits can be probed again at
+    /// `retry_at`.
     pub(super) fn is_slow(&mut self, key: &CacheKey, number: u64, now: Instant, retry_at: Instant) {
         if self.is_current(key, number)
             && let Some(want) = self.table.get_mut(&key.hash())
@@ -301,7 +302,7 @@ impl Wants {
     }
 
     /// Ends a renewal.
-    pub(super) fn end(&mut self, key: &CacheKey, number: u64, ended: Ended, times: Times) {
+    pub(super) fn end(&mut self, key: &CacheKey, number: u64, ended: Ended, schedule: Schedule) {
         let stats = &mut self.stats;
         stats.running = stats.running.saturating_sub(1);
         *match ended {
@@ -317,7 +318,7 @@ impl Wants {
             return;
         };
         let was_slow = want.running.take().is_some_and(|running| running.is_slow);
-        let Times { now, due, retry_at } = times;
+        let Schedule { now, due, retry_at } = schedule;
         match ended {
             Ended::Passed => self.forget(key),
             Ended::Dropped => {
@@ -332,7 +333,7 @@ impl Wants {
             }
             Ended::Renewed => {
                 (want.count, want.due) = (0, due);
-                want.is_well();
+                want.recover();
             }
         }
     }

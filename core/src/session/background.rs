@@ -39,6 +39,7 @@ impl Session {
             replayed: false,
             request,
             started: now,
+            streams: false,
             upgrade: false,
         };
         session.exchange = Exchange::Connecting(Box::new(Connecting {

@@ -104,6 +104,8 @@ pub(super) struct Call {
     pub(super) replayed: bool,
     pub(super) request: Arc<RequestHead>,
     pub(super) started: Instant,
+    /// The origin answers with a stream of events.
+    pub(super) streams: bool,
     pub(super) upgrade: bool,
 }
 
@@ -191,12 +193,13 @@ impl Call {
         let head = self.origin_head.as_ref();
         // It lasts as long as its client wants.
         let ended = match head {
-            Some((head, at)) if forwarding::is_event_stream(&head.fields) => *at,
+            Some((_, at)) if self.streams => *at,
             Some(_) | None => now,
         };
         OriginReport {
             bytes: self.origin_bytes,
             failure,
+            is_stream: self.streams,
             head: head.map(|(head, at)| (Arc::clone(head), at.saturating_since(since))),
             status: head.map(|(head, _)| head.status),
             time: ended.saturating_since(since),
@@ -258,6 +261,7 @@ impl Session {
             received: 0,
             replayed: false,
             started: self.client.head_since.take().unwrap_or(now),
+            streams: false,
             upgrade: forwarding::upgrade(&request).is_some() && framing == Framing::Empty,
             request,
         };

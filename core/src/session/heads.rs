@@ -83,11 +83,10 @@ impl Session {
         put_connection(&mut out, keep, call.request.version);
         out.finish();
 
-        let event_stream = forwarding::is_event_stream(&head.fields);
         let forward = Forward {
             circuit: fetch.circuit(),
             encoder,
-            event_stream,
+            event_stream: call.streams,
             gzip: stream.map(Box::new),
             has_length: matches!(framing, Framing::Length(_)),
             keep,

@@ -138,6 +138,7 @@ impl Session {
         };
         let head = Arc::new(head);
         relay.call.origin_head = Some((Arc::clone(&head), now));
+        relay.call.streams = forwarding::is_event_stream(&head.fields);
         if switches {
             return self.start_tunnel(&head, now);
         }
@@ -383,6 +384,6 @@ fn should_hold(relay: &Relay, fetch: &Fetch, head: &ResponseHead) -> Option<usiz
     };
     let length = usize::try_from(length).ok()?;
     let is_short = (1..=HOLD_BYTES_MAX).contains(&length);
-    let can_rescue = relay.upload == Upload::Sent && fetch.can_rescue();
-    (is_short && head.status == StatusCode::OK && can_rescue).then_some(length)
+    let is_page = head.status == StatusCode::OK && relay.upload == Upload::Sent;
+    (is_short && is_page && fetch.can_rescue()).then_some(length)
 }

@@ -113,13 +113,11 @@ impl TiersModel {
         if let Some(origin) = call.origin {
             // A page that is known to be broken says nothing of the origin by being so.
             let is_known = origin.is_probe() && call.path.is_some_and(Ticket::is_probe);
-            let told = match outcome {
-                Outcome::Failure if is_known => Outcome::Ignore,
-                Outcome::ConnectFailure
-                | Outcome::Failure
-                | Outcome::Ignore
-                | Outcome::Slow { .. }
-                | Outcome::Success => outcome,
+            let says_nothing = is_known && outcome == Outcome::Failure;
+            let told = if says_nothing {
+                Outcome::Ignore
+            } else {
+                outcome
             };
             self.origin.record(origin, told, now);
         }
