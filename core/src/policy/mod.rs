@@ -1,4 +1,4 @@
-//! Owns [`Retter`]: whether a request is sent on, served from a copy, or refused.
+//! Owns [`Retter`]: whether a request is sent on, served from a copy, or refused (`decide`).
 //! Never sees bytes of a wire: it is the same object for [`Session`](crate::session::Session) and
 //! for a program that brings its own HTTP.
 //!
@@ -36,6 +36,7 @@
 mod changes;
 mod content;
 mod copy;
+mod decide;
 mod fetch;
 #[cfg(all(test, loom))]
 mod interleavings;
@@ -55,8 +56,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use http::Method;
-
+pub use decide::Decision;
 pub use fetch::{Fetch, Verdict};
 pub use purge::Purge;
 pub use refresh::Refresh;
@@ -64,27 +64,24 @@ pub use refusal::Refusal;
 pub use served::{Answer, Served};
 pub use ticket::Ticket;
 
-use crate::admission::{Class, Entry, Gate, Lead, Slot};
+use crate::admission::Gate;
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
-use crate::canary::{Plant, is_planted};
-use crate::config::{Config, FreshMode};
-use crate::key::{CacheKey, Keyer, Partition};
+use crate::config::Config;
+use crate::key::Keyer;
 use crate::limits::STORE_SHARDS_MAX;
-use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::reserve::Reserve;
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
-use crate::rules::freshness::{Allowed, Wishes};
-use crate::rules::label::{self, Forward, Handling, Refused};
-use crate::rules::{conditional, forwarding};
-use crate::store::{Bounds, Entry as _, Store};
+use crate::rules::label::{self, Handling};
+use crate::store::{Bounds, Store};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
 use changes::Changes;
 use content::Budget;
 use copy::StoredResponse;
+use decide::{Ask, Grant};
 use wants::Wants;
 use writes::Writes;
 
@@ -131,20 +128,6 @@ pub struct Retter {
     writes: Writes,
 }
 
-/// What to do with a request.
-#[derive(Debug)]
-#[must_use]
-pub enum Decision {
-    /// Ask the origin.
-    Fetch(Box<Fetch>),
-    /// Answer 503 with `Retry-After`, or 504.
-    Refuse(Refusal),
-    /// Answer from a copy.
-    Serve(Served),
-    /// The origin is full: [`Ticket::poll`] until it says what to do.
-    Wait(Ticket),
-}
-
 impl Retter {
     /// Builds the policy. `seed` must be unpredictable for clients: hashes and jitter come
     /// from it.
@@ -175,248 +158,6 @@ impl Retter {
             writes: Writes::new(),
             config,
         })
-    }
-
-    /// Says how `request` is to be answered.
-    pub fn decide(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if !reads || forwarding::upgrade(request).is_some() {
-            return self.decide_write(request, now);
-        }
-        // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
-        // same: what they answer is for nobody else, and no copy is the answer to it.
-        let mut key = if forwarding::has_content(&request.fields) {
-            None
-        } else {
-            self.keyer.key(request)
-        };
-        let fields = &request.fields;
-        let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
-        let wishes = Wishes::of(fields);
-        let usable = copy.as_ref().zip(key.as_ref());
-        let usable = usable.and_then(|(copy, key)| self.usable(copy, key, &wishes, fields, now));
-        if let Some(handling) = usable
-            && let (Some(copy), Some(key)) = (copy.take(), key.take())
-        {
-            let circuit = self.circuit_of(request.path(), now);
-            return Decision::Serve(Served::new(self, key, copy, circuit, handling, now));
-        }
-        let why = self.reason(copy.as_deref(), key.as_ref(), now);
-        if wishes.only_if_cached() {
-            let circuit = self.circuit_of(request.path(), now);
-            let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
-            return Decision::Refuse(refusal);
-        }
-        if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
-            copy = key
-                .as_ref()
-                .and_then(|key| self.store.get_good(key, fields));
-        }
-        let age_max = self.config.cache.rescue_age_max;
-        let may_rescue = copy
-            .as_ref()
-            .is_some_and(|copy| copy.may_rescue(age_max, now));
-        let ask = Ask {
-            copy,
-            key,
-            may_rescue,
-            request,
-            why,
-        };
-        self.ask_origin(ask, now)
-    }
-
-    /// How a copy answers without the origin being asked, if it may.
-    fn usable(
-        &self,
-        copy: &StoredResponse,
-        key: &CacheKey,
-        wishes: &Wishes,
-        request: &Fields,
-        now: Instant,
-    ) -> Option<Handling> {
-        if self.config.cache.fresh == FreshMode::Off
-            || conditional::is_for_origin(request)
-            || self.is_written(copy, key)
-        {
-            return None;
-        }
-        let ttl = copy.ttl_seconds(now);
-        match copy.allow(wishes, now)? {
-            // Where nobody fetches it again it would only be stale.
-            Allowed::Behind => self.may_renew(request).then_some(Handling::Behind { ttl }),
-            Allowed::Fresh => Some(Handling::Fresh { ttl }),
-            Allowed::MaxStale => Some(Handling::MaxStale { ttl }),
-        }
-    }
-
-    /// Whether somebody has changed the resource since the origin was asked for the copy. The
-    /// writer's copies and everybody's are dropped by then; those of other users may still rescue
-    /// them.
-    fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        let resource = || self.keyer.resource(key);
-        key.partition() != Partition::Shared && self.writes.hit(resource, copy.times().asked)
-    }
-
-    /// Why a request goes past the copies (RFC 9211 §2.2).
-    fn reason(
-        &self,
-        copy: Option<&StoredResponse>,
-        key: Option<&CacheKey>,
-        now: Instant,
-    ) -> Forward {
-        match (copy, key) {
-            (_, None) => Forward::Bypass,
-            (Some(copy), Some(key)) if !copy.is_fresh(now) || self.is_written(copy, key) => {
-                Forward::Stale
-            }
-            (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
-            (Some(_), Some(_)) => Forward::Request,
-            (None, Some(key)) if self.store.contains(key) => Forward::VaryMiss,
-            (None, Some(_)) => Forward::UriMiss,
-        }
-    }
-
-    /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
-    fn decide_write(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
-        let why = if request.method == Method::GET {
-            Forward::Bypass
-        } else {
-            Forward::Method
-        };
-        let ask = Ask {
-            copy: None,
-            key: None,
-            may_rescue: false,
-            request,
-            why,
-        };
-        match self.gate.try_enter(now) {
-            Some(slot) => self.go(ask, Class::Write, slot, None, now),
-            None => self.wait(ask, Class::Write, now),
-        }
-    }
-
-    /// Asks breaker and gate; a usable copy answers what they refuse.
-    fn ask_origin(self: &Arc<Self>, mut ask: Ask<'_>, now: Instant) -> Decision {
-        let (circuit, acquired) = self.acquire(&ask, now);
-        let permit = match acquired {
-            Ok(permit) => permit,
-            Err(retry_at) => return self.stand_in(ask, circuit, retry_at, now),
-        };
-        if !(ask.may_rescue && is_planted(Plant::OverloadWithRoom))
-            && let Some(slot) = self.gate.try_enter(now)
-        {
-            let grant = Grant {
-                lead: None,
-                permit,
-                slot,
-            };
-            return Decision::Fetch(Fetch::new(self, ask, grant, circuit, now));
-        }
-        // Who waits must not hold a probe back.
-        self.record(permit, Outcome::Ignore, now);
-        match self.serve(&mut ask, circuit, now, |ttl| Handling::Overload { ttl }) {
-            Some(served) => {
-                self.overload_copies.fetch_add(1, Ordering::Relaxed);
-                Decision::Serve(served)
-            }
-            None => self.wait(ask, Class::Read, now),
-        }
-    }
-
-    /// The circuit refuses: a copy answers, or nothing does.
-    fn stand_in(
-        self: &Arc<Self>,
-        mut ask: Ask<'_>,
-        circuit: State,
-        retry_at: Instant,
-        now: Instant,
-    ) -> Decision {
-        match self.serve(&mut ask, circuit, now, |ttl| Handling::CircuitOpen { ttl }) {
-            Some(served) => Decision::Serve(served),
-            None => {
-                let wait = retry_at.saturating_since(now);
-                Decision::Refuse(Refusal::new(ask.why, Refused::CircuitOpen, circuit, wait))
-            }
-        }
-    }
-
-    /// The origin is full and no copy can answer: the request waits, if that is of use.
-    fn wait(self: &Arc<Self>, ask: Ask<'_>, class: Class, now: Instant) -> Decision {
-        // Only what may become a copy can be the answer to others.
-        let shares = ask.request.method == Method::GET && !ask.request.fields.contains("range");
-        let key = ask.key.as_ref().filter(|_| shares);
-        match self.gate.enter(class, key, now) {
-            Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place, now)),
-            Entry::Shed(_) => self.shed(&ask, class, now),
-            Entry::Slot(slot) => self.go(ask, class, slot, None, now),
-        }
-    }
-
-    /// There is no room for a request that nothing can stand in for.
-    fn shed(&self, ask: &Ask<'_>, class: Class, now: Instant) -> Decision {
-        /// By then things have changed, whatever the queue looks like now.
-        const WAIT_MAX: Duration = Duration::from_secs(30);
-        let circuit = self.circuit_of(ask.request.path(), now);
-        let wait = self.gate.wait(class, now).min(WAIT_MAX);
-        Decision::Refuse(Refusal::new(ask.why, Refused::Overload, circuit, wait))
-    }
-
-    /// The origin has room: asks the breaker, which for a write has no say.
-    fn go(
-        self: &Arc<Self>,
-        ask: Ask<'_>,
-        class: Class,
-        slot: Slot,
-        lead: Option<Lead>,
-        now: Instant,
-    ) -> Decision {
-        let path = ask.request.path();
-        let (circuit, acquired) = match class {
-            Class::Read => self.acquire(&ask, now),
-            Class::Write => {
-                let tiers = self.tiers();
-                (tiers.state(path, now), Ok(tiers.pass(path)))
-            }
-        };
-        match acquired {
-            Ok(permit) => {
-                let grant = Grant { lead, permit, slot };
-                Decision::Fetch(Fetch::new(self, ask, grant, circuit, now))
-            }
-            Err(retry_at) => self.stand_in(ask, circuit, retry_at, now),
-        }
-    }
-
-    /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as
-    /// it was at that moment.
-    fn acquire(&self, ask: &Ask<'_>, now: Instant) -> (State, Result<TierPermit, Instant>) {
-        let path = ask.request.path();
-        let circuit = self.circuit_of(path, now);
-        // No visitor is the guinea pig where a copy can be.
-        if circuit == State::HalfOpen && self.probes_by_itself(path, ask.may_rescue, now) {
-            return (circuit, Err(now));
-        }
-        self.with_tiers(|tiers| match tiers.try_acquire(path, now) {
-            Ok(permit) => (permit.circuit(), Ok(permit)),
-            Err(rejected) => (tiers.state(path, now), Err(rejected.retry_at)),
-        })
-    }
-
-    fn serve(
-        self: &Arc<Self>,
-        ask: &mut Ask<'_>,
-        circuit: State,
-        now: Instant,
-        handling: impl FnOnce(i64) -> Handling,
-    ) -> Option<Served> {
-        if !ask.may_rescue {
-            return None;
-        }
-        let (copy, key) = (ask.copy.take()?, ask.key.take()?);
-        let handling = handling(copy.ttl_seconds(now));
-        Some(Served::new(self, key, copy, circuit, handling, now))
     }
 
     /// Tells the wall clock; the time between two calls is taken from `now`.
@@ -570,25 +311,6 @@ impl fmt::Debug for Retter {
 }
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
-
-/// A request on its way through the decision.
-struct Ask<'a> {
-    /// The last good copy.
-    copy: Option<Arc<StoredResponse>>,
-    /// `None` for what is never kept.
-    key: Option<CacheKey>,
-    /// Whether the copy may answer when the origin does not.
-    may_rescue: bool,
-    request: &'a Arc<RequestHead>,
-    why: Forward,
-}
-
-/// What a fetch needs: room at the origin, the breaker's leave, and perhaps others' trust.
-struct Grant {
-    lead: Option<Lead>,
-    permit: TierPermit,
-    slot: Slot,
-}
 
 /// Writes `X-Retter`, `X-Circuit` and `Cache-Status`; `source` when a copy answers.
 pub(crate) fn put_labels(
