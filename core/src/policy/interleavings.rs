@@ -12,7 +12,7 @@ use loom::thread;
 
 use super::*;
 use crate::config::Settings;
-use crate::message::ResponseHead;
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::sync::every_interleaving;
 
