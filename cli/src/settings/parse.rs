@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 use std::time::Duration;
 
 use http::Uri;
-use retter_core::config::{FreshMode, NamePatterns, RescueMode, StatusSet};
+use retter_core::config::{FieldNames, FreshMode, NamePatterns, RescueMode, StatusSet};
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
 /// seconds.
@@ -163,6 +163,13 @@ pub(crate) fn names(text: &str, known: &NamePatterns) -> Result<NamePatterns, St
             other => other,
         })
         .collect();
+    items.join(",").parse()
+}
+
+/// Names of fields beside those that are known, which `known` stands for and which are always there.
+pub(crate) fn field_names(text: &str) -> Result<FieldNames, String> {
+    let added = |item: &&str| !["known", "none"].contains(item);
+    let items: Vec<_> = text.split(',').map(str::trim).filter(added).collect();
     items.join(",").parse()
 }
 

@@ -18,6 +18,9 @@ const NAMES: &str = "cookie names separated by commas, `*` at the end for a pref
 const PARAMETERS: &str = "names of query parameters separated by commas, `*` at the end for a \
                           prefix; `known` stands for the built-in list, `none` for no parameter";
 
+const FIELDS: &str = "names of request fields separated by commas, `*` at the end for a prefix; \
+                      they are added to what RETTER knows, which `known` stands for";
+
 /// All settings, in the order of `--help`.
 pub(crate) fn specs() -> impl Iterator<Item = &'static Spec> {
     pages::SPECS.iter().chain(peers::SPECS)

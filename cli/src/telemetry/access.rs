@@ -192,7 +192,7 @@ fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
 fn partition_text(partition: Partition) -> String {
     match partition {
         Partition::Shared => "shared".to_owned(),
-        Partition::Cookies(hash) => format!("cookies-{:016x}", hash >> 64),
+        Partition::Marked(hash) => format!("marked-{:016x}", hash >> 64),
         Partition::Session(hash) => format!("session-{:016x}", hash >> 64),
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::limits::HEAD_BYTES_CEILING;
 
+mod field_names;
 mod values;
 
+pub use field_names::FieldNames;
 pub use values::{NamePatterns, StatusSet};
 
 /// All settings of the core, with their defaults. Check them with [`Settings::validate`].
@@ -103,8 +105,13 @@ pub struct CacheSettings {
     pub session_cookies: NamePatterns,
     /// Names of cookies that never change a page.
     pub ignored_cookies: NamePatterns,
-    /// Names of query parameters that never change a page: the key is made without them.
+    /// Names of query parameters that never change a page: the key is made without them, and who
+    /// sends one makes no copy.
     pub ignored_query: NamePatterns,
+    /// Request fields that change no page, beside those that are known.
+    pub harmless_fields: FieldNames,
+    /// Request fields that identify who asks, though they are known as harmless or as shaping.
+    pub identity_fields: FieldNames,
 }
 
 /// Settings of the client side of a session.
@@ -213,6 +220,8 @@ impl Default for CacheSettings {
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
             ignored_query: NamePatterns::ignored_query(),
+            harmless_fields: FieldNames::default(),
+            identity_fields: FieldNames::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use http::Method;
 
 use super::input::{fields, lines, split_at_byte};
 use crate::config::{CacheSettings, NamePatterns};
-use crate::key::{CREDENTIALS, Keyer, Partition, SHAPING, SessionChange};
+use crate::key::{FRAGMENT, HARMLESS, Keyer, Kind, Partition, SHAPING, SessionChange};
 use crate::message::{Fields, RequestHead};
 
 /// Three parts, each ended by a NUL: a request, another, and the answer to the first. Of a request
@@ -27,7 +27,7 @@ pub fn keys(data: &[u8]) {
     for (told, naive) in [(told_one, &one), (told_two, &two)] {
         match told {
             Partition::Shared => assert!(naive.parts.is_empty()),
-            Partition::Cookies(_) => assert!(!naive.is_session && !naive.parts.is_empty()),
+            Partition::Marked(_) => assert!(!naive.is_session && !naive.parts.is_empty()),
             Partition::Session(_) => assert!(naive.is_session),
         }
     }
@@ -67,21 +67,36 @@ impl Audience {
     fn of(request: &Fields) -> Self {
         let mut parts: Vec<_> = cookies(request)
             .into_iter()
-            .filter(|(_, name, _)| SESSIONS.matches(name) || !IGNORED.matches(name))
+            .filter(|(_, name, value)| {
+                SESSIONS.matches(name) || !IGNORED.matches(name) || is_several(value)
+            })
             .collect();
         parts.sort_by(|one, two| one.1.cmp(&two.1));
         let has_session =
             |part: &(char, Vec<u8>, Vec<u8>)| SESSIONS.matches(&part.1) && !part.2.is_empty();
         let mut is_session = parts.iter().any(has_session);
         for (name, value) in request.iter() {
+            // A bearer's is one user's whatever else is there.
+            let scheme = value.get(..7).map(<[u8]>::to_ascii_lowercase);
+            is_session |= name.eq_ignore_ascii_case("authorization")
+                && scheme.is_some_and(|scheme| scheme == b"bearer ")
+                && value.len() > 7;
             let name = name.to_ascii_lowercase().replace('_', "-");
-            if CREDENTIALS.contains(&name.as_str()) {
-                is_session = true;
+            let is_read = ["accept", "forwarded", "sec-fetch-dest"].contains(&name.as_str());
+            let lists = [&HARMLESS[..], &SHAPING, &FRAGMENT];
+            let is_known = lists.iter().any(|list| list.contains(&name.as_str()));
+            if !is_read && !is_known && !name.starts_with("sec-ch-") {
                 parts.push(('a', name.into_bytes(), value.to_vec()));
             }
         }
         Self { is_session, parts }
     }
+}
+
+/// Whether Python reads more than one cookie in a value.
+fn is_several(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = value.split(|byte| b" \t,\"".contains(byte)).collect();
+    parts.iter().skip(1).any(|part| part.contains(&b'='))
 }
 
 /// All cookies: `n` and `u` for named and unnamed ones, name, value.
@@ -112,6 +127,9 @@ struct Name {
     /// Fields that shape a page, in their order.
     shaping: Vec<(String, Vec<u8>)>,
     forwarded: Vec<Vec<u8>>,
+    kind: Kind,
+    /// Fields that ask for a part of a page, in their order; without one, the media types.
+    fragment: Vec<(String, Vec<u8>)>,
 }
 
 impl Name {
@@ -136,7 +154,8 @@ impl Name {
         let fields = request
             .fields
             .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase().replace('_', "-"), value.to_vec()));
+            .map(|(name, value)| (name.to_ascii_lowercase().replace('_', "-"), value.to_vec()))
+            .collect::<Vec<_>>();
         let shapes = |name: &str| SHAPING.contains(&name);
         let pairs = request.fields.get_all("forwarded").flat_map(|value| {
             value
@@ -147,10 +166,36 @@ impl Name {
             let name = split_at_byte(pair, b'=').0.trim_ascii();
             name.eq_ignore_ascii_case(b"for") || name.eq_ignore_ascii_case(b"by")
         };
+        let asks_part = |(name, value): &(String, Vec<u8>)| {
+            let is_script = || value.eq_ignore_ascii_case(b"XMLHttpRequest");
+            FRAGMENT.contains(&name.as_str()) && (name != "x-requested-with" || is_script())
+        };
+        let first = |wanted: &str| {
+            let mut values = fields.iter().filter(|(name, _)| name == wanted);
+            values.next().map(|(_, value)| value.clone())
+        };
+        let (accept, destination) = (first("accept"), first("sec-fetch-dest"));
+        let mut fragment: Vec<_> = fields
+            .iter()
+            .filter(|field| asks_part(field))
+            .cloned()
+            .collect();
+        let kind = match fragment.is_empty() {
+            true => Kind::of(destination.as_deref(), accept.as_deref()),
+            false => Kind::Fragment,
+        };
+        if kind == Kind::Fragment && fragment.is_empty() {
+            fragment.push((String::new(), accept.unwrap_or_default()));
+        }
         Self {
             authority: request.authority().to_ascii_lowercase(),
             target,
-            shaping: fields.filter(|(name, _)| shapes(name)).collect(),
+            kind,
+            fragment,
+            shaping: fields
+                .into_iter()
+                .filter(|(name, _)| shapes(name))
+                .collect(),
             forwarded: pairs
                 .filter(|pair| !pair.is_empty() && !tells_who(pair))
                 .map(<[u8]>::to_vec)

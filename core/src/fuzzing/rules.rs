@@ -33,7 +33,7 @@ pub fn cache_control(data: &[u8]) {
     let mut input = Input(data);
     let kind = input.byte();
     let scope = match kind % 3 {
-        0 => Scope::Cookies,
+        0 => Scope::Marked,
         1 => Scope::Session,
         _ => Scope::Shared,
     };

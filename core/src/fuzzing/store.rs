@@ -149,7 +149,7 @@ impl Run {
 fn partition_of(key: u8) -> Partition {
     match key % 4 {
         0 => Partition::Shared,
-        1 => Partition::Cookies(1 << 64),
+        1 => Partition::Marked(1 << 64),
         2 => Partition::Session(1 << 64),
         _ => Partition::Session(2 << 64),
     }

@@ -35,6 +35,15 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
         })
 }
 
+/// Whether a value that some applications read as one cookie is several to others: Python ends a
+/// value at white space, a comma or a quote, and takes what has a `=` behind it for the next cookie.
+pub(super) fn is_several(value: &[u8]) -> bool {
+    let Some(last) = memchr::memrchr(b'=', value) else {
+        return false;
+    };
+    value[..last].iter().any(|byte| b" \t,\"".contains(byte))
+}
+
 /// Whether one of the cookies may be a login that works once: the application takes it for a new
 /// session and sends another in its place, and whoever comes with it a second time is taken for a
 /// thief.

@@ -19,66 +19,63 @@
 //! assert_eq!(visitor.partition(), Partition::Shared, "analytics change no page");
 //! ```
 
+mod cache_key;
 mod cookies;
-mod credentials;
+mod fields;
+mod kind;
+mod known;
+mod logout;
+mod partition;
+mod query;
+mod rules;
 mod shaping;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
-use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
+use self::cache_key::AUTHORITY_LEN_BYTES;
+pub use self::cache_key::CacheKey;
+use self::cookies::cookies;
 pub use self::cookies::logs_in_once;
-use self::cookies::{SetCookie, cookies};
+use self::fields::Meanings;
+pub use self::kind::Kind;
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::{credentials::CREDENTIALS, shaping::SHAPING};
-use crate::canary::{Plant, is_planted};
+pub(crate) use self::known::{FRAGMENT, HARMLESS, SHAPING};
+pub use self::partition::Partition;
+use self::partition::Partitioner;
+use self::rules::CookieRules;
+pub use self::rules::SessionChange;
+use self::shaping::Read;
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::{Fields, RequestHead};
 use crate::rng::Rng;
-
-/// The set of copies that one request may see.
-///
-/// The number is a keyed hash of every cookie that may change a page and of the credentials. It
-/// means nothing outside this process and gives nothing away.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Partition {
-    /// No cookie that could change a page, no credentials: everybody.
-    Shared,
-    /// Cookies of unknown meaning, none of which is known to carry a session.
-    Cookies(u128),
-    /// A session cookie that is not empty, `Authorization`, or another field that tells who
-    /// asks: one user.
-    Session(u128),
-}
-
-/// What a response does to the client's cookies.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum SessionChange {
-    /// Nothing that matters: no `Set-Cookie`, an ignored one, or the value the client has.
-    None,
-    /// It sets a cookie that may change pages; the session stays.
-    SetsCookie,
-    /// It starts, replaces or ends a session.
-    ChangesSession,
-}
 
 /// Builds keys and partitions by the settings and one seed.
 #[derive(Clone)]
 pub struct Keyer {
     detect_query: bool,
     detect_session: bool,
-    session_cookies: NamePatterns,
-    ignored_cookies: NamePatterns,
+    cookie_rules: CookieRules,
     ignored_query: NamePatterns,
-    partition_hash: SipHasher24,
     key_hash: FixedState,
+    meanings: Meanings,
+    partitioner: Partitioner,
+}
+
+/// A cookie that an answer gives its client.
+#[derive(Debug)]
+pub(crate) struct HandedOut {
+    /// Its value, as a [mark](Keyer::tokens); `None` where the client is to forget it.
+    pub(crate) value: Option<u64>,
+    /// The values that the request had under its name.
+    pub(crate) replaces: SmallVec<[u64; 2]>,
 }
 
 impl Keyer {
@@ -90,56 +87,26 @@ impl Keyer {
         Self {
             detect_query: settings.detect_query,
             detect_session: settings.detect_session,
-            session_cookies: settings.session_cookies.clone(),
-            ignored_cookies: settings.ignored_cookies.clone(),
+            cookie_rules: CookieRules::new(settings),
             ignored_query: settings.ignored_query.clone(),
-            partition_hash: SipHasher24::new_with_keys(rng.next(), rng.next()),
+            meanings: Meanings::new(&settings.harmless_fields, &settings.identity_fields),
+            partitioner: Partitioner::new(&mut rng),
             key_hash: FixedState::with_seed(rng.next()),
         }
     }
 
     /// The partition of a request with these fields.
     ///
-    /// Credentials always count (RFC 9111 §3.5); cookies do when sessions are detected.
+    /// Every field counts that is not known to be harmless or to shape the page for all who send
+    /// it; cookies do when sessions are detected.
     #[must_use]
     pub fn partition(&self, request: &Fields) -> Partition {
-        let mut hash = self.partition_hash;
-        let mut is_session = false;
-        let mut is_shared = true;
-        if self.detect_session {
-            let mut relevant: SmallVec<[_; 16]> = cookies(request)
-                .filter(|cookie| !self.is_ignored(cookie.name))
-                .collect();
-            // The order of cookies with different names means nothing (RFC 6265 §4.2.2); that of
-            // cookies with one name decides which of them the origin sees: a stable sort keeps it.
-            relevant.sort_by_key(|cookie| cookie.name);
-            for cookie in relevant {
-                is_shared = false;
-                is_session = is_session
-                    || (!cookie.value.is_empty() && self.session_cookies.matches(cookie.name));
-                hash.write_u8(if cookie.has_name {
-                    TAG_COOKIE
-                } else {
-                    TAG_NAMELESS
-                });
-                write_framed(&mut hash, cookie.name);
-                write_framed(&mut hash, cookie.value);
-            }
-        }
-        for line in request.lines() {
-            if let Some(known) = credentials::known(line.name) {
-                (is_shared, is_session) = (false, true);
-                hash.write_u8(TAG_CREDENTIALS);
-                write_framed(&mut hash, known.as_bytes());
-                write_framed(&mut hash, line.value);
-            }
-        }
-        match (is_shared, is_session) {
-            (true, _) => Partition::Shared,
-            (false, false) => Partition::Cookies(hash.finish128().as_u128()),
-            (false, true) if is_planted(Plant::MixedPartitions) => Partition::Session(0),
-            (false, true) => Partition::Session(hash.finish128().as_u128()),
-        }
+        self.partition_of(request, &Read::of(&self.meanings, request))
+    }
+
+    fn partition_of(&self, request: &Fields, read: &Read<'_>) -> Partition {
+        let cookies = self.detect_session.then_some((&self.cookie_rules, request));
+        self.partitioner.partition(cookies, &read.identity)
     }
 
     /// The key of a request's copies. The method is not in it: HEAD uses the key of GET.
@@ -152,18 +119,45 @@ impl Keyer {
         if request.fields.is_cut() {
             return None;
         }
-        let partition = self.partition(&request.fields);
-        self.key_of(request, request.path_and_query(), partition)
+        let read = Read::of(&self.meanings, &request.fields);
+        let partition = self.partition_of(&request.fields, &read);
+        let target = request.path_and_query();
+        self.build(request, &read, target, partition, read.kind())
     }
 
-    /// The key that `request` would have for another target, as one in `Location`, and for
-    /// another partition.
+    /// The key that `request` would have for another target, as one in `Location`, and for another
+    /// partition.
     #[must_use]
     pub fn key_of(
         &self,
         request: &RequestHead,
         path_and_query: &[u8],
         partition: Partition,
+    ) -> Option<CacheKey> {
+        let read = Read::of(&self.meanings, &request.fields);
+        self.build(request, &read, path_and_query, partition, read.kind())
+    }
+
+    /// Those that it would have for each kind of answer: one for each kind of answer that is told apart by nothing else.
+    pub fn keys_of(
+        &self,
+        request: &RequestHead,
+        path_and_query: &[u8],
+        partition: Partition,
+    ) -> impl Iterator<Item = CacheKey> {
+        let read = Read::of(&self.meanings, &request.fields);
+        Kind::WHOLE
+            .into_iter()
+            .filter_map(move |kind| self.build(request, &read, path_and_query, partition, kind))
+    }
+
+    fn build(
+        &self,
+        request: &RequestHead,
+        read: &Read<'_>,
+        path_and_query: &[u8],
+        partition: Partition,
+        kind: Kind,
     ) -> Option<CacheKey> {
         let authority = request.authority();
         // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
@@ -187,9 +181,11 @@ impl Keyer {
         bytes.extend(authority.iter().map(u8::to_ascii_lowercase));
         bytes.extend_from_slice(root);
         bytes.extend_from_slice(path);
-        self.put_query(query, &mut bytes);
+        query::put(&self.ignored_query, query, &mut bytes);
         debug_assert!(bytes.len() <= length, "one allocation");
-        shaping::put(request, &mut bytes);
+        read.put_shaping(request, &mut bytes);
+        let resource_len = bytes.len();
+        read.put_kind(kind, &mut bytes);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
         }
@@ -197,13 +193,14 @@ impl Keyer {
             hash: self.key_hash.hash_one((&bytes[..], partition)),
             bytes: Bytes::from(bytes),
             partition,
+            resource_len,
         })
     }
 
-    /// A hash of what a key names, whoever it is for.
+    /// A hash of what a key names, whoever it is for, and whatever kind of answer.
     #[must_use]
     pub fn resource(&self, key: &CacheKey) -> u64 {
-        self.key_hash.hash_one(&key.bytes[..])
+        self.key_hash.hash_one(key.resource())
     }
 
     /// Path and query as a key holds them.
@@ -213,82 +210,58 @@ impl Keyer {
         let (path, query) = path_and_query.split_at(mark);
         let mut kept = path.to_vec();
         if self.detect_query {
-            self.put_query(query, &mut kept);
+            query::put(&self.ignored_query, query, &mut kept);
         }
         kept
     }
 
-    /// Appends a query, which begins with `?` or is empty, without the parameters that never
-    /// change a page. Their names are compared as they are sent; the others keep their order.
-    fn put_query(&self, query: &[u8], bytes: &mut Vec<u8>) {
-        let Some((mark, pairs)) = query.split_first() else {
-            return;
-        };
-        let is_ignored = |pair: &&[u8]| {
-            // To some applications `;` begins another parameter, which this one must not hide.
-            if pair.contains(&b';') {
-                return false;
-            }
-            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
-            self.ignored_query.matches(name)
-        };
-        let each = || pairs.split(|&byte| byte == b'&');
-        if !each().any(|pair| is_ignored(&pair)) {
-            return bytes.extend_from_slice(query);
-        }
-        let mut separator = *mark;
-        for pair in each().filter(|pair| !is_ignored(pair)) {
-            bytes.push(separator);
-            bytes.extend_from_slice(pair);
-            separator = b'&';
-        }
+    /// Whether a request has parameters that its key has not. Such a page may say what they said,
+    /// in a link to itself, so none becomes a copy.
+    #[must_use]
+    pub fn has_ignored_query(&self, request: &RequestHead) -> bool {
+        let query = request.query();
+        query.is_some_and(|query| query::has_ignored(&self.ignored_query, query))
+    }
+
+    /// Whether a request says in its target that it ends its session.
+    #[must_use]
+    pub fn ends_session(&self, request: &RequestHead) -> bool {
+        logout::says_logout(request.path_and_query())
     }
 
     /// What a response does to the cookies of the request that it answers.
     #[must_use]
     pub fn session_change(&self, request: &Fields, response: &Fields) -> SessionChange {
-        // Clear-Site-Data §3.1: the types are quoted; `"*"` includes cookies.
-        let clears = response
-            .tokens("clear-site-data")
-            .any(|kind| kind == b"\"cookies\"" || kind == b"\"*\"");
-        // A line that is missing may be one that begins a session.
-        if clears || response.is_cut() {
-            return SessionChange::ChangesSession;
-        }
-        response
-            .get_all("set-cookie")
-            .map(|line| SetCookie::parse(line, response.get("date")))
-            .map(|cookie| self.change_by(&cookie, request))
-            .max()
-            .unwrap_or(SessionChange::None)
+        self.cookie_rules.change(request, response)
     }
 
-    fn change_by(&self, set: &SetCookie<'_>, request: &Fields) -> SessionChange {
-        if self.is_ignored(set.name) {
-            return SessionChange::None;
-        }
-        // A name may come twice (for two paths); then only equal values are surely unchanged.
-        let mut is_present = false;
-        let mut is_same = true;
-        for cookie in cookies(request).filter(|cookie| cookie.name == set.name) {
-            is_present = true;
-            is_same &= cookie.value == set.value;
-        }
-        if is_present && is_same && !set.is_deletion {
-            return SessionChange::None;
-        }
-        let is_session = self.session_cookies.matches(set.name);
-        let changes = is_present || !set.is_deletion;
-        if is_session && changes {
-            SessionChange::ChangesSession
-        } else {
-            SessionChange::SetsCookie
-        }
+    /// Marks of the request's cookies that should each be one visitor's only: numbers that say
+    /// nothing but whether two cookies are the same.
+    pub(crate) fn tokens<'a>(&'a self, request: &'a Fields) -> impl Iterator<Item = u64> + 'a {
+        let rules = &self.cookie_rules;
+        let tokens = rules
+            .counting(request)
+            .filter(|cookie| rules.is_token(cookie));
+        tokens
+            .filter(|_| self.detect_session)
+            .map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
     }
 
-    /// A name on both lists carries a session: to keep users apart is the safe reading.
-    fn is_ignored(&self, name: &[u8]) -> bool {
-        self.ignored_cookies.matches(name) && !self.session_cookies.matches(name)
+    /// The cookies that a response hands out to its client and that count.
+    pub(crate) fn handed_out<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = HandedOut> + 'a {
+        let mark = |name: &[u8], value: &[u8]| self.partitioner.mark(name, value);
+        let set = self.cookie_rules.set(request, response);
+        set.map(move |set| HandedOut {
+            value: (!set.is_deletion).then(|| mark(set.name, set.value)),
+            replaces: cookies(request)
+                .filter(|cookie| cookie.name == set.name)
+                .map(|cookie| mark(cookie.name, cookie.value))
+                .collect(),
+        })
     }
 }
 
@@ -300,104 +273,4 @@ impl fmt::Debug for Keyer {
             .field("detect_session", &self.detect_session)
             .finish_non_exhaustive()
     }
-}
-
-/// The name of a copy: authority, path, query and partition, with their hash.
-///
-/// Equal only when all of it is equal; the hash alone never decides. Clones share their bytes.
-#[derive(Clone)]
-pub struct CacheKey {
-    /// Length of the authority in two bytes, authority, path, `?` and query: no two different
-    /// URIs have the same bytes, as a path holds no `?`. Then shaping fields, each behind a line
-    /// feed, which is in no URI and no value.
-    bytes: Bytes,
-    hash: u64,
-    partition: Partition,
-}
-
-impl CacheKey {
-    /// The keyed hash of everything in the key.
-    #[must_use]
-    pub fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    /// Who may see the copies.
-    #[must_use]
-    pub fn partition(&self) -> Partition {
-        self.partition
-    }
-
-    /// Bytes that this key keeps alive.
-    #[must_use]
-    pub fn bytes_held(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// The host, in lower case, as the client named it.
-    #[must_use]
-    pub fn authority(&self) -> &[u8] {
-        self.split().0
-    }
-
-    /// Path and query as they are in the key.
-    #[must_use]
-    pub fn path_and_query(&self) -> &[u8] {
-        // Shaping fields come behind a line feed, which is in no URI.
-        let rest = self.split().1;
-        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        &rest[..end]
-    }
-
-    fn split(&self) -> (&[u8], &[u8]) {
-        let length = self
-            .bytes
-            .first_chunk()
-            .map_or(0, |len| u16::from_be_bytes(*len));
-        let rest = self.bytes.get(AUTHORITY_LEN_BYTES..).unwrap_or_default();
-        rest.split_at_checked(usize::from(length))
-            .unwrap_or((rest, b""))
-    }
-}
-
-impl PartialEq for CacheKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.partition == other.partition && self.bytes == other.bytes
-    }
-}
-
-impl Eq for CacheKey {}
-
-impl std::hash::Hash for CacheKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl fmt::Debug for CacheKey {
-    /// Shows authority and path. A query may hold a secret (a reset token): only its length.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (authority, target) = self.split();
-        let mut parts = target.splitn(2, |&byte| byte == b'?');
-        let path = parts.next().unwrap_or_default();
-        f.debug_struct("CacheKey")
-            .field("authority", &authority.escape_ascii().to_string())
-            .field("path", &path.escape_ascii().to_string())
-            .field("query_bytes", &parts.next().map(<[u8]>::len))
-            .field("partition", &self.partition)
-            .finish_non_exhaustive()
-    }
-}
-
-const AUTHORITY_LEN_BYTES: usize = 2;
-
-// Each hashed item begins with its kind and frames its parts, so that no two different lists of
-// cookies and credentials are the same stream of bytes.
-const TAG_COOKIE: u8 = 1;
-const TAG_NAMELESS: u8 = 2;
-const TAG_CREDENTIALS: u8 = 3;
-
-fn write_framed(hash: &mut SipHasher24, part: &[u8]) {
-    hash.write(&(part.len() as u64).to_le_bytes());
-    hash.write(part);
 }

@@ -1,75 +1,104 @@
-//! Owns which request fields beside the URI shape a page, and their part of a key.
-//! Never reads cookies or credentials: they are the partition.
+//! Owns what of a request beside its URI names a copy: the fields that shape a page, and the kind of
+//! answer that is asked for; and which of its fields identify who asks.
+//! Never reads cookies: they are `partition`'s.
 
-use super::credentials::is_same;
-use crate::message::{Line, RequestHead};
+use smallvec::SmallVec;
 
-/// Request fields from which applications build the links of a page, or that choose another page
-/// or method, though no `Vary` names them. They are part of the key: a client that makes them up
-/// must not poison everybody's copy, and behind a proxy that sets them the copies are found all
-/// the same.
-pub(crate) const SHAPING: [&str; 21] = [
-    "front-end-https",
-    "x-forwarded-host",
-    "x-forwarded-path",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-protocol",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-forwarded-uri",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-scheme",
-    "x-script-name",
-    "x-url-scheme",
-];
+use super::Kind;
+use super::fields::{Meaning, Meanings};
+use super::known::{FRAGMENT, OF_ITS_REQUEST, REQUESTED_WITH, SHAPING};
+use crate::message::{Fields, Line, RequestHead};
 
-/// Those of them that tell of the one request that they come with. Where one repeats what the
-/// first line says, it shapes nothing; and what a write has in them, the pages that it changes
-/// have not.
-const OF_ITS_REQUEST: [&str; 7] = [
-    "x-forwarded-path",
-    "x-forwarded-uri",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-];
+/// The fields of a request, by what they mean to copies; read once.
+#[derive(Debug, Default)]
+pub(super) struct Read<'a> {
+    accept: Option<&'a [u8]>,
+    destination: Option<&'a [u8]>,
+    has_forwarded: bool,
+    fragment: SmallVec<[(u8, &'a [u8]); 4]>,
+    pub(super) identity: SmallVec<[Line<'a>; 2]>,
+    shaping: SmallVec<[(u8, &'a [u8]); 4]>,
+}
 
-/// Appends the values of shaping fields: line feed, number of the field, value.
-pub(super) fn put(request: &RequestHead, bytes: &mut Vec<u8>) {
-    let fields = &request.fields;
-    for Line { name, value, .. } in fields.lines() {
-        // Most fields of a browser begin otherwise: this runs for every field of every request.
-        if !matches!(name.first(), Some(b'F' | b'X' | b'f' | b'x')) {
-            continue;
+impl<'a> Read<'a> {
+    pub(super) fn of(meanings: &Meanings, fields: &'a Fields) -> Self {
+        let mut read = Self::default();
+        for line in fields.lines() {
+            match meanings.of(line.name) {
+                Meaning::Harmless => {}
+                Meaning::Accept => read.accept = read.accept.or(Some(line.value)),
+                Meaning::Destination => read.destination = read.destination.or(Some(line.value)),
+                Meaning::Forwarded => read.has_forwarded = true,
+                Meaning::Fragment(number) => {
+                    if is_fragment(number, line.value) {
+                        read.fragment.push((number, line.value));
+                    }
+                }
+                Meaning::Identity => read.identity.push(line),
+                Meaning::Shaping(number) => read.shaping.push((number, line.value)),
+            }
         }
-        let mut known = (b'0'..).zip(SHAPING);
-        if let Some((number, known)) = known.find(|(_, known)| is_same(known, name)) {
+        read
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        if self.fragment.is_empty() {
+            Kind::of(self.destination, self.accept)
+        } else {
+            Kind::Fragment
+        }
+    }
+
+    /// Appends the values of shaping fields: line feed, number of the field, value.
+    pub(super) fn put_shaping(&self, request: &RequestHead, bytes: &mut Vec<u8>) {
+        for &(number, value) in &self.shaping {
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
-            if OF_ITS_REQUEST.contains(&known) && repeats() {
+            if OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]) && repeats() {
                 continue;
             }
-            bytes.extend_from_slice(&[b'\n', number]);
-            bytes.extend_from_slice(value);
+            put_field(number, value, bytes);
+        }
+        if !self.has_forwarded {
+            return;
+        }
+        let pairs = request
+            .fields
+            .get_all("forwarded")
+            .flat_map(|value| value.split(|b| b",;".contains(b)));
+        for pair in pairs.map(<[u8]>::trim_ascii).filter(|pair| shapes(pair)) {
+            bytes.extend_from_slice(b"\n%");
+            bytes.extend_from_slice(pair);
         }
     }
-    let pairs = fields
-        .get_all("forwarded")
-        .flat_map(|value| value.split(|b| b",;".contains(b)));
-    for pair in pairs.map(<[u8]>::trim_ascii).filter(|pair| shapes(pair)) {
-        bytes.extend_from_slice(b"\nf");
-        bytes.extend_from_slice(pair);
+
+    /// Appends `kind`, where it is not the usual one, and which fragment is asked for.
+    pub(super) fn put_kind(&self, kind: Kind, bytes: &mut Vec<u8>) {
+        match kind {
+            Kind::Asset => bytes.extend_from_slice(b"\n!"),
+            Kind::Data => bytes.extend_from_slice(b"\n\""),
+            Kind::Document => {}
+            Kind::Fragment => {
+                bytes.extend_from_slice(b"\n#");
+                if self.fragment.is_empty() {
+                    // By its media type alone.
+                    bytes.extend_from_slice(self.accept.unwrap_or_default());
+                }
+                for &(number, value) in &self.fragment {
+                    put_field(number, value, bytes);
+                }
+            }
+        }
     }
+}
+
+/// A line feed is in no URI and no value, and no number of a field is one.
+fn put_field(number: u8, value: &[u8], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&[b'\n', b'0' + number]);
+    bytes.extend_from_slice(value);
+}
+
+fn is_fragment(number: u8, value: &[u8]) -> bool {
+    FRAGMENT[usize::from(number)] != REQUESTED_WITH || value.eq_ignore_ascii_case(b"XMLHttpRequest")
 }
 
 /// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who

@@ -5,6 +5,8 @@ mod targets;
 
 use proptest::prelude::*;
 
+use std::hash::Hasher as _;
+
 use super::*;
 use crate::message::FieldsBuilder;
 
@@ -27,7 +29,7 @@ fn request(target: &str, host: &str) -> RequestHead {
 fn hash_of(partition: Partition) -> Option<u128> {
     match partition {
         Partition::Shared => None,
-        Partition::Cookies(hash) | Partition::Session(hash) => Some(hash),
+        Partition::Marked(hash) | Partition::Session(hash) => Some(hash),
     }
 }
 
@@ -35,7 +37,7 @@ fn hash_of(partition: Partition) -> Option<u128> {
 fn well_known_cookies_get_their_partition() {
     #[derive(Debug, PartialEq)]
     enum Kind {
-        Cookies,
+        Marked,
         Session,
         Shared,
     }
@@ -43,7 +45,7 @@ fn well_known_cookies_get_their_partition() {
     fn check(lines: &[(&str, &str)], expected: Kind) {
         let kind = match keyer().partition(&fields(lines)) {
             Partition::Shared => Kind::Shared,
-            Partition::Cookies(_) => Kind::Cookies,
+            Partition::Marked(_) => Kind::Marked,
             Partition::Session(_) => Kind::Session,
         };
         assert_eq!(kind, expected);
@@ -55,12 +57,12 @@ fn well_known_cookies_get_their_partition() {
         &[("Cookie", "_ga=GA1.2.3; _ga_ABC=4; _fbp=fb.1; _pk_id.1.2=x")],
         Kind::Shared,
     );
-    check(&[("Cookie", "theme=dark")], Kind::Cookies);
-    check(&[("Cookie", "_ga=1; theme=dark")], Kind::Cookies);
-    check(&[("Cookie", "nameless")], Kind::Cookies);
-    check(&[("Cookie", "=value")], Kind::Cookies);
-    check(&[("Cookie", "phpsessid=1")], Kind::Cookies);
-    check(&[("Cookie", "PHPSESSID=")], Kind::Cookies);
+    check(&[("Cookie", "theme=dark")], Kind::Marked);
+    check(&[("Cookie", "_ga=1; theme=dark")], Kind::Marked);
+    check(&[("Cookie", "nameless")], Kind::Marked);
+    check(&[("Cookie", "=value")], Kind::Marked);
+    check(&[("Cookie", "phpsessid=1")], Kind::Marked);
+    check(&[("Cookie", "PHPSESSID=")], Kind::Marked);
     check(&[("Cookie", "PHPSESSID=abc")], Kind::Session);
     check(&[("Cookie", "theme=dark;JSESSIONID=1.node")], Kind::Session);
     check(
@@ -80,9 +82,16 @@ fn well_known_cookies_get_their_partition() {
     check(&[("Cookie", "ASP.NET_SessionId=z")], Kind::Session);
     check(&[("Cookie", "SSESS0123=q")], Kind::Session);
     check(&[("Authorization", "Bearer x")], Kind::Session);
-    check(&[("Authorization", "")], Kind::Session);
+    check(&[("authorization", "bearer x")], Kind::Session);
+    for many in ["", "Bearer", "Bearer ", "Basic eA==", "x"] {
+        check(
+            &[("Cookie", "_ga=1"), ("Authorization", many)],
+            Kind::Marked,
+        );
+    }
+    check(&[("X-Api-Key", "x")], Kind::Marked);
     check(
-        &[("Cookie", "_ga=1"), ("authorization", "Basic eA==")],
+        &[("X-Api-Key", "x"), ("Cookie", "PHPSESSID=1")],
         Kind::Session,
     );
 }
@@ -103,7 +112,7 @@ fn settings_choose_what_counts() {
     let same = fields(&[("Cookie", "PHPSESSID=2"), ("Authorization", "x")]);
     assert!(matches!(
         keyer.partition(&credentials),
-        Partition::Session(_)
+        Partition::Marked(_)
     ));
     assert_eq!(keyer.partition(&credentials), keyer.partition(&same));
     assert_eq!(
@@ -222,7 +231,7 @@ fn query() -> impl Strategy<Value = Option<String>> {
 fn partition() -> impl Strategy<Value = Partition> {
     prop_oneof![
         Just(Partition::Shared),
-        (0..3_u128).prop_map(Partition::Cookies),
+        (0..3_u128).prop_map(Partition::Marked),
         (0..3_u128).prop_map(Partition::Session),
     ]
 }
@@ -328,7 +337,7 @@ proptest! {
         other.insert(other.len() / 2, ("_ga".to_owned(), ignored));
         let split = other.len() / 2;
         let (first, second) = (cookie_line(&other[..split]), cookie_line(&other[split..]));
-        let lines = fields(&[("Cookie", &first), ("X", "1"), ("cookie", &second)]);
+        let lines = fields(&[("Cookie", &first), ("DNT", "1"), ("cookie", &second)]);
         prop_assert_eq!(plain, keyer().partition(&lines));
     }
 

@@ -52,7 +52,21 @@ impl Changes {
     }
 
     pub(super) fn note(&self, change: Change) {
+        self.push(&mut self.recent(), change);
+    }
+
+    /// Notes what an answer says that was asked for at `mark` and is itself to be kept under `key`:
+    /// after the mark that is returned it has been said already, and nothing else is missed.
+    pub(super) fn note_by(&self, changes: &[Change], key: &CacheKey, mark: Mark) -> Mark {
         let mut recent = self.recent();
+        let is_hit = self.hits(&recent, key, mark);
+        for change in changes {
+            self.push(&mut recent, *change);
+        }
+        if is_hit { mark } else { self.mark() }
+    }
+
+    fn push(&self, recent: &mut VecDeque<Change>, change: Change) {
         if recent.len() >= RECENT_MAX {
             recent.pop_front();
         }
@@ -66,7 +80,11 @@ impl Changes {
         if self.count.load(Ordering::SeqCst) == mark.0 {
             return false;
         }
-        let recent = self.recent();
+        self.hits(&self.recent(), key, mark)
+    }
+
+    /// The same, under the lock.
+    fn hits(&self, recent: &VecDeque<Change>, key: &CacheKey, mark: Mark) -> bool {
         let since = self.count.load(Ordering::SeqCst).saturating_sub(mark.0);
         let since = usize::try_from(since).unwrap_or(usize::MAX);
         let hits = |change: &Change| match change {

@@ -61,13 +61,7 @@ impl Retter {
         if !reads || forwarding::upgrade(request).is_some() {
             return self.decide_write(request, now);
         }
-        // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
-        // same: what they answer is for nobody else, and no copy is the answer to it.
-        let mut key = if forwarding::has_content(&request.fields) {
-            None
-        } else {
-            self.keyer.key(request)
-        };
+        let mut key = self.key(request);
         let fields = &request.fields;
         let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
         let wishes = Wishes::of(fields);
@@ -93,7 +87,8 @@ impl Retter {
         let age_max = self.config.cache.rescue_age_max;
         let may_rescue = copy
             .as_ref()
-            .is_some_and(|copy| copy.may_rescue(age_max, now));
+            .zip(key.as_ref())
+            .is_some_and(|(copy, key)| self.may_rescue(copy, key, age_max, now));
         let ask = Ask {
             copy,
             key,
@@ -102,6 +97,44 @@ impl Retter {
             why,
         };
         self.ask_origin(ask, now)
+    }
+
+    /// The key of a request's copies; `None` where none is looked for or made.
+    fn key(&self, request: &RequestHead) -> Option<CacheKey> {
+        // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
+        // same: what they answer is for nobody else, and no copy is the answer to it.
+        if forwarding::has_content(&request.fields) {
+            return None;
+        }
+        let key = self.keyer.key(request)?;
+        if key.partition() == Partition::Shared {
+            return Some(key);
+        }
+        if self.keyer.ends_session(request) {
+            // Whatever becomes of the request: its client wants to be gone.
+            self.drop_session(key.partition());
+            return None;
+        }
+        let is_nobodys = self.handed.is_nobodys(&self.keyer, &request.fields);
+        (!is_nobodys).then_some(key)
+    }
+
+    /// Whether a copy may answer where the origin does not.
+    fn may_rescue(
+        &self,
+        copy: &StoredResponse,
+        key: &CacheKey,
+        age_max: Duration,
+        now: Instant,
+    ) -> bool {
+        copy.may_rescue(age_max, now) && !self.is_part_of_the_past(copy, key)
+    }
+
+    /// Whether a copy is a part of a page that has changed since the origin was asked for it. Of
+    /// whole pages such copies are dropped; there may be any number of parts, and which there are
+    /// is not known.
+    pub(super) fn is_part_of_the_past(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        key.is_fragment() && self.was_written(copy, key)
     }
 
     /// How a copy answers without the origin being asked, if it may.
@@ -132,8 +165,12 @@ impl Retter {
     /// writer's copies and everybody's are dropped by then; those of other users may still rescue
     /// them.
     pub(super) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        (key.partition() != Partition::Shared || key.is_fragment()) && self.was_written(copy, key)
+    }
+
+    fn was_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
         let resource = || self.keyer.resource(key);
-        key.partition() != Partition::Shared && self.writes.hit(resource, copy.times().asked)
+        self.writes.hit(resource, copy.times().asked)
     }
 
     /// Why a request goes past the copies (RFC 9211 §2.2).
@@ -157,6 +194,9 @@ impl Retter {
 
     /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
     fn decide_write(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
+        if self.keyer.ends_session(request) {
+            self.drop_session(self.keyer.partition(&request.fields));
+        }
         let why = if request.method == Method::GET {
             Forward::Bypass
         } else {
@@ -223,7 +263,9 @@ impl Retter {
     /// The origin is full and no copy can answer: the request waits, if that is of use.
     fn wait(self: &Arc<Self>, ask: Ask<'_>, class: Class, now: Instant) -> Decision {
         // Only what may become a copy can be the answer to others.
-        let shares = ask.request.method == Method::GET && !ask.request.fields.contains("range");
+        let shares = ask.request.method == Method::GET
+            && !ask.request.fields.contains("range")
+            && !self.keyer.has_ignored_query(ask.request);
         let key = ask.key.as_ref().filter(|_| shares);
         match self.gate.enter(class, key, now) {
             Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place, now)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::changes::{Change, Mark};
+use super::changes::Mark;
 use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
@@ -15,14 +15,13 @@ use super::{Ask, Grant, Retter, Served, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
-use crate::key::{CacheKey, Partition, SessionChange};
+use crate::key::{CacheKey, SessionChange};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
-use crate::rules::reference;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -39,6 +38,8 @@ pub struct Fetch {
     /// The last good copy.
     pub(super) copy: Option<Arc<StoredResponse>>,
     pub(super) handling: Option<Handling>,
+    /// Whether the answer may become a copy, as far as the request tells.
+    pub(super) keeps: bool,
     pub(super) key: Option<CacheKey>,
     /// The kind of page, for what is usual.
     pub(super) kind: u64,
@@ -101,6 +102,7 @@ impl Fetch {
             collector: None,
             copy: ask.copy,
             handling: None,
+            keeps: ask.key.is_some() && !retter.keyer.has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
             last: now,
@@ -154,7 +156,8 @@ impl Fetch {
             let kept = self.retter.store.get_good(key, &self.request.fields);
             kept.is_some_and(|kept| Arc::ptr_eq(&kept, copy))
         };
-        !self.retter.changes.hit(key, self.mark) || is_kept()
+        (!self.retter.changes.hit(key, self.mark) || is_kept())
+            && !self.retter.is_part_of_the_past(copy, key)
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -241,6 +244,7 @@ impl Fetch {
         // A 304 may still renew it.
         let (copy, key) = (self.copy.clone()?, self.key.clone()?);
         if let Some(peer) = self.peer
+            && self.keeps
             && refresh::renews(&self.request)
         {
             let request = Arc::clone(&self.request);
@@ -279,6 +283,8 @@ impl Fetch {
         }
         self.obey_retry_after(head, now);
         let session = self.session_change(head);
+        self.note_cookies(head);
+        self.drop_ended();
         if self
             .retter
             .config
@@ -298,6 +304,7 @@ impl Fetch {
             }
         } else {
             self.drop_changed(session);
+            self.drop_refused(head.status, now);
             if let Some(sent_at) = self.sent_at {
                 let took = now.saturating_since(sent_at);
                 self.retter
@@ -318,7 +325,7 @@ impl Fetch {
         if !is_stream {
             self.collector = self.collect(head, session, now);
         }
-        if self.collector.is_none() {
+        if self.collector.is_none() || session != SessionChange::None {
             self.land(Flown::Unfit);
         }
         if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -400,6 +407,7 @@ impl Fetch {
                 Outcome::Failure
             }
         };
+        self.drop_ended();
         self.record(outcome, now);
         self.outcome = outcome;
         self.free(now);
@@ -515,49 +523,6 @@ impl Fetch {
     fn session_change(&self, head: &ResponseHead) -> SessionChange {
         let keyer = &self.retter.keyer;
         keyer.session_change(&self.request.fields, &head.fields)
-    }
-
-    /// A response that starts, replaces or ends a session makes the old session's copies wrong.
-    /// A failing one that its client never gets does not: the client goes on with the old session.
-    fn drop_changed(&self, session: SessionChange) {
-        if session != SessionChange::ChangesSession {
-            return;
-        }
-        match self.retter.keyer.partition(&self.request.fields) {
-            Partition::Shared => {}
-            partition @ (Partition::Cookies(_) | Partition::Session(_)) => {
-                self.retter.changes.note(Change::Partition(partition));
-                self.retter.store.drop_partition(partition);
-                self.retter.wants().forget_partition(partition);
-            }
-        }
-    }
-
-    /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
-    /// `Content-Location`: what this user sees of them, and what everybody sees. What other users
-    /// have of them is asked about before it answers.
-    fn invalidate(&self, head: &ResponseHead, now: Instant) {
-        let succeeded = head.status.is_success() || head.status.is_redirection();
-        if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
-            return;
-        }
-        let (authority, asked) = (self.request.authority(), self.request.path_and_query());
-        let own = self.retter.keyer.partition(&self.request.fields);
-        let named = ["location", "content-location"].iter().filter_map(|name| {
-            let reference = head.fields.get(name)?;
-            reference::same_origin(reference, asked, authority)
-        });
-        for target in named.chain([asked.to_vec()]) {
-            for partition in [own, Partition::Shared] {
-                if let Some(key) = self.retter.keyer.key_of(&self.request, &target, partition) {
-                    let resource = self.retter.keyer.resource(&key);
-                    self.retter.writes.note(resource, now);
-                    self.retter.changes.note(Change::Key(key.hash()));
-                    self.retter.store.remove(&key);
-                    self.retter.wants().forget(&key);
-                }
-            }
-        }
     }
 }
 

@@ -183,15 +183,16 @@ impl Fetch {
         }
     }
 
-    /// Whether what the response does to cookies lets it be kept under `key`.
+    /// Whether the request, and what the response does to cookies, let it be kept under `key`.
     fn may_keep(&self, key: &CacheKey, session: SessionChange) -> bool {
-        match (session, key.partition()) {
+        let may_be_kept = match (session, key.partition()) {
             (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
                 false
             }
-            (SessionChange::SetsCookie, Partition::Cookies(_) | Partition::Session(_))
+            (SessionChange::SetsCookie, Partition::Marked(_) | Partition::Session(_))
             | (SessionChange::None, _) => true,
-        }
+        };
+        self.keeps && may_be_kept
     }
 
     fn assess(
@@ -203,7 +204,7 @@ impl Fetch {
         let cache = &self.retter.config.cache;
         let scope = match partition {
             Partition::Shared => Scope::Shared,
-            Partition::Cookies(_) => Scope::Cookies,
+            Partition::Marked(_) => Scope::Marked,
             Partition::Session(_) => Scope::Session,
         };
         let terms = Terms {

@@ -38,10 +38,12 @@ mod content;
 mod copy;
 mod decide;
 mod fetch;
+mod handed;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod interop;
 mod keep;
+mod outdated;
 mod purge;
 mod refresh;
 mod refusal;
@@ -82,6 +84,7 @@ use changes::Changes;
 use content::Budget;
 use copy::StoredResponse;
 use decide::{Ask, Grant};
+use handed::Handed;
 use wants::Wants;
 use writes::Writes;
 
@@ -116,6 +119,7 @@ pub struct Retter {
     config: Config,
     gate: Gate,
     gzip: Arc<GzipPool>,
+    handed: Handed,
     keyer: Keyer,
     reserve: Reserve,
     /// Answers from copies because the origin was full.
@@ -148,6 +152,7 @@ impl Retter {
             changes: Changes::new(),
             gate: Gate::new(&config.admission, now),
             gzip: Arc::new(GzipPool::default()),
+            handed: Handed::new(),
             keyer: Keyer::new(cache, rng.next()),
             overload_copies: AtomicU64::new(0),
             reserve: Reserve::new(config.client.send_bytes_max),

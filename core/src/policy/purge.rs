@@ -3,7 +3,7 @@
 
 use super::Retter;
 use super::changes::Change;
-use crate::key::{CacheKey, Partition};
+use crate::key::CacheKey;
 use crate::message::Fields;
 
 /// Copies to drop, in every partition but where one is named. Host names compare without case.
@@ -46,15 +46,7 @@ impl Retter {
             }),
             Purge::Session { cookie } => {
                 let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-                match self.keyer.partition(&request) {
-                    // What everybody sees is no session's.
-                    Partition::Shared => 0,
-                    own @ (Partition::Cookies(_) | Partition::Session(_)) => {
-                        self.changes.note(Change::Partition(own));
-                        self.wants().forget_partition(own);
-                        self.store.drop_partition(own)
-                    }
-                }
+                self.drop_session(self.keyer.partition(&request))
             }
             Purge::Url {
                 host,

@@ -127,10 +127,16 @@ impl Served {
             | Handling::NoCopy { .. }
             | Handling::Validated { .. } => return,
         };
+        let mut request = Arc::clone(request);
+        if self.retter.keyer.has_ignored_query(&request) {
+            // With those parameters the answer could not be kept.
+            let target = Bytes::copy_from_slice(self.key.path_and_query());
+            Arc::make_mut(&mut request).target = target;
+        }
         let errand = Errand {
             key: self.key.clone(),
             peer,
-            request: Arc::clone(request),
+            request,
         };
         self.retter.want(&errand, due, now);
     }

@@ -139,6 +139,7 @@ impl Ticket {
         if made_at < self.since
             || retter.is_written(&copy, key)
             || conditional::is_for_origin(&self.request.fields)
+            || retter.is_part_of_the_past(&copy, key)
             || !copy.is_fresh(now) && !copy.may_rescue(age_max, now)
         {
             return None;

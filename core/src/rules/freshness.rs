@@ -14,9 +14,10 @@ use crate::time::UnixTime;
 /// In whose partition a copy would be.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Scope {
-    /// Cookies that may change a page, none of which is known to carry a session.
-    Cookies,
-    /// One session or one credential.
+    /// Cookies or fields that may identify who asks, none of which is known to carry a session, or
+    /// a credential that many may have.
+    Marked,
+    /// One session or one bearer token.
     Session,
     /// Everybody.
     Shared,
@@ -109,14 +110,20 @@ pub fn assess(
     let lenient = is_good
         && match (terms.rescue, terms.scope) {
             (RescueMode::All, _) | (RescueMode::Session, Scope::Session) => true,
-            (RescueMode::Session, Scope::Cookies | Scope::Shared) | (RescueMode::Strict, _) => {
-                false
-            }
+            (RescueMode::Session, Scope::Marked | Scope::Shared) | (RescueMode::Strict, _) => false,
         };
     let may_ask = matches!(objection, None | Some(NotStorable::NoCache));
     let validates = is_good && may_ask && has_validator(&response.fields);
+    // RFC 9111 §3.5 is about sharing: those who send the same credential may see what one of them
+    // was sent, unless the answer says otherwise.
+    let has_credential = is_good
+        && terms.rescue == RescueMode::Session
+        && terms.scope == Scope::Marked
+        && objection == Some(NotStorable::Authorization)
+        && !control.no_cache
+        && !CacheControl::of(&request.fields, "cache-control").no_store;
     // RFC 9111 §5.2.2.4: no-cache may be stored, and used after validation.
-    let excused = lenient || validates;
+    let excused = lenient || validates || has_credential;
     let fresh = match objection {
         Some(reason) if !excused => return Err(reason),
         // A copy kept against its directives is there to rescue only: it is never fresh.
@@ -353,12 +360,13 @@ fn keepable_at_all(request: &RequestHead, response: &ResponseHead) -> Result<(),
 }
 
 /// Whether a status speaks of the request that it answers, or of who sent it, and not of the page:
-/// of its conditions, its range, its other fields, or how often its client came (RFC 6585 §3 to §6
+/// of its form, its sender's rights, its conditions, its range, its other fields, or how often its
+/// client came (RFC 6585 §3 to §6
 /// say "MUST NOT be stored" of theirs).
 fn is_of_one_request(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        ..200 | 304 | 407 | 408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431 | 511
+        ..200 | 304 | 400..=403 | 406..=409 | 411..=413 | 415..=417 | 421..=426 | 428 | 429 | 431 | 511
     )
 }
 

@@ -457,7 +457,7 @@ pub(super) fn group_bytes<V>(key: &CacheKey) -> usize {
     let slot = size_of::<Option<Group<V>>>() + size_of::<usize>() + 1;
     let partition = match key.partition() {
         Partition::Shared => 0,
-        Partition::Cookies(_) | Partition::Session(_) => size_of::<Members>() + 1,
+        Partition::Marked(_) | Partition::Session(_) => size_of::<Members>() + 1,
     };
     2 * (slot + partition) + Ghosts::BYTES + key.bytes_held() + ALLOCATION_BYTES
 }
@@ -482,6 +482,6 @@ fn queue_of<'a>(place: Place, small: &'a mut Queue, main: &'a mut Queue) -> &'a 
 fn partition_hash(partition: Partition) -> Option<u64> {
     match partition {
         Partition::Shared => None,
-        Partition::Cookies(hash) | Partition::Session(hash) => Some((hash >> 64) as u64),
+        Partition::Marked(hash) | Partition::Session(hash) => Some((hash >> 64) as u64),
     }
 }

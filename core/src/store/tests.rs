@@ -55,7 +55,7 @@ static KEYER: LazyLock<Keyer> = LazyLock::new(|| Keyer::new(&CacheSettings::defa
 fn partition(number: u64) -> Partition {
     match number % 4 {
         0 => Partition::Shared,
-        1 => Partition::Cookies(1 << 64),
+        1 => Partition::Marked(1 << 64),
         2 => Partition::Session(1 << 64),
         _ => Partition::Session(2 << 64),
     }

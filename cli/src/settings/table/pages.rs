@@ -3,7 +3,7 @@
 
 use retter_core::config::NamePatterns;
 
-use super::{COUNT, DURATION, NAMES, PARAMETERS, SIZE, SWITCH};
+use super::{COUNT, DURATION, FIELDS, NAMES, PARAMETERS, SIZE, SWITCH};
 use crate::settings::parse;
 use crate::settings::spec::Spec;
 
@@ -150,6 +150,26 @@ pub(super) const SPECS: &[Spec] = &[
             parse::names(text, &NamePatterns::ignored_query())
                 .map(|names| v.core.cache.ignored_query = names)
         },
+    },
+    Spec {
+        key: "cache.harmless_fields",
+        default: "known",
+        accepted: FIELDS,
+        example: "known,x-cdn-*",
+        help: "Request fields that change no page; every field that is not known identifies who \
+               asks, and keeps copies apart",
+        core: "cache.harmless_fields",
+        apply: |v, text| parse::field_names(text).map(|names| v.core.cache.harmless_fields = names),
+    },
+    Spec {
+        key: "cache.identity_fields",
+        default: "known",
+        accepted: FIELDS,
+        example: "known,x-device",
+        help: "Request fields that identify who asks, though RETTER knows them as harmless or as \
+               shaping the page for all who send them",
+        core: "cache.identity_fields",
+        apply: |v, text| parse::field_names(text).map(|names| v.core.cache.identity_fields = names),
     },
     Spec {
         key: "breaker.fail_rate",

@@ -91,9 +91,9 @@ fn shared_copies_by_rfc_9111_in_session_and_strict_mode() {
     use Use::*;
     for (mode, scope) in [
         (RescueMode::Session, Scope::Shared),
-        (RescueMode::Session, Scope::Cookies),
+        (RescueMode::Session, Scope::Marked),
         (RescueMode::Strict, Scope::Shared),
-        (RescueMode::Strict, Scope::Cookies),
+        (RescueMode::Strict, Scope::Marked),
         (RescueMode::Strict, Scope::Session),
     ] {
         let check = |control, expected| check(mode, scope, control, &expected);
@@ -142,7 +142,7 @@ fn a_session_keeps_its_own_pages_to_rescue() {
 #[test]
 fn all_keeps_everything_but_calls_nothing_fresh_that_is_not() {
     use Use::*;
-    for scope in [Scope::Shared, Scope::Cookies, Scope::Session] {
+    for scope in [Scope::Shared, Scope::Marked, Scope::Session] {
         let check = |control, expected| check(RescueMode::All, scope, control, &expected);
         check(PHP, Rescues);
         check("private, max-age=20", Rescues);
@@ -160,7 +160,7 @@ fn what_no_mode_keeps() {
         let request = RequestHead::new(method, "/", Fields::default());
         let response = ResponseHead::new(StatusCode::from_u16(status).unwrap(), fields(lines));
         for mode in [RescueMode::All, RescueMode::Session, RescueMode::Strict] {
-            for scope in [Scope::Shared, Scope::Cookies, Scope::Session] {
+            for scope in [Scope::Shared, Scope::Marked, Scope::Session] {
                 let found = assess(mode, scope, &request, &response, NOW);
                 assert_eq!(found, Err(expected));
             }
@@ -246,7 +246,7 @@ fn a_request_that_says_no_store() {
     }
     check(RescueMode::Strict, Scope::Session, false);
     check(RescueMode::Session, Scope::Shared, false);
-    check(RescueMode::Session, Scope::Cookies, false);
+    check(RescueMode::Session, Scope::Marked, false);
     check(RescueMode::Session, Scope::Session, true);
     check(RescueMode::All, Scope::Shared, true);
 }
@@ -292,7 +292,7 @@ fn mode() -> impl Strategy<Value = RescueMode> {
 }
 
 fn scope() -> impl Strategy<Value = Scope> {
-    prop::sample::select(vec![Scope::Cookies, Scope::Session, Scope::Shared])
+    prop::sample::select(vec![Scope::Marked, Scope::Session, Scope::Shared])
 }
 
 fn line() -> impl Strategy<Value = (&'static str, String)> {

@@ -151,10 +151,10 @@ const CASES: &[Case] = &[
         "retter; fwd=vary-miss; fwd-status=200; stored",
         || {
             let mut rig = Rig::new();
-            rig.send(&get("/", "X-A: 1\r\n"))
-                .reply("HTTP/1.1 200 OK\r\nVary: X-A\r\nContent-Length: 0\r\n\r\n");
+            rig.send(&get("/", "Accept-Language: de\r\n"))
+                .reply("HTTP/1.1 200 OK\r\nVary: Accept-Language\r\nContent-Length: 0\r\n\r\n");
             rig.received();
-            answered(rig, &get("/", "X-A: 2\r\n"))
+            answered(rig, &get("/", "Accept-Language: en\r\n"))
         },
     ),
     (

@@ -4,6 +4,7 @@
 mod bounds;
 mod broken;
 mod copies;
+mod identity;
 mod labels;
 mod lifecycle;
 mod memory;

@@ -230,7 +230,7 @@ fn connect_failures_refuse_reads_without_copy_and_pass_writes() {
 #[test]
 fn set_cookie_is_never_replayed_and_a_new_session_drops_the_old() {
     let mut rig = Rig::new();
-    let session = "Cookie: PHPSESSID=a; lang=de\r\n";
+    let session = "Cookie: PHPSESSID=a; lang=de; seen=0\r\n";
     let fail = |rig: &mut Rig, fields: &str| {
         rig.send(&get("/", fields))
             .reply("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");

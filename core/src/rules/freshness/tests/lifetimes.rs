@@ -113,9 +113,18 @@ fn other_statuses_are_kept_while_fresh_and_rescue_nobody() {
     for status in [203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
         check(status, &[changed], TTL);
     }
-    for status in [201, 202, 302, 403, 500, 502, 503, 504, 599] {
+    for status in [201, 202, 302, 418, 500, 502, 503, 504, 599] {
         check(status, &[changed], 0);
         check(status, &[changed, ("Cache-Control", "public")], TTL);
+    }
+    // They speak of one request, or of who sent it.
+    for status in [400, 401, 402, 403, 406, 409, 422, 424] {
+        check(status, &[minute], 0);
+        check(
+            status,
+            &[changed, ("Cache-Control", "public, max-age=60")],
+            0,
+        );
     }
     check(206, &[minute], 0);
     check(304, &[minute], 0);
@@ -143,7 +152,7 @@ fn what_the_setting_calls_fresh() {
         );
     }
     let ttl = i64::try_from(TTL).unwrap();
-    for scope in [Scope::Shared, Scope::Cookies, Scope::Session] {
+    for scope in [Scope::Shared, Scope::Marked, Scope::Session] {
         check(FreshMode::Ttl, scope, &[], ttl);
         check(FreshMode::Origin, scope, &[], 0);
         check(FreshMode::Ttl, scope, &[("Cache-Control", "max-age=0")], 0);
@@ -157,7 +166,7 @@ fn what_the_setting_calls_fresh() {
     let changed = [("Last-Modified", MINUTE_AGO)];
     check(FreshMode::Origin, Scope::Shared, &changed, ttl);
     check(FreshMode::Origin, Scope::Session, &changed, 0);
-    check(FreshMode::Origin, Scope::Cookies, &changed, 0);
+    check(FreshMode::Origin, Scope::Marked, &changed, 0);
     // What is kept against its directives is fresh in no mode.
     check(
         FreshMode::Ttl,

@@ -1,0 +1,110 @@
+//! Owns [`CacheKey`]: the name of a copy.
+//! Never makes one: [`Keyer`](super::Keyer) does.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use bytes::Bytes;
+
+use super::Partition;
+
+/// The name of a copy: authority, path, query and partition, with their hash.
+///
+/// Equal only when all of it is equal; the hash alone never decides. Clones share their bytes.
+#[derive(Clone)]
+pub struct CacheKey {
+    /// Length of the authority in two bytes, authority, path, `?` and query: no two different
+    /// URIs have the same bytes, as a path holds no `?`. Then shaping fields, each behind a line
+    /// feed, which is in no URI and no value; last the kind of answer, likewise.
+    pub(super) bytes: Bytes,
+    pub(super) hash: u64,
+    pub(super) partition: Partition,
+    /// How many of the bytes name the resource, whatever the kind of answer.
+    pub(super) resource_len: usize,
+}
+
+impl CacheKey {
+    /// The keyed hash of everything in the key.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Who may see the copies.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// Bytes that this key keeps alive.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The host, in lower case, as the client named it.
+    #[must_use]
+    pub fn authority(&self) -> &[u8] {
+        self.split().0
+    }
+
+    /// Path and query as they are in the key.
+    #[must_use]
+    pub fn path_and_query(&self) -> &[u8] {
+        // Shaping fields come behind a line feed, which is in no URI.
+        let rest = self.split().1;
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        &rest[..end]
+    }
+
+    /// Whether it names a part of a page, of which there may be any number.
+    pub(crate) fn is_fragment(&self) -> bool {
+        self.bytes[self.resource_len..].starts_with(b"\n#")
+    }
+
+    /// The bytes that name the resource.
+    pub(super) fn resource(&self) -> &[u8] {
+        &self.bytes[..self.resource_len]
+    }
+
+    fn split(&self) -> (&[u8], &[u8]) {
+        let length = self
+            .bytes
+            .first_chunk()
+            .map_or(0, |len| u16::from_be_bytes(*len));
+        let rest = self.bytes.get(AUTHORITY_LEN_BYTES..).unwrap_or_default();
+        rest.split_at_checked(usize::from(length))
+            .unwrap_or((rest, b""))
+    }
+}
+
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.partition == other.partition && self.bytes == other.bytes
+    }
+}
+
+impl Eq for CacheKey {}
+
+impl std::hash::Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    /// Shows authority and path. A query may hold a secret (a reset token): only its length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (authority, target) = self.split();
+        let mut parts = target.splitn(2, |&byte| byte == b'?');
+        let path = parts.next().unwrap_or_default();
+        f.debug_struct("CacheKey")
+            .field("authority", &authority.escape_ascii().to_string())
+            .field("path", &path.escape_ascii().to_string())
+            .field("query_bytes", &parts.next().map(<[u8]>::len))
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) const AUTHORITY_LEN_BYTES: usize = 2;

@@ -1,0 +1,103 @@
+//! Owns which cookies count, and what an answer does to them.
+//! Never hashes one.
+
+use super::cookies::{Cookie, SetCookie, cookies, is_several};
+use crate::config::{CacheSettings, NamePatterns};
+use crate::message::Fields;
+
+/// What a response does to the client's cookies.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum SessionChange {
+    /// Nothing that matters: no `Set-Cookie`, an ignored one, or the value the client has.
+    None,
+    /// It sets a cookie that may change pages; the session stays.
+    SetsCookie,
+    /// It starts, replaces or ends a session.
+    ChangesSession,
+}
+
+/// Which cookies carry a session, and which change nothing.
+#[derive(Clone)]
+pub(super) struct CookieRules {
+    ignored: NamePatterns,
+    session: NamePatterns,
+}
+
+impl CookieRules {
+    pub(super) fn new(settings: &CacheSettings) -> Self {
+        Self {
+            ignored: settings.ignored_cookies.clone(),
+            session: settings.session_cookies.clone(),
+        }
+    }
+
+    /// The cookies of a request that may change a page.
+    pub(super) fn counting<'a>(
+        &'a self,
+        request: &'a Fields,
+    ) -> impl Iterator<Item = Cookie<'a>> + 'a {
+        cookies(request).filter(|cookie| !self.is_ignored(cookie.name, cookie.value))
+    }
+
+    /// Whether a cookie carries a session. An empty one carries none.
+    pub(super) fn is_session(&self, cookie: &Cookie<'_>) -> bool {
+        !cookie.value.is_empty() && self.session.matches(cookie.name)
+    }
+
+    /// Whether a cookie's value should be one visitor's only: that of a session, and of those of
+    /// unknown meaning a long one. `en` and `dark` are many visitors'.
+    pub(super) fn is_token(&self, cookie: &Cookie<'_>) -> bool {
+        const TOKEN_BYTES_MIN: usize = 16;
+        cookie.value.len() >= TOKEN_BYTES_MIN || self.is_session(cookie)
+    }
+
+    /// The cookies that a response sets to a value that the client does not have, those that it
+    /// deletes among them, but for ignored ones.
+    pub(super) fn set<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = SetCookie<'a>> + 'a {
+        response
+            .get_all("set-cookie")
+            .map(|line| SetCookie::parse(line, response.get("date")))
+            .filter(|set| !self.is_ignored(set.name, set.value))
+            .filter(|set| {
+                // A name may come twice (for two paths); then only equal values are surely unchanged.
+                let mut named = cookies(request)
+                    .filter(|cookie| cookie.name == set.name)
+                    .peekable();
+                let is_present = named.peek().is_some();
+                let is_same = is_present && named.all(|cookie| cookie.value == set.value);
+                !is_same || set.is_deletion
+            })
+    }
+
+    /// What a response does to the cookies of the request that it answers.
+    pub(super) fn change(&self, request: &Fields, response: &Fields) -> SessionChange {
+        // Clear-Site-Data §3.1: the types are quoted; `"*"` includes cookies.
+        let clears = response
+            .tokens("clear-site-data")
+            .any(|kind| kind == b"\"cookies\"" || kind == b"\"*\"");
+        // A line that is missing may be one that begins a session.
+        if clears || response.is_cut() {
+            return SessionChange::ChangesSession;
+        }
+        let change_by = |set: SetCookie<'_>| {
+            let is_present = || cookies(request).any(|cookie| cookie.name == set.name);
+            if self.session.matches(set.name) && (!set.is_deletion || is_present()) {
+                SessionChange::ChangesSession
+            } else {
+                SessionChange::SetsCookie
+            }
+        };
+        let changes = self.set(request, response).map(change_by);
+        changes.max().unwrap_or(SessionChange::None)
+    }
+
+    /// A name on both lists carries a session: to keep users apart is the safe reading. So it is
+    /// of a value that may be several cookies.
+    fn is_ignored(&self, name: &[u8], value: &[u8]) -> bool {
+        self.ignored.matches(name) && !self.session.matches(name) && !is_several(value)
+    }
+}

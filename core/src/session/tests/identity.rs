@@ -1,0 +1,482 @@
+//! Whose page is it: what one visitor was sent never answers another, whatever the names of cookies
+//! and fields are; and what a visitor is refused does not come back.
+
+use std::sync::Arc;
+
+use super::rig::{Rig, body, field, get, status};
+use crate::config::Settings;
+use crate::session::{Input, Side};
+
+/// What a visitor asks: path, and field lines without the last line end.
+type Ask = (&'static str, &'static str);
+
+/// What the application answered before: who asked, the field lines of the answer, its body.
+type Answered = (Ask, &'static str, &'static str);
+
+/// A new connection of somebody, on which the application answers.
+fn visit(rig: &Rig, (path, fields): Ask, answer: &str) -> String {
+    let mut visitor = rig.another();
+    visitor.send(&get(path, &lines(fields)));
+    if visitor.asked().is_empty() {
+        return visitor.received();
+    }
+    visitor.reply(answer).received()
+}
+
+/// What somebody gets of the copies once the application is gone.
+fn rescued(rig: &Rig, (path, fields): Ask) -> Option<String> {
+    let mut visitor = rig.another();
+    visitor.send(&get(path, &lines(fields)));
+    if !visitor.asked().is_empty() {
+        visitor.input(Input::ReadFailed(Side::Origin));
+    }
+    let received = visitor.received();
+    let is_copy = field(&received, "x-retter") != Some("no-cache");
+    assert_eq!(status(&received) == 200, is_copy, "{received}");
+    is_copy.then(|| body(&received).to_owned())
+}
+
+fn lines(fields: &str) -> String {
+    match fields {
+        "" => String::new(),
+        fields => format!("{fields}\r\n"),
+    }
+}
+
+fn answer(status: &str, fields: &str, body: &str) -> String {
+    let (fields, length) = (lines(fields), body.len());
+    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
+}
+
+fn page(fields: &str, body: &str) -> String {
+    answer("200 OK", fields, body)
+}
+
+/// After these answers the application is gone, and this is what a visitor is rescued with.
+#[track_caller]
+fn check(before: &[Answered], (path, fields): Ask, expected: Option<&str>) {
+    let rig = Rig::new();
+    for (ask, fields, body) in before {
+        visit(&rig, *ask, &page(fields, body));
+    }
+    let found = rescued(&rig, (path, fields));
+    assert_eq!(
+        found.as_deref(),
+        expected,
+        "{before:?}, then {path} {fields}"
+    );
+}
+
+const LANG: &str = "Cookie: lang=en";
+
+#[test]
+fn a_page_that_sets_a_cookie_of_any_name_is_its_visitors_alone() {
+    let cart = |fields| [(("/", LANG), fields, "cart of a")];
+    // w1: whatever the cookie is called, and although the page calls itself fresh.
+    check(&cart("Set-Cookie: shopsess=a1"), ("/", LANG), None);
+    check(
+        &cart("Cache-Control: max-age=30\r\nSet-Cookie: shopsess=a1"),
+        ("/", LANG),
+        None,
+    );
+    check(&cart("Set-Cookie: _ga=1"), ("/", LANG), Some("cart of a"));
+    // In a session too: its cookie may be the same for all who have no login.
+    let guest = "Cookie: sid=guest";
+    check(
+        &[(("/", guest), "Set-Cookie: shopsess=a1", "cart")],
+        ("/", guest),
+        None,
+    );
+    // A replaced one makes it nobody else's.
+    let owned = "Cookie: shopsess=a0";
+    check(
+        &[(("/", owned), "Set-Cookie: shopsess=a1", "own")],
+        ("/", owned),
+        Some("own"),
+    );
+    // But not where others were given what is replaced.
+    let english = [
+        (("/start", ""), "Set-Cookie: lang=en", "start"),
+        (("/start", ""), "Set-Cookie: lang=en", "start"),
+        (("/", LANG), "Set-Cookie: lang=de", "of a"),
+    ];
+    check(&english, ("/", LANG), None);
+    check(&english[..2], ("/", LANG), None);
+    check(&english[1..], ("/", LANG), Some("of a"));
+}
+
+#[test]
+fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
+    let mut settings = Settings::default();
+    settings.cache.detect_session = false;
+    let rig = Rig::with(settings);
+    let ask = ("/", "Cookie: shopsess=a0");
+    visit(&rig, ask, &page("Set-Cookie: shopsess=a1", "cart of a"));
+    assert_eq!(rescued(&rig, ask), None);
+    visit(&rig, ask, &page("", "of all"));
+    assert_eq!(rescued(&rig, ("/", "")).as_deref(), Some("of all"));
+}
+
+#[test]
+fn who_waits_for_anothers_page_is_not_given_it_with_a_cookie() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    let rig = Rig::with(settings);
+    let mut busy = rig.another();
+    busy.send(&get("/slow", ""));
+    let (mut lead, mut follower) = (rig.another(), rig.another());
+    for visitor in [&mut lead, &mut follower] {
+        visitor.send(&get("/", &lines(LANG)));
+    }
+    busy.reply(&page("", "slow"));
+    lead.settle();
+    lead.reply(&page("Set-Cookie: shopsess=a1", "cart of a"));
+    assert!(lead.received().contains("cart of a"));
+    follower.settle();
+    assert!(follower.asked().starts_with("GET / "), "it asks for itself");
+    let received = follower
+        .reply(&page("Set-Cookie: shopsess=b1", "cart of b"))
+        .received();
+    assert_eq!(body(&received), "cart of b");
+}
+
+#[test]
+fn every_field_that_is_not_known_keeps_visitors_apart() {
+    for name in [
+        "X-WEBAUTH-USER",
+        "Remote-User",
+        "X-Customer-Token",
+        "x_shop_user",
+        "Kundennummer",
+    ] {
+        let rig = Rig::new();
+        let ask = |user: &str| get("/", &format!("{name}: {user}\r\n"));
+        rig.another().send(&ask("a")).reply(&page("", "page of a"));
+        for (user, expected) in [("a", 200), ("b", 502)] {
+            let mut visitor = rig.another();
+            visitor
+                .send(&ask(user))
+                .input(Input::ReadFailed(Side::Origin));
+            assert_eq!(status(&visitor.received()), expected, "{name}: {user}");
+        }
+        assert_eq!(rescued(&rig, ("/", "")), None);
+    }
+    // w4: what many send is no reason to keep what is private.
+    let private = "Cache-Control: private, no-store";
+    for key in [
+        "X-Api-Key: public",
+        "Authorization: Basic cHVibGlj",
+        "Cookie: lang=en",
+    ] {
+        check(&[(("/", key), private, "of a")], ("/", key), None);
+    }
+    let token = "X-Api-Key: public\r\nX-Customer-Token: a";
+    check(&[(("/", token), private, "of a")], ("/", token), None);
+    check(&[(("/", token), "", "of a")], ("/", token), Some("of a"));
+    for own in ["Authorization: Bearer a", "Cookie: PHPSESSID=a"] {
+        check(&[(("/", own), private, "of a")], ("/", own), Some("of a"));
+    }
+    // What is known changes nothing.
+    check(
+        &[(
+            ("/", "traceparent: 00-1-2-01\r\nX-Request-Id: 1"),
+            "",
+            "of all",
+        )],
+        ("/", "traceparent: 00-3-4-01\r\nX-Request-Id: 2"),
+        Some("of all"),
+    );
+}
+
+#[test]
+fn an_operator_says_what_else_is_harmless_and_what_is_not() {
+    let mut settings = Settings::default();
+    settings.cache.harmless_fields = "x-my-cdn-*".parse().unwrap();
+    settings.cache.identity_fields = "x-device".parse().unwrap();
+    let rig = Rig::with(settings);
+    visit(&rig, ("/", "X-My-CDN-Id: 1"), &page("", "of all"));
+    assert_eq!(
+        rescued(&rig, ("/", "X_My_CDN_Id: 2")).as_deref(),
+        Some("of all")
+    );
+    let private = page("Cache-Control: max-age=60", "of a");
+    visit(&rig, ("/", "X-Device: a"), &private);
+    assert_eq!(rescued(&rig, ("/", "X-Device: b")), None);
+}
+
+#[test]
+fn a_no_ends_what_its_visitor_could_see() {
+    let cookie = "Cookie: PHPSESSID=a";
+    let account = ("/account", cookie);
+    for status in [
+        "302 Found",
+        "401 No",
+        "403 No",
+        "404 No",
+        "410 Gone",
+        "451 No",
+        "307 Elsewhere",
+    ] {
+        let rig = Rig::new();
+        visit(
+            &rig,
+            account,
+            &page("Cache-Control: no-store", "account of a"),
+        );
+        visit(&rig, ("/shop", cookie), &page("", "shop"));
+        visit(&rig, ("/account", ""), &page("", "of all"));
+        assert!(rescued(&rig, account).is_some());
+        // As data it is refused too, and parts of it are.
+        let part = (
+            "/account",
+            "Cookie: PHPSESSID=a\r\nHX-Request: true\r\nHX-Target: m",
+        );
+        visit(&rig, part, &page("", "part of a"));
+        let data = (
+            "/account",
+            "Cookie: PHPSESSID=a\r\nAccept: application/json",
+        );
+        visit(&rig, data, &answer(status, "Location: /login", ""));
+        for gone in [account, part, data] {
+            assert_eq!(rescued(&rig, gone), None, "{status} {gone:?}");
+        }
+        assert_eq!(rescued(&rig, ("/shop", cookie)).as_deref(), Some("shop"));
+        assert_eq!(rescued(&rig, ("/account", "")).as_deref(), Some("of all"));
+    }
+    // What was asked for before the no and comes after it is from before.
+    let rig = Rig::new();
+    let mut slow = rig.another();
+    slow.send(&get("/account", &lines(cookie)));
+    visit(&rig, account, &answer("302 Found", "Location: /login", ""));
+    slow.reply(&page("", "account of a"));
+    assert_eq!(rescued(&rig, account), None);
+    // A no may be kept itself, while it is fresh.
+    let rig = Rig::new();
+    visit(&rig, ("/", ""), &page("", "of all"));
+    visit(
+        &rig,
+        ("/", ""),
+        &answer("404 Gone", "Cache-Control: max-age=60", "gone"),
+    );
+    let mut visitor = rig.another();
+    let received = visitor.send(&get("/", "")).received();
+    assert_eq!(
+        (status(&received), field(&received, "x-retter")),
+        (404, Some("cache"))
+    );
+    // Other refusals speak of one request, and errors of no page.
+    for status in ["400 No", "406 No", "429 Slowly", "500 Oops", "304 Same"] {
+        let rig = Rig::new();
+        visit(&rig, account, &page("", "account of a"));
+        visit(&rig, account, &answer(status, "", ""));
+        assert_eq!(
+            rescued(&rig, account).as_deref(),
+            Some("account of a"),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn a_logout_ends_all_copies_of_its_session() {
+    for target in [
+        "/logout?next=/",
+        "/index.php?action=logout",
+        "/users/sign_out",
+        "/Account/LogOff",
+    ] {
+        for method in ["GET", "POST"] {
+            let rig = Rig::new();
+            let (own, other) = ("Cookie: PHPSESSID=a", "Cookie: PHPSESSID=b");
+            for fields in [own, other, ""] {
+                visit(&rig, ("/", fields), &page("", "page"));
+            }
+            let mut slow = rig.another();
+            slow.send(&get("/orders", &lines(own)));
+            let mut visitor = rig.another();
+            visitor.send(&format!(
+                "{method} {target} HTTP/1.1\r\nHost: h\r\n{own}\r\n\r\n"
+            ));
+            visitor.reply(&page("", "good bye"));
+            slow.reply(&page("", "orders of a"));
+            for gone in [("/", own), ("/orders", own)] {
+                assert_eq!(rescued(&rig, gone), None, "{method} {target}");
+            }
+            for fields in [other, ""] {
+                assert!(rescued(&rig, ("/", fields)).is_some(), "{method} {target}");
+            }
+        }
+    }
+    // Though the application never hears of it.
+    let rig = Rig::new();
+    let own = ("/", "Cookie: PHPSESSID=a");
+    visit(&rig, own, &page("", "page of a"));
+    assert_eq!(rescued(&rig, ("/logout", own.1)), None);
+    assert_eq!(rescued(&rig, own), None);
+}
+
+#[test]
+fn a_cookie_that_is_several_to_some_applications_counts() {
+    let all = [(("/", "Cookie: _ga=1"), "", "of all")];
+    check(&all, ("/", "Cookie: _ga=2"), Some("of all"));
+    for odd in [
+        "_ga=1 sessionid=a",
+        "_ga=1,sessionid=a",
+        "_ga=\"1\"; _gid=\"; sid=a",
+        "_ga=\"x\"sid=a",
+    ] {
+        let rig = Rig::new();
+        visit(&rig, ("/", "Cookie: _ga=1"), &page("", "of all"));
+        let mut visitor = rig.another();
+        visitor.send(&get("/", &format!("Cookie: {odd}\r\n")));
+        visitor.input(Input::ReadFailed(Side::Origin));
+        assert_eq!(status(&visitor.received()), 502, "{odd}");
+    }
+}
+
+#[test]
+fn a_part_of_a_page_is_not_the_page_nor_is_data() {
+    const KINDS: [Ask; 8] = [
+        (
+            "/list",
+            "Accept: text/html,*/*;q=0.8\r\nSec-Fetch-Dest: document",
+        ),
+        ("/list", "HX-Request: true"),
+        ("/list", "HX-Request: true\r\nHX-Target: rows"),
+        ("/list", "Turbo-Frame: rows"),
+        ("/list", "X-Requested-With: XMLHttpRequest"),
+        ("/list", "Accept: application/json"),
+        ("/list", "RSC: 1"),
+        (
+            "/list",
+            "Accept: image/avif,*/*;q=0.5\r\nSec-Fetch-Dest: image",
+        ),
+    ];
+    for kept in KINDS {
+        for asked in KINDS {
+            let expected = (kept == asked).then_some("of this kind");
+            check(&[(kept, "", "of this kind")], asked, expected);
+        }
+    }
+    // Android's web views send the name of their program.
+    let app = "X-Requested-With: com.example.browser";
+    check(&[(("/list", app), "", "page")], ("/list", ""), Some("page"));
+    // A write ends all of them.
+    let rig = Rig::new();
+    for kind in KINDS {
+        visit(&rig, kind, &page("", "before"));
+    }
+    let mut editor = rig.another();
+    editor.send("POST /list HTTP/1.1\r\nHost: h\r\nHX-Request: true\r\nContent-Length: 0\r\n\r\n");
+    editor.reply("HTTP/1.1 204 No Content\r\n\r\n");
+    for kind in KINDS {
+        assert_eq!(rescued(&rig, kind), None, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_value_that_two_visitors_were_given_is_nobodys() {
+    let given = |fields: &'static str| (("/", ""), fields, "welcome");
+    for (set, cookie) in [
+        (
+            "Set-Cookie: session=eyJfcGVybWFuZW50Ijp0cnVlfQ",
+            "Cookie: session=eyJfcGVybWFuZW50Ijp0cnVlfQ",
+        ),
+        (
+            "Set-Cookie: shop=eyJfcGVybWFuZW50Ijp0cnVlfQ",
+            "Cookie: shop=eyJfcGVybWFuZW50Ijp0cnVlfQ",
+        ),
+        ("Set-Cookie: sid=1", "Cookie: sid=1"),
+    ] {
+        let own = (("/cart", cookie), "", "cart of a");
+        check(&[given(set), own], ("/cart", cookie), Some("cart of a"));
+        check(&[given(set), given(set), own], ("/cart", cookie), None);
+        // Nor does what was kept before answer.
+        check(&[given(set), own, given(set)], ("/cart", cookie), None);
+    }
+    // A preference is many visitors', and the page is theirs.
+    let (set, dark) = ("Set-Cookie: theme=dark", "Cookie: theme=dark");
+    let own = (("/", dark), "", "dark page");
+    check(
+        &[given(set), given(set), own],
+        ("/", dark),
+        Some("dark page"),
+    );
+    // The same value again, for whoever has it, is not handed out again.
+    let (set, sid) = ("Set-Cookie: sid=1", "Cookie: sid=1");
+    check(
+        &[
+            given(set),
+            (("/", sid), set, "of a"),
+            (("/", sid), set, "of a"),
+        ],
+        ("/", sid),
+        Some("of a"),
+    );
+}
+
+#[test]
+fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
+    let plain = (("/p", ""), "", "page");
+    let reflecting = (
+        ("/p?utm_source=evil", ""),
+        "Cache-Control: max-age=60",
+        "evil",
+    );
+    check(&[reflecting], ("/p", ""), None);
+    check(&[reflecting], reflecting.0, None);
+    check(
+        &[plain, reflecting],
+        ("/p?utm_source=other", ""),
+        Some("page"),
+    );
+    // Nor is anybody given it who waits for the page.
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    let rig = Rig::with(settings);
+    let mut busy = rig.another();
+    busy.send(&get("/slow", ""));
+    let (mut lead, mut follower) = (rig.another(), rig.another());
+    lead.send(&get("/p?utm_source=evil", ""));
+    follower.send(&get("/p", ""));
+    busy.reply(&page("", "slow"));
+    lead.settle();
+    lead.reply(&page("", "evil"));
+    follower.settle();
+    assert!(follower.asked().starts_with("GET /p "));
+}
+
+#[test]
+fn a_copy_that_an_ignored_parameter_asked_for_is_renewed_without_it() {
+    let mut settings = Settings::default();
+    settings.cache.ttl = std::time::Duration::ZERO;
+    let rig = Rig::with(settings);
+    assert!(rig.retter.poll_refresh(rig.now).is_none(), "it is attended");
+    visit(&rig, ("/p", ""), &page("", "page"));
+    let mut visitor = rig.another();
+    visitor.send(&get("/p?utm_source=a", ""));
+    visitor.reply(&answer("500 Oops", "", ""));
+    assert!(visitor.received().ends_with("page"));
+    let mut renewal = rig.refresh().expect("it is wanted");
+    assert!(
+        renewal.asked().starts_with("GET /p HTTP"),
+        "as its key says"
+    );
+    renewal.reply(&page("", "new page"));
+    assert_eq!(rescued(&rig, ("/p", "")).as_deref(), Some("new page"));
+}
+
+#[test]
+fn refusals_that_speak_of_one_request_are_for_nobody_else() {
+    for status in ["400 Bad", "401 Who", "403 No", "406 No"] {
+        let rig = Rig::new();
+        visit(
+            &rig,
+            ("/", ""),
+            &answer(status, "Cache-Control: max-age=3600", "no"),
+        );
+        let mut other = Rig::on(Arc::clone(&rig.retter), rig.now);
+        other.send(&get("/", ""));
+        assert!(other.asked().starts_with("GET / "), "{status}");
+    }
+}
