@@ -87,6 +87,8 @@ impl fmt::Display for StatusSet {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
     exact: Vec<String>,
+    /// One bit for each first byte of a name, of 64: most names begin otherwise.
+    first: u64,
     prefixes: Vec<String>,
 }
 
@@ -118,16 +120,18 @@ impl NamePatterns {
     /// Whether `name` is one of the names or begins with one of the prefixes.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.exact.iter().any(|exact| exact.as_bytes() == name)
-            || self
-                .prefixes
-                .iter()
-                .any(|prefix| name.starts_with(prefix.as_bytes()))
+        self.first & first_bit(name) != 0
+            && (self.exact.iter().any(|exact| exact.as_bytes() == name)
+                || self
+                    .prefixes
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix.as_bytes())))
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut patterns = Self::default();
         for name in names {
+            patterns.first |= first_bit(name.as_bytes());
             match name.strip_suffix('*') {
                 Some(prefix) => patterns.prefixes.push(prefix.to_owned()),
                 None => patterns.exact.push(name.to_owned()),
@@ -135,6 +139,11 @@ impl NamePatterns {
         }
         patterns
     }
+}
+
+/// One bit of 64 for the first byte of a name; none for no name.
+fn first_bit(name: &[u8]) -> u64 {
+    name.first().map_or(0, |first| 1 << (first & 63))
 }
 
 impl FromStr for NamePatterns {

@@ -75,21 +75,35 @@ fn known(name: &[u8]) -> Meaning {
 
 fn look_up(name: &[u8]) -> Option<Meaning> {
     let mut at = slot(name);
-    while let Some((known, meaning)) = TABLE[at] {
-        if is_same(known, name) {
+    while let Some((known, meaning)) = TABLE[at % SLOTS] {
+        if is_same(known.as_bytes(), name) {
             return Some(meaning);
         }
-        at = (at + 1) % SLOTS;
+        at += 1;
     }
     None
 }
 
 /// Whether `name`, a token (RFC 9110 §5.6.2), is `known` but for case: no other two bytes of tokens
-/// and of these names differ in that bit only. Without an early end the compiler compares many
-/// bytes at a time.
-fn is_same(known: &str, name: &[u8]) -> bool {
-    let differs = |all: u8, (known, byte): (u8, &u8)| all | (known ^ (byte | 0x20));
-    known.len() == name.len() && known.bytes().zip(name).fold(0, differs) == 0
+/// and of these names differ in that bit only.
+fn is_same(known: &[u8], name: &[u8]) -> bool {
+    if known.len() != name.len() {
+        return false;
+    }
+    let mut pairs = (known.chunks_exact(8), name.chunks_exact(8));
+    let is_same = |known: &[u8], name: &[u8]| lower(name) == word(known);
+    pairs
+        .0
+        .by_ref()
+        .zip(pairs.1.by_ref())
+        .all(|(known, name)| is_same(known, name))
+        && match (known.last_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(known), Some(name)) => is_same(known, name),
+            _ => known
+                .iter()
+                .zip(name)
+                .all(|(known, byte)| *known == byte | 0x20),
+        }
 }
 
 const fn dash(byte: u8) -> u8 {
@@ -99,26 +113,37 @@ const fn dash(byte: u8) -> u8 {
     }
 }
 
-const SLOTS: usize = 1024;
+/// Eight bytes as one number.
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// The same in lower case.
+fn lower(bytes: &[u8]) -> u64 {
+    word(bytes) | u64::from_le_bytes([0x20; 8])
+}
+
+const SLOTS: usize = 2048;
 
 /// All names by their [`slot`], the next free one where that is taken.
 static TABLE: [Option<(&str, Meaning)>; SLOTS] = table();
 
-/// Where a name is looked for first: its length and five of its bytes, in lower case.
+/// Where a name is looked for first: by its length and its first and last four bytes, in lower
+/// case.
 const fn slot(name: &[u8]) -> usize {
-    const SPREAD: u32 = 0x9E37_79B1;
-    let len = name.len();
-    if len == 0 {
-        return 0;
-    }
-    let mut mixed = len as u32;
-    let mut part = 0;
-    while part < 5 {
-        let byte = name[(len - 1) * part / 4] | 0x20;
-        mixed = mixed.wrapping_mul(31).wrapping_add(byte as u32);
-        part += 1;
-    }
-    (mixed.wrapping_mul(SPREAD) >> 22) as usize
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let (first, last) = match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) => (u32::from_le_bytes(*first), u32::from_le_bytes(*last)),
+        _ => match name {
+            [one, .., two] => (*one as u32, *two as u32),
+            _ => (0, 0),
+        },
+    };
+    let lower = (first as u64) << 32 | last as u64 | 0x2020_2020_2020_2020;
+    let mixed = (lower ^ name.len() as u64).wrapping_mul(SPREAD);
+    (mixed >> 53) as usize
 }
 
 const fn table() -> [Option<(&'static str, Meaning)>; SLOTS] {
@@ -149,9 +174,46 @@ const fn put(
     name: &'static str,
     meaning: Meaning,
 ) {
-    let mut at = slot(name.as_bytes());
+    let mut at = slot(name.as_bytes()) % SLOTS;
     while table[at].is_some() {
         at = (at + 1) % SLOTS;
     }
     table[at] = Some((name, meaning));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_name_is_found_in_any_case_and_with_underscores() {
+        let meanings = Meanings::default();
+        let lists = [&HARMLESS[..], &SHAPING, &FRAGMENT, &["accept", "forwarded"]];
+        for name in lists.into_iter().flatten() {
+            let expected = meanings.of(name.as_bytes());
+            assert_ne!(expected, Meaning::Identity, "{name}");
+            let written = [name.to_uppercase(), name.replace('-', "_")];
+            for name in written {
+                assert_eq!(meanings.of(name.as_bytes()), expected, "{name}");
+            }
+            for other in [
+                format!("{name}x"),
+                format!("x{name}"),
+                name.replace('e', "E1"),
+            ] {
+                let is_known = known(other.as_bytes()) != Meaning::Identity;
+                let is_listed = |list: &[&str]| list.contains(&&*other.to_lowercase());
+                let is_listed = lists.into_iter().any(is_listed) || other.starts_with("sec-ch-");
+                assert_eq!(is_known, is_listed, "{other}");
+            }
+        }
+        for unknown in ["", "x", "xy", "x-", "sec-ch", "acceptx", "sec-token"] {
+            assert_eq!(
+                meanings.of(unknown.as_bytes()),
+                Meaning::Identity,
+                "{unknown}"
+            );
+        }
+        assert_eq!(meanings.of(b"SEC_CH_UA"), Meaning::Harmless);
+    }
 }

@@ -28,6 +28,42 @@ const WORDS: [&[u8]; 17] = [
 /// `+` or spaces between its parts, percent-encoded or not. A page that only speaks of it is taken
 /// for one that does it: that costs a copy and no more.
 pub(super) fn says_logout(path_and_query: &[u8]) -> bool {
+    may_say(path_and_query) && says(path_and_query)
+}
+
+/// Whether all letters of one of the words are there, or some may be encoded: most targets do not
+/// get past this look.
+fn may_say(path_and_query: &[u8]) -> bool {
+    const NEEDS: [u32; WORDS.len()] = {
+        let mut needs = [0; WORDS.len()];
+        let mut at = 0;
+        while at < WORDS.len() {
+            needs[at] = letters(WORDS[at]);
+            at += 1;
+        }
+        needs
+    };
+    let there = letters(path_and_query);
+    NEEDS.iter().any(|needs| there & needs == *needs)
+}
+
+/// One bit for each letter that is there; all for `%`, which may be any.
+const fn letters(text: &[u8]) -> u32 {
+    let mut letters = 0;
+    let mut at = 0;
+    while at < text.len() {
+        letters |= match text[at] {
+            b'%' => u32::MAX,
+            // `a` and `A` have the same five bits.
+            byte if byte >= b'A' => 1 << (byte & 31),
+            _ => 0,
+        };
+        at += 1;
+    }
+    letters
+}
+
+fn says(path_and_query: &[u8]) -> bool {
     let mut text: SmallVec<[u8; 256]> = SmallVec::new();
     let mut rest = path_and_query;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -46,25 +82,8 @@ pub(super) fn says_logout(path_and_query: &[u8]) -> bool {
             text.push(byte.to_ascii_lowercase());
         }
     }
-    (0..text.len()).any(|at| may_begin(text[at]) && begins_word(&text[at..]))
-}
-
-/// Whether one of the words begins with `byte`: few bytes of a path get past this look.
-fn may_begin(byte: u8) -> bool {
-    const FIRST: u32 = {
-        let mut letters = 0;
-        let mut at = 0;
-        while at < WORDS.len() {
-            letters |= 1 << (WORDS[at][0] - b'a');
-            at += 1;
-        }
-        letters
-    };
-    byte.is_ascii_lowercase() && FIRST >> (byte - b'a') & 1 == 1
-}
-
-fn begins_word(text: &[u8]) -> bool {
-    WORDS.iter().any(|word| text.starts_with(word))
+    let is_there = |word: &&[u8]| memchr::memmem::find(&text, word).is_some();
+    WORDS.iter().any(is_there)
 }
 
 fn hex(digit: u8) -> Option<u8> {
