@@ -13,10 +13,10 @@ const SIZE: &str = "a size: `64MiB`, `64MB`, or bytes as a number";
 const SWITCH: &str = "true or false (also yes/no, on/off, 1/0)";
 const RATE: &str = "bytes a second, or `off`";
 const COUNT: &str = "a whole number from 1 up";
-const NAMES: &str = "cookie names separated by commas, `*` at the end for a prefix; `known` \
+const NAMES: &str = "cookie names separated by commas, `*` once in a name for any text; `known` \
                      stands for the built-in list, `none` for no cookie";
-const PARAMETERS: &str = "names of query parameters separated by commas, `*` at the end for a \
-                          prefix; `known` stands for the built-in list, `none` for no parameter";
+const PARAMETERS: &str = "names of query parameters separated by commas, `*` once in a name for \
+                          any text; `known` stands for the built-in list, `none` for no parameter";
 
 const FIELDS: &str = "names of request fields separated by commas, `*` at the end for a prefix; \
                       they are added to what RETTER knows, which `known` stands for";

@@ -83,13 +83,15 @@ impl fmt::Display for StatusSet {
     }
 }
 
-/// Names and name prefixes (`wordpress_logged_in_*`), compared with case as cookies are.
+/// Names, and patterns of them with one `*` for any text (`wordpress_logged_in_*`,
+/// `mp_*_mixpanel`), compared with case as cookies are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
     exact: Vec<String>,
     /// One bit for each first byte of a name, of 64: most names begin otherwise.
     first: u64,
-    prefixes: Vec<String>,
+    /// What comes before the `*`, and what after it.
+    patterns: Vec<(String, String)>,
 }
 
 impl NamePatterns {
@@ -114,31 +116,37 @@ impl NamePatterns {
     /// Whether there is no name at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.is_empty()
+        self.exact.is_empty() && self.patterns.is_empty()
     }
 
-    /// Whether `name` is one of the names or begins with one of the prefixes.
+    /// Whether `name` is one of the names or fits one of the patterns.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         self.first & first_bit(name) != 0
             && (self.exact.iter().any(|exact| exact.as_bytes() == name)
-                || self
-                    .prefixes
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix.as_bytes())))
+                || self.patterns.iter().any(|pattern| fits(name, pattern)))
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut patterns = Self::default();
+        let mut all = Self::default();
         for name in names {
-            patterns.first |= first_bit(name.as_bytes());
-            match name.strip_suffix('*') {
-                Some(prefix) => patterns.prefixes.push(prefix.to_owned()),
-                None => patterns.exact.push(name.to_owned()),
+            all.first |= match name.as_bytes() {
+                [b'*', ..] => u64::MAX,
+                name => first_bit(name),
+            };
+            match name.split_once('*') {
+                Some((start, end)) => all.patterns.push((start.to_owned(), end.to_owned())),
+                None => all.exact.push(name.to_owned()),
             }
         }
-        patterns
+        all
     }
+}
+
+fn fits(name: &[u8], (start, end): &(String, String)) -> bool {
+    name.len() >= start.len() + end.len()
+        && name.starts_with(start.as_bytes())
+        && name.ends_with(end.as_bytes())
 }
 
 /// One bit of 64 for the first byte of a name; none for no name.
@@ -149,7 +157,8 @@ fn first_bit(name: &[u8]) -> u64 {
 impl FromStr for NamePatterns {
     type Err = String;
 
-    /// Comma-separated names; a last `*` makes a prefix. An empty text is no name at all.
+    /// Comma-separated names; one `*` in a name stands for any text. An empty text is no name at
+    /// all.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let names: Vec<_> = text
             .split(',')
@@ -157,10 +166,10 @@ impl FromStr for NamePatterns {
             .filter(|name| !name.is_empty())
             .collect();
         for name in &names {
-            let bare = name.strip_suffix('*').unwrap_or(name);
+            let bare = name.replacen('*', "", 1);
             if !crate::message::is_token(bare.as_bytes()) || bare.contains('*') {
                 return Err(format!(
-                    "`{name}` is not a name, nor a prefix with `*` after it"
+                    "`{name}` is not a name, nor one with a single `*` in it"
                 ));
             }
         }
@@ -170,8 +179,9 @@ impl FromStr for NamePatterns {
 
 impl fmt::Display for NamePatterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let prefixes = self.prefixes.iter().map(|prefix| format!("{prefix}*"));
-        let names: Vec<_> = self.exact.iter().cloned().chain(prefixes).collect();
+        let patterns = self.patterns.iter();
+        let patterns = patterns.map(|(start, end)| format!("{start}*{end}"));
+        let names: Vec<_> = self.exact.iter().cloned().chain(patterns).collect();
         f.write_str(&names.join(","))
     }
 }
@@ -187,7 +197,7 @@ const SESSION_COOKIES: &str = "\
 
 const IGNORED_COOKIES: &str = "\
     _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
-    _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_* ajs_* amplitude_* optimizely* \
+    _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_*_mixpanel ajs_* amplitude_* optimizely* \
     __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
     CookieConsent euconsent-v2";
 
@@ -226,7 +236,24 @@ mod tests {
         assert!(names.matches(b"PHPSESSID") && !names.matches(b"phpsessid"));
         assert!(names.matches(b"wordpress_logged_in_abc") && !names.matches(b"_ga"));
         assert_eq!(names.to_string().parse(), Ok(names));
-        assert!("a b".parse::<NamePatterns>().is_err() && "a*b".parse::<NamePatterns>().is_err());
+        let names: NamePatterns = "mp_*_mixpanel, *_session, a*".parse().unwrap();
+        for name in [
+            "mp_1_mixpanel",
+            "mp__mixpanel",
+            "_session",
+            "my_session",
+            "a",
+            "ab",
+        ] {
+            assert!(names.matches(name.as_bytes()), "{name}");
+        }
+        for name in ["mp_mixpanel", "mp_1", "session", "my_sessions", "ba", ""] {
+            assert!(!names.matches(name.as_bytes()), "{name}");
+        }
+        assert_eq!(names.to_string().parse(), Ok(names));
+        for bad in ["a b", "a*b*", "*", "**"] {
+            assert!(bad.parse::<NamePatterns>().is_err(), "{bad}");
+        }
         assert_eq!("".parse(), Ok(NamePatterns::default()));
     }
 }

@@ -85,7 +85,7 @@ impl Audience {
             let is_read = ["accept", "forwarded", "sec-fetch-dest"].contains(&name.as_str());
             let lists = [&HARMLESS[..], &SHAPING, &FRAGMENT];
             let is_known = lists.iter().any(|list| list.contains(&name.as_str()));
-            if !is_read && !is_known && !name.starts_with("sec-ch-") {
+            if !is_read && !is_known {
                 parts.push(('a', name.into_bytes(), value.to_vec()));
             }
         }

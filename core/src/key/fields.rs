@@ -52,19 +52,10 @@ impl Meanings {
     }
 }
 
-/// Client hints (RFC 8942), which an answer names in `Vary`. Scripts cannot set names that begin so.
-const HINTS: &[u8] = b"sec-ch-";
-
 /// What RETTER knows of the name itself.
 fn known(name: &[u8]) -> Meaning {
     if let Some(meaning) = look_up(name) {
         return meaning;
-    }
-    let is_hint = name
-        .get(..HINTS.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(HINTS));
-    if is_hint {
-        return Meaning::Harmless;
     }
     if memchr::memchr(b'_', name).is_some() {
         let dashed: smallvec::SmallVec<[u8; 64]> = name.iter().map(|&byte| dash(byte)).collect();
@@ -203,11 +194,11 @@ mod tests {
             ] {
                 let is_known = known(other.as_bytes()) != Meaning::Identity;
                 let is_listed = |list: &[&str]| list.contains(&&*other.to_lowercase());
-                let is_listed = lists.into_iter().any(is_listed) || other.starts_with("sec-ch-");
+                let is_listed = lists.into_iter().any(is_listed);
                 assert_eq!(is_known, is_listed, "{other}");
             }
         }
-        for unknown in ["", "x", "xy", "x-", "sec-ch", "acceptx", "sec-token"] {
+        for unknown in ["", "x", "xy", "x-", "sec-ch-", "acceptx", "sec-token"] {
             assert_eq!(
                 meanings.of(unknown.as_bytes()),
                 Meaning::Identity,

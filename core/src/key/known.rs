@@ -6,7 +6,7 @@
 /// language, price or method, though no `Vary` names them. They are part of the key: a client that
 /// makes them up must not poison everybody's copy, and behind a proxy that sets them the copies
 /// are found all the same. Nobody is identified by them.
-pub(crate) const SHAPING: [&str; 96] = [
+pub(crate) const SHAPING: [&str; 99] = [
     // Where the page is thought to be.
     "cf-visitor",
     "cloudfront-forwarded-proto",
@@ -22,6 +22,7 @@ pub(crate) const SHAPING: [&str; 96] = [
     "x-appengine-https",
     "x-arr-ssl",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-path",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -98,8 +99,10 @@ pub(crate) const SHAPING: [&str; 96] = [
     // In which form.
     "content-currency",
     "icy-metadata",
+    "last-event-id",
     "prefer",
     "save-data",
+    "service-worker",
     "store",
     "x-currency",
     "x-lang",
@@ -112,8 +115,9 @@ pub(crate) const SHAPING: [&str; 96] = [
 /// Those of them that tell of the one request that they come with. Where one repeats what the
 /// first line says, it shapes nothing; and what a write has in them, the pages that it changes
 /// have not.
-pub(super) const OF_ITS_REQUEST: [&str; 10] = [
+pub(super) const OF_ITS_REQUEST: [&str; 11] = [
     "x-envoy-original-path",
+    "x-forwarded-method",
     "x-forwarded-path",
     "x-forwarded-uri",
     "x-http-method",
@@ -126,7 +130,7 @@ pub(super) const OF_ITS_REQUEST: [&str; 10] = [
 ];
 
 /// Fields with which scripts ask for a part of a page, or for its data, at the page's own URL.
-pub(crate) const FRAGMENT: [&str; 53] = [
+pub(crate) const FRAGMENT: [&str; 52] = [
     "datastar-request",
     "hx-boosted",
     "hx-current-url",
@@ -142,7 +146,6 @@ pub(crate) const FRAGMENT: [&str; 53] = [
     "next-router-state-tree",
     "next-url",
     "rsc",
-    "service-worker",
     "turbo-frame",
     "turbolinks-referrer",
     "x-alpine-request",
@@ -189,7 +192,7 @@ pub(super) const REQUESTED_WITH: &str = "x-requested-with";
 /// Fields that change no page, or only as a `Vary` of the answer says: what browsers send,
 /// negotiation, conditions, caches, tracing, forwarding, and what ends at this program. `Cookie` is
 /// judged by its pairs, and the address of a visitor identifies nobody (RFC 9111 knows none).
-pub(crate) const HARMLESS: [&str; 182] = [
+pub(crate) const HARMLESS: [&str; 210] = [
     // RFC 9110, 9111, 9112 and their kin.
     "a-im",
     "accept-charset",
@@ -201,6 +204,7 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "cache-control",
     "connection",
     "content-encoding",
+    "content-language",
     "content-length",
     "content-type",
     "cookie",
@@ -220,7 +224,6 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "origin",
     "pragma",
     "priority",
-    "proxy-authorization",
     "proxy-connection",
     "range",
     "referer",
@@ -251,7 +254,34 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "ping-to",
     "purpose",
     "rtt",
-    "sec-browsing-topics",
+    "sec-ch-device-memory",
+    "sec-ch-downlink",
+    "sec-ch-dpr",
+    "sec-ch-ect",
+    "sec-ch-forced-colors",
+    "sec-ch-lang",
+    "sec-ch-prefers-color-scheme",
+    "sec-ch-prefers-contrast",
+    "sec-ch-prefers-reduced-data",
+    "sec-ch-prefers-reduced-motion",
+    "sec-ch-prefers-reduced-transparency",
+    "sec-ch-rtt",
+    "sec-ch-save-data",
+    "sec-ch-ua",
+    "sec-ch-ua-arch",
+    "sec-ch-ua-bitness",
+    "sec-ch-ua-form-factors",
+    "sec-ch-ua-full-version",
+    "sec-ch-ua-full-version-list",
+    "sec-ch-ua-high-entropy-values",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-model",
+    "sec-ch-ua-platform",
+    "sec-ch-ua-platform-version",
+    "sec-ch-ua-wow64",
+    "sec-ch-viewport-height",
+    "sec-ch-viewport-width",
+    "sec-ch-width",
     "sec-fetch-mode",
     "sec-fetch-site",
     "sec-fetch-storage-access",
@@ -261,7 +291,6 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "sec-speculation-tags",
     "sec-websocket-extensions",
     "sec-websocket-key",
-    "sec-websocket-protocol",
     "sec-websocket-version",
     "service-worker-navigation-preload",
     "ua-cpu",
@@ -332,6 +361,7 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "baggage",
     "cf-ray",
     "connect-time",
+    "correlation-context",
     "correlation-id",
     "elastic-apm-traceparent",
     "fly-dispatch-start",
@@ -339,6 +369,7 @@ pub(crate) const HARMLESS: [&str; 182] = [
     "fly-traceparent",
     "fly-tracestate",
     "newrelic",
+    "request-context",
     "request-id",
     "sentry-trace",
     "total-route-time",

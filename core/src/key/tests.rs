@@ -1,5 +1,6 @@
 //! Tests of keys, partitions and session changes: field lines in, equality out.
 
+mod corpus;
 mod sessions;
 mod targets;
 
