@@ -22,6 +22,7 @@ use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::login;
 use crate::rules::reference;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
@@ -278,6 +279,9 @@ impl Fetch {
             self.record_slow(now);
         }
         self.obey_retry_after(head, now);
+        if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
+            self.keep_nothing();
+        }
         let session = self.session_change(head);
         if self
             .retter
@@ -473,6 +477,13 @@ impl Fetch {
         } else if let Some(permit) = &mut self.permit {
             permit.hold(at);
         }
+    }
+
+    /// The answer is for nobody but whoever holds the connection: no copy stands in for it or
+    /// comes of it.
+    fn keep_nothing(&mut self) {
+        (self.copy, self.key, self.may_rescue) = (None, None, false);
+        self.land(Flown::Unfit);
     }
 
     fn record_slow(&mut self, now: Instant) {

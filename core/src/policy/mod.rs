@@ -102,6 +102,14 @@ use writes::Writes;
 ///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and
 ///    without one the wait goes on. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
 ///    still renew the copy.
+///
+///    Some applications sign a user in on the connection, not by the request (NTLM, Negotiate):
+///    [`login::binds_connection`](crate::rules::login::binds_connection) tells it of the fields of
+///    a request and of an answer. Whoever keeps connections to the origin gives the one that
+///    carried such a message to no other client, asks [`decide_bound`](Self::decide_bound) for all
+///    later requests of the same client's connection, and closes both together; where a
+///    [proxy](crate::rules::login::is_relayed) passes requests of several users on, it is closed
+///    after the exchange.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
 /// 5. Who wants copies renewed and circuits probed in the background calls

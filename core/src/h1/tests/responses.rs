@@ -222,7 +222,10 @@ fn reuse() {
     check_open(&interim(length), (3, MORE, false));
     check_open(&bodiless("100", ""), (1, MORE, false));
     // Whatever its head says: the content that an origin sends all the same may come later.
-    for head in [&*bodiless("200", length), &bodiless("200", "Content-Length: 0\r\n")] {
+    for head in [
+        &*bodiless("200", length),
+        &bodiless("200", "Content-Length: 0\r\n"),
+    ] {
         check_end(&Method::HEAD, head, false, (2, MORE, false));
         let unsolicited = (2, Err(E::UnsolicitedResponse), false);
         check_end(&Method::HEAD, &format!("{head}ab"), false, unsolicited);

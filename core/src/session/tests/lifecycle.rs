@@ -43,6 +43,7 @@ fn actions(rig: &mut Rig) -> String {
         Action::Connect { fresh: false } => "connect".to_owned(),
         Action::Detach => "detach".to_owned(),
         Action::Park => "park".to_owned(),
+        Action::Resume => "resume".to_owned(),
         Action::Shutdown(side) => format!("shut {side:?}").to_lowercase(),
     };
     let took = rig.took();
