@@ -423,3 +423,6 @@ fn socket<'a, S, D>(
         (Side::Origin, Origin::Dialing(_) | Origin::None) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
@@ -280,6 +281,7 @@ impl Fetch {
         }
         self.obey_retry_after(head, now);
         if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
+            self.retter.logins.store(true, Ordering::Relaxed);
             self.keep_nothing();
         }
         let session = self.session_change(head);

@@ -125,6 +125,8 @@ pub struct Retter {
     gate: Gate,
     gzip: Arc<GzipPool>,
     keyer: Keyer,
+    /// The origin has signed somebody in by connection, or wanted to.
+    logins: AtomicBool,
     reserve: Reserve,
     /// Answers from copies because the origin was full.
     overload_copies: AtomicU64,
@@ -157,6 +159,7 @@ impl Retter {
             gate: Gate::new(&config.admission, now),
             gzip: Arc::new(GzipPool::default()),
             keyer: Keyer::new(cache, rng.next()),
+            logins: AtomicBool::new(false),
             overload_copies: AtomicU64::new(0),
             reserve: Reserve::new(config.client.send_bytes_max),
             store: Store::new(bounds),
@@ -262,6 +265,13 @@ impl Retter {
     #[must_use]
     pub fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    /// Whether an answer of the origin has shown that it signs people in by connection. Before
+    /// that a client that claims to sign in is no reason to keep a connection for it.
+    #[must_use]
+    pub fn has_logins_by_connection(&self) -> bool {
+        self.logins.load(Ordering::Relaxed)
     }
 
     /// The compressors.

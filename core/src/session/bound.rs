@@ -54,6 +54,10 @@ impl Session {
             };
         }
         if matches!(self.bound, Bound::Never) {
+            if !self.retter.has_logins_by_connection() {
+                // Anybody can claim to sign in. Its answer may still show that it is so.
+                return Owner::Nobody;
+            }
             self.bound = Bound::Away;
         }
         Owner::Client
@@ -65,7 +69,7 @@ impl Session {
         let Exchange::Relaying(relay) = &mut self.exchange else {
             return;
         };
-        if relay.origin.owner != Owner::Anyone || !login::binds_connection(answer) {
+        if relay.origin.owner == Owner::Client || !login::binds_connection(answer) {
             return;
         }
         if is_background || login::is_relayed(&relay.call.request.fields) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
+use crate::config::Settings;
 use crate::session::{Action, Input, Side};
 
 const CLOSE: Action = Action::Close(Side::Origin);
@@ -13,6 +14,7 @@ const DENIED: &str =
     "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 2\r\n\r\nno";
 const POST: &str = "POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=b";
 const TYPE_1: &str = "Authorization: NTLM TlRMTVNTUAAB\r\n";
+const TYPE_3: &str = "Authorization: ntlm TlRMTVNTUAAD\r\n";
 
 /// A client that has signed in, with a connection of its own that waits.
 fn signed_in() -> Rig {
@@ -20,8 +22,10 @@ fn signed_in() -> Rig {
 }
 
 fn signed_in_on(mut rig: Rig) -> Rig {
-    rig.send(&get("/", TYPE_1)).reply(PAGE);
-    assert_eq!(rig.took(), [CONNECT]);
+    rig.send(&get("/", TYPE_1)).reply(DENIED);
+    assert_eq!((rig.took(), status(&rig.received())), (vec![CONNECT], 401));
+    rig.send(&get("/", TYPE_3)).reply(PAGE);
+    assert_eq!(rig.took(), [Action::Resume]);
     assert_eq!(body(&rig.received()), "good");
     rig.asked();
     rig
@@ -38,7 +42,7 @@ fn a_login_keeps_the_connection_for_its_client() {
         rig.piece = piece;
         rig.send(&get("/", "")).reply(DENIED);
         assert_eq!(rig.took(), [CONNECT], "neither parked nor closed");
-        for fields in [TYPE_1, "Authorization: ntlm TlRMTVNTUAAD\r\n", ""] {
+        for fields in [TYPE_1, TYPE_3, ""] {
             rig.received();
             rig.send(&get("/", fields)).reply(PAGE);
             assert_eq!(body(&rig.received()), "good");
@@ -54,29 +58,65 @@ fn a_login_keeps_the_connection_for_its_client() {
 #[test]
 fn each_sign_of_a_login_binds() {
     #[track_caller]
-    fn check(request_fields: &str, answer_fields: &str, expected: &[Action]) {
-        let mut rig = Rig::new();
+    fn check(rig: &mut Rig, request_fields: &str, answer_fields: &str, after: Option<Action>) {
         rig.send(&get("/", request_fields)).reply(&format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{answer_fields}Content-Length: 4\r\n\r\ngood"
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{answer_fields}\
+             Content-Length: 4\r\n\r\ngood"
         ));
+        let expected: Vec<_> = [CONNECT].into_iter().chain(after).collect();
         assert_eq!(rig.took(), expected, "{request_fields}{answer_fields}");
-        let is_ordinary = expected.contains(&Action::Park);
-        assert_eq!(copies(&rig), usize::from(is_ordinary));
+        let is_kept = after == Some(Action::Park);
+        assert_eq!(copies(rig), usize::from(is_kept));
     }
-    check("", "", &[CONNECT, Action::Park]);
+    let (park, close) = (Some(Action::Park), Some(CLOSE));
+    let basic = "Authorization: Basic YTpi\r\n";
+    let negotiate = "Authorization: negotiate YII=\r\n";
+    check(&mut Rig::new(), "", "", park);
+    check(&mut Rig::new(), basic, "", park);
     check(
-        "Authorization: Basic YTpi\r\n",
-        "",
-        &[CONNECT, Action::Park],
-    );
-    check("Authorization: negotiate YII=\r\n", "", &[CONNECT]);
-    check(
+        &mut Rig::new(),
         "",
         "WWW-Authenticate: Basic realm=a, Negotiate\r\n",
-        &[CONNECT],
+        None,
     );
-    check("", "Persistent-Auth: true\r\n", &[CONNECT]);
-    check("", "Persistent-Auth: false\r\n", &[CONNECT, Action::Park]);
+    check(&mut Rig::new(), "", "Persistent-Auth: true\r\n", None);
+    check(&mut Rig::new(), "", "Persistent-Auth: false\r\n", park);
+    // What only the client says binds where the application signs people in so.
+    let mut rig = Rig::new();
+    check(&mut rig, negotiate, "", close);
+    check(&mut rig, negotiate, "Persistent-Auth: true\r\n", None);
+    check(&mut rig.another(), negotiate, "", None);
+}
+
+#[test]
+fn who_has_signed_in_leads_and_follows_nobody() {
+    let mut settings = Settings::default();
+    settings.admission.in_flight_max = 1;
+    settings.admission.in_flight_start = 1;
+    let mut rig = signed_in_on(Rig::with(settings));
+    let (mut busy, mut leader, mut follower) = (rig.another(), rig.another(), rig.another());
+    busy.send(&get("/busy", ""));
+    for rig in [&mut rig, &mut leader, &mut follower] {
+        rig.send(&get("/", ""));
+    }
+    let stats = rig.retter.stats(rig.now).admission;
+    assert_eq!((stats.waiting, stats.following), (3, 1));
+    busy.reply(PAGE);
+    // Which of the two is let in first is the queue's affair.
+    for _ in 0..2 {
+        for rig in [&mut leader, &mut rig] {
+            rig.settle();
+            if !rig.asked().is_empty() {
+                rig.reply(DENIED);
+            }
+        }
+    }
+    assert_eq!(status(&rig.received()), 401);
+    assert_eq!(status(&leader.received()), 401);
+    // An answer that demands a login is for nobody else: the follower asks for its own.
+    follower.settle();
+    follower.reply(PAGE);
+    assert_eq!(body(&follower.received()), "good");
 }
 
 #[test]
@@ -228,10 +268,18 @@ fn no_write_is_repeated() {
 #[test]
 fn the_connection_ends_with_its_client() {
     let ends: [fn(&mut Rig); 4] = [
-        |rig| drop(rig.wait(Duration::from_secs(60))),
-        |rig| drop(rig.input(Input::Drain)),
-        |rig| drop(rig.input(Input::GiveWay)),
-        |rig| drop(rig.input(Input::ReadFailed(Side::Client))),
+        |rig| {
+            rig.wait(Duration::from_secs(60));
+        },
+        |rig| {
+            rig.input(Input::Drain);
+        },
+        |rig| {
+            rig.input(Input::GiveWay);
+        },
+        |rig| {
+            rig.input(Input::ReadFailed(Side::Client));
+        },
     ];
     for end in ends {
         let mut rig = signed_in();
