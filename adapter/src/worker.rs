@@ -96,8 +96,11 @@ impl<R: Runtime> Host for Place<R> {
     fn checkout(&self, now: Instant) -> Option<R::Socket> {
         // The lock ends before a dead one is dropped.
         let next = || self.0.pool().checkout(now);
-        let is_useful = |socket: &R::Socket| is_alive(socket) && self.0.dialer.is_origin(socket);
-        std::iter::from_fn(next).find(is_useful)
+        std::iter::from_fn(next).find(|socket| self.is_alive(socket))
+    }
+
+    fn is_alive(&self, socket: &R::Socket) -> bool {
+        is_alive(socket) && self.0.dialer.is_origin(socket)
     }
 
     fn park(&self, socket: R::Socket, now: Instant) {

@@ -67,6 +67,13 @@ pub trait Host {
     /// Keeps an origin connection for later.
     fn park(&self, socket: Self::Socket, now: Instant);
 
+    /// Whether a connection that one client has kept for itself is still open and silent: a byte
+    /// that came before anything was asked would begin the next answer. Who cannot tell says that
+    /// it is, as this does.
+    fn is_alive(&self, _socket: &Self::Socket) -> bool {
+        true
+    }
+
     /// Starts to connect to the origin.
     fn dial(&self) -> Self::Dial;
 
@@ -266,6 +273,7 @@ impl<H: Host> Drive<H> {
                     self.host.park(socket, now);
                 }
             }
+            Action::Resume => self.resume(now),
             Action::Shutdown(side) => {
                 if let Some(socket) = socket(side, &mut self.client, &mut self.origin) {
                     socket.shut_write();
@@ -282,6 +290,20 @@ impl<H: Host> Drive<H> {
                 .handle_input(Input::Connected { reused: true }, now);
         } else {
             self.origin = Origin::Dialing(self.host.dial());
+        }
+    }
+
+    /// Uses the connection again that the session has kept, or a new one where it has ended.
+    fn resume(&mut self, now: Instant) {
+        match &self.origin {
+            Origin::Connected(socket) if self.host.is_alive(socket) => {
+                let input = Input::Connected { reused: true };
+                self.session.handle_input(input, now);
+            }
+            Origin::Connected(_) | Origin::Dialing(_) | Origin::None => {
+                self.close(Side::Origin);
+                self.connect(true, now);
+            }
         }
     }
 
@@ -401,3 +423,6 @@ fn socket<'a, S, D>(
         (Side::Origin, Origin::Dialing(_) | Origin::None) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

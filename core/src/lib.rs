@@ -71,6 +71,10 @@
 //!                     *origin = Some(Socket::default()); // dial, or take an idle one
 //!                     session.handle_input(Input::Connected { reused: false }, now);
 //!                 }
+//!                 // The client's own; a real host looks first whether it is still open and silent.
+//!                 Action::Resume => {
+//!                     session.handle_input(Input::Connected { reused: true }, now);
+//!                 }
 //!                 // A pool would keep a parked one.
 //!                 Action::Park => *origin = None,
 //!                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) => *origin = None,

@@ -165,6 +165,10 @@ impl Bench {
                 let input = Input::Connected { reused: false };
                 self.session.handle_input(input, Instant::ZERO);
             }
+            Action::Resume => {
+                let input = Input::Connected { reused: true };
+                self.session.handle_input(input, Instant::ZERO);
+            }
             Action::Park => (self.origin_open, self.parked) = (false, true),
             // What is renewed beside the client is no part of what a bench shows.
             Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Detach => {

@@ -252,6 +252,20 @@ impl Origin {
         found.unwrap_or_else(|| panic!("{} of {count} requests came", self.requests()))
     }
 
+    /// Waits until exactly `count` connections are open.
+    ///
+    /// # Panics
+    /// If there are others at the deadline.
+    #[track_caller]
+    pub fn wait_for_open(&self, count: usize) {
+        let found = self
+            .shared
+            .state
+            .wait(DEADLINE, |state| (state.open.len() == count).then_some(()));
+        let open = self.shared.state.lock().open.len();
+        assert!(found.is_some(), "{open} connections are open, not {count}");
+    }
+
     /// Takes the recorded requests out.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {

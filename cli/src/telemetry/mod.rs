@@ -7,6 +7,7 @@ mod counters;
 mod failures;
 mod lines;
 mod log;
+mod logins;
 mod overload;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use retter_core::report::{Observer, Report, Source};
 use crate::clock::Clock;
 use crate::runtime::Retter;
 use failures::Failures;
+use logins::Logins;
 use overload::Overload;
 
 pub(crate) use access::{AccessLog, escape};
@@ -40,6 +42,7 @@ pub(crate) struct Telemetry {
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
+    logins: Logins,
     overload: Mutex<Overload>,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
@@ -104,6 +107,7 @@ impl Telemetry {
             connections_ended: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
+            logins: Logins::default(),
             overload: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             retter,
@@ -209,11 +213,14 @@ impl Observer for Telemetry {
         {
             access.write(&report, self.retter.keyer(), self.clock);
         }
-        // Only what the origin did changes a circuit, so hits touch nothing shared here. When
-        // another thread is at it, it or the next tick takes ours too.
-        if let Some(text) = self.failures.note(&report) {
+        for text in [self.failures.note(&report), self.logins.note(&report)]
+            .into_iter()
+            .flatten()
+        {
             tracing::warn!("{text}");
         }
+        // Only what the origin did changes a circuit, so hits touch nothing shared here. When
+        // another thread is at it, it or the next tick takes ours too.
         if report.origin.is_some()
             && let Ok(mut transitions) = self.transitions.try_lock()
         {

@@ -64,16 +64,19 @@ pub fn keep_alive(version: Version, fields: &Fields) -> bool {
     }
 }
 
-/// Whether a response that cannot have a body says that it has one (RFC 9110 §8.6 and
-/// RFC 9112 §6.1 forbid it). What such an origin sends next cannot be told from a response.
-pub(super) fn is_contradictory(head: &ResponseHead) -> bool {
-    let bodiless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
-    let has_length = || {
-        head.fields
-            .get("content-length")
-            .is_some_and(|value| value != b"0")
-    };
-    bodiless && (head.fields.contains("transfer-encoding") || has_length())
+/// Whether content may follow a response that ends with its head. Such bytes cannot be told from
+/// the next response, and may come after this one was taken.
+///
+/// An answer to HEAD describes the content that a GET would have; an origin that sends it breaks
+/// RFC 9110 §9.3.2 in a way that no field shows. 1xx and 204 that announce content break RFC 9110
+/// §8.6 and RFC 9112 §6.1. A 304 may announce the length of the content that it is not sending.
+pub(super) fn may_be_followed(request_method: &Method, head: &ResponseHead) -> bool {
+    let is_bodiless = head.status.is_informational()
+        || head.status == StatusCode::NO_CONTENT
+        || head.status == StatusCode::NOT_MODIFIED;
+    let has_length = || head.fields.get_all("content-length").any(|len| len != b"0");
+    let announces = || head.fields.contains("transfer-encoding") || has_length();
+    *request_method == Method::HEAD || is_bodiless && announces()
 }
 
 /// The framing that fields declare, `None` when they declare none: RFC 9112 §6.3 rules 3 to 6.

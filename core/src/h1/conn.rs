@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::body::{Framing, is_contradictory, keep_alive, request_framing, response_framing};
+use super::body::{Framing, keep_alive, may_be_followed, request_framing, response_framing};
 use super::error::ProtocolError;
 use super::head::{parse_request, parse_response};
 use super::recv::RecvBuf;
@@ -201,6 +201,11 @@ impl ClientConn {
         self.wire.take_buffered()
     }
 
+    /// Frees the receive buffer between messages.
+    pub fn release_if_idle(&mut self) {
+        self.wire.release_if_idle();
+    }
+
     /// Lends the receive buffer to other connections of this thread while nothing is in it. Call
     /// it when all events were taken.
     pub fn lend_buffer(&mut self) {
@@ -239,7 +244,8 @@ impl ClientConn {
     }
 
     /// Whether another request may be sent: the response is complete and the origin keeps the
-    /// connection, did not end it, and sent nothing beyond (RFC 9112 §9.3).
+    /// connection, did not end it, and sent nothing beyond (RFC 9112 §9.3). Nor was it a response
+    /// behind whose head content may still come, as one to HEAD.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         self.role.is_persistent && self.wire.is_at_rest()
@@ -332,7 +338,7 @@ impl Role for Responses {
         let framing = response_framing(&self.method, &head)?;
         self.is_persistent &= framing != Framing::UntilClose
             && keep_alive(head.version, &head.fields)
-            && !is_contradictory(&head);
+            && !may_be_followed(&self.method, &head);
         let next = match head.status {
             // RFC 9110 §15.2.2 and §7.8: the new protocol starts behind this head.
             StatusCode::SWITCHING_PROTOCOLS if self.is_upgrade_asked => Next::Tunnel,

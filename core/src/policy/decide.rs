@@ -17,7 +17,7 @@ use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{Forward, Handling, Refused};
-use crate::rules::{conditional, forwarding};
+use crate::rules::{conditional, forwarding, login};
 use crate::store::Entry as _;
 use crate::time::Instant;
 
@@ -55,13 +55,29 @@ pub(super) struct Grant {
 }
 
 impl Retter {
-    /// Says how `request` is to be answered.
+    /// Says how `request` is to be answered. One that signs its connection in
+    /// ([`login::binds_connection`]) is answered by the origin or not at all.
     pub fn decide(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
+        self.decide_on(request, login::binds_connection(&request.fields), now)
+    }
+
+    /// As [`decide`](Self::decide), for a request of a client that has signed in by its connection
+    /// before: no copy answers, nothing is kept of the answer, and nobody shares it.
+    pub fn decide_bound(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
+        self.decide_on(request, true, now)
+    }
+
+    fn decide_on(
+        self: &Arc<Self>,
+        request: &Arc<RequestHead>,
+        is_bound: bool,
+        now: Instant,
+    ) -> Decision {
         let reads = matches!(request.method, Method::GET | Method::HEAD);
         if !reads || forwarding::upgrade(request).is_some() {
             return self.decide_write(request, now);
         }
-        let mut key = self.key(request);
+        let mut key = if is_bound { None } else { self.key(request) };
         let fields = &request.fields;
         let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
         let wishes = Wishes::of(fields);

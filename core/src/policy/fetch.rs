@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
@@ -22,6 +23,7 @@ use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::login;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -282,6 +284,10 @@ impl Fetch {
             self.record_slow(now);
         }
         self.obey_retry_after(head, now);
+        if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
+            self.retter.logins.store(true, Ordering::Relaxed);
+            self.keep_nothing();
+        }
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
@@ -481,6 +487,13 @@ impl Fetch {
         } else if let Some(permit) = &mut self.permit {
             permit.hold(at);
         }
+    }
+
+    /// The answer is for nobody but whoever holds the connection: no copy stands in for it or
+    /// comes of it.
+    fn keep_nothing(&mut self) {
+        (self.copy, self.key, self.may_rescue) = (None, None, false);
+        self.land(Flown::Unfit);
     }
 
     fn record_slow(&mut self, now: Instant) {

@@ -1,5 +1,7 @@
 //! Owns the policy's answers as values of the `http` crate, for programs that bring their own HTTP.
-//! Never decides which answer is due, and never reads a body.
+//! Never decides which answer is due, and never reads a body. Never knows on which connection a
+//! request goes out: what a login by connection asks of who does is in the contract of
+//! [`Retter`](super::Retter).
 
 use bytes::Bytes;
 use http::header::{

@@ -105,6 +105,14 @@ use writes::Writes;
 ///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and
 ///    without one the wait goes on. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
 ///    still renew the copy.
+///
+///    Some applications sign a user in on the connection, not by the request (NTLM, Negotiate):
+///    [`login::binds_connection`](crate::rules::login::binds_connection) tells it of the fields of
+///    a request and of an answer. Whoever keeps connections to the origin gives the one that
+///    carried such a message to no other client, asks [`decide_bound`](Self::decide_bound) for all
+///    later requests of the same client's connection, and closes both together; where a
+///    [proxy](crate::rules::login::is_relayed) passes requests of several users on, it is closed
+///    after the exchange.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
 /// 5. Who wants copies renewed and circuits probed in the background calls
@@ -121,6 +129,8 @@ pub struct Retter {
     gzip: Arc<GzipPool>,
     handed: Handed,
     keyer: Keyer,
+    /// The origin has signed somebody in by connection, or wanted to.
+    logins: AtomicBool,
     reserve: Reserve,
     /// Answers from copies because the origin was full.
     overload_copies: AtomicU64,
@@ -154,6 +164,7 @@ impl Retter {
             gzip: Arc::new(GzipPool::default()),
             handed: Handed::new(),
             keyer: Keyer::new(cache, rng.next()),
+            logins: AtomicBool::new(false),
             overload_copies: AtomicU64::new(0),
             reserve: Reserve::new(config.client.send_bytes_max),
             store: Store::new(bounds),
@@ -259,6 +270,13 @@ impl Retter {
     #[must_use]
     pub fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    /// Whether an answer of the origin has shown that it signs people in by connection. Before
+    /// that a client that claims to sign in is no reason to keep a connection for it.
+    #[must_use]
+    pub fn has_logins_by_connection(&self) -> bool {
+        self.logins.load(Ordering::Relaxed)
     }
 
     /// The compressors.

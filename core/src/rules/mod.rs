@@ -9,6 +9,7 @@
 //! | [`forwarding`] | RFC 9110 §7.6, RFC 7239 |
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
+//! | [`login`] | RFC 4559, RFC 9110 §11 |
 //! | [`range`] | RFC 9110 §14 |
 //! | [`reference`](mod@reference) | RFC 3986 §5.2 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
@@ -19,6 +20,7 @@ pub mod conditional;
 pub mod forwarding;
 pub mod freshness;
 pub mod label;
+pub mod login;
 pub mod range;
 pub mod reference;
 pub mod retry_after;

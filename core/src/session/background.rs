@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::bound::Owner;
 use super::exchange::{Call, Connecting, Download, Draining, Exchange, Relay};
 use super::{Action, Life, Session};
 use crate::h1::Framing;
@@ -34,6 +35,7 @@ impl Session {
             origin_bytes: 0,
             origin_head: None,
             origin_since: now,
+            owner: Owner::Anyone,
             read: true,
             received: 0,
             replayed: false,
@@ -43,6 +45,7 @@ impl Session {
             upgrade: false,
         };
         session.exchange = Exchange::Connecting(Box::new(Connecting {
+            bound: None,
             call,
             fetch,
             since: now,

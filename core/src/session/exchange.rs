@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::bound::Owner;
 use super::forward::{Forward, Held};
 use super::origin::OriginSide;
 use super::{Action, Last, Life, Session, Side};
 use crate::breaker::State;
 use crate::canary::{Plant, is_planted};
-use crate::h1::{BodyEncoder, Event, Framing, keep_alive};
+use crate::h1::{BodyEncoder, ClientConn, Event, Framing, keep_alive};
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::policy::{Decision, Fetch, Ticket};
@@ -41,6 +42,8 @@ pub(super) enum Exchange {
 
 #[derive(Debug)]
 pub(super) struct Connecting {
+    /// The client's own connection, if that is to be used again.
+    pub(super) bound: Option<Box<ClientConn>>,
     pub(super) call: Call,
     pub(super) fetch: Box<Fetch>,
     pub(super) since: Instant,
@@ -98,6 +101,8 @@ pub(super) struct Call {
     pub(super) origin_head: Option<(Arc<ResponseHead>, Instant)>,
     /// When the origin was first asked.
     pub(super) origin_since: Instant,
+    /// Whose the connection will be that it goes out on.
+    pub(super) owner: Owner,
     /// Whether the whole request has been read.
     pub(super) read: bool,
     pub(super) received: u64,
@@ -257,6 +262,7 @@ impl Session {
             origin_bytes: 0,
             origin_head: None,
             origin_since: now,
+            owner: self.owner_for(&request.fields),
             read,
             received: 0,
             replayed: false,
@@ -283,7 +289,7 @@ impl Session {
             self.exchange = Exchange::Receiving(Box::new(call));
             return;
         }
-        let decision = self.retter.decide(&call.request, now);
+        let decision = self.decide(&call, now);
         self.carry_out(decision, call, now);
     }
 
@@ -297,7 +303,7 @@ impl Session {
             return false;
         }
         if let Exchange::Receiving(call) = std::mem::take(&mut self.exchange) {
-            let decision = self.retter.decide(&call.request, now);
+            let decision = self.decide(&call, now);
             self.carry_out(decision, *call, now);
         }
         true
@@ -310,9 +316,14 @@ impl Session {
                 // An idle connection may be dead; a request that must not be repeated, or cannot
                 // be because its content has passed, is not entrusted to it.
                 let fresh = !call.request.method.is_safe() || !call.read;
-                self.actions.push_back(Action::Connect { fresh });
+                let bound = self.take_bound();
+                self.actions.push_back(match bound {
+                    Some(_) => Action::Resume,
+                    None => Action::Connect { fresh },
+                });
                 call.origin_since = now;
                 let connecting = Connecting {
+                    bound,
                     call,
                     fetch,
                     since: now,

@@ -4,6 +4,7 @@
 
 mod answer;
 mod background;
+mod bound;
 mod exchange;
 mod forward;
 mod heads;
@@ -21,12 +22,13 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::h1::{SendQueue, ServerConn};
+use crate::h1::{ClientConn, SendQueue, ServerConn};
 use crate::pace::Pace;
 use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::time::Instant;
 
+use bound::Bound;
 use exchange::Exchange;
 use room::Room;
 
@@ -83,8 +85,13 @@ pub enum Action {
         /// be sent twice.
         fresh: bool,
     },
-    /// Keep the origin's connection for a later request.
+    /// Keep the origin's connection for a later request of any client.
     Park,
+    /// The next request goes out on the connection to the origin that this session has held since
+    /// its last exchange, and on no other that exists. Answer with [`Input::Connected`], `reused`,
+    /// if it is still open and silent; else close it and go on as for a fresh
+    /// [`Connect`](Self::Connect).
+    Resume,
     /// Close the writing half of this side.
     Shutdown(Side),
 }
@@ -97,7 +104,8 @@ pub enum Action {
 /// 2. After every input (`handle_*`), drain [`poll_action`](Self::poll_action) and
 ///    [`poll_report`](Self::poll_report) until `None`, write what
 ///    [`write_slices`](Self::write_slices) gives, and read into
-///    [`read_buf`](Self::read_buf); an empty read buffer means *paused*, do not read. Then ask
+///    [`read_buf`](Self::read_buf); an empty read buffer means *paused*, do not read. The origin's
+///    connection is read between exchanges too where no action has taken it away. Then ask
 ///    [`poll_room`](Self::poll_room), with a waker after which all of this begins again.
 /// 3. Call [`handle_timeout`](Self::handle_timeout) at or after
 ///    [`poll_timeout`](Self::poll_timeout); calling it early is harmless.
@@ -106,6 +114,8 @@ pub enum Action {
 pub struct Session {
     retter: Arc<Retter>,
     peer: SocketAddr,
+    /// The origin's connection between exchanges, where this client has one of its own.
+    bound: Bound,
     client: ClientSide,
     exchange: Exchange,
     life: Life,
@@ -190,6 +200,7 @@ impl Session {
         Self {
             retter,
             peer,
+            bound: Bound::Never,
             client,
             exchange: Exchange::None,
             life: Life::Open,
@@ -212,9 +223,10 @@ impl Session {
             return &mut [];
         }
         match (side, self.life) {
-            (Side::Origin, _) => match self.exchange.origin_mut() {
-                Some(origin) => origin.conn.read_buf(),
-                None => &mut [],
+            (Side::Origin, _) => match (self.exchange.origin_mut(), &mut self.bound) {
+                (Some(origin), _) => origin.conn.read_buf(),
+                (None, Bound::Idle(conn)) => conn.read_buf(),
+                (None, Bound::Away | Bound::Never) => &mut [],
             },
             (Side::Client, Life::Open) => self.client.conn.read_buf(),
             (Side::Client, Life::Lingering(_)) => {
@@ -235,8 +247,9 @@ impl Session {
         }
         match (side, self.life) {
             (Side::Origin, _) => {
-                let origin = self.exchange.origin();
-                origin.is_some_and(|origin| origin.conn.awaits_first())
+                let origin = self.exchange.origin().map(|origin| &origin.conn);
+                let conn = origin.or_else(|| self.bound());
+                conn.is_some_and(ClientConn::awaits_first)
             }
             (Side::Client, Life::Open) => self.client.conn.awaits_first(),
             (Side::Client, Life::Lingering(_)) => self.client.scratch.is_empty(),
@@ -249,14 +262,7 @@ impl Session {
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
         match side {
             Side::Client => self.client_read(len, now),
-            Side::Origin => {
-                if let Some(origin) = self.exchange.origin_mut() {
-                    let terms = timer::origin_read(&self.retter.config().origin);
-                    origin.read_at = now;
-                    origin.read_pace.moved(len, terms, now);
-                    origin.conn.handle_read(len);
-                }
-            }
+            Side::Origin => self.origin_read(len, now),
         }
         self.pump(now);
     }
@@ -285,6 +291,7 @@ impl Session {
             Side::Origin => {
                 if let Some(origin) = self.exchange.origin_mut() {
                     origin.out.advance(len);
+                    origin.is_asked |= len > 0;
                     origin.write_at = now;
                 }
             }
@@ -413,6 +420,9 @@ impl Session {
         if self.life == Life::Open && self.should_close_idle() {
             self.life = Life::Closing(Last::Close);
         }
+        if self.life != Life::Open {
+            self.unbind();
+        }
         if let Life::Closing(last) = self.life
             && self.client.out.is_empty()
         {
@@ -487,6 +497,7 @@ impl Session {
             return;
         }
         self.close_origin();
+        self.unbind();
         self.exchange = Exchange::None;
         self.life = Life::Closed;
         self.actions.push_back(action);
@@ -530,6 +541,10 @@ impl Session {
         debug_assert!(
             self.life != Life::Closed || matches!(self.exchange, Exchange::None),
             "a closed session runs no exchange"
+        );
+        debug_assert!(
+            self.bound().is_none() || self.life == Life::Open && self.exchange.origin().is_none(),
+            "one connection to the origin, and only for a client that may ask again"
         );
         debug_assert!(
             self.life != Life::Closed || self.reports_due == self.reports.len(),

@@ -2,9 +2,10 @@
 //! Never decides whether a failure is rescued: `policy` does.
 
 use super::answer::Local;
+use super::bound::Owner;
 use super::exchange::{Call, Connecting, Download, Exchange, Relay, Upload};
 use super::timer::origin_read;
-use super::{Action, Last, Life, Session, Side};
+use super::{Action, Last, Life, Session};
 use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
 use crate::h1::{BodyEncoder, ClientConn, Event, Framing, HeadWriter, SendQueue};
@@ -15,13 +16,17 @@ use crate::rules::conditional;
 use crate::rules::forwarding;
 use crate::time::Instant;
 
-/// The origin's connection. It dies with its exchange or is parked without any of this.
+/// The origin's connection. It dies with its exchange or is left without any of this, but for what
+/// has been read where the client keeps it.
 #[derive(Debug)]
 pub(super) struct OriginSide {
     pub(super) conn: ClientConn,
     pub(super) out: SendQueue,
+    /// Whether any byte of the request has left.
+    pub(super) is_asked: bool,
     /// It takes no more for now: the client waits for it.
     pub(super) is_full: bool,
+    pub(super) owner: Owner,
     /// Last byte received, or the moment from which one is expected.
     pub(super) read_at: Instant,
     /// Until when more of a body of known length must have come.
@@ -56,10 +61,17 @@ impl Session {
         match std::mem::take(&mut self.exchange) {
             Exchange::Connecting(connecting) => {
                 let Connecting {
-                    call, mut fetch, ..
+                    bound,
+                    call,
+                    mut fetch,
+                    ..
                 } = *connecting;
                 let config = self.retter.config();
-                let mut conn = ClientConn::new(config.origin.head_bytes_max);
+                let mut conn = match bound {
+                    Some(conn) if reused => *conn,
+                    // A new one, or one of which nothing is left to know.
+                    Some(_) | None => ClientConn::new(config.origin.head_bytes_max),
+                };
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
                 self.put_origin_head(&mut out, &call, &fetch);
@@ -73,7 +85,9 @@ impl Session {
                 let origin = OriginSide {
                     conn,
                     out,
+                    is_asked: false,
                     is_full: false,
+                    owner: call.owner,
                     read_at: now,
                     read_pace: Pace::start(origin_read(&config.origin), now),
                     write_at: now,
@@ -213,10 +227,28 @@ impl Session {
         }
     }
 
+    /// The origin sent `len` bytes; 0 is the end of its stream.
+    pub(super) fn origin_read(&mut self, len: usize, now: Instant) {
+        let Some(origin) = self.exchange.origin_mut() else {
+            // Nothing was asked on it.
+            return self.unbind();
+        };
+        // RFC 9112 §9.2: what comes on a used connection before a byte of the request has left
+        // belongs to an earlier exchange.
+        if len > 0 && origin.reused && !origin.is_asked {
+            return self.origin_failed(Failure::Reset, now);
+        }
+        let terms = origin_read(&self.retter.config().origin);
+        origin.read_at = now;
+        origin.read_pace.moved(len, terms, now);
+        origin.conn.handle_read(len);
+    }
+
     /// The origin's connection broke while reading.
     pub(super) fn origin_reset(&mut self, now: Instant) {
         match &self.exchange {
-            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => {}
+            // The client's own is gone, if it has one.
+            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => self.unbind(),
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -236,7 +268,8 @@ impl Session {
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         match &mut self.exchange {
-            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => {}
+            // The client's own is gone, if it has one.
+            Exchange::None | Exchange::Receiving(_) | Exchange::Waiting(_) => self.unbind(),
             Exchange::Connecting(_) => self.connect_failed(now),
             Exchange::Draining(_) => self.stop_draining(),
             Exchange::Relaying(relay) => {
@@ -275,6 +308,7 @@ impl Session {
             }
             (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
                 let connecting = Connecting {
+                    bound: None,
                     call,
                     fetch,
                     since: now,
@@ -309,8 +343,8 @@ impl Session {
     }
 
     /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
-    /// been closed before any byte of a response. Only such a request is sent on one; a new
-    /// connection is never `reused`.
+    /// been closed before any byte of a response. Others are sent on a `reused` connection only
+    /// where that is the client's own, and fail with it: the origin may have acted on them.
     fn replay_or_fail(
         &mut self,
         mut connecting: Connecting,
@@ -318,7 +352,11 @@ impl Session {
         failure: Failure,
         now: Instant,
     ) {
-        let stale = failure == Failure::Reset && (reused || is_planted(Plant::RepeatedWrite));
+        let call = &connecting.call;
+        // Content that has passed is not here any more.
+        let is_repeatable = call.request.method.is_safe() && !call.has_content();
+        let stale = failure == Failure::Reset
+            && (reused && is_repeatable || is_planted(Plant::RepeatedWrite));
         if stale && !connecting.call.replayed {
             connecting.call.replayed = true;
             self.actions.push_back(Action::Connect { fresh: true });
@@ -356,16 +394,6 @@ impl Session {
         }
     }
 
-    /// Gives the connection back, or closes it when it cannot carry another request.
-    pub(super) fn leave_origin(&mut self, origin: &OriginSide, request_sent: bool) {
-        let clean = request_sent && origin.out.is_empty() && origin.conn.is_reusable();
-        self.actions.push_back(if clean {
-            Action::Park
-        } else {
-            Action::Close(Side::Origin)
-        });
-    }
-
     /// Reads what nobody wants of a response, within bounds, as long as nobody waits for it.
     pub(super) fn pump_draining(&mut self) -> bool {
         let nobody_waits =
@@ -383,7 +411,7 @@ impl Session {
             }
             Ok(Event::End { .. }) => {
                 if let Exchange::Draining(draining) = std::mem::take(&mut self.exchange) {
-                    self.leave_origin(&draining.origin, true);
+                    self.leave_origin(draining.origin, true, false);
                 }
                 true
             }

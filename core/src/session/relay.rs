@@ -131,6 +131,7 @@ impl Session {
         if head.status.is_informational() && !switches {
             return self.pass_interim(&head, now);
         }
+        self.note_login(&head.fields);
         let is_background = self.is_background();
         let queued = self.client.out.held();
         let Exchange::Relaying(relay) = &mut self.exchange else {
@@ -270,17 +271,16 @@ impl Session {
         let Exchange::Relaying(relay) = std::mem::take(&mut self.exchange) else {
             return;
         };
-        // Some origins leave content that they did not want in the connection, where it would be
-        // the next user's request (RFC 9112 §11.2): what carried content is not used again.
-        let clean = relay.upload == Upload::Sent && !relay.call.has_content();
-        self.leave_origin(&relay.origin, clean);
-        let origin = relay.call.origin_report(None, now);
         let Relay {
             call,
             download,
             fetch,
+            origin,
+            upload,
             ..
         } = *relay;
+        self.leave_origin(origin, upload == Upload::Sent, call.has_content());
+        let origin = call.origin_report(None, now);
         if let Some(fetch) = fetch {
             fetch.on_end(now);
         }

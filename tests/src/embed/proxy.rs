@@ -1,5 +1,6 @@
 //! Owns a reverse proxy on `hyper`, which brings its own HTTP/1.1 and takes the policy from core.
-//! Never upgrades a connection: that takes `hyper::upgrade` and a copy of bytes both ways.
+//! Never upgrades a connection: that takes `hyper::upgrade` and a copy of bytes both ways. Never
+//! passes on a login that belongs to a connection: those of the pool are for everybody.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -17,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use retter_core::addresses::is_want;
 use retter_core::message::{FieldsBuilder, RequestHead};
 use retter_core::report::Failure;
-use retter_core::rules::forwarding;
+use retter_core::rules::{forwarding, login};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::guard::{Guard, GuardedBody, NoAnswer};
@@ -74,8 +75,11 @@ impl Proxy {
         let head = Arc::new(RequestHead::from_http(&request));
         let origin = &self.guard.retter().config().origin;
         let mut fields = FieldsBuilder::default();
+        let signs_in = login::binds_connection(&head.fields);
         forwarding::forward_request(&head, peer.ip(), &origin.authority, |line| {
-            fields.push_line(line);
+            if !(signs_in && line.is("authorization")) {
+                fields.push_line(line);
+            }
         });
         let fields = fields.build().to_header_map();
         let ask = |fields| self.ask(&head, fields, request.into_body());

@@ -301,6 +301,12 @@ impl Bench {
                     client.dials = None;
                     client.is_connected = false;
                 }
+                // It has always ended meanwhile, so that each connection carries one request.
+                Action::Resume => {
+                    assert!(client.dials.is_none() && client.is_connected);
+                    client.is_connected = false;
+                    client.dials = Some(true);
+                }
                 Action::Shutdown(Side::Origin) => assert!(client.is_connected),
             }
         }

@@ -12,6 +12,7 @@ fn exchange(rig: &Rig) -> &'static str {
     match &rig.session.exchange {
         Exchange::Connecting(_) => "connecting",
         Exchange::Draining(_) => "draining",
+        Exchange::None if rig.session.bound().is_some() => "bound",
         Exchange::None => "none",
         Exchange::Relaying(relay) => match relay.download {
             Download::Awaiting => "awaiting",
@@ -43,6 +44,7 @@ fn actions(rig: &mut Rig) -> String {
         Action::Connect { fresh: false } => "connect".to_owned(),
         Action::Detach => "detach".to_owned(),
         Action::Park => "park".to_owned(),
+        Action::Resume => "resume".to_owned(),
         Action::Shutdown(side) => format!("shut {side:?}").to_lowercase(),
     };
     let took = rig.took();
@@ -85,6 +87,22 @@ fn asked(path: &str) -> Rig {
     rig
 }
 
+fn asked_by_proxy(path: &str) -> Rig {
+    let mut rig = fresh();
+    rig.send(&get(path, VIA));
+    rig.took();
+    rig
+}
+
+const VIA: &str = "Via: 1.1 proxy\r\n";
+
+fn asked_for_head(path: &str) -> Rig {
+    let mut rig = fresh();
+    rig.send(&get(path, "").replace("GET", "HEAD"));
+    rig.took();
+    rig
+}
+
 const CONTENT_TO_COME: &str = "POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=";
 
 fn receiving() -> Rig {
@@ -114,6 +132,16 @@ fn holding() -> Rig {
     rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
     rig
 }
+
+/// A client that has signed in by its connection, between two requests.
+fn bound() -> Rig {
+    let mut rig = asked("/other");
+    rig.reply(LOGIN);
+    rig.received();
+    rig
+}
+
+const LOGIN: &str = "HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
 
 fn draining() -> Rig {
     let mut rig = asked("/");
@@ -242,6 +270,42 @@ const EXCHANGE: &[Row] = &[
     }),
     (draining, "the client asks for something else", |rig| {
         rig.send(&get("/other", ""));
+    }),
+    (
+        || asked("/other"),
+        "a 401 that asks for NTLM, and no proxy in front",
+        |rig| {
+            rig.reply(LOGIN);
+        },
+    ),
+    (
+        || asked_by_proxy("/other"),
+        "a 401 that asks for NTLM, and a proxy in front",
+        |rig| {
+            rig.reply(LOGIN);
+        },
+    ),
+    (
+        || asked_for_head("/other"),
+        "an answer to HEAD",
+        |rig| {
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+        },
+    ),
+    (bound, "a request of its client", |rig| {
+        hand_over(rig, &get("/", ""));
+    }),
+    (bound, "a request that a proxy passed on", |rig| {
+        hand_over(rig, &get("/", VIA));
+    }),
+    (bound, "the origin sends something", |rig| {
+        rig.reply("x");
+    }),
+    (bound, "the origin closes", |rig| {
+        rig.end_of(Side::Origin);
+    }),
+    (bound, "the client closes", |rig| {
+        rig.end_of(Side::Client);
     }),
     (tunnel, "the origin closes", |rig| {
         rig.end_of(Side::Origin);

@@ -1,6 +1,7 @@
 //! Tests of whole sessions: bytes in, bytes out, time as an argument.
 //! Each exchange runs with whole inputs and again byte by byte; what comes out must be the same.
 
+mod bound;
 mod bounds;
 mod broken;
 mod copies;

@@ -32,6 +32,8 @@ pub(super) struct Rig {
     pub(super) piece: usize,
     /// Whether connections come from the pool.
     pub(super) reused: bool,
+    /// Whether a connection that the client has kept is still there when it is to be used.
+    pub(super) is_alive: bool,
     /// Whether the client reads.
     pub(super) client_reads: bool,
     /// Whether the origin does.
@@ -64,6 +66,7 @@ impl Rig {
             reports: Vec::new(),
             piece: usize::MAX,
             reused: false,
+            is_alive: true,
             client_reads: true,
             origin_reads: true,
         }
@@ -162,11 +165,17 @@ impl Rig {
                 self.actions.push(action);
                 self.detached.extend(self.session.poll_detached());
                 moved = true;
-                if let Action::Connect { fresh } = action {
-                    let reused = self.reused && !fresh;
-                    self.session
-                        .handle_input(Input::Connected { reused }, self.now);
-                }
+                let reused = match action {
+                    Action::Connect { fresh } => self.reused && !fresh,
+                    Action::Resume => self.is_alive,
+                    Action::Abort(_)
+                    | Action::Close(_)
+                    | Action::Detach
+                    | Action::Park
+                    | Action::Shutdown(_) => continue,
+                };
+                self.session
+                    .handle_input(Input::Connected { reused }, self.now);
             }
             while let Some(report) = self.session.poll_report() {
                 self.reports.push(report);
