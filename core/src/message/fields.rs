@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::mark;
+use super::names::{Marks, mark};
 use super::text::{is_one_line, is_token};
 use crate::limits::HEAD_BYTES_CEILING;
 
@@ -239,6 +239,11 @@ impl Fields {
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    /// Whether a line with one of these names may be present.
+    pub(crate) const fn may_contain(&self, names: &Marks) -> bool {
+        self.index.names & names.0 != 0
     }
 
     /// The members of a comma-separated list field (RFC 9110 §5.6.1), over all its lines,

@@ -53,6 +53,21 @@ pub(super) const fn mark(name: &[u8]) -> u64 {
     1 << ((code(name) as u64).wrapping_mul(SPREAD) >> 58)
 }
 
+/// Names of which mostly none is there.
+pub(crate) struct Marks(pub(super) u64);
+
+impl Marks {
+    pub(crate) const fn of(names: &[&str]) -> Self {
+        let mut marks = 0;
+        let mut at = 0;
+        while at < names.len() {
+            marks |= mark(names[at].as_bytes());
+            at += 1;
+        }
+        Self(marks)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //! (RFC 4559) and their kin, against which RFC 9110 §11.7 warns intermediaries.
 //! Never keeps a connection, and never knows who signed in.
 
-use crate::message::Fields;
+use crate::message::{Fields, Marks};
 
 /// Schemes by which an application may sign in whoever holds the connection. Kerberos by Negotiate
 /// can be per request; no field tells which it is before the login is done.
@@ -40,6 +40,10 @@ const RELAYED: [&str; 10] = [
 /// ```
 #[must_use]
 pub fn binds_connection(fields: &Fields) -> bool {
+    const NAMES: Marks = Marks::of(&["authorization", "www-authenticate", "persistent-auth"]);
+    if !fields.may_contain(&NAMES) {
+        return false;
+    }
     // A quoted string with a comma in it is split as well: at worst that finds one scheme too many.
     ["authorization", "www-authenticate"]
         .iter()
