@@ -152,6 +152,7 @@ pub mod breaker;
 pub mod canary;
 pub mod config;
 pub mod connections;
+mod copies;
 pub mod drive;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -63,7 +63,7 @@ impl CacheKey {
     }
 
     /// The bytes that name the resource.
-    pub(super) fn resource(&self) -> &[u8] {
+    pub(crate) fn resource(&self) -> &[u8] {
         &self.bytes[..self.resource_len]
     }
 

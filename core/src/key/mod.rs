@@ -197,12 +197,6 @@ impl Keyer {
         })
     }
 
-    /// A hash of what a key names, whoever it is for, and whatever kind of answer.
-    #[must_use]
-    pub fn resource(&self, key: &CacheKey) -> u64 {
-        self.key_hash.hash_one(key.resource())
-    }
-
     /// Path and query as a key holds them.
     #[must_use]
     pub fn path_and_query_of(&self, path_and_query: &[u8]) -> Vec<u8> {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::copy::StoredResponse;
 use super::{Fetch, Refusal, Retter, Served, Ticket};
 use crate::admission::{Class, Entry, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::config::FreshMode;
+use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
@@ -79,7 +79,9 @@ impl Retter {
         }
         let mut key = if is_bound { None } else { self.key(request) };
         let fields = &request.fields;
-        let mut copy = key.as_ref().and_then(|key| self.store.get(key, fields));
+        let mut copy = key
+            .as_ref()
+            .and_then(|key| self.copies.look_up(key, fields));
         let wishes = Wishes::of(fields);
         let usable = copy.as_ref().zip(key.as_ref());
         let usable = usable.and_then(|(copy, key)| self.usable(copy, key, &wishes, fields, now));
@@ -98,13 +100,12 @@ impl Retter {
         if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
             copy = key
                 .as_ref()
-                .and_then(|key| self.store.get_good(key, fields));
+                .and_then(|key| self.copies.look_up_good(key, fields));
         }
         let age_max = self.config.cache.rescue_age_max;
         let may_rescue = copy
             .as_ref()
-            .zip(key.as_ref())
-            .is_some_and(|(copy, key)| self.may_rescue(copy, key, age_max, now));
+            .is_some_and(|copy| copy.may_rescue(age_max, now));
         let ask = Ask {
             copy,
             key,
@@ -135,24 +136,6 @@ impl Retter {
         (!is_nobodys).then_some(key)
     }
 
-    /// Whether a copy may answer where the origin does not.
-    fn may_rescue(
-        &self,
-        copy: &StoredResponse,
-        key: &CacheKey,
-        age_max: Duration,
-        now: Instant,
-    ) -> bool {
-        copy.may_rescue(age_max, now) && !self.is_part_of_the_past(copy, key)
-    }
-
-    /// Whether a copy is a part of a page that has changed since the origin was asked for it. Of
-    /// whole pages such copies are dropped; there may be any number of parts, and which there are
-    /// is not known.
-    pub(super) fn is_part_of_the_past(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        key.is_fragment() && self.was_written(copy, key)
-    }
-
     /// How a copy answers without the origin being asked, if it may.
     fn usable(
         &self,
@@ -164,7 +147,7 @@ impl Retter {
     ) -> Option<Handling> {
         if self.config.cache.fresh == FreshMode::Off
             || conditional::is_for_origin(request)
-            || self.is_written(copy, key)
+            || self.copies.is_written(copy, key)
         {
             return None;
         }
@@ -177,18 +160,6 @@ impl Retter {
         }
     }
 
-    /// Whether somebody has changed the resource since the origin was asked for the copy. The
-    /// writer's copies and everybody's are dropped by then; those of other users may still rescue
-    /// them.
-    pub(super) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        (key.partition() != Partition::Shared || key.is_fragment()) && self.was_written(copy, key)
-    }
-
-    fn was_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        let resource = || self.keyer.resource(key);
-        self.writes.hit(resource, copy.times().asked)
-    }
-
     /// Why a request goes past the copies (RFC 9211 §2.2).
     fn reason(
         &self,
@@ -198,12 +169,12 @@ impl Retter {
     ) -> Forward {
         match (copy, key) {
             (_, None) => Forward::Bypass,
-            (Some(copy), Some(key)) if !copy.is_fresh(now) || self.is_written(copy, key) => {
+            (Some(copy), Some(key)) if !copy.is_fresh(now) || self.copies.is_written(copy, key) => {
                 Forward::Stale
             }
             (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
             (Some(_), Some(_)) => Forward::Request,
-            (None, Some(key)) if self.store.contains(key) => Forward::VaryMiss,
+            (None, Some(key)) if self.copies.contains(key) => Forward::VaryMiss,
             (None, Some(_)) => Forward::UriMiss,
         }
     }

@@ -8,14 +8,13 @@ use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
-use super::changes::Mark;
-use super::copy::{Collector, StoredResponse};
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
 use super::{Ask, Grant, Retter, Served, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
+use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::{CacheKey, SessionChange};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
@@ -97,7 +96,7 @@ impl Fetch {
         now: Instant,
     ) -> Box<Self> {
         let Grant { lead, permit, slot } = grant;
-        let mark = retter.changes.mark();
+        let mark = retter.copies.mark();
         Box::new(Self {
             asked: now,
             circuit,
@@ -153,13 +152,8 @@ impl Fetch {
         let (true, Some(copy), Some(key)) = (self.may_rescue, &self.copy, &self.key) else {
             return false;
         };
-        // What has made it wrong meanwhile has dropped it too; what has made others wrong has not.
-        let is_kept = || {
-            let kept = self.retter.store.get_good(key, &self.request.fields);
-            kept.is_some_and(|kept| Arc::ptr_eq(&kept, copy))
-        };
-        (!self.retter.changes.hit(key, self.mark) || is_kept())
-            && !self.retter.is_part_of_the_past(copy, key)
+        let copies = &self.retter.copies;
+        copies.still_holds(copy, key, &self.request.fields, self.mark)
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and

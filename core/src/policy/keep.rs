@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::copy::{Collector, StoredResponse, Times};
 use super::wants::{Ended, Errand};
-use super::{Fetch, Retter, Served};
+use super::{Fetch, Served};
 use crate::admission::Flown;
+use crate::copies::{Collector, Making, StoredResponse, Times};
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::ResponseHead;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
@@ -28,14 +28,14 @@ impl Fetch {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let renewed = Arc::new(self.renewed(&copy, key.partition(), head, now));
         let may_keep = self.is_current() && self.may_keep(&key, session);
-        let store = &self.retter.store;
+        let copies = &self.retter.copies;
         let kept = if !may_keep {
             false
         } else if renewed.lifetimes() == &Lifetimes::NEVER {
-            store.remove(&key);
+            copies.remove(&key);
             false
         } else {
-            store.replace(key.clone(), &copy, Arc::clone(&renewed))
+            copies.renew(&key, &copy, Arc::clone(&renewed))
         };
         if kept {
             self.note_kept(key.clone());
@@ -76,8 +76,7 @@ impl Fetch {
         } else {
             copy.expired()
         };
-        let store = &self.retter.store;
-        store.replace(key.clone(), copy, Arc::new(noted));
+        self.retter.copies.renew(key, copy, Arc::new(noted));
     }
 
     /// The copy with what `head` says now.
@@ -99,7 +98,13 @@ impl Fetch {
             (None, _) | (_, Err(_)) => Lifetimes::NEVER,
         };
         let vary = vary.unwrap_or_else(|| copy.vary().clone());
-        let renewed = copy.renewed(&updated, lifetimes, vary, (unix, self.times(now)));
+        let renewed = copy.renewed(Making {
+            head: &updated,
+            lifetimes,
+            times: self.times(now),
+            unix,
+            vary,
+        });
         if renewed.is_cut() {
             return copy.expired();
         }
@@ -118,17 +123,10 @@ impl Fetch {
         is_current
     }
 
-    /// Puts a new copy into the store; returns whether it is there. It is not when it does not fit,
-    /// or when the origin may have made it before a write that has changed the page since.
+    /// Keeps a new copy; returns whether it is there.
     pub(super) fn keep(&mut self, key: CacheKey, copy: StoredResponse) -> bool {
         let is_good = copy.is_good();
-        let Retter { changes, store, .. } = &*self.retter;
-        let is_older = || changes.hit(&key, self.mark);
-        let mut is_kept = !is_older() && store.insert(key.clone(), copy).is_some();
-        if is_kept && is_older() {
-            store.remove(&key);
-            is_kept = false;
-        }
+        let is_kept = self.retter.copies.keep(&key, copy, self.mark);
         if is_kept && is_good {
             self.note_kept(key);
         }
@@ -171,9 +169,13 @@ impl Fetch {
         }
         let lifetimes = self.assess(key.partition(), head, now).ok()?;
         let vary = self.vary(head)?;
-        let budget = &self.retter.budget;
-        let times = (self.retter.wall_clock(now), self.times(now));
-        Collector::new(head, lifetimes, vary, cache.object_bytes_max, budget, times)
+        self.retter.copies.collect(Making {
+            head,
+            lifetimes,
+            times: self.times(now),
+            unix: self.retter.wall_clock(now),
+            vary,
+        })
     }
 
     fn times(&self, received: Instant) -> Times {
@@ -247,7 +249,7 @@ mod tests {
     use crate::key::SessionChange;
     use crate::limits::HEAD_BYTES_CEILING;
     use crate::message::{Fields, Index, RequestHead};
-    use crate::policy::{Decision, Verdict};
+    use crate::policy::{Decision, Retter, Verdict};
 
     const NOW: Instant = Instant::ZERO;
 
@@ -286,14 +288,14 @@ mod tests {
         let fields = long(HEAD_BYTES_CEILING - 10, "a", &[cookie]);
         assert!(fields.is_cut() && !fields.contains("cookie"));
         ok(ask(&retter, fields), Fields::default());
-        assert_eq!(retter.store.len(), 0);
+        assert_eq!(retter.copies.stats().len, 0);
     }
 
     #[test]
     fn a_write_of_which_a_line_is_missing_drops_the_page_all_the_same() {
         let retter = retter();
         ok(ask(&retter, Fields::default()), Fields::default());
-        assert_eq!(retter.store.len(), 1);
+        assert_eq!(retter.copies.stats().len, 1);
         let fields = long(HEAD_BYTES_CEILING, "a", &[]);
         assert!(fields.is_cut());
         let write = Arc::new(RequestHead::new(Method::POST, "/", fields));
@@ -301,7 +303,7 @@ mod tests {
             panic!("writes pass");
         };
         ok(fetch, Fields::default());
-        assert_eq!(retter.store.len(), 0);
+        assert_eq!(retter.copies.stats().len, 0);
     }
 
     #[test]
@@ -311,7 +313,7 @@ mod tests {
         assert!(!fields.is_cut());
         let retter = retter();
         ok(ask(&retter, Fields::default()), fields);
-        assert_eq!(retter.store.len(), 0);
+        assert_eq!(retter.copies.stats().len, 0);
         let cut = long(HEAD_BYTES_CEILING, "set-cookie", &[]);
         let change = retter.keyer.session_change(&Fields::default(), &cut);
         assert_eq!(change, SessionChange::ChangesSession);
@@ -335,7 +337,7 @@ mod tests {
                 panic!("it is about the copy");
             };
             assert!(served.fields().contains("a") && !served.fields().contains("b"));
-            assert_eq!(retter.store.len(), 1);
+            assert_eq!(retter.copies.stats().len, 1);
             // Stale all the same: `ask` finds nothing fresh.
             assert!(ask(&retter, Fields::default()).can_rescue());
         }
@@ -361,10 +363,16 @@ mod tests {
             fetch.on_data(&piece, NOW);
         }
         assert!(one.is_collecting() && !other.is_collecting());
-        assert_eq!(retter.budget.collecting(), piece.len());
+        assert_eq!(retter.copies.stats().collecting_bytes, piece.len());
         one.on_end(NOW);
         other.on_end(NOW);
-        assert_eq!((retter.store.len(), retter.budget.collecting()), (1, 0));
+        assert_eq!(
+            (
+                retter.copies.stats().len,
+                retter.copies.stats().collecting_bytes
+            ),
+            (1, 0)
+        );
     }
 
     #[test]
@@ -384,7 +392,7 @@ mod tests {
         let mut fetch = ask(&retter, fields.clone());
         fetch.on_behalf_of(std::net::IpAddr::from([192, 0, 2, 1]));
         ok(fetch, Fields::default());
-        assert_eq!(retter.store.len(), 1);
+        assert_eq!(retter.copies.stats().len, 1);
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
         let errand = Errand {
             key: retter.keyer.key(&request).unwrap(),

@@ -33,9 +33,6 @@
 //! assert_eq!(answer.headers()["x-retter"], "cache");
 //! ```
 
-mod changes;
-mod content;
-mod copy;
 mod decide;
 mod fetch;
 mod handed;
@@ -51,7 +48,6 @@ mod served;
 mod ticket;
 mod unasked;
 mod wants;
-mod writes;
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -69,24 +65,19 @@ pub use ticket::Ticket;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
 use crate::config::Config;
+use crate::copies::Copies;
 use crate::key::Keyer;
-use crate::limits::STORE_SHARDS_MAX;
 use crate::report::{AdmissionStats, Stats};
 use crate::reserve::Reserve;
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
 use crate::rules::label::{self, Handling};
-use crate::store::{Bounds, Store};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
-use changes::Changes;
-use content::Budget;
-use copy::StoredResponse;
 use decide::{Ask, Grant};
 use handed::Handed;
 use wants::Wants;
-use writes::Writes;
 
 /// The policy: breaker, admission and copies of one origin, shared by all its sessions.
 ///
@@ -120,11 +111,10 @@ use writes::Writes;
 pub struct Retter {
     /// Whether somebody renews copies in the background.
     attended: AtomicBool,
-    budget: Arc<Budget>,
     /// No circuit is other than closed: then a copy is served without asking the breaker's lock.
     calm: AtomicBool,
-    changes: Changes,
     config: Config,
+    copies: Copies,
     gate: Gate,
     gzip: Arc<GzipPool>,
     handed: Handed,
@@ -134,12 +124,10 @@ pub struct Retter {
     reserve: Reserve,
     /// Answers from copies because the origin was full.
     overload_copies: AtomicU64,
-    store: Store<StoredResponse>,
     tiers: Mutex<Tiers>,
     wants: Mutex<Wants>,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
-    writes: Writes,
 }
 
 impl Retter {
@@ -149,29 +137,20 @@ impl Retter {
     pub fn new(config: Config, seed: u64, now: Instant) -> Arc<Self> {
         let mut rng = Rng::new(seed);
         let cache = &config.cache;
-        let bounds = Bounds {
-            bytes_max: cache.bytes_max,
-            entries_max: cache.entries_max,
-            object_bytes_max: cache.object_bytes_max,
-            shards_max: STORE_SHARDS_MAX,
-        };
         Arc::new(Self {
             attended: AtomicBool::new(false),
-            budget: Arc::new(Budget::new(cache.bytes_max / 2)),
             calm: AtomicBool::new(true),
-            changes: Changes::new(),
             gate: Gate::new(&config.admission, now),
             gzip: Arc::new(GzipPool::default()),
             handed: Handed::new(),
             keyer: Keyer::new(cache, rng.next()),
+            copies: Copies::new(cache, rng.next()),
             logins: AtomicBool::new(false),
             overload_copies: AtomicU64::new(0),
             reserve: Reserve::new(config.client.send_bytes_max),
-            store: Store::new(bounds),
             tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
             wants: Mutex::default(),
-            writes: Writes::new(),
             config,
         })
     }
@@ -223,18 +202,19 @@ impl Retter {
                 tiers.usual(),
             )
         };
+        let copies = self.copies.stats();
         Stats {
             circuit,
             paths_open,
             slow_calls,
             usual,
-            copies: self.store.len(),
-            copies_bytes: self.store.bytes(),
-            collecting_bytes: self.budget.collecting(),
-            leaving_bytes: self.budget.leaving(),
+            copies: copies.len,
+            copies_bytes: copies.bytes,
+            collecting_bytes: copies.collecting_bytes,
+            leaving_bytes: copies.leaving_bytes,
             queued_bytes: self.reserve.used(),
-            evictions: self.store.evictions(),
-            insertions: self.store.insertions(),
+            evictions: copies.evictions,
+            insertions: copies.insertions,
             admission: self.admission(now),
             refresh: self.refresh_stats(),
         }
@@ -245,7 +225,7 @@ impl Retter {
     /// # Errors
     /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), &'static str> {
-        self.store.validate()
+        self.copies.validate()
     }
 
     fn admission(&self, now: Instant) -> AdmissionStats {
@@ -328,7 +308,7 @@ impl Retter {
 impl fmt::Debug for Retter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retter")
-            .field("store", &self.store)
+            .field("copies", &self.copies)
             .finish_non_exhaustive()
     }
 }

@@ -3,24 +3,30 @@
 //! Never decides what answers a client.
 
 use http::{Method, StatusCode};
+use smallvec::SmallVec;
 
-use super::changes::Change;
 use super::{Fetch, Retter};
 use crate::canary::{Plant, is_planted};
+use crate::copies::Outdated;
 use crate::key::{CacheKey, Partition, SessionChange};
 use crate::message::ResponseHead;
 use crate::rules::reference;
 use crate::time::Instant;
 
 impl Retter {
+    /// Drops copies, and the wish to renew them. Returns how many there were.
+    pub(super) fn outdate(&self, outdated: Outdated<'_>) -> usize {
+        let dropped = self.copies.drop_outdated(outdated);
+        self.wants().forget_where(&|key| outdated.has(key));
+        dropped
+    }
+
     /// Drops all copies of a session; what everybody sees is no session's. Returns how many.
     pub(super) fn drop_session(&self, partition: Partition) -> usize {
         match partition {
             Partition::Shared => 0,
-            own @ (Partition::Marked(_) | Partition::Session(_)) => {
-                self.changes.note(Change::Partition(own));
-                self.wants().forget_partition(own);
-                self.store.drop_partition(own)
+            Partition::Marked(_) | Partition::Session(_) => {
+                self.outdate(Outdated::Partition(partition))
             }
         }
     }
@@ -84,39 +90,25 @@ impl Fetch {
         let (true, true, Some(own)) = (is_no, reads, &self.key) else {
             return;
         };
-        let Retter {
-            changes,
-            keyer,
-            store,
-            writes,
-            ..
-        } = &*self.retter;
+        let Retter { copies, keyer, .. } = &*self.retter;
         let is_shared = own.partition() == Partition::Shared;
         let whole = keyer.keys_of(&self.request, own.path_and_query(), own.partition());
-        let keys: Vec<_> = whole
+        let keys: SmallVec<[_; 4]> = whole
             .chain(own.is_fragment().then(|| own.clone()))
             // Of what bare visitors get, nothing is anybody's own: what another of them is given
             // meanwhile may stay.
-            .filter(|key| !is_shared || store.contains(key))
+            .filter(|key| !is_shared || copies.contains(key))
             .collect();
         let Some(first) = keys.first() else {
             return;
         };
         // Other parts of the page.
-        writes.note(keyer.resource(first), now);
-        let noted: Vec<_> = keys.iter().map(|key| Change::Key(key.hash())).collect();
-        self.mark = changes.note_by(&noted, own, self.mark);
-        let renews = |key: &CacheKey| {
-            self.renewal
-                .as_ref()
-                .is_some_and(|renewal| renewal.key == *key)
-        };
-        for key in &keys {
-            // A renewal ends by itself.
-            if store.remove(key) > 0 && !renews(key) {
-                self.retter.wants().forget(key);
-            }
-        }
+        copies.note_write(first, now);
+        self.mark = copies.drop_by_answer(&keys, own, self.mark);
+        // A renewal ends by itself.
+        let renewed = self.renewal.as_ref().map(|renewal| &renewal.key);
+        let is_over = |key: &CacheKey| keys.contains(key) && renewed != Some(key);
+        self.retter.wants().forget_where(&is_over);
     }
 
     /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
@@ -135,25 +127,14 @@ impl Fetch {
         });
         for target in named.chain([asked.to_vec()]) {
             for partition in [own, Partition::Shared] {
-                self.drop_page(&target, partition, now);
+                let keyer = &self.retter.keyer;
+                let keys: SmallVec<[_; 4]> =
+                    keyer.keys_of(&self.request, &target, partition).collect();
+                if let Some(first) = keys.first() {
+                    self.retter.copies.note_write(first, now);
+                }
+                self.retter.outdate(Outdated::Pages(&keys));
             }
-        }
-    }
-
-    /// Drops the copies of one page, of all kinds, in one partition.
-    fn drop_page(&self, target: &[u8], partition: Partition, now: Instant) {
-        let Retter {
-            changes,
-            keyer,
-            store,
-            writes,
-            ..
-        } = &*self.retter;
-        for key in keyer.keys_of(&self.request, target, partition) {
-            writes.note(keyer.resource(&key), now);
-            changes.note(Change::Key(key.hash()));
-            store.remove(&key);
-            self.retter.wants().forget(&key);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Never decides who may ask for it: that is the embedder's.
 
 use super::Retter;
-use super::changes::Change;
+use crate::copies::Outdated;
 use crate::key::CacheKey;
 use crate::message::Fields;
 
@@ -39,9 +39,11 @@ impl Retter {
             let is_it = |host: &String| host.as_bytes().eq_ignore_ascii_case(key.authority());
             host.as_ref().is_none_or(is_it)
         };
+        let drop_chosen =
+            |chosen: &dyn Fn(&CacheKey) -> bool| self.outdate(Outdated::Chosen(chosen));
         match purge {
-            Purge::All => self.purge_where(&|_| true),
-            Purge::Prefix { host, path } => self.purge_where(&|key| {
+            Purge::All => drop_chosen(&|_| true),
+            Purge::Prefix { host, path } => drop_chosen(&|key| {
                 of_host(key, host) && key.path_and_query().starts_with(path.as_bytes())
             }),
             Purge::Session { cookie } => {
@@ -53,16 +55,9 @@ impl Retter {
                 path_and_query,
             } => {
                 let wanted = self.keyer.path_and_query_of(path_and_query.as_bytes());
-                self.purge_where(&|key| of_host(key, host) && key.path_and_query() == wanted)
+                drop_chosen(&|key| of_host(key, host) && key.path_and_query() == wanted)
             }
         }
-    }
-
-    fn purge_where(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
-        // First what is on its way: it may be as old as the copies.
-        self.changes.note(Change::All);
-        self.wants().forget_where(chosen);
-        self.store.remove_where(chosen)
     }
 }
 
@@ -127,7 +122,7 @@ mod tests {
         assert_eq!(retter.purge(purge), gone.len(), "{purge:?}");
         for (at, page) in PAGES.into_iter().enumerate() {
             let key = retter.keyer.key(&request(page)).unwrap();
-            let is_there = retter.store.contains(&key);
+            let is_there = retter.copies.contains(&key);
             assert_eq!(is_there, !gone.contains(&at), "{purge:?}: {page:?}");
         }
     }
@@ -178,7 +173,7 @@ mod tests {
             fetches.into_iter().for_each(answer);
             let kept = pages.map(|page| {
                 let key = retter.keyer.key(&request(page)).unwrap();
-                retter.store.contains(&key)
+                retter.copies.contains(&key)
             });
             assert_eq!(kept, is_kept, "{purge:?}");
         }

@@ -151,7 +151,7 @@ impl Retter {
         now: Instant,
     ) -> Result<Refresh, NotStarted> {
         let Errand { key, peer, request } = errand;
-        let Some(copy) = self.store.get_good(key, &request.fields) else {
+        let Some(copy) = self.copies.look_up_good(key, &request.fields) else {
             self.wants().forget(key);
             return Err(NotStarted::Gone);
         };

@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::copy::StoredResponse;
 use super::wants::Errand;
 use super::{Retter, put_labels};
 use crate::breaker::State;
+use crate::copies::StoredResponse;
 use crate::key::CacheKey;
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Source;
@@ -149,10 +149,8 @@ impl Served {
         let form = if let Some(form) = self.special_form(request, is_coded) {
             form
         } else if is_coded {
-            let (gzip, added) = self.copy.gzip(&self.retter.gzip, &self.retter.budget);
-            if added > 0 {
-                self.retter.store.grew(&self.key, &self.copy, added);
-            }
+            let Retter { copies, gzip, .. } = &*self.retter;
+            let gzip = copies.gzip(&self.key, &self.copy, gzip);
             gzip.map_or(Form::Whole, |gzip| Form::Gzip(gzip.clone()))
         } else {
             Form::Whole

@@ -128,7 +128,7 @@ impl Ticket {
     fn look(&mut self, now: Instant) -> Option<Served> {
         let retter = &self.retter;
         let key = self.key.as_ref()?;
-        let copy = retter.store.get(key, &self.request.fields)?;
+        let copy = retter.copies.look_up(key, &self.request.fields)?;
         let age_max = retter.config.cache.rescue_age_max;
         // One that was there before is not what this request waits for.
         let times = copy.times();
@@ -137,9 +137,8 @@ impl Ticket {
             false => times.received,
         };
         if made_at < self.since
-            || retter.is_written(&copy, key)
+            || retter.copies.is_written(&copy, key)
             || conditional::is_for_origin(&self.request.fields)
-            || retter.is_part_of_the_past(&copy, key)
             || !copy.is_fresh(now) && !copy.may_rescue(age_max, now)
         {
             return None;
@@ -168,10 +167,10 @@ impl Ticket {
     fn ask(&mut self) -> Ask<'_> {
         // What could rescue would have answered before; it may still be asked about.
         let key = self.key.take();
-        let store = &self.retter.store;
+        let copies = &self.retter.copies;
         let copy = key
             .as_ref()
-            .and_then(|key| store.get_good(key, &self.request.fields));
+            .and_then(|key| copies.look_up_good(key, &self.request.fields));
         Ask {
             copy,
             key,

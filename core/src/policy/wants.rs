@@ -357,14 +357,6 @@ impl Wants {
         self.recent.retain(|errand| !chosen(&errand.key));
     }
 
-    /// Forgets all copies of a partition.
-    pub(super) fn forget_partition(&mut self, partition: Partition) {
-        self.table
-            .retain(|_, want| want.errand.key.partition() != partition);
-        self.recent
-            .retain(|errand| errand.key.partition() != partition);
-    }
-
     /// The origin asked to be left alone until then.
     pub(super) fn pause(&mut self, until: Instant) {
         self.paused_until = self.paused_until.max(until);

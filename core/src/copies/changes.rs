@@ -36,7 +36,7 @@ pub(super) enum Change {
 
 /// When somebody looked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mark(u64);
+pub(crate) struct Mark(u64);
 
 impl Changes {
     pub(super) fn new() -> Self {

@@ -18,16 +18,16 @@ use crate::time::{Instant, UnixTime};
 
 /// When a response was made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// When the origin was asked: what has changed since may be missing in it.
-    pub(super) asked: Instant,
+    pub(crate) asked: Instant,
     /// When its head came.
-    pub(super) received: Instant,
+    pub(crate) received: Instant,
 }
 
 /// A complete response: a 200 to rescue with, or another one while it is fresh.
 #[derive(Debug)]
-pub(super) struct StoredResponse {
+pub(crate) struct StoredResponse {
     body: Content,
     /// What clients get of its fields.
     fields: Fields,
@@ -43,72 +43,72 @@ pub(super) struct StoredResponse {
 }
 
 impl StoredResponse {
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    pub(super) fn lifetimes(&self) -> &Lifetimes {
+    pub(crate) fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes
     }
 
-    pub(super) fn vary(&self) -> &Vary {
+    pub(crate) fn vary(&self) -> &Vary {
         &self.vary
     }
 
-    pub(super) fn body(&self) -> &Bytes {
+    pub(crate) fn body(&self) -> &Bytes {
         self.body.bytes()
     }
 
-    pub(super) fn fields(&self) -> &Fields {
+    pub(crate) fn fields(&self) -> &Fields {
         &self.fields
     }
 
     /// Whether a field is missing, as it did not fit.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.fields.is_cut() || self.targeted().is_some_and(Fields::is_cut)
     }
 
-    pub(super) fn age(&self, now: Instant) -> Duration {
+    pub(crate) fn age(&self, now: Instant) -> Duration {
         self.lifetimes.age(self.resident(now))
     }
 
-    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
         self.lifetimes.is_fresh(self.resident(now))
     }
 
     /// How the copy may answer a client with these wishes without asking the origin.
-    pub(super) fn allow(&self, wishes: &Wishes, now: Instant) -> Option<Allowed> {
+    pub(crate) fn allow(&self, wishes: &Wishes, now: Instant) -> Option<Allowed> {
         wishes.allow(&self.lifetimes, self.resident(now))
     }
 
-    pub(super) fn may_rescue(&self, age_max: Duration, now: Instant) -> bool {
+    pub(crate) fn may_rescue(&self, age_max: Duration, now: Instant) -> bool {
         let is_asked_about = |fields: &Fields| fields.has_token("cache-control", "no-cache");
         is_planted(Plant::ForbiddenStale) && !is_asked_about(&self.fields)
             || self.lifetimes.may_rescue(self.resident(now), age_max)
     }
 
-    pub(super) fn ttl_seconds(&self, now: Instant) -> i64 {
+    pub(crate) fn ttl_seconds(&self, now: Instant) -> i64 {
         self.lifetimes.ttl_seconds(self.resident(now))
     }
 
-    pub(super) fn times(&self) -> Times {
+    pub(crate) fn times(&self) -> Times {
         self.times
     }
 
     /// Time since it was received.
-    pub(super) fn resident(&self, now: Instant) -> Duration {
+    pub(crate) fn resident(&self, now: Instant) -> Duration {
         now.saturating_since(self.times.received)
     }
 
     /// Whether a compressed form is worth making.
-    pub(super) fn is_compressible(&self) -> bool {
+    pub(crate) fn is_compressible(&self) -> bool {
         let length = Some(self.body.len() as u64);
         coding::worth_gzip(self.status, &self.fields, length)
     }
 
     /// The head of this copy as it would be had the origin sent it whole with what `head` says
     /// now (RFC 9111 §3.2, §4.3.4); `None` where both together are more than a head can hold.
-    pub(super) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> Option<ResponseHead> {
+    pub(crate) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> Option<ResponseHead> {
         let now = end_to_end_fields(head, unix);
         let targeted = self.targeted().into_iter().flat_map(Fields::iter);
         let mut fields = FieldsBuilder::default();
@@ -136,13 +136,14 @@ impl StoredResponse {
     }
 
     /// This copy with the head that [`updated_head`](Self::updated_head) made.
-    pub(super) fn renewed(
-        &self,
-        head: &ResponseHead,
-        lifetimes: Lifetimes,
-        vary: Vary,
-        (unix, times): (UnixTime, Times),
-    ) -> Self {
+    pub(crate) fn renewed(&self, making: Making<'_>) -> Self {
+        let Making {
+            head,
+            lifetimes,
+            times,
+            unix,
+            vary,
+        } = making;
         Self {
             body: self.body.clone(),
             fields: stored_fields(head, unix),
@@ -156,7 +157,7 @@ impl StoredResponse {
     }
 
     /// The same copy, stale from now on.
-    pub(super) fn expired(&self) -> Self {
+    pub(crate) fn expired(&self) -> Self {
         Self {
             body: self.body.clone(),
             fields: self.fields.clone(),
@@ -170,7 +171,7 @@ impl StoredResponse {
     }
 
     /// The same copy, not younger than the `other` of which it was made.
-    pub(super) fn not_younger_than(self, other: &Self) -> Self {
+    pub(crate) fn not_younger_than(self, other: &Self) -> Self {
         Self {
             lifetimes: self.lifetimes.not_younger_than(&other.lifetimes),
             times: other.times,
@@ -227,7 +228,7 @@ impl Entry for StoredResponse {
 
 /// A response on its way into the store: its body is copied here once, as it passes.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub(crate) struct Collector {
     body: Collected,
     fields: Fields,
     lifetimes: Lifetimes,
@@ -237,17 +238,28 @@ pub(super) struct Collector {
     vary: Vary,
 }
 
+/// What a copy is made of, beside its body.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    pub(crate) head: &'a ResponseHead,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) times: Times,
+    /// The wall clock when the head came.
+    pub(crate) unix: UnixTime,
+    pub(crate) vary: Vary,
+}
+
 impl Collector {
-    /// Starts to collect the response of `head`, of which the body may have `bytes_max` bytes;
-    /// `None` where the fields do not fit.
-    pub(super) fn new(
-        head: &ResponseHead,
-        lifetimes: Lifetimes,
-        vary: Vary,
-        bytes_max: usize,
-        budget: &Arc<Budget>,
-        (unix, times): (UnixTime, Times),
-    ) -> Option<Self> {
+    /// Starts to collect a response, of which the body may have `bytes_max` bytes; `None` where
+    /// the fields do not fit.
+    pub(super) fn new(making: Making<'_>, bytes_max: usize, budget: &Arc<Budget>) -> Option<Self> {
+        let Making {
+            head,
+            lifetimes,
+            times,
+            unix,
+            vary,
+        } = making;
         let (fields, targeted) = (stored_fields(head, unix), targeted_fields(head));
         if head.fields.is_cut()
             || fields.is_cut()
@@ -268,17 +280,17 @@ impl Collector {
 
     /// Adds a piece; `false` when the response is too large to keep.
     #[must_use]
-    pub(super) fn push(&mut self, data: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, data: &[u8]) -> bool {
         self.body.push(data)
     }
 
     /// Whether there is little room for more of such size.
-    pub(super) fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         self.body.is_short()
     }
 
     /// The finished copy.
-    pub(super) fn finish(self) -> StoredResponse {
+    pub(crate) fn finish(self) -> StoredResponse {
         StoredResponse {
             body: self.body.finish(),
             fields: self.fields,

@@ -1,0 +1,269 @@
+//! Owns the copies of one site, [`Copies`]: the store, what has made copies wrong of late, and the
+//! memory in which new ones are made.
+//! Never decides what answers a client, what may be kept, or which copies are to be renewed.
+
+mod changes;
+mod content;
+mod copy;
+mod writes;
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+
+use self::changes::{Change, Changes};
+use self::content::Budget;
+use self::writes::Writes;
+use crate::config::CacheSettings;
+use crate::key::{CacheKey, Partition};
+use crate::limits::STORE_SHARDS_MAX;
+use crate::message::Fields;
+use crate::rules::coding::GzipPool;
+use crate::store::{Bounds, Store};
+use crate::time::Instant;
+
+pub(crate) use self::changes::Mark;
+pub(crate) use self::copy::{Collector, Making, StoredResponse, Times};
+
+/// Everything that is kept of a site's answers.
+pub(crate) struct Copies {
+    budget: Arc<Budget>,
+    changes: Changes,
+    object_bytes_max: usize,
+    resource_hash: FixedState,
+    store: Store<StoredResponse>,
+    writes: Writes,
+}
+
+/// Which copies are wrong from now on.
+#[derive(Clone, Copy)]
+pub(crate) enum Outdated<'a> {
+    /// Those whose keys are chosen.
+    Chosen(&'a dyn Fn(&CacheKey) -> bool),
+    /// Those of pages, each by its key.
+    Pages(&'a [CacheKey]),
+    /// Those of a partition.
+    Partition(Partition),
+}
+
+/// What there is to count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CopiesStats {
+    pub(crate) bytes: usize,
+    pub(crate) collecting_bytes: usize,
+    pub(crate) evictions: u64,
+    pub(crate) insertions: u64,
+    pub(crate) leaving_bytes: usize,
+    pub(crate) len: usize,
+}
+
+impl Outdated<'_> {
+    /// Whether the copies of `key` are among them.
+    pub(crate) fn has(&self, key: &CacheKey) -> bool {
+        match self {
+            Self::Chosen(chosen) => chosen(key),
+            Self::Pages(keys) => keys.contains(key),
+            Self::Partition(partition) => key.partition() == *partition,
+        }
+    }
+}
+
+impl Copies {
+    /// Nothing is kept yet. The same `seed` gives the same hashes.
+    pub(crate) fn new(settings: &CacheSettings, seed: u64) -> Self {
+        Self {
+            budget: Arc::new(Budget::new(settings.bytes_max / 2)),
+            changes: Changes::new(),
+            object_bytes_max: settings.object_bytes_max,
+            resource_hash: FixedState::with_seed(seed),
+            store: Store::new(Bounds {
+                bytes_max: settings.bytes_max,
+                entries_max: settings.entries_max,
+                object_bytes_max: settings.object_bytes_max,
+                shards_max: STORE_SHARDS_MAX,
+            }),
+            writes: Writes::new(),
+        }
+    }
+
+    /// The copy for a request with these fields, also one that is merely fresh.
+    pub(crate) fn look_up(&self, key: &CacheKey, request: &Fields) -> Option<Arc<StoredResponse>> {
+        self.store
+            .get(key, request)
+            .filter(|copy| !self.is_part_of_the_past(copy, key))
+    }
+
+    /// The last good copy.
+    pub(crate) fn look_up_good(
+        &self,
+        key: &CacheKey,
+        request: &Fields,
+    ) -> Option<Arc<StoredResponse>> {
+        self.store
+            .get_good(key, request)
+            .filter(|copy| !self.is_part_of_the_past(copy, key))
+    }
+
+    /// Whether there is a copy of `key`, for whatever request.
+    pub(crate) fn contains(&self, key: &CacheKey) -> bool {
+        self.store.contains(key)
+    }
+
+    /// What has changed until now does not count against what is asked for from now on.
+    pub(crate) fn mark(&self) -> Mark {
+        self.changes.mark()
+    }
+
+    /// Whether a copy that was there at `mark` may still answer. What has made it wrong meanwhile
+    /// has dropped it too; what has made others wrong has not.
+    pub(crate) fn still_holds(
+        &self,
+        copy: &Arc<StoredResponse>,
+        key: &CacheKey,
+        request: &Fields,
+        mark: Mark,
+    ) -> bool {
+        let is_kept = || {
+            let kept = self.store.get_good(key, request);
+            kept.is_some_and(|kept| Arc::ptr_eq(&kept, copy))
+        };
+        (!self.changes.hit(key, mark) || is_kept()) && !self.is_part_of_the_past(copy, key)
+    }
+
+    /// Whether somebody has changed the resource since the origin was asked for the copy. The
+    /// writer's copies and everybody's are dropped by then; those of other users may still rescue
+    /// them.
+    pub(crate) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        key.partition() != Partition::Shared && self.was_written(copy, key)
+    }
+
+    /// Whether a copy is a part of a page that has changed since the origin was asked for it. Of
+    /// whole pages such copies are dropped; there may be any number of parts, and which there are
+    /// is not known.
+    fn is_part_of_the_past(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        key.is_fragment() && self.was_written(copy, key)
+    }
+
+    fn was_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        self.writes.hit(|| self.resource(key), copy.times().asked)
+    }
+
+    /// A hash of what a key names, whoever it is for, and whatever kind of answer.
+    fn resource(&self, key: &CacheKey) -> u64 {
+        self.resource_hash.hash_one(key.resource())
+    }
+
+    /// Starts to make a copy of a response; `None` where its fields do not fit.
+    pub(crate) fn collect(&self, making: Making<'_>) -> Option<Collector> {
+        Collector::new(making, self.object_bytes_max, &self.budget)
+    }
+
+    /// Puts a new copy into the store; returns whether it is there. It is not when it does not fit,
+    /// or when the origin may have made it before a change that came since `mark`.
+    pub(crate) fn keep(&self, key: &CacheKey, copy: StoredResponse, mark: Mark) -> bool {
+        let is_older = || self.changes.hit(key, mark);
+        if is_older() || self.store.insert(key.clone(), copy).is_none() {
+            return false;
+        }
+        // Whoever makes copies wrong notes it first and drops them then.
+        if is_older() {
+            self.store.remove(key);
+            return false;
+        }
+        true
+    }
+
+    /// Puts `new` in the place of `old`, where that is still there; returns whether it was.
+    pub(crate) fn renew(
+        &self,
+        key: &CacheKey,
+        old: &Arc<StoredResponse>,
+        new: Arc<StoredResponse>,
+    ) -> bool {
+        self.store.replace(key.clone(), old, new)
+    }
+
+    /// Drops the copies of a page that may not be kept any more, though nothing has changed it.
+    pub(crate) fn remove(&self, key: &CacheKey) {
+        self.store.remove(key);
+    }
+
+    /// The compressed form of a copy, made once.
+    pub(crate) fn gzip<'a>(
+        &self,
+        key: &CacheKey,
+        copy: &'a Arc<StoredResponse>,
+        pool: &GzipPool,
+    ) -> Option<&'a bytes::Bytes> {
+        let (gzip, added) = copy.gzip(pool, &self.budget);
+        if added > 0 {
+            self.store.grew(key, copy, added);
+        }
+        gzip
+    }
+
+    /// Drops copies, and what is on its way: it may be as old as they are. Returns how many there
+    /// were.
+    pub(crate) fn drop_outdated(&self, outdated: Outdated<'_>) -> usize {
+        match outdated {
+            Outdated::Chosen(chosen) => {
+                self.changes.note(Change::All);
+                self.store.remove_where(chosen)
+            }
+            Outdated::Pages(keys) => {
+                for key in keys {
+                    self.changes.note(Change::Key(key.hash()));
+                }
+                keys.iter().map(|key| self.store.remove(key)).sum()
+            }
+            Outdated::Partition(partition) => {
+                self.changes.note(Change::Partition(partition));
+                self.store.drop_partition(partition)
+            }
+        }
+    }
+
+    /// Drops the copies of pages for an answer that was asked for at `mark` and is itself to be
+    /// kept under `own`: after the mark that is returned it has been said already, and nothing
+    /// else is missed.
+    pub(crate) fn drop_by_answer(&self, keys: &[CacheKey], own: &CacheKey, mark: Mark) -> Mark {
+        let changes: Vec<_> = keys.iter().map(|key| Change::Key(key.hash())).collect();
+        let mark = self.changes.note_by(&changes, own, mark);
+        for key in keys {
+            self.store.remove(key);
+        }
+        mark
+    }
+
+    /// Notes that what `key` names has changed: what other users have of it is asked about before
+    /// it answers, and parts of it answer no more.
+    pub(crate) fn note_write(&self, key: &CacheKey, now: Instant) {
+        self.writes.note(self.resource(key), now);
+    }
+
+    pub(crate) fn stats(&self) -> CopiesStats {
+        CopiesStats {
+            bytes: self.store.bytes(),
+            collecting_bytes: self.budget.collecting(),
+            evictions: self.store.evictions(),
+            insertions: self.store.insertions(),
+            leaving_bytes: self.budget.leaving(),
+            len: self.store.len(),
+        }
+    }
+
+    /// Checks every link, weight and count of the store.
+    pub(crate) fn validate(&self) -> Result<(), &'static str> {
+        self.store.validate()
+    }
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copies")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
