@@ -26,7 +26,7 @@ use retter_tests::client::{self, Client, Request};
 use retter_tests::embed::guard::Guard;
 use retter_tests::embed::layer::RescueLayer;
 use retter_tests::embed::proxy::Proxy;
-use retter_tests::origin::Origin;
+use retter_tests::origin::{Origin, Seen};
 use retter_tests::page::Sum;
 use retter_tests::reply::Reply;
 use retter_tests::scenario::until;
@@ -138,6 +138,21 @@ mod on_threads {
     }
 
     #[test]
+    fn a_login_by_connection_is_its_clients_alone() {
+        let origin = Origin::start(demanding);
+        let address = start(&origin);
+        let (mut anna, mut bert) = (Client::connect(address), Client::connect(address));
+        for user in [&mut anna, &mut bert] {
+            assert_eq!(user.ask(&Request::get("/page")).text(), "None");
+            let form = Request::post("/form", "a=b").field("Authorization", "NTLM x");
+            assert_eq!(user.ask(&form).text(), "Some(\"NTLM x\")");
+            assert_eq!(user.ask(&Request::get("/page")).text(), "None");
+        }
+        let connections: Vec<_> = origin.take_seen().iter().map(|s| s.connection).collect();
+        assert_eq!(connections, [0, 0, 0, 1, 1, 1]);
+    }
+
+    #[test]
     fn it_is_as_short_as_the_readme_says() {
         let adapter = include_str!("../../core/examples/blocking/adapter.rs");
         assert!(adapter.lines().count() < 250);
@@ -232,6 +247,26 @@ fn want_of_sockets_is_no_failure_of_the_application() {
         assert_eq!((refused.status, refused.circuit()), (503, "CLOSED"));
         assert!(refused.field("retry-after").is_some());
     }
+}
+
+#[test]
+fn a_proxy_that_shares_its_connections_passes_no_login_on() {
+    let origin = Origin::start(demanding);
+    let proxy = Proxy::new(Guard::new(retter(origin.address(), quick)));
+    let (listener, address) = listener();
+    on_tokio(move || async {
+        let _ = proxy.serve(to_tokio(listener)).await;
+    });
+    for (credentials, expected) in [("NTLM x", "None"), ("Basic eA==", "Some(\"Basic eA==\")")] {
+        let request = Request::get("/page").field("Authorization", credentials);
+        assert_eq!(client::ask(address, &request).text(), expected);
+    }
+}
+
+/// An application that signs people in by connection, and says what it was sent for that.
+fn demanding(seen: &Seen) -> Reply {
+    Reply::status(401, format!("{:?}", seen.field("authorization")))
+        .field("WWW-Authenticate", "NTLM")
 }
 
 mod in_axum {

@@ -67,7 +67,8 @@ impl Retter {
         self.decide_on(request, true, now)
     }
 
-    fn decide_on(
+    /// As [`decide`](Self::decide), for whoever has looked already whether it is bound.
+    pub(crate) fn decide_on(
         self: &Arc<Self>,
         request: &Arc<RequestHead>,
         is_bound: bool,

@@ -45,10 +45,8 @@ pub fn binds_connection(fields: &Fields) -> bool {
         return false;
     }
     // A quoted string with a comma in it is split as well: at worst that finds one scheme too many.
-    ["authorization", "www-authenticate"]
-        .iter()
-        .flat_map(|name| fields.tokens(name))
-        .any(is_scheme)
+    fields.tokens("authorization").any(is_scheme)
+        || fields.tokens("www-authenticate").any(is_scheme)
         || fields.has_token("persistent-auth", "true")
 }
 

@@ -82,10 +82,8 @@ impl Session {
 
     /// Asks the policy about a request.
     pub(super) fn decide(&self, call: &Call, now: Instant) -> Decision {
-        match call.owner {
-            Owner::Anyone | Owner::Nobody => self.retter.decide(&call.request, now),
-            Owner::Client => self.retter.decide_bound(&call.request, now),
-        }
+        let is_bound = call.owner != Owner::Anyone;
+        self.retter.decide_on(&call.request, is_bound, now)
     }
 
     /// Takes the client's own connection out, for its next exchange.
