@@ -1,6 +1,7 @@
 //! Owns [`TrustedProxies`]: whose word on the client's address is taken.
 //! Never looks at a request.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -10,6 +11,8 @@ pub struct TrustedProxies {
     /// First and last address of each, sorted, none touching another.
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    /// As they were given.
+    text: String,
 }
 
 impl TrustedProxies {
@@ -19,6 +22,7 @@ impl TrustedProxies {
         Self {
             v4: Vec::new(),
             v6: Vec::new(),
+            text: String::new(),
         }
     }
 
@@ -42,7 +46,14 @@ impl Default for TrustedProxies {
         Self {
             v4: vec![(first.to_bits(), last.to_bits())],
             v6: vec![(loopback, loopback)],
+            text: "127.0.0.0/8,::1".to_owned(),
         }
+    }
+}
+
+impl fmt::Display for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -79,6 +90,7 @@ impl FromStr for TrustedProxies {
                 }
             }
         }
+        trusted.text = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
         merge(&mut trusted.v4);
         merge(&mut trusted.v6);
         Ok(trusted)

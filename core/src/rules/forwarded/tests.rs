@@ -215,29 +215,31 @@ fn what_the_client_asked_for() {
     );
 }
 
+/// Checks which of the secondary fields pass.
+#[track_caller]
+fn check_passing(lines: &[(&str, &str)], scheme: &str, passing: &[&str]) {
+    let (request, view) = received(&with_host(lines), "127.0.0.1");
+    assert_eq!(view.scheme().as_str(), scheme, "{lines:?}");
+    let sent = to_origin(&request, &view);
+    let own = [
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+    ];
+    let names = sent.iter().map(|(name, _)| name.as_str());
+    let names: Vec<_> = names
+        .filter(|name| !own.contains(name) && *name != "X-Real-IP")
+        .collect();
+    assert_eq!(names, passing, "{lines:?}");
+}
+
+const HTTP: (&str, &str) = ("X-Forwarded-Proto", "http");
+const HTTPS: (&str, &str) = ("X-Forwarded-Proto", "https");
+
 #[test]
-fn secondary_fields_pass_where_they_say_nothing_else() {
-    #[track_caller]
-    fn check(lines: &[(&str, &str)], scheme: &str, passing: &[&str]) {
-        let (request, view) = received(&with_host(lines), "127.0.0.1");
-        assert_eq!(view.scheme().as_str(), scheme, "{lines:?}");
-        let sent = to_origin(&request, &view);
-        let own = [
-            "Forwarded",
-            "X-Forwarded-For",
-            "X-Forwarded-Host",
-            "X-Forwarded-Proto",
-        ];
-        let names = sent.iter().map(|(name, _)| name.as_str());
-        let names: Vec<_> = names
-            .filter(|name| !own.contains(name) && *name != "X-Real-IP")
-            .collect();
-        assert_eq!(names, passing, "{lines:?}");
-    }
-    let (http, https) = (
-        ("X-Forwarded-Proto", "http"),
-        ("X-Forwarded-Proto", "https"),
-    );
+fn secondary_fields_of_the_scheme_pass_where_they_say_nothing_else() {
+    let check = check_passing;
     for (name, yes, no) in [
         (
             "CF-Visitor",
@@ -253,48 +255,53 @@ fn secondary_fields_pass_where_they_say_nothing_else() {
     ] {
         check(&[(name, yes)], "https", &[name]);
         check(&[(name, no)], "http", &[name]);
-        check(&[(name, yes), https], "https", &[name]);
-        check(&[(name, no), https], "https", &[]);
-        check(&[(name, yes), http], "http", &[]);
+        check(&[(name, yes), HTTPS], "https", &[name]);
+        check(&[(name, no), HTTPS], "https", &[]);
+        check(&[(name, yes), HTTP], "http", &[]);
         if name != "CF-Visitor" {
             check(&[(name, "https, http")], "http", &[]);
         }
         check(&[("X-Forwarded-Proto", "?"), (name, yes)], "https", &[name]);
     }
+}
+
+#[test]
+fn ports_and_hosts_pass_where_they_say_nothing_else() {
+    let check = check_passing;
     check(
-        &[https, ("X-Forwarded-Port", "443")],
+        &[HTTPS, ("X-Forwarded-Port", "443")],
         "https",
         &["X-Forwarded-Port"],
     );
     check(
-        &[https, ("X-Forwarded-Port", "8443")],
+        &[HTTPS, ("X-Forwarded-Port", "8443")],
         "https",
         &["X-Forwarded-Port"],
     );
-    check(&[https, ("X-Forwarded-Port", "80")], "https", &[]);
-    check(&[http, ("X-Forwarded-Port", "443")], "http", &[]);
-    check(&[https, ("X-Forwarded-Port", "443, 80")], "https", &[]);
+    check(&[HTTPS, ("X-Forwarded-Port", "80")], "https", &[]);
+    check(&[HTTP, ("X-Forwarded-Port", "443")], "http", &[]);
+    check(&[HTTPS, ("X-Forwarded-Port", "443, 80")], "https", &[]);
     let host = ("X-Forwarded-Host", "a:8443");
-    check(&[https, host, ("X-Forwarded-Port", "443")], "https", &[]);
+    check(&[HTTPS, host, ("X-Forwarded-Port", "443")], "https", &[]);
     check(
-        &[https, host, ("X-Forwarded-Port", "8443")],
+        &[HTTPS, host, ("X-Forwarded-Port", "8443")],
         "https",
         &["X-Forwarded-Port"],
     );
     let host = ("X-Forwarded-Host", "[::1]");
     check(
-        &[https, host, ("X-Forwarded-Port", "443")],
+        &[HTTPS, host, ("X-Forwarded-Port", "443")],
         "https",
         &["X-Forwarded-Port"],
     );
     check(
-        &[https, ("X-Original-Host", "APP.example")],
+        &[HTTPS, ("X-Original-Host", "APP.example")],
         "https",
         &["X-Original-Host"],
     );
-    check(&[https, ("X-Original-Host", "evil")], "https", &[]);
+    check(&[HTTPS, ("X-Original-Host", "evil")], "https", &[]);
     check(
-        &[https, ("X-Host", "evil"), ("X_Forwarded_Ssl", "on")],
+        &[HTTPS, ("X-Host", "evil"), ("X_Forwarded_Ssl", "on")],
         "https",
         &[],
     );
@@ -303,7 +310,7 @@ fn secondary_fields_pass_where_they_say_nothing_else() {
         "X-Forwarded-Server",
         "CF-Connecting-IP",
     ] {
-        check(&[https, (name, "any")], "https", &[name]);
+        check(&[HTTPS, (name, "any")], "https", &[name]);
     }
 }
 
