@@ -206,6 +206,13 @@ impl Fields {
         })
     }
 
+    /// All names in order.
+    #[inline]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let raw = &self.raw[..];
+        self.index.lines.iter().map(|spans| spans.name.of(raw))
+    }
+
     /// The value of the first line named `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {

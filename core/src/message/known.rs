@@ -62,20 +62,42 @@ static OTHERS: Names<48> = Names::new([
 
 /// Whether only a proxy has a reason to send the field `name`, in either spelling: to applications
 /// behind CGI and its heirs `_` and `-` are the same (RFC 3875 §4.1.18).
+#[inline(always)]
 pub(crate) fn is_forwarding(name: &[u8]) -> bool {
-    // Most fields of a browser begin otherwise, and this runs for every field of every request.
-    let first = name.first().map(u8::to_ascii_lowercase);
-    if !matches!(
-        first,
-        Some(b'c' | b'd' | b'f' | b'i' | b'p' | b't' | b'w' | b'x')
-    ) {
-        return false;
-    }
+    begins_so(name) && is_one(name)
+}
+
+/// Looks at the whole name.
+#[inline(never)]
+fn is_one(name: &[u8]) -> bool {
     if memchr::memchr(b'_', name).is_none() {
         return is_spelled_so(name);
     }
     let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
     is_spelled_so(&with_dashes.collect::<SmallVec<[u8; 64]>>())
+}
+
+/// Whether one of these names begins as `name` does: this is asked of every field of every request,
+/// and those of a browser begin otherwise.
+#[inline]
+fn begins_so(name: &[u8]) -> bool {
+    let [first, second, ..] = name else {
+        return false;
+    };
+    // Without case; `_` becomes DEL, which is in no name.
+    let second = second | 0x20;
+    match first | 0x20 {
+        b'x' => matches!(second, b'-' | 0x7f),
+        b'c' => matches!(second, b'd' | b'f' | b'l'),
+        b'f' => matches!(second, b'a' | b'l' | b'o' | b'r'),
+        b'd' => second == b'o',
+        b'i' => second == b'n',
+        // Every browser says `priority`.
+        b'p' => second == b'r' && name.get(2).is_some_and(|third| third | 0x20 == b'o'),
+        b't' => second == b'r',
+        b'w' => second == b'l',
+        _ => false,
+    }
 }
 
 fn is_spelled_so(name: &[u8]) -> bool {

@@ -68,7 +68,8 @@ impl Scheme {
 #[derive(Clone, Debug)]
 pub struct View {
     claims: bool,
-    client: IpAddr,
+    /// Whether there is any of the fields that proxies tell by.
+    is_telling: bool,
     peer: IpAddr,
     told: Option<Box<Told>>,
     trusted: bool,
@@ -107,11 +108,11 @@ impl View {
         // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
         let peer = peer.to_canonical();
         let is_trusted = trusted.contain(peer);
-        let is_telling = fields.lines().any(|line| is_forwarding(line.name));
+        let is_telling = fields.names().any(is_forwarding);
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {
             claims: !is_trusted && (is_telling || fields.contains("via")),
-            client: told.as_ref().and_then(Told::client).unwrap_or(peer),
+            is_telling,
             peer,
             told: told.map(Box::new),
             trusted: is_trusted,
@@ -120,8 +121,9 @@ impl View {
 
     /// The client's address: the nearest in the chain of proxies that is not trusted.
     #[must_use]
-    pub const fn client(&self) -> IpAddr {
-        self.client
+    pub fn client(&self) -> IpAddr {
+        let told = self.told.as_ref();
+        told.and_then(|told| told.client()).unwrap_or(self.peer)
     }
 
     /// The address of the connection's other end, IPv4 in its own form.
@@ -152,19 +154,25 @@ impl View {
     /// view.
     #[must_use]
     pub fn host<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
-        match self.told.as_ref().and_then(|told| told.host.as_deref()) {
-            Some(host) => host,
-            None => request.authority(),
-        }
+        self.host_or(request.authority())
+    }
+
+    /// As [`host`](Self::host), of a request with this authority.
+    pub(super) fn host_or<'a>(&'a self, authority: &'a [u8]) -> &'a [u8] {
+        let told = self.told.as_ref().and_then(|told| told.host.as_deref());
+        told.unwrap_or(authority)
     }
 
     /// Whether a line passes as it came: it is none that proxies tell by, or a trusted one does and
     /// it says nothing against the view. Those in which the view is told anew do not pass.
     /// `host` is that of the view.
+    #[inline(always)]
     pub(super) fn passes(&self, line: Line<'_>, host: &[u8]) -> bool {
-        if !is_forwarding(line.name) {
-            return true;
-        }
+        !self.is_telling || !is_forwarding(line.name) || self.agrees(line, host)
+    }
+
+    #[inline(never)]
+    fn agrees(&self, line: Line<'_>, host: &[u8]) -> bool {
         let Some(told) = &self.told else {
             return false;
         };
@@ -218,12 +226,13 @@ impl View {
         if !host.is_empty() {
             put(Line::new("X-Forwarded-Host", host));
         }
-        if self.client == self.peer {
-            put(Line::new("X-Real-IP", &chain[start..]));
-        } else {
-            let mut address = Text::new();
-            put_text(self.client, &mut address);
-            put(Line::new("X-Real-IP", &address));
+        match self.told.as_ref().and_then(|told| told.client()) {
+            None => put(Line::new("X-Real-IP", &chain[start..])),
+            Some(client) => {
+                let mut address = Text::new();
+                put_text(client, &mut address);
+                put(Line::new("X-Real-IP", &address));
+            }
         }
     }
 }
@@ -232,19 +241,24 @@ impl View {
 /// the last.
 struct Ending<'a> {
     host: &'a [u8],
+    is_quoted: bool,
     scheme: Scheme,
 }
 
 impl<'a> Ending<'a> {
     /// A host that cannot be quoted is left out.
     fn new(host: &'a [u8], scheme: Scheme) -> Self {
-        let can_be_quoted = host.iter().all(u8::is_ascii_graphic);
-        let host = if can_be_quoted { host } else { b"" };
-        Self { host, scheme }
+        let is_quoted = !is_token(host);
+        let can_be_sent = !is_quoted || host.iter().all(u8::is_ascii_graphic);
+        Self {
+            host: if can_be_sent { host } else { b"" },
+            is_quoted,
+            scheme,
+        }
     }
 
     fn put(&self, element: &mut Text) {
-        if is_token(self.host) {
+        if !self.is_quoted {
             element.extend_from_slice(b";host=");
             element.extend_from_slice(self.host);
         } else if !self.host.is_empty() {

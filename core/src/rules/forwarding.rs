@@ -229,7 +229,7 @@ pub fn forward_request(
     };
     put(Line::new("Host", host));
 
-    let told_host = view.host(request);
+    let told_host = view.host_or(authority);
     let hop_by_hop = HopByHop::of(fields);
     let hops_left = max_forwards(request);
     let passes_expect = expectation(request) == Expectation::Continue;
