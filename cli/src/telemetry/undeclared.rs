@@ -1,23 +1,22 @@
 //! Owns the search for a proxy that stands in front and is not declared: one network sends most
 //! requests, and they carry what only proxies send.
-//! Never believes it: it may be a visitor who sends a lot.
+//! Never trusts it: it may be a single visitor with many requests.
 
 use retter_core::config::TrustedProxies;
 use retter_core::network::Network;
 use retter_core::report::Report;
 
-/// Requests before anything is said: a proxy has them in no time, and what somebody tries by hand
-/// stays below.
+/// Requests before anything is said: soon reached behind a proxy, and never by hand.
 const REQUESTS_MIN: u32 = 100;
 
-/// Requests after which those before count half: a proxy may be put in front at any time.
+/// Requests after which all counts are halved, so that a proxy put in front later is found too.
 const REQUESTS_MAX: u32 = 2000;
 
 /// The setting that declares it.
 const SETTING: &str = "RETTER_SERVER_TRUSTED_PROXIES";
 
-/// A majority vote (Boyer and Moore): of all networks only one is kept, whose requests outnumber
-/// the others as long as it has the majority.
+/// A majority vote (Boyer and Moore): only one network is remembered, and the one with the majority
+/// of all requests ends up as the candidate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Votes {
     candidate: Option<Network>,
@@ -84,9 +83,9 @@ pub(crate) fn assignment(network: Network, trusted: &TrustedProxies) -> String {
 /// What an operator has to know of it.
 pub(crate) fn words(network: &str, assignment: &str) -> String {
     format!(
-        "most requests come from {network} and say for whom they are forwarded; no trusted proxy \
-         is there, so this is not believed, and all of them count as one visitor. Is it your \
-         proxy? Then set {assignment}"
+        "most requests come from {network} and carry the fields of a proxy (X-Forwarded-For and \
+         its kin), but no trusted proxy is declared there: these fields are dropped, and all these \
+         visitors count as one. If it is your proxy, set {assignment}"
     )
 }
 

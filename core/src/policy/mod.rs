@@ -89,7 +89,9 @@ use writes::Writes;
 ///
 /// The contract with an embedder:
 ///
-/// 1. [`decide`](Self::decide) once for each request. A [`Ticket`] is a decision that comes later,
+/// 1. [`decide`](Self::decide) once for each request, after
+///    [`View::receive`](crate::rules::forwarded::View::receive) has removed what the peer may not say
+///    from its head. A [`Ticket`] is a decision that comes later,
 ///    within the time-out of the queue: await it, or drop it when the client leaves.
 /// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
 ///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_sent`] when the

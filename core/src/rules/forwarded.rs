@@ -1,9 +1,9 @@
 //! Owns [`View`]: who asked and for what, as far as it can be believed (RFC 7239).
 //! Never writes a field line of its own accord: `forwarding` does, by the view.
 //!
-//! A peer that is no trusted proxy speaks for itself only: none of the fields by which proxies tell
-//! the client's address, the scheme or the host is believed, kept or passed on. A trusted one is
-//! believed, and so are those before it for as long as they are trusted as well.
+//! A peer that is not a trusted proxy speaks for itself only: none of the fields by which proxies tell
+//! the client's address, the scheme or the host is believed, kept or passed on. A trusted proxy is
+//! believed, and so are the proxies before it as long as they are trusted too.
 //!
 //! ```
 //! use retter_core::config::TrustedProxies;
@@ -68,7 +68,7 @@ impl Scheme {
 #[derive(Clone, Debug)]
 pub struct View {
     claims: bool,
-    /// Whether there is any of the fields that proxies tell by.
+    /// Whether there is any forwarding field.
     is_telling: bool,
     peer: IpAddr,
     told: Option<Box<Told>>,
@@ -76,9 +76,9 @@ pub struct View {
 }
 
 impl View {
-    /// Reads what `peer` tells in a request, and takes out of it all that is not believed: whatever
-    /// looks at the fields afterwards, such as a cache key or `Vary`, sees what the origin will see.
-    /// What several fields say, each in its way, is said once then.
+    /// Reads what `peer` tells in a request, and removes from it all that is not believed: code that
+    /// looks at the fields afterwards (cache keys, `Vary`) sees what the origin will see. Where several
+    /// fields said the same, or not quite the same, one is left.
     #[must_use]
     pub fn receive(request: &mut RequestHead, peer: IpAddr, trusted: &TrustedProxies) -> Self {
         let view = Self::of(request, peer, trusted);
@@ -86,7 +86,7 @@ impl View {
             let host = Text::from_slice(view.host(request));
             if !told.is_plain(&request.fields) {
                 let fields = view.settled(told, &request.fields, &host);
-                // A head as long as that is left in the form in which it came.
+                // A head that long keeps the form in which it came.
                 if !fields.is_cut() {
                     request.fields = fields;
                     return view;
@@ -100,8 +100,8 @@ impl View {
         view
     }
 
-    /// Reads what `peer` tells in a request, and leaves it as it is. Of one that was
-    /// [received](Self::receive) from that peer it is the same view again.
+    /// Reads what `peer` tells in a request, and leaves the request as it is. For a request that was
+    /// [received](Self::receive) from that peer the view is the same again.
     #[must_use]
     pub fn of(request: &RequestHead, peer: IpAddr, trusted: &TrustedProxies) -> Self {
         let fields = &request.fields;
@@ -163,8 +163,8 @@ impl View {
         told.unwrap_or(authority)
     }
 
-    /// Whether a line passes as it came: it is none that proxies tell by, or a trusted one does and
-    /// it says nothing against the view. Those in which the view is told anew do not pass.
+    /// Whether a line passes as it came: it is no forwarding field, or a trusted peer sent it and it
+    /// does not contradict the view. Fields that are written anew from the view do not pass.
     /// `host` is that of the view.
     #[inline(always)]
     pub(super) fn passes(&self, line: Line<'_>, host: &[u8]) -> bool {

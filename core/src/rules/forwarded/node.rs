@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 /// A value that is being written.
 pub(super) type Text = SmallVec<[u8; 256]>;
 
-/// Who asked a proxy, in its words.
+/// One member of a chain of proxies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Node {
     /// This address.
     Address(IpAddr),
-    /// An identifier that is no address: `_hidden`, or `unknown`, which also stands for all that
+    /// An identifier that is no address: `_hidden`, or `unknown`, which also stands for any text that
     /// cannot be read.
     Name(SmallVec<[u8; 16]>),
 }

@@ -493,6 +493,19 @@ fn what_is_said_in_many_ways_is_one_for_a_key() {
 }
 
 #[test]
+fn only_the_nearest_members_of_a_long_chain_are_told() {
+    let list = "1,".repeat(8000) + "203.0.113.9, 10.0.0.1";
+    let elements = "for=1,".repeat(2000) + "for=203.0.113.9;host=a, for=10.0.0.1";
+    for (name, value) in [("X-Forwarded-For", list), ("Forwarded", elements)] {
+        let (request, view) = received(&with_host(&[(name, &value)]), "127.0.0.1");
+        assert_eq!(view.client().to_string(), "203.0.113.9");
+        let sent = to_origin(&request, &view);
+        let bytes: usize = sent.iter().map(|(_, value)| value.len()).sum();
+        assert!(bytes < 2500, "{bytes}");
+    }
+}
+
+#[test]
 fn a_head_that_is_as_long_as_it_may_be_loses_nothing() {
     let mut lines = with_host(&[
         ("Forwarded", "host=a;proto=https;for=203.0.113.9"),

@@ -1,4 +1,4 @@
-//! Owns what a trusted proxy tells: the chain of proxies, and what the client asked for.
+//! Owns how the fields of a trusted proxy are read: the chain of addresses, the scheme, the host.
 //! Never writes a message.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use super::Scheme;
 use super::node::{Node, Text};
 use super::spelling::{self, Says};
 use crate::config::TrustedProxies;
-use crate::message::{Fields, Line};
+use crate::message::{Fields, Line, is_forwarding};
 
 /// Fields in which the origin is told anew.
 const RETOLD: [&str; 5] = [
@@ -28,9 +28,9 @@ pub(super) fn is_retold(line: Line<'_>) -> bool {
 /// What a trusted peer tells. The peer itself comes behind the chain.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
-    /// Those who asked, the farthest first.
+    /// The members, the farthest first.
     pub(super) chain: SmallVec<[Node; 2]>,
-    /// Where the client is in it; `None` when that is the peer.
+    /// The client's place in it; `None` when the client is the peer.
     client: Option<usize>,
     /// `None` where it is the authority of the request.
     pub(super) host: Option<SmallVec<[u8; 32]>>,
@@ -42,11 +42,11 @@ impl Told {
         let elements = Element::all(fields);
         let (chain, is_of_elements) = chain(fields, &elements);
         let client = client(&chain, trusted);
-        // So many proxies that are believed have passed the request on before the peer did: each
-        // has added a member to a list that it continues, or left a single value alone.
+        // The number of trusted proxies between the client and the peer: each of them has appended
+        // one member to a list that it continues, or has left a single value alone.
         let passed_on = client.map_or(0, |at| chain.len() - 1 - at);
-        // What was sent along with `X-Forwarded-*` may be what the client has sent to a proxy that
-        // knows nothing of `Forwarded`.
+        // Next to `X-Forwarded-*` it may be the client's own: a proxy that knows nothing of
+        // `Forwarded` lets it pass.
         let is_alone = !["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
             .iter()
             .any(|name| fields.contains(name));
@@ -80,7 +80,7 @@ impl Told {
         self.chain.get(self.client?)?.address()
     }
 
-    /// Whether `fields` tell it each in one line, and nothing else.
+    /// Whether `fields` say each part in one line, and no `Forwarded` repeats it.
     pub(super) fn is_plain(&self, fields: &Fields) -> bool {
         let is_single = |name: &str, value: Option<&[u8]>| {
             let mut lines = fields.get_all(name);
@@ -106,9 +106,17 @@ impl Told {
     }
 }
 
-/// The chain of those who asked, and whether it is that of `elements`.
+/// Members of a chain that are read, the nearest ones. Real chains have two or three; each of them is
+/// written once more in `Forwarded`, with host and scheme, so that a client that makes up thousands
+/// would make a head of hundreds of kilobytes.
+const MEMBERS_MAX: usize = 32;
+
+/// The chain, and whether it is that of `elements`.
 fn chain(fields: &Fields, elements: &[Element]) -> (SmallVec<[Node; 2]>, bool) {
-    let chain: SmallVec<_> = fields.tokens("x-forwarded-for").map(Node::read).collect();
+    let members = fields.tokens("x-forwarded-for");
+    let surplus = members.count().saturating_sub(MEMBERS_MAX);
+    let members = fields.tokens("x-forwarded-for").skip(surplus);
+    let chain: SmallVec<_> = members.map(Node::read).collect();
     if !chain.is_empty() {
         return (chain, false);
     }
@@ -116,7 +124,7 @@ fn chain(fields: &Fields, elements: &[Element]) -> (SmallVec<[Node; 2]>, bool) {
         let node = |element: &Element| element.node.clone().unwrap_or_else(Node::unknown);
         return (elements.iter().map(node).collect(), true);
     }
-    // One address; of several lines it is not known which the proxy has sent.
+    // One address. Of several lines nobody knows which one the proxy has sent.
     let mut lines = fields.get_all("x-real-ip");
     let chain = match (lines.next(), lines.next()) {
         (Some(line), None) => Some(Node::read(line)).filter(|node| node.address().is_some()),
@@ -125,8 +133,8 @@ fn chain(fields: &Fields, elements: &[Element]) -> (SmallVec<[Node; 2]>, bool) {
     (chain.into_iter().collect(), false)
 }
 
-/// Where the client is in a chain: the nearest that is not trusted. Who cannot be read ends what is
-/// known: whoever follows is the farthest that is known.
+/// Where the client is in a chain: at the rightmost member that is not trusted. A member that cannot
+/// be read ends the walk: its right neighbour is the last one that is known.
 fn client(chain: &[Node], trusted: &TrustedProxies) -> Option<usize> {
     let mut client = None;
     for (at, node) in chain.iter().enumerate().rev() {
@@ -141,7 +149,7 @@ fn client(chain: &[Node], trusted: &TrustedProxies) -> Option<usize> {
     client
 }
 
-/// The member of a list that has this many behind it, or the first.
+/// The member of a list with this many members behind it, or the first.
 fn nth_last<'a>(fields: &'a Fields, name: &str, behind: usize) -> Option<&'a [u8]> {
     let count = fields.tokens(name).count();
     fields.tokens(name).nth(count.saturating_sub(behind + 1))
@@ -151,7 +159,7 @@ fn nth_last<'a>(fields: &'a Fields, name: &str, behind: usize) -> Option<&'a [u8
 fn is_https(fields: &Fields) -> bool {
     fields
         .lines()
-        .any(|line| spelling::says(line) == Says::Scheme(Scheme::Https))
+        .any(|line| is_forwarding(line.name) && spelling::says(line) == Says::Scheme(Scheme::Https))
 }
 
 /// Whether a host can stand in any field as it is.
@@ -170,15 +178,16 @@ struct Element {
 
 impl Element {
     fn all(fields: &Fields) -> Vec<Self> {
-        let lines = fields.get_all("forwarded");
-        lines
-            .flat_map(|line| split(line, b','))
-            .filter(|element| !element.is_empty())
-            .map(Self::read)
-            .collect()
+        let elements = || {
+            let lines = fields.get_all("forwarded");
+            let elements = lines.flat_map(|line| split(line, b','));
+            elements.filter(|element| !element.is_empty())
+        };
+        let surplus = elements().count().saturating_sub(MEMBERS_MAX);
+        elements().skip(surplus).map(Self::read).collect()
     }
 
-    /// What cannot be read is as good as not said; a `for` that cannot be is somebody unknown.
+    /// Parts that cannot be read are left out; a `for` that cannot be read is `unknown`.
     fn read(text: &[u8]) -> Self {
         let mut element = Self::default();
         for pair in split(text, b';') {
