@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use retter_core::config::TrustedProxies;
 use retter_core::connections::{Connections, Full, Place, Places};
 use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
@@ -21,9 +22,9 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(places: Places) -> Arc<Self> {
+    pub(crate) fn new(places: Places, trusted: TrustedProxies) -> Arc<Self> {
         Arc::new(Self {
-            connections: Mutex::new(Connections::new(places)),
+            connections: Mutex::new(Connections::new(places, trusted)),
             full: Seldom::default(),
             trouble: Seldom::default(),
         })

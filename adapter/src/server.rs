@@ -40,7 +40,10 @@ impl Server {
         set_wall_clock(retter, options.epoch);
         let workers = workers.max(1);
         let (sets, local_addrs) = listen::bind(&options.listen, workers)?;
-        let doors = Doors::new(options.places);
+        let doors = Doors::new(
+            options.places,
+            retter.config().client.trusted_proxies.clone(),
+        );
         let options = Arc::new(options);
         let outage = Outage::default();
         let mut server = Self {

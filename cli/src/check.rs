@@ -1,14 +1,19 @@
-//! Owns `retter check`: the settings in effect, and whether the origin answers.
+//! Owns `retter check`: the settings in effect, what a running instance has found out, and whether
+//! the origin answers.
 //! Never starts a server.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::client::{self, Error, Question};
 use crate::clock::millis;
-use crate::settings::{self, Loaded};
-use crate::telemetry::escape;
+use crate::settings::{self, Loaded, Values};
+use crate::telemetry::{escape, undeclared};
 use crate::{failed, out};
+
+/// An instance on the same machine answers in no time.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Shows the settings and asks the origin once.
 pub(crate) fn run(loaded: Loaded) -> ExitCode {
@@ -21,6 +26,10 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
     let timeouts = &values.core.origin;
+    if let Some((network, setting)) = undeclared(values) {
+        let words = undeclared::words(&network, &setting);
+        out::line(format_args!("\nThe instance that runs: {words}"));
+    }
     out::line(format_args!(
         "\nAsking the application: GET http://{}{path}",
         origin.authority
@@ -33,6 +42,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
         method: "GET",
         path: &path,
         cookie: "",
+        more: "",
         timeout: timeouts.connect_timeout + timeouts.head_timeout,
     });
     match result {
@@ -56,6 +66,38 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
             remedy(&error, timeouts.head_timeout)
         )),
     }
+}
+
+/// What the instance that runs with these settings says of a proxy in front that is not declared;
+/// nothing where it cannot be asked.
+fn undeclared(values: &Values) -> Option<(String, String)> {
+    let mut addr = *values.admin.as_ref()?.addrs().ok()?.first()?;
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    let token = values.admin_token.as_ref();
+    let more = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {}\r\n", token.reveal())
+    });
+    let answer = client::ask(Question {
+        host: &addr.ip().to_string(),
+        port: addr.port(),
+        authority: &addr.to_string(),
+        method: "GET",
+        path: "/health",
+        cookie: "",
+        more: &more,
+        timeout: HEALTH_TIMEOUT,
+    });
+    let answer = answer.ok().filter(|answer| answer.status == 200)?;
+    let health: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    let text = |name: &str| {
+        let text = health.get("undeclared_proxy")?.get(name)?.as_str()?;
+        Some(escape(text.as_bytes()))
+    };
+    Some((text("network")?, text("setting")?))
 }
 
 fn advice(status: u16, loaded: &Loaded) -> String {

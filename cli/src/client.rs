@@ -18,6 +18,8 @@ pub(crate) struct Question<'a> {
     pub(crate) authority: &'a str,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    /// Further field lines, each with its end.
+    pub(crate) more: &'a str,
     /// The `Cookie` value; empty for none.
     pub(crate) cookie: &'a str,
     /// For everything together.
@@ -28,6 +30,8 @@ pub(crate) struct Question<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Its body, or the beginning of it.
+    pub(crate) body: Vec<u8>,
     fields: Vec<(String, String)>,
 }
 
@@ -105,11 +109,12 @@ fn exchange(
         method,
         path,
         cookie,
+        more,
         ..
     } = question;
     let mut request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: retter/{}\r\n\
-         Accept: */*\r\nConnection: close\r\n",
+         Accept: */*\r\nConnection: close\r\n{more}",
         env!("CARGO_PKG_VERSION")
     );
     if !cookie.is_empty() {
@@ -155,6 +160,7 @@ fn parse(bytes: &[u8]) -> Option<Result<Answer, Error>> {
     };
     let answer = Answer {
         status: head.code.unwrap_or_default(),
+        body: bytes.get(head_len..).unwrap_or_default().to_vec(),
         fields: head
             .headers
             .iter()

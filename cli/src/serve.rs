@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use retter_core::config::RescueMode;
 use retter_core::report::Observer;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
@@ -187,7 +187,8 @@ fn protect(runtime: Runtime, loaded: &Loaded) -> Result<(), String> {
     if let Some(text) = files::allow(loaded.values.places.total) {
         tracing::warn!("{text}");
     }
-    let signals = signals().map_err(|error| StartError::System(error).to_string())?;
+    let signals = signals(&[SIGHUP, SIGUSR1, SIGUSR2])
+        .map_err(|error| StartError::System(error).to_string())?;
     let protection = Protection::start(runtime, loaded).map_err(|error| error.to_string())?;
     greet(&protection, loaded, runtime);
     loop {
@@ -236,14 +237,23 @@ fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
     );
 }
 
-/// Receives SIGINT and SIGTERM from now on.
-pub(crate) fn signals() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// Receives SIGINT and SIGTERM from now on, and lets those of `harmless` end nothing: scripts of
+/// services send them to whatever runs.
+pub(crate) fn signals(harmless: &[i32]) -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM].iter().chain(harmless))?;
     let (sender, receiver) = channel();
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
+                if signal == SIGHUP {
+                    tracing::info!(
+                        "SIGHUP: there is nothing to reload yet; settings need a restart"
+                    );
+                }
+                if !matches!(signal, SIGINT | SIGTERM) {
+                    continue;
+                }
                 if sender.send(signal).is_err() {
                     return;
                 }

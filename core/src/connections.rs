@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use slab::Slab;
 
+use crate::config::TrustedProxies;
 use crate::session::Standing;
 use crate::time::Instant;
 
@@ -21,8 +22,8 @@ const FREED_SHARE: usize = 128;
 pub struct Places {
     /// Of all clients.
     pub total: usize,
-    /// Of one address, an IPv6 network of 64 bits being one; `None` for no bound. Loopback has
-    /// none: there a proxy of the same machine speaks for everybody.
+    /// Of one address, an IPv6 network of 64 bits being one; `None` for no bound. Trusted proxies
+    /// have none: they speak for everybody.
     pub per_address: Option<usize>,
 }
 
@@ -72,6 +73,7 @@ pub struct Connections<B> {
     leaving: usize,
     open: Slab<Entry<B>>,
     places: Places,
+    trusted: TrustedProxies,
 }
 
 #[derive(Debug)]
@@ -84,13 +86,14 @@ struct Entry<B> {
 impl<B: Clone> Connections<B> {
     /// Nobody is there.
     #[must_use]
-    pub fn new(places: Places) -> Self {
+    pub fn new(places: Places, trusted: TrustedProxies) -> Self {
         debug_assert!(places.total > 0, "nobody would be served");
         Self {
             by_network: BTreeMap::new(),
             leaving: 0,
             open: Slab::new(),
             places,
+            trusted,
         }
     }
 
@@ -106,7 +109,8 @@ impl<B: Clone> Connections<B> {
         leaving: &mut Vec<B>,
         now: Instant,
     ) -> Result<(usize, Arc<Place>), Full> {
-        let network = self.places.per_address.and_then(|_| network(address));
+        let is_bounded = self.places.per_address.is_some() && !self.trusted.contain(address);
+        let network = is_bounded.then(|| network(address));
         if let (Some(network), Some(max)) = (network, self.places.per_address)
             && self
                 .by_network
@@ -193,13 +197,12 @@ impl<B: Clone> Connections<B> {
     }
 }
 
-/// Whom an address stands for; `None` for loopback.
-fn network(address: IpAddr) -> Option<u128> {
+/// Whom an address stands for.
+fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V4(address) => Some(address.to_ipv6_mapped().to_bits()),
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         // One customer, and often one machine, has at least this much (RFC 6177).
-        IpAddr::V6(address) => Some(address.to_bits() >> 64 << 64),
+        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
     }
 }
 
@@ -221,7 +224,10 @@ mod tests {
     impl Door {
         fn new(total: usize, per_address: Option<usize>) -> Self {
             Self {
-                connections: Connections::new(Places { total, per_address }),
+                connections: Connections::new(
+                    Places { total, per_address },
+                    "127.0.0.0/8,::1,10.0.0.0/8".parse().unwrap(),
+                ),
                 left: Vec::new(),
             }
         }
@@ -256,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_share_and_loopback_has_no_bound() {
+    fn an_address_has_its_share_and_a_trusted_proxy_has_no_bound() {
         let mut door = Door::new(100, Some(2));
         let (key, _) = door.enter("192.0.2.1", 1).unwrap();
         assert!(door.enter("::ffff:192.0.2.1", 2).is_ok());
@@ -269,6 +275,7 @@ mod tests {
         for bell in 10..20 {
             assert!(door.enter("127.0.0.1", bell).is_ok());
             assert!(door.enter("::1", bell).is_ok());
+            assert!(door.enter("::ffff:10.0.0.7", bell).is_ok());
         }
         door.connections.leave(key);
         assert!(door.enter("192.0.2.1", 30).is_ok(), "a place came back");

@@ -160,6 +160,7 @@ pub mod h1;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod network;
 pub mod pace;
 pub mod policy;
 pub mod pool;

@@ -5,6 +5,7 @@
 //! and forwarding writes the original bytes again.
 
 mod fields;
+mod known;
 mod names;
 mod text;
 
@@ -13,6 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 pub(crate) use fields::Index;
 pub use fields::{Fields, FieldsBuilder, Line};
+pub(crate) use known::is_forwarding;
 pub(crate) use names::{Marks, Names};
 pub use text::is_token;
 pub(crate) use text::{is_one_line, text_len, token_len};

@@ -2,7 +2,7 @@
 //! Never formats, counts over time or logs: that is the embedder's part.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,13 +148,18 @@ pub struct Report {
     pub bytes_sent: u64,
     /// The circuit as the answer showed it.
     pub circuit: State,
+    /// Whether the peer, which is no trusted proxy, sent what only proxies send.
+    pub claims_forwarding: bool,
+    /// The address of the client: of who asked the outermost proxy that is trusted, or of the peer.
+    pub client: IpAddr,
     /// How it ended.
     pub end: End,
     /// When it ended.
     pub ended: Instant,
     /// What the origin did; `None` when it was not asked.
     pub origin: Option<OriginReport>,
-    /// The client's address; of a refresh, that of the client on whose behalf it was made.
+    /// The other end of the connection; of a refresh, that of the client's on whose behalf it was
+    /// made.
     pub peer: SocketAddr,
     /// The request; `None` when it could not be parsed.
     pub request: Option<Arc<RequestHead>>,

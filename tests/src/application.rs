@@ -18,7 +18,7 @@ pub struct Application {
 
 #[derive(Debug)]
 enum Kind {
-    Flask,
+    Flask { script: &'static str },
     Php { sessions: PathBuf },
 }
 
@@ -30,7 +30,18 @@ impl Application {
     #[track_caller]
     #[must_use]
     pub fn flask() -> Self {
-        Self::start(Port::reserve(), Kind::Flask)
+        Self::start(Port::reserve(), Kind::Flask { script: "app.py" })
+    }
+
+    /// Starts the Flask application that says whom it believes to be asked by, see
+    /// `tests/apps/flask/told.py`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn flask_told() -> Self {
+        Self::start(Port::reserve(), Kind::Flask { script: "told.py" })
     }
 
     /// Starts the PHP application, see `tests/apps/php`.
@@ -87,12 +98,12 @@ impl Application {
     fn command(&self) -> Command {
         let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps");
         match &self.kind {
-            Kind::Flask => {
+            Kind::Flask { script } => {
                 let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv");
                 let mut command = Command::new(venv.join("bin/python"));
                 command
                     .arg("-u")
-                    .arg(apps.join("flask/app.py"))
+                    .arg(apps.join("flask").join(script))
                     .arg(self.address().port().to_string());
                 command
             }

@@ -13,6 +13,8 @@ pub mod client;
 pub mod corpus;
 pub mod embed;
 pub mod names;
+pub mod namespace;
+pub mod nginx;
 pub mod origin;
 pub mod page;
 pub mod port;

@@ -34,6 +34,7 @@ fn hop_by_hop_fields_stay_and_all_others_pass() {
         .field("TE", "gzip")
         .field("X-Custom", "yes")
         .field("X-Custom", "twice")
+        // Loopback is trusted.
         .field("X-Real-IP", "192.0.2.7")
         .field("Authorization", "Basic YTpi")
         .field("Accept-Language", "de");
@@ -88,8 +89,11 @@ fn the_origin_learns_who_asked_and_how() {
             .collect::<Vec<_>>()
     };
     assert_eq!(members("x-forwarded-for"), ["192.0.2.1", "127.0.0.1"]);
-    assert_eq!(members("forwarded")[0], "for=192.0.2.1");
-    assert_eq!(members("forwarded").len(), 2);
+    // Each says the same of host and scheme.
+    let told = ";host=shop.example;proto=http";
+    let elements = ["192.0.2.1", "127.0.0.1"].map(|node| format!("for={node}{told}"));
+    assert_eq!(members("forwarded"), elements);
+    assert_eq!(seen.field("x-real-ip"), Some("192.0.2.1"));
     assert_eq!(members("via")[0], "1.0 before");
     assert_eq!(members("via").len(), 2);
 }

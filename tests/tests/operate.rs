@@ -219,6 +219,45 @@ fn an_address_in_use_is_a_clear_error() {
 }
 
 #[test]
+fn signals_of_service_scripts_do_not_end_it() {
+    let (origin, gate) = gated();
+    let mut retter = Retter::start(retter_program!(), origin.address());
+    let mut running = send_slow(&retter, &origin);
+    retter.signal(Signal::HUP);
+    retter.wait_for("that it heard it", |line| {
+        line.contains("nothing to reload").then_some(())
+    });
+    for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {
+        retter.signal(signal);
+        assert_eq!(retter.ask(&Request::get("/a")).status, 200, "{signal:?}");
+    }
+    gate.open();
+    assert_eq!(running.response("GET").text(), "/slow");
+    retter.signal(Signal::TERM);
+    assert_eq!(retter.end().code(), Some(0), "{}", retter.errors());
+}
+
+#[test]
+fn a_drain_is_not_cut_short_by_them() {
+    let (origin, gate) = gated();
+    let mut retter = Retter::start(retter_program!(), origin.address());
+    let mut running = send_slow(&retter, &origin);
+    retter.signal(Signal::TERM);
+    retter.wait_for("that it stops", |line| {
+        line.contains("stopping").then_some(())
+    });
+    for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {
+        retter.signal(signal);
+    }
+    retter.wait_for("that it heard it", |line| {
+        line.contains("nothing to reload").then_some(())
+    });
+    gate.open();
+    assert_eq!(running.response("GET").text(), "/slow");
+    assert_eq!(retter.end().code(), Some(0), "{}", retter.errors());
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let origin = page();
     let directory = std::env::temp_dir().join(format!("retter-{}", origin.address().port()));

@@ -29,6 +29,15 @@ struct Health {
     /// Of the last one to two minutes.
     latency_ms: Latencies,
     transitions: Vec<Change>,
+    /// A proxy in front that is not declared, as it seems.
+    undeclared_proxy: Option<UndeclaredProxy>,
+}
+
+#[derive(Serialize)]
+struct UndeclaredProxy {
+    network: String,
+    /// What declares it.
+    setting: String,
 }
 
 #[derive(Serialize)]
@@ -196,6 +205,9 @@ fn read(telemetry: &Telemetry) -> Health {
                 reason: change.reason.to_string(),
             })
             .collect(),
+        undeclared_proxy: telemetry
+            .undeclared()
+            .map(|(network, setting)| UndeclaredProxy { network, setting }),
     }
 }
 

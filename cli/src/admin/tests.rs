@@ -24,6 +24,8 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         bytes_received: 1,
         bytes_sent: 10,
         circuit: State::Closed,
+        claims_forwarding: false,
+        client: [192, 0, 2, 1].into(),
         end: if status.is_some() {
             End::Complete
         } else {

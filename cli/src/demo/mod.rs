@@ -112,7 +112,7 @@ fn show(
     shop: &Shop,
     options: DemoOptions,
 ) -> Result<(), DemoError> {
-    let signals = serve::signals()?;
+    let signals = serve::signals(&[])?;
     let protection = Protection::start(runtime, loaded).map_err(DemoError::Start)?;
     let port = protection
         .server

@@ -320,6 +320,7 @@ mod tests {
                 method: "GET",
                 path,
                 cookie: "PHPSESSID=Ada",
+                more: "",
                 timeout: Duration::from_secs(10),
             })
         };

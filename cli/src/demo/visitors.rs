@@ -170,6 +170,7 @@ fn visit(port: u16, number: usize, rng: &mut Rng) -> (Got, Duration) {
         method: "GET",
         path,
         cookie,
+        more: "",
         timeout: PATIENCE,
     });
     let got = match answer {

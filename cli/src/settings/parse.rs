@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 use std::time::Duration;
 
 use http::Uri;
-use retter_core::config::{FieldNames, FreshMode, NamePatterns, RescueMode, StatusSet};
+use retter_core::config::{
+    FieldNames, FreshMode, NamePatterns, RescueMode, StatusSet, TrustedProxies,
+};
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
 /// seconds.
@@ -112,6 +114,14 @@ pub(crate) fn hosts(text: &str) -> Result<Vec<String>, String> {
             known.ok_or_else(|| format!("`{host}` is not a host name"))
         })
         .collect()
+}
+
+/// Proxies that are believed; the text `none` for nobody.
+pub(crate) fn trusted(text: &str) -> Result<TrustedProxies, String> {
+    if text.trim() == "none" {
+        return Ok(TrustedProxies::none());
+    }
+    text.parse()
 }
 
 /// Worker threads: `cores` or a number from 1 up.

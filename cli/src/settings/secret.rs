@@ -23,6 +23,11 @@ impl Secret {
         Ok(Self(text.to_owned()))
     }
 
+    /// The text, to be sent to whoever asks for it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `given` is it. How long that takes tells no more than whether it is as long.
     pub(crate) fn is(&self, given: &str) -> bool {
         let (known, given) = (self.0.as_bytes(), given.as_bytes());

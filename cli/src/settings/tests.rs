@@ -171,6 +171,7 @@ fn every_bad_value_is_named_at_once() {
             ("RETTER_BREAKER_OPEN_MIN", "2m"),
             ("RETTER_CACHE_TLT", "5"),
             ("RETTER_SERVER_GZIP", "maybe"),
+            ("RETTER_SERVER_TRUSTED_PROXIES", "10.0.0.0/8, nginx"),
             ("OTHER", "1"),
         ])
     };
@@ -197,10 +198,14 @@ fn every_bad_value_is_named_at_once() {
         "a duration not shorter than RETTER_BREAKER_OPEN_MIN",
         "RETTER_SERVER_GZIP = maybe",
         "example:  RETTER_SERVER_GZIP=true",
+        "RETTER_SERVER_TRUSTED_PROXIES = 10.0.0.0/8, nginx",
+        "`nginx` is no address and no network",
+        "accepted: addresses and networks separated by commas, or `none`",
+        "example:  RETTER_SERVER_TRUSTED_PROXIES=127.0.0.0/8,::1,172.18.0.0/16",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    assert_eq!(problems.len(), 8, "{text}");
+    assert_eq!(problems.len(), 9, "{text}");
 }
 
 #[test]

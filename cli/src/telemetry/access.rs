@@ -74,7 +74,7 @@ fn common(report: &Report, clock: Clock) -> String {
         .map_or_else(|| "-".to_owned(), |status| status.as_str().to_owned());
     format!(
         "{} - - [{}] \"{request}\" {status} {}",
-        report.peer.ip().to_canonical(),
+        report.client,
         LogTime(clock.wall(report.ended)),
         report.bytes_sent
     )
@@ -91,6 +91,8 @@ fn version(head: &RequestHead) -> &'static str {
 #[derive(Serialize)]
 struct JsonLine<'a> {
     time: String,
+    /// Who asked: what a trusted proxy tells, or the peer.
+    client: String,
     peer: String,
     host: Option<String>,
     method: Option<String>,
@@ -141,6 +143,7 @@ fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
     let started = humantime::format_rfc3339_millis(clock.wall(report.started));
     let line = JsonLine {
         time: started.to_string(),
+        client: report.client.to_string(),
         peer: SocketAddr::new(report.peer.ip().to_canonical(), report.peer.port()).to_string(),
         host: head.map(|head| escape(head.authority())),
         method: head.map(|head| escape(head.method.as_str().as_bytes())),
@@ -285,6 +288,8 @@ mod tests {
             bytes_received: 0,
             bytes_sent: 12,
             circuit: State::Open,
+            claims_forwarding: false,
+            client: "203.0.113.9".parse().unwrap(),
             end: End::Complete,
             ended: at(35),
             origin: Some(OriginReport {
@@ -341,7 +346,7 @@ mod tests {
     fn common_and_combined() {
         let clock = Clock::start();
         let common = line(AccessFormat::Common, &report(), &keyer(), clock);
-        assert!(common.starts_with("192.0.2.1 - - ["), "{common}");
+        assert!(common.starts_with("203.0.113.9 - - ["), "{common}");
         assert!(
             common.ends_with(" +0000] \"GET /a?b=\\x22 HTTP/1.1\" 200 12\n"),
             "{common}"
@@ -366,6 +371,7 @@ mod tests {
         assert_eq!(json["circuit"], "OPEN");
         assert_eq!(json["origin_status"], 502);
         assert_eq!(json["origin_ms"], 30.5);
+        assert_eq!(json["client"], "203.0.113.9");
         assert_eq!(json["peer"], "192.0.2.1:4711");
         assert_eq!(json["duration_ms"], 35.0);
         assert_eq!(json["user_agent"], "evil\\x22 \\x1B[31m\\xFF\\x5C");

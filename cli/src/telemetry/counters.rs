@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 use retter_core::report::{End, Failure, Report, Source};
 use retter_core::time::Instant;
 
+use super::undeclared::Votes;
+
 /// Upper bounds in seconds of the origin's times in the metrics; one more is unbounded.
 pub(crate) const LATENCY_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -33,6 +35,7 @@ pub(crate) struct Totals {
     pub(crate) origin_times: Times,
     /// Answers cut because the origin broke off inside them.
     pub(crate) truncated: u64,
+    pub(crate) votes: Votes,
 }
 
 impl Totals {
@@ -54,6 +57,7 @@ impl Totals {
     }
 
     fn count_answer(&mut self, report: &Report) {
+        self.votes.count(report);
         let status = report.status.map_or(0, |status| status.as_u16());
         let answers = self.answers.entry((report.source.as_str(), status));
         *answers.or_default() += 1;
@@ -93,6 +97,7 @@ impl Totals {
         self.latency_sum = self.latency_sum.saturating_add(other.latency_sum);
         self.origin_times.add(&other.origin_times, now);
         self.truncated += other.truncated;
+        self.votes.add(&other.votes);
     }
 
     /// Answers from `source`, whatever their status.

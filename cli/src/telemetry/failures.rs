@@ -63,6 +63,8 @@ mod tests {
             bytes_received: 0,
             bytes_sent: 0,
             circuit: State::Closed,
+            claims_forwarding: false,
+            client: [192, 0, 2, 1].into(),
             end: End::Complete,
             ended: Instant::from_epoch(Duration::from_secs(secs)),
             origin: Some(OriginReport {

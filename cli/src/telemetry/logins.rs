@@ -25,7 +25,9 @@ impl Logins {
             return None;
         }
         let request = report.request.as_ref()?;
-        let is_relayed = login::is_relayed(&request.fields);
+        let is_relayed = report.claims_forwarding
+            || report.client != report.peer.ip().to_canonical()
+            || request.fields.contains("via");
         let told = if is_relayed {
             &self.relayed
         } else {
@@ -72,6 +74,8 @@ mod tests {
             bytes_received: 0,
             bytes_sent: 0,
             circuit: State::Closed,
+            claims_forwarding: false,
+            client: [192, 0, 2, 1].into(),
             end: End::Complete,
             ended: Instant::ZERO,
             origin: Some(OriginReport {

@@ -9,6 +9,7 @@ mod lines;
 mod log;
 mod logins;
 mod overload;
+pub(crate) mod undeclared;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::runtime::Retter;
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
+use undeclared::Votes;
 
 pub(crate) use access::{AccessLog, escape};
 pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
@@ -49,6 +51,8 @@ pub(crate) struct Telemetry {
     retter: Arc<Retter>,
     transitions: Mutex<Transitions>,
     troubles: AtomicU64,
+    /// Whether a proxy that is not declared was told of.
+    undeclared_told: AtomicBool,
 }
 
 /// State changes so far.
@@ -113,6 +117,7 @@ impl Telemetry {
             retter,
             transitions: Mutex::default(),
             troubles: AtomicU64::new(0),
+            undeclared_told: AtomicBool::new(false),
         }
     }
 
@@ -125,6 +130,32 @@ impl Telemetry {
         if let Some(text) = told {
             tracing::warn!("{text}");
         }
+        self.tell_of_undeclared();
+    }
+
+    fn tell_of_undeclared(&self) {
+        if self.undeclared_told.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some((network, assignment)) = self.undeclared() {
+            self.undeclared_told.store(true, Ordering::Relaxed);
+            tracing::warn!("{}", undeclared::words(&network, &assignment));
+        }
+    }
+
+    /// The network of a proxy in front that is not declared, if there seems to be one, and the
+    /// setting that declares it.
+    pub(crate) fn undeclared(&self) -> Option<(String, String)> {
+        let mut sum = Votes::default();
+        for shard in &self.shards {
+            sum.add(&lock(shard).votes);
+        }
+        let network = sum.winner()?;
+        let trusted = &self.retter.config().client.trusted_proxies;
+        Some((
+            network.to_string(),
+            undeclared::assignment(network, trusted),
+        ))
     }
 
     /// Takes new state changes from the policy and logs each once.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::limits::HEAD_BYTES_CEILING;
 
 mod field_names;
+mod trusted;
 mod values;
 
 pub use field_names::FieldNames;
+pub use trusted::TrustedProxies;
 pub use values::{NamePatterns, StatusSet};
 
 /// All settings of the core, with their defaults. Check them with [`Settings::validate`].
@@ -135,6 +137,8 @@ pub struct ClientSettings {
     /// Bytes a second that a request body, and a client taking its answer, must reach in the long
     /// run; `None` for no such rate.
     pub rate_min: Option<u32>,
+    /// Whose word is taken on who asked, how, and for which host.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// Settings of the origin side of a session.
@@ -236,6 +240,7 @@ impl Default for ClientSettings {
             send_bytes_max: 32 << 20,
             idle_timeout: Duration::from_secs(60),
             rate_min: Some(RATE_MIN),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::body::Framing;
 use super::send::SendQueue;
-use crate::message::{Fields, Line, is_one_line, is_token};
+use crate::message::{Fields, Line, is_forwarding, is_one_line, is_token};
 
 /// Writes the head of an HTTP/1.1 message into a queue.
 ///
@@ -203,7 +203,7 @@ impl BodyEncoder {
 /// Fields that may not be trailers (RFC 9110 §6.5.1): they frame, route, authenticate, control or
 /// modify, describe the content, end at the next hop, or are this program's to say. Once merged
 /// by someone they would overrule what the head said.
-const NO_TRAILERS: [&str; 47] = [
+const NO_TRAILERS: [&str; 42] = [
     "age",
     "authentication-info",
     "authorization",
@@ -219,7 +219,6 @@ const NO_TRAILERS: [&str; 47] = [
     "date",
     "expect",
     "expires",
-    "forwarded",
     "host",
     "if-match",
     "if-modified-since",
@@ -246,17 +245,15 @@ const NO_TRAILERS: [&str; 47] = [
     "warning",
     "www-authenticate",
     "x-circuit",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
     "x-retter",
 ];
 
 fn may_be_trailer(name: &str) -> bool {
     // Spelled with `_`, a name is the same variable to many applications (RFC 3875 §4.1.18).
     let name = name.replace('_', "-").to_ascii_lowercase();
-    !name.starts_with("retter-") && !NO_TRAILERS.contains(&name.as_str())
+    !name.starts_with("retter-")
+        && !NO_TRAILERS.contains(&name.as_str())
+        && !is_forwarding(name.as_bytes())
 }
 
 fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {

@@ -206,6 +206,13 @@ impl Fields {
         })
     }
 
+    /// All names in order.
+    #[inline]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let raw = &self.raw[..];
+        self.index.lines.iter().map(|spans| spans.name.of(raw))
+    }
+
     /// The value of the first line named `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -267,6 +274,25 @@ impl Fields {
     #[must_use]
     pub fn as_written(&self) -> Option<&[u8]> {
         self.is_written.then_some(&self.raw[..])
+    }
+
+    /// Leaves out the lines that `keeps` does not want. Their bytes stay where they are.
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(Line<'_>) -> bool) {
+        let raw = &self.raw;
+        let mut names = 0;
+        let before = self.index.lines.len();
+        self.index.lines.retain(|spans| {
+            let name = spans.name.of(raw);
+            let is_kept = keeps(Line {
+                name,
+                value: spans.value.of(raw),
+                source: Some((raw, *spans)),
+            });
+            names |= if is_kept { mark(name) } else { 0 };
+            is_kept
+        });
+        self.index.names = names;
+        self.is_written &= self.index.lines.len() == before;
     }
 
     /// Bytes that these fields keep alive.
@@ -446,6 +472,21 @@ mod tests {
         check(b"a: \r\n", 0..1, 3..3, true);
         check(b"a:\r\n", 0..1, 2..2, false);
         check(b"a: 1", 0..1, 3..4, false);
+    }
+
+    #[test]
+    fn lines_are_left_out() {
+        let pairs: [(&str, &[u8]); 3] = [("A", b"1"), ("b", b"2"), ("a", b"3")];
+        let mut fields = Fields::from_pairs(pairs);
+        fields.retain(|_| true);
+        assert!(fields.as_written().is_some());
+        fields.retain(|line| !line.is("a"));
+        assert_eq!(fields, Fields::from_pairs([("b", &b"2"[..])]));
+        assert_eq!((fields.as_written(), fields.get("a")), (None, None));
+        assert_eq!(
+            fields.lines().next().unwrap().as_written(),
+            Some(&b"b: 2\r\n"[..])
+        );
     }
 
     #[test]

@@ -23,6 +23,12 @@ impl<const N: usize> Names<N> {
         self.may_contain(name) && self.names.iter().any(is_it)
     }
 
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
     /// Whether `name` has the code of one of them.
     pub(crate) fn may_contain(&self, name: &[u8]) -> bool {
         let code = code(name);

@@ -83,7 +83,9 @@ use wants::Wants;
 ///
 /// The contract with an embedder:
 ///
-/// 1. [`decide`](Self::decide) once for each request. A [`Ticket`] is a decision that comes later,
+/// 1. [`decide`](Self::decide) once for each request, after
+///    [`View::receive`](crate::rules::forwarded::View::receive) has removed what the peer may not say
+///    from its head. A [`Ticket`] is a decision that comes later,
 ///    within the time-out of the queue: await it, or drop it when the client leaves.
 /// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
 ///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_sent`] when the
@@ -102,7 +104,7 @@ use wants::Wants;
 ///    a request and of an answer. Whoever keeps connections to the origin gives the one that
 ///    carried such a message to no other client, asks [`decide_bound`](Self::decide_bound) for all
 ///    later requests of the same client's connection, and closes both together; where a
-///    [proxy](crate::rules::login::is_relayed) passes requests of several users on, it is closed
+///    [proxy](crate::rules::forwarded::View::is_relayed) passes requests of several users on, it is closed
 ///    after the exchange.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.

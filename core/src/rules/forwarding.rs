@@ -2,12 +2,14 @@
 //! Never writes framing: `Content-Length`, `Transfer-Encoding` and `Connection` are the caller's.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::message::{Fields, Line, Names, RequestHead, ResponseHead, Version, is_token};
+use super::forwarded::View;
+use crate::message::{
+    Fields, Line, Names, RequestHead, ResponseHead, Version, is_forwarding, is_token,
+};
 
 /// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
 /// side (§11.7) and this program is a gateway, so it ends here. `HTTP2-Settings`: RFC 9113 §3.1.
@@ -94,6 +96,7 @@ impl<'a> HopByHop<'a> {
             .filter(|&name| {
                 !HOP_BY_HOP.contain(name)
                     && !END_TO_END.contain(name)
+                    && !is_forwarding(name)
                     && !name.eq_ignore_ascii_case(b"close")
             })
             .collect();
@@ -207,13 +210,12 @@ pub fn tells_client(name: &[u8]) -> bool {
 /// Gives all field lines of a request as the origin gets them to `put`, `Host` first, without
 /// `Connection`, `Content-Length`, `Transfer-Encoding` and `Upgrade`, which are the caller's.
 ///
-/// `fallback_authority` is sent as `Host` where the client named none. `X-Forwarded-For`,
-/// `Forwarded` and `Via` continue what came; `X-Forwarded-Proto`, `X-Forwarded-Host` and
-/// `X-Real-IP` stay as they came, because the first proxy of a chain knows best; where no proxy
-/// is in front, a client can say what it likes in them, as in any field.
+/// `fallback_authority` is sent as `Host` where the client named none. Of the fields by which
+/// proxies tell who asked and for what, only those pass that `view` believes, and the origin is told
+/// the view in all of the usual ones. `Via` continues what came.
 pub fn forward_request(
     request: &RequestHead,
-    peer: IpAddr,
+    view: &View,
     fallback_authority: &str,
     mut put: impl FnMut(Line<'_>),
 ) {
@@ -227,17 +229,23 @@ pub fn forward_request(
     };
     put(Line::new("Host", host));
 
+    let told_host = view.host_or(authority);
     let hop_by_hop = HopByHop::of(fields);
     let hops_left = max_forwards(request);
     let passes_expect = expectation(request) == Expectation::Continue;
-    let mut seen = Seen::default();
+    let mut has_via = false;
     for line in fields.lines() {
+        if line.is("via") {
+            has_via = true;
+            continue;
+        }
         let ends_here = line.is("host")
             || line.is("content-length")
             || line.is("expect") && !passes_expect
             || !hop_by_hop.keeps(line.name)
-            || is_look_alike(line.name);
-        if ends_here || seen.note(line) {
+            || is_look_alike(line.name)
+            || !view.passes(line, told_host);
+        if ends_here {
             continue;
         }
         match hops_left {
@@ -254,29 +262,8 @@ pub fn forward_request(
     if accepts_trailers(fields) {
         put(Line::new("TE", b"trailers"));
     }
-
-    // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
-    let peer = peer.to_canonical();
-    let address = text_of(peer);
-    put_list(
-        fields,
-        "X-Forwarded-For",
-        seen.forwarded_for,
-        &address,
-        &mut put,
-    );
-    let element = forwarded_element(peer, &address, authority);
-    put_list(fields, "Forwarded", seen.forwarded, &element, &mut put);
-    if !seen.forwarded_proto {
-        put(Line::new("X-Forwarded-Proto", b"http"));
-    }
-    if !seen.forwarded_host && !authority.is_empty() {
-        put(Line::new("X-Forwarded-Host", authority));
-    }
-    if !seen.real_ip {
-        put(Line::new("X-Real-IP", &address));
-    }
-    put_list(fields, "Via", seen.via, via(request.version), &mut put);
+    view.put(told_host, &mut put);
+    put_list(fields, "Via", has_via, via(request.version), &mut put);
 }
 
 /// Gives the end-to-end field lines of a response to `put`, without `Connection`,
@@ -298,36 +285,6 @@ pub fn forward_response(response: &ResponseHead, mut put: impl FnMut(Line<'_>)) 
         }
     }
     put_list(fields, "Via", has_via, via(response.version), &mut put);
-}
-
-/// Which of the fields that this program continues or completes were there.
-#[derive(Default)]
-struct Seen {
-    forwarded: bool,
-    forwarded_for: bool,
-    forwarded_host: bool,
-    forwarded_proto: bool,
-    real_ip: bool,
-    via: bool,
-}
-
-impl Seen {
-    /// Notes the field; returns whether its lines are continued in one line at the end.
-    fn note(&mut self, line: Line<'_>) -> bool {
-        if line.is("forwarded") {
-            self.forwarded = true;
-        } else if line.is("x-forwarded-for") {
-            self.forwarded_for = true;
-        } else if line.is("via") {
-            self.via = true;
-        } else {
-            self.forwarded_host |= line.is("x-forwarded-host");
-            self.forwarded_proto |= line.is("x-forwarded-proto");
-            self.real_ip |= line.is("x-real-ip");
-            return false;
-        }
-        true
-    }
 }
 
 /// Gives all lines of list field `name`, if some were `seen`, and then `member` to `put`, in one
@@ -359,52 +316,6 @@ const fn via(received: Version) -> &'static [u8] {
     }
 }
 
-/// The text of an address; that of IPv4, which most are, without the machinery of formatting.
-fn text_of(address: IpAddr) -> SmallVec<[u8; 64]> {
-    let mut text = SmallVec::new();
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    text.push(b'.');
-                }
-                text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-            }
-        }
-        IpAddr::V6(address) => text.extend_from_slice(address.to_string().as_bytes()),
-    }
-    text
-}
-
-/// One `forwarded-element` (RFC 7239 §4) of `peer`, whose text is `address`. A host that cannot be
-/// quoted is left out.
-fn forwarded_element(peer: IpAddr, address: &[u8], host: &[u8]) -> SmallVec<[u8; 128]> {
-    // RFC 7239 §6: an IPv6 address is in brackets, and those in quotes.
-    let (before, after): (&[u8], &[u8]) = match peer {
-        IpAddr::V4(_) => (b"for=", b""),
-        IpAddr::V6(_) => (b"for=\"[", b"]\""),
-    };
-    let mut element = SmallVec::new();
-    for part in [before, address, after] {
-        element.extend_from_slice(part);
-    }
-    if is_token(host) {
-        element.extend_from_slice(b";host=");
-        element.extend_from_slice(host);
-    } else if !host.is_empty() && host.iter().all(u8::is_ascii_graphic) {
-        element.extend_from_slice(b";host=\"");
-        for &byte in host {
-            if byte == b'"' || byte == b'\\' {
-                element.push(b'\\');
-            }
-            element.push(byte);
-        }
-        element.push(b'"');
-    }
-    element.extend_from_slice(b";proto=http");
-    element
-}
-
 /// The name of `name/version`.
 fn protocol_name(protocol: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'/', protocol).unwrap_or(protocol.len());
@@ -420,7 +331,7 @@ fn is_look_alike(name: &[u8]) -> bool {
     }
     let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
     let name: SmallVec<[u8; 64]> = with_dashes.collect();
-    HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name)
+    HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name) || is_forwarding(&name)
 }
 
 /// Whether a field speaks to this program alone.

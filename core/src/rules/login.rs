@@ -8,20 +8,6 @@ use crate::message::{Fields, Marks};
 /// can be per request; no field tells which it is before the login is done.
 const SCHEMES: [&[u8]; 5] = [b"credssp", b"kerberos", b"nego2", b"negotiate", b"ntlm"];
 
-/// Fields that a proxy in front adds, which may send several users' requests on one connection.
-const RELAYED: [&str; 10] = [
-    "cf-connecting-ip",
-    "forwarded",
-    "true-client-ip",
-    "via",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
 /// Whether a request or response with these fields signs a user in on its connection to the
 /// origin: nothing sent on that connection afterwards may reach anybody else, no answer on it may
 /// be kept, and no copy may answer instead.
@@ -48,13 +34,6 @@ pub fn binds_connection(fields: &Fields) -> bool {
     fields.tokens("authorization").any(is_scheme)
         || fields.tokens("www-authenticate").any(is_scheme)
         || fields.has_token("persistent-auth", "true")
-}
-
-/// Whether a proxy has passed the request on. Its next request on the same connection may be
-/// another user's.
-#[must_use]
-pub fn is_relayed(request: &Fields) -> bool {
-    RELAYED.iter().any(|name| request.contains(name))
 }
 
 /// Whether credentials or a challenge begin with such a scheme.
@@ -105,13 +84,5 @@ mod tests {
             ("WWW-Authenticate", b"NTLM"),
         ];
         assert!(binds_connection(&Fields::from_pairs(lines)));
-    }
-
-    #[test]
-    fn requests_that_a_proxy_passed_on() {
-        for name in RELAYED {
-            assert!(is_relayed(&fields(name, "x")), "{name}");
-        }
-        assert!(!is_relayed(&fields("Host", "x")));
     }
 }

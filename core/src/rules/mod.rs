@@ -6,7 +6,8 @@
 //! | [`cache_control`] | RFC 9111 §5.2, RFC 9213 |
 //! | [`coding`] | RFC 9110 §8.4, §12.5.3; RFC 1952 |
 //! | [`conditional`] | RFC 9110 §13 |
-//! | [`forwarding`] | RFC 9110 §7.6, RFC 7239 |
+//! | [`forwarded`] | RFC 7239 |
+//! | [`forwarding`] | RFC 9110 §7.6 |
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
 //! | [`login`] | RFC 4559, RFC 9110 §11 |
@@ -17,6 +18,7 @@
 pub mod cache_control;
 pub mod coding;
 pub mod conditional;
+pub mod forwarded;
 pub mod forwarding;
 pub mod freshness;
 pub mod label;

@@ -12,6 +12,7 @@ use crate::h1::Framing;
 use crate::limits::DRAIN_BYTES_MAX;
 use crate::policy::{Refresh, Retter};
 use crate::report::{End, OriginReport, Report, Source};
+use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 impl Session {
@@ -25,6 +26,9 @@ impl Session {
             peer,
             request,
         } = refresh;
+        let trusted = &retter.config().client.trusted_proxies;
+        // Of what the client sent all is there by which its proxies told.
+        let view = View::of(&request, peer, trusted);
         let mut session = Self::new(retter, SocketAddr::new(peer, 0), now);
         session.life = Life::Background;
         session.actions.push_back(Action::Connect { fresh: false });
@@ -43,6 +47,7 @@ impl Session {
             started: now,
             streams: false,
             upgrade: false,
+            view,
         };
         session.exchange = Exchange::Connecting(Box::new(Connecting {
             bound: None,
@@ -170,6 +175,8 @@ impl Session {
             bytes_received: 0,
             bytes_sent: 0,
             circuit: self.retter.circuit(now),
+            claims_forwarding: call.view.claims_forwarding(),
+            client: call.view.client(),
             end,
             ended: now,
             origin: Some(origin),

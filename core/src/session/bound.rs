@@ -8,6 +8,7 @@ use super::{Action, Life, Session, Side};
 use crate::h1::ClientConn;
 use crate::message::Fields;
 use crate::policy::Decision;
+use crate::rules::forwarded::View;
 use crate::rules::login;
 use crate::time::Instant;
 
@@ -38,12 +39,12 @@ pub(super) enum Bound {
 
 impl Session {
     /// Says whose the connection will be that a request with these fields goes out on.
-    pub(super) fn owner_for(&mut self, request: &Fields) -> Owner {
+    pub(super) fn owner_for(&mut self, request: &Fields, view: &View) -> Owner {
         let signs_in = login::binds_connection(request);
         if !signs_in && matches!(self.bound, Bound::Never) {
             return Owner::Anyone;
         }
-        if login::is_relayed(request) {
+        if view.is_relayed() {
             // The proxy may have sent the login of one user and now the request of another.
             self.unbind();
             self.bound = Bound::Never;
@@ -72,7 +73,7 @@ impl Session {
         if relay.origin.owner == Owner::Client || !login::binds_connection(answer) {
             return;
         }
-        if is_background || login::is_relayed(&relay.call.request.fields) {
+        if is_background || relay.call.view.is_relayed() {
             relay.origin.owner = Owner::Nobody;
         } else {
             relay.origin.owner = Owner::Client;

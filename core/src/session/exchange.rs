@@ -15,6 +15,7 @@ use crate::limits::ANSWERS_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::policy::{Decision, Fetch, Ticket};
 use crate::report::{End, Failure, OriginReport, Report, Source};
+use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
 use crate::time::Instant;
 
@@ -112,6 +113,7 @@ pub(super) struct Call {
     /// The origin answers with a stream of events.
     pub(super) streams: bool,
     pub(super) upgrade: bool,
+    pub(super) view: View,
 }
 
 /// How far the request's body is.
@@ -246,11 +248,13 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, head: RequestHead, now: Instant) {
+    fn begin(&mut self, mut head: RequestHead, now: Instant) {
         if self.client.sent > 0 && is_planted(Plant::SilentEnd) {
             return self.client_left(now);
         }
         let framing = self.client.conn.framing();
+        let trusted = &self.retter.config().client.trusted_proxies;
+        let view = View::receive(&mut head, self.peer.ip(), trusted);
         let request = Arc::new(head);
         let read = matches!(framing, Framing::Empty | Framing::Length(0))
             && matches!(self.client.conn.next_event(), Ok(Event::End { .. }));
@@ -262,7 +266,7 @@ impl Session {
             origin_bytes: 0,
             origin_head: None,
             origin_since: now,
-            owner: self.owner_for(&request.fields),
+            owner: self.owner_for(&request.fields, &view),
             read,
             received: 0,
             replayed: false,
@@ -270,6 +274,7 @@ impl Session {
             streams: false,
             upgrade: forwarding::upgrade(&request).is_some() && framing == Framing::Empty,
             request,
+            view,
         };
         if call.request.method == http::Method::CONNECT {
             return self.refuse_connect(call, now);
@@ -424,6 +429,8 @@ impl Session {
             bytes_received: call.received,
             bytes_sent: sent,
             circuit,
+            claims_forwarding: call.view.claims_forwarding(),
+            client: call.view.client(),
             end,
             ended: now,
             origin,

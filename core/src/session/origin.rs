@@ -122,13 +122,14 @@ impl Session {
             framing,
             request,
             upgrade,
+            view,
             ..
         } = call;
         let validators = fetch.validators();
         let settings = &self.retter.config().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
         let mut head = HeadWriter::request(out, &request.method, &target);
-        forwarding::forward_request(request, self.peer.ip(), &settings.authority, |line| {
+        forwarding::forward_request(request, view, &settings.authority, |line| {
             if validators.is_none() || !conditional::is_cache_condition(line.name) {
                 head.line(line);
             }

@@ -313,6 +313,8 @@ impl Session {
             bytes_received: call.received,
             bytes_sent: forward.sent,
             circuit: forward.circuit,
+            claims_forwarding: call.view.claims_forwarding(),
+            client: call.view.client(),
             end,
             ended: now,
             origin,

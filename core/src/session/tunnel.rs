@@ -88,6 +88,8 @@ impl Session {
             bytes_received: call.received,
             bytes_sent: sent,
             circuit,
+            claims_forwarding: call.view.claims_forwarding(),
+            client: call.view.client(),
             end: End::Tunnel,
             ended: now,
             origin: Some(origin),

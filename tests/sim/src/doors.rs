@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use retter_core::config::TrustedProxies;
 use retter_core::connections::{Connections, Place, Places};
 use retter_core::session::Standing;
 use retter_core::time::Instant;
@@ -34,7 +35,7 @@ impl Doors {
             per_address: None,
         };
         Rc::new(Self {
-            connections: RefCell::new(Connections::new(places)),
+            connections: RefCell::new(Connections::new(places, TrustedProxies::default())),
             pushed: RefCell::default(),
         })
     }

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use retter_core::addresses::is_want;
 use retter_core::message::{FieldsBuilder, RequestHead};
 use retter_core::report::Failure;
+use retter_core::rules::forwarded::View;
 use retter_core::rules::{forwarding, login};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -72,11 +73,15 @@ impl Proxy {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Response<GuardedBody<Incoming>> {
-        let head = Arc::new(RequestHead::from_http(&request));
-        let origin = &self.guard.retter().config().origin;
+        let mut head = RequestHead::from_http(&request);
+        let config = self.guard.retter().config();
+        // Before anything looks at the fields: only what is believed is left of them.
+        let view = View::receive(&mut head, peer.ip(), &config.client.trusted_proxies);
+        let head = Arc::new(head);
+        let origin = &config.origin;
         let mut fields = FieldsBuilder::default();
         let signs_in = login::binds_connection(&head.fields);
-        forwarding::forward_request(&head, peer.ip(), &origin.authority, |line| {
+        forwarding::forward_request(&head, &view, &origin.authority, |line| {
             if !(signs_in && line.is("authorization")) {
                 fields.push_line(line);
             }

@@ -166,10 +166,21 @@ pub(super) const SPECS: &[Spec] = &[
         default: "off",
         accepted: "a whole number from 1 up, or `off`",
         example: "100",
-        help: "Most connections of one client address (IPv6: of one /64); loopback has no such \
-               bound. Leave it off behind a proxy or CDN on another machine",
+        help: "Most connections of one address (IPv6: of one /64); trusted proxies have no such bound",
         core: "",
         apply: |v, text| parse::or_off(text).map(|count| v.places.per_address = count),
+    },
+    Spec {
+        key: "server.trusted_proxies",
+        default: "127.0.0.0/8,::1",
+        accepted: "addresses and networks separated by commas, or `none`",
+        example: "127.0.0.0/8,::1,172.18.0.0/16",
+        help: "Proxies in front whose word is taken on the client's address, the scheme and the host \
+               (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`); from anybody else such fields are dropped",
+        core: "",
+        apply: |v, text| {
+            parse::trusted(text).map(|trusted| v.core.client.trusted_proxies = trusted)
+        },
     },
     Spec {
         key: "server.timeout_graceshut",

@@ -334,6 +334,8 @@ fn tell(report: &Report) -> String {
     let Report {
         bytes_received,
         circuit,
+        claims_forwarding,
+        client,
         end,
         ended,
         origin,
@@ -346,6 +348,6 @@ fn tell(report: &Report) -> String {
     } = report;
     format!(
         "{request:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
-         {bytes_received}"
+         {bytes_received} {client} {claims_forwarding}"
     )
 }

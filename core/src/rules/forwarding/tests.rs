@@ -2,6 +2,7 @@ use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::TrustedProxies;
 
 fn fields(lines: &[(&str, &str)]) -> Fields {
     Fields::from_pairs(lines.iter().map(|(name, value)| (*name, value.as_bytes())))
@@ -13,8 +14,9 @@ fn get(lines: &[(&str, &str)]) -> RequestHead {
 
 fn to_origin(request: &RequestHead, peer: &str) -> Fields {
     let mut lines = Vec::new();
-    let peer = peer.parse().unwrap();
-    forward_request(request, peer, "origin.example:8088", |line| {
+    // As long as it is not said otherwise, the peer is no proxy that is believed.
+    let view = View::of(request, peer.parse().unwrap(), &TrustedProxies::default());
+    forward_request(request, &view, "origin.example:8088", |line| {
         lines.push((
             String::from_utf8(line.name.to_vec()).unwrap(),
             line.value.to_vec(),
@@ -121,7 +123,7 @@ fn a_request_as_the_origin_gets_it() {
 
 #[test]
 fn a_chain_of_proxies_is_continued_in_one_line() {
-    let request = get(&[
+    let told = [
         ("Host", "www.example"),
         ("X-Forwarded-For", "203.0.113.9"),
         ("x-forwarded-for", ""),
@@ -131,20 +133,33 @@ fn a_chain_of_proxies_is_continued_in_one_line() {
         ("X-Real-IP", "203.0.113.9"),
         ("Forwarded", "for=203.0.113.9"),
         ("Via", "2 edge"),
-    ]);
+    ];
     let expected = fields(&[
         ("Host", "www.example"),
-        ("X-Forwarded-Proto", "https"),
-        ("X-Forwarded-Host", "public.example"),
-        ("X-Real-IP", "203.0.113.9"),
-        ("X-Forwarded-For", "203.0.113.9, 198.51.100.1, 192.0.2.1"),
+        ("X-Forwarded-For", "203.0.113.9, 198.51.100.1, 127.0.0.1"),
         (
             "Forwarded",
-            "for=203.0.113.9, for=192.0.2.1;host=www.example;proto=http",
+            "for=203.0.113.9;host=public.example;proto=https, \
+             for=198.51.100.1;host=public.example;proto=https, \
+             for=127.0.0.1;host=public.example;proto=https",
         ),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "public.example"),
+        ("X-Real-IP", "198.51.100.1"),
         ("Via", "2 edge, 1.1 retter"),
     ]);
-    assert_eq!(to_origin(&request, "192.0.2.1"), expected);
+    assert_eq!(to_origin(&get(&told), "127.0.0.1"), expected);
+    // Of a peer that is no such proxy only `Via` is continued: nobody is believed by it.
+    let expected = fields(&[
+        ("Host", "www.example"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("Forwarded", "for=192.0.2.1;host=www.example;proto=http"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "www.example"),
+        ("X-Real-IP", "192.0.2.1"),
+        ("Via", "2 edge, 1.1 retter"),
+    ]);
+    assert_eq!(to_origin(&get(&told), "192.0.2.1"), expected);
 }
 
 #[test]

@@ -79,10 +79,10 @@ fn keys_and_tokens_keep_users_apart() {
     for name in [
         "X-API-Key",
         "x-auth-token",
-        "X_Forwarded_User",
+        "X-Forwarded-User",
         "Private-Token",
     ] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::behind_proxies();
         rig.send(&get("/me", &format!("{name}: alice\r\n")))
             .reply(PAGE);
         assert_eq!(status(&rig.received()), 200);
@@ -95,6 +95,38 @@ fn keys_and_tokens_keep_users_apart() {
             rig.send(&get("/me", &fields)).reply(FAILED);
             assert_eq!(status(&rig.received()), expected, "{name} {fields}");
         }
+    }
+}
+
+#[test]
+fn what_only_a_proxy_may_say_is_neither_passed_on_nor_part_of_a_key() {
+    const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    let forged = [
+        "X-Forwarded-User: alice\r\n",
+        "X_Forwarded_User: alice\r\n",
+        "X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n",
+        "Forwarded: for=1.2.3.4;host=evil;proto=https\r\n",
+        "X-Real-IP: 127.0.0.1\r\nX-Original-Host: evil\r\n",
+    ];
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(PAGE);
+    let asked = rig.asked();
+    for fields in forged {
+        let mut rig = rig.another();
+        rig.send(&get("/", fields));
+        let own = rig.asked().replace("If-None-Match: \"v1\"\r\n", "");
+        assert_eq!(own, asked, "{fields}");
+        rig.reply(FAILED);
+        assert_eq!(status(&rig.received()), 200, "one copy for all: {fields}");
+        assert!(rig.reports.pop().unwrap().claims_forwarding);
+    }
+    // Of a trusted proxy each of them is another page, or another visitor.
+    let mut rig = Rig::behind_proxies();
+    rig.send(&get("/", "")).reply(PAGE);
+    for (fields, expected) in forged.into_iter().zip([500, 200, 500, 500, 200]) {
+        let mut rig = rig.another();
+        rig.send(&get("/", fields)).reply(FAILED);
+        assert_eq!(status(&rig.received()), expected, "{fields}");
     }
 }
 

@@ -303,6 +303,33 @@ fn a_renewal_is_bounded_and_ends_with_the_program() {
 }
 
 #[test]
+fn a_renewal_tells_of_the_visitor_as_the_visit_did() {
+    let ways = [
+        "X-Forwarded-For: 1.1.1.1, 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n",
+        "Forwarded: for=203.0.113.9;proto=https;host=\"a:1\", for=192.0.2.7\r\n",
+        "X-Real-IP: 203.0.113.9\r\nX-Forwarded-Ssl: on\r\nConnection: X-Forwarded-Ssl\r\n",
+    ];
+    for fields in ways {
+        let mut rig = Rig::behind_proxies();
+        assert!(rig.refresh().is_none());
+        let request = get("/", fields);
+        rig.send(&request).reply(PAGE);
+        for _ in 0..5 {
+            rig.asked();
+            rig.send(&request).reply(OOPS);
+        }
+        let asked = rig.asked();
+        assert_eq!(field(&asked, "x-forwarded-proto"), Some("https"));
+        assert_eq!(field(&asked, "x-real-ip"), Some("203.0.113.9"));
+        let mut renewal = next_refresh(&mut rig);
+        assert_eq!(renewal.asked(), asked);
+        renewal.reply(PAGE);
+        let client = renewal.reports.pop().map(|report| report.client);
+        assert_eq!(client, Some([203, 0, 113, 9].into()));
+    }
+}
+
+#[test]
 fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
     let mut now = Instant::ZERO;
     let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);

@@ -405,7 +405,7 @@ fn an_answer_asked_for_before_a_change_is_not_kept_after_it() {
         ),
     ];
     for (what, change, kept) in changes {
-        let mut reader = Rig::new();
+        let mut reader = Rig::behind_proxies();
         let mut other = reader.another();
         // A proxy in front says so of every request, in its words.
         let page = get("/page", &(MINE.to_owned() + "X-Forwarded-Uri: /page\r\n"));

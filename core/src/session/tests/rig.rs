@@ -52,6 +52,13 @@ impl Rig {
         Self::on(retter, Instant::ZERO)
     }
 
+    /// As [`new`](Self::new), and the peers of all sessions are proxies that are trusted.
+    pub(super) fn behind_proxies() -> Self {
+        let mut settings = Settings::default();
+        settings.client.trusted_proxies = "192.0.2.0/24".parse().unwrap();
+        Self::with(settings)
+    }
+
     /// A new client connection to the same policy.
     pub(super) fn on(retter: Arc<Retter>, now: Instant) -> Self {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4711));

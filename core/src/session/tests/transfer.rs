@@ -9,8 +9,13 @@ use crate::session::{Action, Input, Side};
 /// Runs one exchange whole and byte by byte.
 #[track_caller]
 fn check(request: &str, asked: &str, response: &str, received: &str) {
+    check_on(Rig::new, request, asked, response, received);
+}
+
+#[track_caller]
+fn check_on(rig: fn() -> Rig, request: &str, asked: &str, response: &str, received: &str) {
     for piece in [usize::MAX, 1] {
-        let mut rig = Rig::new();
+        let mut rig = rig();
         rig.piece = piece;
         rig.send(request);
         assert_eq!(rig.asked(), asked, "to the origin, pieces of {piece}");
@@ -474,17 +479,31 @@ fn gzip_for_who_accepts_it() {
 
 #[test]
 fn whole_and_byte_by_byte_are_the_same() {
+    let request = "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\n\
+        Forwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: o\r\n\
+        X-Real-IP: 1.1.1.1\r\nConnection: x-gone\r\nX-Gone: 1\r\nVia: 1.0 before\r\n\r\n";
+    let response =
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\nDate: now\r\nKeep-Alive: x\r\n\r\nx";
+    let received = "HTTP/1.1 404 Not Found\r\nDate: now\r\nVia: 1.1 retter\r\nX-Retter: backend\r\n\
+        X-Circuit: CLOSED\r\nCache-Status: retter; fwd=uri-miss; fwd-status=404\r\n\
+        content-length: 1\r\n\r\nx";
     check(
-        "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\n\
+        request,
+        "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\n\
+         Forwarded: for=192.0.2.1;host=h;proto=http\r\nX-Forwarded-Proto: http\r\n\
+         X-Forwarded-Host: h\r\nX-Real-IP: 192.0.2.1\r\nVia: 1.0 before, 1.1 retter\r\n\r\n",
+        response,
+        received,
+    );
+    check_on(
+        Rig::behind_proxies,
+        request,
+        "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1, 192.0.2.1\r\n\
+         Forwarded: for=1.1.1.1;host=o;proto=https, for=192.0.2.1;host=o;proto=https\r\n\
          X-Forwarded-Proto: https\r\nX-Forwarded-Host: o\r\nX-Real-IP: 1.1.1.1\r\n\
-         Connection: x-gone\r\nX-Gone: 1\r\nVia: 1.0 before\r\n\r\n",
-        "GET /x HTTP/1.1\r\nHost: h\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: o\r\n\
-         X-Real-IP: 1.1.1.1\r\nX-Forwarded-For: 1.1.1.1, 192.0.2.1\r\n\
-         Forwarded: for=1.1.1.1, for=192.0.2.1;host=h;proto=http\r\nVia: 1.0 before, 1.1 retter\r\n\r\n",
-        "HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\nDate: now\r\nKeep-Alive: x\r\n\r\nx",
-        "HTTP/1.1 404 Not Found\r\nDate: now\r\nVia: 1.1 retter\r\nX-Retter: backend\r\n\
-         X-Circuit: CLOSED\r\nCache-Status: retter; fwd=uri-miss; fwd-status=404\r\n\
-         content-length: 1\r\n\r\nx",
+         Via: 1.0 before, 1.1 retter\r\n\r\n",
+        response,
+        received,
     );
 }
 

@@ -1,0 +1,141 @@
+//! Owns which field names proxies use to say who asked, and for what.
+//! Never decides whether they are believed: that is `rules::forwarded`.
+
+use smallvec::SmallVec;
+
+use super::Names;
+
+/// What every `X-Forwarded-*` field begins with.
+const PREFIX: &[u8] = b"x-forwarded";
+
+/// The others. Some say the scheme or the host, most of them the client's address.
+static OTHERS: Names<48> = Names::new([
+    "cdn-src-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "cf-visitor",
+    "client-ip",
+    "cloudfront-forwarded-proto",
+    "cloudfront-viewer-address",
+    "do-connecting-ip",
+    "fastly-client-ip",
+    "fastly-ssl",
+    "fly-client-ip",
+    "fly-forwarded-port",
+    "fly-forwarded-proto",
+    "fly-forwarded-ssl",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "incap-client-ip",
+    "proxy-client-ip",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "wl-proxy-ssl",
+    "x-appengine-remote-addr",
+    "x-appengine-user-ip",
+    "x-arr-ssl",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-host",
+    "x-nf-client-connection-ip",
+    "x-original-for",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-proto",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-scheme",
+    "x-sucuri-clientip",
+    "x-true-client-ip",
+    "x-url-scheme",
+    "x-vercel-forwarded-for",
+    "x-vercel-proxied-for",
+]);
+
+/// Whether only a proxy has a reason to send the field `name`, in either spelling: to applications
+/// behind CGI and its heirs `_` and `-` are the same (RFC 3875 §4.1.18).
+#[inline(always)]
+pub(crate) fn is_forwarding(name: &[u8]) -> bool {
+    begins_so(name) && is_one(name)
+}
+
+/// Looks at the whole name.
+#[inline(never)]
+fn is_one(name: &[u8]) -> bool {
+    if memchr::memchr(b'_', name).is_none() {
+        return is_spelled_so(name);
+    }
+    let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
+    is_spelled_so(&with_dashes.collect::<SmallVec<[u8; 64]>>())
+}
+
+/// Whether one of these names begins as `name` does: this is asked of every field of every request,
+/// and those of a browser begin otherwise.
+#[inline]
+fn begins_so(name: &[u8]) -> bool {
+    let [first, second, ..] = name else {
+        return false;
+    };
+    // Without case; `_` becomes DEL, which is in no name.
+    let second = second | 0x20;
+    match first | 0x20 {
+        b'x' => matches!(second, b'-' | 0x7f),
+        b'c' => matches!(second, b'd' | b'f' | b'l'),
+        b'f' => matches!(second, b'a' | b'l' | b'o' | b'r'),
+        b'd' => second == b'o',
+        b'i' => second == b'n',
+        // Every browser says `priority`.
+        b'p' => second == b'r' && name.get(2).is_some_and(|third| third | 0x20 == b'o'),
+        b't' => second == b'r',
+        b'w' => second == b'l',
+        _ => false,
+    }
+}
+
+fn is_spelled_so(name: &[u8]) -> bool {
+    name.get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        || OTHERS.contain(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_proxies() {
+        for name in OTHERS.names() {
+            assert!(is_forwarding(name.as_bytes()), "{name}");
+            assert!(is_forwarding(name.to_ascii_uppercase().as_bytes()));
+            assert!(is_forwarding(name.replace('-', "_").as_bytes()), "{name}");
+        }
+        for name in [
+            "X-Forwarded-For",
+            "x-forwarded",
+            "X_Forwarded-Any",
+            "X-ForwardedFor",
+        ] {
+            assert!(is_forwarding(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "Host",
+            "Via",
+            "X-Custom",
+            "Cookie",
+            "Connection",
+            "X_Own",
+            "X-Forward",
+            "",
+        ] {
+            assert!(!is_forwarding(name.as_bytes()), "{name}");
+        }
+    }
+}
