@@ -6,7 +6,7 @@
 /// language, price or method, though no `Vary` names them. They are part of the key: a client that
 /// makes them up must not poison everybody's copy, and behind a proxy that sets them the copies
 /// are found all the same. Nobody is identified by them.
-pub(crate) const SHAPING: [&str; 99] = [
+pub(crate) const SHAPING: [&str; 101] = [
     // Where the page is thought to be.
     "cf-visitor",
     "cloudfront-forwarded-proto",
@@ -19,6 +19,7 @@ pub(crate) const SHAPING: [&str; 99] = [
     "https",
     "ssl-https",
     "was-default-hostname",
+    "wl-proxy-ssl",
     "x-appengine-https",
     "x-arr-ssl",
     "x-forwarded-host",
@@ -39,6 +40,7 @@ pub(crate) const SHAPING: [&str; 99] = [
     "x-ingress-path",
     "x-method-override",
     "x-original-host",
+    "x-original-proto",
     "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
@@ -192,7 +194,7 @@ pub(super) const REQUESTED_WITH: &str = "x-requested-with";
 /// Fields that change no page, or only as a `Vary` of the answer says: what browsers send,
 /// negotiation, conditions, caches, tracing, forwarding, and what ends at this program. `Cookie` is
 /// judged by its pairs, and the address of a visitor identifies nobody (RFC 9111 knows none).
-pub(crate) const HARMLESS: [&str; 210] = [
+pub(crate) const HARMLESS: [&str; 216] = [
     // RFC 9110, 9111, 9112 and their kin.
     "a-im",
     "accept-charset",
@@ -305,6 +307,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-turbo-request-id",
     // Who forwarded it, and for which address.
     "cdn-loop",
+    "cdn-src-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-ew-via",
@@ -320,6 +323,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "fly-client-ip",
     "fly-region",
     "forwarded-for",
+    "incap-client-ip",
     "proxy-client-ip",
     "surrogate-capability",
     "true-client-ip",
@@ -328,6 +332,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-amzn-tls-cipher-suite",
     "x-amzn-tls-version",
     "x-appengine-default-version-hostname",
+    "x-appengine-remote-addr",
     "x-appengine-user-ip",
     "x-azure-clientip",
     "x-azure-fdid",
@@ -343,6 +348,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-forwarded-by",
     "x-forwarded-for",
     "x-nf-client-connection-ip",
+    "x-original-for",
     "x-original-forwarded-for",
     "x-originating-ip",
     "x-proxy-id",
@@ -352,6 +358,8 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-remote-ip",
     "x-ssl-cipher",
     "x-ssl-protocol",
+    "x-sucuri-clientip",
+    "x-true-client-ip",
     "x-varnish",
     "x-vercel-deployment-url",
     "x-vercel-forwarded-for",

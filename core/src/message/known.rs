@@ -8,6 +8,35 @@ use super::Names;
 /// What every `X-Forwarded-*` field begins with.
 const PREFIX: &[u8] = b"x-forwarded";
 
+/// What fields begin with in which proxies that sign people in pass on whom they found.
+const USERS: [&str; 16] = [
+    "cf-access-",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "tailscale-user-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-authentik-",
+    "x-goog-authenticated-",
+    "x-ms-client-principal",
+    "x-pomerium-",
+    "x-remote-",
+    "x-vouch-",
+    "x-webauth-",
+];
+
+/// Whether `name`, with `-`, is one in which proxies that sign people in pass on whom they found.
+pub(crate) fn is_user(name: &[u8]) -> bool {
+    let begins = |start: &str| {
+        let part = name.get(..start.len());
+        part.is_some_and(|part| part.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    USERS.into_iter().any(begins)
+}
+
 /// The others. Some say the scheme or the host, most of them the client's address.
 static OTHERS: Names<48> = Names::new([
     "cdn-src-ip",
