@@ -88,10 +88,14 @@ impl fmt::Display for StatusSet {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
     exact: Vec<String>,
-    /// One bit for each first byte of a name, of 64: most names begin otherwise.
-    first: u64,
+    /// One bit of 64 for the first byte of each name: most others have none of them.
+    exact_bits: u64,
+    /// Likewise for its length.
+    lengths: u64,
     /// What comes before the `*`, and what after it.
     patterns: Vec<(String, String)>,
+    /// Likewise for their first byte.
+    pattern_bits: u64,
 }
 
 impl NamePatterns {
@@ -122,21 +126,35 @@ impl NamePatterns {
     /// Whether `name` is one of the names or fits one of the patterns.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.first & first_bit(name) != 0
-            && (self.exact.iter().any(|exact| exact.as_bytes() == name)
-                || self.patterns.iter().any(|pattern| fits(name, pattern)))
+        let is_exact = || {
+            let mut names = self.exact.iter().map(String::as_bytes);
+            // Without a call for those that begin otherwise.
+            names.any(|exact| {
+                exact.len() == name.len() && exact.first() == name.first() && exact == name
+            })
+        };
+        let fits = || self.patterns.iter().any(|pattern| fits(name, pattern));
+        let first = first_bit(name);
+        self.exact_bits & first != 0 && self.lengths >> (name.len() & 63) & 1 == 1 && is_exact()
+            || self.pattern_bits & first != 0 && fits()
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all = Self::default();
         for name in names {
-            all.first |= match name.as_bytes() {
-                [b'*', ..] => u64::MAX,
-                name => first_bit(name),
-            };
             match name.split_once('*') {
-                Some((start, end)) => all.patterns.push((start.to_owned(), end.to_owned())),
-                None => all.exact.push(name.to_owned()),
+                Some((start, end)) => {
+                    all.pattern_bits |= match start {
+                        "" => u64::MAX,
+                        start => first_bit(start.as_bytes()),
+                    };
+                    all.patterns.push((start.to_owned(), end.to_owned()));
+                }
+                None => {
+                    all.exact_bits |= first_bit(name.as_bytes());
+                    all.lengths |= 1 << (name.len() & 63);
+                    all.exact.push(name.to_owned());
+                }
             }
         }
         all

@@ -106,7 +106,7 @@ impl Keyer {
 
     fn partition_of(&self, request: &Fields, read: &Read<'_>) -> Partition {
         let cookies = self.detect_session.then_some((&self.cookie_rules, request));
-        self.partitioner.partition(cookies, &read.identity)
+        self.partitioner.partition(cookies, read.identity())
     }
 
     /// The key of a request's copies. The method is not in it: HEAD uses the key of GET.

@@ -42,10 +42,10 @@ impl Partitioner {
 
     /// The partition of a request with these cookies, where cookies count, and these identity
     /// fields, which always do (RFC 9111 §3.5).
-    pub(super) fn partition(
+    pub(super) fn partition<'a>(
         &self,
         cookies: Option<(&CookieRules, &Fields)>,
-        identity: &[Line<'_>],
+        identity: impl Iterator<Item = Line<'a>>,
     ) -> Partition {
         let mut hash = self.hash;
         let mut is_session = false;
@@ -63,7 +63,7 @@ impl Partitioner {
         }
         for line in identity {
             is_shared = false;
-            is_session = is_session || is_bearer(line);
+            is_session = is_session || is_bearer(&line);
             let folded: SmallVec<[u8; 64]> = line.name.iter().copied().map(folded).collect();
             hash.write_u8(TAG_IDENTITY);
             write_framed(&mut hash, &folded);

@@ -10,20 +10,32 @@ use super::known::{FRAGMENT, OF_ITS_REQUEST, REQUESTED_WITH, SHAPING};
 use crate::message::{Fields, Line, RequestHead};
 
 /// The fields of a request, by what they mean to copies; read once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Read<'a> {
     accept: Option<&'a [u8]>,
     destination: Option<&'a [u8]>,
+    fields: &'a Fields,
+    /// Numbers of fields and places of lines.
+    fragment: SmallVec<[(u8, u16); 4]>,
     has_forwarded: bool,
-    fragment: SmallVec<[(u8, &'a [u8]); 4]>,
-    pub(super) identity: SmallVec<[Line<'a>; 2]>,
-    shaping: SmallVec<[(u8, &'a [u8]); 4]>,
+    /// Places of lines.
+    identity: SmallVec<[u16; 8]>,
+    shaping: SmallVec<[(u8, u16); 4]>,
 }
 
 impl<'a> Read<'a> {
+    #[inline]
     pub(super) fn of(meanings: &Meanings, fields: &'a Fields) -> Self {
-        let mut read = Self::default();
-        for line in fields.lines() {
+        let mut read = Self {
+            accept: None,
+            destination: None,
+            fields,
+            fragment: SmallVec::new(),
+            has_forwarded: false,
+            identity: SmallVec::new(),
+            shaping: SmallVec::new(),
+        };
+        for (at, line) in (0..).zip(fields.lines()) {
             match meanings.of(line.name) {
                 Meaning::Harmless => {}
                 Meaning::Accept => read.accept = read.accept.or(Some(line.value)),
@@ -31,14 +43,27 @@ impl<'a> Read<'a> {
                 Meaning::Forwarded => read.has_forwarded = true,
                 Meaning::Fragment(number) => {
                     if is_fragment(number, line.value) {
-                        read.fragment.push((number, line.value));
+                        read.fragment.push((number, at));
                     }
                 }
-                Meaning::Identity => read.identity.push(line),
-                Meaning::Shaping(number) => read.shaping.push((number, line.value)),
+                Meaning::Identity => read.identity.push(at),
+                Meaning::Shaping(number) => read.shaping.push((number, at)),
             }
         }
         read
+    }
+
+    /// The lines that identify who asks.
+    pub(super) fn identity(&self) -> impl Iterator<Item = Line<'a>> {
+        self.identity
+            .iter()
+            .filter_map(|&at| self.fields.line(usize::from(at)))
+    }
+
+    fn value(&self, at: u16) -> &'a [u8] {
+        self.fields
+            .line(usize::from(at))
+            .map_or(b"", |line| line.value)
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -51,7 +76,8 @@ impl<'a> Read<'a> {
 
     /// Appends the values of shaping fields: line feed, number of the field, value.
     pub(super) fn put_shaping(&self, request: &RequestHead, bytes: &mut Vec<u8>) {
-        for &(number, value) in &self.shaping {
+        for &(number, at) in &self.shaping {
+            let value = self.value(at);
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
             if OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]) && repeats() {
                 continue;
@@ -61,7 +87,7 @@ impl<'a> Read<'a> {
         if !self.has_forwarded {
             return;
         }
-        let pairs = request
+        let pairs = self
             .fields
             .get_all("forwarded")
             .flat_map(|value| value.split(|b| b",;".contains(b)));
@@ -83,8 +109,8 @@ impl<'a> Read<'a> {
                     // By its media type alone.
                     bytes.extend_from_slice(self.accept.unwrap_or_default());
                 }
-                for &(number, value) in &self.fragment {
-                    put_field(number, value, bytes);
+                for &(number, at) in &self.fragment {
+                    put_field(number, self.value(at), bytes);
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::known::{is_forwarding, may_begin_so};
 use super::names::{Marks, mark};
 use super::text::{is_one_line, is_token};
 use crate::limits::HEAD_BYTES_CEILING;
@@ -206,11 +207,28 @@ impl Fields {
         })
     }
 
-    /// All names in order.
-    #[inline]
-    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+    /// Whether a proxy says in one of these lines who asked, and for what.
+    pub(crate) fn tell_forwarding(&self) -> bool {
         let raw = &self.raw[..];
-        self.index.lines.iter().map(|spans| spans.name.of(raw))
+        self.index.lines.iter().any(|spans| {
+            let start = usize::from(spans.name.start);
+            match raw.get(start..start + 2) {
+                Some(&[first, second]) => {
+                    may_begin_so(first, second) && is_forwarding(spans.name.of(raw))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// The line at a place among all of them.
+    pub(crate) fn line(&self, at: usize) -> Option<Line<'_>> {
+        let spans = *self.index.lines.get(at)?;
+        Some(Line {
+            name: spans.name.of(&self.raw),
+            value: spans.value.of(&self.raw),
+            source: Some((&self.raw, spans)),
+        })
     }
 
     /// The value of the first line named `name`.

@@ -108,7 +108,7 @@ impl View {
         // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
         let peer = peer.to_canonical();
         let is_trusted = trusted.contain(peer);
-        let is_telling = fields.names().any(is_forwarding);
+        let is_telling = fields.tell_forwarding();
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {
             is_telling,
