@@ -2,6 +2,7 @@
 //! used, and what makes it wrong.
 //! Never judges an answer as a whole.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use retter_core::config::{CacheSettings, FreshMode, RescueMode};
@@ -22,7 +23,7 @@ pub(crate) struct Copies {
 struct Wrong {
     /// `None` for all pages of the user.
     key: Option<String>,
-    who: &'static str,
+    who: Rc<str>,
     /// When the origin said so, and when a client knew.
     head_at: Instant,
     seen_at: Instant,
@@ -42,10 +43,10 @@ impl Copies {
             return;
         };
         let succeeded = (200..400).contains(&answer.status);
-        let who = asked.who;
+        let who = &asked.who;
         let wrong = |key| Wrong {
             key,
-            who,
+            who: Rc::clone(who),
             head_at,
             seen_at: now,
         };
@@ -92,7 +93,10 @@ impl Copies {
     pub(crate) fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
         // What says `no-cache` may be kept, and used after the origin has confirmed it.
         let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
-        is_kept && !answer.new_session && (!answer.new_cookie || !asked.who.is_empty())
+        // A cookie that is handed out makes a page its receiver's. Nobody can tell two connections
+        // apart that the origin tells apart by themselves.
+        let is_anybodys = answer.new_session || answer.starts || answer.is_bound;
+        is_kept && !is_anybodys && (!answer.new_cookie || asked.is_known)
     }
 
     /// Whether copies for this user are kept against their directives, to rescue with.
@@ -100,7 +104,8 @@ impl Copies {
         match self.settings.rescue {
             RescueMode::All => true,
             RescueMode::Session => {
-                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
+                let bears = ["PHPSESSID=", "Basic ", "Bearer "];
+                bears.iter().any(|mark| asked.who.contains(mark))
             }
             RescueMode::Strict => false,
         }
@@ -147,13 +152,19 @@ impl Copies {
 
     /// Whether a copy may never be used stale (RFC 9111 §4.2.4).
     pub(crate) fn forbids_stale(&self, asked: &Asked, answer: &Answer) -> bool {
+        !self.is_lenient(asked) && self.may_forbid_stale(answer)
+    }
+
+    /// Whether a copy may never be used stale by whoever is not treated leniently.
+    pub(crate) fn may_forbid_stale(&self, answer: &Answer) -> bool {
         let words = [
             "no-cache",
             "must-revalidate",
             "proxy-revalidate",
             "s-maxage",
         ];
-        !self.is_lenient(asked) && words.iter().any(|word| answer.says(word))
+        let is_strict = self.settings.rescue != RescueMode::All;
+        is_strict && words.iter().any(|word| answer.says(word))
     }
 }
 
@@ -165,5 +176,5 @@ fn forbids_keeping(asked: &Asked, answer: &Answer) -> bool {
     let shares = ["public", "must-revalidate", "s-maxage"];
     let is_shared = shares.iter().any(|word| answer.says(word))
         || is_about_copy && answer.directives.is_empty();
-    forbids || answer.no_store || asked.who.starts_with("Basic") && !is_shared
+    forbids || answer.no_store || asked.has_credentials() && !is_shared
 }
