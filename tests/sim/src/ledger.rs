@@ -16,8 +16,8 @@ pub(crate) type AskedId = usize;
 /// The number of an answer in the ledger.
 pub(crate) type AnswerId = usize;
 
-/// Carries the number of a request.
-pub(crate) const ASKED: &str = "X-Sim-Asked";
+/// Carries the number of a request. The name is one that tells nobody who asks.
+pub(crate) const ASKED: &str = "X-Request-Id";
 
 /// Carries the number of an answer; only in answers that have a representation.
 pub(crate) const ANSWER: &str = "X-Sim-Answer";
@@ -29,8 +29,8 @@ pub(crate) const UNCHANGED: &str = "X-Sim-Unchanged";
 /// How the status line ends of what the origin says on an idle connection before it closes it.
 pub(crate) const UNSOLICITED: &str = "408 Late";
 
-/// The field that some pages vary on.
-pub(crate) const FLAVOUR: &str = "X-Flavour";
+/// The field that some pages vary on: one that every browser sends.
+pub(crate) const FLAVOUR: &str = "Accept-Language";
 
 /// A request of a client.
 #[derive(Clone, Debug, Default)]
