@@ -88,6 +88,10 @@ impl Swarm {
             // They are alike before their first answer, and no more after it.
             kinds[visitors::Kind::Odd as usize] = 16;
         }
+        if chance.hits(200) {
+            // Only where there are many are a connection's next request and its login two people's.
+            kinds[visitors::Kind::Bound as usize] = 24;
+        }
         Self {
             latency_max: Duration::from_micros(latency),
             chop: rate(chance, 500),
