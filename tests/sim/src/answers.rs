@@ -99,6 +99,8 @@ pub(crate) struct Plan {
     pub(crate) new_cookie: bool,
     /// The cookie by which the application knows its user from now on.
     pub(crate) start: Option<String>,
+    /// Its user has logged in on the connection.
+    pub(crate) is_bound: bool,
     /// `None` for an answer without a body.
     pub(crate) framing: Option<Framing>,
     pub(crate) is_head: bool,
@@ -167,6 +169,7 @@ impl Plan {
             new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
             new_cookie: net.chance.hits(net.swarm.new_cookie),
             start,
+            is_bound: false,
             framing,
             is_head: asked.method == "HEAD",
             text: net.chance.hits(700),
@@ -233,6 +236,9 @@ impl Plan {
         }
         if let Some(start) = &self.start {
             put("Set-Cookie", format!("{start}; Path=/; HttpOnly"));
+        }
+        if self.is_bound {
+            put("Persistent-Auth", "true".to_owned());
         }
         if self.status == 302 {
             put("Location", "/0".to_owned());

@@ -192,6 +192,7 @@ impl Origin {
         });
         let mut plan = Plan::new(&asked, head, user, &mut self.pages, is_failing, net);
         plan.suit(fault);
+        plan.is_bound = conn.login.is_some();
         let answer = ledger.answers.len();
         ledger.asked[asked_id].answers.push(answer);
         let closes = plan.framing == Some(Framing::UntilClose) || net.chance.hits(100);
@@ -213,7 +214,7 @@ impl Origin {
             new_session: plan.new_session || plan.starts_session(),
             new_cookie: plan.new_cookie,
             starts: plan.start.is_some(),
-            is_bound: conn.login.is_some(),
+            is_bound: plan.is_bound,
             is_sound,
             link: id,
             head_at: None,
