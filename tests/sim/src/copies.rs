@@ -83,7 +83,7 @@ impl Copies {
     /// What has the same is the same page of everybody's.
     pub(crate) fn key(&self, asked: &Asked) -> String {
         let target = match self.settings.detect_query {
-            true => &asked.target,
+            true => asked.page(),
             false => asked.path(),
         };
         format!("{}{target}", asked.host)

@@ -32,6 +32,9 @@ pub(crate) const UNSOLICITED: &str = "408 Late";
 /// The field that some pages vary on: one that every browser sends.
 pub(crate) const FLAVOUR: &str = "Accept-Language";
 
+/// How a parameter begins that chooses no other page, but stands in the page that is sent.
+pub(crate) const TRACKED: &str = "utm_source=";
+
 /// A request of a client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
@@ -77,6 +80,17 @@ impl Asked {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// The target without the parameter that chooses no page.
+    pub(crate) fn page(&self) -> &str {
+        let untracked = self.target.split(TRACKED).next().unwrap_or_default();
+        untracked.trim_end_matches(['?', '&'])
+    }
+
+    /// Whether its answer may show what nobody else asked with.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.target.contains(TRACKED)
+    }
+
     /// Whether circuits hold it back and copies may answer it.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD") && !self.upgrades
@@ -114,6 +128,8 @@ pub(crate) struct Answer {
     pub(crate) starts: bool,
     /// It was given on a connection that somebody had logged in on.
     pub(crate) is_bound: bool,
+    /// The request that the origin got had the parameter of a campaign.
+    pub(crate) is_tracked: bool,
     /// It is whole, well framed and well formed as it was meant to be sent.
     pub(crate) is_sound: bool,
     pub(crate) link: LinkId,

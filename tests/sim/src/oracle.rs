@@ -278,6 +278,7 @@ impl Oracle {
             "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
+        holds(!answer.is_tracked, "a copy of what only one link has asked")?;
         let is_same = self.copies.same_page(asked, other, answer) && basis.page == answer.page;
         holds(is_same, "a copy of another page, or another's")?;
         // Who asked gets what the origin says is right, whatever becomes of the copy.

@@ -113,7 +113,7 @@ impl Origin {
             match conn.reader.next() {
                 Ok(None) => return,
                 Ok(Some(Part::Head(head))) => {
-                    let Some(asked) = take_request(conn, head, ledger) else {
+                    let Some(asked) = take_request(id, conn, head, net, ledger) else {
                         return;
                     };
                     net.note(format_args!("origin gets request {asked} on link {id}"));
@@ -177,14 +177,16 @@ impl Origin {
         if head.start.starts_with("GET ") {
             asked.method = "GET";
         }
+        if let Some(target) = head.start.split(' ').nth(1) {
+            target.clone_into(&mut asked.target);
+        }
         let (fault, think) = self.mood(net);
         conn.out.push_back(Piece::Wait(think));
         if asked.upgrades && fault == Fault::None && net.chance.hits(800) {
             return self.upgrade(id, asked_id, conn, ledger);
         }
         let is_failing = self.health == Health::Failing;
-        let attempt = net.carried(id).map(|attempt| net.attempts.get(attempt));
-        let renews = attempt.is_some_and(|attempt| attempt.in_background);
+        let renews = renews(id, net);
         let user = log_in(&mut conn.login, &asked, head, net);
         let user = user.or_else(|| known_by(&head.fields.0, &net.swarm));
         ledger.check(!renews || conn.login.is_none(), || {
@@ -215,6 +217,7 @@ impl Origin {
             new_cookie: plan.new_cookie,
             starts: plan.start.is_some(),
             is_bound: plan.is_bound,
+            is_tracked: asked.is_tracked(),
             is_sound,
             link: id,
             head_at: None,
@@ -273,6 +276,7 @@ impl Origin {
             new_cookie: false,
             starts: false,
             is_bound: false,
+            is_tracked: false,
             is_sound: true,
             link: id,
             head_at: None,
@@ -292,7 +296,13 @@ impl Origin {
 }
 
 /// Takes the head of a request; what it has to be is in the ledger.
-fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<AskedId> {
+fn take_request(
+    id: LinkId,
+    conn: &mut Conn,
+    head: Head,
+    net: &Net,
+    ledger: &mut Ledger,
+) -> Option<AskedId> {
     let number = head.fields.get(ASKED);
     let number = number.and_then(|id| id.parse::<AskedId>().ok());
     let Some(asked) = number.filter(|id| *id < ledger.asked.len()) else {
@@ -308,9 +318,12 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
         target,
         ..
     } = &ledger.asked[asked];
-    let is_start = |method: &str| head.start == format!("{method} {target} HTTP/1.1");
-    // A copy is renewed on behalf of whom it answered.
-    let is_right = is_start(method) || *method == "HEAD" && is_start("GET");
+    let is_start = |method: &str, target: &str| head.start == format!("{method} {target} HTTP/1.1");
+    // A copy is renewed on behalf of whom it answered, for everybody who sees it.
+    let renewed = ledger.asked[asked].page();
+    let is_right = is_start(method, target)
+        || *method == "HEAD" && is_start("GET", target)
+        || renews(id, net) && is_start("GET", renewed);
     let mut lines = lines.iter();
     let same_user = lines.all(|(name, value)| head.fields.get(name) == Some(value));
     let same_user = who.is_empty() || same_user;
@@ -333,6 +346,12 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
     }
     conn.request = Some((asked, head, 0, false));
     Some(asked)
+}
+
+/// Whether what comes on this link renews a copy: no client waits for it.
+fn renews(id: LinkId, net: &Net) -> bool {
+    let attempt = net.carried(id).map(|attempt| net.attempts.get(attempt));
+    attempt.is_some_and(|attempt| attempt.in_background)
 }
 
 /// Whom a connection is logged in as (NTLM): with a request that says so, and from then on.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::codec;
 use crate::head::Fields;
-use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, upload};
+use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, TRACKED, upload};
 use crate::net::Net;
 use crate::visitors::{VisitorId, Visitors, known_by};
 
@@ -61,6 +61,10 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
     } else {
         format!("/{path}")
     };
+    let target = match chance.hits(swarm.tracked) {
+        true => track(&target, visitor),
+        false => target,
+    };
     let known = memory.etags.get(&format!("{host}{target}"));
     let is_conditional = chance.hits(200);
     let http10 = chance.hits(60) && method != "upgrade";
@@ -90,6 +94,12 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
         malformed: method == "bad",
         ..Asked::default()
     }
+}
+
+/// Where somebody comes from by a link of a campaign's mail, which each receiver gets another of.
+fn track(target: &str, visitor: VisitorId) -> String {
+    let mark = if target.contains('?') { '&' } else { '?' };
+    format!("{target}{mark}{TRACKED}v{visitor}")
 }
 
 /// The bytes of a request: its head, and its body in the framing that chance chose.

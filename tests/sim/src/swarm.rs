@@ -45,6 +45,8 @@ pub(crate) struct Swarm {
     /// Kinds of requests: GET, HEAD, POST, DELETE, OPTIONS, upgrade, malformed.
     pub(crate) methods: [u32; 7],
     pub(crate) paths: usize,
+    /// Requests with a parameter that chooses no page, per mille.
+    pub(crate) tracked: u32,
     /// Visitors that come again, and new ones in their place, per mille.
     pub(crate) users: usize,
     pub(crate) newcomers: u32,
@@ -111,6 +113,7 @@ impl Swarm {
             methods: weights(chance, 60),
             paths: chance.within(1..12),
             users: chance.within(1..6),
+            tracked: rate(chance, 300),
             newcomers: *chance.pick(&[0, 0, 200, 600]),
             made_up: made_up(chance),
             started: visitors::STARTS[chance.below(3)],
