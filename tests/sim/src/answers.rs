@@ -30,7 +30,7 @@ const DIRECTIVES: [&str; 10] = [
 /// Bytes of a personal page at least: the secret of its user, and a little more.
 const SECRET_LEN: usize = 24;
 
-const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
+const STATUSES: [u16; 9] = [200, 204, 501, 404, 302, 500, 503, 403, 410];
 
 /// What nobody asked for; it ends in [`UNSOLICITED`](crate::ledger::UNSOLICITED).
 const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

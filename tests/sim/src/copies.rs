@@ -23,6 +23,8 @@ pub(crate) struct Copies {
 struct Wrong {
     /// `None` for all pages of the user.
     key: Option<String>,
+    /// The user asked for the page and was told that there is none for this user any more.
+    is_no: bool,
     who: Rc<str>,
     /// When the origin said so, and when a client knew.
     head_at: Instant,
@@ -46,6 +48,7 @@ impl Copies {
         let who = &asked.who;
         let wrong = |key| Wrong {
             key,
+            is_no: false,
             who: Rc::clone(who),
             head_at,
             seen_at: now,
@@ -56,20 +59,32 @@ impl Copies {
         if matches!(asked.method, "POST" | "DELETE") && succeeded {
             self.wrong.push(wrong(Some(self.key(asked))));
         }
+        // Of a connection's own login there are no copies, whatever its later requests look like.
+        if asked.is_read() && !asked.is_bound && is_no(answer.status) {
+            let is_no = true;
+            let wrong = wrong(Some(self.key(asked)));
+            self.wrong.push(Wrong { is_no, ..wrong });
+        }
     }
 
     /// Whether a copy of an answer to `other`, which the origin made or confirmed by `basis`, may
     /// not answer what was sent at `sent`.
     pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
         self.wrong.iter().any(|wrong| {
-            let is_older = basis.head_at < Some(wrong.head_at) && sent > wrong.seen_at;
+            // What another bare visitor gets while one is told "no" may stay.
+            let is_before = match wrong.is_no && wrong.who.is_empty() {
+                true => basis.seen_at.is_some_and(|seen| seen < wrong.head_at),
+                false => basis.head_at < Some(wrong.head_at),
+            };
+            let is_own = other.who == wrong.who;
             let is_same = match &wrong.key {
-                None => other.who == wrong.who,
+                None => is_own,
                 Some(key) => {
-                    (other.who == wrong.who || other.who.is_empty()) && *key == self.key(other)
+                    let is_seen = is_own || other.who.is_empty() && !wrong.is_no;
+                    is_seen && *key == self.key(other)
                 }
             };
-            is_older && is_same
+            is_before && sent > wrong.seen_at && is_same
         })
     }
 
@@ -96,7 +111,8 @@ impl Copies {
         // A cookie that is handed out makes a page its receiver's. Nobody can tell two connections
         // apart that the origin tells apart by themselves.
         let is_anybodys = answer.new_session || answer.starts || answer.is_bound;
-        is_kept && !is_anybodys && (!answer.new_cookie || asked.is_known)
+        let is_refusal = matches!(answer.status, 400 | 403 | 406);
+        is_kept && !is_anybodys && !is_refusal && (!answer.new_cookie || asked.is_known)
     }
 
     /// Whether copies for this user are kept against their directives, to rescue with.
@@ -166,6 +182,11 @@ impl Copies {
         let is_strict = self.settings.rescue != RescueMode::All;
         is_strict && words.iter().any(|word| answer.says(word))
     }
+}
+
+/// Whether the answer to a read says that this user sees the page no longer.
+fn is_no(status: u16) -> bool {
+    matches!(status, 301..=303 | 307 | 308 | 401 | 403 | 404 | 410 | 451)
 }
 
 /// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.

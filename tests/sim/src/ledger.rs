@@ -50,6 +50,8 @@ pub(crate) struct Asked {
     pub(crate) lines: Rc<[Line]>,
     /// The application knows who asks: by more than a cookie of unknown meaning.
     pub(crate) is_known: bool,
+    /// Its visitor logs in on each connection before anything else.
+    pub(crate) is_bound: bool,
     pub(crate) flavour: &'static str,
     pub(crate) gzip: bool,
     pub(crate) if_none_match: Option<String>,

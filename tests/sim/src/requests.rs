@@ -78,6 +78,7 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
         target,
         visitor: Some(visitor),
         is_known: known_by(&identity.lines, &swarm).is_some(),
+        is_bound: memory.visitors.is_bound(visitor),
         who: identity.who,
         lines: identity.lines,
         flavour: ["", "sweet", "sour"][chance.below(3)],

@@ -27,9 +27,9 @@ pub(crate) struct Swarm {
     pub(crate) healths: [u32; 5],
     /// How long the origin stays as it is, at most.
     pub(crate) turn_max: Duration,
-    /// Statuses: 200, 204, 501, 404, 302, 500, 503; see `answers::STATUSES`. A 304 is a 200 to who
-    /// has it.
-    pub(crate) statuses: [u32; 7],
+    /// Statuses: 200, 204, 501, 404, 302, 500, 503, 403, 410; see `answers::STATUSES`. A 304 is a
+    /// 200 to who has it.
+    pub(crate) statuses: [u32; 9],
     /// Kinds of cache directives, see `answers::DIRECTIVES`.
     pub(crate) directives: [u32; 10],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
