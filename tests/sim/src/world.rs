@@ -289,7 +289,7 @@ impl World {
         let link = {
             let net = &mut *self.net.borrow_mut();
             let link = net.connect(Some(Actor::Client(id)));
-            let mut client = Client::new(id, link, net);
+            let mut client = Client::new(id, link, net, &mut self.memory.visitors);
             if let Some(script) = script {
                 client.follow(script, net);
             }

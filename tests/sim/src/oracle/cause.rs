@@ -240,7 +240,7 @@ impl Oracle {
             let other = &ledger.asked[answer.asked];
             matches!(answer.status, 200 | 304)
                 && self.copies.same_page(asked, other, answer)
-                && self.copies.forbids_stale(asked, answer)
+                && self.copies.may_forbid_stale(answer)
         })
     }
 }

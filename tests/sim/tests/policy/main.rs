@@ -61,6 +61,8 @@ enum Says {
 enum Ends {
     Abandoned,
     Failed(Failure),
+    /// With a status that says that there is no such page, or not for this user.
+    No(u16),
     Ok(Says),
     Oops,
 }
@@ -135,6 +137,7 @@ fn response(ends: Ends) -> ResponseHead {
         Ends::Ok(Says::MustRevalidate) => (200, Some("max-age=10, must-revalidate")),
         Ends::Ok(Says::NoStore) => (200, Some("no-store")),
         Ends::Ok(Says::Nothing) => (200, None),
+        Ends::No(status) => (status, None),
         Ends::Abandoned | Ends::Failed(_) | Ends::Oops => (500, None),
     };
     let fields = control.map(|control| ("cache-control", control.as_bytes()));
@@ -316,7 +319,7 @@ fn end(mut fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<
     match ends {
         Ends::Abandoned => fetch.abandon(now),
         Ends::Failed(failure) => return fetch.on_failure(failure, now),
-        Ends::Ok(_) | Ends::Oops => {
+        Ends::No(_) | Ends::Ok(_) | Ends::Oops => {
             if let Verdict::Serve(served) = fetch.on_head(&response(ends), now) {
                 return Some(served);
             }
@@ -427,6 +430,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let ends = prop_oneof![
         4 => says.prop_map(Ends::Ok),
+        1 => prop::sample::select(vec![302, 401, 403, 404, 410, 451]).prop_map(Ends::No),
         2 => Just(Ends::Oops),
         2 => prop::sample::select(failures.to_vec()).prop_map(Ends::Failed),
         1 => Just(Ends::Abandoned),
