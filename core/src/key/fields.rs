@@ -3,6 +3,7 @@
 //! Never reads what a field says, but for `X-Requested-With`, which means two things.
 
 use super::known::{FRAGMENT, HARMLESS, SHAPING};
+use crate::canary::{Plant, is_planted};
 use crate::config::FieldNames;
 
 /// What a request field means to copies.
@@ -60,6 +61,9 @@ fn known(name: &[u8]) -> Meaning {
     if memchr::memchr(b'_', name).is_some() {
         let dashed: smallvec::SmallVec<[u8; 64]> = name.iter().map(|&byte| dash(byte)).collect();
         return known(&dashed);
+    }
+    if is_planted(Plant::UnknownIsHarmless) {
+        return Meaning::Harmless;
     }
     Meaning::Identity
 }

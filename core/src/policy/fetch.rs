@@ -325,7 +325,8 @@ impl Fetch {
         if !is_stream {
             self.collector = self.collect(head, session, now);
         }
-        if self.collector.is_none() || session != SessionChange::None {
+        let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
+        if self.collector.is_none() || !is_anybodys {
             self.land(Flown::Unfit);
         }
         if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {

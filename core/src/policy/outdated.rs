@@ -37,7 +37,7 @@ impl Fetch {
     /// one that the request had and nobody else was given: an answer with another cookie is the
     /// first to a new visitor, whatever the cookie is called, and may be that visitor's alone.
     pub(super) fn note_cookies(&mut self, head: &ResponseHead) {
-        if !head.fields.contains("set-cookie") {
+        if !head.fields.contains("set-cookie") || is_planted(Plant::KeptWithCookie) {
             return;
         }
         let Retter {

@@ -5,6 +5,7 @@
 use super::exchange::{Call, Exchange};
 use super::origin::OriginSide;
 use super::{Action, Life, Session, Side};
+use crate::canary::{Plant, is_planted};
 use crate::h1::ClientConn;
 use crate::message::Fields;
 use crate::policy::Decision;
@@ -125,7 +126,11 @@ impl Session {
     /// the client's own connection it could only be that client's request.
     pub(super) fn leave_origin(&mut self, origin: OriginSide, is_sent: bool, had_content: bool) {
         let is_usable = is_sent && origin.out.is_empty() && origin.conn.is_reusable();
-        match origin.owner {
+        let owner = match is_planted(Plant::ParkedLogin) {
+            true => Owner::Anyone,
+            false => origin.owner,
+        };
+        match owner {
             Owner::Anyone if is_usable && !had_content => self.actions.push_back(Action::Park),
             Owner::Client if is_usable && self.life == Life::Open => {
                 let mut conn = origin.conn;
