@@ -46,10 +46,11 @@ impl Meanings {
         if !self.identity.is_empty() && self.identity.contain(name) {
             return Meaning::Identity;
         }
-        match known(name) {
-            Meaning::Identity if self.harmless.contain(name) => Meaning::Harmless,
-            meaning => meaning,
+        let meaning = known(name);
+        if meaning == Meaning::Identity && self.harmless.contain(name) {
+            return Meaning::Harmless;
         }
+        meaning
     }
 }
 
@@ -148,15 +149,23 @@ const fn table() -> [Option<(&'static str, Meaning)>; SLOTS] {
         put(&mut table, HARMLESS[at], Meaning::Harmless);
         at += 1;
     }
-    at = 0;
-    while at < SHAPING.len() {
-        put(&mut table, SHAPING[at], Meaning::Shaping(at as u8));
-        at += 1;
+    let mut number: u8 = 0;
+    while (number as usize) < SHAPING.len() {
+        put(
+            &mut table,
+            SHAPING[number as usize],
+            Meaning::Shaping(number),
+        );
+        number += 1;
     }
-    at = 0;
-    while at < FRAGMENT.len() {
-        put(&mut table, FRAGMENT[at], Meaning::Fragment(at as u8));
-        at += 1;
+    number = 0;
+    while (number as usize) < FRAGMENT.len() {
+        put(
+            &mut table,
+            FRAGMENT[number as usize],
+            Meaning::Fragment(number),
+        );
+        number += 1;
     }
     put(&mut table, "accept", Meaning::Accept);
     put(&mut table, "forwarded", Meaning::Forwarded);
