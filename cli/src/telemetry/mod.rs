@@ -151,7 +151,7 @@ impl Telemetry {
             sum.add(&lock(shard).votes);
         }
         let network = sum.winner()?;
-        let trusted = &self.retter.config().client.trusted_proxies;
+        let trusted = &self.retter.config().client().trusted_proxies;
         Some((
             network.to_string(),
             undeclared::assignment(network, trusted),

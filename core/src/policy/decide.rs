@@ -103,7 +103,7 @@ impl Retter {
                 .as_ref()
                 .and_then(|key| self.copies.look_up_good(key, fields));
         }
-        let age_max = self.config.cache.rescue_age_max;
+        let age_max = self.config.site().cache.rescue_age_max;
         let may_rescue = copy
             .as_ref()
             .is_some_and(|copy| copy.may_rescue(age_max, now));
@@ -146,7 +146,7 @@ impl Retter {
         request: &Fields,
         now: Instant,
     ) -> Option<Handling> {
-        if self.config.cache.fresh == FreshMode::Off
+        if self.config.site().cache.fresh == FreshMode::Off
             || conditional::is_for_origin(request)
             || self.copies.is_written(copy, key)
         {
@@ -173,7 +173,9 @@ impl Retter {
             (Some(copy), Some(key)) if !copy.is_fresh(now) || self.copies.is_written(copy, key) => {
                 Forward::Stale
             }
-            (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
+            (Some(_), Some(_)) if self.config.site().cache.fresh == FreshMode::Off => {
+                Forward::Bypass
+            }
             (Some(_), Some(_)) => Forward::Request,
             (None, Some(key)) if self.copies.contains(key) => Forward::VaryMiss,
             (None, Some(_)) => Forward::UriMiss,

@@ -285,13 +285,8 @@ impl Fetch {
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
-        if self
-            .retter
-            .config
-            .breaker
-            .failure_statuses
-            .contains(head.status)
-        {
+        let fails = &self.retter.config.site().breaker.failure_statuses;
+        if fails.contains(head.status) {
             self.record(Outcome::Failure, now);
             self.outcome = Outcome::Failure;
             self.land(Flown::Failed(Cause::Status(head.status)));
@@ -474,7 +469,7 @@ impl Fetch {
         let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
             return;
         };
-        let at = now + wait.min(self.retter.config.breaker.open_max);
+        let at = now + wait.min(self.retter.config.site().breaker.open_max);
         if is_429 {
             if self.is_renewal() {
                 self.retter.wants().pause(at);

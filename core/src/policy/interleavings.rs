@@ -28,8 +28,8 @@ fn at(seconds: u64) -> Instant {
 /// One failure opens a circuit, for two seconds.
 fn retter() -> Arc<Retter> {
     let mut settings = Settings::default();
-    settings.breaker.consecutive_failures = 1;
-    settings.breaker.jitter = 0.0;
+    settings.site.breaker.consecutive_failures = 1;
+    settings.site.breaker.jitter = 0.0;
     let config = settings.validate().unwrap();
     Retter::new(config, 1, at(0))
 }

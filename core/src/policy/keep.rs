@@ -152,7 +152,7 @@ impl Fetch {
         session: SessionChange,
         now: Instant,
     ) -> Option<Collector> {
-        let cache = &self.retter.config.cache;
+        let cache = &self.retter.config.site().cache;
         let key = self.key.as_ref()?;
         if !self.may_keep(key, session) {
             return None;
@@ -203,7 +203,7 @@ impl Fetch {
         head: &ResponseHead,
         now: Instant,
     ) -> Result<Lifetimes, NotStorable> {
-        let cache = &self.retter.config.cache;
+        let cache = &self.retter.config.site().cache;
         let scope = match partition {
             Partition::Shared => Scope::Shared,
             Partition::Marked(_) => Scope::Marked,
@@ -235,7 +235,7 @@ impl Fetch {
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }
-        let detect_session = self.retter.config.cache.detect_session;
+        let detect_session = self.retter.config.site().cache.detect_session;
         Vary::of(&self.request.fields, &head.fields, detect_session)
     }
 }
@@ -346,8 +346,8 @@ mod tests {
     #[test]
     fn what_the_memory_for_new_copies_does_not_hold_is_passed_on_only() {
         let mut settings = Settings::default();
-        settings.cache.bytes_max = 1 << 20;
-        settings.cache.object_bytes_max = 1 << 20;
+        settings.site.cache.bytes_max = 1 << 20;
+        settings.site.cache.object_bytes_max = 1 << 20;
         let retter = Retter::new(settings.validate().unwrap(), 1, NOW);
         let piece = vec![b'x'; 300 << 10];
         let [mut one, mut other] = ["/1", "/2"].map(|target| {

@@ -138,19 +138,19 @@ impl Retter {
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Arc<Self> {
         let mut rng = Rng::new(seed);
-        let cache = &config.cache;
+        let cache = &config.site().cache;
         Arc::new(Self {
             attended: AtomicBool::new(false),
             calm: AtomicBool::new(true),
-            gate: Gate::new(&config.admission, now),
+            gate: Gate::new(&config.site().admission, now),
             gzip: Arc::new(GzipPool::default()),
             handed: Handed::new(),
             keyer: Keyer::new(cache, rng.next()),
             copies: Copies::new(cache, rng.next()),
             logins: AtomicBool::new(false),
             overload_copies: AtomicU64::new(0),
-            reserve: Reserve::new(config.client.send_bytes_max),
-            tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
+            reserve: Reserve::new(config.client().send_bytes_max),
+            tiers: Mutex::new(Tiers::new(&config.site().breaker, rng.next(), now)),
             wall_epoch: AtomicU64::new(0),
             wants: Mutex::default(),
             config,
@@ -282,7 +282,8 @@ impl Retter {
         });
         if returned {
             // From what the probes have shown; it finds out by itself what more it bears.
-            self.gate.restart(self.config.breaker.origin_probes, now);
+            self.gate
+                .restart(self.config.site().breaker.origin_probes, now);
         }
     }
 

@@ -49,7 +49,8 @@ impl Fetch {
         for cookie in keyer.handed_out(&self.request.fields, &head.fields) {
             let is_shared = cookie.replaces.iter().any(|&mark| handed.is_several(mark));
             // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-            let is_own = config.cache.detect_session && !cookie.replaces.is_empty() && !is_shared;
+            let is_own =
+                config.site().cache.detect_session && !cookie.replaces.is_empty() && !is_shared;
             self.keeps &= is_own;
             // What answers no client is handed out to nobody.
             if let (Some(mark), None) = (cookie.value, &self.renewal) {

@@ -326,7 +326,7 @@ impl Retter {
         } = renewal;
         let schedule = Schedule {
             now,
-            due: now + self.config.cache.ttl,
+            due: now + self.config.site().cache.ttl,
             retry_at: self.retry_at(request, now),
         };
         let mut wants = self.wants();
@@ -361,7 +361,7 @@ impl Retter {
 
     /// Slots that renewals may have: the share of what there are, at least one.
     pub(super) fn background_max(&self) -> u32 {
-        let share = self.config.admission.background_share;
+        let share = self.config.site().admission.background_share;
         if share <= 0.0 {
             return 0;
         }

@@ -71,7 +71,7 @@ impl Served {
         now: Instant,
     ) -> Self {
         let resident = copy.resident(now);
-        let source = handling.source(resident, retter.config.cache.ttl);
+        let source = handling.source(resident, retter.config.site().cache.ttl);
         let age_secs = copy.age(now).as_secs();
         Self {
             circuit,
@@ -116,7 +116,7 @@ impl Served {
         let due = match self.handling {
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
-                self.copy.times().received + self.retter.config.cache.ttl
+                self.copy.times().received + self.retter.config.site().cache.ttl
             }
             Handling::Behind { .. } => now,
             Handling::Collapsed { .. }
@@ -144,7 +144,7 @@ impl Served {
     /// The answer to `request`, the one that was decided on.
     #[must_use]
     pub fn answer(&self, request: &RequestHead) -> Answer<'_> {
-        let varies = self.retter.config.client.gzip && self.copy.is_compressible();
+        let varies = self.retter.config.client().gzip && self.copy.is_compressible();
         let is_coded = varies && coding::accepts_gzip(&request.fields);
         let form = if let Some(form) = self.special_form(request, is_coded) {
             form

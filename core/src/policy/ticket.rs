@@ -129,7 +129,7 @@ impl Ticket {
         let retter = &self.retter;
         let key = self.key.as_ref()?;
         let copy = retter.copies.look_up(key, &self.request.fields)?;
-        let age_max = retter.config.cache.rescue_age_max;
+        let age_max = retter.config.site().cache.rescue_age_max;
         // One that was there before is not what this request waits for.
         let times = copy.times();
         let made_at = match Wishes::of(&self.request.fields).no_cache() {
@@ -205,7 +205,7 @@ mod tests {
     /// A policy with one slot, and who has it.
     fn full() -> (Arc<Retter>, Box<Fetch>) {
         let mut settings = Settings::default();
-        settings.admission.in_flight_max = 1;
+        settings.site.admission.in_flight_max = 1;
         let retter = Retter::new(settings.validate().unwrap(), 1, at(0));
         let Decision::Fetch(fetch) = decide(&retter, at(0)) else {
             panic!("there is room");

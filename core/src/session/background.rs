@@ -26,7 +26,7 @@ impl Session {
             peer,
             request,
         } = refresh;
-        let trusted = &retter.config().client.trusted_proxies;
+        let trusted = &retter.config().client().trusted_proxies;
         // Of what the client sent all is there by which its proxies told.
         let view = View::of(&request, peer, trusted);
         let mut session = Self::new(retter, SocketAddr::new(peer, 0), now);

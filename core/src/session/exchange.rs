@@ -253,7 +253,7 @@ impl Session {
             return self.client_left(now);
         }
         let framing = self.client.conn.framing();
-        let trusted = &self.retter.config().client.trusted_proxies;
+        let trusted = &self.retter.config().client().trusted_proxies;
         let view = View::receive(&mut head, self.peer.ip(), trusted);
         let request = Arc::new(head);
         let read = matches!(framing, Framing::Empty | Framing::Length(0))

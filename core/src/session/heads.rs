@@ -21,7 +21,7 @@ impl Session {
         };
         if head.status == StatusCode::CONTINUE {
             relay.call.expects = false;
-            self.client.read_pace = Pace::start(client_read(&self.retter.config().client), now);
+            self.client.read_pace = Pace::start(client_read(&self.retter.config().client()), now);
         }
         let has_reader = self.life != Life::Background;
         if relay.call.request.version == Version::Http10 || !has_reader {
@@ -56,8 +56,9 @@ impl Session {
             Framing::Empty | Framing::Chunked | Framing::UntilClose => None,
         };
         let has_body = is_head || framing != Framing::Empty;
-        let varies =
-            config.client.gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
+        let varies = config.client().gzip
+            && has_body
+            && coding::worth_gzip(head.status, &head.fields, length);
         let wants_gzip = varies && coding::accepts_gzip(&call.request.fields);
         let stream = if is_head {
             None

@@ -70,7 +70,7 @@ impl Session {
                 let mut conn = match bound {
                     Some(conn) if reused => *conn,
                     // A new one, or one of which nothing is left to know.
-                    Some(_) | None => ClientConn::new(config.origin.head_bytes_max),
+                    Some(_) | None => ClientConn::new(config.site().origin.head_bytes_max),
                 };
                 conn.begin(&call.request.method, call.upgrade);
                 let mut out = SendQueue::default();
@@ -89,7 +89,7 @@ impl Session {
                     is_full: false,
                     owner: call.owner,
                     read_at: now,
-                    read_pace: Pace::start(origin_read(&config.origin), now),
+                    read_pace: Pace::start(origin_read(&config.site().origin), now),
                     write_at: now,
                     reused,
                 };
@@ -126,7 +126,7 @@ impl Session {
             ..
         } = call;
         let validators = fetch.validators();
-        let settings = &self.retter.config().origin;
+        let settings = &self.retter.config().site().origin;
         let target = forwarding::origin_target(request, &settings.path_prefix);
         let mut head = HeadWriter::request(out, &request.method, &target);
         forwarding::forward_request(request, view, &settings.authority, |line| {
@@ -239,7 +239,7 @@ impl Session {
         if len > 0 && origin.reused && !origin.is_asked {
             return self.origin_failed(Failure::Reset, now);
         }
-        let terms = origin_read(&self.retter.config().origin);
+        let terms = origin_read(&self.retter.config().site().origin);
         origin.read_at = now;
         origin.read_pace.moved(len, terms, now);
         origin.conn.handle_read(len);

@@ -29,7 +29,7 @@ impl Session {
                 self.client.room = Room::Free;
                 if let Some(origin) = self.exchange.origin_mut() {
                     // Nobody read from the origin meanwhile.
-                    origin.expect_bytes(&self.retter.config().origin, now);
+                    origin.expect_bytes(&self.retter.config().site().origin, now);
                 }
             }
             (Room::Free, true) | (Room::Full(_) | Room::Paused, false) => {}

@@ -140,7 +140,7 @@ impl Session {
     }
 
     fn life_deadline(&self) -> Option<(Instant, Timer)> {
-        let settings = &self.retter.config().client;
+        let settings = &self.retter.config().client();
         match (self.life, &self.exchange) {
             (Life::Lingering(deadline), _) => Some((deadline, Timer::ClientLinger)),
             (Life::Open, Exchange::None) => match self.client.head_since {
@@ -162,17 +162,20 @@ impl Session {
             Exchange::None => None,
             Exchange::Receiving(_) => Some((self.client.read_pace.due(), Timer::ClientBody)),
             Exchange::Connecting(connecting) => Some((
-                connecting.since + config.origin.connect_timeout,
+                connecting.since + config.site().origin.connect_timeout,
                 Timer::OriginConnect,
             )),
             Exchange::Draining(draining) => {
-                let deadline = draining.since + config.origin.body_timeout;
+                let deadline = draining.since + config.site().origin.body_timeout;
                 Some((deadline, Timer::OriginBody))
             }
             Exchange::Tunnel(tunnel) => {
                 let origin = &tunnel.origin;
                 let moved_at = self.client.read_at.max(origin.read_at).max(origin.write_at);
-                Some((moved_at + config.origin.tunnel_timeout, Timer::TunnelIdle))
+                Some((
+                    moved_at + config.site().origin.tunnel_timeout,
+                    Timer::TunnelIdle,
+                ))
             }
             Exchange::Relaying(relay) => self.relay_deadline(relay),
             Exchange::Waiting(waiting) => Some((waiting.ticket.deadline(), Timer::OriginRoom)),
@@ -190,7 +193,7 @@ impl Session {
                 // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the
                 // answer passes as long as it moves.
                 Download::Forwarding(_) if !self.is_client_full() => {
-                    due.max(origin.read_at + config.client.read_timeout)
+                    due.max(origin.read_at + config.client().read_timeout)
                 }
                 Download::Forwarding(_) => return self.pause_deadline(),
             };
@@ -211,7 +214,10 @@ impl Session {
             } else {
                 origin.write_at
             };
-            return Some((moved_at + config.origin.body_timeout, Timer::OriginBody));
+            return Some((
+                moved_at + config.site().origin.body_timeout,
+                Timer::OriginBody,
+            ));
         }
         match &relay.download {
             // From the last byte of the request, whatever trickles in. To the client, a held
@@ -223,13 +229,13 @@ impl Session {
                         origin.write_at
                     }
                 };
-                let head = (since + config.origin.head_timeout, Timer::OriginHead);
+                let head = (since + config.site().origin.head_timeout, Timer::OriginHead);
                 let slow = relay.fetch.as_deref().and_then(Fetch::slow_at);
                 let slow = slow.map(|at| (at, Timer::Slow));
                 slow.into_iter().chain([head]).min_by_key(|(at, _)| *at)
             }
             Download::Forwarding(forward) if !self.is_client_full() => {
-                let silence = forward.silence_max(&config.origin);
+                let silence = forward.silence_max(&config.site().origin);
                 let due = if forward.has_length && !forward.event_stream {
                     origin.read_pace.due().max(origin.write_at + silence)
                 } else {
@@ -239,7 +245,7 @@ impl Session {
             }
             Download::Discarding => {
                 let since = origin.read_at.max(origin.write_at);
-                Some((since + config.origin.body_timeout, Timer::OriginBody))
+                Some((since + config.site().origin.body_timeout, Timer::OriginBody))
             }
             // The client's queue is full: the write deadline watches.
             Download::Forwarding(_) => self.pause_deadline(),

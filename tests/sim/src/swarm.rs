@@ -172,13 +172,13 @@ fn weights<const N: usize>(chance: &mut Chance, first: u32) -> [u32; N] {
 pub(crate) fn settings(chance: &mut Chance) -> Settings {
     let mut settings = Settings::default();
     let secs = Duration::from_secs;
-    let admission = &mut settings.admission;
+    let admission = &mut settings.site.admission;
     admission.in_flight_max = *chance.pick(&[1, 2, 4, 8, 64]);
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
     admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
-    let breaker = &mut settings.breaker;
+    let breaker = &mut settings.site.breaker;
     breaker.slow_rate = *chance.pick(&[None, Some(0.66)]);
     breaker.slow_min = Duration::from_millis(*chance.pick(&[100, 1_000]));
     breaker.window = secs(5);
@@ -191,7 +191,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     breaker.probe_lease = secs(3);
     breaker.origin_probes = *chance.pick(&[1, 3]);
     breaker.paths_max = *chance.pick(&[2, 64]);
-    let cache = &mut settings.cache;
+    let cache = &mut settings.site.cache;
     cache.ttl = secs(*chance.pick(&[1, 5]));
     cache.fresh = *chance.pick(&[FreshMode::Off, FreshMode::Origin, FreshMode::Ttl]);
     cache.detect_query = chance.hits(800);
@@ -207,7 +207,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     client.write_timeout = secs(3);
     client.send_bytes_max = *chance.pick(&[0, 8_000, 32 << 20]);
     client.idle_timeout = secs(6);
-    let origin = &mut settings.origin;
+    let origin = &mut settings.site.origin;
     origin.authority = "origin.example".to_owned();
     origin.head_bytes_max = 4 << 10;
     origin.connect_timeout = secs(1);

@@ -108,7 +108,7 @@ fn a_page_that_sets_a_cookie_of_any_name_is_its_visitors_alone() {
 #[test]
 fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
     let mut settings = Settings::default();
-    settings.cache.detect_session = false;
+    settings.site.cache.detect_session = false;
     let rig = Rig::with(settings);
     let ask = ("/", "Cookie: shopsess=a0");
     visit(&rig, ask, &page("Set-Cookie: shopsess=a1", "cart of a"));
@@ -120,7 +120,7 @@ fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
 #[test]
 fn who_waits_for_anothers_page_is_not_given_it_with_a_cookie() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);
     let mut busy = rig.another();
     busy.send(&get("/slow", ""));
@@ -191,8 +191,8 @@ fn every_field_that_is_not_known_keeps_visitors_apart() {
 #[test]
 fn an_operator_says_what_else_is_harmless_and_what_is_not() {
     let mut settings = Settings::default();
-    settings.cache.harmless_fields = "x-my-cdn-*".parse().unwrap();
-    settings.cache.identity_fields = "x-device".parse().unwrap();
+    settings.site.cache.harmless_fields = "x-my-cdn-*".parse().unwrap();
+    settings.site.cache.identity_fields = "x-device".parse().unwrap();
     let rig = Rig::with(settings);
     visit(&rig, ("/", "X-My-CDN-Id: 1"), &page("", "of all"));
     assert_eq!(
@@ -432,7 +432,7 @@ fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
     );
     // Nor is anybody given it who waits for the page.
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);
     let mut busy = rig.another();
     busy.send(&get("/slow", ""));
@@ -449,7 +449,7 @@ fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
 #[test]
 fn a_copy_that_an_ignored_parameter_asked_for_is_renewed_without_it() {
     let mut settings = Settings::default();
-    settings.cache.ttl = std::time::Duration::ZERO;
+    settings.site.cache.ttl = std::time::Duration::ZERO;
     let rig = Rig::with(settings);
     assert!(rig.retter.poll_refresh(rig.now).is_none(), "it is attended");
     visit(&rig, ("/p", ""), &page("", "page"));

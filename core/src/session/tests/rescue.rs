@@ -264,7 +264,7 @@ fn the_modes_decide_what_is_kept() {
     #[track_caller]
     fn check(mode: RescueMode, cookie: &str, control: &str, rescues: bool) {
         let mut settings = Settings::default();
-        settings.cache.rescue = mode;
+        settings.site.cache.rescue = mode;
         let mut rig = Rig::with(settings);
         let request = get("/", cookie);
         rig.send(&request).reply(&format!(

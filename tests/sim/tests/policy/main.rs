@@ -152,22 +152,20 @@ fn check_served(served: &Served, request: &RequestHead, copy: Copy, now: Instant
 }
 
 fn config() -> Config {
-    let mut settings = Settings {
-        admission: AdmissionSettings {
-            in_flight_min: SLOTS,
-            in_flight_start: SLOTS,
-            in_flight_max: SLOTS,
-            queue_timeout: TIMEOUT,
-            ..AdmissionSettings::default()
-        },
-        ..Settings::default()
+    let mut settings = Settings::default();
+    settings.site.admission = AdmissionSettings {
+        in_flight_min: SLOTS,
+        in_flight_start: SLOTS,
+        in_flight_max: SLOTS,
+        queue_timeout: TIMEOUT,
+        ..AdmissionSettings::default()
     };
-    settings.breaker.consecutive_failures = 2;
-    settings.breaker.slow_rate = None;
+    settings.site.breaker.consecutive_failures = 2;
+    settings.site.breaker.slow_rate = None;
     // The model's circuits have another seed.
-    settings.breaker.jitter = 0.0;
-    settings.cache.ttl = TTL;
-    settings.cache.rescue_age_max = AGE_MAX;
+    settings.site.breaker.jitter = 0.0;
+    settings.site.cache.ttl = TTL;
+    settings.site.cache.rescue_age_max = AGE_MAX;
     settings.validate().expect("these settings are valid")
 }
 
@@ -185,7 +183,7 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::from_epoch(Duration::from_secs(1_000));
         let config = config();
-        let model = Model::new(Tiers::new(&config.breaker, 1, now));
+        let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
         let retter = Retter::new(config, 2, now);
         retter.set_wall_clock(now, UnixTime(1_700_000_000));
         Self {
