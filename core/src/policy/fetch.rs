@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
-use super::{Ask, Grant, Retter, Served, put_labels};
+use super::{Ask, Grant, Retter, Served, Snapshot, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
@@ -69,6 +69,8 @@ pub struct Fetch {
     pub(super) retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
+    /// The settings of when it began.
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) why: Forward,
 }
 
@@ -103,7 +105,7 @@ impl Fetch {
             collector: None,
             copy: ask.copy,
             handling: None,
-            keeps: ask.key.is_some() && !retter.keyer.has_ignored_query(ask.request),
+            keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
             last: now,
@@ -119,6 +121,7 @@ impl Fetch {
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
+            snapshot: ask.snapshot,
             why: ask.why,
         })
     }
@@ -138,6 +141,12 @@ impl Fetch {
     #[must_use]
     pub fn circuit(&self) -> State {
         self.circuit
+    }
+
+    /// The settings by which it was allowed, and by which it ends.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
     }
 
     /// The request that this fetch is for.
@@ -257,6 +266,7 @@ impl Fetch {
         };
         Some(Served::new(
             &self.retter,
+            &self.snapshot,
             key,
             copy,
             self.circuit,
@@ -285,7 +295,7 @@ impl Fetch {
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
-        let fails = &self.retter.config.site().breaker.failure_statuses;
+        let fails = &self.snapshot.config().breaker.failure_statuses;
         if fails.contains(head.status) {
             self.record(Outcome::Failure, now);
             self.outcome = Outcome::Failure;
@@ -469,7 +479,7 @@ impl Fetch {
         let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
             return;
         };
-        let at = now + wait.min(self.retter.config.site().breaker.open_max);
+        let at = now + wait.min(self.snapshot.config().breaker.open_max);
         if is_429 {
             if self.is_renewal() {
                 self.retter.wants().pause(at);
@@ -515,6 +525,7 @@ impl Fetch {
         };
         Some(Served::new(
             &self.retter,
+            &self.snapshot,
             key,
             copy,
             self.circuit,
@@ -524,7 +535,7 @@ impl Fetch {
     }
 
     fn session_change(&self, head: &ResponseHead) -> SessionChange {
-        let keyer = &self.retter.keyer;
+        let keyer = self.snapshot.keyer();
         keyer.session_change(&self.request.fields, &head.fields)
     }
 }

@@ -121,7 +121,7 @@ fn nor_does_a_renewal_that_only_validates() {
 /// A copy answers while the origin is known to be down.
 fn want(retter: &Arc<Retter>, path: &str, now: Instant) {
     let request = request(Method::GET, path);
-    let key = retter.keyer.key(&request).unwrap();
+    let key = retter.snapshot().keyer().key(&request).unwrap();
     let errand = wants::Errand {
         key,
         peer: PEER,

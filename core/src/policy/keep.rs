@@ -44,7 +44,15 @@ impl Fetch {
         let ttl = renewed.ttl_seconds(now);
         let handling = Handling::Validated { ttl, why: self.why };
         let circuit = self.circuit;
-        let served = Served::new(&self.retter, key, renewed, circuit, handling, now);
+        let served = Served::new(
+            &self.retter,
+            &self.snapshot,
+            key,
+            renewed,
+            circuit,
+            handling,
+            now,
+        );
         Some(served.with_cookies_of(head))
     }
 
@@ -152,7 +160,7 @@ impl Fetch {
         session: SessionChange,
         now: Instant,
     ) -> Option<Collector> {
-        let cache = &self.retter.config.site().cache;
+        let cache = &self.snapshot.config().cache;
         let key = self.key.as_ref()?;
         if !self.may_keep(key, session) {
             return None;
@@ -203,7 +211,7 @@ impl Fetch {
         head: &ResponseHead,
         now: Instant,
     ) -> Result<Lifetimes, NotStorable> {
-        let cache = &self.retter.config.site().cache;
+        let cache = &self.snapshot.config().cache;
         let scope = match partition {
             Partition::Shared => Scope::Shared,
             Partition::Marked(_) => Scope::Marked,
@@ -235,7 +243,7 @@ impl Fetch {
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }
-        let detect_session = self.retter.config.site().cache.detect_session;
+        let detect_session = self.snapshot.config().cache.detect_session;
         Vary::of(&self.request.fields, &head.fields, detect_session)
     }
 }
@@ -315,7 +323,10 @@ mod tests {
         ok(ask(&retter, Fields::default()), fields);
         assert_eq!(retter.copies.stats().len, 0);
         let cut = long(HEAD_BYTES_CEILING, "set-cookie", &[]);
-        let change = retter.keyer.session_change(&Fields::default(), &cut);
+        let change = retter
+            .snapshot()
+            .keyer()
+            .session_change(&Fields::default(), &cut);
         assert_eq!(change, SessionChange::ChangesSession);
     }
 
@@ -395,7 +406,7 @@ mod tests {
         assert_eq!(retter.copies.stats().len, 1);
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
         let errand = Errand {
-            key: retter.keyer.key(&request).unwrap(),
+            key: retter.snapshot().keyer().key(&request).unwrap(),
             peer: std::net::IpAddr::from([192, 0, 2, 1]),
             request,
         };

@@ -40,17 +40,12 @@ impl Fetch {
         if !head.fields.contains("set-cookie") || is_planted(Plant::KeptWithCookie) {
             return;
         }
-        let Retter {
-            config,
-            handed,
-            keyer,
-            ..
-        } = &*self.retter;
+        let handed = &self.retter.handed;
+        let (config, keyer) = (self.snapshot.config(), self.snapshot.keyer());
         for cookie in keyer.handed_out(&self.request.fields, &head.fields) {
             let is_shared = cookie.replaces.iter().any(|&mark| handed.is_several(mark));
             // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-            let is_own =
-                config.site().cache.detect_session && !cookie.replaces.is_empty() && !is_shared;
+            let is_own = config.cache.detect_session && !cookie.replaces.is_empty() && !is_shared;
             self.keeps &= is_own;
             // What answers no client is handed out to nobody.
             if let (Some(mark), None) = (cookie.value, &self.renewal) {
@@ -62,7 +57,7 @@ impl Fetch {
     /// A request that says in its target that its session ends may have ended it, whatever the
     /// answer is: what was asked for before, and came meanwhile, goes too.
     pub(super) fn drop_ended(&self) {
-        let keyer = &self.retter.keyer;
+        let keyer = self.snapshot.keyer();
         // A visitor without a session has a key.
         if self.key.is_none() && keyer.ends_session(&self.request) {
             self.retter
@@ -74,7 +69,7 @@ impl Fetch {
     /// A failing one that its client never gets does not: the client goes on with the old session.
     pub(super) fn drop_changed(&self, session: SessionChange) {
         if session == SessionChange::ChangesSession {
-            let partition = self.retter.keyer.partition(&self.request.fields);
+            let partition = self.snapshot.keyer().partition(&self.request.fields);
             self.retter.drop_session(partition);
         }
     }
@@ -91,7 +86,7 @@ impl Fetch {
         let (true, true, Some(own)) = (is_no, reads, &self.key) else {
             return;
         };
-        let Retter { copies, keyer, .. } = &*self.retter;
+        let (copies, keyer) = (&self.retter.copies, self.snapshot.keyer());
         let is_shared = own.partition() == Partition::Shared;
         let whole = keyer.keys_of(&self.request, own.path_and_query(), own.partition());
         let keys: SmallVec<[_; 4]> = whole
@@ -121,14 +116,14 @@ impl Fetch {
             return;
         }
         let (authority, asked) = (self.request.authority(), self.request.path_and_query());
-        let own = self.retter.keyer.partition(&self.request.fields);
+        let own = self.snapshot.keyer().partition(&self.request.fields);
         let named = ["location", "content-location"].iter().filter_map(|name| {
             let reference = head.fields.get(name)?;
             reference::same_origin(reference, asked, authority)
         });
         for target in named.chain([asked.to_vec()]) {
             for partition in [own, Partition::Shared] {
-                let keyer = &self.retter.keyer;
+                let keyer = self.snapshot.keyer();
                 let keys: SmallVec<[_; 4]> =
                     keyer.keys_of(&self.request, &target, partition).collect();
                 if let Some(first) = keys.first() {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::wants::Errand;
-use super::{Retter, put_labels};
+use super::{Retter, Snapshot, put_labels};
 use crate::breaker::State;
 use crate::copies::StoredResponse;
 use crate::key::CacheKey;
@@ -39,6 +39,7 @@ pub struct Served {
     key: CacheKey,
     resident: Duration,
     retter: Arc<Retter>,
+    snapshot: Arc<Snapshot>,
 }
 
 /// A copy in the form that one request gets: whole, compressed, in parts, or 304.
@@ -64,6 +65,7 @@ enum Form {
 impl Served {
     pub(super) fn new(
         retter: &Arc<Retter>,
+        snapshot: &Arc<Snapshot>,
         key: CacheKey,
         copy: Arc<StoredResponse>,
         circuit: State,
@@ -71,7 +73,7 @@ impl Served {
         now: Instant,
     ) -> Self {
         let resident = copy.resident(now);
-        let source = handling.source(resident, retter.config.site().cache.ttl);
+        let source = handling.source(resident, snapshot.config().cache.ttl);
         let age_secs = copy.age(now).as_secs();
         Self {
             circuit,
@@ -83,6 +85,7 @@ impl Served {
             key,
             resident,
             retter: Arc::clone(retter),
+            snapshot: Arc::clone(snapshot),
         }
     }
 
@@ -116,7 +119,7 @@ impl Served {
         let due = match self.handling {
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
-                self.copy.times().received + self.retter.config.site().cache.ttl
+                self.copy.times().received + self.snapshot.config().cache.ttl
             }
             Handling::Behind { .. } => now,
             Handling::Collapsed { .. }
@@ -128,7 +131,7 @@ impl Served {
             | Handling::Validated { .. } => return,
         };
         let mut request = Arc::clone(request);
-        if self.retter.keyer.has_ignored_query(&request) {
+        if self.snapshot.keyer().has_ignored_query(&request) {
             // With those parameters the answer could not be kept.
             let target = Bytes::copy_from_slice(self.key.path_and_query());
             Arc::make_mut(&mut request).target = target;
