@@ -42,6 +42,7 @@ impl Meanings {
 
     /// What the field `name` means. To applications behind CGI and its heirs `_` is the same as
     /// `-` (RFC 3875 §4.1.18), so it is here.
+    #[inline]
     pub(super) fn of(&self, name: &[u8]) -> Meaning {
         if !self.identity.is_empty() && self.identity.contain(name) {
             return Meaning::Identity;
@@ -55,10 +56,14 @@ impl Meanings {
 }
 
 /// What RETTER knows of the name itself.
+#[inline]
 fn known(name: &[u8]) -> Meaning {
-    if let Some(meaning) = look_up(name) {
-        return meaning;
-    }
+    look_up(name).unwrap_or_else(|| unlisted(name))
+}
+
+/// What a name means that is not on the lists in this spelling.
+#[cold]
+fn unlisted(name: &[u8]) -> Meaning {
     if memchr::memchr(b'_', name).is_some() {
         let dashed: smallvec::SmallVec<[u8; 64]> = name.iter().map(|&byte| dash(byte)).collect();
         return known(&dashed);
@@ -69,6 +74,7 @@ fn known(name: &[u8]) -> Meaning {
     Meaning::Identity
 }
 
+#[inline]
 fn look_up(name: &[u8]) -> Option<Meaning> {
     let mut at = slot(name);
     while let Some((known, meaning)) = TABLE[at % SLOTS] {

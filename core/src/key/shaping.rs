@@ -35,14 +35,16 @@ impl<'a> Read<'a> {
             identity: SmallVec::new(),
             shaping: SmallVec::new(),
         };
-        for (at, line) in (0..).zip(fields.lines()) {
-            match meanings.of(line.name) {
+        for (at, name) in (0..).zip(fields.names()) {
+            match meanings.of(name) {
                 Meaning::Harmless => {}
-                Meaning::Accept => read.accept = read.accept.or(Some(line.value)),
-                Meaning::Destination => read.destination = read.destination.or(Some(line.value)),
+                Meaning::Accept => read.accept = read.accept.or_else(|| value(fields, at)),
+                Meaning::Destination => {
+                    read.destination = read.destination.or_else(|| value(fields, at));
+                }
                 Meaning::Forwarded => read.has_forwarded = true,
                 Meaning::Fragment(number) => {
-                    if is_fragment(number, line.value) {
+                    if value(fields, at).is_some_and(|value| is_fragment(number, value)) {
                         read.fragment.push((number, at));
                     }
                 }
@@ -60,12 +62,6 @@ impl<'a> Read<'a> {
             .filter_map(|&at| self.fields.line(usize::from(at)))
     }
 
-    fn value(&self, at: u16) -> &'a [u8] {
-        self.fields
-            .line(usize::from(at))
-            .map_or(b"", |line| line.value)
-    }
-
     pub(super) fn kind(&self) -> Kind {
         if self.fragment.is_empty() {
             Kind::of(self.destination, self.accept)
@@ -77,7 +73,7 @@ impl<'a> Read<'a> {
     /// Appends the values of shaping fields: line feed, number of the field, value.
     pub(super) fn put_shaping(&self, request: &RequestHead, bytes: &mut Vec<u8>) {
         for &(number, at) in &self.shaping {
-            let value = self.value(at);
+            let value = value(self.fields, at).unwrap_or_default();
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
             if OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]) && repeats() {
                 continue;
@@ -110,11 +106,15 @@ impl<'a> Read<'a> {
                     bytes.extend_from_slice(self.accept.unwrap_or_default());
                 }
                 for &(number, at) in &self.fragment {
-                    put_field(number, self.value(at), bytes);
+                    put_field(number, value(self.fields, at).unwrap_or_default(), bytes);
                 }
             }
         }
     }
+}
+
+fn value(fields: &Fields, at: u16) -> Option<&[u8]> {
+    fields.line(usize::from(at)).map(|line| line.value)
 }
 
 /// A line feed is in no URI and no value, and no number of a field is one.

@@ -207,6 +207,13 @@ impl Fields {
         })
     }
 
+    /// All names, in order.
+    #[inline]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let raw = &self.raw[..];
+        self.index.lines.iter().map(|spans| spans.name.of(raw))
+    }
+
     /// Whether a proxy says in one of these lines who asked, and for what.
     pub(crate) fn tell_forwarding(&self) -> bool {
         let raw = &self.raw[..];
