@@ -169,7 +169,7 @@ impl Retter {
     /// what was learnt stays. Where requests have [other keys](crate::config::CacheSettings::same_keys) from now
     /// on, all copies go: by the old ones nobody would find them.
     ///
-    /// Returns the settings that differ and count from the next start only.
+    /// Returns the settings that differ from those of the start and count from the next one only.
     #[must_use = "the operator has to know which settings do not count yet"]
     pub fn reconfigure(&self, config: &SiteConfig, now: Instant) -> Vec<&'static str> {
         let before = self.snapshot();
@@ -181,11 +181,12 @@ impl Retter {
         if !before.cache.same_keys(&config.cache) {
             self.outdate(Outdated::Chosen(&|_| true));
         }
-        let (cache, was) = (&config.cache, &before.cache);
+        let start = self.config.site();
+        let (cache, was) = (&config.cache, &start.cache);
         [
             (
                 "breaker.paths_max",
-                config.breaker.paths_max != before.breaker.paths_max,
+                config.breaker.paths_max != start.breaker.paths_max,
             ),
             ("cache.bytes_max", cache.bytes_max != was.bytes_max),
             ("cache.entries_max", cache.entries_max != was.entries_max),
