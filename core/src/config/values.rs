@@ -105,7 +105,8 @@ impl NamePatterns {
         Self::from_names(SESSION_COOKIES.split(' '))
     }
 
-    /// Cookies of analytics and consent tools that never change what the origin renders.
+    /// Cookies of analytics and consent tools, load balancers and bot walls that never change what
+    /// the origin renders.
     #[must_use]
     pub fn ignored_cookies() -> Self {
         Self::from_names(IGNORED_COOKIES.split(' '))
@@ -217,7 +218,10 @@ const IGNORED_COOKIES: &str = "\
     _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
     _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_*_mixpanel ajs_* amplitude_* optimizely* \
     __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
-    CookieConsent euconsent-v2";
+    CookieConsent euconsent-v2 \
+    AWSALB AWSALBCORS AWSALBTG AWSALBTGCORS AWSELB AWSELBCORS ARRAffinity ARRAffinitySameSite GCLB \
+    SERVERID BIGipServer* NSC_* __cflb __cf_bm __cfruid _cfuvid cf_clearance incap_ses_* \
+    visid_incap_* nlbi_* ak_bmsc bm_sv bm_sz _abck";
 
 const IGNORED_QUERY: &str = "\
     utm_* gclid gclsrc gbraid wbraid dclid gad_source gad_campaignid fbclid msclkid ttclid twclid \

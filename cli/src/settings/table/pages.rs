@@ -131,7 +131,7 @@ pub(super) const SPECS: &[Spec] = &[
         default: "known",
         accepted: NAMES,
         example: "known,my_banner",
-        help: "Cookies that never change a page (analytics, consent banners)",
+        help: "Cookies that never change a page (analytics, consent banners, load balancers)",
         core: "cache.ignored_cookies",
         apply: |v, text| {
             parse::names(text, &NamePatterns::ignored_cookies())
