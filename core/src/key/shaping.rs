@@ -12,7 +12,7 @@ use crate::message::{Fields, Line, RequestHead};
 /// The fields of a request, by what they mean to copies; read once.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
-    accept: Option<&'a [u8]>,
+    has_accept: bool,
     destination: Option<&'a [u8]>,
     fields: &'a Fields,
     /// Numbers of fields and places of lines.
@@ -27,10 +27,10 @@ impl<'a> Read<'a> {
     #[inline]
     pub(super) fn of(meanings: &Meanings, fields: &'a Fields) -> Self {
         let mut read = Self {
-            accept: None,
             destination: None,
             fields,
             fragment: SmallVec::new(),
+            has_accept: false,
             has_forwarded: false,
             identity: SmallVec::new(),
             shaping: SmallVec::new(),
@@ -38,7 +38,7 @@ impl<'a> Read<'a> {
         for (at, name) in (0..).zip(fields.names()) {
             match meanings.of(name) {
                 Meaning::Harmless => {}
-                Meaning::Accept => read.accept = read.accept.or_else(|| value(fields, at)),
+                Meaning::Accept => read.has_accept = true,
                 Meaning::Destination => {
                     read.destination = read.destination.or_else(|| value(fields, at));
                 }
@@ -63,11 +63,13 @@ impl<'a> Read<'a> {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        if self.fragment.is_empty() {
-            Kind::of(self.destination, self.accept)
-        } else {
-            Kind::Fragment
+        if !self.fragment.is_empty() {
+            return Kind::Fragment;
         }
+        if !self.has_accept && self.destination.is_none() {
+            return Kind::Any;
+        }
+        Kind::of(self.destination, self.fields.values("accept"))
     }
 
     /// Appends the values of shaping fields: line feed, number of the field, value.
@@ -96,14 +98,17 @@ impl<'a> Read<'a> {
     /// Appends `kind`, where it is not the usual one, and which fragment is asked for.
     pub(super) fn put_kind(&self, kind: Kind, bytes: &mut Vec<u8>) {
         match kind {
+            Kind::Any => {}
             Kind::Asset => bytes.extend_from_slice(b"\n!"),
             Kind::Data => bytes.extend_from_slice(b"\n\""),
-            Kind::Document => {}
+            Kind::Document => bytes.extend_from_slice(b"\n$"),
             Kind::Fragment => {
                 bytes.extend_from_slice(b"\n#");
                 if self.fragment.is_empty() {
                     // By its media type alone.
-                    bytes.extend_from_slice(self.accept.unwrap_or_default());
+                    for line in self.fields.values("accept") {
+                        bytes.extend_from_slice(line);
+                    }
                 }
                 for &(number, at) in &self.fragment {
                     put_field(number, value(self.fields, at).unwrap_or_default(), bytes);
@@ -124,7 +129,8 @@ fn put_field(number: u8, value: &[u8], bytes: &mut Vec<u8>) {
 }
 
 fn is_fragment(number: u8, value: &[u8]) -> bool {
-    FRAGMENT[usize::from(number)] != REQUESTED_WITH || value.eq_ignore_ascii_case(b"XMLHttpRequest")
+    // `com.example.browser` is no script.
+    FRAGMENT[usize::from(number)] != REQUESTED_WITH || !value.contains(&b'.')
 }
 
 /// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who

@@ -267,6 +267,19 @@ impl Fields {
         lines.map(|line| line.value.of(&self.raw))
     }
 
+    /// The same, to be read more than once.
+    pub(crate) fn values<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
+        let is_it = move |line: &&Spans| {
+            let found = line.name.of(&self.raw);
+            found.len() == name.len() && found.eq_ignore_ascii_case(name.as_bytes())
+        };
+        let lines = self.index.lines.iter().filter(is_it);
+        lines.map(|line| line.value.of(&self.raw))
+    }
+
     /// Whether a line named `name` is present.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -143,7 +143,7 @@ impl Retter {
         }
         if keyer.ends_session(request) {
             // Whatever becomes of the request: its client wants to be gone.
-            self.drop_session(key.partition());
+            self.drop_session_of(keyer, &request.fields);
             return None;
         }
         let is_nobodys = self.handed.is_nobodys(keyer, &request.fields);
@@ -202,7 +202,7 @@ impl Retter {
         let snapshot = self.snapshot();
         let keyer = snapshot.keyer();
         if keyer.ends_session(request) {
-            self.drop_session(keyer.partition(&request.fields));
+            self.drop_session_of(keyer, &request.fields);
         }
         let why = if request.method == Method::GET {
             Forward::Bypass

@@ -427,6 +427,7 @@ impl Fetch {
     }
 
     fn give_up(&mut self, now: Instant) {
+        self.drop_ended();
         self.record(Outcome::Ignore, now);
         self.outcome = Outcome::Ignore;
         self.free(now);

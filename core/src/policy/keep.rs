@@ -9,8 +9,9 @@ use super::wants::{Ended, Errand};
 use super::{Fetch, Served};
 use crate::admission::Flown;
 use crate::copies::{Collector, Making, StoredResponse, Times};
-use crate::key::{CacheKey, Partition, SessionChange};
-use crate::message::ResponseHead;
+use crate::key::{CacheKey, Kind, Partition, SessionChange};
+use crate::message::{Fields, ResponseHead};
+use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::Handling;
 use crate::rules::{conditional, forwarding};
@@ -32,7 +33,10 @@ impl Fetch {
         let kept = if !may_keep {
             false
         } else if renewed.lifetimes() == &Lifetimes::NEVER {
-            copies.remove(&key);
+            // What this request asks for itself is no news of the page.
+            if !self.wants_nothing_kept(head) {
+                copies.drop_variant(&key, &copy);
+            }
             false
         } else {
             copies.renew(&key, &copy, Arc::clone(&renewed))
@@ -175,6 +179,10 @@ impl Fetch {
         {
             return None;
         }
+        // Nobody who navigates is to be answered with data, though the application gave it.
+        if key.kind() == Kind::Document && is_data(&head.fields) {
+            return None;
+        }
         let lifetimes = self.assess(key.partition(), head, now).ok()?;
         let vary = self.vary(head)?;
         self.retter.copies.collect(Making {
@@ -231,6 +239,18 @@ impl Fetch {
         freshness::assess(&terms, &request, head, self.retter.wall_clock(now))
     }
 
+    /// Whether it is this request, and not the answer, that lets nothing be kept: it says `no-store`,
+    /// or keeps a field from the origin that the answer varies by.
+    fn wants_nothing_kept(&self, head: &ResponseHead) -> bool {
+        let fields = &self.request.fields;
+        let forwarded = forwarding::HopByHop::of(fields);
+        CacheControl::of(fields, "cache-control").no_store
+            || head
+                .fields
+                .tokens("vary")
+                .any(|name| !forwarded.keeps(name))
+    }
+
     /// The secondary key that `head` gives a copy for this request.
     fn vary(&self, head: &ResponseHead) -> Option<Vary> {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
@@ -248,6 +268,15 @@ impl Fetch {
     }
 }
 
+/// Whether an answer is JSON, or a part of a page by its media type.
+fn is_data(response: &Fields) -> bool {
+    let media_type = response.get("content-type").unwrap_or_default();
+    let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
+    let media_type = media_type[..end].trim_ascii().to_ascii_lowercase();
+    media_type.ends_with(b"json")
+        || [&b"text/vnd.turbo-stream.html"[..], b"text/x-component"].contains(&&media_type[..])
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -256,7 +285,7 @@ mod tests {
     use crate::config::Settings;
     use crate::key::SessionChange;
     use crate::limits::HEAD_BYTES_CEILING;
-    use crate::message::{Fields, Index, RequestHead};
+    use crate::message::{Index, RequestHead};
     use crate::policy::{Decision, Retter, Verdict};
 
     const NOW: Instant = Instant::ZERO;

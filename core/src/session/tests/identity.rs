@@ -87,22 +87,28 @@ fn a_page_that_sets_a_cookie_of_any_name_is_its_visitors_alone() {
         ("/", guest),
         None,
     );
-    // A replaced one makes it nobody else's.
+    // Nor where one is replaced: its value may be many visitors', or somebody has planted it.
     let owned = "Cookie: shopsess=a0";
     check(
         &[(("/", owned), "Set-Cookie: shopsess=a1", "own")],
         ("/", owned),
-        Some("own"),
+        None,
     );
-    // But not where others were given what is replaced.
-    let english = [
-        (("/start", ""), "Set-Cookie: lang=en", "start"),
-        (("/start", ""), "Set-Cookie: lang=en", "start"),
-        (("/", LANG), "Set-Cookie: lang=de", "of a"),
-    ];
-    check(&english, ("/", LANG), None);
-    check(&english[..2], ("/", LANG), None);
-    check(&english[1..], ("/", LANG), Some("of a"));
+    // To set it again, or to forget what is not there, changes nothing.
+    for same in ["shopsess=a0", "rememberMe=deleteMe; Max-Age=0", "flash="] {
+        let rig = Rig::new();
+        let fields = format!("Set-Cookie: {same}");
+        visit(&rig, ("/", owned), &page(&fields, "own"));
+        assert_eq!(
+            rescued(&rig, ("/", owned)).as_deref(),
+            Some("own"),
+            "{same}"
+        );
+    }
+    // Other credentials are no better.
+    for fields in ["Cart-Token: a", "X-CSRF-Token: a", "Nonce: a"] {
+        check(&[(("/", ""), fields, "cart of a")], ("/", ""), None);
+    }
 }
 
 #[test]
@@ -478,5 +484,123 @@ fn refusals_that_speak_of_one_request_are_for_nobody_else() {
         let mut other = Rig::on(Arc::clone(&rig.retter), rig.now);
         other.send(&get("/", ""));
         assert!(other.asked().starts_with("GET / "), "{status}");
+    }
+}
+
+#[test]
+fn what_is_many_visitors_is_nobodys_to_drop() {
+    let banner = "Cookie: viewed_cookie_policy=yes";
+    let (page_of_all, home) = (page("", "of all"), ("/", banner));
+    // Neither a word of logout nor a login ends what all who send that cookie share.
+    for (target, answer) in [
+        ("/search?q=how+to+log+out", page("", "results")),
+        ("/login", page("Set-Cookie: PHPSESSID=a", "welcome a")),
+    ] {
+        let rig = Rig::new();
+        visit(&rig, home, &page_of_all);
+        visit(&rig, (target, banner), &answer);
+        assert_eq!(rescued(&rig, home).as_deref(), Some("of all"), "{target}");
+        assert_eq!(rescued(&rig, (target, banner)), None, "{target}");
+    }
+    // Nor do the refusals of odd requests take away what bare visitors share.
+    let languages = page("Vary: Accept-Language", "of all");
+    for odd in [
+        ("/", "Accept: application/json"),
+        ("/", "HX-Request: true"),
+        ("/", "Range: bytes=0-1"),
+        ("/?utm_source=a", ""),
+        ("/", "Accept-Language: de"),
+        ("/", "Cookie: a=1"),
+    ] {
+        let rig = Rig::new();
+        visit(&rig, ("/", ""), &languages);
+        visit(&rig, ("/", "HX-Target: a"), &page("", "part"));
+        visit(&rig, odd, &answer("302 Found", "Location: /x", ""));
+        assert_eq!(
+            rescued(&rig, ("/", "")).as_deref(),
+            Some("of all"),
+            "{odd:?}"
+        );
+        assert_eq!(
+            rescued(&rig, ("/", "HX-Target: a")).as_deref(),
+            Some("part"),
+            "{odd:?}"
+        );
+    }
+    // What one asks for itself is no news of the page.
+    for own in ["Cache-Control: no-store", "Connection: accept-language"] {
+        let rig = Rig::new();
+        let dated = page("ETag: \"1\"\r\nVary: Accept-Language", "of all");
+        visit(&rig, ("/", ""), &dated);
+        visit(
+            &rig,
+            ("/", own),
+            &answer("304 Same", "ETag: \"1\"\r\nVary: Accept-Language", ""),
+        );
+        assert_eq!(rescued(&rig, ("/", "")).as_deref(), Some("of all"), "{own}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_told_by_what_applications_read() {
+    let navigation = (
+        "/list",
+        "Accept: text/html,application/xhtml+xml;q=0.9\r\nSec-Fetch-Dest: document",
+    );
+    let json = "Content-Type: application/json; charset=utf-8";
+    for odd in [
+        ("/list", "Accept: application/json, text/html;q=0.1"),
+        (
+            "/list",
+            "Sec-Fetch-Dest: document\r\nAccept: application/json",
+        ),
+        (
+            "/list",
+            "Accept: text/html;q=0.1\r\nAccept: application/json",
+        ),
+        ("/list", "Accept: */*"),
+        ("/list", "X-Requested-With: fetch"),
+        ("/list", "Content-Type: application/json"),
+        navigation,
+    ] {
+        check(&[(odd, json, "[]")], navigation, None);
+    }
+    // A field that its sender keeps from the application has shaped nothing.
+    for hidden in [
+        "HX-Request: true\r\nConnection: close, HX-Request",
+        "Accept: application/json\r\nConnection: accept",
+        "X-Lang: de\r\nConnection: x-lang",
+    ] {
+        check(&[(("/list", hidden), "", "page")], ("/list", hidden), None);
+    }
+    // In another spelling a field comes from no browser.
+    check(
+        &[(
+            ("/", "Accept-Language: en\r\nAccept_Language: evil"),
+            "",
+            "evil",
+        )],
+        ("/", "Accept-Language: en"),
+        None,
+    );
+}
+
+#[test]
+fn a_logout_that_nobody_waited_for_ends_the_session_too() {
+    let rig = Rig::new();
+    let own = "Cookie: PHPSESSID=a";
+    let mut leaving = rig.another();
+    leaving.send(&get("/logout", &lines(own)));
+    visit(&rig, ("/account", own), &page("", "account of a"));
+    leaving.input(Input::ReadFailed(Side::Client));
+    assert_eq!(rescued(&rig, ("/account", own)), None);
+    // What is there in place of a session is none.
+    let private = "Cache-Control: private, no-store";
+    for nothing in [
+        "Authorization: Bearer null",
+        "Cookie: access_token=undefined",
+        "Cookie: sid=0",
+    ] {
+        check(&[(("/", nothing), private, "of a")], ("/", nothing), None);
     }
 }
