@@ -37,8 +37,8 @@ pub(crate) fn is_user(name: &[u8]) -> bool {
     USERS.into_iter().any(begins)
 }
 
-/// The others. Some say the scheme or the host, most of them the client's address.
-static OTHERS: Names<48> = Names::new([
+/// The others. Some say the scheme, the host or the path, most of them the client's address.
+static OTHERS: Names<61> = Names::new([
     "cdn-src-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
@@ -47,6 +47,7 @@ static OTHERS: Names<48> = Names::new([
     "client-ip",
     "cloudfront-forwarded-proto",
     "cloudfront-viewer-address",
+    "disguised-host",
     "do-connecting-ip",
     "fastly-client-ip",
     "fastly-ssl",
@@ -57,11 +58,16 @@ static OTHERS: Names<48> = Names::new([
     "forwarded",
     "forwarded-for",
     "front-end-https",
+    "https",
     "incap-client-ip",
     "proxy-client-ip",
+    "ssl-https",
     "true-client-ip",
+    "was-default-hostname",
     "wl-proxy-client-ip",
     "wl-proxy-ssl",
+    "x-appengine-default-version-hostname",
+    "x-appengine-https",
     "x-appengine-remote-addr",
     "x-appengine-user-ip",
     "x-arr-ssl",
@@ -71,17 +77,24 @@ static OTHERS: Names<48> = Names::new([
     "x-cluster-client-ip",
     "x-envoy-external-address",
     "x-host",
+    "x-https",
+    "x-ingress-path",
     "x-nf-client-connection-ip",
     "x-original-for",
     "x-original-forwarded-for",
     "x-original-host",
     "x-original-proto",
+    "x-original-scheme",
+    "x-original-uri",
+    "x-original-url",
     "x-originating-ip",
     "x-proxyuser-ip",
     "x-real-ip",
     "x-remote-addr",
     "x-remote-ip",
+    "x-rewrite-url",
     "x-scheme",
+    "x-script-name",
     "x-sucuri-clientip",
     "x-true-client-ip",
     "x-url-scheme",
@@ -102,8 +115,8 @@ pub(crate) fn is_forwarding(name: &[u8]) -> bool {
 pub(super) fn may_begin_so(first: u8, second: u8) -> bool {
     const SECOND: [u32; 32] = {
         let pairs = [
-            *b"x-", *b"x_", *b"cd", *b"cf", *b"cl", *b"fa", *b"fl", *b"fo", *b"fr", *b"do", *b"in",
-            *b"pr", *b"tr", *b"wl",
+            *b"x-", *b"x_", *b"cd", *b"cf", *b"cl", *b"fa", *b"fl", *b"fo", *b"fr", *b"di", *b"do",
+            *b"ht", *b"in", *b"pr", *b"ss", *b"tr", *b"wa", *b"wl",
         ];
         let mut second = [0; 32];
         let mut at = 0;
@@ -139,12 +152,14 @@ fn begins_so(name: &[u8]) -> bool {
         b'x' => matches!(second, b'-' | 0x7f),
         b'c' => matches!(second, b'd' | b'f' | b'l'),
         b'f' => matches!(second, b'a' | b'l' | b'o' | b'r'),
-        b'd' => second == b'o',
+        b'd' => matches!(second, b'i' | b'o'),
+        b'h' => second == b't',
+        b's' => second == b's',
         b'i' => second == b'n',
         // Every browser says `priority`.
         b'p' => second == b'r' && name.get(2).is_some_and(|third| third | 0x20 == b'o'),
         b't' => second == b'r',
-        b'w' => second == b'l',
+        b'w' => matches!(second, b'a' | b'l'),
         _ => false,
     }
 }

@@ -112,7 +112,9 @@ impl View {
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {
             is_telling,
-            is_relayed: is_telling || fields.contains("via"),
+            // Who is declared a proxy is one, whatever it says of itself; on this machine a client
+            // may be as well.
+            is_relayed: is_telling || fields.contains("via") || is_trusted && !peer.is_loopback(),
             peer,
             told: told.map(Box::new),
             trusted: is_trusted,
