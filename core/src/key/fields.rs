@@ -42,7 +42,7 @@ impl Meanings {
 
     /// What the field `name` means. To applications behind CGI and its heirs `_` is the same as
     /// `-` (RFC 3875 §4.1.18), so it is here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(&self, name: &[u8]) -> Meaning {
         if !self.identity.is_empty() && self.identity.contain(name) {
             return Meaning::Identity;
@@ -56,7 +56,7 @@ impl Meanings {
 }
 
 /// What RETTER knows of the name itself.
-#[inline]
+#[inline(always)]
 fn known(name: &[u8]) -> Meaning {
     look_up(name).unwrap_or_else(|| unlisted(name))
 }
@@ -86,7 +86,7 @@ fn unlisted(name: &[u8]) -> Meaning {
     Meaning::Identity
 }
 
-#[inline]
+#[inline(always)]
 fn look_up(name: &[u8]) -> Option<Meaning> {
     let mut at = slot(name);
     while let Some((known, meaning)) = TABLE[at % SLOTS] {

@@ -30,8 +30,11 @@ impl Kind {
     ) -> Self {
         let wanted = destination.map_or(Self::Any, Self::of_destination);
         // Every navigation of a browser.
-        let begins_so = |line: &[u8]| line.starts_with(b"text/html,");
-        if wanted == Self::Document && accept.clone().map(begins_so).eq([true]) {
+        let mut lines = accept.clone();
+        if wanted == Self::Document
+            && let (Some(line), None) = (lines.next(), lines.next())
+            && line.starts_with(b"text/html,")
+        {
             return Self::Document;
         }
         match Self::of_accept(accept) {

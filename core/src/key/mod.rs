@@ -47,7 +47,7 @@ pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
-use self::shaping::Read;
+use self::shaping::{KIND_BYTES, Read};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
     known::{FRAGMENT, HARMLESS, SHAPING},
@@ -186,7 +186,7 @@ impl Keyer {
             return None;
         }
         let authority_len = u16::try_from(authority.len()).ok()?;
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = Vec::with_capacity(length + KIND_BYTES);
         bytes.extend_from_slice(&authority_len.to_be_bytes());
         bytes.extend(authority.iter().map(u8::to_ascii_lowercase));
         bytes.extend_from_slice(root);
@@ -196,6 +196,7 @@ impl Keyer {
         read.put_shaping(request, &mut bytes);
         let resource_len = bytes.len();
         read.put_kind(kind, &mut bytes);
+        debug_assert!(kind == Kind::Fragment || bytes.len() <= resource_len + KIND_BYTES);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
         }
@@ -232,8 +233,8 @@ impl Keyer {
     #[must_use]
     pub fn ends_session(&self, request: &RequestHead) -> bool {
         let target = request.path_and_query();
-        if !logout::says_logout(target) || !self.has_ignored_query(request) {
-            return logout::says_logout(target);
+        if !logout::says_logout(target) {
+            return false;
         }
         let mut kept = request.path().to_vec();
         let query = &target[kept.len()..];

@@ -41,7 +41,7 @@ impl CookieRules {
 
     /// Whether a cookie carries a session. One that says that there is none carries none.
     pub(super) fn is_session(&self, cookie: &Cookie<'_>) -> bool {
-        !is_nothing(cookie.value) && self.session.matches(cookie.name)
+        self.session.matches(cookie.name) && !is_nothing(cookie.value)
     }
 
     /// Whether a cookie's value should be one visitor's only: that of a session, and of those of

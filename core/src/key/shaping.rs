@@ -9,10 +9,15 @@ use super::fields::{Meaning, Meanings};
 use super::known::{FRAGMENT, OF_ITS_REQUEST, REQUESTED_WITH, SHAPING};
 use crate::message::{Fields, Line, RequestHead};
 
+/// What a kind that has no parameters takes in a key, at most.
+pub(super) const KIND_BYTES: usize = 2;
+
 /// The fields of a request, by what they mean to copies; read once.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
-    has_accept: bool,
+    /// The first line of `Accept`, and whether there are more.
+    accept: Option<&'a [u8]>,
+    accepts_more: bool,
     destination: Option<&'a [u8]>,
     fields: &'a Fields,
     /// Numbers of fields and places of lines.
@@ -30,7 +35,8 @@ impl<'a> Read<'a> {
             destination: None,
             fields,
             fragment: SmallVec::new(),
-            has_accept: false,
+            accept: None,
+            accepts_more: false,
             has_forwarded: false,
             identity: SmallVec::new(),
             shaping: SmallVec::new(),
@@ -38,7 +44,10 @@ impl<'a> Read<'a> {
         for (at, name) in (0..).zip(fields.names()) {
             match meanings.of(name) {
                 Meaning::Harmless => {}
-                Meaning::Accept => read.has_accept = true,
+                Meaning::Accept => {
+                    read.accepts_more = read.accept.is_some();
+                    read.accept = read.accept.or_else(|| value(fields, at));
+                }
                 Meaning::Destination => {
                     read.destination = read.destination.or_else(|| value(fields, at));
                 }
@@ -66,10 +75,10 @@ impl<'a> Read<'a> {
         if !self.fragment.is_empty() {
             return Kind::Fragment;
         }
-        if !self.has_accept && self.destination.is_none() {
-            return Kind::Any;
+        if self.accepts_more {
+            return Kind::of(self.destination, self.fields.values("accept"));
         }
-        Kind::of(self.destination, self.fields.values("accept"))
+        Kind::of(self.destination, self.accept.into_iter())
     }
 
     /// Appends the values of shaping fields: line feed, number of the field, value.

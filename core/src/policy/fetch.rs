@@ -38,6 +38,8 @@ pub struct Fetch {
     pub(super) collector: Option<Collector>,
     /// The last good copy.
     pub(super) copy: Option<Arc<StoredResponse>>,
+    /// The request says in its target that its session ends.
+    pub(super) ends_session: bool,
     pub(super) handling: Option<Handling>,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
@@ -104,6 +106,8 @@ impl Fetch {
             circuit,
             collector: None,
             copy: ask.copy,
+            // A visitor without a session has a key.
+            ends_session: ask.key.is_none() && ask.snapshot.keyer().ends_session(ask.request),
             handling: None,
             keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,

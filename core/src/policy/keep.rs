@@ -179,11 +179,11 @@ impl Fetch {
         {
             return None;
         }
+        let lifetimes = self.assess(key.partition(), head, now).ok()?;
         // Nobody who navigates is to be answered with data, though the application gave it.
         if key.kind() == Kind::Document && is_data(&head.fields) {
             return None;
         }
-        let lifetimes = self.assess(key.partition(), head, now).ok()?;
         let vary = self.vary(head)?;
         self.retter.copies.collect(Making {
             head,
@@ -272,9 +272,12 @@ impl Fetch {
 fn is_data(response: &Fields) -> bool {
     let media_type = response.get("content-type").unwrap_or_default();
     let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
-    let media_type = media_type[..end].trim_ascii().to_ascii_lowercase();
-    media_type.ends_with(b"json")
-        || [&b"text/vnd.turbo-stream.html"[..], b"text/x-component"].contains(&&media_type[..])
+    let media_type = media_type[..end].trim_ascii();
+    let is = |known: &[u8]| media_type.eq_ignore_ascii_case(known);
+    let is_json = |end: &[u8]| end.eq_ignore_ascii_case(b"json");
+    media_type.last_chunk::<4>().is_some_and(|end| is_json(end))
+        || is(b"text/vnd.turbo-stream.html")
+        || is(b"text/x-component")
 }
 
 #[cfg(test)]

@@ -46,18 +46,17 @@ impl Fetch {
     /// cookie is called. Nor is it kept for whoever sends the value that is replaced: somebody may
     /// have planted that.
     pub(super) fn note_cookies(&mut self, head: &ResponseHead) {
-        if !head.fields.may_contain(&credentials::MARKS) {
-            return;
-        }
-        let keyer = self.snapshot.keyer();
         let mut is_own = credentials::are_in(&head.fields);
-        // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-        is_own |= !self.snapshot.config().cache.detect_session && keyer.sets_cookie(&head.fields);
-        for mark in keyer.handed_out(&self.request.fields, &head.fields) {
-            is_own = true;
-            // What answers no client is handed out to nobody.
-            if let (Some(mark), None) = (mark, &self.renewal) {
-                self.retter.handed.note(mark);
+        if head.fields.contains("set-cookie") {
+            let (cache, keyer) = (&self.snapshot.config().cache, self.snapshot.keyer());
+            // Where cookies are no part of the key, no cookie makes a copy one visitor's.
+            is_own |= !cache.detect_session && keyer.sets_cookie(&head.fields);
+            for mark in keyer.handed_out(&self.request.fields, &head.fields) {
+                is_own = true;
+                // What answers no client is handed out to nobody.
+                if let (Some(mark), None) = (mark, &self.renewal) {
+                    self.retter.handed.note(mark);
+                }
             }
         }
         self.keeps &= !is_own;
@@ -66,8 +65,7 @@ impl Fetch {
     /// A request that says in its target that its session ends may have ended it, whatever the
     /// answer is: what was asked for before, and came meanwhile, goes too.
     pub(super) fn drop_ended(&self) {
-        // A visitor without a session has a key.
-        if self.key.is_none() && self.snapshot.keyer().ends_session(&self.request) {
+        if self.ends_session {
             self.drop_session();
         }
     }

@@ -57,10 +57,10 @@ mod tests {
 
     fn ask(retter: &Arc<Retter>) -> Box<Fetch> {
         let request = RequestHead::new(Method::GET, "/", Fields::default());
-        match retter.decide(&Arc::new(request), NOW) {
-            Decision::Fetch(fetch) => fetch,
-            other => panic!("{other:?}"),
-        }
+        let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
+            panic!("there is room");
+        };
+        fetch
     }
 
     fn keep(retter: &Arc<Retter>) {

@@ -21,7 +21,7 @@ impl Session {
         };
         if head.status == StatusCode::CONTINUE {
             relay.call.expects = false;
-            self.client.read_pace = Pace::start(client_read(&self.retter.config().client()), now);
+            self.client.read_pace = Pace::start(client_read(self.retter.config().client()), now);
         }
         let has_reader = self.life != Life::Background;
         if relay.call.request.version == Version::Http10 || !has_reader {

@@ -273,7 +273,7 @@ impl Session {
             Side::Client => {
                 self.client.out.advance(len);
                 self.client.sent = self.client.sent.saturating_add(len as u64);
-                let terms = timer::client_write(&self.retter.config().client());
+                let terms = timer::client_write(self.retter.config().client());
                 self.client.write_pace.moved(len, terms, now);
                 match self.exchange {
                     // It is idle from the end of its last answer on.
@@ -447,13 +447,13 @@ impl Session {
 
     /// The client's next bytes are of a body: its time begins.
     fn expect_body(&mut self, now: Instant) {
-        let terms = timer::client_read(&self.retter.config().client());
+        let terms = timer::client_read(self.retter.config().client());
         self.client.read_pace = Pace::start(terms, now);
     }
 
     fn client_read(&mut self, len: usize, now: Instant) {
         self.client.read_at = now;
-        let terms = timer::client_read(&self.retter.config().client());
+        let terms = timer::client_read(self.retter.config().client());
         self.client.read_pace.moved(len, terms, now);
         if let Life::Lingering(_) = self.life {
             if len == 0 {

@@ -372,7 +372,7 @@ impl Session {
     /// The client's write deadline counts from when there is something to write.
     pub(super) fn mark_client_write(&mut self, now: Instant) {
         if self.client.out.is_empty() {
-            let terms = client_write(&self.retter.config().client());
+            let terms = client_write(self.retter.config().client());
             self.client.write_pace.resume(terms, now);
         }
     }

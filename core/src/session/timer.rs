@@ -140,7 +140,7 @@ impl Session {
     }
 
     fn life_deadline(&self) -> Option<(Instant, Timer)> {
-        let settings = &self.retter.config().client();
+        let settings = self.retter.config().client();
         match (self.life, &self.exchange) {
             (Life::Lingering(deadline), _) => Some((deadline, Timer::ClientLinger)),
             (Life::Open, Exchange::None) => match self.client.head_since {

@@ -12,7 +12,7 @@ use crate::time::Instant;
 impl Session {
     /// Moves what has arrived on either side to the other.
     pub(super) fn pump_tunnel(&mut self, now: Instant) -> bool {
-        let terms = client_write(&self.retter.config().client());
+        let terms = client_write(self.retter.config().client());
         let origin_has_room = self.check_origin_room(now);
         let client_has_room = self.check_client_room(now);
         let Exchange::Tunnel(tunnel) = &mut self.exchange else {
