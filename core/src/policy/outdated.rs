@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{Fetch, Retter};
 use crate::canary::{Plant, is_planted};
-use crate::copies::Outdated;
+use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Keyer, Partition, SessionChange};
 use crate::message::{Fields, ResponseHead};
 use crate::rules::{credentials, reference};
@@ -93,10 +93,16 @@ impl Fetch {
         };
         if own.partition() == Partition::Shared {
             let asks_page = self.request.method == Method::GET
-                && self.keeps
+                && !self.snapshot.keyer().has_ignored_query(&self.request)
                 && !self.request.fields.contains("range");
-            if let (true, Some(copy)) = (asks_page, &self.copy) {
-                self.retter.copies.drop_variant(own, copy);
+            // Not only the one that was there when the origin was asked.
+            let copies = &self.retter.copies;
+            let fields = &self.request.fields;
+            // What rescues, and what is merely fresh.
+            for look_up in [Copies::look_up_good, Copies::look_up] {
+                if asks_page && let Some(copy) = look_up(copies, own, fields) {
+                    copies.drop_variant(own, &copy);
+                }
             }
             return;
         }

@@ -599,7 +599,7 @@ fn a_logout_that_nobody_waited_for_ends_the_session_too() {
     for nothing in [
         "Authorization: Bearer null",
         "Cookie: access_token=undefined",
-        "Cookie: sid=0",
+        "Cookie: sid=none",
     ] {
         check(&[(("/", nothing), private, "of a")], ("/", nothing), None);
     }
