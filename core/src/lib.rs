@@ -150,10 +150,12 @@ pub mod admission;
 pub mod breaker;
 #[doc(hidden)]
 pub mod canary;
+mod client;
 pub mod config;
 pub mod connections;
 mod copies;
 pub mod drive;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["addresses", "session"]),
     ("fuzzing", &["session"]),
-    ("session", &["h1", "pace", "policy", "report", "rules"]),
+    ("session", &["client", "exchange"]),
+    ("client", &["exchange", "h1", "pace"]),
+    ("exchange", &["h1", "pace", "policy", "report", "rules"]),
     ("addresses", &["seldom", "time"]),
     (
         "policy",

@@ -1,38 +1,37 @@
-//! Owns [`Session`]: one client connection and at most one origin connection, from bytes to bytes.
+//! Owns [`Session`]: a client's connection joined to its exchange, from bytes to bytes.
 //! Never opens a socket, reads a clock or decides what may be served: the adapter does the first
-//! two, `policy` the last.
+//! two, `policy` the last. Never writes a byte of any protocol: `client` and `exchange` do.
 
-mod answer;
-mod background;
 mod bound;
-mod exchange;
-mod forward;
-mod heads;
-mod origin;
-mod relay;
-mod room;
-mod standing;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod timer;
-mod tunnel;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Waker;
 
-use crate::h1::{ClientConn, SendQueue, ServerConn};
-use crate::pace::Pace;
-use crate::policy::Retter;
-use crate::report::{End, Report};
+use http::StatusCode;
+
+use crate::canary::{Plant, is_planted};
+use crate::client::h1::{Client, Last, Life, Next, Read, Received};
+use crate::exchange::reply::{Data, Reply, Told};
+use crate::exchange::{self, Call, Content, Exchange, Intake};
+use crate::h1::{ClientConn, Event};
+use crate::limits::QUEUE_BYTES_FREE;
+use crate::message::{Fields, RequestHead};
+use crate::policy::{Refresh, Retter};
+use crate::report::{End, Report, Source};
+use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 use bound::Bound;
-use exchange::Exchange;
-use room::Room;
+use reports::Reports;
 
-pub use standing::Standing;
 pub use timer::Timer;
 
 /// One of the two sides of a session.
@@ -96,6 +95,17 @@ pub enum Action {
     Shutdown(Side),
 }
 
+/// Whether a session could give its place to another client without harm, and since when.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// A request runs, or its answer is on its way.
+    Busy,
+    /// Nothing has come since then.
+    Idle(Instant),
+    /// A request has been coming since then, and nothing has been done about it yet.
+    Reading(Instant),
+}
+
 /// One client connection, or none: see [`background`](Self::background).
 ///
 /// The contract with the adapter:
@@ -114,102 +124,68 @@ pub enum Action {
 pub struct Session {
     retter: Arc<Retter>,
     peer: SocketAddr,
+    actions: VecDeque<Action>,
     /// The origin's connection between exchanges, where this client has one of its own.
     bound: Bound,
-    client: ClientSide,
-    exchange: Exchange,
-    life: Life,
-    draining: bool,
-    actions: VecDeque<Action>,
+    client: Client,
     /// Goes on without this session's client.
     detached: Option<Box<Self>>,
-    /// Reports in the order of their answers, each with the value that [`ClientSide::sent`] has
-    /// when its answer has left the client's send queue.
-    reports: VecDeque<(u64, Report)>,
-    /// So many of them have left.
-    reports_due: usize,
     /// Bytes that the reserve for slow peers was told of.
     held: usize,
+    reports: Reports,
+    work: Work,
 }
 
-/// The client's connection.
-#[derive(Debug)]
-struct ClientSide {
-    conn: ServerConn,
-    out: SendQueue,
-    /// Last byte received, or the moment from which one is expected.
-    read_at: Instant,
-    /// Until when more of the request's body must have come.
-    read_pace: Pace,
-    /// Until when more of the send queue must have been taken, since it became non-empty.
-    write_pace: Pace,
-    /// Bytes that were written to the socket.
-    sent: u64,
-    room: Room,
-    /// First byte of the head being received.
-    head_since: Option<Instant>,
-    /// Input that nobody will read, while lingering.
-    scratch: Vec<u8>,
-}
-
-/// How much longer the client's connection lives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Life {
-    /// There is no client: it ends with its exchange.
-    Background,
-    /// Requests are read.
-    Open,
-    /// What is queued goes out, then the connection ends in this way.
-    Closing(Last),
-    /// Our half is closed; input is thrown away until the peer closes or this deadline, so that
-    /// a reset does not destroy the answer on its way (RFC 9112 §9.6).
-    Lingering(Instant),
-    /// Nothing is left.
-    Closed,
-}
-
-/// The last act on a client's connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Last {
-    /// A reset: the body has no other way to show that it is truncated.
-    Abort,
-    /// A plain close: the client has ended its stream, or waits for no answer.
-    Close,
-    /// Half-close, then throw away what still comes.
-    Linger,
+/// What a session does for its client.
+#[derive(Debug, Default)]
+enum Work {
+    /// Nothing: it waits for a request.
+    #[default]
+    None,
+    /// A request's content is coming: it is for an exchange when it is here as a whole, or as much
+    /// of it as is held.
+    Receiving(Box<Call>),
+    /// A request is being answered, or the rest of its answer thrown away.
+    Running(Box<Exchange>),
 }
 
 impl Session {
     /// Starts a session for a client connection that was just accepted from `peer`.
     #[must_use]
     pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
-        let settings = &retter.config().client;
-        let conn = ServerConn::new(settings.head_bytes_max);
-        let pace = Pace::start(timer::client_read(settings), now);
-        let client = ClientSide {
-            conn,
-            out: SendQueue::default(),
-            read_at: now,
-            read_pace: pace,
-            write_pace: pace,
-            sent: 0,
-            room: Room::Free,
-            head_since: None,
-            scratch: Vec::new(),
-        };
+        let client = Client::new(&retter.config().client, now);
+        Self::join(retter, peer, client, Work::None)
+    }
+
+    /// Starts a session for which no client waits, to renew a copy or to probe a circuit. Nothing
+    /// is read from or written to [`Side::Client`]. It ends with its exchange, and at once when
+    /// told to drain.
+    #[must_use]
+    pub fn background(retter: Arc<Retter>, refresh: Refresh, now: Instant) -> Self {
+        let exchange = Exchange::renewal(&retter, refresh, now);
+        let mut session = Self::alone(retter, exchange, now);
+        session.collect(now);
+        session
+    }
+
+    /// A session of an exchange that nobody waits for.
+    fn alone(retter: Arc<Retter>, exchange: Box<Exchange>, now: Instant) -> Self {
+        let client = Client::absent(&retter.config().client, now);
+        let peer = exchange.call().peer;
+        Self::join(retter, peer, client, Work::Running(exchange))
+    }
+
+    fn join(retter: Arc<Retter>, peer: SocketAddr, client: Client, work: Work) -> Self {
         Self {
             retter,
             peer,
+            actions: VecDeque::new(),
             bound: Bound::Never,
             client,
-            exchange: Exchange::None,
-            life: Life::Open,
-            draining: false,
-            actions: VecDeque::new(),
             detached: None,
-            reports: VecDeque::new(),
-            reports_due: 0,
             held: 0,
+            reports: Reports::default(),
+            work,
         }
     }
 
@@ -217,23 +193,16 @@ impl Session {
 
     /// Where to put the next bytes from `side`; empty when it must not be read now.
     pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
-        /// Enough to throw input away quickly, small enough to hold for every closing client.
-        const SCRATCH_BYTES: usize = 4096;
-        if self.is_paused(side) {
-            return &mut [];
-        }
-        match (side, self.life) {
-            (Side::Origin, _) => match (self.exchange.origin_mut(), &mut self.bound) {
-                (Some(origin), _) => origin.conn.read_buf(),
-                (None, Bound::Idle(conn)) => conn.read_buf(),
-                (None, Bound::Away | Bound::Never) => &mut [],
-            },
-            (Side::Client, Life::Open) => self.client.conn.read_buf(),
-            (Side::Client, Life::Lingering(_)) => {
-                self.client.scratch.resize(SCRATCH_BYTES, 0);
-                &mut self.client.scratch
+        match (side, &mut self.work) {
+            (Side::Client, Work::Running(exchange)) if exchange.is_full() => &mut [],
+            (Side::Client, _) => self.client.read_buf(),
+            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
+                exchange.read_buf()
             }
-            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => &mut [],
+            (Side::Origin, _) => {
+                let bound = self.bound.idle_mut();
+                bound.map_or(&mut [], ClientConn::read_buf)
+            }
         }
     }
 
@@ -242,59 +211,46 @@ impl Session {
     /// peer costs no memory.
     #[must_use]
     pub fn awaits_first(&self, side: Side) -> bool {
-        if self.is_paused(side) {
-            return false;
-        }
-        match (side, self.life) {
-            (Side::Origin, _) => {
-                let origin = self.exchange.origin().map(|origin| &origin.conn);
-                let conn = origin.or_else(|| self.bound());
-                conn.is_some_and(ClientConn::awaits_first)
+        match (side, &self.work) {
+            (Side::Client, Work::Running(exchange)) if exchange.is_full() => false,
+            (Side::Client, _) => self.client.awaits_first(),
+            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
+                exchange.awaits_first()
             }
-            (Side::Client, Life::Open) => self.client.conn.awaits_first(),
-            (Side::Client, Life::Lingering(_)) => self.client.scratch.is_empty(),
-            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => false,
+            (Side::Origin, _) => self.bound.idle().is_some_and(ClientConn::awaits_first),
         }
     }
 
     /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
     /// stream.
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
-        match side {
-            Side::Client => self.client_read(len, now),
-            Side::Origin => self.origin_read(len, now),
+        match (side, &mut self.work) {
+            (Side::Client, _) => self.client_read(len, now),
+            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
+                exchange.handle_read(len, now);
+            }
+            // Nothing was asked on it.
+            (Side::Origin, _) => self.unbind(),
         }
         self.pump(now);
     }
 
     /// Takes note that `len` bytes of [`write_slices`](Self::write_slices) were written.
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
-        match side {
-            Side::Client => {
-                self.client.out.advance(len);
-                self.client.sent = self.client.sent.saturating_add(len as u64);
-                let terms = timer::client_write(&self.retter.config().client);
-                self.client.write_pace.moved(len, terms, now);
-                match self.exchange {
+        match (side, &mut self.work) {
+            (Side::Client, work) => {
+                let settings = &self.retter.config().client;
+                self.client.handle_written(len, settings, now);
+                match work {
                     // It is idle from the end of its last answer on.
-                    Exchange::None if self.client.out.is_empty() => self.client.read_at = now,
-                    Exchange::Tunnel(_) => self.client.read_at = now,
-                    Exchange::Connecting(_)
-                    | Exchange::Draining(_)
-                    | Exchange::None
-                    | Exchange::Receiving(_)
-                    | Exchange::Relaying(_)
-                    | Exchange::Waiting(_) => {}
+                    Work::None if self.client.queued() == 0 => self.client.rest(now),
+                    Work::Running(exchange) => exchange.handle_moved(now),
+                    Work::None | Work::Receiving(_) => {}
                 }
-                self.release_sent(now);
+                self.reports.release_sent(self.client.sent(), now);
             }
-            Side::Origin => {
-                if let Some(origin) = self.exchange.origin_mut() {
-                    origin.out.advance(len);
-                    origin.is_asked |= len > 0;
-                    origin.write_at = now;
-                }
-            }
+            (Side::Origin, Work::Running(exchange)) => exchange.handle_written(len, now),
+            (Side::Origin, Work::None | Work::Receiving(_)) => {}
         }
         self.pump(now);
     }
@@ -303,22 +259,71 @@ impl Session {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         match input {
             Input::ConnectFailed => self.connect_failed(now),
-            Input::Connected { reused } => self.connected(reused, now),
+            Input::Connected { reused } => {
+                let conn = self.bound.take_resumed();
+                if let Work::Running(exchange) = &mut self.work {
+                    exchange.handle_connected(reused, conn, now);
+                    self.client
+                        .expect_content(&self.retter.config().client, now);
+                }
+            }
             Input::Drain => {
-                self.draining = true;
-                if self.is_background() {
-                    self.give_up_refresh(now);
+                self.client.handle_drain();
+                if let Work::Running(exchange) = &mut self.work {
+                    exchange.handle_drain(now);
                 }
             }
             Input::GiveWay => self.give_way(now),
-            Input::NoSocket => self.no_socket(now),
+            Input::NoSocket => {
+                self.bound.take_resumed();
+                if let Work::Running(exchange) = &mut self.work {
+                    exchange.handle_no_socket(now);
+                }
+            }
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
-            Input::ReadFailed(Side::Origin) => self.origin_reset(now),
-            Input::WriteFailed(Side::Origin) => self.origin_deaf(now),
+            Input::ReadFailed(Side::Origin) => match &mut self.work {
+                Work::Running(exchange) if exchange.has_connection() => exchange.handle_reset(now),
+                // The client's own is gone, if it has one.
+                Work::None | Work::Receiving(_) | Work::Running(_) => self.unbind(),
+            },
+            Input::WriteFailed(Side::Origin) => match &mut self.work {
+                Work::Running(exchange) if exchange.has_connection() => exchange.handle_deaf(now),
+                Work::None | Work::Receiving(_) | Work::Running(_) => self.unbind(),
+            },
         }
         self.pump(now);
+    }
+
+    /// Asks whether the origin has room now, if that is what this session waits for; `waker` is
+    /// called when asking again can help. Says whether the wait is over.
+    pub fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
+        let Work::Running(exchange) = &mut self.work else {
+            return false;
+        };
+        let is_over = exchange.poll_room(waker, now);
+        if is_over {
+            self.pump(now);
+        }
+        is_over
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        /// Each firing ends a wait, an exchange or the session, so a few are enough.
+        const FIRINGS_MAX: usize = 8;
+        for _ in 0..FIRINGS_MAX {
+            match self.next_deadline() {
+                Some((deadline, timer)) if deadline <= now => self.fire(timer, now),
+                _ => break,
+            }
+        }
+        self.pump(now);
+        debug_assert!(
+            self.poll_timeout().is_none_or(|deadline| deadline > now),
+            "a fired deadline must move"
+        );
     }
 
     // -- outputs
@@ -330,26 +335,20 @@ impl Session {
 
     /// Fills `dst` with what to write to `side` and returns how many slices were filled.
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
-        match (side, self.life) {
-            (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
-            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => 0,
-            (Side::Origin, _) => self
-                .exchange
-                .origin()
-                .map_or(0, |side| side.out.slices(dst)),
+        match (side, &self.work) {
+            (Side::Client, _) => self.client.write_slices(dst),
+            (Side::Origin, Work::Running(exchange)) => exchange.write_slices(dst),
+            (Side::Origin, Work::None | Work::Receiving(_)) => 0,
         }
     }
 
     /// Whether [`write_slices`](Self::write_slices) has something to give.
     #[must_use]
     pub fn has_bytes_for(&self, side: Side) -> bool {
-        match (side, self.life) {
-            (Side::Client, Life::Open | Life::Closing(_)) => !self.client.out.is_empty(),
-            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => false,
-            (Side::Origin, _) => {
-                let origin = self.exchange.origin();
-                origin.is_some_and(|origin| !origin.out.is_empty())
-            }
+        match (side, &self.work) {
+            (Side::Client, _) => self.client.has_bytes(),
+            (Side::Origin, Work::Running(exchange)) => exchange.has_bytes(),
+            (Side::Origin, Work::None | Work::Receiving(_)) => false,
         }
     }
 
@@ -360,113 +359,358 @@ impl Session {
 
     /// The next finished exchange.
     pub fn poll_report(&mut self) -> Option<Report> {
-        self.reports_due = self.reports_due.checked_sub(1)?;
-        self.reports.pop_front().map(|(_, report)| report)
+        self.reports.poll()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` when time changes nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(deadline, _)| deadline)
+    }
+
+    /// Which wait the next deadline ends.
+    #[must_use]
+    pub fn poll_timer(&self) -> Option<Timer> {
+        self.next_deadline().map(|(_, timer)| timer)
     }
 
     /// Whether nothing is left to do; actions and reports are drained then.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.life == Life::Closed && self.actions.is_empty() && self.reports_due == 0
+        let is_closed = self.client.life() == Life::Closed;
+        is_closed && self.actions.is_empty() && self.reports.is_drained()
     }
 
     /// Whether an answer is on its way. Who drops the session then must reset the client's
     /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
     #[must_use]
     pub fn is_answering(&self) -> bool {
-        self.is_forwarding() || !self.client.out.is_empty()
+        let forwards = matches!(&self.work, Work::Running(exchange) if exchange.is_forwarding());
+        forwards || self.client.queued() > 0
     }
 
     /// Whether a request runs, or its answer is on its way.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
-        let runs = !matches!(self.exchange, Exchange::None | Exchange::Draining(_));
+        let runs = match &self.work {
+            Work::None => false,
+            Work::Receiving(_) => true,
+            Work::Running(exchange) => !exchange.is_draining(),
+        };
         runs || self.is_answering()
+    }
+
+    /// Whether it could give its place to another client.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        if !self.client.is_open() || self.client.queued() > 0 {
+            return Standing::Busy;
+        }
+        match (&self.work, self.client.head_since()) {
+            (Work::None, None) => Standing::Idle(self.client.idle_since()),
+            (Work::None, Some(since)) => Standing::Reading(since),
+            (Work::Receiving(call), _) => Standing::Reading(call.started),
+            (Work::Running(_), _) => Standing::Busy,
+        }
     }
 
     // -- the machine
 
     /// Moves everything that can move, until nothing does.
     fn pump(&mut self, now: Instant) {
-        loop {
-            let progress = match (&self.exchange, self.life) {
-                (Exchange::None, Life::Open) => self.pump_head(now),
-                (Exchange::None | Exchange::Connecting(_) | Exchange::Waiting(_), _) => false,
-                (Exchange::Draining(_), _) => self.pump_draining(),
-                (Exchange::Receiving(_), _) => self.pump_receiving(now),
-                (Exchange::Relaying(_), _) => self.pump_relay(now),
-                (Exchange::Tunnel(_), _) => self.pump_tunnel(now),
-            };
-            if !progress {
-                break;
-            }
-        }
-        self.client.conn.lend_buffer();
-        if let Some(origin) = self.exchange.origin_mut() {
-            origin.conn.lend_buffer();
+        while match &self.work {
+            Work::None => self.client.is_open() && self.next_request(now),
+            Work::Receiving(_) => self.receive(now),
+            Work::Running(_) => self.run(now),
+        } {}
+        self.client.lend_buffer();
+        if let Work::Running(exchange) = &mut self.work {
+            exchange.lend_buffer();
         }
         self.pump_life(now);
         self.note_held();
         self.check_invariants();
     }
 
-    /// Carries out the end of the client's connection as far as it can go now.
-    fn pump_life(&mut self, now: Instant) {
-        /// How long a client may take to read its last answer and close.
-        const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
-        if self.life == Life::Background && matches!(self.exchange, Exchange::None) {
-            self.life = Life::Closed;
+    /// Reads the next request head, if there is one.
+    fn next_request(&mut self, now: Instant) -> bool {
+        let has_room = self.retter.reserve().admits(self.client.held());
+        match self.client.poll_head(has_room, now) {
+            Next::BrokenOff => self.client_broke_off(now),
+            Next::Head(head) => {
+                self.begin(head, now);
+                return true;
+            }
+            Next::Malformed(error) => {
+                self.refuse_unparsed(error.status_hint(), &error.to_string(), now);
+            }
+            Next::Nothing => {}
         }
-        if self.life == Life::Open && self.should_close_idle() {
-            self.life = Life::Closing(Last::Close);
+        false
+    }
+
+    fn begin(&mut self, mut head: RequestHead, now: Instant) {
+        if self.client.sent() > 0 && is_planted(Plant::SilentEnd) {
+            return self.client_left(now);
         }
-        if self.life != Life::Open {
-            self.unbind();
+        let settings = &self.retter.config().client;
+        let view = View::receive(&mut head, self.peer.ip(), &settings.trusted_proxies);
+        let (framing, is_read) = self.client.accept(&head);
+        let request = Arc::new(head);
+        let started = self.client.take_head_since().unwrap_or(now);
+        let mut call = Call::new(request, framing, view, self.peer, started);
+        call.is_read = is_read;
+        let has_logins = self.retter.has_logins_by_connection();
+        let fields = &call.request.fields;
+        call.owner = self.bound.owner_for(fields, &call.view, has_logins);
+        if call.view.is_relayed() {
+            if self.bound.close() {
+                self.actions.push_back(Action::Close(Side::Origin));
+            }
+            self.bound = Bound::Never;
         }
-        if let Life::Closing(last) = self.life
-            && self.client.out.is_empty()
-        {
-            match last {
-                Last::Abort => self.end(Action::Abort(Side::Client)),
-                Last::Close => self.end(Action::Close(Side::Client)),
-                Last::Linger => {
-                    self.actions.push_back(Action::Shutdown(Side::Client));
-                    self.life = Life::Lingering(now + LINGER);
-                }
+        self.work = if let Some(fault) = call.fault() {
+            Work::Running(Exchange::refused(
+                &self.retter,
+                call,
+                fault.status,
+                fault.text,
+                now,
+            ))
+        } else if call.waits_for_content() {
+            self.client.expect_content(settings, now);
+            Work::Receiving(Box::new(call))
+        } else {
+            Work::Running(Exchange::begin(&self.retter, call, now))
+        };
+    }
+
+    /// Sends the request on its way once enough of its content is here: a client that is slow to
+    /// send it must not keep the origin from its work.
+    fn receive(&mut self, now: Instant) -> bool {
+        match self.client.poll_received() {
+            Received::BrokenOff => self.client_broke_off(now),
+            Received::Enough => {
+                self.work = match mem::take(&mut self.work) {
+                    Work::Receiving(call) => {
+                        Work::Running(Exchange::begin(&self.retter, *call, now))
+                    }
+                    other @ (Work::None | Work::Running(_)) => other,
+                };
+                return true;
+            }
+            Received::Partly => {}
+        }
+        false
+    }
+
+    /// Moves one piece of the request and one of its answer.
+    fn run(&mut self, now: Instant) -> bool {
+        let took = self.take_content(now);
+        let gave = self.give_reply(now);
+        self.collect(now);
+        let shut = self.shut_tunnel();
+        self.retire(now) || took || gave || shut
+    }
+
+    /// Hands the next piece of content to the exchange, if that takes it.
+    fn take_content(&mut self, now: Instant) -> bool {
+        let Work::Running(exchange) = &mut self.work else {
+            return false;
+        };
+        match exchange.poll_intake() {
+            Intake::Full | Intake::Shut => return false,
+            Intake::Open => {}
+            Intake::Reopened => {
+                let settings = &self.retter.config().client;
+                self.client.resume_content(settings, now);
+                exchange.handle_moved(now);
             }
         }
+        if exchange.is_tunnel() {
+            let bytes = self.client.take_buffered();
+            if !bytes.is_empty() {
+                exchange.handle_content(Content::Data(bytes), now);
+                return true;
+            }
+            if self.client.is_eof() {
+                exchange.handle_content(Content::End(Fields::default()), now);
+            }
+            return false;
+        }
+        let content = match self.client.poll_content() {
+            Ok(Event::Data(data)) => Content::Data(data),
+            Ok(Event::End { trailers }) => Content::End(trailers),
+            Ok(Event::NeedData) => return false,
+            Ok(Event::Closed | Event::Head(_)) => {
+                debug_assert!(false, "the decoder ends a body before the next head");
+                return false;
+            }
+            Err(_) if self.client.is_eof() => {
+                self.client_broke_off(now);
+                return false;
+            }
+            Err(error) => Content::Cut {
+                status: error.status_hint(),
+                text: error.to_string().into(),
+            },
+        };
+        exchange.handle_content(content, now);
+        true
     }
 
-    /// Whether the connection is between requests and no further one is wanted or possible.
-    fn should_close_idle(&self) -> bool {
-        let between = matches!(self.exchange, Exchange::None)
-            && self.client.out.is_empty()
-            && self.client.conn.is_idle();
-        between && (self.draining || self.client.conn.is_eof())
+    /// Pulls the next part of the answer, and files the report behind the last one.
+    fn give_reply(&mut self, now: Instant) -> bool {
+        let Work::Running(exchange) = &mut self.work else {
+            return false;
+        };
+        if exchange.is_streaming() {
+            let has_room = self.retter.reserve().admits(self.client.held());
+            exchange.handle_room(has_room, now);
+        }
+        exchange.handle_queued(self.client.held());
+        if let Some(reply) = exchange.poll_reply(now) {
+            let settings = &self.retter.config().client;
+            self.client.handle_reply(reply, settings, now);
+            if let Some(report) = exchange.poll_report() {
+                self.file(report, now);
+            }
+            return true;
+        }
+        // Who has an answer and wants something else does not wait for what nobody needs.
+        let is_held_up = exchange.is_draining() && !self.client.wants_nothing();
+        if is_held_up {
+            exchange.handle_wanted();
+        }
+        is_held_up
     }
 
-    /// The client's next bytes are of a body: its time begins.
-    fn expect_body(&mut self, now: Instant) {
-        let terms = timer::client_read(&self.retter.config().client);
-        self.client.read_pace = Pace::start(terms, now);
+    /// Shows the client the end of what came through a tunnel, once it has the rest.
+    fn shut_tunnel(&mut self) -> bool {
+        let is_due = self.client.poll_shut();
+        if is_due {
+            self.actions.push_back(Action::Shutdown(Side::Client));
+            if let Work::Running(exchange) = &mut self.work {
+                exchange.handle_shut();
+            }
+        }
+        is_due
+    }
+
+    /// Takes up what the exchange wants done with the origin's connection.
+    fn collect(&mut self, now: Instant) {
+        let Work::Running(exchange) = &mut self.work else {
+            return;
+        };
+        while let Some(action) = exchange.poll_action() {
+            let action = match action {
+                exchange::Action::Close => Action::Close(Side::Origin),
+                exchange::Action::Connect { .. } if self.bound.resume() => Action::Resume,
+                exchange::Action::Connect { fresh } => Action::Connect { fresh },
+                exchange::Action::Detach => {
+                    let rest = exchange.take_detached();
+                    let retter = Arc::clone(&self.retter);
+                    self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
+                    Action::Detach
+                }
+                exchange::Action::Keep(conn) if self.client.is_open() => {
+                    self.bound.keep(conn);
+                    continue;
+                }
+                exchange::Action::Keep(_) => Action::Close(Side::Origin),
+                exchange::Action::Park => Action::Park,
+                exchange::Action::Shutdown => Action::Shutdown(Side::Origin),
+            };
+            self.actions.push_back(action);
+        }
+    }
+
+    /// Puts an exchange away that is over.
+    fn retire(&mut self, now: Instant) -> bool {
+        let Work::Running(exchange) = &mut self.work else {
+            return false;
+        };
+        if !exchange.is_over() {
+            return false;
+        }
+        let report = exchange.poll_report();
+        // A connection that was to be used again has gone with it.
+        drop(self.bound.take_resumed());
+        if exchange.call().owner == exchange::Owner::Client {
+            self.bound.sign_in();
+        }
+        self.work = Work::None;
+        if let Some(report) = report {
+            self.file(report, now);
+        }
+        self.client.end_tunnel();
+        true
+    }
+
+    /// Carries out the end of the client's connection as far as it can go now.
+    fn pump_life(&mut self, now: Instant) {
+        if matches!(self.work, Work::None) {
+            if self.client.life() == Life::Absent {
+                self.client.end();
+            }
+            self.client.end_if_idle();
+        }
+        if !self.client.is_open() {
+            self.unbind();
+        }
+        match self.client.poll_last(now) {
+            Some(Last::Abort) => self.end(Action::Abort(Side::Client), now),
+            Some(Last::Close) => self.end(Action::Close(Side::Client), now),
+            Some(Last::Linger) => self.actions.push_back(Action::Shutdown(Side::Client)),
+            None => {}
+        }
     }
 
     fn client_read(&mut self, len: usize, now: Instant) {
-        self.client.read_at = now;
-        let terms = timer::client_read(&self.retter.config().client);
-        self.client.read_pace.moved(len, terms, now);
-        if let Life::Lingering(_) = self.life {
-            if len == 0 {
-                self.end(Action::Close(Side::Client));
+        let settings = &self.retter.config().client;
+        match self.client.handle_read(len, settings, now) {
+            Read::Bytes => {
+                if let Work::Running(exchange) = &mut self.work {
+                    exchange.handle_moved(now);
+                }
             }
-            return;
+            Read::End if self.client_owes_content() => self.client_broke_off(now),
+            Read::End if !self.client_waits_half_closed() => self.client_left(now),
+            Read::End => {}
+            Read::Over => self.end(Action::Close(Side::Client), now),
         }
-        self.client.conn.handle_read(len);
-        if len == 0 && self.client_owes_content() {
-            self.client_broke_off(now);
-        } else if len == 0 && !self.client_waits_half_closed() {
-            self.client_left(now);
-        }
+    }
+
+    /// Whether more of a request is due, of which nothing is here.
+    fn client_owes_content(&self) -> bool {
+        let is_due = match &self.work {
+            Work::None => false,
+            Work::Receiving(call) => !call.is_read,
+            Work::Running(exchange) => exchange.wants_content(),
+        };
+        is_due && !self.client.has_buffered()
+    }
+
+    /// Whether the client may still want its answer after it closed its sending half: it said
+    /// that it would send no more, it sent more requests before, or it has earlier answers to take.
+    fn client_waits_half_closed(&self) -> bool {
+        let forwards = match &self.work {
+            Work::None => return true,
+            Work::Receiving(_) => false,
+            Work::Running(exchange) if exchange.is_tunnel() || exchange.is_draining() => {
+                return true;
+            }
+            Work::Running(exchange) => exchange.is_forwarding(),
+        };
+        let has_earlier = self.client.queued() > 0 && !forwards;
+        !self.client.wants_keep() || self.client.has_buffered() || has_earlier
+    }
+
+    /// The client ended its stream inside a request: it asked for nothing with that, but what it
+    /// asked for before is still answered.
+    fn client_broke_off(&mut self, now: Instant) {
+        self.client.cut(Last::Close);
+        self.give_up(now);
     }
 
     /// The client is gone: whatever runs for it stops.
@@ -474,82 +718,208 @@ impl Session {
         self.leave_client(Action::Close(Side::Client), now);
     }
 
-    /// The client ended its stream inside a request: it asked for nothing with that, but what it
-    /// asked for before is still answered.
-    fn client_broke_off(&mut self, now: Instant) {
-        let last = self.exchange.forwarding();
-        let last = last.map_or(Last::Close, |forward| forward.cut(Last::Close));
-        self.give_up_exchange(End::ClientLeft, now);
-        self.life = Life::Closing(last);
-    }
-
     /// Whatever runs for the client stops, with this last action on its socket.
     fn leave_client(&mut self, action: Action, now: Instant) {
-        self.client.out.clear();
-        self.give_up_exchange(End::ClientLeft, now);
-        self.release_unsent(now);
-        self.end(action);
+        self.client.discard();
+        self.give_up(now);
+        self.reports.release_unsent(now);
+        self.end(action, now);
+    }
+
+    /// Closes unless a request runs, else behind its answer.
+    fn give_way(&mut self, now: Instant) {
+        self.client.handle_drain();
+        if self.standing() != Standing::Busy || is_planted(Plant::BusyGivesWay) {
+            self.give_up(now);
+            self.client.close(Last::Close);
+        }
+    }
+
+    /// Stops what runs, because of the client.
+    fn give_up(&mut self, now: Instant) {
+        if let Work::Running(exchange) = &mut self.work {
+            exchange.handle_left(now);
+            self.collect(now);
+            self.retire(now);
+        } else if let Work::Receiving(call) = mem::take(&mut self.work) {
+            let report = call.abandoned(self.retter.circuit(now), now);
+            self.file(report, now);
+        }
+        debug_assert!(matches!(self.work, Work::None), "nothing is left of it");
     }
 
     /// Ends the session with this last action on the client's socket.
-    fn end(&mut self, action: Action) {
-        if self.life == Life::Closed {
+    fn end(&mut self, action: Action, now: Instant) {
+        if self.client.life() == Life::Closed {
             return;
         }
-        self.close_origin();
+        self.give_up(now);
         self.unbind();
-        self.exchange = Exchange::None;
-        self.life = Life::Closed;
+        self.client.end();
         self.actions.push_back(action);
     }
 
-    /// Files a report; it leaves when the last byte of its answer does. So there are never more
-    /// of them than answers in the client's queue, however many requests a client sends ahead.
+    /// Closes the client's own connection to the origin: it has ended or spoken without being
+    /// asked, or the client is gone.
+    fn unbind(&mut self) {
+        if self.bound.close() {
+            self.actions.push_back(Action::Close(Side::Origin));
+        }
+    }
+
+    fn connect_failed(&mut self, now: Instant) {
+        self.bound.take_resumed();
+        if let Work::Running(exchange) = &mut self.work {
+            exchange.handle_connect_failed(now);
+        }
+    }
+
+    /// The client did not send the rest of its request in time.
+    fn request_timed_out(&mut self, now: Instant) {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        let text = "the request did not arrive in time";
+        self.work = match mem::take(&mut self.work) {
+            Work::None => return self.refuse_unparsed(status, text, now),
+            Work::Receiving(call) => {
+                Work::Running(Exchange::refused(&self.retter, *call, status, text, now))
+            }
+            Work::Running(mut exchange) => {
+                let text = text.into();
+                exchange.handle_content(Content::Cut { status, text }, now);
+                Work::Running(exchange)
+            }
+        };
+    }
+
+    /// Refuses what is no request, so that there is no exchange that could.
+    fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
+        let circuit = self.retter.circuit(now);
+        let told = Told {
+            circuit,
+            handling: None,
+            may_keep: false,
+            retry_after_secs: None,
+            status,
+            text,
+        };
+        let (head, content) = told.answer(false, self.retter.wall_clock(now));
+        let sent = content.len() as u64;
+        let trailers = Fields::default();
+        let end = Reply::End {
+            is_read: false,
+            trailers,
+        };
+        for reply in [Reply::Head(head), Reply::Data(Data::from(content)), end] {
+            let settings = &self.retter.config().client;
+            self.client.handle_reply(reply, settings, now);
+        }
+        let report = Report {
+            bytes_received: 0,
+            bytes_sent: sent,
+            circuit,
+            claims_forwarding: false,
+            client: self.peer.ip().to_canonical(),
+            end: End::Complete,
+            ended: now,
+            origin: None,
+            peer: self.peer,
+            request: None,
+            source: Source::NoCache,
+            started: self.client.take_head_since().unwrap_or(now),
+            status: Some(status),
+        };
+        self.file(report, now);
+    }
+
+    /// Files a report; it leaves when the last byte of its answer does.
     fn file(&mut self, report: Report, now: Instant) {
-        let queued = self.client.out.len() as u64;
-        let end = self.client.sent.saturating_add(queued);
-        if self.reports.capacity() == 0 {
-            // Most clients wait for one answer before they ask again, and most are idle.
-            self.reports.reserve_exact(1);
-        }
-        self.reports.push_back((end, report));
-        self.release_sent(now);
+        let sent = self.client.sent();
+        let end = sent.saturating_add(self.client.queued() as u64);
+        self.reports.file(end, report);
+        self.reports.release_sent(sent, now);
     }
 
-    /// Lets the reports go whose answers have left.
-    fn release_sent(&mut self, now: Instant) {
-        while let Some((end, report)) = self.reports.get_mut(self.reports_due)
-            && *end <= self.client.sent
-        {
-            report.ended = now;
-            self.reports_due += 1;
-        }
-    }
-
-    /// Lets the reports go whose answers will not leave any more.
-    fn release_unsent(&mut self, now: Instant) {
-        for (_, report) in self.reports.iter_mut().skip(self.reports_due) {
-            report.ended = now;
-            if report.end == End::Complete {
-                report.end = End::ClientLeft;
+    fn fire(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
+            Timer::ClientIdle => self.client.close(Last::Close),
+            Timer::ClientLinger => self.client_left(now),
+            // A plain close would leave what the kernel holds of the answer there until it is
+            // taken, which is never.
+            Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
+            Timer::ClientPause
+            | Timer::OriginBody
+            | Timer::OriginConnect
+            | Timer::OriginHead
+            | Timer::OriginRoom
+            | Timer::Slow
+            | Timer::TunnelIdle
+            | Timer::Upload => {
+                if let Work::Running(exchange) = &mut self.work {
+                    exchange.handle_timeout(now);
+                }
             }
         }
-        self.reports_due = self.reports.len();
+        self.pump(now);
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        let client = &self.client;
+        let (own, content) = match &self.work {
+            Work::None => (None, None),
+            Work::Receiving(_) => (None, Some(client.content_due())),
+            Work::Running(exchange) => {
+                let content = exchange.content_due();
+                let content = content.map(|least| least.max(client.content_due()));
+                (exchange.poll_timeout(), content)
+            }
+        };
+        let is_between = matches!(self.work, Work::None);
+        let settings = &self.retter.config().client;
+        let [write, life] = client.deadlines(is_between, settings);
+        let candidates = [
+            write.map(|(at, timer)| (at, timer.into())),
+            life.map(|(at, timer)| (at, timer.into())),
+            own.map(|(at, timer)| (at, timer.into())),
+            content.map(|at| (at, Timer::ClientBody)),
+        ];
+        candidates.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Tells the reserve what is held now.
+    fn note_held(&mut self) {
+        let beyond = |held: usize| held.saturating_sub(QUEUE_BYTES_FREE);
+        let (for_client, for_origin) = match &self.work {
+            Work::None | Work::Receiving(_) => (0, 0),
+            Work::Running(exchange) => exchange.held(),
+        };
+        let held = beyond(self.client.held() + for_client) + beyond(for_origin);
+        self.retter.reserve().note(self.held, held);
+        self.held = held;
     }
 
     fn check_invariants(&self) {
+        let is_closed = self.client.life() == Life::Closed;
         debug_assert!(
-            self.life != Life::Closed || matches!(self.exchange, Exchange::None),
+            !is_closed || matches!(self.work, Work::None),
             "a closed session runs no exchange"
         );
+        let has_connection =
+            matches!(&self.work, Work::Running(exchange) if exchange.has_connection());
         debug_assert!(
-            self.bound().is_none() || self.life == Life::Open && self.exchange.origin().is_none(),
+            self.bound.idle().is_none() || self.client.is_open() && !has_connection,
             "one connection to the origin, and only for a client that may ask again"
         );
         debug_assert!(
-            self.life != Life::Closed || self.reports_due == self.reports.len(),
+            !is_closed || self.reports.owes_nothing(),
             "a closed session owes no report"
         );
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.retter.reserve().note(self.held, 0);
     }
 }
 

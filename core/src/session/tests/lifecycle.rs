@@ -4,31 +4,22 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::rig::{PAGE, Rig, get, status};
+use crate::client::h1::Life;
 use crate::config::Settings;
-use crate::session::exchange::{Download, Exchange};
-use crate::session::{Action, Input, Life, Side};
+use crate::session::{Action, Input, Side, Work};
 
 fn exchange(rig: &Rig) -> &'static str {
-    match &rig.session.exchange {
-        Exchange::Connecting(_) => "connecting",
-        Exchange::Draining(_) => "draining",
-        Exchange::None if rig.session.bound().is_some() => "bound",
-        Exchange::None => "none",
-        Exchange::Relaying(relay) => match relay.download {
-            Download::Awaiting => "awaiting",
-            Download::Discarding => "discarding",
-            Download::Forwarding(_) => "forwarding",
-            Download::Holding(_) => "holding",
-        },
-        Exchange::Tunnel(_) => "tunnel",
-        Exchange::Receiving(_) => "receiving",
-        Exchange::Waiting(_) => "waiting",
+    match &rig.session.work {
+        Work::None if rig.session.bound.idle().is_some() => "bound",
+        Work::None => "none",
+        Work::Receiving(_) => "receiving",
+        Work::Running(exchange) => exchange.stage(),
     }
 }
 
 fn life(rig: &Rig) -> &'static str {
-    match rig.session.life {
-        Life::Background => "background",
+    match rig.session.client.life() {
+        Life::Absent => "background",
         Life::Open => "open",
         Life::Closing(_) => "closing",
         Life::Lingering(_) => "lingering",
