@@ -29,6 +29,8 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(crate) struct StoredResponse {
     body: Content,
+    /// Whether a compressed form is worth making: found out when a client first asks.
+    compressible: OnceLock<bool>,
     /// What clients get of its fields.
     fields: Fields,
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
@@ -102,8 +104,10 @@ impl StoredResponse {
 
     /// Whether a compressed form is worth making.
     pub(crate) fn is_compressible(&self) -> bool {
-        let length = Some(self.body.len() as u64);
-        coding::worth_gzip(self.status, &self.fields, length)
+        *self.compressible.get_or_init(|| {
+            let length = Some(self.body.len() as u64);
+            coding::worth_gzip(self.status, &self.fields, length)
+        })
     }
 
     /// The head of this copy as it would be had the origin sent it whole with what `head` says
@@ -146,6 +150,7 @@ impl StoredResponse {
         } = making;
         Self {
             body: self.body.clone(),
+            compressible: OnceLock::new(),
             fields: stored_fields(head, unix),
             gzip: self.gzip.clone(),
             lifetimes,
@@ -160,6 +165,7 @@ impl StoredResponse {
     pub(crate) fn expired(&self) -> Self {
         Self {
             body: self.body.clone(),
+            compressible: self.compressible.clone(),
             fields: self.fields.clone(),
             gzip: self.gzip.clone(),
             lifetimes: self.lifetimes.expired(),
@@ -293,6 +299,7 @@ impl Collector {
     pub(crate) fn finish(self) -> StoredResponse {
         StoredResponse {
             body: self.body.finish(),
+            compressible: OnceLock::new(),
             fields: self.fields,
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,

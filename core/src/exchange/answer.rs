@@ -21,7 +21,7 @@ use crate::time::Instant;
 /// What all states share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) actions: SmallVec<[Action; 4]>,
+    pub(super) actions: SmallVec<[Action; 2]>,
     pub(super) call: Call,
     /// Goes on without this exchange's client.
     pub(super) detached: Option<Box<Exchange>>,
@@ -37,6 +37,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    #[inline]
     pub(super) fn new(retter: Arc<Retter>, call: Call, is_joined: bool) -> Self {
         Self {
             actions: SmallVec::new(),
@@ -56,7 +57,7 @@ impl Shared {
         let call = &self.call;
         served.want(&call.request, call.peer.ip(), now);
         let (circuit, source) = (served.circuit, served.source);
-        let answer = served.into_answer(&call.request);
+        let answer = served.answer(&call.request);
         let is_head = call.request.method == Method::HEAD;
         let body = match answer.content_length() {
             Some(length) if !is_head => Body::Length(length),
@@ -73,12 +74,18 @@ impl Shared {
             }
         }
         let status = answer.status();
-        self.outbox.put_head(Head {
-            body,
-            may_keep: call.is_read,
-            status,
-            made_from: MadeFrom::Copy(answer),
-        });
+        let shape = answer.into_shape();
+        // Allocated first, so that it is built in its place.
+        let head = Box::new_uninit();
+        self.outbox.put_head(Box::write(
+            head,
+            Head {
+                body,
+                may_keep: call.is_read,
+                status,
+                made_from: MadeFrom::Copy(served.into_answer(shape)),
+            },
+        ));
         let outcome = Outcome {
             circuit,
             end: End::Complete,
@@ -132,7 +139,7 @@ impl Shared {
         let is_head = self.call.request.method == Method::HEAD;
         let (head, content) = told.answer(is_head, self.retter.wall_clock(now));
         let sent = if is_head { 0 } else { content.len() as u64 };
-        self.outbox.put_head(head);
+        self.outbox.put_head(Box::new(head));
         if !is_head {
             self.outbox.put_data(Data::from(content));
         }

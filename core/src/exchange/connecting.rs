@@ -43,13 +43,13 @@ impl Connecting {
         } else {
             Upload::Sending
         };
-        State::Relaying(Relay {
+        State::Relaying(Box::new(Relay {
             download: Download::Awaiting,
             encoder: BodyEncoder::from(call.framing),
             fetch: Some(fetch),
             origin: Origin::new(conn, out, reused, settings, now),
             upload,
-        })
+        }))
     }
 
     /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have

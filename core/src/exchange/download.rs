@@ -145,7 +145,7 @@ impl Relay {
             was_paused: false,
         });
         let has_date = head.fields.contains("date");
-        shared.outbox.put_head(Head {
+        shared.outbox.put_head(Box::new(Head {
             body: match framing {
                 Framing::Empty => Body::Empty,
                 Framing::Length(length) if !gzip => Body::Length(length),
@@ -162,7 +162,7 @@ impl Relay {
                 head,
                 varies,
             }),
-        });
+        }));
     }
 
     fn on_data(&mut self, data: Bytes, shared: &mut Shared, now: Instant) -> Step {
@@ -208,7 +208,12 @@ impl Relay {
     }
 
     /// The response is complete.
-    pub(super) fn ended(mut self, trailers: Fields, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn ended(
+        mut self: Box<Self>,
+        trailers: Fields,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> State {
         if let Download::Holding(held) = &mut self.download {
             if is_planted(Plant::RescuedForNothing) {
                 return self.failed(Failure::Truncated, shared, now);
@@ -227,7 +232,7 @@ impl Relay {
             origin,
             upload,
             ..
-        } = self;
+        } = *self;
         let had_content = shared.call.has_content();
         origin.leave(upload == Upload::Sent, had_content, shared);
         let report = shared.call.origin_report(None, now);
@@ -250,7 +255,12 @@ impl Relay {
 
     /// Answers from a copy instead of passing the response on, whose body is drained if it is
     /// short.
-    pub(super) fn served(self, served: Served, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn served(
+        self: Box<Self>,
+        served: Served,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> State {
         let report = shared.call.origin_report(None, now);
         let short = match self.origin.conn.framing() {
             Framing::Length(length) => length <= DRAIN_BYTES_MAX,
@@ -263,7 +273,7 @@ impl Relay {
             shared.report_renewal(End::Complete, report, now);
         }
         if short && self.upload == Upload::Sent {
-            State::Draining(Draining::new(self.origin, now))
+            State::Draining(Box::new(Draining::new(self.origin, now)))
         } else {
             shared.actions.push(Action::Close);
             State::Done
@@ -271,7 +281,7 @@ impl Relay {
     }
 
     /// Nothing is to be kept of the response, and nobody waits for it.
-    pub(super) fn passed_over(self, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn passed_over(self: Box<Self>, shared: &mut Shared, now: Instant) -> State {
         let report = shared.call.origin_report(None, now);
         let is_short = self.origin.conn.framing() != Framing::UntilClose;
         if let Some(fetch) = self.fetch {
@@ -279,7 +289,7 @@ impl Relay {
         }
         shared.report_renewal(End::Complete, report, now);
         if is_short {
-            State::Draining(Draining::new(self.origin, now))
+            State::Draining(Box::new(Draining::new(self.origin, now)))
         } else {
             shared.actions.push(Action::Close);
             State::Done

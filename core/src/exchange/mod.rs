@@ -67,7 +67,8 @@ pub(crate) struct Exchange {
     state: State,
 }
 
-/// Where the request stands. A variant owns the origin's connection.
+/// Where the request stands. A variant owns the origin's connection. The large ones are in boxes, as
+/// most exchanges are answered without them.
 #[derive(Debug, Default)]
 enum State {
     /// Waiting for a connection to the origin.
@@ -76,13 +77,13 @@ enum State {
     #[default]
     Done,
     /// The client was answered otherwise; the rest of a short response is read.
-    Draining(Draining),
+    Draining(Box<Draining>),
     /// Connected: the request goes out, the response comes in.
-    Relaying(Relay),
+    Relaying(Box<Relay>),
     /// The connection carries another protocol now.
-    Tunnel(Tunnel),
+    Tunnel(Box<Tunnel>),
     /// The origin is full: waiting for room at it.
-    Waiting(Ticket),
+    Waiting(Box<Ticket>),
 }
 
 /// What one step came to.
@@ -166,9 +167,13 @@ impl Exchange {
     pub(crate) fn begin(retter: &Arc<Retter>, call: Call, now: Instant) -> Box<Self> {
         let is_bound = call.owner != Owner::Anyone;
         let decision = retter.decide_on(&call.request, is_bound, now);
-        let mut shared = Shared::new(Arc::clone(retter), call, true);
-        let state = carry_out(decision, &mut shared, now);
-        Box::new(Self { shared, state })
+        // Allocated first, so that it is built in its place.
+        let place = Box::new_uninit();
+        let shared = Shared::new(Arc::clone(retter), call, true);
+        let state = State::Done;
+        let mut exchange = Box::write(place, Self { shared, state });
+        exchange.state = carry_out(decision, &mut exchange.shared, now);
+        exchange
     }
 
     /// Answers a request that is not for the origin.
@@ -432,6 +437,11 @@ impl Exchange {
         (!actions.is_empty()).then(|| actions.remove(0))
     }
 
+    /// Whether [`poll_action`](Self::poll_action) has something to give.
+    pub(crate) fn has_actions(&self) -> bool {
+        !self.shared.actions.is_empty()
+    }
+
     /// The exchange that goes on without this one's client, of [`Action::Detach`].
     pub(crate) fn take_detached(&mut self) -> Option<Box<Self>> {
         self.shared.detached.take()
@@ -474,6 +484,11 @@ impl Exchange {
                 Step::Turn(turn) => self.turn(turn, now),
             }
         }
+    }
+
+    /// Whether parts of the answer are there that need nothing more of the origin.
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.shared.outbox.is_empty()
     }
 
     /// Asks whether the origin has room now, if that is waited for; `waker` is called when asking
@@ -728,7 +743,7 @@ fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
         }
         Decision::Refuse(refusal) => shared.refuse(&refusal, now),
         Decision::Serve(served) => shared.serve(served, None, now),
-        Decision::Wait(ticket) => return State::Waiting(ticket),
+        Decision::Wait(ticket) => return State::Waiting(Box::new(ticket)),
     }
     State::Done
 }

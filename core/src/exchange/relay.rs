@@ -128,14 +128,19 @@ impl Relay {
 
     /// The origin failed below HTTP. Replays once on a new connection where that is safe, else
     /// rescues, else answers with an error, else shows the client a broken connection.
-    pub(super) fn failed(self, failure: Failure, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn failed(
+        self: Box<Self>,
+        failure: Failure,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> State {
         shared.actions.push(self.close());
         let Self {
             download,
             fetch,
             origin,
             ..
-        } = self;
+        } = *self;
         match (download, fetch) {
             (Download::Discarding, fetch) => {
                 if let Some(fetch) = fetch {

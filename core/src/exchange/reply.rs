@@ -19,10 +19,6 @@ use crate::time::UnixTime;
 /// The next part of an answer: any number of `Interim`, then one `Head`, then `Data`, then one
 /// `End`. `Abort` may come in place of everything that is still missing.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, from where it is made to where it is written"
-)]
 pub(crate) enum Reply {
     /// The answer stays incomplete, and the client must be able to see that.
     Abort {
@@ -38,9 +34,9 @@ pub(crate) enum Reply {
         trailers: Fields,
     },
     /// The final head.
-    Head(Head),
+    Head(Box<Head>),
     /// A head before the final one (RFC 9110 §15.2).
-    Interim(ResponseHead),
+    Interim(Box<ResponseHead>),
 }
 
 /// Content of an answer.
@@ -282,10 +278,10 @@ impl Told<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     interim: Option<Box<ResponseHead>>,
-    head: Option<Head>,
+    head: Option<Box<Head>>,
     /// The next piece, so that one alone needs no queue.
     data: Option<Data>,
-    more: VecDeque<Data>,
+    more: Option<VecDeque<Data>>,
     last: Option<Last>,
 }
 
@@ -301,7 +297,7 @@ impl Outbox {
         self.interim = Some(Box::new(head));
     }
 
-    pub(super) fn put_head(&mut self, head: Head) {
+    pub(super) fn put_head(&mut self, head: Box<Head>) {
         debug_assert!(self.head.is_none(), "the final head is the only one");
         self.head = Some(head);
     }
@@ -313,7 +309,7 @@ impl Outbox {
         if self.data.is_none() {
             self.data = Some(data);
         } else {
-            self.more.push_back(data);
+            self.more.get_or_insert_default().push_back(data);
         }
     }
 
@@ -327,11 +323,11 @@ impl Outbox {
 
     pub(super) fn pull(&mut self) -> Option<Reply> {
         if self.interim.is_some() || self.head.is_some() {
-            let interim = self.interim.take().map(|head| Reply::Interim(*head));
+            let interim = self.interim.take().map(Reply::Interim);
             return interim.or_else(|| self.head.take().map(Reply::Head));
         }
         if let Some(data) = self.data.take() {
-            self.data = self.more.pop_front();
+            self.data = self.more.as_mut().and_then(|more| more.pop_front());
             return Some(Reply::Data(data));
         }
         Some(match self.last.take()? {
@@ -348,7 +344,8 @@ impl Outbox {
     /// Bytes of content that nobody else holds in memory.
     pub(super) fn held(&self) -> usize {
         let own = |data: &Data| if data.is_shared { 0 } else { data.bytes.len() };
-        self.data.iter().chain(&self.more).map(own).sum()
+        let more = self.more.iter().flat_map(|more| more.iter());
+        self.data.iter().chain(more).map(own).sum()
     }
 
     pub(super) fn clear(&mut self) {

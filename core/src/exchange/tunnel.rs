@@ -46,7 +46,7 @@ enum Shut {
 impl Relay {
     /// RFC 9110 §7.8: both connections carry another protocol from here.
     pub(super) fn switched(
-        self,
+        self: Box<Self>,
         head: Arc<ResponseHead>,
         shared: &mut Shared,
         now: Instant,
@@ -59,7 +59,7 @@ impl Relay {
             labels = fetch.labels();
             fetch.on_end(now);
         }
-        shared.outbox.put_head(Head {
+        shared.outbox.put_head(Box::new(Head {
             body: Body::Tunnel,
             may_keep: false,
             status: head.status,
@@ -71,8 +71,8 @@ impl Relay {
                 tells_length: false,
                 varies: false,
             }),
-        });
-        State::Tunnel(Tunnel {
+        }));
+        State::Tunnel(Box::new(Tunnel {
             circuit: circuit.unwrap_or_default(),
             head_at: now,
             is_deaf: false,
@@ -82,7 +82,7 @@ impl Relay {
             sent: 0,
             shut_client: Shut::Open,
             shut_origin: false,
-        })
+        }))
     }
 }
 
@@ -142,7 +142,7 @@ impl Tunnel {
     }
 
     /// The tunnel has ended; what the client has not yet got still goes out.
-    pub(super) fn ended(self, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn ended(&self, shared: &mut Shared, now: Instant) -> State {
         shared.actions.push(Action::Close);
         let outcome = Outcome {
             circuit: self.circuit,

@@ -71,6 +71,13 @@ impl Deref for Whose<'_> {
     }
 }
 
+/// The form of an answer without the copy that it is of.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    form: Form,
+    varies: bool,
+}
+
 #[derive(Debug)]
 enum Form {
     Gzip(Bytes),
@@ -174,9 +181,9 @@ impl Served {
         }
     }
 
-    /// As [`answer`](Self::answer), for whoever keeps nothing but the answer.
-    pub(crate) fn into_answer(self, request: &RequestHead) -> Answer<'static> {
-        let (form, varies) = self.form(request);
+    /// The answer in a form that was [found before](Answer::into_shape).
+    pub(crate) fn into_answer(self, shape: Shape) -> Answer<'static> {
+        let Shape { form, varies } = shape;
         Answer {
             served: Whose::Own(self),
             form,
@@ -251,6 +258,12 @@ fn boundary(body: &[u8]) -> String {
 }
 
 impl Answer<'_> {
+    /// The form alone, for [`Served::into_answer`].
+    pub(crate) fn into_shape(self) -> Shape {
+        let Self { form, varies, .. } = self;
+        Shape { form, varies }
+    }
+
     /// That of the copy; 304 when the client has this representation already, 206 or 416 when it
     /// asked for parts.
     #[must_use]

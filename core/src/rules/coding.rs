@@ -78,7 +78,16 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
         && !coded
         && !BYTE_EXACT.iter().any(|name| response.contains(name))
         // RFC 9111 §5.2.2.6
-        && !CacheControl::of(response, "cache-control").no_transform
+        && !(mentions(response, "cache-control", b"no-transform")
+            && CacheControl::of(response, "cache-control").no_transform)
+}
+
+/// Whether `word` is anywhere in the field, as a directive or otherwise: mostly it is not, and then
+/// the field need not be read.
+fn mentions(fields: &Fields, name: &str, word: &[u8]) -> bool {
+    let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word);
+    let mut values = fields.get_all(name);
+    values.any(|value| value.windows(word.len()).any(is_word))
 }
 
 /// The entity tag of a response after its content was coded: a strong one becomes weak, because

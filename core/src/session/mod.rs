@@ -506,11 +506,20 @@ impl Session {
 
     /// Moves one piece of the request and one of its answer.
     fn run(&mut self, now: Instant) -> bool {
-        let took = self.take_content(now);
-        let gave = self.give_reply(now);
-        self.collect(now);
-        let shut = self.shut_tunnel();
-        self.retire(now) || took || gave || shut
+        let mut progress = self.take_content(now);
+        progress |= self.give_reply(now);
+        if let Work::Running(exchange) = &self.work {
+            let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
+            if exchange.has_actions() {
+                self.collect(now);
+            }
+            progress |= is_tunnel && self.shut_tunnel();
+            if is_over {
+                self.retire(now);
+                progress = true;
+            }
+        }
+        progress
     }
 
     /// Hands the next piece of content to the exchange, if that takes it.
@@ -559,7 +568,8 @@ impl Session {
         true
     }
 
-    /// Pulls the next part of the answer, and files the report behind the last one.
+    /// Pulls what is there of the answer, or the next piece of it, and files the report behind the
+    /// last one.
     fn give_reply(&mut self, now: Instant) -> bool {
         let Work::Running(exchange) = &mut self.work else {
             return false;
@@ -569,9 +579,16 @@ impl Session {
             exchange.handle_room(has_room, now);
         }
         exchange.handle_queued(self.client.held());
-        if let Some(reply) = exchange.poll_reply(now) {
-            let settings = &self.retter.config().client;
+        let settings = &self.retter.config().client;
+        let mut gave = false;
+        while let Some(reply) = exchange.poll_reply(now) {
             self.client.handle_reply(reply, settings, now);
+            gave = true;
+            if !exchange.has_replies() {
+                break;
+            }
+        }
+        if gave {
             if let Some(report) = exchange.poll_report() {
                 self.file(report, now);
             }
@@ -626,25 +643,20 @@ impl Session {
     }
 
     /// Puts an exchange away that is over.
-    fn retire(&mut self, now: Instant) -> bool {
-        let Work::Running(exchange) = &mut self.work else {
-            return false;
+    fn retire(&mut self, now: Instant) {
+        let Work::Running(mut exchange) = mem::take(&mut self.work) else {
+            return;
         };
-        if !exchange.is_over() {
-            return false;
-        }
-        let report = exchange.poll_report();
+        debug_assert!(exchange.is_over(), "it has nothing more to say or do");
         // A connection that was to be used again has gone with it.
         drop(self.bound.take_resumed());
         if exchange.call().owner == exchange::Owner::Client {
             self.bound.sign_in();
         }
-        self.work = Work::None;
-        if let Some(report) = report {
+        if let Some(report) = exchange.poll_report() {
             self.file(report, now);
         }
         self.client.end_tunnel();
-        true
     }
 
     /// Carries out the end of the client's connection as far as it can go now.
@@ -809,7 +821,11 @@ impl Session {
             is_read: false,
             trailers,
         };
-        for reply in [Reply::Head(head), Reply::Data(Data::from(content)), end] {
+        for reply in [
+            Reply::Head(Box::new(head)),
+            Reply::Data(Data::from(content)),
+            end,
+        ] {
             let settings = &self.retter.config().client;
             self.client.handle_reply(reply, settings, now);
         }
