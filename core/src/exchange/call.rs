@@ -14,6 +14,15 @@ use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
 use crate::time::Instant;
 
+/// Which exchange of a session something is about.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CallId(u32);
+
+impl CallId {
+    /// That of all exchanges of an HTTP/1.1 connection: there is one at a time.
+    pub const FIRST: Self = Self(0);
+}
+
 /// Whose an origin connection is, which decides what becomes of it after its exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Owner {
@@ -30,6 +39,7 @@ pub(crate) enum Owner {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) framing: Framing,
+    pub(crate) id: CallId,
     /// Whether the whole request has been read.
     pub(crate) is_read: bool,
     /// Whose the connection is that it goes out on.
@@ -74,6 +84,7 @@ pub(super) struct Outcome {
 impl Call {
     /// A request of `peer` whose first byte was seen at `started`.
     pub(crate) fn new(
+        id: CallId,
         request: Arc<RequestHead>,
         framing: Framing,
         view: View,
@@ -84,6 +95,7 @@ impl Call {
         let upgrade = forwarding::upgrade(&request).is_some() && framing == Framing::Empty;
         Self {
             framing,
+            id,
             is_read: false,
             owner: Owner::Anyone,
             peer,

@@ -42,6 +42,7 @@ use reply::Reply;
 use room::Room;
 use tunnel::Tunnel;
 
+pub use call::CallId;
 pub(crate) use call::{Call, Owner};
 pub(crate) use deadline::Timer;
 
@@ -203,7 +204,7 @@ impl Exchange {
         // Of what the client sent all is there by which its proxies told.
         let view = View::of(&request, peer, trusted);
         let peer = SocketAddr::new(peer, 0);
-        let mut call = Call::new(request, Framing::Empty, view, peer, now);
+        let mut call = Call::new(CallId::FIRST, request, Framing::Empty, view, peer, now);
         call.is_read = true;
         (call.expects, call.upgrade) = (false, false);
         let mut shared = Shared::new(Arc::clone(retter), call, false);
@@ -504,6 +505,11 @@ impl Exchange {
         self.state = State::Done;
         self.state = carry_out(decision, &mut self.shared, now);
         true
+    }
+
+    /// Whether [`poll_report`](Self::poll_report) has something to give.
+    pub(crate) fn has_report(&self) -> bool {
+        self.shared.report.is_some() && self.shared.outbox.is_empty()
     }
 
     /// How it went, once all replies were pulled.

@@ -32,6 +32,7 @@ use crate::time::Instant;
 use bound::Bound;
 use reports::Reports;
 
+pub use crate::exchange::CallId;
 pub use timer::Timer;
 
 /// One of the two sides of a session.
@@ -76,21 +77,23 @@ pub enum Action {
     Close(Side),
     /// Give the origin's connection to the session of
     /// [`poll_detached`](Session::poll_detached), and run that beside this one.
-    Detach,
+    Detach(CallId),
     /// Get a connection to the origin, answer with [`Input::Connected`],
     /// [`Input::ConnectFailed`] or [`Input::NoSocket`].
     Connect {
+        /// The exchange that it is for.
+        call: CallId,
         /// Whether it must be a new one: an idle one may have died, and this request must not
         /// be sent twice.
         fresh: bool,
     },
-    /// Keep the origin's connection for a later request of any client.
-    Park,
+    /// Keep the origin's connection of this exchange for a later request of any client.
+    Park(CallId),
     /// The next request goes out on the connection to the origin that this session has held since
     /// its last exchange, and on no other that exists. Answer with [`Input::Connected`], `reused`,
     /// if it is still open and silent; else close it and go on as for a fresh
     /// [`Connect`](Self::Connect).
-    Resume,
+    Resume(CallId),
     /// Close the writing half of this side.
     Shutdown(Side),
 }
@@ -458,7 +461,7 @@ impl Session {
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
         let started = self.client.take_head_since().unwrap_or(now);
-        let mut call = Call::new(request, framing, view, self.peer, started);
+        let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
         call.is_read = is_read;
         let has_logins = self.retter.has_logins_by_connection();
         let fields = &call.request.fields;
@@ -588,10 +591,14 @@ impl Session {
                 break;
             }
         }
+        if exchange.has_report()
+            && let Some(report) = exchange.poll_report()
+        {
+            self.file(report, now);
+            // It was the last that there is to give, and there may be more to read away.
+            return true;
+        }
         if gave {
-            if let Some(report) = exchange.poll_report() {
-                self.file(report, now);
-            }
             return true;
         }
         // Who has an answer and wants something else does not wait for what nobody needs.
@@ -619,23 +626,24 @@ impl Session {
         let Work::Running(exchange) = &mut self.work else {
             return;
         };
+        let call = exchange.call().id;
         while let Some(action) = exchange.poll_action() {
             let action = match action {
                 exchange::Action::Close => Action::Close(Side::Origin),
-                exchange::Action::Connect { .. } if self.bound.resume() => Action::Resume,
-                exchange::Action::Connect { fresh } => Action::Connect { fresh },
+                exchange::Action::Connect { .. } if self.bound.resume() => Action::Resume(call),
+                exchange::Action::Connect { fresh } => Action::Connect { call, fresh },
                 exchange::Action::Detach => {
                     let rest = exchange.take_detached();
                     let retter = Arc::clone(&self.retter);
                     self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
-                    Action::Detach
+                    Action::Detach(call)
                 }
                 exchange::Action::Keep(conn) if self.client.is_open() => {
                     self.bound.keep(conn);
                     continue;
                 }
                 exchange::Action::Keep(_) => Action::Close(Side::Origin),
-                exchange::Action::Park => Action::Park,
+                exchange::Action::Park => Action::Park(call),
                 exchange::Action::Shutdown => Action::Shutdown(Side::Origin),
             };
             self.actions.push_back(action);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::reply::{Body, Head, PutHead, Reply};
-use super::{Action, Call, Content, Exchange, Intake};
+use super::{Action, Call, CallId, Content, Exchange, Intake};
 use crate::config::Settings;
 use crate::h1::{Event, Framing, ServerConn};
 use crate::limits::IOVECS_MAX;
@@ -45,7 +45,14 @@ fn call(text: &str) -> Call {
         peer.ip(),
         &Settings::default().client.trusted_proxies,
     );
-    let mut call = Call::new(Arc::new(head), framing, view, peer, Instant::ZERO);
+    let mut call = Call::new(
+        CallId::FIRST,
+        Arc::new(head),
+        framing,
+        view,
+        peer,
+        Instant::ZERO,
+    );
     call.is_read = !call.has_content();
     call
 }
