@@ -2,11 +2,14 @@
 //! deadline can be forgotten, left over, or armed twice.
 //! Never sleeps, and never knows how long a client may take: that is the client's own deadline.
 
+use std::mem;
+use std::sync::Arc;
 use std::task::Waker;
 
+use super::answer::Shared;
 use super::relay::{Download, Relay, Upload};
 use super::room::Room;
-use super::{Exchange, State, Turn};
+use super::{Action, Exchange, State, Turn};
 use crate::limits::{PAUSE_MIN, UPLOAD_WORK_MAX};
 use crate::policy::Fetch;
 use crate::report::Failure;
@@ -97,7 +100,7 @@ impl Exchange {
                 self.turn(Turn::Failed(Failure::Timeout), now);
             }
             Timer::OriginConnect => {
-                self.shared.actions.push(super::Action::Close);
+                self.shared.actions.push(Action::Close);
                 self.handle_connect_failed(now);
             }
             // The ticket has its decision now, so nobody needs to be woken.
@@ -109,6 +112,40 @@ impl Exchange {
                     relay.upload_lasts(now);
                 }
             }
+        }
+    }
+
+    /// The response takes longer than it should: the client gets the copy now, if there is one,
+    /// and the exchange goes on without it where it can renew that copy.
+    fn turn_slow(&mut self, now: Instant) {
+        let shared = &mut self.shared;
+        let State::Relaying(relay) = &mut self.state else {
+            debug_assert!(false, "only a response can be slow");
+            return;
+        };
+        let Some(fetch) = &mut relay.fetch else {
+            return;
+        };
+        let Some(served) = fetch.on_slow(now) else {
+            return;
+        };
+        if fetch.is_renewal() {
+            if matches!(relay.download, Download::Holding(_)) {
+                relay.download = Download::Discarding;
+            }
+            // What goes on reports itself.
+            let retter = Arc::clone(&shared.retter);
+            let rest = Shared::new(retter, shared.call.clone(), false);
+            shared.detached = Some(Box::new(Self {
+                shared: rest,
+                state: mem::take(&mut self.state),
+            }));
+            shared.actions.push(Action::Detach);
+            shared.serve(served, None, now);
+        } else {
+            let report = shared.call.origin_report(None, now);
+            self.give_up();
+            self.shared.serve(served, Some(report), now);
         }
     }
 

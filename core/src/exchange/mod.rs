@@ -12,23 +12,21 @@ mod origin;
 mod relay;
 pub(crate) mod reply;
 mod room;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod tunnel;
 
-use std::borrow::Cow;
 use std::io::IoSlice;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use bytes::Bytes;
 use http::StatusCode;
 
 use crate::h1::{ClientConn, Framing};
-use crate::message::{Fields, ResponseHead};
-use crate::policy::{Decision, Fetch, Refresh, Retter, Served, Ticket};
+use crate::policy::{Decision, Fetch, Refresh, Retter, Ticket};
 use crate::report::{End, Failure, Report, Source};
 use crate::rules::forwarded::View;
 use crate::time::Instant;
@@ -40,11 +38,13 @@ use origin::{Draining, Origin};
 use relay::{Download, Relay, Upload};
 use reply::Reply;
 use room::Room;
+use signal::{Step, Turn};
 use tunnel::Tunnel;
 
 pub use call::CallId;
 pub(crate) use call::{Call, Owner};
 pub(crate) use deadline::Timer;
+pub(crate) use signal::{Action, Content, Intake};
 
 /// One request from its decision to its end.
 ///
@@ -85,82 +85,6 @@ enum State {
     Tunnel(Box<Tunnel>),
     /// The origin is full: waiting for room at it.
     Waiting(Box<Ticket>),
-}
-
-/// What one step came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large ones end a state, once for each exchange"
-)]
-enum Step {
-    /// Nothing moved.
-    Rest,
-    /// Something did, and there may be more.
-    Moved,
-    /// The state is left.
-    Turn(Turn),
-}
-
-/// Why a state is left.
-enum Turn {
-    /// The response is complete.
-    End(Fields),
-    Failed(Failure),
-    /// Nothing of the response is wanted.
-    PassOver,
-    /// This copy answers.
-    Serve(Served),
-    /// The rest is not worth waiting for, or there is none.
-    Stop,
-    /// Another protocol begins.
-    Switch(Arc<ResponseHead>),
-}
-
-/// What is to be done with the origin's connection.
-#[derive(Debug)]
-pub(crate) enum Action {
-    /// Close it (or stop dialling).
-    Close,
-    /// Get one.
-    Connect {
-        /// Whether it must be a new one: an idle one may have died, and this request must not be
-        /// sent twice.
-        fresh: bool,
-    },
-    /// Run the exchange of [`take_detached`](Exchange::take_detached) with it.
-    Detach,
-    /// Keep it for this client, as somebody may have signed in on it.
-    Keep(Box<ClientConn>),
-    /// Keep it for a later request of any client.
-    Park,
-    /// Close its writing half.
-    Shutdown,
-}
-
-/// Content of the request, or of a tunnel.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// It will not come as a whole, through the client's fault; this is what it is told if it has
-    /// no answer yet.
-    Cut {
-        status: StatusCode,
-        text: Cow<'static, str>,
-    },
-    Data(Bytes),
-    /// That was all, with these trailers.
-    End(Fields),
-}
-
-/// Whether content is taken now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Intake {
-    /// Not before the origin has taken more.
-    Full,
-    Open,
-    /// Again, after it was full: the client had no chance to send meanwhile.
-    Reopened,
-    /// Neither now nor later, as far as can be told.
-    Shut,
 }
 
 impl Exchange {
@@ -668,40 +592,6 @@ impl Exchange {
                 other
             }
         };
-    }
-
-    /// The response takes longer than it should: the client gets the copy now, if there is one,
-    /// and the exchange goes on without it where it can renew that copy.
-    fn turn_slow(&mut self, now: Instant) {
-        let shared = &mut self.shared;
-        let State::Relaying(relay) = &mut self.state else {
-            debug_assert!(false, "only a response can be slow");
-            return;
-        };
-        let Some(fetch) = &mut relay.fetch else {
-            return;
-        };
-        let Some(served) = fetch.on_slow(now) else {
-            return;
-        };
-        if fetch.is_renewal() {
-            if matches!(relay.download, Download::Holding(_)) {
-                relay.download = Download::Discarding;
-            }
-            // What goes on reports itself.
-            let retter = Arc::clone(&shared.retter);
-            let rest = Shared::new(retter, shared.call.clone(), false);
-            shared.detached = Some(Box::new(Self {
-                shared: rest,
-                state: mem::take(&mut self.state),
-            }));
-            shared.actions.push(Action::Detach);
-            shared.serve(served, None, now);
-        } else {
-            let report = shared.call.origin_report(None, now);
-            self.give_up();
-            self.shared.serve(served, Some(report), now);
-        }
     }
 
     /// Takes leave of the origin's connection without keeping it.

@@ -3,10 +3,14 @@
 //! two, `policy` the last. Never writes a byte of any protocol: `client` and `exchange` do.
 
 mod bound;
+mod join;
+mod refusal;
 mod reports;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod work;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -19,95 +23,23 @@ use http::StatusCode;
 
 use crate::canary::{Plant, is_planted};
 use crate::client::h1::{Client, Last, Life, Next, Read, Received};
-use crate::exchange::reply::{Data, Reply, Told};
-use crate::exchange::{self, Call, Content, Exchange, Intake};
-use crate::h1::{ClientConn, Event};
+use crate::exchange::{self, Call, Content, Exchange};
+use crate::h1::ClientConn;
 use crate::limits::QUEUE_BYTES_FREE;
-use crate::message::{Fields, RequestHead};
+use crate::message::RequestHead;
 use crate::policy::{Refresh, Retter};
-use crate::report::{End, Report, Source};
+use crate::report::Report;
 use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 use bound::Bound;
+use join::Passed;
 use reports::Reports;
+use work::Work;
 
 pub use crate::exchange::CallId;
+pub use signal::{Action, Input, Side, Standing};
 pub use timer::Timer;
-
-/// One of the two sides of a session.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Side {
-    /// The connection that asked.
-    Client,
-    /// The connection to the application.
-    Origin,
-}
-
-/// A fact that is not bytes or time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Input {
-    /// No address of the origin took a connection.
-    ConnectFailed,
-    /// The connection asked for with [`Action::Connect`] stands.
-    Connected {
-        /// Whether it was used before and may have died unnoticed.
-        reused: bool,
-    },
-    /// No new requests are wanted: finish what runs, then close.
-    Drain,
-    /// Others need the place: close unless a request runs, else behind its answer.
-    GiveWay,
-    /// Nothing is left here to make a connection with: no socket, port or memory. That says nothing
-    /// of the origin; see [`is_want`](crate::addresses::is_want).
-    NoSocket,
-    /// A read failed: the connection is gone.
-    ReadFailed(Side),
-    /// A write failed. What the peer sent before may still be readable.
-    WriteFailed(Side),
-}
-
-/// What the adapter must do with a socket. Bytes are not actions; see [`Session::write_slices`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub enum Action {
-    /// Close this side so that the peer sees a reset, not a clean end (or stop dialling).
-    Abort(Side),
-    /// Close this side (or stop dialling).
-    Close(Side),
-    /// Give the origin's connection to the session of
-    /// [`poll_detached`](Session::poll_detached), and run that beside this one.
-    Detach(CallId),
-    /// Get a connection to the origin, answer with [`Input::Connected`],
-    /// [`Input::ConnectFailed`] or [`Input::NoSocket`].
-    Connect {
-        /// The exchange that it is for.
-        call: CallId,
-        /// Whether it must be a new one: an idle one may have died, and this request must not
-        /// be sent twice.
-        fresh: bool,
-    },
-    /// Keep the origin's connection of this exchange for a later request of any client.
-    Park(CallId),
-    /// The next request goes out on the connection to the origin that this session has held since
-    /// its last exchange, and on no other that exists. Answer with [`Input::Connected`], `reused`,
-    /// if it is still open and silent; else close it and go on as for a fresh
-    /// [`Connect`](Self::Connect).
-    Resume(CallId),
-    /// Close the writing half of this side.
-    Shutdown(Side),
-}
-
-/// Whether a session could give its place to another client without harm, and since when.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// A request runs, or its answer is on its way.
-    Busy,
-    /// Nothing has come since then.
-    Idle(Instant),
-    /// A request has been coming since then, and nothing has been done about it yet.
-    Reading(Instant),
-}
 
 /// One client connection, or none: see [`background`](Self::background).
 ///
@@ -137,19 +69,6 @@ pub struct Session {
     held: usize,
     reports: Reports,
     work: Work,
-}
-
-/// What a session does for its client.
-#[derive(Debug, Default)]
-enum Work {
-    /// Nothing: it waits for a request.
-    #[default]
-    None,
-    /// A request's content is coming: it is for an exchange when it is here as a whole, or as much
-    /// of it as is held.
-    Receiving(Box<Call>),
-    /// A request is being answered, or the rest of its answer thrown away.
-    Running(Box<Exchange>),
 }
 
 impl Session {
@@ -196,16 +115,16 @@ impl Session {
 
     /// Where to put the next bytes from `side`; empty when it must not be read now.
     pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
-        match (side, &mut self.work) {
-            (Side::Client, Work::Running(exchange)) if exchange.is_full() => &mut [],
-            (Side::Client, _) => self.client.read_buf(),
-            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
-                exchange.read_buf()
-            }
-            (Side::Origin, _) => {
-                let bound = self.bound.idle_mut();
-                bound.map_or(&mut [], ClientConn::read_buf)
-            }
+        match side {
+            Side::Client if self.work.is_full() => &mut [],
+            Side::Client => self.client.read_buf(),
+            Side::Origin => match self.work.connected_mut() {
+                Some(exchange) => exchange.read_buf(),
+                None => {
+                    let bound = self.bound.idle_mut();
+                    bound.map_or(&mut [], ClientConn::read_buf)
+                }
+            },
         }
     }
 
@@ -214,46 +133,41 @@ impl Session {
     /// peer costs no memory.
     #[must_use]
     pub fn awaits_first(&self, side: Side) -> bool {
-        match (side, &self.work) {
-            (Side::Client, Work::Running(exchange)) if exchange.is_full() => false,
-            (Side::Client, _) => self.client.awaits_first(),
-            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
-                exchange.awaits_first()
-            }
-            (Side::Origin, _) => self.bound.idle().is_some_and(ClientConn::awaits_first),
+        match (side, self.work.connected()) {
+            (Side::Client, _) => !self.work.is_full() && self.client.awaits_first(),
+            (Side::Origin, Some(exchange)) => exchange.awaits_first(),
+            (Side::Origin, None) => self.bound.idle().is_some_and(ClientConn::awaits_first),
         }
     }
 
     /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
     /// stream.
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
-        match (side, &mut self.work) {
+        match (side, self.work.connected_mut()) {
             (Side::Client, _) => self.client_read(len, now),
-            (Side::Origin, Work::Running(exchange)) if exchange.has_connection() => {
-                exchange.handle_read(len, now);
-            }
+            (Side::Origin, Some(exchange)) => exchange.handle_read(len, now),
             // Nothing was asked on it.
-            (Side::Origin, _) => self.unbind(),
+            (Side::Origin, None) => self.unbind(),
         }
         self.pump(now);
     }
 
     /// Takes note that `len` bytes of [`write_slices`](Self::write_slices) were written.
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
-        match (side, &mut self.work) {
-            (Side::Client, work) => {
+        match (side, self.work.exchange_mut()) {
+            (Side::Client, exchange) => {
                 let settings = &self.retter.config().client;
                 self.client.handle_written(len, settings, now);
-                match work {
+                if let Some(exchange) = exchange {
+                    exchange.handle_moved(now);
+                } else if self.work.is_none() && self.client.queued() == 0 {
                     // It is idle from the end of its last answer on.
-                    Work::None if self.client.queued() == 0 => self.client.rest(now),
-                    Work::Running(exchange) => exchange.handle_moved(now),
-                    Work::None | Work::Receiving(_) => {}
+                    self.client.rest(now);
                 }
                 self.reports.release_sent(self.client.sent(), now);
             }
-            (Side::Origin, Work::Running(exchange)) => exchange.handle_written(len, now),
-            (Side::Origin, Work::None | Work::Receiving(_)) => {}
+            (Side::Origin, Some(exchange)) => exchange.handle_written(len, now),
+            (Side::Origin, None) => {}
         }
         self.pump(now);
     }
@@ -261,51 +175,54 @@ impl Session {
     /// Takes a fact.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         match input {
-            Input::ConnectFailed => self.connect_failed(now),
-            Input::Connected { reused } => {
-                let conn = self.bound.take_resumed();
-                if let Work::Running(exchange) = &mut self.work {
-                    exchange.handle_connected(reused, conn, now);
-                    self.client
-                        .expect_content(&self.retter.config().client, now);
-                }
+            Input::ConnectFailed | Input::Connected { .. } | Input::NoSocket => {
+                self.handle_dialled(input, now);
             }
             Input::Drain => {
                 self.client.handle_drain();
-                if let Work::Running(exchange) = &mut self.work {
+                if let Some(exchange) = self.work.exchange_mut() {
                     exchange.handle_drain(now);
                 }
             }
             Input::GiveWay => self.give_way(now),
-            Input::NoSocket => {
-                self.bound.take_resumed();
-                if let Work::Running(exchange) = &mut self.work {
-                    exchange.handle_no_socket(now);
-                }
-            }
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
-            Input::ReadFailed(Side::Origin) => match &mut self.work {
-                Work::Running(exchange) if exchange.has_connection() => exchange.handle_reset(now),
+            Input::ReadFailed(Side::Origin) => match self.work.connected_mut() {
+                Some(exchange) => exchange.handle_reset(now),
                 // The client's own is gone, if it has one.
-                Work::None | Work::Receiving(_) | Work::Running(_) => self.unbind(),
+                None => self.unbind(),
             },
-            Input::WriteFailed(Side::Origin) => match &mut self.work {
-                Work::Running(exchange) if exchange.has_connection() => exchange.handle_deaf(now),
-                Work::None | Work::Receiving(_) | Work::Running(_) => self.unbind(),
+            Input::WriteFailed(Side::Origin) => match self.work.connected_mut() {
+                Some(exchange) => exchange.handle_deaf(now),
+                None => self.unbind(),
             },
         }
         self.pump(now);
     }
 
+    /// Takes note of what came of a wish for a connection.
+    fn handle_dialled(&mut self, input: Input, now: Instant) {
+        let conn = self.bound.take_resumed();
+        let Some(exchange) = self.work.exchange_mut() else {
+            return;
+        };
+        if let Input::Connected { reused } = input {
+            exchange.handle_connected(reused, conn, now);
+            let settings = &self.retter.config().client;
+            self.client.expect_content(settings, now);
+        } else if input == Input::NoSocket {
+            exchange.handle_no_socket(now);
+        } else {
+            exchange.handle_connect_failed(now);
+        }
+    }
+
     /// Asks whether the origin has room now, if that is what this session waits for; `waker` is
     /// called when asking again can help. Says whether the wait is over.
     pub fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
-        let Work::Running(exchange) = &mut self.work else {
-            return false;
-        };
-        let is_over = exchange.poll_room(waker, now);
+        let exchange = self.work.exchange_mut();
+        let is_over = exchange.is_some_and(|exchange| exchange.poll_room(waker, now));
         if is_over {
             self.pump(now);
         }
@@ -338,20 +255,18 @@ impl Session {
 
     /// Fills `dst` with what to write to `side` and returns how many slices were filled.
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
-        match (side, &self.work) {
+        match (side, self.work.exchange()) {
             (Side::Client, _) => self.client.write_slices(dst),
-            (Side::Origin, Work::Running(exchange)) => exchange.write_slices(dst),
-            (Side::Origin, Work::None | Work::Receiving(_)) => 0,
+            (Side::Origin, exchange) => exchange.map_or(0, |exchange| exchange.write_slices(dst)),
         }
     }
 
     /// Whether [`write_slices`](Self::write_slices) has something to give.
     #[must_use]
     pub fn has_bytes_for(&self, side: Side) -> bool {
-        match (side, &self.work) {
-            (Side::Client, _) => self.client.has_bytes(),
-            (Side::Origin, Work::Running(exchange)) => exchange.has_bytes(),
-            (Side::Origin, Work::None | Work::Receiving(_)) => false,
+        match side {
+            Side::Client => self.client.has_bytes(),
+            Side::Origin => self.work.exchange().is_some_and(Exchange::has_bytes),
         }
     }
 
@@ -388,19 +303,14 @@ impl Session {
     /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
     #[must_use]
     pub fn is_answering(&self) -> bool {
-        let forwards = matches!(&self.work, Work::Running(exchange) if exchange.is_forwarding());
-        forwards || self.client.queued() > 0
+        self.work.is_forwarding() || self.client.queued() > 0
     }
 
     /// Whether a request runs, or its answer is on its way.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
-        let runs = match &self.work {
-            Work::None => false,
-            Work::Receiving(_) => true,
-            Work::Running(exchange) => !exchange.is_draining(),
-        };
-        runs || self.is_answering()
+        let rests = self.work.exchange().is_some_and(Exchange::is_draining);
+        !rests && !self.work.is_none() || self.is_answering()
     }
 
     /// Whether it could give its place to another client.
@@ -427,7 +337,7 @@ impl Session {
             Work::Running(_) => self.run(now),
         } {}
         self.client.lend_buffer();
-        if let Work::Running(exchange) = &mut self.work {
+        if let Some(exchange) = self.work.exchange_mut() {
             exchange.lend_buffer();
         }
         self.pump_life(now);
@@ -509,104 +419,31 @@ impl Session {
 
     /// Moves one piece of the request and one of its answer.
     fn run(&mut self, now: Instant) -> bool {
-        let mut progress = self.take_content(now);
-        progress |= self.give_reply(now);
-        if let Work::Running(exchange) = &self.work {
-            let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
-            if exchange.has_actions() {
-                self.collect(now);
-            }
-            progress |= is_tunnel && self.shut_tunnel();
-            if is_over {
-                self.retire(now);
-                progress = true;
-            }
-        }
-        progress
-    }
-
-    /// Hands the next piece of content to the exchange, if that takes it.
-    fn take_content(&mut self, now: Instant) -> bool {
-        let Work::Running(exchange) = &mut self.work else {
+        let Some(exchange) = self.work.exchange_mut() else {
             return false;
         };
-        match exchange.poll_intake() {
-            Intake::Full | Intake::Shut => return false,
-            Intake::Open => {}
-            Intake::Reopened => {
-                let settings = &self.retter.config().client;
-                self.client.resume_content(settings, now);
-                exchange.handle_moved(now);
-            }
-        }
-        if exchange.is_tunnel() {
-            let bytes = self.client.take_buffered();
-            if !bytes.is_empty() {
-                exchange.handle_content(Content::Data(bytes), now);
-                return true;
-            }
-            if self.client.is_eof() {
-                exchange.handle_content(Content::End(Fields::default()), now);
-            }
-            return false;
-        }
-        let content = match self.client.poll_content() {
-            Ok(Event::Data(data)) => Content::Data(data),
-            Ok(Event::End { trailers }) => Content::End(trailers),
-            Ok(Event::NeedData) => return false,
-            Ok(Event::Closed | Event::Head(_)) => {
-                debug_assert!(false, "the decoder ends a body before the next head");
-                return false;
-            }
-            Err(_) if self.client.is_eof() => {
-                self.client_broke_off(now);
-                return false;
-            }
-            Err(error) => Content::Cut {
-                status: error.status_hint(),
-                text: error.to_string().into(),
-            },
-        };
-        exchange.handle_content(content, now);
-        true
-    }
-
-    /// Pulls what is there of the answer, or the next piece of it, and files the report behind the
-    /// last one.
-    fn give_reply(&mut self, now: Instant) -> bool {
-        let Work::Running(exchange) = &mut self.work else {
-            return false;
-        };
-        if exchange.is_streaming() {
-            let has_room = self.retter.reserve().admits(self.client.held());
-            exchange.handle_room(has_room, now);
-        }
-        exchange.handle_queued(self.client.held());
+        let client = &mut self.client;
         let settings = &self.retter.config().client;
-        let mut gave = false;
-        while let Some(reply) = exchange.poll_reply(now) {
-            self.client.handle_reply(reply, settings, now);
-            gave = true;
-            if !exchange.has_replies() {
-                break;
-            }
+        let passed = join::pass_content(client, exchange, settings, now);
+        if passed == Passed::BrokenOff {
+            self.client_broke_off(now);
+            return false;
         }
+        let mut progress = passed == Passed::Some;
+        progress |= join::pass_replies(client, exchange, &self.retter, now);
+        let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
         if exchange.has_report()
             && let Some(report) = exchange.poll_report()
         {
             self.file(report, now);
-            // It was the last that there is to give, and there may be more to read away.
-            return true;
+            progress = true;
         }
-        if gave {
-            return true;
+        self.collect(now);
+        progress |= is_tunnel && self.shut_tunnel();
+        if is_over {
+            self.retire(now);
         }
-        // Who has an answer and wants something else does not wait for what nobody needs.
-        let is_held_up = exchange.is_draining() && !self.client.wants_nothing();
-        if is_held_up {
-            exchange.handle_wanted();
-        }
-        is_held_up
+        progress || is_over
     }
 
     /// Shows the client the end of what came through a tunnel, once it has the rest.
@@ -614,7 +451,7 @@ impl Session {
         let is_due = self.client.poll_shut();
         if is_due {
             self.actions.push_back(Action::Shutdown(Side::Client));
-            if let Work::Running(exchange) = &mut self.work {
+            if let Some(exchange) = self.work.exchange_mut() {
                 exchange.handle_shut();
             }
         }
@@ -623,9 +460,12 @@ impl Session {
 
     /// Takes up what the exchange wants done with the origin's connection.
     fn collect(&mut self, now: Instant) {
-        let Work::Running(exchange) = &mut self.work else {
+        let Some(exchange) = self.work.exchange_mut() else {
             return;
         };
+        if !exchange.has_actions() {
+            return;
+        }
         let call = exchange.call().id;
         while let Some(action) = exchange.poll_action() {
             let action = match action {
@@ -669,7 +509,7 @@ impl Session {
 
     /// Carries out the end of the client's connection as far as it can go now.
     fn pump_life(&mut self, now: Instant) {
-        if matches!(self.work, Work::None) {
+        if self.work.is_none() {
             if self.client.life() == Life::Absent {
                 self.client.end();
             }
@@ -690,40 +530,15 @@ impl Session {
         let settings = &self.retter.config().client;
         match self.client.handle_read(len, settings, now) {
             Read::Bytes => {
-                if let Work::Running(exchange) = &mut self.work {
+                if let Some(exchange) = self.work.exchange_mut() {
                     exchange.handle_moved(now);
                 }
             }
-            Read::End if self.client_owes_content() => self.client_broke_off(now),
-            Read::End if !self.client_waits_half_closed() => self.client_left(now),
-            Read::End => {}
+            Read::End if self.work.owes_content(&self.client) => self.client_broke_off(now),
+            Read::End if self.work.waits_half_closed(&self.client) => {}
+            Read::End => self.client_left(now),
             Read::Over => self.end(Action::Close(Side::Client), now),
         }
-    }
-
-    /// Whether more of a request is due, of which nothing is here.
-    fn client_owes_content(&self) -> bool {
-        let is_due = match &self.work {
-            Work::None => false,
-            Work::Receiving(call) => !call.is_read,
-            Work::Running(exchange) => exchange.wants_content(),
-        };
-        is_due && !self.client.has_buffered()
-    }
-
-    /// Whether the client may still want its answer after it closed its sending half: it said
-    /// that it would send no more, it sent more requests before, or it has earlier answers to take.
-    fn client_waits_half_closed(&self) -> bool {
-        let forwards = match &self.work {
-            Work::None => return true,
-            Work::Receiving(_) => false,
-            Work::Running(exchange) if exchange.is_tunnel() || exchange.is_draining() => {
-                return true;
-            }
-            Work::Running(exchange) => exchange.is_forwarding(),
-        };
-        let has_earlier = self.client.queued() > 0 && !forwards;
-        !self.client.wants_keep() || self.client.has_buffered() || has_earlier
     }
 
     /// The client ended its stream inside a request: it asked for nothing with that, but what it
@@ -757,7 +572,7 @@ impl Session {
 
     /// Stops what runs, because of the client.
     fn give_up(&mut self, now: Instant) {
-        if let Work::Running(exchange) = &mut self.work {
+        if let Some(exchange) = self.work.exchange_mut() {
             exchange.handle_left(now);
             self.collect(now);
             self.retire(now);
@@ -765,7 +580,7 @@ impl Session {
             let report = call.abandoned(self.retter.circuit(now), now);
             self.file(report, now);
         }
-        debug_assert!(matches!(self.work, Work::None), "nothing is left of it");
+        debug_assert!(self.work.is_none(), "nothing is left of it");
     }
 
     /// Ends the session with this last action on the client's socket.
@@ -787,13 +602,6 @@ impl Session {
         }
     }
 
-    fn connect_failed(&mut self, now: Instant) {
-        self.bound.take_resumed();
-        if let Work::Running(exchange) = &mut self.work {
-            exchange.handle_connect_failed(now);
-        }
-    }
-
     /// The client did not send the rest of its request in time.
     fn request_timed_out(&mut self, now: Instant) {
         let status = StatusCode::REQUEST_TIMEOUT;
@@ -811,47 +619,15 @@ impl Session {
         };
     }
 
-    /// Refuses what is no request, so that there is no exchange that could.
+    /// Refuses what is no request.
     fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
-        let circuit = self.retter.circuit(now);
-        let told = Told {
-            circuit,
-            handling: None,
-            may_keep: false,
-            retry_after_secs: None,
-            status,
-            text,
-        };
-        let (head, content) = told.answer(false, self.retter.wall_clock(now));
-        let sent = content.len() as u64;
-        let trailers = Fields::default();
-        let end = Reply::End {
-            is_read: false,
-            trailers,
-        };
-        for reply in [
-            Reply::Head(Box::new(head)),
-            Reply::Data(Data::from(content)),
-            end,
-        ] {
-            let settings = &self.retter.config().client;
+        let started = self.client.take_head_since().unwrap_or(now);
+        let why = (status, text);
+        let (replies, report) = refusal::unparsed(&self.retter, self.peer, why, started, now);
+        let settings = &self.retter.config().client;
+        for reply in replies {
             self.client.handle_reply(reply, settings, now);
         }
-        let report = Report {
-            bytes_received: 0,
-            bytes_sent: sent,
-            circuit,
-            claims_forwarding: false,
-            client: self.peer.ip().to_canonical(),
-            end: End::Complete,
-            ended: now,
-            origin: None,
-            peer: self.peer,
-            request: None,
-            source: Source::NoCache,
-            started: self.client.take_head_since().unwrap_or(now),
-            status: Some(status),
-        };
         self.file(report, now);
     }
 
@@ -879,7 +655,7 @@ impl Session {
             | Timer::Slow
             | Timer::TunnelIdle
             | Timer::Upload => {
-                if let Work::Running(exchange) = &mut self.work {
+                if let Some(exchange) = self.work.exchange_mut() {
                     exchange.handle_timeout(now);
                 }
             }
@@ -888,35 +664,18 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let client = &self.client;
-        let (own, content) = match &self.work {
-            Work::None => (None, None),
-            Work::Receiving(_) => (None, Some(client.content_due())),
-            Work::Running(exchange) => {
-                let content = exchange.content_due();
-                let content = content.map(|least| least.max(client.content_due()));
-                (exchange.poll_timeout(), content)
-            }
-        };
-        let is_between = matches!(self.work, Work::None);
         let settings = &self.retter.config().client;
-        let [write, life] = client.deadlines(is_between, settings);
-        let candidates = [
-            write.map(|(at, timer)| (at, timer.into())),
-            life.map(|(at, timer)| (at, timer.into())),
-            own.map(|(at, timer)| (at, timer.into())),
-            content.map(|at| (at, Timer::ClientBody)),
-        ];
-        candidates.into_iter().flatten().min_by_key(|(at, _)| *at)
+        let own = self.client.deadlines(self.work.is_none(), settings);
+        let own = own.map(|deadline| deadline.map(|(at, timer)| (at, timer.into())));
+        let deadlines = own.into_iter().chain(self.work.deadlines(&self.client));
+        deadlines.flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Tells the reserve what is held now.
     fn note_held(&mut self) {
         let beyond = |held: usize| held.saturating_sub(QUEUE_BYTES_FREE);
-        let (for_client, for_origin) = match &self.work {
-            Work::None | Work::Receiving(_) => (0, 0),
-            Work::Running(exchange) => exchange.held(),
-        };
+        let held = self.work.exchange().map(Exchange::held);
+        let (for_client, for_origin) = held.unwrap_or_default();
         let held = beyond(self.client.held() + for_client) + beyond(for_origin);
         self.retter.reserve().note(self.held, held);
         self.held = held;
@@ -925,11 +684,10 @@ impl Session {
     fn check_invariants(&self) {
         let is_closed = self.client.life() == Life::Closed;
         debug_assert!(
-            !is_closed || matches!(self.work, Work::None),
+            !is_closed || self.work.is_none(),
             "a closed session runs no exchange"
         );
-        let has_connection =
-            matches!(&self.work, Work::Running(exchange) if exchange.has_connection());
+        let has_connection = self.work.connected().is_some();
         debug_assert!(
             self.bound.idle().is_none() || self.client.is_open() && !has_connection,
             "one connection to the origin, and only for a client that may ask again"
