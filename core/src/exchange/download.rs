@@ -93,7 +93,7 @@ impl Relay {
                 }
                 Step::Moved
             }
-            Verdict::Serve(served) => Step::Turn(Turn::Serve(served)),
+            Verdict::Serve(served) => Step::Turn(Turn::Serve(Box::new(served))),
         }
     }
 

@@ -576,7 +576,7 @@ impl Exchange {
             (State::Relaying(relay), Turn::End(trailers)) => relay.ended(trailers, shared, now),
             (State::Relaying(relay), Turn::Failed(failure)) => relay.failed(failure, shared, now),
             (State::Relaying(relay), Turn::PassOver) => relay.passed_over(shared, now),
-            (State::Relaying(relay), Turn::Serve(served)) => relay.served(served, shared, now),
+            (State::Relaying(relay), Turn::Serve(served)) => relay.served(*served, shared, now),
             (State::Relaying(relay), Turn::Switch(head)) => relay.switched(head, shared, now),
             (State::Draining(draining), Turn::End(_)) => {
                 draining.origin.leave(true, false, shared);

@@ -14,10 +14,6 @@ use crate::policy::Served;
 use crate::report::Failure;
 
 /// What one step came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large ones end a state, once for each exchange"
-)]
 pub(super) enum Step {
     /// Nothing moved.
     Rest,
@@ -35,7 +31,7 @@ pub(super) enum Turn {
     /// Nothing of the response is wanted.
     PassOver,
     /// This copy answers.
-    Serve(Served),
+    Serve(Box<Served>),
     /// The rest is not worth waiting for, or there is none.
     Stop,
     /// Another protocol begins.

@@ -22,7 +22,7 @@ use std::task::Waker;
 use http::StatusCode;
 
 use crate::canary::{Plant, is_planted};
-use crate::client::h1::{Client, Last, Life, Next, Read, Received};
+use crate::client::h1::{self, Client, Last, Life, Next, Read, Received};
 use crate::exchange::{self, Call, Content, Exchange};
 use crate::h1::ClientConn;
 use crate::limits::QUEUE_BYTES_FREE;
@@ -114,6 +114,7 @@ impl Session {
     // -- inputs
 
     /// Where to put the next bytes from `side`; empty when it must not be read now.
+    #[inline]
     pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
         match side {
             Side::Client if self.work.is_full() => &mut [],
@@ -132,6 +133,7 @@ impl Session {
     /// tell whether some have come is asked before [`read_buf`](Self::read_buf), so that a silent
     /// peer costs no memory.
     #[must_use]
+    #[inline]
     pub fn awaits_first(&self, side: Side) -> bool {
         match (side, self.work.connected()) {
             (Side::Client, _) => !self.work.is_full() && self.client.awaits_first(),
@@ -142,6 +144,7 @@ impl Session {
 
     /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
     /// stream.
+    #[inline]
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
         match (side, self.work.connected_mut()) {
             (Side::Client, _) => self.client_read(len, now),
@@ -254,6 +257,7 @@ impl Session {
     }
 
     /// Fills `dst` with what to write to `side` and returns how many slices were filled.
+    #[inline]
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
         match (side, self.work.exchange()) {
             (Side::Client, _) => self.client.write_slices(dst),
@@ -263,6 +267,7 @@ impl Session {
 
     /// Whether [`write_slices`](Self::write_slices) has something to give.
     #[must_use]
+    #[inline]
     pub fn has_bytes_for(&self, side: Side) -> bool {
         match side {
             Side::Client => self.client.has_bytes(),
@@ -432,13 +437,16 @@ impl Session {
         let mut progress = passed == Passed::Some;
         progress |= join::pass_replies(client, exchange, &self.retter, now);
         let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
+        let has_actions = exchange.has_actions();
         if exchange.has_report()
             && let Some(report) = exchange.poll_report()
         {
             self.file(report, now);
             progress = true;
         }
-        self.collect(now);
+        if has_actions {
+            self.collect(now);
+        }
         progress |= is_tunnel && self.shut_tunnel();
         if is_over {
             self.retire(now);
@@ -463,9 +471,6 @@ impl Session {
         let Some(exchange) = self.work.exchange_mut() else {
             return;
         };
-        if !exchange.has_actions() {
-            return;
-        }
         let call = exchange.call().id;
         while let Some(action) = exchange.poll_action() {
             let action = match action {
@@ -665,10 +670,17 @@ impl Session {
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
         let settings = &self.retter.config().client;
-        let own = self.client.deadlines(self.work.is_none(), settings);
-        let own = own.map(|deadline| deadline.map(|(at, timer)| (at, timer.into())));
-        let deadlines = own.into_iter().chain(self.work.deadlines(&self.client));
-        deadlines.flatten().min_by_key(|(at, _)| *at)
+        let [write, life] = self.client.deadlines(self.work.is_none(), settings);
+        let [own, content] = self.work.deadlines(&self.client);
+        let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
+        let mut next = write.map(named);
+        for deadline in [life.map(named), own, content] {
+            // Of two at the same time, the first is meant.
+            if next.is_none_or(|next| deadline.is_some_and(|other| other.0 < next.0)) {
+                next = deadline;
+            }
+        }
+        next
     }
 
     /// Tells the reserve what is held now.
