@@ -283,6 +283,8 @@ pub(super) struct Outbox {
     data: Option<Data>,
     more: Option<VecDeque<Data>>,
     last: Option<Last>,
+    /// How many parts there are in all.
+    parts: usize,
 }
 
 #[derive(Debug)]
@@ -295,17 +297,20 @@ impl Outbox {
     pub(super) fn put_interim(&mut self, head: ResponseHead) {
         debug_assert!(self.interim.is_none(), "one is pulled before the next");
         self.interim = Some(Box::new(head));
+        self.parts += 1;
     }
 
     pub(super) fn put_head(&mut self, head: Box<Head>) {
         debug_assert!(self.head.is_none(), "the final head is the only one");
         self.head = Some(head);
+        self.parts += 1;
     }
 
     pub(super) fn put_data(&mut self, data: Data) {
         if data.bytes.is_empty() {
             return;
         }
+        self.parts += 1;
         if self.data.is_none() {
             self.data = Some(data);
         } else {
@@ -314,31 +319,41 @@ impl Outbox {
     }
 
     pub(super) fn put_end(&mut self, trailers: Fields, is_read: bool) {
-        self.last = Some(Last::End { is_read, trailers });
+        self.put_last(Last::End { is_read, trailers });
     }
 
     pub(super) fn put_abort(&mut self, by_client: bool) {
-        self.last = Some(Last::Abort { by_client });
+        self.put_last(Last::Abort { by_client });
+    }
+
+    fn put_last(&mut self, last: Last) {
+        debug_assert!(self.last.is_none(), "an answer ends once");
+        self.last = Some(last);
+        self.parts += 1;
     }
 
     pub(super) fn pull(&mut self) -> Option<Reply> {
-        if self.interim.is_some() || self.head.is_some() {
-            let interim = self.interim.take().map(Reply::Interim);
-            return interim.or_else(|| self.head.take().map(Reply::Head));
+        self.parts = self.parts.checked_sub(1)?;
+        if let Some(head) = self.interim.take() {
+            return Some(Reply::Interim(head));
+        }
+        if let Some(head) = self.head.take() {
+            return Some(Reply::Head(head));
         }
         if let Some(data) = self.data.take() {
-            self.data = self.more.as_mut().and_then(|more| more.pop_front());
+            self.data = self.more.as_mut().and_then(VecDeque::pop_front);
             return Some(Reply::Data(data));
         }
-        Some(match self.last.take()? {
+        let last = self.last.take();
+        debug_assert!(last.is_some(), "all parts are counted");
+        last.map(|last| match last {
             Last::Abort { by_client } => Reply::Abort { by_client },
             Last::End { is_read, trailers } => Reply::End { is_read, trailers },
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        let has_head = self.interim.is_some() || self.head.is_some();
-        !has_head && self.data.is_none() && self.last.is_none()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.parts == 0
     }
 
     /// Bytes of content that nobody else holds in memory.

@@ -22,22 +22,26 @@ pub fn accepts_gzip(request: &Fields) -> bool {
     let mut gzip = None;
     let mut any = None;
     let mut identity = None;
-    for member in request.tokens("accept-encoding") {
-        let Some((coding, weight)) = weighted(member) else {
-            continue;
-        };
-        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-        let slot = if is("gzip") || is("x-gzip") {
-            // RFC 9110 §8.4.1.3: x-gzip is the same coding.
-            &mut gzip
-        } else if is("*") {
-            &mut any
-        } else if is("identity") {
-            &mut identity
-        } else {
-            continue;
-        };
-        *slot = (*slot).max(Some(weight));
+    let lines = request.get_all("accept-encoding");
+    // Two plain loops, as hardly an answer is made without this.
+    for line in lines {
+        for member in line.split(|&byte| byte == b',') {
+            let Some((coding, weight)) = weighted(member.trim_ascii()) else {
+                continue;
+            };
+            let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+            let slot = if is("gzip") || is("x-gzip") {
+                // RFC 9110 §8.4.1.3: x-gzip is the same coding.
+                &mut gzip
+            } else if is("*") {
+                &mut any
+            } else if is("identity") {
+                &mut identity
+            } else {
+                continue;
+            };
+            *slot = (*slot).max(Some(weight));
+        }
     }
     // `*` stands for what is not named; a zero weight means "not acceptable". `identity;q=0`
     // alone accepts nothing we have, and is answered as it is: it does not make gzip acceptable.

@@ -15,6 +15,8 @@ pub(super) enum Passed {
     /// The client ended its stream inside it.
     BrokenOff,
     Nothing,
+    /// None is wanted, so that nothing has to take turns with the answer.
+    Shut,
     Some,
 }
 
@@ -26,7 +28,8 @@ pub(super) fn pass_content(
     now: Instant,
 ) -> Passed {
     match exchange.poll_intake() {
-        Intake::Full | Intake::Shut => return Passed::Nothing,
+        Intake::Full => return Passed::Nothing,
+        Intake::Shut => return Passed::Shut,
         Intake::Open => {}
         Intake::Reopened => {
             client.resume_content(settings, now);
@@ -67,24 +70,29 @@ fn pass_through(client: &mut Client, exchange: &mut Exchange, now: Instant) -> P
     Passed::Nothing
 }
 
-/// Pulls what is there of the answer, or the next piece of it; whether there was something.
+/// Pulls what is there of the answer; of one that takes turns with content, the next piece.
+/// Whether there was something.
 pub(super) fn pass_replies(
     client: &mut Client,
     exchange: &mut Exchange,
+    takes_turns: bool,
     retter: &Retter,
     now: Instant,
 ) -> bool {
-    let queued = client.held();
-    if exchange.is_streaming() {
-        exchange.handle_room(retter.reserve().admits(queued), now);
-    }
-    exchange.handle_queued(queued);
     let settings = &retter.config().client;
     let mut is_some = false;
-    while let Some(reply) = exchange.poll_reply(now) {
+    loop {
+        let queued = client.held();
+        if exchange.is_streaming() {
+            exchange.handle_room(retter.reserve().admits(queued), now);
+        }
+        exchange.handle_queued(queued);
+        let Some(reply) = exchange.poll_reply(now) else {
+            break;
+        };
         client.handle_reply(reply, settings, now);
         is_some = true;
-        if !exchange.has_replies() {
+        if takes_turns && !exchange.has_replies() {
             break;
         }
     }

@@ -435,7 +435,8 @@ impl Session {
             return false;
         }
         let mut progress = passed == Passed::Some;
-        progress |= join::pass_replies(client, exchange, &self.retter, now);
+        let takes_turns = passed != Passed::Shut;
+        progress |= join::pass_replies(client, exchange, takes_turns, &self.retter, now);
         let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
         let has_actions = exchange.has_actions();
         if exchange.has_report()
