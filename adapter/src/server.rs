@@ -42,7 +42,7 @@ impl Server {
         let (sets, local_addrs) = listen::bind(&options.listen, workers)?;
         let doors = Doors::new(
             options.places,
-            retter.config().client.trusted_proxies.clone(),
+            retter.config().client().trusted_proxies.clone(),
         );
         let options = Arc::new(options);
         let outage = Outage::default();

@@ -150,7 +150,7 @@ impl<R: Runtime> Drop for Visit<R> {
 /// Runs the worker of `seat` until it is drained; returns how many sessions were cut off.
 pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
     let options = &seat.options;
-    let connect_timeout = seat.retter.config().origin.connect_timeout;
+    let connect_timeout = seat.retter.config().site().origin.connect_timeout;
     let addresses = Addresses::new(&options.origin_host, options.origin_port, seat.outage);
     let worker = Arc::new(Worker {
         dialer: Dialer::new(addresses, connect_timeout),

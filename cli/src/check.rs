@@ -25,7 +25,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     let values = &loaded.values;
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
-    let timeouts = &values.core.origin;
+    let timeouts = &values.core.site.origin;
     if let Some((network, setting)) = undeclared(values) {
         let words = undeclared::words(&network, &setting);
         out::line(format_args!("\nThe instance that runs: {words}"));
@@ -101,8 +101,14 @@ fn undeclared(values: &Values) -> Option<(String, String)> {
 }
 
 fn advice(status: u16, loaded: &Loaded) -> String {
-    let failing = http::StatusCode::from_u16(status)
-        .is_ok_and(|status| loaded.config.breaker.failure_statuses.contains(status));
+    let failing = http::StatusCode::from_u16(status).is_ok_and(|status| {
+        loaded
+            .config
+            .site()
+            .breaker
+            .failure_statuses
+            .contains(status)
+    });
     match status {
         _ if failing => "The application answers with an error that counts as a failure: with \
                          only such answers the circuit will open."

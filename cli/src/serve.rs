@@ -218,7 +218,7 @@ fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
         .iter()
         .map(SocketAddr::to_string)
         .collect();
-    let copies = match loaded.config.cache.rescue {
+    let copies = match loaded.config.site().cache.rescue {
         RescueMode::All => "every 200 (`all`: private pages too)",
         RescueMode::Session => "private pages only for their own session",
         RescueMode::Strict => "by RFC 9111 to the letter",

@@ -15,6 +15,9 @@ pub enum Plant {
     ForbiddenStale,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
+    /// An answer that sets a cookie that counts is kept for all whose requests are alike, and handed
+    /// to those who wait for the same page.
+    KeptWithCookie,
     /// A circuit that is half-open gets the slot of a probe that was given up back only with the
     /// end of its lease.
     LostProbe,
@@ -26,6 +29,8 @@ pub enum Plant {
     OpenLetsPass,
     /// A copy answers as if the origin were full, which is not.
     OverloadWithRoom,
+    /// An origin connection that a client has signed in on is kept for the requests of all clients.
+    ParkedLogin,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
     /// A short answer that came as a whole gives way to the copy.
@@ -36,28 +41,33 @@ pub enum Plant {
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
     TruncatedEnd,
+    /// A request field of an unknown name does not separate visitors.
+    UnknownIsHarmless,
     /// Want of a socket on this side counts as a failure of the origin.
     WantIsFailure,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::BusyGivesWay,
         Self::Desync,
         Self::EveryoneProbes,
         Self::ForbiddenStale,
         Self::KeptAfterWrite,
+        Self::KeptWithCookie,
         Self::LostProbe,
         Self::LostSlot,
         Self::MixedPartitions,
         Self::OpenLetsPass,
         Self::OverloadWithRoom,
+        Self::ParkedLogin,
         Self::RepeatedWrite,
         Self::RescuedForNothing,
         Self::SilentEnd,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
+        Self::UnknownIsHarmless,
         Self::WantIsFailure,
     ];
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 pub(crate) use fields::Index;
 pub use fields::{Fields, FieldsBuilder, Line};
-pub(crate) use known::is_forwarding;
+pub(crate) use known::{is_forwarding, is_user};
 pub(crate) use names::{Marks, Names};
 pub use text::is_token;
 pub(crate) use text::{is_one_line, text_len, token_len};

@@ -33,7 +33,7 @@ use retter_tests::scenario::until;
 
 fn retter(origin: SocketAddr, change: impl FnOnce(&mut Settings)) -> Arc<Retter> {
     let mut settings = Settings::default();
-    settings.origin.authority = origin.to_string();
+    settings.site.origin.authority = origin.to_string();
     change(&mut settings);
     let config = settings.validate().expect("they are valid");
     Retter::new(config, 1, Instant::ZERO)
@@ -91,9 +91,9 @@ fn an_outage_is_rescued(mut origin: Origin, address: SocketAddr) {
 }
 
 fn quick(settings: &mut Settings) {
-    settings.breaker.open_min = Duration::from_millis(50);
-    settings.breaker.open_max = Duration::from_millis(100);
-    settings.breaker.origin_probes = 1;
+    settings.site.breaker.open_min = Duration::from_millis(50);
+    settings.site.breaker.open_max = Duration::from_millis(100);
+    settings.site.breaker.origin_probes = 1;
 }
 
 mod on_threads {
@@ -298,7 +298,7 @@ mod in_axum {
         let (listener, address) = listener();
         let settings = |settings: &mut Settings| {
             quick(settings);
-            settings.origin.head_timeout = Duration::from_millis(100);
+            settings.site.origin.head_timeout = Duration::from_millis(100);
         };
         let guard = Guard::new(retter(address, settings));
         let application = application.layer(RescueLayer::new(guard));

@@ -149,7 +149,7 @@ fn a_body_that_stalls_gives_its_slot_back() {
         let mut body = answer.into_body();
         assert!(matches!(body.frame().await, Some(Ok(_))));
         assert!(matches!(body.frame().await, Some(Err(_))));
-        let limit = guard.retter().config().origin.body_timeout;
+        let limit = guard.retter().config().site().origin.body_timeout;
         assert!((limit..limit * 2).contains(&asked.elapsed()));
         assert_eq!(in_flight(), 0);
     });

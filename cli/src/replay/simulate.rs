@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
-use retter_core::config::{Config, ConfigError, Settings};
+use retter_core::config::{Config, ConfigErrors, Settings};
 use retter_core::message::RequestHead;
 use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Ticket, Verdict};
 use retter_core::rules::label::{Handling, Refused};
@@ -102,14 +102,10 @@ impl Simulation {
     ///
     /// # Errors
     /// What is wrong with the settings: nothing, as they were checked before.
-    pub(super) fn new(
-        mut settings: Settings,
-        seed: u64,
-        start: u64,
-    ) -> Result<Self, Vec<ConfigError>> {
+    pub(super) fn new(mut settings: Settings, seed: u64, start: u64) -> Result<Self, ConfigErrors> {
         let only = |names: &str| names.parse().expect("a cookie name is a pattern");
-        settings.cache.session_cookies = only(SESSION_COOKIE);
-        settings.cache.ignored_cookies = only("");
+        settings.site.cache.session_cookies = only(SESSION_COOKIE);
+        settings.site.cache.ignored_cookies = only("");
         let config = settings.validate()?;
         let retter = Retter::new(config.clone(), seed, Instant::ZERO);
         retter.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
@@ -283,7 +279,7 @@ impl Simulation {
         came: Option<Instant>,
         now: Instant,
     ) {
-        let (after, step) = flight::first(origin, &self.config.origin);
+        let (after, step) = flight::first(origin, &self.config.site().origin);
         fetch.on_behalf_of(NOBODY);
         if flight::is_sent(&step) {
             fetch.on_sent(now);
@@ -475,7 +471,7 @@ impl Simulation {
     }
 
     fn is_error(&self, answer: Option<&Answer>) -> bool {
-        let statuses = self.config.breaker.failure_statuses;
+        let statuses = self.config.site().breaker.failure_statuses;
         answer.is_some_and(|answer| statuses.contains(answer.status))
     }
 

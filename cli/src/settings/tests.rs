@@ -116,7 +116,7 @@ fn flag_before_environment_before_file_before_default() {
             ..environment(&variables)
         };
         let loaded = load(&sources).unwrap();
-        assert_eq!(loaded.config.cache.ttl, Duration::from_secs(ttl));
+        assert_eq!(loaded.config.site().cache.ttl, Duration::from_secs(ttl));
         let given = loaded
             .shown
             .iter()
@@ -148,11 +148,11 @@ fn a_file_may_nest_as_it_likes() {
     };
     let loaded = load(&sources).unwrap();
     assert_eq!(loaded.values.listen, Listen::parse(":1").unwrap());
-    assert_eq!(loaded.config.client.read_timeout, Duration::from_secs(2));
-    assert_eq!(loaded.config.client.write_timeout, Duration::from_secs(3));
-    assert!(!loaded.config.client.gzip);
-    assert!((loaded.config.breaker.failure_rate - 0.5).abs() < f64::EPSILON);
-    let cookies = &loaded.config.cache.session_cookies;
+    assert_eq!(loaded.config.client().read_timeout, Duration::from_secs(2));
+    assert_eq!(loaded.config.client().write_timeout, Duration::from_secs(3));
+    assert!(!loaded.config.client().gzip);
+    assert!((loaded.config.site().breaker.failure_rate - 0.5).abs() < f64::EPSILON);
+    let cookies = &loaded.config.site().cache.session_cookies;
     assert!(cookies.matches(b"mine") && cookies.matches(b"PHPSESSID"));
 }
 

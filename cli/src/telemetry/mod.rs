@@ -151,7 +151,7 @@ impl Telemetry {
             sum.add(&lock(shard).votes);
         }
         let network = sum.winner()?;
-        let trusted = &self.retter.config().client.trusted_proxies;
+        let trusted = &self.retter.config().client().trusted_proxies;
         Some((
             network.to_string(),
             undeclared::assignment(network, trusted),
@@ -242,7 +242,7 @@ impl Observer for Telemetry {
         if let Some(access) = &self.access
             && report.source != Source::Refresh
         {
-            access.write(&report, self.retter.keyer(), self.clock);
+            access.write(&report, self.retter.snapshot().keyer(), self.clock);
         }
         for text in [self.failures.note(&report), self.logins.note(&report)]
             .into_iter()

@@ -122,7 +122,7 @@ fn key() -> Box<dyn FnMut()> {
     let retter = Retter::new(config(), 7, Instant::ZERO);
     let head = parse(&mut ServerConn::new(16 * 1024), &request("/page/0000000"));
     Box::new(move || {
-        black_box(retter.keyer().key(black_box(&head)));
+        black_box(retter.snapshot().keyer().key(black_box(&head)));
     })
 }
 

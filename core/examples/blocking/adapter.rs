@@ -113,7 +113,7 @@ impl Host for Place {
     }
 
     fn dial(&self) -> Self::Dial {
-        let limit = self.1.retter.config().origin.connect_timeout;
+        let limit = self.1.retter.config().site().origin.connect_timeout;
         let mut dial = Dial::new(self.1.origin.clone(), limit);
         while let Some((address, share)) = dial.poll_next() {
             match TcpStream::connect_timeout(&address, share).and_then(Socket::new) {

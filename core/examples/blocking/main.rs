@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: blocking LISTEN ORIGIN, both host:port".into());
     };
     let mut settings = Settings::default();
-    settings.origin.authority.clone_from(&origin);
-    let config = settings.validate().map_err(|errors| errors[0].clone())?;
+    settings.site.origin.authority.clone_from(&origin);
+    let config = settings.validate()?;
     // A proxy for strangers takes a seed that they cannot guess.
     let retter = Retter::new(config, u64::from(std::process::id()), Instant::ZERO);
     let origin = origin.to_socket_addrs()?.collect();

@@ -248,6 +248,21 @@ impl Limit {
         self.enter(Phase::Base, now);
     }
 
+    /// Goes on within other bounds.
+    pub fn set_bounds(&mut self, min: u32, max: u32, now: Instant) {
+        let min = min.max(1);
+        let max = max.max(min);
+        let LimitBounds { start, .. } = self.bounds;
+        self.bounds = LimitBounds {
+            start: start.clamp(min, max),
+            min,
+            max,
+        };
+        if !(min..=max).contains(&self.base) {
+            self.restart(self.base, now);
+        }
+    }
+
     /// Takes note of a request that has left the origin.
     pub fn record(&mut self, sample: Sample) {
         let now = sample.ended.max(self.last);

@@ -156,16 +156,16 @@ struct Shared {
     limit: AtomicU32,
     inner: Mutex<Inner>,
     overflows: AtomicU64,
-    timeout: Duration,
-    background_share: f64,
 }
 
 #[derive(Debug)]
 struct Inner {
     background: u32,
+    background_share: f64,
     limit: Limit,
     queue: Queue,
     shed: ShedCounts,
+    timeout: Duration,
     /// The time of the last call, for a drop.
     last: Instant,
 }
@@ -185,15 +185,30 @@ impl Gate {
             limit: AtomicU32::new(limit.current()),
             inner: Mutex::new(Inner {
                 background: 0,
+                background_share: settings.background_share,
                 limit,
                 queue: Queue::new(settings.queue_timeout),
                 shed: ShedCounts::default(),
+                timeout: settings.queue_timeout,
                 last: now,
             }),
             overflows: AtomicU64::new(0),
-            timeout: settings.queue_timeout,
-            background_share: settings.background_share,
         }))
+    }
+
+    /// Goes on by other settings. How many were let in at the start means nothing any more; the
+    /// limit stays what was learnt, within the bounds.
+    pub fn reconfigure(&self, settings: &AdmissionSettings, now: Instant) {
+        let mut wakers = Wakers::new();
+        let mut inner = self.0.lock(now);
+        inner.background_share = settings.background_share;
+        inner.timeout = settings.queue_timeout;
+        inner.queue.set_timeout(settings.queue_timeout);
+        let (min, max) = (settings.in_flight_min, settings.in_flight_max);
+        inner.limit.set_bounds(min, max, now);
+        self.0.dispatch(&mut inner, now, &mut wakers);
+        drop(inner);
+        wake(wakers);
     }
 
     /// Takes a slot if there is room and nobody waits; else counts an overflow.
@@ -223,13 +238,14 @@ impl Gate {
         }
         // Somebody may have left since: nobody waits where there is room.
         shared.dispatch(&mut inner, now, &mut wakers);
+        let deadline = now + inner.timeout;
         drop(inner);
         wake(wakers);
         match joined {
             Ok(id) => Entry::Place(Place {
                 shared: Arc::clone(shared),
                 id,
-                deadline: now + shared.timeout,
+                deadline,
                 is_over: false,
             }),
             Err(shed) => Entry::Shed(shed),
@@ -244,7 +260,7 @@ impl Gate {
     pub fn try_enter_background(&self, now: Instant) -> Option<Slot> {
         let shared = &self.0;
         let mut inner = shared.lock(now);
-        let share = f64::from(inner.limit.settled()) * shared.background_share;
+        let share = f64::from(inner.limit.settled()) * inner.background_share;
         let found = if f64::from(inner.background) + 1.0 <= share {
             Counts::from(shared.count.fetch_add(1, Ordering::Relaxed)).in_flight + 1
         } else if inner.background == 0 {

@@ -85,6 +85,11 @@ struct Flight {
 pub(super) type Wakers = SmallVec<[Waker; 2]>;
 
 impl Queue {
+    /// Those who wait already do so for as long as was said when they came.
+    pub(super) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             timeout,

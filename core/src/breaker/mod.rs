@@ -221,6 +221,17 @@ impl Breaker {
         }
     }
 
+    /// Goes on by other terms. A window of another length begins empty; how long the circuit is
+    /// open now stays as it was said.
+    pub fn set_terms(&mut self, trip: Trip, recovery: Recovery, now: Instant) {
+        if let Circuit::Closed(closed) = &mut self.circuit
+            && (trip.window, trip.paths_min > 1) != (self.trip.window, self.trip.paths_min > 1)
+        {
+            **closed = Closed::new(&trip, now);
+        }
+        (self.trip, self.recovery) = (trip, recovery);
+    }
+
     /// Asks for the right to make one call.
     ///
     /// # Errors

@@ -160,6 +160,18 @@ impl Tiers {
         }
     }
 
+    /// Goes on by other settings. How many paths have a circuit of their own stays as it was.
+    pub fn reconfigure(&mut self, settings: &BreakerSettings, now: Instant) {
+        (self.trip, self.recovery) = (Trip::of_path(settings), Recovery::of_path(settings));
+        self.slow_min = settings.slow_rate.map(|_| settings.slow_min);
+        self.usuals.set_floor(settings.slow_min / FACTOR);
+        let (trip, recovery) = (Trip::of_origin(settings), Recovery::of_origin(settings));
+        self.origin.set_terms(trip, recovery, now);
+        for circuit in self.paths.values_mut() {
+            circuit.breaker.set_terms(self.trip, self.recovery, now);
+        }
+    }
+
     /// Asks for the right to send a GET or HEAD request.
     ///
     /// # Errors

@@ -56,6 +56,11 @@ impl Usuals {
         }
     }
 
+    /// What makes nothing slow from now on.
+    pub(super) fn set_floor(&mut self, floor: Duration) {
+        self.floor = nanos(floor);
+    }
+
     /// Notes how long a page of this kind took.
     pub(super) fn add(&mut self, kind: u64, took: Duration, now: Instant) {
         let (took, floor) = (nanos(took), self.floor);

@@ -1,317 +1,50 @@
 //! Owns the settings of the core: plain [`Settings`] go in, a checked [`Config`] comes out.
 //! Never reads an environment, a file or a command line; never lets zero mean "default".
 
-use std::ops::Deref;
-use std::time::Duration;
-
-use crate::limits::HEAD_BYTES_CEILING;
-
+mod check;
 mod field_names;
+mod listener;
+mod site;
 mod trusted;
 mod values;
 
+pub use check::{ConfigError, ConfigErrors};
 pub use field_names::FieldNames;
+pub use listener::ClientSettings;
+pub use site::{
+    AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,
+    SiteConfig, SiteSettings,
+};
 pub use trusted::TrustedProxies;
 pub use values::{NamePatterns, StatusSet};
 
 /// All settings of the core, with their defaults. Check them with [`Settings::validate`].
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// How many requests may be at the origin.
-    pub admission: AdmissionSettings,
-    /// When the circuit opens and closes.
-    pub breaker: BreakerSettings,
-    /// What is kept and who may see it.
-    pub cache: CacheSettings,
-    /// The protocol toward clients.
+    /// What listens: the protocol toward clients.
     pub client: ClientSettings,
-    /// The protocol toward the origin.
-    pub origin: OriginSettings,
-}
-
-/// Settings of the admission gate.
-#[derive(Clone, Debug)]
-pub struct AdmissionSettings {
-    /// Most requests at the origin at one time, whatever it seems to bear.
-    pub in_flight_max: u32,
-    /// Fewest, however little it seems to bear. The same as the most fixes the limit.
-    pub in_flight_min: u32,
-    /// How many before anything is known.
-    pub in_flight_start: u32,
-    /// Part of the limit that renewing copies may use while others wait, 0 to 1.
-    pub background_share: f64,
-    /// Longest time that a request waits for the origin to have room.
-    pub queue_timeout: Duration,
-}
-
-/// Settings of the breaker.
-#[derive(Clone, Debug)]
-pub struct BreakerSettings {
-    /// Length of the sliding window of outcomes.
-    pub window: Duration,
-    /// Share of failures that opens a circuit, above 0 and up to 1.
-    pub failure_rate: f64,
-    /// Failures in a row that open a path's circuit, and connect failures in a row that open
-    /// the origin's; slow calls in a row that open either.
-    pub consecutive_failures: u32,
-    /// Share of slow calls that opens a circuit, above 0 and up to 1; `None` when no call is
-    /// ever slow.
-    pub slow_rate: Option<f64>,
-    /// What a call may take in any case. A call is slow when it has taken longer, and longer than
-    /// four times what is usual.
-    pub slow_min: Duration,
-    /// Outcomes in the window before a path's failure rate counts.
-    pub path_outcomes_min: u32,
-    /// Outcomes in the window before the origin's failure rate counts.
-    pub origin_outcomes_min: u32,
-    /// Different failing paths in the window before the origin's failure rate counts.
-    pub origin_paths_min: u32,
-    /// Shortest open time.
-    pub open_min: Duration,
-    /// Longest open time; it doubles from the shortest with each failed recovery.
-    pub open_max: Duration,
-    /// Random part of the open time, ± this share, 0 to below 1.
-    pub jitter: f64,
-    /// How long a probe may take before its lease ends and another may go.
-    pub probe_lease: Duration,
-    /// Successful probes in a row that close the origin's circuit (a path's closes at the first).
-    pub origin_probes: u32,
-    /// Paths with a circuit of their own; the least recently failing gives way.
-    pub paths_max: usize,
-    /// Response status codes that are failures.
-    pub failure_statuses: StatusSet,
-}
-
-/// Settings of the store and of partitions.
-#[derive(Clone, Debug)]
-pub struct CacheSettings {
-    /// Age below which a copy is labelled `cache`, above it `last-known-success`.
-    pub ttl: Duration,
-    /// Whether the query is part of the key.
-    pub detect_query: bool,
-    /// Whether cookies and credentials partition the copies.
-    pub detect_session: bool,
-    /// Which copies answer without asking the origin.
-    pub fresh: FreshMode,
-    /// Which responses are kept, and for whom.
-    pub rescue: RescueMode,
-    /// Age above which a copy rescues nobody.
-    pub rescue_age_max: Duration,
-    /// Bytes of all copies.
-    pub bytes_max: usize,
-    /// Number of all copies.
-    pub entries_max: usize,
-    /// Body bytes of one copy.
-    pub object_bytes_max: usize,
-    /// Names of cookies that carry a session.
-    pub session_cookies: NamePatterns,
-    /// Names of cookies that never change a page.
-    pub ignored_cookies: NamePatterns,
-    /// Names of query parameters that never change a page: the key is made without them, and who
-    /// sends one makes no copy.
-    pub ignored_query: NamePatterns,
-    /// Request fields that change no page, beside those that are known.
-    pub harmless_fields: FieldNames,
-    /// Request fields that identify who asks, though they are known as harmless or as shaping.
-    pub identity_fields: FieldNames,
-}
-
-/// Settings of the client side of a session.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    /// Bytes of a request head, and of the request target in it.
-    pub head_bytes_max: usize,
-    /// Whether responses are compressed for clients that accept gzip.
-    pub gzip: bool,
-    /// Longest time for a whole request head, and between two pieces of a request body; also the
-    /// most that quick pieces earn ahead of [`rate_min`](Self::rate_min).
-    pub read_timeout: Duration,
-    /// Longest time in which a client takes no byte of a pending response; up to four times as
-    /// long for who took much before, as [`rate_min`](Self::rate_min) counts.
-    pub write_timeout: Duration,
-    /// Bytes held in all for those, clients or origin, who take slowly what is sent to them, beyond
-    /// the 24 KiB that each may hold anyway. One alone gets a fifth of it.
-    pub send_bytes_max: usize,
-    /// Longest time an idle connection is kept.
-    pub idle_timeout: Duration,
-    /// Bytes a second that a request body, and a client taking its answer, must reach in the long
-    /// run; `None` for no such rate.
-    pub rate_min: Option<u32>,
-    /// Whose word is taken on who asked, how, and for which host.
-    pub trusted_proxies: TrustedProxies,
-}
-
-/// Settings of the origin side of a session.
-#[derive(Clone, Debug)]
-pub struct OriginSettings {
-    /// `host[:port]` of the origin, sent as `Host` when the client sent none.
-    pub authority: String,
-    /// Path prefix put before every request path: empty or `/prefix` without a last `/`.
-    pub path_prefix: String,
-    /// Bytes of a response head.
-    pub head_bytes_max: usize,
-    /// Longest time to connect.
-    pub connect_timeout: Duration,
-    /// Longest time from the request to the response head.
-    pub head_timeout: Duration,
-    /// Longest time between two pieces of a body, in either direction.
-    pub body_timeout: Duration,
-    /// Longest silence of a tunnel or an event stream.
-    pub tunnel_timeout: Duration,
-    /// Bytes a second that a response body of known length must reach in the long run; `None`
-    /// for no such rate. Bodies without one may be live: only their silence is bounded.
-    pub rate_min: Option<u32>,
-}
-
-impl OriginSettings {
-    fn has_valid_prefix(&self) -> bool {
-        let prefix = &self.path_prefix;
-        prefix.is_empty()
-            || prefix.starts_with('/')
-                && !prefix.ends_with('/')
-                && prefix.bytes().all(|byte| byte.is_ascii_graphic())
-    }
-}
-
-impl Default for AdmissionSettings {
-    fn default() -> Self {
-        Self {
-            // More than a small server works on at one time: whoever needs it says so.
-            in_flight_max: 256,
-            in_flight_min: 1,
-            // Few enough for one PHP worker's queue, enough to learn from within a second.
-            in_flight_start: 8,
-            background_share: 0.25,
-            queue_timeout: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(10),
-            failure_rate: 0.66,
-            consecutive_failures: 5,
-            slow_rate: Some(0.66),
-            slow_min: Duration::from_secs(1),
-            path_outcomes_min: 5,
-            origin_outcomes_min: 20,
-            origin_paths_min: 3,
-            open_min: Duration::from_secs(2),
-            open_max: Duration::from_secs(60),
-            jitter: 0.2,
-            probe_lease: Duration::from_secs(15),
-            origin_probes: 3,
-            paths_max: 1024,
-            failure_statuses: StatusSet::default(),
-        }
-    }
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(5),
-            detect_query: true,
-            detect_session: true,
-            fresh: FreshMode::Origin,
-            rescue: RescueMode::Session,
-            rescue_age_max: Duration::from_secs(24 * 60 * 60),
-            bytes_max: 64 << 20,
-            entries_max: 100_000,
-            object_bytes_max: 4 << 20,
-            session_cookies: NamePatterns::session_cookies(),
-            ignored_cookies: NamePatterns::ignored_cookies(),
-            ignored_query: NamePatterns::ignored_query(),
-            harmless_fields: FieldNames::default(),
-            identity_fields: FieldNames::default(),
-        }
-    }
-}
-
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            head_bytes_max: 16 << 10,
-            gzip: true,
-            read_timeout: Duration::from_secs(15),
-            write_timeout: Duration::from_secs(15),
-            send_bytes_max: 32 << 20,
-            idle_timeout: Duration::from_secs(60),
-            rate_min: Some(RATE_MIN),
-            trusted_proxies: TrustedProxies::default(),
-        }
-    }
-}
-
-impl Default for OriginSettings {
-    fn default() -> Self {
-        Self {
-            authority: "localhost:8088".to_owned(),
-            path_prefix: String::new(),
-            head_bytes_max: 32 << 10,
-            connect_timeout: Duration::from_secs(2),
-            head_timeout: Duration::from_secs(15),
-            body_timeout: Duration::from_secs(60),
-            tunnel_timeout: Duration::from_secs(60 * 60),
-            rate_min: Some(RATE_MIN),
-        }
-    }
-}
-
-/// Which copies answer without asking the origin (RFC 9111 §4.2).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum FreshMode {
-    /// None: copies are there to rescue only.
-    Off,
-    /// Those that the origin calls fresh, and for at most the TTL setting those that changed long
-    /// ago (a tenth of the time since `Last-Modified`).
-    #[default]
-    Origin,
-    /// Also every 200 without explicit freshness that may be stored, for the TTL setting.
-    Ttl,
-}
-
-/// Which responses are kept to rescue with.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum RescueMode {
-    /// Every 200, whatever its directives, as the original program did.
-    All,
-    /// `private`, `no-store` and `no-cache` responses only inside the session's own partition;
-    /// shared copies by RFC 9111.
-    #[default]
-    Session,
-    /// RFC 9111 to the letter everywhere.
-    Strict,
-}
-
-/// A modem of 1985 was faster; Kestrel asks for the same.
-const RATE_MIN: u32 = 240;
-
-const ONE_UP: &str = "a whole number from 1 up";
-
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// A setting that cannot work: its name in [`Settings`] and what would be accepted.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{setting}: {accepted}")]
-pub struct ConfigError {
-    /// The path of the field in [`Settings`], as `breaker.failure_rate`.
-    pub setting: &'static str,
-    /// What is accepted, as `a number above 0 and up to 1`.
-    pub accepted: &'static str,
+    /// What protects one application.
+    pub site: SiteSettings,
 }
 
 /// Settings that were checked and can be trusted. Made only by [`Settings::validate`].
 #[derive(Clone, Debug)]
-pub struct Config(Settings);
+pub struct Config {
+    client: ClientSettings,
+    site: SiteConfig,
+}
 
-impl Deref for Config {
-    type Target = Settings;
+impl Config {
+    /// The protocol toward clients.
+    #[must_use]
+    pub const fn client(&self) -> &ClientSettings {
+        &self.client
+    }
 
-    fn deref(&self) -> &Settings {
-        &self.0
+    /// The application and its protection.
+    #[must_use]
+    pub const fn site(&self) -> &SiteConfig {
+        &self.site
     }
 }
 
@@ -320,151 +53,18 @@ impl Settings {
     ///
     /// # Errors
     /// All settings that cannot work, at once.
-    pub fn validate(self) -> Result<Config, Vec<ConfigError>> {
-        let counts = self
-            .counts()
-            .map(|(setting, count)| (count > 0, setting, ONE_UP));
-        let errors: Vec<_> = self
-            .requirements()
-            .into_iter()
-            .chain(counts)
-            .chain(self.durations().map(|(setting, duration)| {
-                let holds = !duration.is_zero() && duration <= YEAR;
-                (holds, setting, "a duration above zero, up to a year")
-            }))
-            .filter(|(holds, ..)| !holds)
-            .map(|(_, setting, accepted)| ConfigError { setting, accepted })
-            .collect();
-        if errors.is_empty() {
-            Ok(Config(self))
-        } else {
-            Err(errors)
-        }
-    }
-
-    /// What must hold, the setting that breaks it, and what is accepted.
-    fn requirements(&self) -> [(bool, &'static str, &'static str); 10] {
-        const HEAD: &str = "a size from 1 KiB to 65535 bytes";
-        let Self {
-            admission,
-            breaker,
-            cache,
-            client,
-            origin,
-        } = self;
-        let rate = breaker.failure_rate;
-        let heads = 1024..=HEAD_BYTES_CEILING;
-        [
-            (
-                admission.in_flight_min <= admission.in_flight_max,
-                "admission.in_flight_min",
-                "a whole number from 1 up to admission.in_flight_max",
-            ),
-            (
-                (0.0..=1.0).contains(&admission.background_share),
-                "admission.background_share",
-                "a number from 0 to 1",
-            ),
-            (
-                rate > 0.0 && rate <= 1.0,
-                "breaker.failure_rate",
-                "a number above 0 and up to 1",
-            ),
-            (
-                breaker
-                    .slow_rate
-                    .is_none_or(|rate| rate > 0.0 && rate <= 1.0),
-                "breaker.slow_rate",
-                "off, or a number above 0 and up to 1",
-            ),
-            (
-                (0.0..1.0).contains(&breaker.jitter),
-                "breaker.jitter",
-                "a number from 0 to below 1",
-            ),
-            (
-                breaker.open_max >= breaker.open_min && breaker.open_max <= YEAR,
-                "breaker.open_max",
-                "a duration not shorter than breaker.open_min, up to a year",
-            ),
-            (
-                heads.contains(&client.head_bytes_max),
-                "client.head_bytes_max",
-                HEAD,
-            ),
-            (
-                heads.contains(&origin.head_bytes_max),
-                "origin.head_bytes_max",
-                HEAD,
-            ),
-            (
-                cache.object_bytes_max <= cache.bytes_max,
-                "cache.object_bytes_max",
-                "a size not above cache.bytes_max",
-            ),
-            (
-                !origin.authority.is_empty() && origin.has_valid_prefix(),
-                "origin.path_prefix",
-                "empty, or a path that begins with / and does not end with it",
-            ),
-        ]
-    }
-
-    fn counts(&self) -> [(&'static str, usize); 9] {
-        let breaker = &self.breaker;
-        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-        [
-            (
-                "admission.in_flight_max",
-                count(self.admission.in_flight_max),
-            ),
-            (
-                "admission.in_flight_min",
-                count(self.admission.in_flight_min),
-            ),
-            (
-                "admission.in_flight_start",
-                count(self.admission.in_flight_start),
-            ),
-            (
-                "breaker.consecutive_failures",
-                count(breaker.consecutive_failures),
-            ),
-            (
-                "breaker.path_outcomes_min",
-                count(breaker.path_outcomes_min),
-            ),
-            (
-                "breaker.origin_outcomes_min",
-                count(breaker.origin_outcomes_min),
-            ),
-            ("breaker.origin_paths_min", count(breaker.origin_paths_min)),
-            ("breaker.origin_probes", count(breaker.origin_probes)),
-            ("breaker.paths_max", breaker.paths_max),
-        ]
-    }
-
-    fn durations(&self) -> [(&'static str, Duration); 13] {
-        [
-            ("breaker.slow_min", self.breaker.slow_min),
-            ("admission.queue_timeout", self.admission.queue_timeout),
-            ("breaker.window", self.breaker.window),
-            ("breaker.open_min", self.breaker.open_min),
-            ("breaker.probe_lease", self.breaker.probe_lease),
-            ("cache.rescue_age_max", self.cache.rescue_age_max),
-            ("client.read_timeout", self.client.read_timeout),
-            ("client.write_timeout", self.client.write_timeout),
-            ("client.idle_timeout", self.client.idle_timeout),
-            ("origin.connect_timeout", self.origin.connect_timeout),
-            ("origin.head_timeout", self.origin.head_timeout),
-            ("origin.body_timeout", self.origin.body_timeout),
-            ("origin.tunnel_timeout", self.origin.tunnel_timeout),
-        ]
+    pub fn validate(self) -> Result<Config, ConfigErrors> {
+        let Self { client, site } = self;
+        let errors: Vec<_> = site.errors().chain(client.errors()).collect();
+        let site = site.checked();
+        ConfigErrors::or(errors, Config { client, site })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -475,10 +75,10 @@ mod tests {
     #[test]
     fn every_bad_setting_is_named_at_once() {
         let mut settings = Settings::default();
-        settings.breaker.failure_rate = f64::NAN;
-        settings.breaker.consecutive_failures = 0;
+        settings.site.breaker.failure_rate = f64::NAN;
+        settings.site.breaker.consecutive_failures = 0;
         settings.client.read_timeout = Duration::ZERO;
-        settings.origin.path_prefix = "/a/".to_owned();
+        settings.site.origin.path_prefix = "/a/".to_owned();
         let errors = settings.validate().unwrap_err();
         let named: Vec<_> = errors.iter().map(|error| error.setting).collect();
         assert_eq!(

@@ -88,10 +88,14 @@ impl fmt::Display for StatusSet {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
     exact: Vec<String>,
-    /// One bit for each first byte of a name, of 64: most names begin otherwise.
-    first: u64,
+    /// One bit of 64 for the first byte of each name: most others have none of them.
+    exact_bits: u64,
+    /// Likewise for its length.
+    lengths: u64,
     /// What comes before the `*`, and what after it.
     patterns: Vec<(String, String)>,
+    /// Likewise for their first byte.
+    pattern_bits: u64,
 }
 
 impl NamePatterns {
@@ -101,7 +105,8 @@ impl NamePatterns {
         Self::from_names(SESSION_COOKIES.split(' '))
     }
 
-    /// Cookies of analytics and consent tools that never change what the origin renders.
+    /// Cookies of analytics and consent tools, load balancers and bot walls that never change what
+    /// the origin renders.
     #[must_use]
     pub fn ignored_cookies() -> Self {
         Self::from_names(IGNORED_COOKIES.split(' '))
@@ -122,21 +127,35 @@ impl NamePatterns {
     /// Whether `name` is one of the names or fits one of the patterns.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.first & first_bit(name) != 0
-            && (self.exact.iter().any(|exact| exact.as_bytes() == name)
-                || self.patterns.iter().any(|pattern| fits(name, pattern)))
+        let is_exact = || {
+            let mut names = self.exact.iter().map(String::as_bytes);
+            // Without a call for those that begin otherwise.
+            names.any(|exact| {
+                exact.len() == name.len() && exact.first() == name.first() && exact == name
+            })
+        };
+        let fits = || self.patterns.iter().any(|pattern| fits(name, pattern));
+        let first = first_bit(name);
+        self.exact_bits & first != 0 && self.lengths >> (name.len() & 63) & 1 == 1 && is_exact()
+            || self.pattern_bits & first != 0 && fits()
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all = Self::default();
         for name in names {
-            all.first |= match name.as_bytes() {
-                [b'*', ..] => u64::MAX,
-                name => first_bit(name),
-            };
             match name.split_once('*') {
-                Some((start, end)) => all.patterns.push((start.to_owned(), end.to_owned())),
-                None => all.exact.push(name.to_owned()),
+                Some((start, end)) => {
+                    all.pattern_bits |= match start {
+                        "" => u64::MAX,
+                        start => first_bit(start.as_bytes()),
+                    };
+                    all.patterns.push((start.to_owned(), end.to_owned()));
+                }
+                None => {
+                    all.exact_bits |= first_bit(name.as_bytes());
+                    all.lengths |= 1 << (name.len() & 63);
+                    all.exact.push(name.to_owned());
+                }
             }
         }
         all
@@ -199,7 +218,10 @@ const IGNORED_COOKIES: &str = "\
     _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
     _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_*_mixpanel ajs_* amplitude_* optimizely* \
     __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
-    CookieConsent euconsent-v2";
+    CookieConsent euconsent-v2 \
+    AWSALB AWSALBCORS AWSALBTG AWSALBTGCORS AWSELB AWSELBCORS ARRAffinity ARRAffinitySameSite GCLB \
+    SERVERID BIGipServer* NSC_* __cflb __cf_bm __cfruid _cfuvid cf_clearance incap_ses_* \
+    visid_incap_* nlbi_* ak_bmsc bm_sv bm_sz _abck";
 
 const IGNORED_QUERY: &str = "\
     utm_* gclid gclsrc gbraid wbraid dclid gad_source gad_campaignid fbclid msclkid ttclid twclid \

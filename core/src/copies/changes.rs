@@ -13,7 +13,7 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard};
 
 /// More changes than there are while a page takes. What was asked for longer ago is taken for
 /// changed: it is not kept, which costs a copy and no more.
-const RECENT_MAX: usize = 4096;
+const RECENT_MAX: usize = 32_768;
 
 /// The last changes.
 #[derive(Debug)]

@@ -221,8 +221,8 @@ impl Entry for StoredResponse {
         self.vary.matches(request)
     }
 
-    /// What rescues and what does not stand beside each other: a page that is gone for now, or
-    /// moved, does not take the last good one away.
+    /// What rescues and what does not stand beside each other: an error that is fresh for a while
+    /// does not take the last good page away.
     fn same_variant(&self, other: &Self) -> bool {
         self.vary == other.vary && self.is_good() == other.is_good()
     }

@@ -185,9 +185,9 @@ impl Copies {
         self.store.replace(key.clone(), old, new)
     }
 
-    /// Drops the copies of a page that may not be kept any more, though nothing has changed it.
-    pub(crate) fn remove(&self, key: &CacheKey) {
-        self.store.remove(key);
+    /// Drops one copy of a page, if it is still there. The page's other variants stay.
+    pub(crate) fn drop_variant(&self, key: &CacheKey, copy: &Arc<StoredResponse>) {
+        self.store.remove_variant(key, copy);
     }
 
     /// The compressed form of a copy, made once.

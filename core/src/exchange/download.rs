@@ -125,8 +125,9 @@ impl Relay {
             Framing::Empty | Framing::Chunked | Framing::UntilClose => None,
         };
         let has_body = is_head || framing != Framing::Empty;
-        let varies =
-            config.client.gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
+        let varies = config.client().gzip
+            && has_body
+            && coding::worth_gzip(head.status, &head.fields, length);
         let wants_gzip = varies && coding::accepts_gzip(&call.request.fields);
         let stream = if is_head || !wants_gzip {
             None

@@ -5,6 +5,7 @@
 use super::answer::Shared;
 use super::call::Owner;
 use super::{Action, Step, Turn};
+use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
 use crate::h1::{ClientConn, Event, SendQueue};
 use crate::limits::DRAIN_BYTES_MAX;
@@ -104,7 +105,12 @@ impl Origin {
     /// the client's own connection it could only be that client's request.
     pub(super) fn leave(self, is_sent: bool, had_content: bool, shared: &mut Shared) {
         let is_usable = is_sent && self.out.is_empty() && self.conn.is_reusable();
-        shared.actions.push(match shared.call.owner {
+        let owner = if is_planted(Plant::ParkedLogin) {
+            Owner::Anyone
+        } else {
+            shared.call.owner
+        };
+        shared.actions.push(match owner {
             Owner::Anyone if is_usable && !had_content => Action::Park,
             Owner::Client if is_usable && shared.is_joined => {
                 let mut conn = self.conn;

@@ -9,8 +9,8 @@ use http::Method;
 
 use super::input::{fields, lines, split_at_byte};
 use crate::config::{CacheSettings, NamePatterns};
-use crate::key::{FRAGMENT, HARMLESS, Keyer, Kind, Partition, SHAPING, SessionChange};
-use crate::message::{Fields, RequestHead};
+use crate::key::{FRAGMENT, HARMLESS, Keyer, Kind, Partition, SHAPING, SessionChange, is_nothing};
+use crate::message::{Fields, RequestHead, is_token};
 
 /// Three parts, each ended by a NUL: a request, another, and the answer to the first. Of a request
 /// the first line is the target, of all the rest are fields. See [the table](super).
@@ -68,25 +68,29 @@ impl Audience {
         let mut parts: Vec<_> = cookies(request)
             .into_iter()
             .filter(|(_, name, value)| {
-                SESSIONS.matches(name) || !IGNORED.matches(name) || is_several(value)
+                let may_be_ignored = IGNORED.matches(name) && is_token(name);
+                SESSIONS.matches(name) || !may_be_ignored || is_several(value)
             })
             .collect();
         parts.sort_by(|one, two| one.1.cmp(&two.1));
         let has_session =
-            |part: &(char, Vec<u8>, Vec<u8>)| SESSIONS.matches(&part.1) && !part.2.is_empty();
+            |part: &(char, Vec<u8>, Vec<u8>)| SESSIONS.matches(&part.1) && !is_nothing(&part.2);
         let mut is_session = parts.iter().any(has_session);
         for (name, value) in request.iter() {
             // A bearer's is one user's whatever else is there.
             let scheme = value.get(..7).map(<[u8]>::to_ascii_lowercase);
             is_session |= name.eq_ignore_ascii_case("authorization")
                 && scheme.is_some_and(|scheme| scheme == b"bearer ")
-                && value.len() > 7;
-            let name = name.to_ascii_lowercase().replace('_', "-");
-            let is_read = ["accept", "forwarded", "sec-fetch-dest"].contains(&name.as_str());
-            let lists = [&HARMLESS[..], &SHAPING, &FRAGMENT];
-            let is_known = lists.iter().any(|list| list.contains(&name.as_str()));
-            if !is_read && !is_known {
-                parts.push(('a', name.into_bytes(), value.to_vec()));
+                && !is_nothing(value[7..].trim_ascii());
+            let name = name.to_ascii_lowercase();
+            let dashed = name.replace('_', "-");
+            // In another spelling what is harmless is not.
+            let lists = [&HARMLESS[..], &["accept", "forwarded", "sec-fetch-dest"]];
+            let is_harmless = lists.iter().any(|list| list.contains(&name.as_str()));
+            let lists = [&SHAPING[..], &FRAGMENT];
+            let is_in_key = lists.iter().any(|list| list.contains(&dashed.as_str()));
+            if !is_harmless && !is_in_key {
+                parts.push(('a', dashed.into_bytes(), value.to_vec()));
             }
         }
         Self { is_session, parts }
@@ -167,25 +171,26 @@ impl Name {
             name.eq_ignore_ascii_case(b"for") || name.eq_ignore_ascii_case(b"by")
         };
         let asks_part = |(name, value): &(String, Vec<u8>)| {
-            let is_script = || value.eq_ignore_ascii_case(b"XMLHttpRequest");
-            FRAGMENT.contains(&name.as_str()) && (name != "x-requested-with" || is_script())
+            let is_program = || value.contains(&b'.');
+            FRAGMENT.contains(&name.as_str()) && (name != "x-requested-with" || !is_program())
         };
-        let first = |wanted: &str| {
-            let mut values = fields.iter().filter(|(name, _)| name == wanted);
-            values.next().map(|(_, value)| value.clone())
+        let all = |wanted: &'static str| {
+            let lines = request.fields.iter();
+            lines.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
         };
-        let (accept, destination) = (first("accept"), first("sec-fetch-dest"));
+        let destination = all("sec-fetch-dest").map(|(_, value)| value).next();
+        let accept: Vec<&[u8]> = all("accept").map(|(_, value)| value).collect();
         let mut fragment: Vec<_> = fields
             .iter()
             .filter(|field| asks_part(field))
             .cloned()
             .collect();
         let kind = match fragment.is_empty() {
-            true => Kind::of(destination.as_deref(), accept.as_deref()),
+            true => Kind::of(destination, accept.iter().copied()),
             false => Kind::Fragment,
         };
         if kind == Kind::Fragment && fragment.is_empty() {
-            fragment.push((String::new(), accept.unwrap_or_default()));
+            fragment.push((String::new(), accept.concat()));
         }
         Self {
             authority: request.authority().to_ascii_lowercase(),
@@ -249,6 +254,8 @@ fn check_session_change(request: &Fields, answer: &Fields) {
         }
         match jar.iter_mut().find(|(known, _)| known == name) {
             Some((_, kept)) => *kept = value.to_vec(),
+            // To forget what is not there changes nothing.
+            None if value.is_empty() => {}
             None => jar.push((name.to_vec(), value.to_vec())),
         }
     }

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 
 use bytes::Bytes;
 
-use super::Partition;
+use super::{Kind, Partition};
 
 /// The name of a copy: authority, path, query and partition, with their hash.
 ///
@@ -57,9 +57,20 @@ impl CacheKey {
         &rest[..end]
     }
 
+    /// The kind of answer.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.bytes[self.resource_len..].get(1) {
+            None => Kind::Any,
+            Some(b'!') => Kind::Asset,
+            Some(b'"') => Kind::Data,
+            Some(b'$') => Kind::Document,
+            Some(_) => Kind::Fragment,
+        }
+    }
+
     /// Whether it names a part of a page, of which there may be any number.
     pub(crate) fn is_fragment(&self) -> bool {
-        self.bytes[self.resource_len..].starts_with(b"\n#")
+        self.kind() == Kind::Fragment
     }
 
     /// The bytes that name the resource.

@@ -6,8 +6,13 @@
 /// language, price or method, though no `Vary` names them. They are part of the key: a client that
 /// makes them up must not poison everybody's copy, and behind a proxy that sets them the copies
 /// are found all the same. Nobody is identified by them.
-pub(crate) const SHAPING: [&str; 99] = [
+pub(crate) const SHAPING: [&str; 113] = [
     // Where the page is thought to be.
+    "alt-used",
+    "x-appengine-default-version-hostname",
+    "x-forwarded",
+    "x-original-scheme",
+    "x-vercel-deployment-url",
     "cf-visitor",
     "cloudfront-forwarded-proto",
     "disguised-host",
@@ -19,6 +24,7 @@ pub(crate) const SHAPING: [&str; 99] = [
     "https",
     "ssl-https",
     "was-default-hostname",
+    "wl-proxy-ssl",
     "x-appengine-https",
     "x-arr-ssl",
     "x-forwarded-host",
@@ -39,6 +45,7 @@ pub(crate) const SHAPING: [&str; 99] = [
     "x-ingress-path",
     "x-method-override",
     "x-original-host",
+    "x-original-proto",
     "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
@@ -97,6 +104,13 @@ pub(crate) const SHAPING: [&str; 99] = [
     "x-mobile",
     "x-ua-device",
     // In which form.
+    "a-im",
+    "content-type",
+    "sec-ch-save-data",
+    "surrogate-capability",
+    "want-content-digest",
+    "want-digest",
+    "want-repr-digest",
     "content-currency",
     "icy-metadata",
     "last-event-id",
@@ -185,28 +199,25 @@ pub(crate) const FRAGMENT: [&str; 52] = [
     "x-up-version",
 ];
 
-/// The fragment field whose value decides: `XMLHttpRequest` asks for a part of a page, Android's
-/// web views send the name of their program, which changes nothing.
+/// The fragment field whose value decides: `XMLHttpRequest` and the like ask for a part of a page,
+/// Android's web views send the name of their program, which changes nothing.
 pub(super) const REQUESTED_WITH: &str = "x-requested-with";
 
 /// Fields that change no page, or only as a `Vary` of the answer says: what browsers send,
 /// negotiation, conditions, caches, tracing, forwarding, and what ends at this program. `Cookie` is
 /// judged by its pairs, and the address of a visitor identifies nobody (RFC 9111 knows none).
-pub(crate) const HARMLESS: [&str; 210] = [
+pub(crate) const HARMLESS: [&str; 205] = [
     // RFC 9110, 9111, 9112 and their kin.
-    "a-im",
     "accept-charset",
     "accept-datetime",
     "accept-encoding",
     "accept-language",
     "accept-ranges",
-    "alt-used",
     "cache-control",
     "connection",
     "content-encoding",
     "content-language",
     "content-length",
-    "content-type",
     "cookie",
     "cookie2",
     "date",
@@ -233,9 +244,6 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "upgrade",
     "user-agent",
     "via",
-    "want-content-digest",
-    "want-digest",
-    "want-repr-digest",
     "warning",
     // Browsers.
     "access-control-request-headers",
@@ -252,7 +260,6 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "ect",
     "ping-from",
     "ping-to",
-    "purpose",
     "rtt",
     "sec-ch-device-memory",
     "sec-ch-downlink",
@@ -266,7 +273,6 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "sec-ch-prefers-reduced-motion",
     "sec-ch-prefers-reduced-transparency",
     "sec-ch-rtt",
-    "sec-ch-save-data",
     "sec-ch-ua",
     "sec-ch-ua-arch",
     "sec-ch-ua-bitness",
@@ -286,6 +292,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "sec-fetch-site",
     "sec-fetch-storage-access",
     "sec-fetch-user",
+    "purpose",
     "sec-gpc",
     "sec-purpose",
     "sec-speculation-tags",
@@ -305,6 +312,7 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-turbo-request-id",
     // Who forwarded it, and for which address.
     "cdn-loop",
+    "cdn-src-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-ew-via",
@@ -320,14 +328,14 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "fly-client-ip",
     "fly-region",
     "forwarded-for",
+    "incap-client-ip",
     "proxy-client-ip",
-    "surrogate-capability",
     "true-client-ip",
     "wl-proxy-client-ip",
     "x-akamai-config-log-detail",
     "x-amzn-tls-cipher-suite",
     "x-amzn-tls-version",
-    "x-appengine-default-version-hostname",
+    "x-appengine-remote-addr",
     "x-appengine-user-ip",
     "x-azure-clientip",
     "x-azure-fdid",
@@ -339,10 +347,10 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-envoy-expected-rq-timeout-ms",
     "x-envoy-external-address",
     "x-envoy-internal",
-    "x-forwarded",
     "x-forwarded-by",
     "x-forwarded-for",
     "x-nf-client-connection-ip",
+    "x-original-for",
     "x-original-forwarded-for",
     "x-originating-ip",
     "x-proxy-id",
@@ -352,8 +360,9 @@ pub(crate) const HARMLESS: [&str; 210] = [
     "x-remote-ip",
     "x-ssl-cipher",
     "x-ssl-protocol",
+    "x-sucuri-clientip",
+    "x-true-client-ip",
     "x-varnish",
-    "x-vercel-deployment-url",
     "x-vercel-forwarded-for",
     "x-vercel-proxied-for",
     // Tracing.

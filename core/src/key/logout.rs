@@ -4,20 +4,24 @@
 use smallvec::SmallVec;
 
 /// What links and forms that end a session are called, in lower case and without separators.
-const WORDS: [&[u8]; 17] = [
+const WORDS: [&[u8]; 21] = [
     b"abmelden",
     b"abmeldung",
     b"afmelden",
     b"ausloggen",
+    b"cerrarsesi\xc3\xb3n",
     b"cerrarsesion",
     b"deconnexion",
     b"disconnect",
+    b"d\xc3\xa9connexion",
     b"endsession",
     b"killsession",
     b"loggaut",
     b"loggud",
+    b"logmeout",
     b"logoff",
     b"logout",
+    b"odhl\xc3\xa1s",
     b"odhlas",
     b"signoff",
     b"signout",
@@ -34,6 +38,7 @@ pub(super) fn says_logout(path_and_query: &[u8]) -> bool {
 /// Whether all letters of one of the words are there, or some may be encoded: most targets do not
 /// get past this look.
 fn may_say(path_and_query: &[u8]) -> bool {
+    // Letters of others than ASCII count for those that share their five bits.
     const NEEDS: [u32; WORDS.len()] = {
         let mut needs = [0; WORDS.len()];
         let mut at = 0;
@@ -43,8 +48,9 @@ fn may_say(path_and_query: &[u8]) -> bool {
         }
         needs
     };
+    const ANY: u32 = letters(b"lsx");
     let there = letters(path_and_query);
-    NEEDS.iter().any(|needs| there & needs == *needs)
+    there & ANY != 0 && NEEDS.iter().any(|needs| there & needs == *needs)
 }
 
 /// One bit for each letter that is there; all for `%`, which may be any.
@@ -64,7 +70,9 @@ const fn letters(text: &[u8]) -> u32 {
 }
 
 fn says(path_and_query: &[u8]) -> bool {
-    let mut text: SmallVec<[u8; 256]> = SmallVec::new();
+    let mut letters: SmallVec<[Letter; 256]> = SmallVec::new();
+    let mut is_apart = false;
+    let mut before = b'/';
     let mut rest = path_and_query;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -78,12 +86,44 @@ fn says(path_and_query: &[u8]) -> bool {
             },
             _ => byte,
         };
-        if !b"-_.+ ".contains(&byte) {
-            text.push(byte.to_ascii_lowercase());
+        let is_separator = b"-_.+ ".contains(&byte);
+        if !is_separator {
+            letters.push(Letter {
+                byte: byte.to_ascii_lowercase(),
+                is_apart,
+                is_first: !before.is_ascii_alphabetic(),
+            });
         }
+        (is_apart, before) = (is_separator, byte);
     }
-    let is_there = |word: &&[u8]| memchr::memmem::find(&text, word).is_some();
+    let is_there = |word: &&[u8]| {
+        letters
+            .windows(word.len())
+            .any(|place| is_word(place, word))
+    };
     WORDS.iter().any(is_there)
+}
+
+/// A byte of a target that is no separator.
+#[derive(Clone, Copy)]
+struct Letter {
+    byte: u8,
+    /// A separator stands before it.
+    is_apart: bool,
+    /// No letter stands before it.
+    is_first: bool,
+}
+
+/// Whether these letters are the word. Where there are separators inside it, no letter may stand
+/// before it: `catalog-outdoor` is about something else.
+fn is_word(letters: &[Letter], word: &[u8]) -> bool {
+    let is_same = letters
+        .iter()
+        .map(|letter| letter.byte)
+        .eq(word.iter().copied());
+    let is_whole = || letters.iter().skip(1).all(|letter| !letter.is_apart);
+    let begins = || letters.first().is_some_and(|letter| letter.is_first);
+    is_same && (begins() || is_whole())
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -95,6 +135,13 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quick_look_lets_every_word_pass() {
+        for word in WORDS {
+            assert!(says_logout(word), "{}", word.escape_ascii());
+        }
+    }
 
     #[test]
     fn words_that_end_a_session() {
@@ -114,6 +161,13 @@ mod tests {
             "/oauth2/sign_out",
             "/saml/endSession",
             "/login.php?do=Log_Out",
+            "/?log-out",
+            "/x/log-out",
+            "/d%C3%A9connexion",
+            "/cerrar-sesi%C3%B3n",
+            "/odhl%C3%A1sit",
+            "/log-me-out",
+            "/doLogout",
         ] {
             assert!(says_logout(target.as_bytes()), "{target}");
         }

@@ -37,24 +37,25 @@ use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
-use smallvec::SmallVec;
 
 use self::cache_key::AUTHORITY_LEN_BYTES;
 pub use self::cache_key::CacheKey;
-use self::cookies::cookies;
 pub use self::cookies::logs_in_once;
-use self::fields::Meanings;
+use self::fields::{Meaning, Meanings};
 pub use self::kind::Kind;
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::known::{FRAGMENT, HARMLESS, SHAPING};
 pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
-use self::shaping::Read;
+use self::shaping::{KIND_BYTES, Read};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{
+    known::{FRAGMENT, HARMLESS, SHAPING},
+    rules::is_nothing,
+};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, Line, RequestHead, is_forwarding};
 use crate::rng::Rng;
 
 /// Builds keys and partitions by the settings and one seed.
@@ -67,15 +68,6 @@ pub struct Keyer {
     key_hash: FixedState,
     meanings: Meanings,
     partitioner: Partitioner,
-}
-
-/// A cookie that an answer gives its client.
-#[derive(Debug)]
-pub(crate) struct HandedOut {
-    /// Its value, as a [mark](Keyer::tokens); `None` where the client is to forget it.
-    pub(crate) value: Option<u64>,
-    /// The values that the request had under its name.
-    pub(crate) replaces: SmallVec<[u64; 2]>,
 }
 
 impl Keyer {
@@ -106,23 +98,41 @@ impl Keyer {
 
     fn partition_of(&self, request: &Fields, read: &Read<'_>) -> Partition {
         let cookies = self.detect_session.then_some((&self.cookie_rules, request));
-        self.partitioner.partition(cookies, &read.identity)
+        self.partitioner.partition(cookies, read.identity())
     }
 
     /// The key of a request's copies. The method is not in it: HEAD uses the key of GET.
     ///
     /// `None` when the key would be longer than [`KEY_BYTES_MAX`], when the target has neither
-    /// origin form nor absolute form (RFC 9112 §3.2), or when fields of the request
-    /// [are missing](Fields::is_cut).
+    /// origin form nor absolute form (RFC 9112 §3.2), when fields of the request
+    /// [are missing](Fields::is_cut), or when its `Connection` takes one away that the key has.
     #[must_use]
     pub fn key(&self, request: &RequestHead) -> Option<CacheKey> {
         if request.fields.is_cut() {
             return None;
         }
         let read = Read::of(&self.meanings, &request.fields);
+        if self.hides_shaping(&request.fields) {
+            return None;
+        }
         let partition = self.partition_of(&request.fields, &read);
         let target = request.path_and_query();
         self.build(request, &read, target, partition, read.kind())
+    }
+
+    /// Whether a request keeps a field from the origin that its key would have
+    /// (RFC 9110 §7.6.1): the origin answers as if it were not there.
+    fn hides_shaping(&self, request: &Fields) -> bool {
+        request.tokens("connection").any(|name| {
+            let is_kept = matches!(
+                self.meanings.of(name),
+                Meaning::Harmless | Meaning::Identity
+            );
+            // What proxies say of the client passes all the same.
+            let may_hide = !is_kept && !is_forwarding(name);
+            let is_it = |line: Line<'_>| line.name.eq_ignore_ascii_case(name);
+            may_hide && request.lines().any(is_it)
+        })
     }
 
     /// The key that `request` would have for another target, as one in `Location`, and for another
@@ -176,7 +186,7 @@ impl Keyer {
             return None;
         }
         let authority_len = u16::try_from(authority.len()).ok()?;
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = Vec::with_capacity(length + KIND_BYTES);
         bytes.extend_from_slice(&authority_len.to_be_bytes());
         bytes.extend(authority.iter().map(u8::to_ascii_lowercase));
         bytes.extend_from_slice(root);
@@ -186,6 +196,7 @@ impl Keyer {
         read.put_shaping(request, &mut bytes);
         let resource_len = bytes.len();
         read.put_kind(kind, &mut bytes);
+        debug_assert!(kind == Kind::Fragment || bytes.len() <= resource_len + KIND_BYTES);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
         }
@@ -217,10 +228,28 @@ impl Keyer {
         query.is_some_and(|query| query::has_ignored(&self.ignored_query, query))
     }
 
-    /// Whether a request says in its target that it ends its session.
+    /// Whether a request says in its target that it ends its session; parameters that the key has
+    /// not say nothing.
     #[must_use]
     pub fn ends_session(&self, request: &RequestHead) -> bool {
-        logout::says_logout(request.path_and_query())
+        let target = request.path_and_query();
+        if !logout::says_logout(target) {
+            return false;
+        }
+        let mut kept = request.path().to_vec();
+        let query = &target[kept.len()..];
+        query::put(&self.ignored_query, query, &mut kept);
+        logout::says_logout(&kept)
+    }
+
+    /// Whether a request has a cookie or a field that should be one visitor's only. What all who
+    /// send `theme=dark` see is nobody's to end.
+    pub(crate) fn names_visitor(&self, request: &Fields) -> bool {
+        self.tokens(request).next().is_some()
+            || Read::of(&self.meanings, request)
+                .identity()
+                .next()
+                .is_some()
     }
 
     /// What a response does to the cookies of the request that it answers.
@@ -241,21 +270,20 @@ impl Keyer {
             .map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
     }
 
-    /// The cookies that a response hands out to its client and that count.
+    /// The cookies that count and that a response sets to values that its client does not have:
+    /// the mark of each value, `None` where the client is to forget it.
     pub(crate) fn handed_out<'a>(
         &'a self,
         request: &'a Fields,
         response: &'a Fields,
-    ) -> impl Iterator<Item = HandedOut> + 'a {
-        let mark = |name: &[u8], value: &[u8]| self.partitioner.mark(name, value);
+    ) -> impl Iterator<Item = Option<u64>> + 'a {
         let set = self.cookie_rules.set(request, response);
-        set.map(move |set| HandedOut {
-            value: (!set.is_deletion).then(|| mark(set.name, set.value)),
-            replaces: cookies(request)
-                .filter(|cookie| cookie.name == set.name)
-                .map(|cookie| mark(cookie.name, cookie.value))
-                .collect(),
-        })
+        set.map(|set| (!set.is_deletion).then(|| self.partitioner.mark(set.name, set.value)))
+    }
+
+    /// Whether a response sets a cookie that counts, be it one that its client has.
+    pub(crate) fn sets_cookie(&self, response: &Fields) -> bool {
+        self.cookie_rules.sets_any(response)
     }
 }
 

@@ -7,7 +7,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
 use super::cookies::Cookie;
-use super::rules::CookieRules;
+use super::rules::{CookieRules, is_nothing};
 use crate::canary::{Plant, is_planted};
 use crate::message::{Fields, Line};
 use crate::rng::Rng;
@@ -23,7 +23,7 @@ pub enum Partition {
     /// Cookies or fields of unknown meaning, or a credential that many may have (an API key, a
     /// password of `Basic`): whoever sends the same.
     Marked(u128),
-    /// A session cookie that is not empty, or a bearer token (RFC 6750): one user.
+    /// A session cookie, or a bearer token (RFC 6750), with a value: one user.
     Session(u128),
 }
 
@@ -42,10 +42,10 @@ impl Partitioner {
 
     /// The partition of a request with these cookies, where cookies count, and these identity
     /// fields, which always do (RFC 9111 §3.5).
-    pub(super) fn partition(
+    pub(super) fn partition<'a>(
         &self,
         cookies: Option<(&CookieRules, &Fields)>,
-        identity: &[Line<'_>],
+        identity: impl Iterator<Item = Line<'a>>,
     ) -> Partition {
         let mut hash = self.hash;
         let mut is_session = false;
@@ -63,7 +63,7 @@ impl Partitioner {
         }
         for line in identity {
             is_shared = false;
-            is_session = is_session || is_bearer(line);
+            is_session = is_session || is_bearer(&line);
             let folded: SmallVec<[u8; 64]> = line.name.iter().copied().map(folded).collect();
             hash.write_u8(TAG_IDENTITY);
             write_framed(&mut hash, &folded);
@@ -93,7 +93,7 @@ fn is_bearer(line: &Line<'_>) -> bool {
     let scheme = line.value.get(..SCHEME.len());
     line.is("authorization")
         && scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
-        && line.value.len() > SCHEME.len()
+        && !is_nothing(line.value[SCHEME.len()..].trim_ascii())
 }
 
 /// `_` is the same as `-` to applications behind CGI and its heirs (RFC 3875 §4.1.18).

@@ -3,7 +3,7 @@
 
 use super::cookies::{Cookie, SetCookie, cookies, is_several};
 use crate::config::{CacheSettings, NamePatterns};
-use crate::message::Fields;
+use crate::message::{Fields, is_token};
 
 /// What a response does to the client's cookies.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -39,16 +39,27 @@ impl CookieRules {
         cookies(request).filter(|cookie| !self.is_ignored(cookie.name, cookie.value))
     }
 
-    /// Whether a cookie carries a session. An empty one carries none.
+    /// Whether a cookie carries a session. One that says that there is none carries none.
     pub(super) fn is_session(&self, cookie: &Cookie<'_>) -> bool {
-        !cookie.value.is_empty() && self.session.matches(cookie.name)
+        self.session.matches(cookie.name) && !is_nothing(cookie.value)
     }
 
     /// Whether a cookie's value should be one visitor's only: that of a session, and of those of
-    /// unknown meaning a long one. `en` and `dark` are many visitors'.
+    /// unknown meaning a long one, or a number as clocks and counters make them. `en` and `dark`
+    /// are many visitors'.
     pub(super) fn is_token(&self, cookie: &Cookie<'_>) -> bool {
-        const TOKEN_BYTES_MIN: usize = 16;
-        cookie.value.len() >= TOKEN_BYTES_MIN || self.is_session(cookie)
+        const BYTES_MIN: usize = 16;
+        const DIGITS_MIN: usize = 6;
+        let digits = || cookie.value.iter().filter(|byte| byte.is_ascii_digit());
+        cookie.value.len() >= BYTES_MIN || digits().count() >= DIGITS_MIN || self.is_session(cookie)
+    }
+
+    /// Whether a response sets a cookie that counts, be it one that the client has.
+    pub(super) fn sets_any(&self, response: &Fields) -> bool {
+        let mut set = response
+            .get_all("set-cookie")
+            .map(|line| SetCookie::parse(line, response.get("date")));
+        set.any(|set| !self.is_ignored(set.name, set.value))
     }
 
     /// The cookies that a response sets to a value that the client does not have, those that it
@@ -69,7 +80,12 @@ impl CookieRules {
                     .peekable();
                 let is_present = named.peek().is_some();
                 let is_same = is_present && named.all(|cookie| cookie.value == set.value);
-                !is_same || set.is_deletion
+                // To forget what is not there changes nothing.
+                if set.is_deletion {
+                    is_present
+                } else {
+                    !is_same
+                }
             })
     }
 
@@ -84,8 +100,7 @@ impl CookieRules {
             return SessionChange::ChangesSession;
         }
         let change_by = |set: SetCookie<'_>| {
-            let is_present = || cookies(request).any(|cookie| cookie.name == set.name);
-            if self.session.matches(set.name) && (!set.is_deletion || is_present()) {
+            if self.session.matches(set.name) {
                 SessionChange::ChangesSession
             } else {
                 SessionChange::SetsCookie
@@ -98,6 +113,28 @@ impl CookieRules {
     /// A name on both lists carries a session: to keep users apart is the safe reading. So it is
     /// of a value that may be several cookies.
     fn is_ignored(&self, name: &[u8], value: &[u8]) -> bool {
-        self.ignored.matches(name) && !self.session.matches(name) && !is_several(value)
+        self.ignored.matches(name)
+            && !self.session.matches(name)
+            // With a space, comma or quote in it, it is more than one to some applications.
+            && is_token(name)
+            && !is_several(value)
     }
+}
+
+/// Whether a value is what programs write where they have none.
+pub(crate) fn is_nothing(value: &[u8]) -> bool {
+    const NOTHING: [&[u8]; 11] = [
+        b"",
+        b"-",
+        b"0",
+        b"anonymous",
+        b"deleted",
+        b"false",
+        b"guest",
+        b"nil",
+        b"none",
+        b"null",
+        b"undefined",
+    ];
+    NOTHING.iter().any(|word| value.eq_ignore_ascii_case(word))
 }

@@ -9,49 +9,82 @@ use super::fields::{Meaning, Meanings};
 use super::known::{FRAGMENT, OF_ITS_REQUEST, REQUESTED_WITH, SHAPING};
 use crate::message::{Fields, Line, RequestHead};
 
+/// What a kind that has no parameters takes in a key, at most.
+pub(super) const KIND_BYTES: usize = 2;
+
 /// The fields of a request, by what they mean to copies; read once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Read<'a> {
+    /// The first line of `Accept`, and whether there are more.
     accept: Option<&'a [u8]>,
+    accepts_more: bool,
     destination: Option<&'a [u8]>,
+    fields: &'a Fields,
+    /// Numbers of fields and places of lines.
+    fragment: SmallVec<[(u8, u16); 4]>,
     has_forwarded: bool,
-    fragment: SmallVec<[(u8, &'a [u8]); 4]>,
-    pub(super) identity: SmallVec<[Line<'a>; 2]>,
-    shaping: SmallVec<[(u8, &'a [u8]); 4]>,
+    /// Places of lines.
+    identity: SmallVec<[u16; 8]>,
+    shaping: SmallVec<[(u8, u16); 4]>,
 }
 
 impl<'a> Read<'a> {
+    #[inline]
     pub(super) fn of(meanings: &Meanings, fields: &'a Fields) -> Self {
-        let mut read = Self::default();
-        for line in fields.lines() {
-            match meanings.of(line.name) {
+        let mut read = Self {
+            destination: None,
+            fields,
+            fragment: SmallVec::new(),
+            accept: None,
+            accepts_more: false,
+            has_forwarded: false,
+            identity: SmallVec::new(),
+            shaping: SmallVec::new(),
+        };
+        for (at, name) in (0..).zip(fields.names()) {
+            match meanings.of(name) {
                 Meaning::Harmless => {}
-                Meaning::Accept => read.accept = read.accept.or(Some(line.value)),
-                Meaning::Destination => read.destination = read.destination.or(Some(line.value)),
+                Meaning::Accept => {
+                    read.accepts_more = read.accept.is_some();
+                    read.accept = read.accept.or_else(|| value(fields, at));
+                }
+                Meaning::Destination => {
+                    read.destination = read.destination.or_else(|| value(fields, at));
+                }
                 Meaning::Forwarded => read.has_forwarded = true,
                 Meaning::Fragment(number) => {
-                    if is_fragment(number, line.value) {
-                        read.fragment.push((number, line.value));
+                    if value(fields, at).is_some_and(|value| is_fragment(number, value)) {
+                        read.fragment.push((number, at));
                     }
                 }
-                Meaning::Identity => read.identity.push(line),
-                Meaning::Shaping(number) => read.shaping.push((number, line.value)),
+                Meaning::Identity => read.identity.push(at),
+                Meaning::Shaping(number) => read.shaping.push((number, at)),
             }
         }
         read
     }
 
+    /// The lines that identify who asks.
+    pub(super) fn identity(&self) -> impl Iterator<Item = Line<'a>> {
+        self.identity
+            .iter()
+            .filter_map(|&at| self.fields.line(usize::from(at)))
+    }
+
     pub(super) fn kind(&self) -> Kind {
-        if self.fragment.is_empty() {
-            Kind::of(self.destination, self.accept)
-        } else {
-            Kind::Fragment
+        if !self.fragment.is_empty() {
+            return Kind::Fragment;
         }
+        if self.accepts_more {
+            return Kind::of(self.destination, self.fields.values("accept"));
+        }
+        Kind::of(self.destination, self.accept.into_iter())
     }
 
     /// Appends the values of shaping fields: line feed, number of the field, value.
     pub(super) fn put_shaping(&self, request: &RequestHead, bytes: &mut Vec<u8>) {
-        for &(number, value) in &self.shaping {
+        for &(number, at) in &self.shaping {
+            let value = value(self.fields, at).unwrap_or_default();
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
             if OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]) && repeats() {
                 continue;
@@ -61,7 +94,7 @@ impl<'a> Read<'a> {
         if !self.has_forwarded {
             return;
         }
-        let pairs = request
+        let pairs = self
             .fields
             .get_all("forwarded")
             .flat_map(|value| value.split(|b| b",;".contains(b)));
@@ -74,21 +107,28 @@ impl<'a> Read<'a> {
     /// Appends `kind`, where it is not the usual one, and which fragment is asked for.
     pub(super) fn put_kind(&self, kind: Kind, bytes: &mut Vec<u8>) {
         match kind {
+            Kind::Any => {}
             Kind::Asset => bytes.extend_from_slice(b"\n!"),
             Kind::Data => bytes.extend_from_slice(b"\n\""),
-            Kind::Document => {}
+            Kind::Document => bytes.extend_from_slice(b"\n$"),
             Kind::Fragment => {
                 bytes.extend_from_slice(b"\n#");
                 if self.fragment.is_empty() {
                     // By its media type alone.
-                    bytes.extend_from_slice(self.accept.unwrap_or_default());
+                    for line in self.fields.values("accept") {
+                        bytes.extend_from_slice(line);
+                    }
                 }
-                for &(number, value) in &self.fragment {
-                    put_field(number, value, bytes);
+                for &(number, at) in &self.fragment {
+                    put_field(number, value(self.fields, at).unwrap_or_default(), bytes);
                 }
             }
         }
     }
+}
+
+fn value(fields: &Fields, at: u16) -> Option<&[u8]> {
+    fields.line(usize::from(at)).map(|line| line.value)
 }
 
 /// A line feed is in no URI and no value, and no number of a field is one.
@@ -98,7 +138,8 @@ fn put_field(number: u8, value: &[u8], bytes: &mut Vec<u8>) {
 }
 
 fn is_fragment(number: u8, value: &[u8]) -> bool {
-    FRAGMENT[usize::from(number)] != REQUESTED_WITH || value.eq_ignore_ascii_case(b"XMLHttpRequest")
+    // `com.example.browser` is no script.
+    FRAGMENT[usize::from(number)] != REQUESTED_WITH || !value.contains(&b'.')
 }
 
 /// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who

@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::known::{is_forwarding, may_begin_so};
 use super::names::{Marks, mark};
 use super::text::{is_one_line, is_token};
 use crate::limits::HEAD_BYTES_CEILING;
@@ -206,11 +207,35 @@ impl Fields {
         })
     }
 
-    /// All names in order.
+    /// All names, in order.
     #[inline]
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         let raw = &self.raw[..];
         self.index.lines.iter().map(|spans| spans.name.of(raw))
+    }
+
+    /// Whether a proxy says in one of these lines who asked, and for what.
+    pub(crate) fn tell_forwarding(&self) -> bool {
+        let raw = &self.raw[..];
+        self.index.lines.iter().any(|spans| {
+            let start = usize::from(spans.name.start);
+            match raw.get(start..start + 2) {
+                Some(&[first, second]) => {
+                    may_begin_so(first, second) && is_forwarding(spans.name.of(raw))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// The line at a place among all of them.
+    pub(crate) fn line(&self, at: usize) -> Option<Line<'_>> {
+        let spans = *self.index.lines.get(at)?;
+        Some(Line {
+            name: spans.name.of(&self.raw),
+            value: spans.value.of(&self.raw),
+            source: Some((&self.raw, spans)),
+        })
     }
 
     /// The value of the first line named `name`.
@@ -239,6 +264,19 @@ impl Fields {
             line.name.len() == name.len() && line.name.of(&self.raw).eq_ignore_ascii_case(name)
         };
         let lines = lines.iter().filter(is_it);
+        lines.map(|line| line.value.of(&self.raw))
+    }
+
+    /// The same, to be read more than once.
+    pub(crate) fn values<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
+        let is_it = move |line: &&Spans| {
+            let found = line.name.of(&self.raw);
+            found.len() == name.len() && found.eq_ignore_ascii_case(name.as_bytes())
+        };
+        let lines = self.index.lines.iter().filter(is_it);
         lines.map(|line| line.value.of(&self.raw))
     }
 

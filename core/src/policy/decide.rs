@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Fetch, Refusal, Retter, Served, Ticket};
+use super::{Fetch, Refusal, Retter, Served, Snapshot, Ticket};
 use crate::admission::{Class, Entry, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
@@ -44,6 +44,8 @@ pub(super) struct Ask<'a> {
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
     pub(super) request: &'a Arc<RequestHead>,
+    /// The settings of when it began.
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) why: Forward,
 }
 
@@ -78,21 +80,30 @@ impl Retter {
         if !reads || forwarding::upgrade(request).is_some() {
             return self.decide_write(request, now);
         }
-        let mut key = if is_bound { None } else { self.key(request) };
+        let snapshot = self.snapshot();
+        let mut key = match is_bound {
+            true => None,
+            false => self.key(&snapshot, request),
+        };
         let fields = &request.fields;
         let mut copy = key
             .as_ref()
             .and_then(|key| self.copies.look_up(key, fields));
         let wishes = Wishes::of(fields);
         let usable = copy.as_ref().zip(key.as_ref());
-        let usable = usable.and_then(|(copy, key)| self.usable(copy, key, &wishes, fields, now));
+        let usable = usable.and_then(|(copy, key)| {
+            let fresh = snapshot.config().cache.fresh;
+            self.usable(copy, key, fresh, &wishes, fields, now)
+        });
         if let Some(handling) = usable
             && let (Some(copy), Some(key)) = (copy.take(), key.take())
         {
             let circuit = self.circuit_of(request.path(), now);
-            return Decision::Serve(Served::new(self, key, copy, circuit, handling, now));
+            return Decision::Serve(Served::new(
+                self, &snapshot, key, copy, circuit, handling, now,
+            ));
         }
-        let why = self.reason(copy.as_deref(), key.as_ref(), now);
+        let why = self.reason(copy.as_deref(), key.as_ref(), &snapshot, now);
         if wishes.only_if_cached() {
             let circuit = self.circuit_of(request.path(), now);
             let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
@@ -103,7 +114,7 @@ impl Retter {
                 .as_ref()
                 .and_then(|key| self.copies.look_up_good(key, fields));
         }
-        let age_max = self.config.cache.rescue_age_max;
+        let age_max = snapshot.config().cache.rescue_age_max;
         let may_rescue = copy
             .as_ref()
             .is_some_and(|copy| copy.may_rescue(age_max, now));
@@ -112,28 +123,30 @@ impl Retter {
             key,
             may_rescue,
             request,
+            snapshot,
             why,
         };
         self.ask_origin(ask, now)
     }
 
     /// The key of a request's copies; `None` where none is looked for or made.
-    fn key(&self, request: &RequestHead) -> Option<CacheKey> {
+    fn key(&self, snapshot: &Snapshot, request: &RequestHead) -> Option<CacheKey> {
         // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
         // same: what they answer is for nobody else, and no copy is the answer to it.
         if forwarding::has_content(&request.fields) {
             return None;
         }
-        let key = self.keyer.key(request)?;
+        let keyer = snapshot.keyer();
+        let key = keyer.key(request)?;
         if key.partition() == Partition::Shared {
             return Some(key);
         }
-        if self.keyer.ends_session(request) {
+        if keyer.ends_session(request) {
             // Whatever becomes of the request: its client wants to be gone.
-            self.drop_session(key.partition());
+            self.drop_session_of(keyer, &request.fields);
             return None;
         }
-        let is_nobodys = self.handed.is_nobodys(&self.keyer, &request.fields);
+        let is_nobodys = self.handed.is_nobodys(keyer, &request.fields);
         (!is_nobodys).then_some(key)
     }
 
@@ -142,11 +155,12 @@ impl Retter {
         &self,
         copy: &StoredResponse,
         key: &CacheKey,
+        fresh: FreshMode,
         wishes: &Wishes,
         request: &Fields,
         now: Instant,
     ) -> Option<Handling> {
-        if self.config.cache.fresh == FreshMode::Off
+        if fresh == FreshMode::Off
             || conditional::is_for_origin(request)
             || self.copies.is_written(copy, key)
         {
@@ -166,6 +180,7 @@ impl Retter {
         &self,
         copy: Option<&StoredResponse>,
         key: Option<&CacheKey>,
+        snapshot: &Snapshot,
         now: Instant,
     ) -> Forward {
         match (copy, key) {
@@ -173,7 +188,9 @@ impl Retter {
             (Some(copy), Some(key)) if !copy.is_fresh(now) || self.copies.is_written(copy, key) => {
                 Forward::Stale
             }
-            (Some(_), Some(_)) if self.config.cache.fresh == FreshMode::Off => Forward::Bypass,
+            (Some(_), Some(_)) if snapshot.config().cache.fresh == FreshMode::Off => {
+                Forward::Bypass
+            }
             (Some(_), Some(_)) => Forward::Request,
             (None, Some(key)) if self.copies.contains(key) => Forward::VaryMiss,
             (None, Some(_)) => Forward::UriMiss,
@@ -182,8 +199,10 @@ impl Retter {
 
     /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
     fn decide_write(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
-        if self.keyer.ends_session(request) {
-            self.drop_session(self.keyer.partition(&request.fields));
+        let snapshot = self.snapshot();
+        let keyer = snapshot.keyer();
+        if keyer.ends_session(request) {
+            self.drop_session_of(keyer, &request.fields);
         }
         let why = if request.method == Method::GET {
             Forward::Bypass
@@ -195,6 +214,7 @@ impl Retter {
             key: None,
             may_rescue: false,
             request,
+            snapshot,
             why,
         };
         match self.gate.try_enter(now) {
@@ -253,7 +273,7 @@ impl Retter {
         // Only what may become a copy can be the answer to others.
         let shares = ask.request.method == Method::GET
             && !ask.request.fields.contains("range")
-            && !self.keyer.has_ignored_query(ask.request);
+            && !ask.snapshot.keyer().has_ignored_query(ask.request);
         let key = ask.key.as_ref().filter(|_| shares);
         match self.gate.enter(class, key, now) {
             Entry::Place(place) => Decision::Wait(Ticket::new(self, ask, class, place, now)),
@@ -324,6 +344,9 @@ impl Retter {
         }
         let (copy, key) = (ask.copy.take()?, ask.key.take()?);
         let handling = handling(copy.ttl_seconds(now));
-        Some(Served::new(self, key, copy, circuit, handling, now))
+        let snapshot = &ask.snapshot;
+        Some(Served::new(
+            self, snapshot, key, copy, circuit, handling, now,
+        ))
     }
 }

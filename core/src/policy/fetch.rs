@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
-use super::{Ask, Grant, Retter, Served, put_labels};
+use super::{Ask, Grant, Retter, Served, Snapshot, put_labels};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
@@ -38,6 +38,8 @@ pub struct Fetch {
     pub(super) collector: Option<Collector>,
     /// The last good copy.
     pub(super) copy: Option<Arc<StoredResponse>>,
+    /// The request says in its target that its session ends.
+    pub(super) ends_session: bool,
     pub(super) handling: Option<Handling>,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
@@ -69,6 +71,8 @@ pub struct Fetch {
     pub(super) retter: Arc<Retter>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
+    /// The settings of when it began.
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) why: Forward,
 }
 
@@ -102,8 +106,10 @@ impl Fetch {
             circuit,
             collector: None,
             copy: ask.copy,
+            // A visitor without a session has a key.
+            ends_session: ask.key.is_none() && ask.snapshot.keyer().ends_session(ask.request),
             handling: None,
-            keeps: ask.key.is_some() && !retter.keyer.has_ignored_query(ask.request),
+            keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
             last: now,
@@ -119,6 +125,7 @@ impl Fetch {
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             slot: Some(slot),
+            snapshot: ask.snapshot,
             why: ask.why,
         })
     }
@@ -138,6 +145,12 @@ impl Fetch {
     #[must_use]
     pub fn circuit(&self) -> State {
         self.circuit
+    }
+
+    /// The settings by which it was allowed, and by which it ends.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
     }
 
     /// The request that this fetch is for.
@@ -257,6 +270,7 @@ impl Fetch {
         };
         Some(Served::new(
             &self.retter,
+            &self.snapshot,
             key,
             copy,
             self.circuit,
@@ -285,13 +299,8 @@ impl Fetch {
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
-        if self
-            .retter
-            .config
-            .breaker
-            .failure_statuses
-            .contains(head.status)
-        {
+        let fails = &self.snapshot.config().breaker.failure_statuses;
+        if fails.contains(head.status) {
             self.record(Outcome::Failure, now);
             self.outcome = Outcome::Failure;
             self.land(Flown::Failed(Cause::Status(head.status)));
@@ -325,7 +334,8 @@ impl Fetch {
         if !is_stream {
             self.collector = self.collect(head, session, now);
         }
-        if self.collector.is_none() || session != SessionChange::None {
+        let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
+        if self.collector.is_none() || !is_anybodys {
             self.land(Flown::Unfit);
         }
         if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -429,6 +439,7 @@ impl Fetch {
     }
 
     fn give_up(&mut self, now: Instant) {
+        self.drop_ended();
         self.record(Outcome::Ignore, now);
         self.outcome = Outcome::Ignore;
         self.free(now);
@@ -481,7 +492,7 @@ impl Fetch {
         let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
             return;
         };
-        let at = now + wait.min(self.retter.config.breaker.open_max);
+        let at = now + wait.min(self.snapshot.config().breaker.open_max);
         if is_429 {
             if self.is_renewal() {
                 self.retter.wants().pause(at);
@@ -527,6 +538,7 @@ impl Fetch {
         };
         Some(Served::new(
             &self.retter,
+            &self.snapshot,
             key,
             copy,
             self.circuit,
@@ -536,7 +548,7 @@ impl Fetch {
     }
 
     fn session_change(&self, head: &ResponseHead) -> SessionChange {
-        let keyer = &self.retter.keyer;
+        let keyer = self.snapshot.keyer();
         keyer.session_change(&self.request.fields, &head.fields)
     }
 }

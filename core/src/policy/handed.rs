@@ -42,19 +42,30 @@ impl Handed {
         }
     }
 
-    /// Whether one of the cookies of a request that should be one visitor's was given to several.
+    /// Whether the cookies of a request that should be one visitor's tell nobody apart: one of them
+    /// was given to several, and none is known to have been given to one only.
     pub(super) fn is_nobodys(&self, keyer: &Keyer, request: &Fields) -> bool {
-        self.several.load(Ordering::Acquire) > 0
-            && keyer.tokens(request).any(|mark| self.is_several(mark))
+        if self.several.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let mut is_several = false;
+        for mark in keyer.tokens(request) {
+            match self.find(mark) {
+                Some(entry) if entry & SEVERAL == 0 => return false,
+                Some(_) => is_several = true,
+                None => {}
+            }
+        }
+        is_several
     }
 
-    /// Whether a value was handed out more than once.
-    pub(super) fn is_several(&self, mark: u64) -> bool {
-        let wanted = entry(mark) | SEVERAL;
-        let bucket = self.bucket(mark);
-        bucket
+    fn find(&self, mark: u64) -> Option<u64> {
+        let wanted = entry(mark);
+        let mut entries = self
+            .bucket(mark)
             .iter()
-            .any(|entry| entry.load(Ordering::Acquire) == wanted)
+            .map(|place| place.load(Ordering::Acquire));
+        entries.find(|entry| entry & !SEVERAL == wanted)
     }
 
     /// Notes that a value was handed out to a visitor who did not have it.
@@ -99,6 +110,12 @@ const fn entry(mark: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+
+    impl Handed {
+        fn is_several(&self, mark: u64) -> bool {
+            self.find(mark).is_some_and(|entry| entry & SEVERAL != 0)
+        }
+    }
 
     #[test]
     fn a_value_handed_out_twice_is_nobodys() {

@@ -28,8 +28,8 @@ fn at(seconds: u64) -> Instant {
 /// One failure opens a circuit, for two seconds.
 fn retter() -> Arc<Retter> {
     let mut settings = Settings::default();
-    settings.breaker.consecutive_failures = 1;
-    settings.breaker.jitter = 0.0;
+    settings.site.breaker.consecutive_failures = 1;
+    settings.site.breaker.jitter = 0.0;
     let config = settings.validate().unwrap();
     Retter::new(config, 1, at(0))
 }
@@ -121,7 +121,7 @@ fn nor_does_a_renewal_that_only_validates() {
 /// A copy answers while the origin is known to be down.
 fn want(retter: &Arc<Retter>, path: &str, now: Instant) {
     let request = request(Method::GET, path);
-    let key = retter.keyer.key(&request).unwrap();
+    let key = retter.snapshot().keyer().key(&request).unwrap();
     let errand = wants::Errand {
         key,
         peer: PEER,

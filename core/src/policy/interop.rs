@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn failures_copies_and_refusals_are_whole_answers() {
         let mut settings = Settings::default();
-        settings.breaker.consecutive_failures = 2;
+        settings.site.breaker.consecutive_failures = 2;
         let now = Instant::ZERO;
         let retter = Retter::new(settings.validate().unwrap(), 1, now);
 

@@ -9,8 +9,9 @@ use super::wants::{Ended, Errand};
 use super::{Fetch, Served};
 use crate::admission::Flown;
 use crate::copies::{Collector, Making, StoredResponse, Times};
-use crate::key::{CacheKey, Partition, SessionChange};
-use crate::message::ResponseHead;
+use crate::key::{CacheKey, Kind, Partition, SessionChange};
+use crate::message::{Fields, ResponseHead};
+use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::Handling;
 use crate::rules::{conditional, forwarding};
@@ -32,7 +33,10 @@ impl Fetch {
         let kept = if !may_keep {
             false
         } else if renewed.lifetimes() == &Lifetimes::NEVER {
-            copies.remove(&key);
+            // What this request asks for itself is no news of the page.
+            if !self.wants_nothing_kept(head) {
+                copies.drop_variant(&key, &copy);
+            }
             false
         } else {
             copies.renew(&key, &copy, Arc::clone(&renewed))
@@ -44,7 +48,15 @@ impl Fetch {
         let ttl = renewed.ttl_seconds(now);
         let handling = Handling::Validated { ttl, why: self.why };
         let circuit = self.circuit;
-        let served = Served::new(&self.retter, key, renewed, circuit, handling, now);
+        let served = Served::new(
+            &self.retter,
+            &self.snapshot,
+            key,
+            renewed,
+            circuit,
+            handling,
+            now,
+        );
         Some(served.with_cookies_of(head))
     }
 
@@ -152,7 +164,7 @@ impl Fetch {
         session: SessionChange,
         now: Instant,
     ) -> Option<Collector> {
-        let cache = &self.retter.config.cache;
+        let cache = &self.snapshot.config().cache;
         let key = self.key.as_ref()?;
         if !self.may_keep(key, session) {
             return None;
@@ -168,6 +180,10 @@ impl Fetch {
             return None;
         }
         let lifetimes = self.assess(key.partition(), head, now).ok()?;
+        // Nobody who navigates is to be answered with data, though the application gave it.
+        if key.kind() == Kind::Document && is_data(&head.fields) {
+            return None;
+        }
         let vary = self.vary(head)?;
         self.retter.copies.collect(Making {
             head,
@@ -203,7 +219,7 @@ impl Fetch {
         head: &ResponseHead,
         now: Instant,
     ) -> Result<Lifetimes, NotStorable> {
-        let cache = &self.retter.config.cache;
+        let cache = &self.snapshot.config().cache;
         let scope = match partition {
             Partition::Shared => Scope::Shared,
             Partition::Marked(_) => Scope::Marked,
@@ -223,6 +239,18 @@ impl Fetch {
         freshness::assess(&terms, &request, head, self.retter.wall_clock(now))
     }
 
+    /// Whether it is this request, and not the answer, that lets nothing be kept: it says `no-store`,
+    /// or keeps a field from the origin that the answer varies by.
+    fn wants_nothing_kept(&self, head: &ResponseHead) -> bool {
+        let fields = &self.request.fields;
+        let forwarded = forwarding::HopByHop::of(fields);
+        CacheControl::of(fields, "cache-control").no_store
+            || head
+                .fields
+                .tokens("vary")
+                .any(|name| !forwarded.keeps(name))
+    }
+
     /// The secondary key that `head` gives a copy for this request.
     fn vary(&self, head: &ResponseHead) -> Option<Vary> {
         // A client may keep a field from the origin by naming it in `Connection`: then the origin
@@ -235,9 +263,21 @@ impl Fetch {
         if !head.fields.tokens("vary").all(is_seen) {
             return None;
         }
-        let detect_session = self.retter.config.cache.detect_session;
+        let detect_session = self.snapshot.config().cache.detect_session;
         Vary::of(&self.request.fields, &head.fields, detect_session)
     }
+}
+
+/// Whether an answer is JSON, or a part of a page by its media type.
+fn is_data(response: &Fields) -> bool {
+    let media_type = response.get("content-type").unwrap_or_default();
+    let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
+    let media_type = media_type[..end].trim_ascii();
+    let is = |known: &[u8]| media_type.eq_ignore_ascii_case(known);
+    let is_json = |end: &[u8]| end.eq_ignore_ascii_case(b"json");
+    media_type.last_chunk::<4>().is_some_and(|end| is_json(end))
+        || is(b"text/vnd.turbo-stream.html")
+        || is(b"text/x-component")
 }
 
 #[cfg(test)]
@@ -248,7 +288,7 @@ mod tests {
     use crate::config::Settings;
     use crate::key::SessionChange;
     use crate::limits::HEAD_BYTES_CEILING;
-    use crate::message::{Fields, Index, RequestHead};
+    use crate::message::{Index, RequestHead};
     use crate::policy::{Decision, Retter, Verdict};
 
     const NOW: Instant = Instant::ZERO;
@@ -315,7 +355,10 @@ mod tests {
         ok(ask(&retter, Fields::default()), fields);
         assert_eq!(retter.copies.stats().len, 0);
         let cut = long(HEAD_BYTES_CEILING, "set-cookie", &[]);
-        let change = retter.keyer.session_change(&Fields::default(), &cut);
+        let change = retter
+            .snapshot()
+            .keyer()
+            .session_change(&Fields::default(), &cut);
         assert_eq!(change, SessionChange::ChangesSession);
     }
 
@@ -346,8 +389,8 @@ mod tests {
     #[test]
     fn what_the_memory_for_new_copies_does_not_hold_is_passed_on_only() {
         let mut settings = Settings::default();
-        settings.cache.bytes_max = 1 << 20;
-        settings.cache.object_bytes_max = 1 << 20;
+        settings.site.cache.bytes_max = 1 << 20;
+        settings.site.cache.object_bytes_max = 1 << 20;
         let retter = Retter::new(settings.validate().unwrap(), 1, NOW);
         let piece = vec![b'x'; 300 << 10];
         let [mut one, mut other] = ["/1", "/2"].map(|target| {
@@ -395,7 +438,7 @@ mod tests {
         assert_eq!(retter.copies.stats().len, 1);
         let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
         let errand = Errand {
-            key: retter.keyer.key(&request).unwrap(),
+            key: retter.snapshot().keyer().key(&request).unwrap(),
             peer: std::net::IpAddr::from([192, 0, 2, 1]),
             request,
         };

@@ -45,6 +45,7 @@ mod purge;
 mod refresh;
 mod refusal;
 mod served;
+mod snapshot;
 mod ticket;
 mod unasked;
 mod wants;
@@ -60,13 +61,15 @@ pub use purge::Purge;
 pub use refresh::Refresh;
 pub use refusal::Refusal;
 pub use served::{Answer, Served};
+pub use snapshot::Snapshot;
 pub use ticket::Ticket;
+
+use arc_swap::ArcSwap;
 
 use crate::admission::Gate;
 use crate::breaker::{Outcome, State, TierPermit, Tiers, Transition};
-use crate::config::Config;
-use crate::copies::Copies;
-use crate::key::Keyer;
+use crate::config::{Config, SiteConfig};
+use crate::copies::{Copies, Outdated};
 use crate::report::{AdmissionStats, Stats};
 use crate::reserve::Reserve;
 use crate::rng::Rng;
@@ -120,10 +123,11 @@ pub struct Retter {
     gate: Gate,
     gzip: Arc<GzipPool>,
     handed: Handed,
-    keyer: Keyer,
+    key_seed: u64,
     /// The origin has signed somebody in by connection, or wanted to.
     logins: AtomicBool,
     reserve: Reserve,
+    snapshot: ArcSwap<Snapshot>,
     /// Answers from copies because the origin was full.
     overload_copies: AtomicU64,
     tiers: Mutex<Tiers>,
@@ -138,23 +142,68 @@ impl Retter {
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Arc<Self> {
         let mut rng = Rng::new(seed);
-        let cache = &config.cache;
+        let key_seed = rng.next();
+        let site = config.site();
+        let snapshot = Snapshot::new(site.clone(), key_seed);
+        let tiers = Tiers::new(&site.breaker, rng.next(), now);
         Arc::new(Self {
             attended: AtomicBool::new(false),
             calm: AtomicBool::new(true),
-            gate: Gate::new(&config.admission, now),
+            copies: Copies::new(&site.cache, rng.next()),
+            gate: Gate::new(&site.admission, now),
             gzip: Arc::new(GzipPool::default()),
             handed: Handed::new(),
-            keyer: Keyer::new(cache, rng.next()),
-            copies: Copies::new(cache, rng.next()),
+            key_seed,
             logins: AtomicBool::new(false),
             overload_copies: AtomicU64::new(0),
-            reserve: Reserve::new(config.client.send_bytes_max),
-            tiers: Mutex::new(Tiers::new(&config.breaker, rng.next(), now)),
+            reserve: Reserve::new(config.client().send_bytes_max),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            tiers: Mutex::new(tiers),
             wall_epoch: AtomicU64::new(0),
             wants: Mutex::default(),
             config,
         })
+    }
+
+    /// Goes on by other settings. Exchanges that have begun end by those that they began with;
+    /// what was learnt stays. Where requests have [other keys](crate::config::CacheSettings::same_keys) from now
+    /// on, all copies go: by the old ones nobody would find them.
+    ///
+    /// Returns the settings that differ from those of the start and count from the next one only.
+    #[must_use = "the operator has to know which settings do not count yet"]
+    pub fn reconfigure(&self, config: &SiteConfig, now: Instant) -> Vec<&'static str> {
+        let before = self.snapshot();
+        let before = before.config();
+        let snapshot = Snapshot::new(config.clone(), self.key_seed);
+        self.snapshot.store(Arc::new(snapshot));
+        self.gate.reconfigure(&config.admission, now);
+        self.with_tiers(|tiers| tiers.reconfigure(&config.breaker, now));
+        if !before.cache.same_keys(&config.cache) {
+            self.outdate(Outdated::Chosen(&|_| true));
+        }
+        let start = self.config.site();
+        let (cache, was) = (&config.cache, &start.cache);
+        [
+            (
+                "breaker.paths_max",
+                config.breaker.paths_max != start.breaker.paths_max,
+            ),
+            ("cache.bytes_max", cache.bytes_max != was.bytes_max),
+            ("cache.entries_max", cache.entries_max != was.entries_max),
+            (
+                "cache.object_bytes_max",
+                cache.object_bytes_max != was.object_bytes_max,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(setting, differs)| differs.then_some(setting))
+        .collect()
+    }
+
+    /// The settings that count now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     /// Tells the wall clock; the time between two calls is taken from `now`.
@@ -248,12 +297,6 @@ impl Retter {
         &self.config
     }
 
-    /// Who may see which copy.
-    #[must_use]
-    pub fn keyer(&self) -> &Keyer {
-        &self.keyer
-    }
-
     /// Whether an answer of the origin has shown that it signs people in by connection. Before
     /// that a client that claims to sign in is no reason to keep a connection for it.
     #[must_use]
@@ -282,7 +325,8 @@ impl Retter {
         });
         if returned {
             // From what the probes have shown; it finds out by itself what more it bears.
-            self.gate.restart(self.config.breaker.origin_probes, now);
+            let probes = self.snapshot.load().config().breaker.origin_probes;
+            self.gate.restart(probes, now);
         }
     }
 

@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use super::{Fetch, Retter};
 use crate::canary::{Plant, is_planted};
 use crate::copies::Outdated;
-use crate::key::{CacheKey, Partition, SessionChange};
-use crate::message::ResponseHead;
-use crate::rules::reference;
+use crate::key::{CacheKey, Keyer, Partition, SessionChange};
+use crate::message::{Fields, ResponseHead};
+use crate::rules::{credentials, reference};
 use crate::time::Instant;
 
 impl Retter {
@@ -21,7 +21,15 @@ impl Retter {
         dropped
     }
 
-    /// Drops all copies of a session; what everybody sees is no session's. Returns how many.
+    /// Drops all copies of the session of a request with these fields, if it has one: what all who
+    /// send `theme=dark` see is no session's.
+    pub(super) fn drop_session_of(&self, keyer: &Keyer, request: &Fields) {
+        if keyer.names_visitor(request) {
+            self.drop_session(keyer.partition(request));
+        }
+    }
+
+    /// Drops all copies of a partition; what everybody sees is no session's. Returns how many.
     pub(super) fn drop_session(&self, partition: Partition) -> usize {
         match partition {
             Partition::Shared => 0,
@@ -33,39 +41,32 @@ impl Retter {
 }
 
 impl Fetch {
-    /// Notes the cookies that the answer hands out. It may be kept only where each of them replaces
-    /// one that the request had and nobody else was given: an answer with another cookie is the
-    /// first to a new visitor, whatever the cookie is called, and may be that visitor's alone.
+    /// Notes the cookies that the answer hands out. An answer with a cookie that counts, or with
+    /// another credential, is kept for nobody: it may be the first to a new visitor, whatever the
+    /// cookie is called. Nor is it kept for whoever sends the value that is replaced: somebody may
+    /// have planted that.
     pub(super) fn note_cookies(&mut self, head: &ResponseHead) {
-        if !head.fields.contains("set-cookie") {
-            return;
-        }
-        let Retter {
-            config,
-            handed,
-            keyer,
-            ..
-        } = &*self.retter;
-        for cookie in keyer.handed_out(&self.request.fields, &head.fields) {
-            let is_shared = cookie.replaces.iter().any(|&mark| handed.is_several(mark));
+        let mut is_own = credentials::are_in(&head.fields);
+        if head.fields.contains("set-cookie") {
+            let (cache, keyer) = (&self.snapshot.config().cache, self.snapshot.keyer());
             // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-            let is_own = config.cache.detect_session && !cookie.replaces.is_empty() && !is_shared;
-            self.keeps &= is_own;
-            // What answers no client is handed out to nobody.
-            if let (Some(mark), None) = (cookie.value, &self.renewal) {
-                handed.note(mark);
+            is_own |= !cache.detect_session && keyer.sets_cookie(&head.fields);
+            for mark in keyer.handed_out(&self.request.fields, &head.fields) {
+                is_own = true;
+                // What answers no client is handed out to nobody.
+                if let (Some(mark), None) = (mark, &self.renewal) {
+                    self.retter.handed.note(mark);
+                }
             }
         }
+        self.keeps &= !is_own;
     }
 
     /// A request that says in its target that its session ends may have ended it, whatever the
     /// answer is: what was asked for before, and came meanwhile, goes too.
     pub(super) fn drop_ended(&self) {
-        let keyer = &self.retter.keyer;
-        // A visitor without a session has a key.
-        if self.key.is_none() && keyer.ends_session(&self.request) {
-            self.retter
-                .drop_session(keyer.partition(&self.request.fields));
+        if self.ends_session {
+            self.drop_session();
         }
     }
 
@@ -73,37 +74,43 @@ impl Fetch {
     /// A failing one that its client never gets does not: the client goes on with the old session.
     pub(super) fn drop_changed(&self, session: SessionChange) {
         if session == SessionChange::ChangesSession {
-            let partition = self.retter.keyer.partition(&self.request.fields);
-            self.retter.drop_session(partition);
+            self.drop_session();
         }
     }
 
+    fn drop_session(&self) {
+        let fields = &self.request.fields;
+        self.retter.drop_session_of(self.snapshot.keyer(), fields);
+    }
+
     /// A "no" to a reader ends what that reader could see of the page: what the application gave
-    /// before it gives no longer. Whatever kind of answer was asked for: a program that is signed
-    /// out is told so by its data, and a person by a redirect.
+    /// before it gives no longer. Of a visitor's own copies those of every kind of answer go: a
+    /// program that is signed out is told so by its data, and a person by a redirect. Of what bare
+    /// visitors share only the very copy goes that this reader would have had.
     pub(super) fn drop_refused(&mut self, status: StatusCode, now: Instant) {
-        let is_no = matches!(
-            status.as_u16(),
-            301..=303 | 307 | 308 | 401 | 403 | 404 | 410 | 451
-        );
-        let reads = matches!(self.request.method, Method::GET | Method::HEAD);
-        let (true, true, Some(own)) = (is_no, reads, &self.key) else {
+        let (true, Some(own)) = (is_no(status), &self.key) else {
             return;
         };
-        let Retter { copies, keyer, .. } = &*self.retter;
-        let is_shared = own.partition() == Partition::Shared;
+        if own.partition() == Partition::Shared {
+            let asks_page = self.request.method == Method::GET
+                && self.keeps
+                && !self.request.fields.contains("range");
+            if let (true, Some(copy)) = (asks_page, &self.copy) {
+                self.retter.copies.drop_variant(own, copy);
+            }
+            return;
+        }
+        if !matches!(self.request.method, Method::GET | Method::HEAD) {
+            return;
+        }
+        let (copies, keyer) = (&self.retter.copies, self.snapshot.keyer());
         let whole = keyer.keys_of(&self.request, own.path_and_query(), own.partition());
-        let keys: SmallVec<[_; 4]> = whole
-            .chain(own.is_fragment().then(|| own.clone()))
-            // Of what bare visitors get, nothing is anybody's own: what another of them is given
-            // meanwhile may stay.
-            .filter(|key| !is_shared || copies.contains(key))
-            .collect();
-        let Some(first) = keys.first() else {
-            return;
-        };
-        // Other parts of the page.
-        copies.note_write(first, now);
+        let fragment = own.is_fragment().then(|| own.clone());
+        let keys: SmallVec<[_; 5]> = whole.chain(fragment).collect();
+        // Other parts of the page, of this visitor, who has had some of it.
+        if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
+            copies.note_write(held, now);
+        }
         self.mark = copies.drop_by_answer(&keys, own, self.mark);
         // A renewal ends by itself.
         let renewed = self.renewal.as_ref().map(|renewal| &renewal.key);
@@ -120,14 +127,14 @@ impl Fetch {
             return;
         }
         let (authority, asked) = (self.request.authority(), self.request.path_and_query());
-        let own = self.retter.keyer.partition(&self.request.fields);
+        let own = self.snapshot.keyer().partition(&self.request.fields);
         let named = ["location", "content-location"].iter().filter_map(|name| {
             let reference = head.fields.get(name)?;
             reference::same_origin(reference, asked, authority)
         });
         for target in named.chain([asked.to_vec()]) {
             for partition in [own, Partition::Shared] {
-                let keyer = &self.retter.keyer;
+                let keyer = self.snapshot.keyer();
                 let keys: SmallVec<[_; 4]> =
                     keyer.keys_of(&self.request, &target, partition).collect();
                 if let Some(first) = keys.first() {
@@ -137,4 +144,13 @@ impl Fetch {
             }
         }
     }
+}
+
+/// Whether a status says that its reader may not have the page, or that there is none: with the codes
+/// of Laravel (419), IIS (440) and others (498) for a session that is over.
+fn is_no(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        301..=303 | 307 | 308 | 401..=404 | 407 | 410 | 419 | 423 | 440 | 451 | 498 | 511
+    )
 }

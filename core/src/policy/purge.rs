@@ -48,13 +48,16 @@ impl Retter {
             }),
             Purge::Session { cookie } => {
                 let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-                self.drop_session(self.keyer.partition(&request))
+                self.drop_session(self.snapshot().keyer().partition(&request))
             }
             Purge::Url {
                 host,
                 path_and_query,
             } => {
-                let wanted = self.keyer.path_and_query_of(path_and_query.as_bytes());
+                let wanted = self
+                    .snapshot()
+                    .keyer()
+                    .path_and_query_of(path_and_query.as_bytes());
                 drop_chosen(&|key| of_host(key, host) && key.path_and_query() == wanted)
             }
         }
@@ -121,7 +124,7 @@ mod tests {
         }
         assert_eq!(retter.purge(purge), gone.len(), "{purge:?}");
         for (at, page) in PAGES.into_iter().enumerate() {
-            let key = retter.keyer.key(&request(page)).unwrap();
+            let key = retter.snapshot().keyer().key(&request(page)).unwrap();
             let is_there = retter.copies.contains(&key);
             assert_eq!(is_there, !gone.contains(&at), "{purge:?}: {page:?}");
         }
@@ -172,7 +175,7 @@ mod tests {
             assert_eq!(retter.purge(&purge), 0);
             fetches.into_iter().for_each(answer);
             let kept = pages.map(|page| {
-                let key = retter.keyer.key(&request(page)).unwrap();
+                let key = retter.snapshot().keyer().key(&request(page)).unwrap();
                 retter.copies.contains(&key)
             });
             assert_eq!(kept, is_kept, "{purge:?}");

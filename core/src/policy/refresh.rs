@@ -188,6 +188,7 @@ impl Retter {
             // Nobody waits for an answer.
             may_rescue: false,
             request: &request,
+            snapshot: self.snapshot(),
             why: Forward::Stale,
         };
         let grant = Grant {
@@ -326,7 +327,7 @@ impl Retter {
         } = renewal;
         let schedule = Schedule {
             now,
-            due: now + self.config.cache.ttl,
+            due: now + self.snapshot.load().config().cache.ttl,
             retry_at: self.retry_at(request, now),
         };
         let mut wants = self.wants();
@@ -361,7 +362,7 @@ impl Retter {
 
     /// Slots that renewals may have: the share of what there are, at least one.
     pub(super) fn background_max(&self) -> u32 {
-        let share = self.config.admission.background_share;
+        let share = self.snapshot.load().config().admission.background_share;
         if share <= 0.0 {
             return 0;
         }

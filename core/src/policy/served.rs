@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::wants::Errand;
-use super::{Retter, put_labels};
+use super::{Retter, Snapshot, put_labels};
 use crate::breaker::State;
 use crate::copies::StoredResponse;
 use crate::key::CacheKey;
@@ -39,6 +39,7 @@ pub struct Served {
     key: CacheKey,
     resident: Duration,
     retter: Arc<Retter>,
+    snapshot: Arc<Snapshot>,
 }
 
 /// A copy in the form that one request gets: whole, compressed, in parts, or 304.
@@ -93,6 +94,7 @@ enum Form {
 impl Served {
     pub(super) fn new(
         retter: &Arc<Retter>,
+        snapshot: &Arc<Snapshot>,
         key: CacheKey,
         copy: Arc<StoredResponse>,
         circuit: State,
@@ -100,7 +102,7 @@ impl Served {
         now: Instant,
     ) -> Self {
         let resident = copy.resident(now);
-        let source = handling.source(resident, retter.config.cache.ttl);
+        let source = handling.source(resident, snapshot.config().cache.ttl);
         let age_secs = copy.age(now).as_secs();
         Self {
             circuit,
@@ -112,6 +114,7 @@ impl Served {
             key,
             resident,
             retter: Arc::clone(retter),
+            snapshot: Arc::clone(snapshot),
         }
     }
 
@@ -145,7 +148,7 @@ impl Served {
         let due = match self.handling {
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
-                self.copy.times().received + self.retter.config.cache.ttl
+                self.copy.times().received + self.snapshot.config().cache.ttl
             }
             Handling::Behind { .. } => now,
             Handling::Collapsed { .. }
@@ -157,7 +160,7 @@ impl Served {
             | Handling::Validated { .. } => return,
         };
         let mut request = Arc::clone(request);
-        if self.retter.keyer.has_ignored_query(&request) {
+        if self.snapshot.keyer().has_ignored_query(&request) {
             // With those parameters the answer could not be kept.
             let target = Bytes::copy_from_slice(self.key.path_and_query());
             Arc::make_mut(&mut request).target = target;
@@ -193,7 +196,7 @@ impl Served {
 
     /// The form that `request` gets, and whether others would get another one by its coding.
     fn form(&self, request: &RequestHead) -> (Form, bool) {
-        let varies = self.retter.config.client.gzip && self.copy.is_compressible();
+        let varies = self.retter.config.client().gzip && self.copy.is_compressible();
         let is_coded = varies && coding::accepts_gzip(&request.fields);
         let form = if let Some(form) = self.special_form(request, is_coded) {
             form

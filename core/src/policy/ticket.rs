@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Ask, Decision, Refusal, Retter, Served};
+use super::{Ask, Decision, Refusal, Retter, Served, Snapshot};
 use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -31,6 +31,7 @@ pub struct Ticket {
     request: Arc<RequestHead>,
     retter: Arc<Retter>,
     since: Instant,
+    snapshot: Arc<Snapshot>,
     why: Forward,
 }
 
@@ -50,6 +51,7 @@ impl Ticket {
             request: Arc::clone(ask.request),
             retter: Arc::clone(retter),
             since: now,
+            snapshot: ask.snapshot,
             why: ask.why,
         }
     }
@@ -129,7 +131,7 @@ impl Ticket {
         let retter = &self.retter;
         let key = self.key.as_ref()?;
         let copy = retter.copies.look_up(key, &self.request.fields)?;
-        let age_max = retter.config.cache.rescue_age_max;
+        let age_max = self.snapshot.config().cache.rescue_age_max;
         // One that was there before is not what this request waits for.
         let times = copy.times();
         let made_at = match Wishes::of(&self.request.fields).no_cache() {
@@ -151,7 +153,15 @@ impl Ticket {
         };
         let circuit = retter.circuit_of(self.request.path(), now);
         let key = self.key.take()?;
-        Some(Served::new(retter, key, copy, circuit, handling, now))
+        Some(Served::new(
+            retter,
+            &self.snapshot,
+            key,
+            copy,
+            circuit,
+            handling,
+            now,
+        ))
     }
 
     fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Decision {
@@ -176,6 +186,7 @@ impl Ticket {
             key,
             may_rescue: false,
             request: &self.request,
+            snapshot: Arc::clone(&self.snapshot),
             why: self.why,
         }
     }
@@ -205,7 +216,7 @@ mod tests {
     /// A policy with one slot, and who has it.
     fn full() -> (Arc<Retter>, Box<Fetch>) {
         let mut settings = Settings::default();
-        settings.admission.in_flight_max = 1;
+        settings.site.admission.in_flight_max = 1;
         let retter = Retter::new(settings.validate().unwrap(), 1, at(0));
         let Decision::Fetch(fetch) = decide(&retter, at(0)) else {
             panic!("there is room");

@@ -23,7 +23,15 @@ impl Fetch {
                 let handling = Handling::Overload { ttl };
                 let retter = &self.retter;
                 retter.overload_copies.fetch_add(1, Ordering::Relaxed);
-                Ok(Served::new(retter, key, copy, circuit, handling, now))
+                Ok(Served::new(
+                    retter,
+                    &self.snapshot,
+                    key,
+                    copy,
+                    circuit,
+                    handling,
+                    now,
+                ))
             }
             None => Err(Refusal::unasked(why, circuit)),
         };

@@ -108,11 +108,13 @@ impl View {
         // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
         let peer = peer.to_canonical();
         let is_trusted = trusted.contain(peer);
-        let is_telling = fields.names().any(is_forwarding);
+        let is_telling = fields.tell_forwarding();
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {
             is_telling,
-            is_relayed: is_telling || fields.contains("via"),
+            // Who is declared a proxy is one, whatever it says of itself; on this machine a client
+            // may be as well.
+            is_relayed: is_telling || fields.contains("via") || is_trusted && !peer.is_loopback(),
             peer,
             told: told.map(Box::new),
             trusted: is_trusted,

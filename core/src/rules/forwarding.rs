@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::forwarded::View;
 use crate::message::{
-    Fields, Line, Names, RequestHead, ResponseHead, Version, is_forwarding, is_token,
+    Fields, Line, Names, RequestHead, ResponseHead, Version, is_forwarding, is_token, is_user,
 };
 
 /// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
@@ -322,16 +322,18 @@ fn protocol_name(protocol: &[u8]) -> &[u8] {
     &protocol[..end]
 }
 
-/// Whether `name` is one that this program sets, drops or frames by, but for `_` where that has
-/// `-`. To applications behind CGI and its heirs the two are the same variable (RFC 3875
-/// §4.1.18), so that it would stand beside, or instead of, what this program says.
+/// Whether `name` is one that this program sets, drops or frames by, or that a proxy in front sets
+/// for a user it has signed in, but for `_` where that has `-`. To applications behind CGI and its heirs the two are the same variable (RFC 3875
+/// §4.1.18), so that it would stand beside, or instead of, what this program or
+/// that proxy says, which lets a client's own `X_WEBAUTH_USER` pass.
 fn is_look_alike(name: &[u8]) -> bool {
     if memchr::memchr(b'_', name).is_none() {
         return false;
     }
     let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
     let name: SmallVec<[u8; 64]> = with_dashes.collect();
-    HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name) || is_forwarding(&name)
+    let is_ours = HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name);
+    is_ours || is_forwarding(&name) || is_user(&name)
 }
 
 /// Whether a field speaks to this program alone.

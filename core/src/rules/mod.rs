@@ -7,6 +7,7 @@
 //! | [`coding`] | RFC 9110 §8.4, §12.5.3; RFC 1952 |
 //! | [`conditional`] | RFC 9110 §13 |
 //! | [`forwarded`] | RFC 7239 |
+//! | [`credentials`] | RFC 9111 §7.3 |
 //! | [`forwarding`] | RFC 9110 §7.6 |
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
@@ -18,6 +19,7 @@
 pub mod cache_control;
 pub mod coding;
 pub mod conditional;
+pub mod credentials;
 pub mod forwarded;
 pub mod forwarding;
 pub mod freshness;

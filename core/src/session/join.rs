@@ -79,7 +79,7 @@ pub(super) fn pass_replies(
     retter: &Retter,
     now: Instant,
 ) -> bool {
-    let settings = &retter.config().client;
+    let settings = retter.config().client();
     let mut is_some = false;
     loop {
         let queued = client.held();

@@ -75,7 +75,7 @@ impl Session {
     /// Starts a session for a client connection that was just accepted from `peer`.
     #[must_use]
     pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
-        let client = Client::new(&retter.config().client, now);
+        let client = Client::new(retter.config().client(), now);
         Self::join(retter, peer, client, Work::None)
     }
 
@@ -92,7 +92,7 @@ impl Session {
 
     /// A session of an exchange that nobody waits for.
     fn alone(retter: Arc<Retter>, exchange: Box<Exchange>, now: Instant) -> Self {
-        let client = Client::absent(&retter.config().client, now);
+        let client = Client::absent(retter.config().client(), now);
         let peer = exchange.call().peer;
         Self::join(retter, peer, client, Work::Running(exchange))
     }
@@ -159,7 +159,7 @@ impl Session {
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
         match (side, self.work.exchange_mut()) {
             (Side::Client, exchange) => {
-                let settings = &self.retter.config().client;
+                let settings = self.retter.config().client();
                 self.client.handle_written(len, settings, now);
                 if let Some(exchange) = exchange {
                     exchange.handle_moved(now);
@@ -212,7 +212,7 @@ impl Session {
         };
         if let Input::Connected { reused } = input {
             exchange.handle_connected(reused, conn, now);
-            let settings = &self.retter.config().client;
+            let settings = self.retter.config().client();
             self.client.expect_content(settings, now);
         } else if input == Input::NoSocket {
             exchange.handle_no_socket(now);
@@ -371,7 +371,7 @@ impl Session {
         if self.client.sent() > 0 && is_planted(Plant::SilentEnd) {
             return self.client_left(now);
         }
-        let settings = &self.retter.config().client;
+        let settings = self.retter.config().client();
         let view = View::receive(&mut head, self.peer.ip(), &settings.trusted_proxies);
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
@@ -428,7 +428,7 @@ impl Session {
             return false;
         };
         let client = &mut self.client;
-        let settings = &self.retter.config().client;
+        let settings = self.retter.config().client();
         let passed = join::pass_content(client, exchange, settings, now);
         if passed == Passed::BrokenOff {
             self.client_broke_off(now);
@@ -533,7 +533,7 @@ impl Session {
     }
 
     fn client_read(&mut self, len: usize, now: Instant) {
-        let settings = &self.retter.config().client;
+        let settings = self.retter.config().client();
         match self.client.handle_read(len, settings, now) {
             Read::Bytes => {
                 if let Some(exchange) = self.work.exchange_mut() {
@@ -630,7 +630,7 @@ impl Session {
         let started = self.client.take_head_since().unwrap_or(now);
         let why = (status, text);
         let (replies, report) = refusal::unparsed(&self.retter, self.peer, why, started, now);
-        let settings = &self.retter.config().client;
+        let settings = self.retter.config().client();
         for reply in replies {
             self.client.handle_reply(reply, settings, now);
         }
@@ -670,7 +670,7 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let settings = &self.retter.config().client;
+        let settings = self.retter.config().client();
         let [write, life] = self.client.deadlines(self.work.is_none(), settings);
         let [own, content] = self.work.deadlines(&self.client);
         let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());

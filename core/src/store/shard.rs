@@ -172,6 +172,23 @@ impl<V: Entry> Shard<V> {
             .map_or(0, |at| self.remove_group(at, dropped))
     }
 
+    /// Drops `value` where it is still kept under `key`; the other variants stay.
+    pub(super) fn remove_variant(
+        &mut self,
+        key: &CacheKey,
+        value: &Arc<V>,
+        dropped: &mut Dropped<V>,
+    ) {
+        let Some(at) = self.find(key) else { return };
+        let mut variants = self.groups[at].variants.iter();
+        if let Some(which) = variants.position(|variant| Arc::ptr_eq(&variant.value, value)) {
+            self.take_variant(at, which, dropped);
+            if self.groups[at].variants.is_empty() {
+                self.remove_group(at, dropped);
+            }
+        }
+    }
+
     /// Drops the copies of one partition, in time proportional to their number.
     pub(super) fn drop_partition(
         &mut self,

@@ -99,6 +99,12 @@ impl<V: Entry> Store<V> {
         write(shard).replace(key, old, value, &mut dropped)
     }
 
+    /// Drops `value` where it is still kept under `key`; the other variants stay.
+    pub fn remove_variant(&self, key: &CacheKey, value: &Arc<V>) {
+        let mut dropped = Dropped::new();
+        write(self.shard_of(key)).remove_variant(key, value, &mut dropped);
+    }
+
     /// Charges `extra` bytes to a value that became heavier by them (its compressed form). Others
     /// make room; if that is not enough, the value leaves.
     pub fn grew(&self, key: &CacheKey, value: &Arc<V>, extra: usize) {

@@ -11,6 +11,7 @@ use crate::codec;
 use crate::head::{Fields, Framing, Head};
 use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
 use crate::net::{Close, Net};
+use crate::visitors::{SESSION, secret};
 
 /// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
 const DIRECTIVES: [&str; 10] = [
@@ -26,7 +27,10 @@ const DIRECTIVES: [&str; 10] = [
     "max-age=1, stale-while-revalidate=1",
 ];
 
-const STATUSES: [u16; 7] = [200, 204, 501, 404, 302, 500, 503];
+/// Bytes of a personal page at least: the secret of its user, and a little more.
+const SECRET_LEN: usize = 24;
+
+const STATUSES: [u16; 9] = [200, 204, 501, 404, 302, 500, 503, 403, 410];
 
 /// What nobody asked for; it ends in [`UNSOLICITED`](crate::ledger::UNSOLICITED).
 const LATE: &[u8] = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -93,6 +97,10 @@ pub(crate) struct Plan {
     pub(crate) varies: bool,
     pub(crate) new_session: bool,
     pub(crate) new_cookie: bool,
+    /// The cookie by which the application knows its user from now on.
+    pub(crate) start: Option<String>,
+    /// Its user has logged in on the connection.
+    pub(crate) is_bound: bool,
     /// `None` for an answer without a body.
     pub(crate) framing: Option<Framing>,
     pub(crate) is_head: bool,
@@ -100,21 +108,34 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Makes up an answer to a request, whose head the origin got.
+    /// Makes up an answer to a request, whose head the origin got, of a user whom the application
+    /// knows by this, if it knows any.
     pub(crate) fn new(
         asked: &Asked,
         head: &Head,
+        known_by: Option<String>,
         pages: &mut BTreeMap<String, Page>,
         is_failing: bool,
         net: &mut Net,
     ) -> Self {
         let varies = net.chance.hits(net.swarm.varies);
         let flavour = if varies { asked.flavour } else { "-" };
-        let key = format!("{}{}|{}|{flavour}", asked.host, asked.target, asked.who);
+        let starts = known_by.is_none() && !net.is_calm && net.chance.hits(net.swarm.starts);
+        let start = starts.then(|| start(net));
+        let user = known_by.or_else(|| start.clone());
         let edits = net.chance.hits(net.swarm.edits);
-        let len = net.chance.size(net.swarm.body_max);
+        let mut len = net.chance.size(net.swarm.body_max);
+        let url = format!("{}{}", asked.host, asked.target);
+        let key = match &user {
+            Some(user) => {
+                len = len.max(SECRET_LEN);
+                format!("{}|{url}|{flavour}", secret(user))
+            }
+            None => format!("{url}|{}|{flavour}", asked.who),
+        };
         let page = pages.entry(key.clone()).or_insert_with(|| Page {
             key,
+            is_personal: user.is_some(),
             version: 0,
             len,
         });
@@ -147,10 +168,18 @@ impl Plan {
             varies,
             new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
             new_cookie: net.chance.hits(net.swarm.new_cookie),
+            start,
+            is_bound: false,
             framing,
             is_head: asked.method == "HEAD",
             text: net.chance.hits(700),
         }
+    }
+
+    /// Whether it hands out a cookie that the program knows to be a session's.
+    pub(crate) fn starts_session(&self) -> bool {
+        let start = self.start.as_ref();
+        start.is_some_and(|start| start.starts_with(SESSION))
     }
 
     /// Takes the framing that does not hide this fault.
@@ -205,6 +234,12 @@ impl Plan {
         if self.new_cookie {
             put("Set-Cookie", format!("basket={answer}"));
         }
+        if let Some(start) = &self.start {
+            put("Set-Cookie", format!("{start}; Path=/; HttpOnly"));
+        }
+        if self.is_bound {
+            put("Persistent-Auth", "true".to_owned());
+        }
         if self.status == 302 {
             put("Location", "/0".to_owned());
         }
@@ -240,6 +275,17 @@ impl Plan {
             None => Vec::new(),
         }
     }
+}
+
+/// The cookie for somebody unknown.
+fn start(net: &mut Net) -> String {
+    let value = if net.swarm.same_second {
+        // As frameworks do that sign the time and what a session holds, which is nothing yet.
+        secret(&unix(net.now).to_string())
+    } else {
+        format!("{:016x}", net.chance.seed())
+    };
+    format!("{}={value}", net.swarm.started)
 }
 
 /// Puts an answer, with what is wrong with it, on its connection's list.

@@ -13,6 +13,7 @@ use crate::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::oracle::Oracle;
 use crate::requests::{self, Memory};
 use crate::seen::Seen;
+use crate::visitors::{VisitorId, Visitors};
 
 /// Longest time in which nothing at all happens for a client that waits. Every time limit of the
 /// simulated settings is far below.
@@ -25,7 +26,10 @@ const TUNNEL_BYTES: usize = 3_000;
 pub(crate) struct Client {
     id: usize,
     link: LinkId,
-    who: &'static str,
+    /// `None` for who examines the program in the end.
+    visitor: Option<VisitorId>,
+    /// Its connection has to be told who it is, and was not yet.
+    logs_in: bool,
     reader: Reader,
     /// Requests without a whole answer, oldest first.
     waiting: VecDeque<AskedId>,
@@ -58,9 +62,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(id: usize, link: LinkId, net: &mut Net) -> Self {
+    pub(crate) fn new(id: usize, link: LinkId, net: &mut Net, visitors: &mut Visitors) -> Self {
         let (swarm, now) = (net.swarm.clone(), net.now);
         let chance = &mut net.chance;
+        let visitor = visitors.come(&swarm, chance);
         let slow_reading = chance.hits(swarm.slow_reading);
         let slow_sending = chance.hits(swarm.slow_sending);
         let leaves = chance.hits(swarm.leaving);
@@ -69,7 +74,8 @@ impl Client {
         Self {
             id,
             link,
-            who: requests::user(swarm.users, chance),
+            visitor: Some(visitor),
+            logs_in: visitors.is_bound(visitor),
             reader: Reader::default(),
             waiting: VecDeque::new(),
             out: VecDeque::new(),
@@ -122,7 +128,7 @@ impl Client {
         self.leaves_at = None;
         self.is_slow = false;
         self.half_closes = false;
-        self.who = "";
+        self.visitor = None;
     }
 
     /// Goes on as far as it can.
@@ -216,7 +222,10 @@ impl Client {
             }
             match self.reader.next() {
                 Ok(None) => return,
-                Ok(Some(Part::Head(head))) => self.on_head(head, net, ledger, oracle),
+                Ok(Some(Part::Head(head))) => {
+                    self.take_cookies(&head, net, memory);
+                    self.on_head(head, net, ledger, oracle);
+                }
                 Ok(Some(Part::Data(data))) => {
                     if let Some((_, body)) = &mut self.seen {
                         body.extend_from_slice(&data);
@@ -227,6 +236,17 @@ impl Client {
                     ledger.violate(format!("client {} got no HTTP: {error}", self.id));
                     return;
                 }
+            }
+        }
+    }
+
+    /// A browser takes cookies with the head, whatever becomes of the body.
+    fn take_cookies(&self, head: &Head, net: &Net, memory: &mut Memory) {
+        let Some(visitor) = self.visitor else { return };
+        for line in head.fields.all("set-cookie") {
+            let cookie = line.split(';').next().unwrap_or_default();
+            if net.swarm.is_start(cookie) {
+                memory.visitors.take(visitor, cookie);
             }
         }
     }
@@ -375,14 +395,17 @@ impl Client {
             && net.now >= self.next_after
         {
             self.left -= 1;
-            let asked = match self.script.pop_front() {
-                Some(asked) => asked,
-                None => requests::compose(self.who, net, memory),
+            let mut asked = match (self.script.pop_front(), self.visitor) {
+                (Some(asked), _) => asked,
+                (None, None) => return,
+                (None, Some(visitor)) => requests::compose(visitor, self.logs_in, net, memory),
             };
+            asked.client = self.id;
+            self.logs_in = false;
             let id = ledger.asked.len();
             net.note(format_args!(
-                "client {} asks request {id}: {} {} of `{}`",
-                self.id, asked.method, asked.target, asked.who
+                "client {} asks request {id}: {} {} of {:?} as `{}`",
+                self.id, asked.method, asked.target, asked.visitor, asked.who
             ));
             self.send(id, &asked, net);
             let ends = asked.closes || asked.malformed || asked.upgrades;

@@ -2,6 +2,7 @@
 //! used, and what makes it wrong.
 //! Never judges an answer as a whole.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use retter_core::config::{CacheSettings, FreshMode, RescueMode};
@@ -22,7 +23,9 @@ pub(crate) struct Copies {
 struct Wrong {
     /// `None` for all pages of the user.
     key: Option<String>,
-    who: &'static str,
+    /// The user asked for the page and was told that there is none for this user any more.
+    is_no: bool,
+    who: Rc<str>,
     /// When the origin said so, and when a client knew.
     head_at: Instant,
     seen_at: Instant,
@@ -42,10 +45,11 @@ impl Copies {
             return;
         };
         let succeeded = (200..400).contains(&answer.status);
-        let who = asked.who;
+        let who = &asked.who;
         let wrong = |key| Wrong {
             key,
-            who,
+            is_no: false,
+            who: Rc::clone(who),
             head_at,
             seen_at: now,
         };
@@ -55,20 +59,32 @@ impl Copies {
         if matches!(asked.method, "POST" | "DELETE") && succeeded {
             self.wrong.push(wrong(Some(self.key(asked))));
         }
+        // Of a connection's own login there are no copies, whatever its later requests look like.
+        if asked.is_read() && !asked.is_bound && is_no(answer.status) {
+            let is_no = true;
+            let wrong = wrong(Some(self.key(asked)));
+            self.wrong.push(Wrong { is_no, ..wrong });
+        }
     }
 
     /// Whether a copy of an answer to `other`, which the origin made or confirmed by `basis`, may
     /// not answer what was sent at `sent`.
     pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
         self.wrong.iter().any(|wrong| {
-            let is_older = basis.head_at < Some(wrong.head_at) && sent > wrong.seen_at;
+            // What another bare visitor gets while one is told "no" may stay.
+            let is_before = match wrong.is_no && wrong.who.is_empty() {
+                true => basis.seen_at.is_some_and(|seen| seen < wrong.head_at),
+                false => basis.head_at < Some(wrong.head_at),
+            };
+            let is_own = other.who == wrong.who;
             let is_same = match &wrong.key {
-                None => other.who == wrong.who,
+                None => is_own,
                 Some(key) => {
-                    (other.who == wrong.who || other.who.is_empty()) && *key == self.key(other)
+                    let is_seen = is_own || other.who.is_empty() && !wrong.is_no;
+                    is_seen && *key == self.key(other)
                 }
             };
-            is_older && is_same
+            is_before && sent > wrong.seen_at && is_same
         })
     }
 
@@ -82,7 +98,7 @@ impl Copies {
     /// What has the same is the same page of everybody's.
     pub(crate) fn key(&self, asked: &Asked) -> String {
         let target = match self.settings.detect_query {
-            true => &asked.target,
+            true => asked.page(),
             false => asked.path(),
         };
         format!("{}{target}", asked.host)
@@ -92,7 +108,11 @@ impl Copies {
     pub(crate) fn may_keep(&self, asked: &Asked, answer: &Answer) -> bool {
         // What says `no-cache` may be kept, and used after the origin has confirmed it.
         let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
-        is_kept && !answer.new_session && (!answer.new_cookie || !asked.who.is_empty())
+        // A cookie that is handed out makes a page its receiver's. Nobody can tell two connections
+        // apart that the origin tells apart by themselves.
+        let is_anybodys = answer.new_session || answer.starts || answer.is_bound;
+        let is_refusal = matches!(answer.status, 400 | 403 | 406);
+        is_kept && !is_anybodys && !is_refusal && (!answer.new_cookie || asked.is_known)
     }
 
     /// Whether copies for this user are kept against their directives, to rescue with.
@@ -100,7 +120,8 @@ impl Copies {
         match self.settings.rescue {
             RescueMode::All => true,
             RescueMode::Session => {
-                asked.who.contains("PHPSESSID") || asked.who.starts_with("Basic")
+                let bears = ["PHPSESSID=", "Basic ", "Bearer "];
+                bears.iter().any(|mark| asked.who.contains(mark))
             }
             RescueMode::Strict => false,
         }
@@ -147,14 +168,25 @@ impl Copies {
 
     /// Whether a copy may never be used stale (RFC 9111 §4.2.4).
     pub(crate) fn forbids_stale(&self, asked: &Asked, answer: &Answer) -> bool {
+        !self.is_lenient(asked) && self.may_forbid_stale(answer)
+    }
+
+    /// Whether a copy may never be used stale by whoever is not treated leniently.
+    pub(crate) fn may_forbid_stale(&self, answer: &Answer) -> bool {
         let words = [
             "no-cache",
             "must-revalidate",
             "proxy-revalidate",
             "s-maxage",
         ];
-        !self.is_lenient(asked) && words.iter().any(|word| answer.says(word))
+        let is_strict = self.settings.rescue != RescueMode::All;
+        is_strict && words.iter().any(|word| answer.says(word))
     }
+}
+
+/// Whether the answer to a read says that this user sees the page no longer.
+fn is_no(status: u16) -> bool {
+    matches!(status, 301..=303 | 307 | 308 | 401 | 403 | 404 | 410 | 451)
 }
 
 /// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.
@@ -165,5 +197,5 @@ fn forbids_keeping(asked: &Asked, answer: &Answer) -> bool {
     let shares = ["public", "must-revalidate", "s-maxage"];
     let is_shared = shares.iter().any(|word| answer.says(word))
         || is_about_copy && answer.directives.is_empty();
-    forbids || answer.no_store || asked.who.starts_with("Basic") && !is_shared
+    forbids || answer.no_store || asked.has_credentials() && !is_shared
 }

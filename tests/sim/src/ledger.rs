@@ -2,9 +2,13 @@
 //! the origin gave, and what a page looks like.
 //! Never judges.
 
+use std::rc::Rc;
+
 use retter_core::time::Instant;
 
 use crate::net::LinkId;
+use crate::sent::Sent;
+use crate::visitors::{Line, VisitorId};
 
 /// The number of a request in the ledger.
 pub(crate) type AskedId = usize;
@@ -12,8 +16,8 @@ pub(crate) type AskedId = usize;
 /// The number of an answer in the ledger.
 pub(crate) type AnswerId = usize;
 
-/// Carries the number of a request.
-pub(crate) const ASKED: &str = "X-Sim-Asked";
+/// Carries the number of a request. The name is one that tells nobody who asks.
+pub(crate) const ASKED: &str = "X-Request-Id";
 
 /// Carries the number of an answer; only in answers that have a representation.
 pub(crate) const ANSWER: &str = "X-Sim-Answer";
@@ -25,8 +29,11 @@ pub(crate) const UNCHANGED: &str = "X-Sim-Unchanged";
 /// How the status line ends of what the origin says on an idle connection before it closes it.
 pub(crate) const UNSOLICITED: &str = "408 Late";
 
-/// The field that some pages vary on.
-pub(crate) const FLAVOUR: &str = "X-Flavour";
+/// The field that some pages vary on: one that every browser sends.
+pub(crate) const FLAVOUR: &str = "Accept-Language";
+
+/// How a parameter begins that chooses no other page, but stands in the page that is sent.
+pub(crate) const TRACKED: &str = "utm_source=";
 
 /// A request of a client.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +41,17 @@ pub(crate) struct Asked {
     pub(crate) method: &'static str,
     pub(crate) host: &'static str,
     pub(crate) target: String,
-    /// What tells users apart; empty for everybody.
-    pub(crate) who: &'static str,
+    /// Who asks, on which connection: known to nobody but the oracle.
+    pub(crate) visitor: Option<VisitorId>,
+    pub(crate) client: usize,
+    /// What tells users apart; empty for the bare.
+    pub(crate) who: Rc<str>,
+    /// The cookies and fields that say so.
+    pub(crate) lines: Rc<[Line]>,
+    /// The application knows who asks: by more than a cookie of unknown meaning.
+    pub(crate) is_known: bool,
+    /// Its visitor logs in on each connection before anything else.
+    pub(crate) is_bound: bool,
     pub(crate) flavour: &'static str,
     pub(crate) gzip: bool,
     pub(crate) if_none_match: Option<String>,
@@ -66,9 +82,25 @@ impl Asked {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// The target without the parameter that chooses no page.
+    pub(crate) fn page(&self) -> &str {
+        let untracked = self.target.split(TRACKED).next().unwrap_or_default();
+        untracked.trim_end_matches(['?', '&'])
+    }
+
+    /// Whether its answer may show what nobody else asked with.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.target.contains(TRACKED)
+    }
+
     /// Whether circuits hold it back and copies may answer it.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD") && !self.upgrades
+    }
+
+    /// Whether it carries credentials in the field that HTTP has for them (RFC 9111 §3.5).
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.lines.iter().any(|(name, _)| name == "Authorization")
     }
 
     pub(crate) fn is_safe(&self) -> bool {
@@ -93,6 +125,13 @@ pub(crate) struct Answer {
     /// Its cookies start, replace or end a session.
     pub(crate) new_session: bool,
     pub(crate) new_cookie: bool,
+    /// It hands a cookie to a visitor unknown until then, by which the application knows it from
+    /// now on, and is already personal.
+    pub(crate) starts: bool,
+    /// It was given on a connection that somebody had logged in on.
+    pub(crate) is_bound: bool,
+    /// The request that the origin got had the parameter of a campaign.
+    pub(crate) is_tracked: bool,
     /// It is whole, well framed and well formed as it was meant to be sent.
     pub(crate) is_sound: bool,
     pub(crate) link: LinkId,
@@ -113,9 +152,11 @@ impl Answer {
 }
 
 /// One version of one page for one user.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Page {
+    /// With the secret of the user that it is for, if it is for one.
     pub(crate) key: String,
+    pub(crate) is_personal: bool,
     pub(crate) version: u32,
     pub(crate) len: usize,
 }
@@ -157,6 +198,7 @@ pub(crate) fn upload(asked: AskedId, len: usize) -> Vec<u8> {
 pub(crate) struct Ledger {
     pub(crate) asked: Vec<Asked>,
     pub(crate) answers: Vec<Answer>,
+    pub(crate) sent: Sent,
     /// What broke the contract first.
     pub(crate) violation: Option<String>,
 }

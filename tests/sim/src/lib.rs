@@ -21,8 +21,10 @@ mod origin;
 mod place;
 mod requests;
 mod seen;
+mod sent;
 mod swarm;
 mod trace;
+mod visitors;
 mod world;
 
 use std::cell::RefCell;

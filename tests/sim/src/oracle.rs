@@ -15,7 +15,7 @@ use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::seen::{
     Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds, number,
-    status,
+    plain, status,
 };
 
 /// How many answers came from where.
@@ -67,10 +67,10 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(settings: Settings, is_attended: bool) -> Self {
-        let is_attended = is_attended && settings.admission.background_share > 0.0;
+        let is_attended = is_attended && settings.site.admission.background_share > 0.0;
         Self {
-            circuits: Circuits::new(settings.breaker.clone(), is_attended),
-            copies: Copies::new(settings.cache.clone()),
+            circuits: Circuits::new(settings.site.breaker.clone(), is_attended),
+            copies: Copies::new(settings.site.cache.clone()),
             settings,
             full_at: None,
             tally: Tally::default(),
@@ -234,6 +234,11 @@ impl Oracle {
     ) -> Result<(), String> {
         if !matches!(status(seen), 304 | 416) {
             let answer = find_answer(seen, ledger)?;
+            // Before anything that the answer says of itself: may its bytes be seen?
+            let body = plain(asked, seen)?;
+            ledger
+                .sent
+                .check(asked.visitor, &asked.who, &answer.page, &body)?;
             let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
             let basis = basis.ok_or("no answer of the origin")?;
             self.check_kept(asked, seen, (answer, basis), ledger)?;
@@ -273,10 +278,13 @@ impl Oracle {
             "not the origin's status",
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
+        holds(!answer.is_tracked, "a copy of what only one link has asked")?;
         let is_same = self.copies.same_page(asked, other, answer) && basis.page == answer.page;
         holds(is_same, "a copy of another page, or another's")?;
         // Who asked gets what the origin says is right, whatever becomes of the copy.
         let is_own = ledger.asked[basis.asked].answers.last() == asked.answers.last();
+        let sets_cookie = seen.head.fields.get("set-cookie").is_some();
+        holds(is_own || !sets_cookie, "a copy that hands out a cookie")?;
         let may_keep = is_own && basis.status == 304 || self.copies.may_keep(asked, basis);
         holds(
             may_keep && self.copies.may_keep(asked, answer),

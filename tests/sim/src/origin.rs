@@ -11,6 +11,7 @@ use crate::codec::{Part, Reader};
 use crate::head::{Framing, Head};
 use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
+use crate::visitors::known_by;
 
 /// How the origin is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -45,6 +46,8 @@ struct Conn {
     out: VecDeque<Piece>,
     wait_until: Instant,
     echoes: bool,
+    /// Who has logged in on it, and on behalf of which client (NTLM).
+    login: Option<(usize, String)>,
     is_eof: bool,
     closed: bool,
 }
@@ -110,7 +113,7 @@ impl Origin {
             match conn.reader.next() {
                 Ok(None) => return,
                 Ok(Some(Part::Head(head))) => {
-                    let Some(asked) = take_request(conn, head, ledger) else {
+                    let Some(asked) = take_request(id, conn, head, net, ledger) else {
                         return;
                     };
                     net.note(format_args!("origin gets request {asked} on link {id}"));
@@ -174,44 +177,47 @@ impl Origin {
         if head.start.starts_with("GET ") {
             asked.method = "GET";
         }
-        let fault = if net.is_calm {
-            Fault::None
-        } else if self.health == Health::Lost {
-            Fault::Never
-        } else {
-            Fault::ALL[net.chance.weighted(&net.swarm.faults)]
-        };
-        let mut think = net.chance.time(net.swarm.think_max);
-        if self.health == Health::Slow {
-            think = think * 4 + Duration::from_millis(300);
+        if let Some(target) = head.start.split(' ').nth(1) {
+            target.clone_into(&mut asked.target);
         }
-        if net.is_calm {
-            think = Duration::from_millis(1);
-        }
+        let (fault, think) = self.mood(net);
         conn.out.push_back(Piece::Wait(think));
         if asked.upgrades && fault == Fault::None && net.chance.hits(800) {
             return self.upgrade(id, asked_id, conn, ledger);
         }
         let is_failing = self.health == Health::Failing;
-        let mut plan = Plan::new(&asked, head, &mut self.pages, is_failing, net);
+        let renews = renews(id, net);
+        let user = log_in(&mut conn.login, &asked, head, net);
+        let user = user.or_else(|| known_by(&head.fields.0, &net.swarm));
+        ledger.check(!renews || conn.login.is_none(), || {
+            format!("a copy is renewed as somebody who logged in for request {asked_id}")
+        });
+        let mut plan = Plan::new(&asked, head, user, &mut self.pages, is_failing, net);
         plan.suit(fault);
+        plan.is_bound = conn.login.is_some();
         let answer = ledger.answers.len();
         ledger.asked[asked_id].answers.push(answer);
         let closes = plan.framing == Some(Framing::UntilClose) || net.chance.hits(100);
         let head = plan.head(asked_id, answer, closes, net);
         let is_sound = matches!(fault, Fault::None | Fault::Unsolicited);
-        let attempt = net.carried(id).map(|attempt| net.attempts.get(attempt));
+        let is_sent = !matches!(fault, Fault::Closed | Fault::Garbage | Fault::Never);
+        if is_sent && plan.framing.is_some() {
+            ledger.sent.note(asked.visitor, &asked.who, &plan.page);
+        }
         ledger.answers.push(Answer {
             asked: asked_id,
             method: asked.method,
-            renews: attempt.is_some_and(|attempt| attempt.in_background),
+            renews,
             no_store,
             status: plan.status,
             page: plan.page.clone(),
             directives: plan.directives,
             varies: plan.varies,
-            new_session: plan.new_session,
+            new_session: plan.new_session || plan.starts_session(),
             new_cookie: plan.new_cookie,
+            starts: plan.start.is_some(),
+            is_bound: plan.is_bound,
+            is_tracked: asked.is_tracked(),
             is_sound,
             link: id,
             head_at: None,
@@ -220,15 +226,33 @@ impl Origin {
         });
         net.note(format_args!(
             "origin answers request {asked_id} with answer {answer}: {} {:?} {fault:?} `{}` \
-             varies {} no-store {no_store} cookies {} {}",
+             varies {} no-store {no_store} cookies {} {} {:?} of {}",
             plan.status,
             plan.framing,
             plan.directives,
             plan.varies,
             plan.new_session,
-            plan.new_cookie
+            plan.new_cookie,
+            plan.start,
+            plan.page.key
         ));
         answers::queue(&mut conn.out, answer, head, &plan, fault, closes, net);
+    }
+
+    /// What is wrong with the next answer, and how long it takes.
+    fn mood(&self, net: &mut Net) -> (Fault, Duration) {
+        let think = net.chance.time(net.swarm.think_max);
+        if net.is_calm {
+            return (Fault::None, Duration::from_millis(1));
+        }
+        if self.health == Health::Lost {
+            return (Fault::Never, think);
+        }
+        let fault = Fault::ALL[net.chance.weighted(&net.swarm.faults)];
+        match self.health == Health::Slow {
+            true => (fault, think * 4 + Duration::from_millis(300)),
+            false => (fault, think),
+        }
     }
 
     fn upgrade(&self, id: LinkId, asked: AskedId, conn: &mut Conn, ledger: &mut Ledger) {
@@ -242,6 +266,7 @@ impl Origin {
             status: 101,
             page: Page {
                 key: String::new(),
+                is_personal: false,
                 version: 0,
                 len: 0,
             },
@@ -249,6 +274,9 @@ impl Origin {
             varies: false,
             new_session: false,
             new_cookie: false,
+            starts: false,
+            is_bound: false,
+            is_tracked: false,
             is_sound: true,
             link: id,
             head_at: None,
@@ -268,7 +296,13 @@ impl Origin {
 }
 
 /// Takes the head of a request; what it has to be is in the ledger.
-fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<AskedId> {
+fn take_request(
+    id: LinkId,
+    conn: &mut Conn,
+    head: Head,
+    net: &Net,
+    ledger: &mut Ledger,
+) -> Option<AskedId> {
     let number = head.fields.get(ASKED);
     let number = number.and_then(|id| id.parse::<AskedId>().ok());
     let Some(asked) = number.filter(|id| *id < ledger.asked.len()) else {
@@ -278,19 +312,28 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
     let Asked {
         method,
         host,
+        client,
         who,
+        lines,
         target,
         ..
     } = &ledger.asked[asked];
-    let is_start = |method: &str| head.start == format!("{method} {target} HTTP/1.1");
-    // A copy is renewed on behalf of whom it answered.
-    let is_right = is_start(method) || *method == "HEAD" && is_start("GET");
-    let cookie = head.fields.get("cookie").unwrap_or_default();
-    let credentials = head.fields.get("authorization").unwrap_or_default();
-    let same_user = who.is_empty() || *who == cookie || *who == credentials;
+    let is_start = |method: &str, target: &str| head.start == format!("{method} {target} HTTP/1.1");
+    // A copy is renewed on behalf of whom it answered, for everybody who sees it.
+    let renewed = ledger.asked[asked].page();
+    let is_right = is_start(method, target)
+        || *method == "HEAD" && is_start("GET", target)
+        || renews(id, net) && is_start("GET", renewed);
+    let mut lines = lines.iter();
+    let same_user = lines.all(|(name, value)| head.fields.get(name) == Some(value));
+    let same_user = who.is_empty() || same_user;
     let is_right = is_right && head.fields.get("host") == Some(host) && same_user;
+    let is_strange = conn.login.as_ref().is_some_and(|(of, _)| of != client);
     ledger.check(is_right, || {
         format!("request {asked} reaches the origin as another: {head:?}")
+    });
+    ledger.check(!is_strange, || {
+        format!("request {asked} comes on a connection that is another client's login")
     });
     let again = ledger.asked[asked].arrivals > 0 && !ledger.asked[asked].is_safe();
     ledger.check(!again, || {
@@ -303,6 +346,27 @@ fn take_request(conn: &mut Conn, head: Head, ledger: &mut Ledger) -> Option<Aske
     }
     conn.request = Some((asked, head, 0, false));
     Some(asked)
+}
+
+/// Whether what comes on this link renews a copy: no client waits for it.
+fn renews(id: LinkId, net: &Net) -> bool {
+    let attempt = net.carried(id).map(|attempt| net.attempts.get(attempt));
+    attempt.is_some_and(|attempt| attempt.in_background)
+}
+
+/// Whom a connection is logged in as (NTLM): with a request that says so, and from then on.
+fn log_in(
+    login: &mut Option<(usize, String)>,
+    asked: &Asked,
+    head: &Head,
+    net: &mut Net,
+) -> Option<String> {
+    let credentials = head.fields.get("authorization").unwrap_or_default();
+    if credentials.starts_with("NTLM") {
+        net.note(format_args!("client {} logs in", asked.client));
+        *login = Some((asked.client, credentials.to_owned()));
+    }
+    login.as_ref().map(|(_, user)| user.clone())
 }
 
 impl Conn {

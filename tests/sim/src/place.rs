@@ -160,6 +160,17 @@ impl Host for Place {
         Some(socket)
     }
 
+    fn is_alive(&self, socket: &SimSocket) -> bool {
+        self.hub.net.borrow_mut().left(socket.link);
+        let is_alive = socket.is_alive();
+        if is_alive {
+            // The next request on a client's own connection is an attempt of its own.
+            let attempt = self.begin(true);
+            self.hub.net.borrow_mut().carries(socket.link, attempt);
+        }
+        is_alive
+    }
+
     fn park(&self, socket: SimSocket, now: Instant) {
         self.hub.net.borrow_mut().left(socket.link);
         let surplus = self.hub.pool.borrow_mut().checkin(socket, now);

@@ -3,23 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::chance::Chance;
 use crate::codec;
 use crate::head::Fields;
-use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, upload};
+use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, TRACKED, upload};
 use crate::net::Net;
+use crate::visitors::{VisitorId, Visitors, known_by};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
-
-/// Users: nobody, sessions, a credential, a cookie of unknown meaning.
-const USERS: [&str; 6] = [
-    "",
-    "PHPSESSID=ann",
-    "PHPSESSID=bob",
-    "Basic Zm9v",
-    "theme=dark",
-    "PHPSESSID=eve; theme=dark",
-];
 
 const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 
@@ -38,6 +28,7 @@ const MALFORMED: [&str; 4] = [
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     etags: BTreeMap<String, String>,
+    pub(crate) visitors: Visitors,
 }
 
 impl Memory {
@@ -47,14 +38,10 @@ impl Memory {
     }
 }
 
-/// One of so many users.
-pub(crate) fn user(count: usize, chance: &mut Chance) -> &'static str {
-    USERS[chance.below(count.min(USERS.len()))]
-}
-
-/// Makes up a request.
-pub(crate) fn compose(who: &'static str, net: &mut Net, memory: &Memory) -> Asked {
+/// Makes up a request of a visitor; `logs_in` where its connection does not know it yet.
+pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: &Memory) -> Asked {
     let swarm = net.swarm.clone();
+    let identity = memory.visitors.identity(visitor, logs_in, &swarm);
     let chance = &mut net.chance;
     let method = if net.is_calm {
         "GET"
@@ -74,6 +61,10 @@ pub(crate) fn compose(who: &'static str, net: &mut Net, memory: &Memory) -> Aske
     } else {
         format!("/{path}")
     };
+    let target = match chance.hits(swarm.tracked) {
+        true => track(&target, visitor),
+        false => target,
+    };
     let known = memory.etags.get(&format!("{host}{target}"));
     let is_conditional = chance.hits(200);
     let http10 = chance.hits(60) && method != "upgrade";
@@ -85,7 +76,11 @@ pub(crate) fn compose(who: &'static str, net: &mut Net, memory: &Memory) -> Aske
         },
         host,
         target,
-        who,
+        visitor: Some(visitor),
+        is_known: known_by(&identity.lines, &swarm).is_some(),
+        is_bound: memory.visitors.is_bound(visitor),
+        who: identity.who,
+        lines: identity.lines,
         flavour: ["", "sweet", "sour"][chance.below(3)],
         gzip: chance.hits(400),
         if_none_match: known.filter(|_| is_conditional && !writes).cloned(),
@@ -100,6 +95,12 @@ pub(crate) fn compose(who: &'static str, net: &mut Net, memory: &Memory) -> Aske
         malformed: method == "bad",
         ..Asked::default()
     }
+}
+
+/// Where somebody comes from by a link of a campaign's mail, which each receiver gets another of.
+fn track(target: &str, visitor: VisitorId) -> String {
+    let mark = if target.contains('?') { '&' } else { '?' };
+    format!("{target}{mark}{TRACKED}v{visitor}")
 }
 
 /// The bytes of a request: its head, and its body in the framing that chance chose.
@@ -135,10 +136,8 @@ fn fields(id: AskedId, asked: &Asked) -> Fields {
     let mut put = |name: &str, value: &str| fields.0.push((name.to_owned(), value.to_owned()));
     put("Host", asked.host);
     put(ASKED, &id.to_string());
-    match asked.who {
-        "" => put("Cookie", "_ga=1"),
-        who if who.starts_with("Basic") => put("Authorization", who),
-        who => put("Cookie", who),
+    for (name, value) in &*asked.lines {
+        put(name, value);
     }
     if !asked.flavour.is_empty() {
         put(FLAVOUR, asked.flavour);

@@ -1,6 +1,7 @@
 //! Owns an answer as a client saw it, and what can be told of it by itself and its page.
 //! Never knows what else happened.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
 
@@ -95,24 +96,27 @@ pub(crate) fn check_body(asked: &Asked, page: &Page, seen: &Seen) -> Result<(), 
         let (from, to) = (RANGE.0.min(whole.len()), RANGE.1.min(whole.len()));
         whole = whole[from..to].to_vec();
     }
-    let is_gzip = seen.head.fields.get("content-encoding") == Some("gzip");
-    let mut plain = Vec::new();
-    let body = if is_gzip {
-        holds(asked.gzip, "gzip for one who cannot read it")?;
-        let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
-        holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
-        &plain
-    } else {
-        &seen.body
-    };
+    let body = plain(asked, seen)?;
     if seen.is_whole {
         holds(*body == whole, "the body is not that of the page")
     } else {
         holds(
-            whole.starts_with(body),
+            whole.starts_with(&body),
             "the part of a body is not that of the page",
         )
     }
+}
+
+/// The body as its reader sees it.
+pub(crate) fn plain<'a>(asked: &Asked, seen: &'a Seen) -> Result<Cow<'a, [u8]>, String> {
+    if seen.body.is_empty() || seen.head.fields.get("content-encoding") != Some("gzip") {
+        return Ok(Cow::Borrowed(&seen.body));
+    }
+    holds(asked.gzip, "gzip for one who cannot read it")?;
+    let mut plain = Vec::new();
+    let read = flate2::read::GzDecoder::new(&seen.body[..]).read_to_end(&mut plain);
+    holds(read.is_ok() || !seen.is_whole, "broken gzip")?;
+    Ok(Cow::Owned(plain))
 }
 
 pub(crate) fn is_failure(status: u16) -> bool {

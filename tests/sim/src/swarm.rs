@@ -1,11 +1,13 @@
 //! Owns what is special about one seed: its settings, and which faults it has how often.
 //! Never draws a number after the start.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use retter_core::config::{FreshMode, RescueMode, Settings};
 
 use crate::chance::Chance;
+use crate::visitors;
 
 /// The weights of one seed. Some faults are absent, so that the others meet a program that has
 /// not been stopped by them; the rest have wild weights.
@@ -25,9 +27,9 @@ pub(crate) struct Swarm {
     pub(crate) healths: [u32; 5],
     /// How long the origin stays as it is, at most.
     pub(crate) turn_max: Duration,
-    /// Statuses: 200, 204, 501, 404, 302, 500, 503; see `answers::STATUSES`. A 304 is a 200 to who
-    /// has it.
-    pub(crate) statuses: [u32; 7],
+    /// Statuses: 200, 204, 501, 404, 302, 500, 503, 403, 410; see `answers::STATUSES`. A 304 is a
+    /// 200 to who has it.
+    pub(crate) statuses: [u32; 9],
     /// Kinds of cache directives, see `answers::DIRECTIVES`.
     pub(crate) directives: [u32; 10],
     /// Answers with `Vary`, with a session cookie, with another cookie, per mille.
@@ -43,7 +45,21 @@ pub(crate) struct Swarm {
     /// Kinds of requests: GET, HEAD, POST, DELETE, OPTIONS, upgrade, malformed.
     pub(crate) methods: [u32; 7],
     pub(crate) paths: usize,
+    /// Requests with a parameter that chooses no page, per mille.
+    pub(crate) tracked: u32,
+    /// Visitors that come again, and new ones in their place, per mille.
     pub(crate) users: usize,
+    pub(crate) newcomers: u32,
+    /// Kinds of visitors, see `visitors::Kind`.
+    pub(crate) kinds: [u32; 10],
+    /// The field by which a proxy in front says who asks, where it is a made-up one.
+    pub(crate) made_up: Rc<str>,
+    /// Answers that hand out a cookie of this name to those whom the application does not know,
+    /// and are personal already, per mille.
+    pub(crate) started: &'static str,
+    pub(crate) starts: u32,
+    /// Cookies that are handed out within one second are the same.
+    pub(crate) same_second: bool,
     /// Requests sent ahead, clients that leave early, that read slowly, that send slowly, that
     /// close their half, per mille.
     pub(crate) pipelining: u32,
@@ -68,6 +84,16 @@ impl Swarm {
     pub(crate) fn new(chance: &mut Chance) -> Self {
         let latency = *chance.pick(&[200, 2_000, 20_000, 120_000]);
         let pause = *chance.pick(&[20_000, 100_000, 400_000]);
+        let starts = *chance.pick(&[0, 0, 300, 1_000]);
+        let mut kinds = weights(chance, 16);
+        if starts > 0 {
+            // They are alike before their first answer, and no more after it.
+            kinds[visitors::Kind::Odd as usize] = 16;
+        }
+        if chance.hits(200) {
+            // Only where there are many are a connection's next request and its login two people's.
+            kinds[visitors::Kind::Bound as usize] = 24;
+        }
         Self {
             latency_max: Duration::from_micros(latency),
             chop: rate(chance, 500),
@@ -87,6 +113,13 @@ impl Swarm {
             methods: weights(chance, 60),
             paths: chance.within(1..12),
             users: chance.within(1..6),
+            tracked: rate(chance, 300),
+            newcomers: *chance.pick(&[0, 0, 200, 600]),
+            made_up: made_up(chance),
+            started: visitors::STARTS[chance.below(3)],
+            starts,
+            same_second: chance.hits(150),
+            kinds,
             pipelining: rate(chance, 500),
             leaving: rate(chance, 300),
             slow_reading: rate(chance, 300),
@@ -100,6 +133,23 @@ impl Swarm {
             places: *chance.pick(&[3, 12, 1_000, 1_000, 1_000, 1_000]),
         }
     }
+}
+
+impl Swarm {
+    /// Whether a cookie is one by which the application will know its user.
+    pub(crate) fn is_start(&self, cookie: &str) -> bool {
+        let value = cookie.strip_prefix(self.started);
+        // What `Answer::new_session` sets is gone again with the next answer.
+        value.is_some_and(|value| value.starts_with('=') && !value.starts_with("=new"))
+    }
+}
+
+/// The name of a field that nobody has a list of.
+fn made_up(chance: &mut Chance) -> Rc<str> {
+    let count = chance.within(2..9);
+    let letters = (0..count).map(|_| *chance.pick(b"abdefghiklmnorstuvwyz"));
+    let letters = letters.map(char::from).collect::<String>();
+    format!("X-{letters}-Of").into()
 }
 
 /// Zero as often as not.
@@ -122,13 +172,13 @@ fn weights<const N: usize>(chance: &mut Chance, first: u32) -> [u32; N] {
 pub(crate) fn settings(chance: &mut Chance) -> Settings {
     let mut settings = Settings::default();
     let secs = Duration::from_secs;
-    let admission = &mut settings.admission;
+    let admission = &mut settings.site.admission;
     admission.in_flight_max = *chance.pick(&[1, 2, 4, 8, 64]);
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
     admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
-    let breaker = &mut settings.breaker;
+    let breaker = &mut settings.site.breaker;
     breaker.slow_rate = *chance.pick(&[None, Some(0.66)]);
     breaker.slow_min = Duration::from_millis(*chance.pick(&[100, 1_000]));
     breaker.window = secs(5);
@@ -141,7 +191,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     breaker.probe_lease = secs(3);
     breaker.origin_probes = *chance.pick(&[1, 3]);
     breaker.paths_max = *chance.pick(&[2, 64]);
-    let cache = &mut settings.cache;
+    let cache = &mut settings.site.cache;
     cache.ttl = secs(*chance.pick(&[1, 5]));
     cache.fresh = *chance.pick(&[FreshMode::Off, FreshMode::Origin, FreshMode::Ttl]);
     cache.detect_query = chance.hits(800);
@@ -157,7 +207,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     client.write_timeout = secs(3);
     client.send_bytes_max = *chance.pick(&[0, 8_000, 32 << 20]);
     client.idle_timeout = secs(6);
-    let origin = &mut settings.origin;
+    let origin = &mut settings.site.origin;
     origin.authority = "origin.example".to_owned();
     origin.head_bytes_max = 4 << 10;
     origin.connect_timeout = secs(1);

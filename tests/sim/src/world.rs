@@ -289,7 +289,7 @@ impl World {
         let link = {
             let net = &mut *self.net.borrow_mut();
             let link = net.connect(Some(Actor::Client(id)));
-            let mut client = Client::new(id, link, net);
+            let mut client = Client::new(id, link, net, &mut self.memory.visitors);
             if let Some(script) = script {
                 client.follow(script, net);
             }
@@ -387,18 +387,18 @@ impl World {
     fn check_bounds(&mut self) {
         let stats = self.retter.stats(self.net.borrow().now);
         let config = self.retter.config();
-        let limits = config.admission.in_flight_min..=config.admission.in_flight_max;
+        let limits = config.site().admission.in_flight_min..=config.site().admission.in_flight_max;
         // Renewals may have their share also where the rest is used up.
         let background = stats.refresh.running.max(1);
         let sessions = self.tasks.iter().flatten().count();
-        let holds = stats.copies_bytes <= config.cache.bytes_max
-            && stats.copies <= config.cache.entries_max
-            && stats.admission.in_flight <= config.admission.in_flight_max + background
+        let holds = stats.copies_bytes <= config.site().cache.bytes_max
+            && stats.copies <= config.site().cache.entries_max
+            && stats.admission.in_flight <= config.site().admission.in_flight_max + background
             && limits.contains(&stats.admission.limit)
-            && stats.collecting_bytes <= config.cache.bytes_max / 2
+            && stats.collecting_bytes <= config.site().cache.bytes_max / 2
             // What was there when the last large one was collected, and a whole store since.
-            && stats.leaving_bytes <= config.cache.bytes_max / 2 + config.cache.bytes_max
-            && stats.queued_bytes <= config.client.send_bytes_max + sessions * PIECES_BYTES;
+            && stats.leaving_bytes <= config.site().cache.bytes_max / 2 + config.site().cache.bytes_max
+            && stats.queued_bytes <= config.client().send_bytes_max + sessions * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
     }

@@ -120,14 +120,14 @@ struct World {
 pub fn run(run: Run) -> Outcome {
     let mut settings = Settings::default();
     if let Some(limit) = run.fixed {
-        settings.admission.in_flight_min = limit;
-        settings.admission.in_flight_max = limit;
+        settings.site.admission.in_flight_min = limit;
+        settings.site.admission.in_flight_max = limit;
     }
     // What is measured here is the gate alone.
-    settings.breaker.consecutive_failures = u32::MAX;
-    settings.breaker.failure_rate = 1.0;
-    settings.breaker.origin_outcomes_min = u32::MAX;
-    settings.breaker.path_outcomes_min = u32::MAX;
+    settings.site.breaker.consecutive_failures = u32::MAX;
+    settings.site.breaker.failure_rate = 1.0;
+    settings.site.breaker.origin_outcomes_min = u32::MAX;
+    settings.site.breaker.path_outcomes_min = u32::MAX;
     let config = settings.validate().expect("they are valid");
     let retter = Retter::new(config, run.seed, Instant::ZERO);
     retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
@@ -217,7 +217,7 @@ impl World {
                 let mut ends = Vec::new();
                 self.origin.take(id, self.now, &mut ends);
                 self.plan_ends(ends);
-                let patience = self.retter.config().origin.head_timeout;
+                let patience = self.retter.config().site().origin.head_timeout;
                 self.plan(patience, Event::TimedOut(id));
                 Stage::Asking(fetch)
             }

@@ -249,7 +249,7 @@ impl<B: Body<Data = Bytes>> Passing<B> {
 
     /// A body that does not go on has its slot until it is given up.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let limit = self.guard.retter.config().origin.body_timeout;
+        let limit = self.guard.retter.config().site().origin.body_timeout;
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(patience.as_mut().poll(cx));
         self.patience = None;

@@ -41,7 +41,7 @@ impl Proxy {
     /// As [`new`](Self::new), over the connections of `connector`.
     #[must_use]
     pub fn with_connector(guard: Guard, mut connector: HttpConnector) -> Self {
-        let origin = &guard.retter().config().origin;
+        let origin = &guard.retter().config().site().origin;
         connector.set_connect_timeout(Some(origin.connect_timeout));
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -76,9 +76,9 @@ impl Proxy {
         let mut head = RequestHead::from_http(&request);
         let config = self.guard.retter().config();
         // Before anything looks at the fields: only what is believed is left of them.
-        let view = View::receive(&mut head, peer.ip(), &config.client.trusted_proxies);
+        let view = View::receive(&mut head, peer.ip(), &config.client().trusted_proxies);
         let head = Arc::new(head);
-        let origin = &config.origin;
+        let origin = &config.site().origin;
         let mut fields = FieldsBuilder::default();
         let signs_in = login::binds_connection(&head.fields);
         forwarding::forward_request(&head, &view, &origin.authority, |line| {
@@ -100,7 +100,7 @@ impl Proxy {
         fields: HeaderMap,
         body: Incoming,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let origin = &self.guard.retter().config().origin;
+        let origin = &self.guard.retter().config().site().origin;
         let target = forwarding::origin_target(head, &origin.path_prefix);
         let target = String::from_utf8_lossy(&target);
         let uri = format!("http://{}{target}", origin.authority).parse::<Uri>();

@@ -17,8 +17,8 @@ pub(super) const SPECS: &[Spec] = &[
         core: "origin.authority",
         apply: |v, text| {
             v.origin = parse::BaseUrl::parse(text)?;
-            v.core.origin.authority.clone_from(&v.origin.authority);
-            v.core.origin.path_prefix.clone_from(&v.origin.prefix);
+            v.core.site.origin.authority.clone_from(&v.origin.authority);
+            v.core.site.origin.path_prefix.clone_from(&v.origin.prefix);
             Ok(())
         },
     },
@@ -38,7 +38,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "5s",
         help: "Age below which a copy is labelled `cache`, above it `last-known-success`",
         core: "cache.ttl",
-        apply: |v, text| parse::duration(text).map(|ttl| v.core.cache.ttl = ttl),
+        apply: |v, text| parse::duration(text).map(|ttl| v.core.site.cache.ttl = ttl),
     },
     Spec {
         key: "cache.detect_query",
@@ -47,7 +47,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "true",
         help: "Whether the query string is part of the cache key",
         core: "cache.detect_query",
-        apply: |v, text| parse::switch(text).map(|on| v.core.cache.detect_query = on),
+        apply: |v, text| parse::switch(text).map(|on| v.core.site.cache.detect_query = on),
     },
     Spec {
         key: "cache.detect_session",
@@ -56,7 +56,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "true",
         help: "Whether session cookies and credentials are part of the cache key",
         core: "cache.detect_session",
-        apply: |v, text| parse::switch(text).map(|on| v.core.cache.detect_session = on),
+        apply: |v, text| parse::switch(text).map(|on| v.core.site.cache.detect_session = on),
     },
     Spec {
         key: "cache.fresh",
@@ -66,7 +66,7 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Which copies answer without asking the application: `off` none, `origin` those that \
                it calls fresh, `ttl` also those without a word about it, for `RETTER_CACHE_TTL`",
         core: "cache.fresh",
-        apply: |v, text| parse::fresh(text).map(|mode| v.core.cache.fresh = mode),
+        apply: |v, text| parse::fresh(text).map(|mode| v.core.site.cache.fresh = mode),
     },
     Spec {
         key: "cache.rescue",
@@ -76,7 +76,7 @@ pub(super) const SPECS: &[Spec] = &[
         help: "What is kept: `session` keeps private answers only for their own session, \
                `strict` obeys RFC 9111 to the letter, `all` keeps every 200",
         core: "cache.rescue",
-        apply: |v, text| parse::rescue(text).map(|mode| v.core.cache.rescue = mode),
+        apply: |v, text| parse::rescue(text).map(|mode| v.core.site.cache.rescue = mode),
     },
     Spec {
         key: "cache.rescue_age_max",
@@ -85,7 +85,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "24h",
         help: "Age above which a copy rescues nobody",
         core: "cache.rescue_age_max",
-        apply: |v, text| parse::duration(text).map(|age| v.core.cache.rescue_age_max = age),
+        apply: |v, text| parse::duration(text).map(|age| v.core.site.cache.rescue_age_max = age),
     },
     Spec {
         key: "cache.bytes",
@@ -94,7 +94,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "64MiB",
         help: "Memory for all copies",
         core: "cache.bytes_max",
-        apply: |v, text| parse::size(text).map(|bytes| v.core.cache.bytes_max = bytes),
+        apply: |v, text| parse::size(text).map(|bytes| v.core.site.cache.bytes_max = bytes),
     },
     Spec {
         key: "cache.entries",
@@ -103,7 +103,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "100000",
         help: "Number of all copies",
         core: "cache.entries_max",
-        apply: |v, text| parse::count(text).map(|count| v.core.cache.entries_max = count),
+        apply: |v, text| parse::count(text).map(|count| v.core.site.cache.entries_max = count),
     },
     Spec {
         key: "cache.object_bytes",
@@ -112,7 +112,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "4MiB",
         help: "Largest body that is kept; larger ones pass through",
         core: "cache.object_bytes_max",
-        apply: |v, text| parse::size(text).map(|bytes| v.core.cache.object_bytes_max = bytes),
+        apply: |v, text| parse::size(text).map(|bytes| v.core.site.cache.object_bytes_max = bytes),
     },
     Spec {
         key: "cache.session_cookies",
@@ -123,7 +123,7 @@ pub(super) const SPECS: &[Spec] = &[
         core: "cache.session_cookies",
         apply: |v, text| {
             parse::names(text, &NamePatterns::session_cookies())
-                .map(|names| v.core.cache.session_cookies = names)
+                .map(|names| v.core.site.cache.session_cookies = names)
         },
     },
     Spec {
@@ -131,11 +131,11 @@ pub(super) const SPECS: &[Spec] = &[
         default: "known",
         accepted: NAMES,
         example: "known,my_banner",
-        help: "Cookies that never change a page (analytics, consent banners)",
+        help: "Cookies that never change a page (analytics, consent banners, load balancers)",
         core: "cache.ignored_cookies",
         apply: |v, text| {
             parse::names(text, &NamePatterns::ignored_cookies())
-                .map(|names| v.core.cache.ignored_cookies = names)
+                .map(|names| v.core.site.cache.ignored_cookies = names)
         },
     },
     Spec {
@@ -148,7 +148,7 @@ pub(super) const SPECS: &[Spec] = &[
         core: "cache.ignored_query",
         apply: |v, text| {
             parse::names(text, &NamePatterns::ignored_query())
-                .map(|names| v.core.cache.ignored_query = names)
+                .map(|names| v.core.site.cache.ignored_query = names)
         },
     },
     Spec {
@@ -159,7 +159,9 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Request fields that change no page; every field that is not known identifies who \
                asks, and keeps copies apart",
         core: "cache.harmless_fields",
-        apply: |v, text| parse::field_names(text).map(|names| v.core.cache.harmless_fields = names),
+        apply: |v, text| {
+            parse::field_names(text).map(|names| v.core.site.cache.harmless_fields = names)
+        },
     },
     Spec {
         key: "cache.identity_fields",
@@ -169,7 +171,9 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Request fields that identify who asks, though RETTER knows them as harmless or as \
                shaping the page for all who send them",
         core: "cache.identity_fields",
-        apply: |v, text| parse::field_names(text).map(|names| v.core.cache.identity_fields = names),
+        apply: |v, text| {
+            parse::field_names(text).map(|names| v.core.site.cache.identity_fields = names)
+        },
     },
     Spec {
         key: "breaker.fail_rate",
@@ -178,7 +182,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "0.66",
         help: "Share of failures in the window that opens the circuit",
         core: "breaker.failure_rate",
-        apply: |v, text| parse::number(text).map(|rate| v.core.breaker.failure_rate = rate),
+        apply: |v, text| parse::number(text).map(|rate| v.core.site.breaker.failure_rate = rate),
     },
     Spec {
         key: "breaker.consecutive_fail",
@@ -188,7 +192,7 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Failures in a row that open the circuit",
         core: "breaker.consecutive_failures",
         apply: |v, text| {
-            parse::count(text).map(|count| v.core.breaker.consecutive_failures = count)
+            parse::count(text).map(|count| v.core.site.breaker.consecutive_failures = count)
         },
     },
     Spec {
@@ -198,7 +202,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "500-599,!501,!505",
         help: "Status codes that count as failures",
         core: "breaker.failure_statuses",
-        apply: |v, text| parse::statuses(text).map(|set| v.core.breaker.failure_statuses = set),
+        apply: |v, text| {
+            parse::statuses(text).map(|set| v.core.site.breaker.failure_statuses = set)
+        },
     },
     Spec {
         key: "breaker.slow_rate",
@@ -209,7 +215,7 @@ pub(super) const SPECS: &[Spec] = &[
                `off`: nothing is ever slow",
         core: "breaker.slow_rate",
         apply: |v, text| {
-            v.core.breaker.slow_rate = match text.trim() {
+            v.core.site.breaker.slow_rate = match text.trim() {
                 "off" => None,
                 text => Some(parse::number(text)?),
             };
@@ -224,7 +230,7 @@ pub(super) const SPECS: &[Spec] = &[
         help: "What an answer may take in any case; slow is longer than this and four times the \
                usual",
         core: "breaker.slow_min",
-        apply: |v, text| parse::duration(text).map(|time| v.core.breaker.slow_min = time),
+        apply: |v, text| parse::duration(text).map(|time| v.core.site.breaker.slow_min = time),
     },
     Spec {
         key: "breaker.window",
@@ -233,7 +239,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "10s",
         help: "Length of the sliding window that failures are counted in",
         core: "breaker.window",
-        apply: |v, text| parse::duration(text).map(|window| v.core.breaker.window = window),
+        apply: |v, text| parse::duration(text).map(|window| v.core.site.breaker.window = window),
     },
     Spec {
         key: "breaker.open_min",
@@ -242,7 +248,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "2s",
         help: "First open time; it doubles with each failed recovery",
         core: "breaker.open_min",
-        apply: |v, text| parse::duration(text).map(|open| v.core.breaker.open_min = open),
+        apply: |v, text| parse::duration(text).map(|open| v.core.site.breaker.open_min = open),
     },
     Spec {
         key: "breaker.open_max",
@@ -251,6 +257,6 @@ pub(super) const SPECS: &[Spec] = &[
         example: "60s",
         help: "Longest open time",
         core: "breaker.open_max",
-        apply: |v, text| parse::duration(text).map(|open| v.core.breaker.open_max = open),
+        apply: |v, text| parse::duration(text).map(|open| v.core.site.breaker.open_max = open),
     },
 ];

@@ -13,7 +13,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "64",
         help: "Most requests at the application at one time; how many it bears is found out",
         core: "admission.in_flight_max",
-        apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_max = count),
+        apply: |v, text| {
+            parse::count(text).map(|count| v.core.site.admission.in_flight_max = count)
+        },
     },
     Spec {
         key: "backend.refresh_share",
@@ -22,7 +24,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "0.2",
         help: "Share of them that may renew copies and probe circuits though no visitor waits",
         core: "admission.background_share",
-        apply: |v, text| parse::number(text).map(|share| v.core.admission.background_share = share),
+        apply: |v, text| {
+            parse::number(text).map(|share| v.core.site.admission.background_share = share)
+        },
     },
     Spec {
         key: "backend.concurrency_min",
@@ -31,7 +35,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "2",
         help: "Fewest that are let in, however slow it gets; the same as the most fixes the number",
         core: "admission.in_flight_min",
-        apply: |v, text| parse::count(text).map(|count| v.core.admission.in_flight_min = count),
+        apply: |v, text| {
+            parse::count(text).map(|count| v.core.site.admission.in_flight_min = count)
+        },
     },
     Spec {
         key: "backend.queue_timeout",
@@ -40,7 +46,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "500ms",
         help: "Longest time a request waits for the application to have room",
         core: "admission.queue_timeout",
-        apply: |v, text| parse::duration(text).map(|time| v.core.admission.queue_timeout = time),
+        apply: |v, text| {
+            parse::duration(text).map(|time| v.core.site.admission.queue_timeout = time)
+        },
     },
     Spec {
         key: "backend.idle_connections",
@@ -67,7 +75,9 @@ pub(super) const SPECS: &[Spec] = &[
         example: "2s",
         help: "Longest time to connect to the application",
         core: "origin.connect_timeout",
-        apply: |v, text| parse::duration(text).map(|time| v.core.origin.connect_timeout = time),
+        apply: |v, text| {
+            parse::duration(text).map(|time| v.core.site.origin.connect_timeout = time)
+        },
     },
     Spec {
         key: "backend.timeout_head",
@@ -76,7 +86,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "15s",
         help: "Longest time until the application begins to answer",
         core: "origin.head_timeout",
-        apply: |v, text| parse::duration(text).map(|time| v.core.origin.head_timeout = time),
+        apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.head_timeout = time),
     },
     Spec {
         key: "backend.timeout_body",
@@ -85,7 +95,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "60s",
         help: "Longest pause inside a body",
         core: "origin.body_timeout",
-        apply: |v, text| parse::duration(text).map(|time| v.core.origin.body_timeout = time),
+        apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.body_timeout = time),
     },
     Spec {
         key: "backend.rate_min",
@@ -94,7 +104,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "240",
         help: "Least speed of a body whose length the application told, in the long run",
         core: "origin.rate_min",
-        apply: |v, text| parse::or_off(text).map(|rate| v.core.origin.rate_min = rate),
+        apply: |v, text| parse::or_off(text).map(|rate| v.core.site.origin.rate_min = rate),
     },
     Spec {
         key: "backend.timeout_tunnel",
@@ -103,7 +113,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "1h",
         help: "Longest silence of a WebSocket or an event stream",
         core: "origin.tunnel_timeout",
-        apply: |v, text| parse::duration(text).map(|time| v.core.origin.tunnel_timeout = time),
+        apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.tunnel_timeout = time),
     },
     Spec {
         key: "server.timeout_write",

@@ -57,31 +57,31 @@ fn settings(byte: u8) -> Settings {
     settings.client.gzip = !has(0);
     // Byte by byte an answer has more framing: who takes it would have earned more time with it.
     settings.client.rate_min = None;
-    (settings.cache.rescue, settings.cache.fresh) = match byte >> 1 & 3 {
+    (settings.site.cache.rescue, settings.site.cache.fresh) = match byte >> 1 & 3 {
         0 => (RescueMode::Session, FreshMode::Origin),
         1 => (RescueMode::All, FreshMode::Off),
         2 => (RescueMode::Strict, FreshMode::Origin),
         _ => (RescueMode::Session, FreshMode::Ttl),
     };
     if has(3) {
-        settings.breaker.consecutive_failures = 1;
-        settings.breaker.origin_outcomes_min = 2;
-        settings.breaker.origin_paths_min = 1;
+        settings.site.breaker.consecutive_failures = 1;
+        settings.site.breaker.origin_outcomes_min = 2;
+        settings.site.breaker.origin_paths_min = 1;
     }
     if has(4) {
-        settings.admission.in_flight_max = 1;
-        settings.admission.in_flight_start = 1;
+        settings.site.admission.in_flight_max = 1;
+        settings.site.admission.in_flight_start = 1;
     }
     if has(5) {
         settings.client.head_bytes_max = 1024;
-        settings.origin.head_bytes_max = 1024;
+        settings.site.origin.head_bytes_max = 1024;
     }
     if has(6) {
-        settings.origin.path_prefix = "/prefix".to_owned();
+        settings.site.origin.path_prefix = "/prefix".to_owned();
     }
     if has(7) {
-        settings.cache.entries_max = 2;
-        settings.cache.object_bytes_max = 64;
+        settings.site.cache.entries_max = 2;
+        settings.site.cache.object_bytes_max = 64;
     }
     settings
 }

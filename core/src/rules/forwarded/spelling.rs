@@ -5,24 +5,29 @@ use super::Scheme;
 use crate::message::Line;
 
 /// Fields whose value is the name of a scheme.
-const SCHEME: [&str; 7] = [
+const SCHEME: [&str; 8] = [
     "cloudfront-forwarded-proto",
     "fly-forwarded-proto",
     "x-forwarded-protocol",
     "x-forwarded-scheme",
     "x-original-proto",
+    "x-original-scheme",
     "x-scheme",
     "x-url-scheme",
 ];
 
 /// Fields whose value is whether there is TLS.
-const SWITCH: [&str; 6] = [
+const SWITCH: [&str; 10] = [
     "fastly-ssl",
     "fly-forwarded-ssl",
     "front-end-https",
+    "https",
+    "ssl-https",
     "wl-proxy-ssl",
+    "x-appengine-https",
     "x-forwarded-https",
     "x-forwarded-ssl",
+    "x-https",
 ];
 
 const HOST: [&str; 2] = ["x-host", "x-original-host"];

@@ -9,20 +9,20 @@ use super::Scheme;
 use super::node::{Node, Text};
 use super::spelling::{self, Says};
 use crate::config::TrustedProxies;
-use crate::message::{Fields, Line, is_forwarding};
+use crate::message::{Fields, Line, Names, is_forwarding};
 
 /// Fields in which the origin is told anew.
-const RETOLD: [&str; 5] = [
+static RETOLD: Names<5> = Names::new([
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-real-ip",
-];
+]);
 
 /// Whether the origin gets another line in place of this one.
 pub(super) fn is_retold(line: Line<'_>) -> bool {
-    RETOLD.iter().any(|name| line.is(name))
+    RETOLD.contain(line.name)
 }
 
 /// What a trusted peer tells. The peer itself comes behind the chain.
@@ -113,12 +113,10 @@ const MEMBERS_MAX: usize = 32;
 
 /// The chain, and whether it is that of `elements`.
 fn chain(fields: &Fields, elements: &[Element]) -> (SmallVec<[Node; 2]>, bool) {
-    let members = fields.tokens("x-forwarded-for");
-    let surplus = members.count().saturating_sub(MEMBERS_MAX);
-    let members = fields.tokens("x-forwarded-for").skip(surplus);
-    let chain: SmallVec<_> = members.map(Node::read).collect();
-    if !chain.is_empty() {
-        return (chain, false);
+    let members: SmallVec<[_; 8]> = fields.tokens("x-forwarded-for").collect();
+    if !members.is_empty() {
+        let nearest = &members[members.len().saturating_sub(MEMBERS_MAX)..];
+        return (nearest.iter().copied().map(Node::read).collect(), false);
     }
     if elements.iter().any(|element| element.node.is_some()) {
         let node = |element: &Element| element.node.clone().unwrap_or_else(Node::unknown);
@@ -151,8 +149,10 @@ fn client(chain: &[Node], trusted: &TrustedProxies) -> Option<usize> {
 
 /// The member of a list with this many members behind it, or the first.
 fn nth_last<'a>(fields: &'a Fields, name: &str, behind: usize) -> Option<&'a [u8]> {
-    let count = fields.tokens(name).count();
-    fields.tokens(name).nth(count.saturating_sub(behind + 1))
+    let members: SmallVec<[_; 8]> = fields.tokens(name).collect();
+    members
+        .get(members.len().saturating_sub(behind + 1))
+        .copied()
 }
 
 /// Whether one of the secondary fields says so.
@@ -178,13 +178,17 @@ struct Element {
 
 impl Element {
     fn all(fields: &Fields) -> Vec<Self> {
-        let elements = || {
-            let lines = fields.get_all("forwarded");
-            let elements = lines.flat_map(|line| split(line, b','));
-            elements.filter(|element| !element.is_empty())
-        };
-        let surplus = elements().count().saturating_sub(MEMBERS_MAX);
-        elements().skip(surplus).map(Self::read).collect()
+        if !fields.contains("forwarded") {
+            return Vec::new();
+        }
+        let mut elements: Vec<_> = fields
+            .get_all("forwarded")
+            .flat_map(|line| split(line, b','))
+            .filter(|element| !element.is_empty())
+            .collect();
+        let surplus = elements.len().saturating_sub(MEMBERS_MAX);
+        elements.drain(..surplus);
+        elements.into_iter().map(Self::read).collect()
     }
 
     /// Parts that cannot be read are left out; a `for` that cannot be read is `unknown`.

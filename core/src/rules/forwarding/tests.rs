@@ -326,3 +326,23 @@ proptest! {
         prop_assert!(sent.get("X-Forwarded-For").is_some_and(|list| list.ends_with(b"192.0.2.1")));
     }
 }
+
+#[test]
+fn a_clients_look_alike_of_what_a_proxy_says_does_not_pass() {
+    for name in [
+        "X_WEBAUTH_USER",
+        "x_auth_request_email",
+        "Remote_User",
+        "Cf_Access_Jwt_Assertion",
+        "X_Real_IP",
+    ] {
+        let passed = to_origin(
+            &get(&[("X-Webauth-User", "anna"), (name, "root")]),
+            "127.0.0.1",
+        );
+        assert!(!passed.contains(name), "{name}");
+        assert_eq!(passed.get("x-webauth-user"), Some(&b"anna"[..]));
+    }
+    // Names of an application's own pass as they are.
+    assert!(to_origin(&get(&[("api_key", "1")]), "192.0.2.1").contains("api_key"));
+}

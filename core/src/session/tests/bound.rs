@@ -89,8 +89,8 @@ fn each_sign_of_a_login_binds() {
 #[test]
 fn who_has_signed_in_leads_and_follows_nobody() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
-    settings.admission.in_flight_start = 1;
+    settings.site.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_start = 1;
     let mut rig = signed_in_on(Rig::with(settings));
     let (mut busy, mut leader, mut follower) = (rig.another(), rig.another(), rig.another());
     busy.send(&get("/busy", ""));

@@ -9,7 +9,7 @@ use crate::session::{Input, Side, Standing};
 #[test]
 fn a_full_origin_answers_from_copies_at_once() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let mut rig = Rig::with(settings);
     rig.send(&get("/", "")).reply(PAGE);
     rig.received();

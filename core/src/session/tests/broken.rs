@@ -88,9 +88,9 @@ fn one_broken_query_does_not_keep_its_path_closed_off() {
 #[test]
 fn what_cannot_be_renewed_is_not_tried_again_for_each_who_wants_it() {
     let mut settings = Settings::default();
-    settings.breaker.consecutive_failures = 1_000;
-    settings.breaker.failure_rate = 1.0;
-    settings.breaker.path_outcomes_min = 1_000;
+    settings.site.breaker.consecutive_failures = 1_000;
+    settings.site.breaker.failure_rate = 1.0;
+    settings.site.breaker.path_outcomes_min = 1_000;
     let mut rig = warm(settings);
     for _ in 0..2 * 60 {
         rig.send(&ask()).reply(OOPS);
@@ -144,7 +144,7 @@ fn who_wants_what_can_only_be_probed_wakes_nobody_twice() {
 fn a_page_that_must_wait_itself_keeps_no_visitor_from_probing_the_origin() {
     for hangs in [false, true] {
         let mut settings = Settings::default();
-        settings.breaker.slow_rate = None;
+        settings.site.breaker.slow_rate = None;
         let mut rig = warm(settings);
         open_path(&mut rig);
         // Its own circuit is left alone for longer and longer, or its probe is out.

@@ -177,7 +177,7 @@ fn a_page_that_depends_on_who_asks_is_no_copy() {
 #[test]
 fn one_user_never_sees_anothers_page() {
     let mut settings = Settings::default();
-    settings.breaker.consecutive_failures = 1;
+    settings.site.breaker.consecutive_failures = 1;
     let mut ann = Rig::with(settings);
     let mut bob = ann.another();
     let page = |name: &str| {

@@ -87,28 +87,34 @@ fn a_page_that_sets_a_cookie_of_any_name_is_its_visitors_alone() {
         ("/", guest),
         None,
     );
-    // A replaced one makes it nobody else's.
+    // Nor where one is replaced: its value may be many visitors', or somebody has planted it.
     let owned = "Cookie: shopsess=a0";
     check(
         &[(("/", owned), "Set-Cookie: shopsess=a1", "own")],
         ("/", owned),
-        Some("own"),
+        None,
     );
-    // But not where others were given what is replaced.
-    let english = [
-        (("/start", ""), "Set-Cookie: lang=en", "start"),
-        (("/start", ""), "Set-Cookie: lang=en", "start"),
-        (("/", LANG), "Set-Cookie: lang=de", "of a"),
-    ];
-    check(&english, ("/", LANG), None);
-    check(&english[..2], ("/", LANG), None);
-    check(&english[1..], ("/", LANG), Some("of a"));
+    // To set it again, or to forget what is not there, changes nothing.
+    for same in ["shopsess=a0", "rememberMe=deleteMe; Max-Age=0", "flash="] {
+        let rig = Rig::new();
+        let fields = format!("Set-Cookie: {same}");
+        visit(&rig, ("/", owned), &page(&fields, "own"));
+        assert_eq!(
+            rescued(&rig, ("/", owned)).as_deref(),
+            Some("own"),
+            "{same}"
+        );
+    }
+    // Other credentials are no better.
+    for fields in ["Cart-Token: a", "X-CSRF-Token: a", "Nonce: a"] {
+        check(&[(("/", ""), fields, "cart of a")], ("/", ""), None);
+    }
 }
 
 #[test]
 fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
     let mut settings = Settings::default();
-    settings.cache.detect_session = false;
+    settings.site.cache.detect_session = false;
     let rig = Rig::with(settings);
     let ask = ("/", "Cookie: shopsess=a0");
     visit(&rig, ask, &page("Set-Cookie: shopsess=a1", "cart of a"));
@@ -120,7 +126,7 @@ fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
 #[test]
 fn who_waits_for_anothers_page_is_not_given_it_with_a_cookie() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);
     let mut busy = rig.another();
     busy.send(&get("/slow", ""));
@@ -191,8 +197,8 @@ fn every_field_that_is_not_known_keeps_visitors_apart() {
 #[test]
 fn an_operator_says_what_else_is_harmless_and_what_is_not() {
     let mut settings = Settings::default();
-    settings.cache.harmless_fields = "x-my-cdn-*".parse().unwrap();
-    settings.cache.identity_fields = "x-device".parse().unwrap();
+    settings.site.cache.harmless_fields = "x-my-cdn-*".parse().unwrap();
+    settings.site.cache.identity_fields = "x-device".parse().unwrap();
     let rig = Rig::with(settings);
     visit(&rig, ("/", "X-My-CDN-Id: 1"), &page("", "of all"));
     assert_eq!(
@@ -432,7 +438,7 @@ fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
     );
     // Nor is anybody given it who waits for the page.
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);
     let mut busy = rig.another();
     busy.send(&get("/slow", ""));
@@ -449,7 +455,7 @@ fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
 #[test]
 fn a_copy_that_an_ignored_parameter_asked_for_is_renewed_without_it() {
     let mut settings = Settings::default();
-    settings.cache.ttl = std::time::Duration::ZERO;
+    settings.site.cache.ttl = std::time::Duration::ZERO;
     let rig = Rig::with(settings);
     assert!(rig.retter.poll_refresh(rig.now).is_none(), "it is attended");
     visit(&rig, ("/p", ""), &page("", "page"));
@@ -478,5 +484,123 @@ fn refusals_that_speak_of_one_request_are_for_nobody_else() {
         let mut other = Rig::on(Arc::clone(&rig.retter), rig.now);
         other.send(&get("/", ""));
         assert!(other.asked().starts_with("GET / "), "{status}");
+    }
+}
+
+#[test]
+fn what_is_many_visitors_is_nobodys_to_drop() {
+    let banner = "Cookie: viewed_cookie_policy=yes";
+    let (page_of_all, home) = (page("", "of all"), ("/", banner));
+    // Neither a word of logout nor a login ends what all who send that cookie share.
+    for (target, answer) in [
+        ("/search?q=how+to+log+out", page("", "results")),
+        ("/login", page("Set-Cookie: PHPSESSID=a", "welcome a")),
+    ] {
+        let rig = Rig::new();
+        visit(&rig, home, &page_of_all);
+        visit(&rig, (target, banner), &answer);
+        assert_eq!(rescued(&rig, home).as_deref(), Some("of all"), "{target}");
+        assert_eq!(rescued(&rig, (target, banner)), None, "{target}");
+    }
+    // Nor do the refusals of odd requests take away what bare visitors share.
+    let languages = page("Vary: Accept-Language", "of all");
+    for odd in [
+        ("/", "Accept: application/json"),
+        ("/", "HX-Request: true"),
+        ("/", "Range: bytes=0-1"),
+        ("/?utm_source=a", ""),
+        ("/", "Accept-Language: de"),
+        ("/", "Cookie: a=1"),
+    ] {
+        let rig = Rig::new();
+        visit(&rig, ("/", ""), &languages);
+        visit(&rig, ("/", "HX-Target: a"), &page("", "part"));
+        visit(&rig, odd, &answer("302 Found", "Location: /x", ""));
+        assert_eq!(
+            rescued(&rig, ("/", "")).as_deref(),
+            Some("of all"),
+            "{odd:?}"
+        );
+        assert_eq!(
+            rescued(&rig, ("/", "HX-Target: a")).as_deref(),
+            Some("part"),
+            "{odd:?}"
+        );
+    }
+    // What one asks for itself is no news of the page.
+    for own in ["Cache-Control: no-store", "Connection: accept-language"] {
+        let rig = Rig::new();
+        let dated = page("ETag: \"1\"\r\nVary: Accept-Language", "of all");
+        visit(&rig, ("/", ""), &dated);
+        visit(
+            &rig,
+            ("/", own),
+            &answer("304 Same", "ETag: \"1\"\r\nVary: Accept-Language", ""),
+        );
+        assert_eq!(rescued(&rig, ("/", "")).as_deref(), Some("of all"), "{own}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_told_by_what_applications_read() {
+    let navigation = (
+        "/list",
+        "Accept: text/html,application/xhtml+xml;q=0.9\r\nSec-Fetch-Dest: document",
+    );
+    let json = "Content-Type: application/json; charset=utf-8";
+    for odd in [
+        ("/list", "Accept: application/json, text/html;q=0.1"),
+        (
+            "/list",
+            "Sec-Fetch-Dest: document\r\nAccept: application/json",
+        ),
+        (
+            "/list",
+            "Accept: text/html;q=0.1\r\nAccept: application/json",
+        ),
+        ("/list", "Accept: */*"),
+        ("/list", "X-Requested-With: fetch"),
+        ("/list", "Content-Type: application/json"),
+        navigation,
+    ] {
+        check(&[(odd, json, "[]")], navigation, None);
+    }
+    // A field that its sender keeps from the application has shaped nothing.
+    for hidden in [
+        "HX-Request: true\r\nConnection: close, HX-Request",
+        "Accept: application/json\r\nConnection: accept",
+        "X-Lang: de\r\nConnection: x-lang",
+    ] {
+        check(&[(("/list", hidden), "", "page")], ("/list", hidden), None);
+    }
+    // In another spelling a field comes from no browser.
+    check(
+        &[(
+            ("/", "Accept-Language: en\r\nAccept_Language: evil"),
+            "",
+            "evil",
+        )],
+        ("/", "Accept-Language: en"),
+        None,
+    );
+}
+
+#[test]
+fn a_logout_that_nobody_waited_for_ends_the_session_too() {
+    let rig = Rig::new();
+    let own = "Cookie: PHPSESSID=a";
+    let mut leaving = rig.another();
+    leaving.send(&get("/logout", &lines(own)));
+    visit(&rig, ("/account", own), &page("", "account of a"));
+    leaving.input(Input::ReadFailed(Side::Client));
+    assert_eq!(rescued(&rig, ("/account", own)), None);
+    // What is there in place of a session is none.
+    let private = "Cache-Control: private, no-store";
+    for nothing in [
+        "Authorization: Bearer null",
+        "Cookie: access_token=undefined",
+        "Cookie: sid=0",
+    ] {
+        check(&[(("/", nothing), private, "of a")], ("/", nothing), None);
     }
 }

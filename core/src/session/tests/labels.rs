@@ -319,15 +319,15 @@ fn ask_after(rig: Rig, seconds: u64, fields: &str) -> Rig {
 
 fn one_slot() -> Settings {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     settings
 }
 
 /// A time-out that comes before anything else is noticed.
 fn never_slow() -> Settings {
     let mut settings = Settings::default();
-    settings.breaker.slow_rate = None;
-    settings.origin.head_timeout = Duration::from_secs(3);
+    settings.site.breaker.slow_rate = None;
+    settings.site.origin.head_timeout = Duration::from_secs(3);
     settings
 }
 

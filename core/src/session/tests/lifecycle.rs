@@ -45,8 +45,8 @@ fn actions(rig: &mut Rig) -> String {
 /// A session that has a copy of `/`, room for one request, and nothing in flight.
 fn fresh() -> Rig {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
-    settings.admission.in_flight_start = 1;
+    settings.site.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_start = 1;
     let mut rig = Rig::with(settings);
     rig.send(&get("/", "")).reply(PAGE);
     rig.received();

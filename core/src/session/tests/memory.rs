@@ -41,7 +41,7 @@ const COPY_ONLY: &str = "Cache-Control: only-if-cached, max-stale\r\n";
 fn with_send_bytes(bytes: usize) -> Rig {
     let mut settings = Settings::default();
     settings.client.send_bytes_max = bytes;
-    settings.admission.in_flight_min = settings.admission.in_flight_max;
+    settings.site.admission.in_flight_min = settings.site.admission.in_flight_max;
     Rig::with(settings)
 }
 
@@ -192,7 +192,7 @@ fn an_answer_that_begins_is_heard_whatever_others_hold() {
 fn copies_that_slow_clients_hold_are_bounded_once_they_are_replaced() {
     const LARGE: usize = 1 << 20;
     let mut settings = Settings::default();
-    settings.cache.bytes_max = 8 << 20;
+    settings.site.cache.bytes_max = 8 << 20;
     let rig = Rig::with(settings);
     let page = |number: usize| format!("/{number}");
     let mut readers = Vec::new();
@@ -225,8 +225,8 @@ fn copies_that_slow_clients_hold_are_bounded_once_they_are_replaced() {
 #[test]
 fn clients_that_stall_do_not_stop_copies_from_being_kept() {
     let mut settings = Settings::default();
-    settings.cache.bytes_max = 8 << 20;
-    settings.cache.object_bytes_max = 1 << 20;
+    settings.site.cache.bytes_max = 8 << 20;
+    settings.site.cache.object_bytes_max = 1 << 20;
     settings.client.send_bytes_max = 1 << 20;
     let mut rig = Rig::with(settings);
     let _stalled: Vec<_> = (0..20)
@@ -289,8 +289,8 @@ fn half_a_head_behind_an_answer_has_its_time_once_it_can_be_heard() {
 fn who_reads_is_not_slow_though_there_is_no_room() {
     let mut settings = Settings::default();
     settings.client.send_bytes_max = 0;
-    settings.admission.in_flight_max = 1;
-    settings.admission.in_flight_start = 1;
+    settings.site.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_start = 1;
     let rig = Rig::with(settings);
     let busy = |rig: &Rig| rig.retter.stats(rig.now).admission.in_flight;
     let (mut reads, _) = stalled(&rig, "/reads", 200_000);

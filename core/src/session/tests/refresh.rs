@@ -189,8 +189,8 @@ fn the_origin_is_probed_with_what_was_seen_last_though_nobody_wanted_it() {
 #[test]
 fn a_full_origin_renews_what_is_wanted_most() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 2;
-    settings.cache.ttl = Duration::ZERO;
+    settings.site.admission.in_flight_max = 2;
+    settings.site.cache.ttl = Duration::ZERO;
     let mut rig = warm(settings);
     for path in ["/a", "/b"] {
         rig.send(&get(path, "")).reply(PAGE);
@@ -222,7 +222,7 @@ fn a_full_origin_renews_what_is_wanted_most() {
 #[test]
 fn a_write_or_a_new_session_cancels_what_it_makes_wrong() {
     let mut settings = Settings::default();
-    settings.cache.ttl = Duration::ZERO;
+    settings.site.cache.ttl = Duration::ZERO;
     let change: [&str; 2] = [
         "POST / HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=a\r\nContent-Length: 0\r\n\r\n",
         "POST /logout HTTP/1.1\r\nHost: h\r\nCookie: PHPSESSID=a\r\nContent-Length: 0\r\n\r\n",
@@ -250,7 +250,7 @@ fn a_write_or_a_new_session_cancels_what_it_makes_wrong() {
 fn a_renewal_is_bounded_and_ends_with_the_program() {
     let wanted = || {
         let mut settings = Settings::default();
-        settings.cache.ttl = Duration::ZERO;
+        settings.site.cache.ttl = Duration::ZERO;
         let mut rig = warm(settings);
         rig.send(&ask()).reply(OOPS);
         rig

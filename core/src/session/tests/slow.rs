@@ -236,7 +236,7 @@ fn what_lasts_by_nature_is_not_slow() {
 #[test]
 fn slowness_can_be_switched_off() {
     let mut settings = Settings::default();
-    settings.breaker.slow_rate = None;
+    settings.site.breaker.slow_rate = None;
     let mut rig = Rig::with(settings);
     rig.send(&get("/", "")).reply(PAGE);
     rig.received();

@@ -245,8 +245,8 @@ fn a_request_without_content_is_whole_however_that_is_said() {
         "Content-Length: 0\r\nConnection: close\r\n",
     ] {
         let mut settings = crate::config::Settings::default();
-        settings.admission.in_flight_max = 1;
-        settings.admission.in_flight_start = 1;
+        settings.site.admission.in_flight_max = 1;
+        settings.site.admission.in_flight_start = 1;
         let mut rig = Rig::with(settings);
         let mut busy = rig.another();
         busy.send(&get("/busy", ""));
@@ -388,7 +388,7 @@ fn paths_and_prefixes() {
     #[track_caller]
     fn check(prefix: &str, request_line: &str, expected: &str) {
         let mut settings = crate::config::Settings::default();
-        settings.origin.path_prefix = prefix.to_owned();
+        settings.site.origin.path_prefix = prefix.to_owned();
         let mut rig = Rig::with(settings);
         rig.send(&format!("{request_line} HTTP/1.1\r\nHost: h\r\n\r\n"));
         let asked = rig.asked();

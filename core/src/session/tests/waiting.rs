@@ -14,7 +14,7 @@ const DONE: &str = "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
 /// One slot, which a request for `/busy` has; and another client.
 fn full() -> (Rig, Rig) {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let mut busy = Rig::with(settings);
     busy.send(&get("/busy", ""));
     let other = busy.another();
@@ -109,7 +109,7 @@ fn what_was_sent_ahead_is_answered_in_order_after_the_wait() {
 #[test]
 fn who_joins_a_fetch_after_a_write_does_not_get_the_page_of_before() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 2;
+    settings.site.admission.in_flight_max = 2;
     let mut one = Rig::with(settings);
     let [mut two, mut leader, mut writer, mut follower] = [(); 4].map(|()| one.another());
     one.send(&get("/1", ""));
@@ -273,8 +273,8 @@ fn a_copy_that_came_meanwhile_is_the_answer() {
 #[test]
 fn who_waits_holds_no_probe_back() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
-    settings.breaker.jitter = 0.0;
+    settings.site.admission.in_flight_max = 1;
+    settings.site.breaker.jitter = 0.0;
     let mut rig = Rig::with(settings);
     for _ in 0..5 {
         rig.send(&get("/", "")).reply(FAILED);
@@ -299,7 +299,7 @@ fn who_waits_holds_no_probe_back() {
 #[test]
 fn a_client_that_sends_nothing_keeps_nobody_out() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     // Little content is waited for without the origin, much of it keeps its place for a second.
     let mut slower = Rig::with(settings.clone());
     slower.send("POST /order HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
@@ -347,7 +347,7 @@ fn what_is_no_work_for_the_origin_holds_no_slot() {
 #[test]
 fn a_copy_from_before_is_not_what_is_waited_for() {
     let mut settings = Settings::default();
-    settings.admission.in_flight_max = 1;
+    settings.site.admission.in_flight_max = 1;
     let mut busy = Rig::with(settings);
     // It is fresh, but rescues nobody: who wants the origin has to wait for it.
     let gone = "HTTP/1.1 404 Gone\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\n\r\n";

@@ -51,7 +51,7 @@ impl Oracle {
             Some("circuit-open") => self.check_refused(asked, net, ledger),
             Some("overload") => self.check_overload(sent, net),
             Some("slow") => {
-                let breaker = &self.settings.breaker;
+                let breaker = &self.settings.site.breaker;
                 let waited = net.now.saturating_since(sent);
                 let is_slow = breaker.slow_rate.is_some() && waited >= breaker.slow_min;
                 holds(is_slow, "the origin was not slow")
@@ -175,7 +175,7 @@ impl Oracle {
         ledger: &Ledger,
     ) -> Result<(), String> {
         let sent = ledger.asked[id].sent_at.unwrap_or(net.now);
-        let origin = &self.settings.origin;
+        let origin = &self.settings.site.origin;
         let mut running = net.attempts.running_since(sent);
         // What never came to the origin may have been anybody's.
         let failed = running.any(|attempt| {
@@ -207,7 +207,7 @@ impl Oracle {
                 Some(_) => !own.any(|own| came(own, net)),
             }
         };
-        let origin = &self.settings.origin;
+        let origin = &self.settings.site.origin;
         let may_have_failed = |attempt: &Attempt| {
             let failure =
                 failure.is_none_or(|failure| attempt.may_have_failed(failure, origin, net.now));
@@ -240,7 +240,7 @@ impl Oracle {
             let other = &ledger.asked[answer.asked];
             matches!(answer.status, 200 | 304)
                 && self.copies.same_page(asked, other, answer)
-                && self.copies.forbids_stale(asked, answer)
+                && self.copies.may_forbid_stale(answer)
         })
     }
 }

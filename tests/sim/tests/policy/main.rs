@@ -61,6 +61,8 @@ enum Says {
 enum Ends {
     Abandoned,
     Failed(Failure),
+    /// With a status that says that there is no such page, or not for this user.
+    No(u16),
     Ok(Says),
     Oops,
 }
@@ -135,6 +137,7 @@ fn response(ends: Ends) -> ResponseHead {
         Ends::Ok(Says::MustRevalidate) => (200, Some("max-age=10, must-revalidate")),
         Ends::Ok(Says::NoStore) => (200, Some("no-store")),
         Ends::Ok(Says::Nothing) => (200, None),
+        Ends::No(status) => (status, None),
         Ends::Abandoned | Ends::Failed(_) | Ends::Oops => (500, None),
     };
     let fields = control.map(|control| ("cache-control", control.as_bytes()));
@@ -149,22 +152,20 @@ fn check_served(served: &Served, request: &RequestHead, copy: Copy, now: Instant
 }
 
 fn config() -> Config {
-    let mut settings = Settings {
-        admission: AdmissionSettings {
-            in_flight_min: SLOTS,
-            in_flight_start: SLOTS,
-            in_flight_max: SLOTS,
-            queue_timeout: TIMEOUT,
-            ..AdmissionSettings::default()
-        },
-        ..Settings::default()
+    let mut settings = Settings::default();
+    settings.site.admission = AdmissionSettings {
+        in_flight_min: SLOTS,
+        in_flight_start: SLOTS,
+        in_flight_max: SLOTS,
+        queue_timeout: TIMEOUT,
+        ..AdmissionSettings::default()
     };
-    settings.breaker.consecutive_failures = 2;
-    settings.breaker.slow_rate = None;
+    settings.site.breaker.consecutive_failures = 2;
+    settings.site.breaker.slow_rate = None;
     // The model's circuits have another seed.
-    settings.breaker.jitter = 0.0;
-    settings.cache.ttl = TTL;
-    settings.cache.rescue_age_max = AGE_MAX;
+    settings.site.breaker.jitter = 0.0;
+    settings.site.cache.ttl = TTL;
+    settings.site.cache.rescue_age_max = AGE_MAX;
     settings.validate().expect("these settings are valid")
 }
 
@@ -182,7 +183,7 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::from_epoch(Duration::from_secs(1_000));
         let config = config();
-        let model = Model::new(Tiers::new(&config.breaker, 1, now));
+        let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
         let retter = Retter::new(config, 2, now);
         retter.set_wall_clock(now, UnixTime(1_700_000_000));
         Self {
@@ -316,7 +317,7 @@ fn end(mut fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<
     match ends {
         Ends::Abandoned => fetch.abandon(now),
         Ends::Failed(failure) => return fetch.on_failure(failure, now),
-        Ends::Ok(_) | Ends::Oops => {
+        Ends::No(_) | Ends::Ok(_) | Ends::Oops => {
             if let Verdict::Serve(served) = fetch.on_head(&response(ends), now) {
                 return Some(served);
             }
@@ -427,6 +428,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let ends = prop_oneof![
         4 => says.prop_map(Ends::Ok),
+        1 => prop::sample::select(vec![302, 401, 403, 404, 410, 451]).prop_map(Ends::No),
         2 => Just(Ends::Oops),
         2 => prop::sample::select(failures.to_vec()).prop_map(Ends::Failed),
         1 => Just(Ends::Abandoned),

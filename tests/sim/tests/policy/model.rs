@@ -267,6 +267,13 @@ impl Model {
         user != User::Everybody && changed.is_some_and(|at| *at >= copy.asked)
     }
 
+    /// A copy ends, with those of it that are on their way; those of others are asked about.
+    fn drop(&mut self, key: Key, now: Instant) {
+        self.changed.insert(key.0, now);
+        self.store.remove(&key);
+        *self.written.entry(key).or_default() += 1;
+    }
+
     /// How often the page was written.
     fn writes(&self, key: Key) -> u32 {
         self.written.get(&key).copied().unwrap_or_default()
@@ -295,11 +302,16 @@ impl Model {
             (Ends::Abandoned, _) => (Outcome::Ignore, Flown::Abandoned, None),
             (Ends::Failed(Failure::Connect), _) => (Outcome::ConnectFailure, Flown::Failed, copy),
             (Ends::Failed(_) | Ends::Oops, _) => (Outcome::Failure, Flown::Failed, copy),
-            (Ends::Ok(_), Ask::Write) => {
-                self.changed.insert(key.0, now);
-                for key in [key, (key.0, User::Everybody)] {
-                    self.store.remove(&key);
-                    *self.written.entry(key).or_default() += 1;
+            (Ends::No(400..), Ask::Write) => (Outcome::Success, Flown::Unfit, None),
+            (Ends::No(_) | Ends::Ok(_), Ask::Write) => {
+                self.drop(key, now);
+                self.drop((key.0, User::Everybody), now);
+                (Outcome::Success, Flown::Unfit, None)
+            }
+            // What bare visitors get is no one's own: without a copy nothing ends.
+            (Ends::No(_), Ask::Read(_)) => {
+                if key.1 != User::Everybody || self.store.contains_key(&key) {
+                    self.drop(key, now);
                 }
                 (Outcome::Success, Flown::Unfit, None)
             }

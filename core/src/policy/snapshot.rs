@@ -1,0 +1,160 @@
+//! Owns [`Snapshot`]: the settings of a site at one moment, with the keys that they shape.
+//! Never changes: what began with it ends with it, whatever the site is told meanwhile.
+
+use crate::config::SiteConfig;
+use crate::key::Keyer;
+
+/// The settings by which one exchange is treated from its beginning to its end.
+#[derive(Debug)]
+pub struct Snapshot {
+    config: SiteConfig,
+    keyer: Keyer,
+}
+
+impl Snapshot {
+    /// The same `seed` gives the same keys.
+    pub(super) fn new(config: SiteConfig, seed: u64) -> Self {
+        let keyer = Keyer::new(&config.cache, seed);
+        Self { config, keyer }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &SiteConfig {
+        &self.config
+    }
+
+    /// Who may see which copy.
+    #[must_use]
+    pub const fn keyer(&self) -> &Keyer {
+        &self.keyer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http::{Method, StatusCode};
+
+    use crate::config::{Settings, SiteConfig, SiteSettings};
+    use crate::message::{Fields, RequestHead, ResponseHead};
+    use crate::policy::{Decision, Fetch, Retter, Verdict};
+    use crate::time::Instant;
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn retter() -> Arc<Retter> {
+        Retter::new(Settings::default().validate().unwrap(), 1, NOW)
+    }
+
+    fn settings(change: impl FnOnce(&mut SiteSettings)) -> SiteConfig {
+        let mut settings = SiteSettings::default();
+        change(&mut settings);
+        settings.validate().unwrap()
+    }
+
+    fn ask(retter: &Arc<Retter>) -> Box<Fetch> {
+        let request = RequestHead::new(Method::GET, "/", Fields::default());
+        let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
+            panic!("there is room");
+        };
+        fetch
+    }
+
+    fn keep(retter: &Arc<Retter>) {
+        let mut fetch = ask(retter);
+        let head = ResponseHead::new(StatusCode::OK, Fields::default());
+        assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
+        fetch.on_data(b"page", NOW);
+        fetch.on_end(NOW);
+        assert_eq!(retter.stats(NOW).copies, 1);
+    }
+
+    fn is_rescued(mut fetch: Box<Fetch>) -> bool {
+        let head = ResponseHead::new(StatusCode::SERVICE_UNAVAILABLE, Fields::default());
+        matches!(fetch.on_head(&head, NOW), Verdict::Serve(_))
+    }
+
+    #[test]
+    fn an_exchange_ends_by_the_settings_that_it_began_with() {
+        let retter = retter();
+        keep(&retter);
+        let began_before = ask(&retter);
+        let lenient = settings(|site| {
+            site.breaker.failure_statuses = "500".parse().unwrap();
+            site.cache.ttl = Duration::from_secs(60);
+        });
+        assert!(retter.reconfigure(&lenient, NOW).is_empty());
+        assert!(is_rescued(began_before));
+        assert!(!is_rescued(ask(&retter)));
+        assert_eq!(
+            retter.snapshot().config().cache.ttl,
+            Duration::from_secs(60)
+        );
+        assert_eq!(retter.stats(NOW).copies, 1, "what was learnt stays");
+    }
+
+    #[test]
+    fn where_keys_are_others_all_copies_go() {
+        let retter = retter();
+        keep(&retter);
+        let shaping = settings(|site| site.cache.detect_query = false);
+        assert!(retter.reconfigure(&shaping, NOW).is_empty());
+        assert_eq!(retter.stats(NOW).copies, 0);
+    }
+
+    #[test]
+    fn limits_change_at_once() {
+        let retter = retter();
+        let one = settings(|site| site.admission.in_flight_max = 1);
+        assert!(retter.reconfigure(&one, NOW).is_empty());
+        let _busy = ask(&retter);
+        let request = Arc::new(RequestHead::new(Method::GET, "/x", Fields::default()));
+        let Decision::Wait(ticket) = retter.decide(&request, NOW) else {
+            panic!("there is one place");
+        };
+        let more = settings(|site| site.admission.queue_timeout = Duration::from_secs(9));
+        assert!(retter.reconfigure(&more, NOW).is_empty());
+        assert_eq!(
+            ticket.deadline(),
+            NOW + Duration::from_secs(1),
+            "as it was told"
+        );
+        drop(ticket);
+        assert_eq!(
+            retter.stats(NOW).admission.limit,
+            1,
+            "it learns what more is borne"
+        );
+    }
+
+    #[test]
+    fn a_circuit_goes_on_by_other_terms() {
+        let retter = retter();
+        let quick = settings(|site| {
+            site.breaker.consecutive_failures = 1;
+            site.breaker.slow_rate = None;
+        });
+        assert!(retter.reconfigure(&quick, NOW).is_empty());
+        drop(ask(&retter).on_failure(crate::report::Failure::Connect, NOW));
+        assert_ne!(retter.circuit(NOW), crate::breaker::State::Closed);
+    }
+
+    #[test]
+    fn what_counts_from_the_next_start_is_named() {
+        let retter = retter();
+        let larger = settings(|site| {
+            site.cache.bytes_max *= 2;
+            site.breaker.paths_max = 7;
+        });
+        let later = retter.reconfigure(&larger, NOW);
+        assert_eq!(later, ["breaker.paths_max", "cache.bytes_max"]);
+        assert_eq!(
+            retter.reconfigure(&larger, NOW),
+            later,
+            "they still do not count"
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! Owns what the origin has sent to whom, and the judgement of bytes: what a copy or a shared
+//! fetch hands out has to be known to those who get it.
+//! Never knows keys, partitions or directives, so that it holds for whatever shares pages.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::rc::Rc;
+
+use crate::ledger::Page;
+use crate::visitors::VisitorId;
+
+/// The shortest text that can give a secret away.
+const RUN: usize = 8;
+
+/// Who may see what was sent.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Reader {
+    /// One visitor, in whatever session.
+    One(VisitorId),
+    /// Everybody whose cookies and fields are exactly these: none at all for the bare.
+    Alike(Rc<str>),
+}
+
+/// The pages sent to each reader.
+#[derive(Debug, Default)]
+pub(crate) struct Sent(BTreeMap<Reader, BTreeSet<Page>>);
+
+impl Sent {
+    /// Takes note that the origin sends a page in answer to a request of `visitor`, who asked as
+    /// `who`. A personal page is for nobody else, however alike somebody asks.
+    pub(crate) fn note(&mut self, visitor: Option<VisitorId>, who: &Rc<str>, page: &Page) {
+        let one = visitor.map(Reader::One);
+        let alike = (!page.is_personal).then(|| Reader::Alike(Rc::clone(who)));
+        for reader in one.into_iter().chain(alike) {
+            self.0.entry(reader).or_default().insert(page.clone());
+        }
+    }
+
+    /// Whether each run of eight bytes of `body`, which claims to be some of `page`, was sent before
+    /// to this visitor, or to somebody who asked alike.
+    pub(crate) fn check(
+        &self,
+        visitor: Option<VisitorId>,
+        who: &Rc<str>,
+        page: &Page,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let readers = [
+            visitor.map(Reader::One),
+            Some(Reader::Alike(Rc::clone(who))),
+        ];
+        let readers = readers.iter().flatten();
+        let known: Vec<_> = readers.filter_map(|reader| self.0.get(reader)).collect();
+        // Nearly always it is known as a whole; whether it is of that page is looked at anyway.
+        if body.len() < RUN || known.iter().any(|pages| pages.contains(page)) {
+            return Ok(());
+        }
+        let mut runs = HashSet::new();
+        for page in known.into_iter().flatten() {
+            runs.extend(page.body().windows(RUN).map(<[u8]>::to_vec));
+        }
+        let mut strange = body.windows(RUN).filter(|run| !runs.contains(*run));
+        strange.next().map_or(Ok(()), |run| {
+            let run = String::from_utf8_lossy(run);
+            Err(format!("bytes that were never sent to `{who}`: {run:?}"))
+        })
+    }
+}
