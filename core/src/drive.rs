@@ -258,8 +258,8 @@ impl<H: Host> Drive<H> {
                 self.close(side);
             }
             Action::Close(side) => self.close(side),
-            Action::Connect { fresh } => self.connect(fresh, now),
-            Action::Detach => {
+            Action::Connect { fresh, .. } => self.connect(fresh, now),
+            Action::Detach(_) => {
                 let origin = std::mem::replace(&mut self.origin, Origin::None);
                 if let (Origin::Connected(socket), Some(session)) =
                     (origin, self.session.poll_detached())
@@ -267,13 +267,13 @@ impl<H: Host> Drive<H> {
                     self.host.detach(session, socket);
                 }
             }
-            Action::Park => {
+            Action::Park(_) => {
                 if let Origin::Connected(socket) = std::mem::replace(&mut self.origin, Origin::None)
                 {
                     self.host.park(socket, now);
                 }
             }
-            Action::Resume => self.resume(now),
+            Action::Resume(_) => self.resume(now),
             Action::Shutdown(side) => {
                 if let Some(socket) = socket(side, &mut self.client, &mut self.origin) {
                     socket.shut_write();

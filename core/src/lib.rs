@@ -67,20 +67,20 @@
 //!         while let Some(action) = session.poll_action() {
 //!             progress = true;
 //!             match action {
-//!                 Action::Connect { fresh: _ } => {
+//!                 Action::Connect { .. } => {
 //!                     *origin = Some(Socket::default()); // dial, or take an idle one
 //!                     session.handle_input(Input::Connected { reused: false }, now);
 //!                 }
 //!                 // The client's own; a real host looks first whether it is still open and silent.
-//!                 Action::Resume => {
+//!                 Action::Resume(_) => {
 //!                     session.handle_input(Input::Connected { reused: true }, now);
 //!                 }
 //!                 // A pool would keep a parked one.
-//!                 Action::Park => *origin = None,
+//!                 Action::Park(_) => *origin = None,
 //!                 Action::Abort(Side::Origin) | Action::Close(Side::Origin) => *origin = None,
 //!                 Action::Abort(Side::Client) | Action::Close(Side::Client) => {}
 //!                 Action::Shutdown(_side) => {}
-//!                 Action::Detach => {
+//!                 Action::Detach(_) => {
 //!                     *origin = None; // it goes with the session that goes on without a client
 //!                     drop(session.poll_detached()); // which a real host runs beside this one
 //!                 }
@@ -150,10 +150,12 @@ pub mod admission;
 pub mod breaker;
 #[doc(hidden)]
 pub mod canary;
+mod client;
 pub mod config;
 pub mod connections;
 mod copies;
 pub mod drive;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;

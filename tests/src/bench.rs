@@ -165,13 +165,13 @@ impl Bench {
                 let input = Input::Connected { reused: false };
                 self.session.handle_input(input, Instant::ZERO);
             }
-            Action::Resume => {
+            Action::Resume(_) => {
                 let input = Input::Connected { reused: true };
                 self.session.handle_input(input, Instant::ZERO);
             }
-            Action::Park => (self.origin_open, self.parked) = (false, true),
+            Action::Park(_) => (self.origin_open, self.parked) = (false, true),
             // What is renewed beside the client is no part of what a bench shows.
-            Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Detach => {
+            Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Detach(_) => {
                 self.origin_open = false;
             }
             Action::Abort(Side::Client)

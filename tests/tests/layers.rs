@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["addresses", "session"]),
     ("fuzzing", &["session"]),
-    ("session", &["h1", "pace", "policy", "report", "rules"]),
+    ("session", &["client", "exchange"]),
+    ("client", &["exchange", "h1", "pace"]),
+    ("exchange", &["h1", "pace", "policy", "report", "rules"]),
     ("addresses", &["seldom", "time"]),
     (
         "policy",
@@ -86,6 +88,32 @@ fn no_file_of_the_core_imports_from_above() {
         imports_seen > 200,
         "the check reads imports: {imports_seen} found"
     );
+}
+
+/// A client knows an exchange by what it says, and nothing else of it: another protocol will have
+/// other clients, and the same exchanges.
+#[test]
+fn clients_know_nothing_of_exchanges_but_their_replies() {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/client");
+    for file in rust_files(&clients) {
+        let text = fs::read_to_string(&file).expect("source files can be read");
+        for (at, path) in text.match_indices("crate::exchange") {
+            let rest = &text[at + path.len()..];
+            assert!(rest.starts_with("::reply"), "{}", file.display());
+        }
+    }
+}
+
+/// What a session is made of is not spread over files again.
+#[test]
+fn one_file_has_all_methods_of_a_session() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let has_methods = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("source files can be read");
+        text.lines().any(|line| line == "impl Session {")
+    };
+    let files = rust_files(&source);
+    assert_eq!(files.iter().filter(|file| has_methods(file)).count(), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Owns a copy: [`StoredResponse`], and its making out of a response that passes ([`Collector`]).
 //! Never decides whether a response may be kept: `rules::freshness` does.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(crate) struct StoredResponse {
     body: Content,
+    /// Whether a compressed form is worth making: found out when a client first asks.
+    compressible: Judged,
     /// What clients get of its fields.
     fields: Fields,
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
@@ -40,6 +43,34 @@ pub(crate) struct StoredResponse {
     targeted: Option<Box<Fields>>,
     times: Times,
     vary: Vary,
+}
+
+/// The answer to a question that is always answered alike, once somebody has asked it. A byte, where
+/// a `OnceLock` has eight: that much less is kept.
+#[derive(Debug, Default)]
+struct Judged(AtomicU8);
+
+impl Judged {
+    fn get_or_judge(&self, judge: impl FnOnce() -> bool) -> bool {
+        const NO: u8 = 1;
+        const YES: u8 = 2;
+        match self.0.load(Ordering::Relaxed) {
+            NO => false,
+            YES => true,
+            _ => {
+                let is_so = judge();
+                self.0
+                    .store(if is_so { YES } else { NO }, Ordering::Relaxed);
+                is_so
+            }
+        }
+    }
+}
+
+impl Clone for Judged {
+    fn clone(&self) -> Self {
+        Self(AtomicU8::new(self.0.load(Ordering::Relaxed)))
+    }
 }
 
 impl StoredResponse {
@@ -102,8 +133,10 @@ impl StoredResponse {
 
     /// Whether a compressed form is worth making.
     pub(crate) fn is_compressible(&self) -> bool {
-        let length = Some(self.body.len() as u64);
-        coding::worth_gzip(self.status, &self.fields, length)
+        self.compressible.get_or_judge(|| {
+            let length = Some(self.body.len() as u64);
+            coding::worth_gzip(self.status, &self.fields, length)
+        })
     }
 
     /// The head of this copy as it would be had the origin sent it whole with what `head` says
@@ -146,6 +179,7 @@ impl StoredResponse {
         } = making;
         Self {
             body: self.body.clone(),
+            compressible: Judged::default(),
             fields: stored_fields(head, unix),
             gzip: self.gzip.clone(),
             lifetimes,
@@ -160,6 +194,7 @@ impl StoredResponse {
     pub(crate) fn expired(&self) -> Self {
         Self {
             body: self.body.clone(),
+            compressible: self.compressible.clone(),
             fields: self.fields.clone(),
             gzip: self.gzip.clone(),
             lifetimes: self.lifetimes.expired(),
@@ -293,6 +328,7 @@ impl Collector {
     pub(crate) fn finish(self) -> StoredResponse {
         StoredResponse {
             body: self.body.finish(),
+            compressible: Judged::default(),
             fields: self.fields,
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,

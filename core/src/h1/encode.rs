@@ -162,6 +162,23 @@ impl BodyEncoder {
     /// # Errors
     /// [`BodyError::Excess`]; nothing is queued then.
     pub fn data(&mut self, data: Bytes, out: &mut SendQueue) -> Result<(), BodyError> {
+        self.put(data, false, out)
+    }
+
+    /// As [`data`](Self::data), for bytes that somebody else holds in memory in any case.
+    ///
+    /// # Errors
+    /// [`BodyError::Excess`]; nothing is queued then.
+    pub fn shared_data(&mut self, data: Bytes, out: &mut SendQueue) -> Result<(), BodyError> {
+        self.put(data, true, out)
+    }
+
+    fn put(&mut self, data: Bytes, is_shared: bool, out: &mut SendQueue) -> Result<(), BodyError> {
+        let push = if is_shared {
+            SendQueue::push_shared
+        } else {
+            SendQueue::push
+        };
         // An empty chunk would be the last one (RFC 9112 §7.1).
         if data.is_empty() {
             return Ok(());
@@ -172,14 +189,14 @@ impl BodyEncoder {
                 *left = left
                     .checked_sub(data.len() as u64)
                     .ok_or(BodyError::Excess)?;
-                out.push(data);
+                push(out, data);
             }
             Self::Chunked => {
                 push_chunk_size(data.len(), out);
-                out.push(data);
+                push(out, data);
                 out.push_slice(b"\r\n");
             }
-            Self::UntilClose => out.push(data),
+            Self::UntilClose => push(out, data),
         }
         Ok(())
     }

@@ -352,6 +352,14 @@ impl Fetch {
         Verdict::Forward
     }
 
+    /// What [`put_labels`](Self::put_labels) writes, for later.
+    pub(crate) const fn labels(&self) -> Option<(State, Handling)> {
+        match self.handling {
+            Some(handling) => Some((self.circuit, handling)),
+            None => None,
+        }
+    }
+
     /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of a forwarded response.
     pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
         if let Some(handling) = &self.handling {

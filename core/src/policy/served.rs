@@ -2,7 +2,7 @@
 //! Never changes a copy but for adding its compressed form.
 
 use std::net::IpAddr;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,36 @@ pub struct Served {
 /// A copy in the form that one request gets: whole, compressed, in parts, or 304.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    served: &'a Served,
+    served: Whose<'a>,
+    form: Form,
+    varies: bool,
+}
+
+/// Whether an answer is a view of its decision, or takes it along.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
+enum Whose<'a> {
+    Lent(&'a Served),
+    Own(Served),
+}
+
+impl Deref for Whose<'_> {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        match self {
+            Self::Lent(served) => served,
+            Self::Own(served) => served,
+        }
+    }
+}
+
+/// The form of an answer without the copy that it is of.
+#[derive(Debug)]
+pub(crate) struct Shape {
     form: Form,
     varies: bool,
 }
@@ -147,6 +176,26 @@ impl Served {
     /// The answer to `request`, the one that was decided on.
     #[must_use]
     pub fn answer(&self, request: &RequestHead) -> Answer<'_> {
+        let (form, varies) = self.form(request);
+        Answer {
+            served: Whose::Lent(self),
+            form,
+            varies,
+        }
+    }
+
+    /// The answer in a form that was [found before](Answer::into_shape).
+    pub(crate) fn into_answer(self, shape: Shape) -> Answer<'static> {
+        let Shape { form, varies } = shape;
+        Answer {
+            served: Whose::Own(self),
+            form,
+            varies,
+        }
+    }
+
+    /// The form that `request` gets, and whether others would get another one by its coding.
+    fn form(&self, request: &RequestHead) -> (Form, bool) {
         let varies = self.retter.config.client().gzip && self.copy.is_compressible();
         let is_coded = varies && coding::accepts_gzip(&request.fields);
         let form = if let Some(form) = self.special_form(request, is_coded) {
@@ -158,11 +207,7 @@ impl Served {
         } else {
             Form::Whole
         };
-        Answer {
-            served: self,
-            form,
-            varies,
-        }
+        (form, varies)
     }
 
     /// RFC 9110 §13.2.2: conditions first, then ranges; both are about a 200. A client to which the
@@ -216,6 +261,12 @@ fn boundary(body: &[u8]) -> String {
 }
 
 impl Answer<'_> {
+    /// The form alone, for [`Served::into_answer`].
+    pub(crate) fn into_shape(self) -> Shape {
+        let Self { form, varies, .. } = self;
+        Shape { form, varies }
+    }
+
     /// That of the copy; 304 when the client has this representation already, 206 or 416 when it
     /// asked for parts.
     #[must_use]

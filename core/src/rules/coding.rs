@@ -22,22 +22,26 @@ pub fn accepts_gzip(request: &Fields) -> bool {
     let mut gzip = None;
     let mut any = None;
     let mut identity = None;
-    for member in request.tokens("accept-encoding") {
-        let Some((coding, weight)) = weighted(member) else {
-            continue;
-        };
-        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-        let slot = if is("gzip") || is("x-gzip") {
-            // RFC 9110 §8.4.1.3: x-gzip is the same coding.
-            &mut gzip
-        } else if is("*") {
-            &mut any
-        } else if is("identity") {
-            &mut identity
-        } else {
-            continue;
-        };
-        *slot = (*slot).max(Some(weight));
+    let lines = request.get_all("accept-encoding");
+    // Two plain loops, as hardly an answer is made without this.
+    for line in lines {
+        for member in line.split(|&byte| byte == b',') {
+            let Some((coding, weight)) = weighted(member.trim_ascii()) else {
+                continue;
+            };
+            let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+            let slot = if is("gzip") || is("x-gzip") {
+                // RFC 9110 §8.4.1.3: x-gzip is the same coding.
+                &mut gzip
+            } else if is("*") {
+                &mut any
+            } else if is("identity") {
+                &mut identity
+            } else {
+                continue;
+            };
+            *slot = (*slot).max(Some(weight));
+        }
     }
     // `*` stands for what is not named; a zero weight means "not acceptable". `identity;q=0`
     // alone accepts nothing we have, and is answered as it is: it does not make gzip acceptable.
@@ -78,7 +82,16 @@ pub fn worth_gzip(status: StatusCode, response: &Fields, len: Option<u64>) -> bo
         && !coded
         && !BYTE_EXACT.iter().any(|name| response.contains(name))
         // RFC 9111 §5.2.2.6
-        && !CacheControl::of(response, "cache-control").no_transform
+        && !(mentions(response, "cache-control", b"no-transform")
+            && CacheControl::of(response, "cache-control").no_transform)
+}
+
+/// Whether `word` is anywhere in the field, as a directive or otherwise: mostly it is not, and then
+/// the field need not be read.
+fn mentions(fields: &Fields, name: &str, word: &[u8]) -> bool {
+    let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word);
+    let mut values = fields.get_all(name);
+    values.any(|value| value.windows(word.len()).any(is_word))
 }
 
 /// The entity tag of a response after its content was coded: a strong one becomes weak, because

@@ -2,28 +2,11 @@
 //! on it (NTLM, Negotiate).
 //! Never decides which messages sign in: [`login`] does. Never gives such a connection away.
 
-use super::exchange::{Call, Exchange};
-use super::origin::OriginSide;
-use super::{Action, Life, Session, Side};
-use crate::canary::{Plant, is_planted};
+use crate::exchange::Owner;
 use crate::h1::ClientConn;
 use crate::message::Fields;
-use crate::policy::Decision;
 use crate::rules::forwarded::View;
 use crate::rules::login;
-use crate::time::Instant;
-
-/// Whose an origin connection is, which decides what becomes of it after its exchange.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Owner {
-    /// Nobody has signed in on it: it is parked for the next request of any client.
-    Anyone,
-    /// This session's client may have signed in on it: it is kept for that client's next request.
-    Client,
-    /// Somebody may have signed in on it, and nothing tells whose the next request will be: it is
-    /// closed.
-    Nobody,
-}
 
 /// What a client that signs in by connection has of the origin between its exchanges.
 #[derive(Debug, Default)]
@@ -36,111 +19,92 @@ pub(super) enum Bound {
     /// The client has not signed in by connection.
     #[default]
     Never,
+    /// The next request is to go out on it, if it is still there.
+    Resuming(Box<ClientConn>),
 }
 
-impl Session {
-    /// Says whose the connection will be that a request with these fields goes out on.
-    pub(super) fn owner_for(&mut self, request: &Fields, view: &View) -> Owner {
+impl Bound {
+    /// Says whose the connection will be that a request with these fields goes out on;
+    /// `has_logins` tells whether the application has ever shown that it knows such logins. The
+    /// connection kept so far has to be [closed](Self::close) where this is not the client.
+    pub(super) fn owner_for(&mut self, request: &Fields, view: &View, has_logins: bool) -> Owner {
         let signs_in = login::binds_connection(request);
-        if !signs_in && matches!(self.bound, Bound::Never) {
-            return Owner::Anyone;
-        }
-        if view.is_relayed() {
+        let is_bound = !matches!(self, Self::Never);
+        match (signs_in, is_bound) {
+            (false, false) => Owner::Anyone,
             // The proxy may have sent the login of one user and now the request of another.
-            self.unbind();
-            self.bound = Bound::Never;
-            return if signs_in {
-                Owner::Nobody
-            } else {
-                Owner::Anyone
-            };
-        }
-        if matches!(self.bound, Bound::Never) {
-            if !self.retter.has_logins_by_connection() {
-                // Anybody can claim to sign in. Its answer may still show that it is so.
-                return Owner::Nobody;
+            (true, _) if view.is_relayed() => Owner::Nobody,
+            (false, _) if view.is_relayed() => Owner::Anyone,
+            // Anybody can claim to sign in. Its answer may still show that it is so.
+            (true, false) if !has_logins => Owner::Nobody,
+            (true, false) => {
+                *self = Self::Away;
+                Owner::Client
             }
-            self.bound = Bound::Away;
-        }
-        Owner::Client
-    }
-
-    /// Takes note of the head of an answer, which may sign the client in.
-    pub(super) fn note_login(&mut self, answer: &Fields) {
-        let is_background = self.is_background();
-        let Exchange::Relaying(relay) = &mut self.exchange else {
-            return;
-        };
-        if relay.origin.owner == Owner::Client || !login::binds_connection(answer) {
-            return;
-        }
-        if is_background || relay.call.view.is_relayed() {
-            relay.origin.owner = Owner::Nobody;
-        } else {
-            relay.origin.owner = Owner::Client;
-            self.bound = Bound::Away;
+            (_, true) => Owner::Client,
         }
     }
 
-    /// Asks the policy about a request.
-    pub(super) fn decide(&self, call: &Call, now: Instant) -> Decision {
-        let is_bound = call.owner != Owner::Anyone;
-        self.retter.decide_on(&call.request, is_bound, now)
+    /// The client has signed in, on a connection that is in use.
+    pub(super) fn sign_in(&mut self) {
+        if matches!(self, Self::Never) {
+            *self = Self::Away;
+        }
     }
 
-    /// Takes the client's own connection out, for its next exchange.
-    pub(super) fn take_bound(&mut self) -> Option<Box<ClientConn>> {
-        match std::mem::take(&mut self.bound) {
-            Bound::Idle(conn) => {
-                self.bound = Bound::Away;
-                Some(conn)
+    /// Keeps the connection for the client's next request.
+    pub(super) fn keep(&mut self, conn: Box<ClientConn>) {
+        debug_assert!(self.idle().is_none(), "one connection to the origin");
+        *self = Self::Idle(conn);
+    }
+
+    /// Whether the client's next request can go out on a connection of its own: it is in use then.
+    pub(super) fn resume(&mut self) -> bool {
+        match std::mem::replace(self, Self::Away) {
+            Self::Idle(conn) => {
+                *self = Self::Resuming(conn);
+                true
             }
-            other @ (Bound::Away | Bound::Never) => {
-                self.bound = other;
+            other @ (Self::Away | Self::Never | Self::Resuming(_)) => {
+                *self = other;
+                false
+            }
+        }
+    }
+
+    /// What is known of the connection that is in use again.
+    pub(super) fn take_resumed(&mut self) -> Option<Box<ClientConn>> {
+        match std::mem::replace(self, Self::Away) {
+            Self::Resuming(conn) => Some(conn),
+            other @ (Self::Away | Self::Idle(_) | Self::Never) => {
+                *self = other;
                 None
             }
         }
     }
 
-    /// The client's own connection, if it is between two exchanges.
-    pub(super) const fn bound(&self) -> Option<&ClientConn> {
-        match &self.bound {
-            Bound::Away | Bound::Never => None,
-            Bound::Idle(conn) => Some(conn),
+    /// Gives the idle connection up, if there is one; says whether there was.
+    #[must_use]
+    pub(super) fn close(&mut self) -> bool {
+        let is_idle = self.idle().is_some();
+        if is_idle {
+            *self = Self::Away;
+        }
+        is_idle
+    }
+
+    /// The connection, if it is between two exchanges.
+    pub(super) fn idle(&self) -> Option<&ClientConn> {
+        match self {
+            Self::Away | Self::Never | Self::Resuming(_) => None,
+            Self::Idle(conn) => Some(conn),
         }
     }
 
-    /// Closes the client's own connection to the origin: it has ended or spoken without being
-    /// asked, or the client is gone.
-    pub(super) fn unbind(&mut self) {
-        if self.take_bound().is_some() {
-            self.actions.push_back(Action::Close(Side::Origin));
-        }
-    }
-
-    /// Takes leave of an origin connection after an exchange: parks it, keeps it for this client,
-    /// or closes it.
-    ///
-    /// Some origins leave content that they did not want in the connection, where it would be the
-    /// next user's request (RFC 9112 §11.2): a connection that carried content is never parked. On
-    /// the client's own connection it could only be that client's request.
-    pub(super) fn leave_origin(&mut self, origin: OriginSide, is_sent: bool, had_content: bool) {
-        let is_usable = is_sent && origin.out.is_empty() && origin.conn.is_reusable();
-        let owner = match is_planted(Plant::ParkedLogin) {
-            true => Owner::Anyone,
-            false => origin.owner,
-        };
-        match owner {
-            Owner::Anyone if is_usable && !had_content => self.actions.push_back(Action::Park),
-            Owner::Client if is_usable && self.life == Life::Open => {
-                let mut conn = origin.conn;
-                conn.start_next_cycle();
-                conn.release_if_idle();
-                self.bound = Bound::Idle(Box::new(conn));
-            }
-            Owner::Anyone | Owner::Client | Owner::Nobody => {
-                self.actions.push_back(Action::Close(Side::Origin));
-            }
+    pub(super) fn idle_mut(&mut self) -> Option<&mut ClientConn> {
+        match self {
+            Self::Away | Self::Never | Self::Resuming(_) => None,
+            Self::Idle(conn) => Some(conn),
         }
     }
 }

@@ -1,100 +1,45 @@
-//! Owns [`Session`]: one client connection and at most one origin connection, from bytes to bytes.
+//! Owns [`Session`]: a client's connection joined to its exchange, from bytes to bytes.
 //! Never opens a socket, reads a clock or decides what may be served: the adapter does the first
-//! two, `policy` the last.
+//! two, `policy` the last. Never writes a byte of any protocol: `client` and `exchange` do.
 
-mod answer;
-mod background;
 mod bound;
-mod exchange;
-mod forward;
-mod heads;
-mod origin;
-mod relay;
-mod room;
-mod standing;
+mod join;
+mod refusal;
+mod reports;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod timer;
-mod tunnel;
+mod work;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Waker;
 
-use crate::h1::{ClientConn, SendQueue, ServerConn};
-use crate::pace::Pace;
-use crate::policy::Retter;
-use crate::report::{End, Report};
+use http::StatusCode;
+
+use crate::canary::{Plant, is_planted};
+use crate::client::h1::{self, Client, Last, Life, Next, Read, Received};
+use crate::exchange::{self, Call, Content, Exchange};
+use crate::h1::ClientConn;
+use crate::limits::QUEUE_BYTES_FREE;
+use crate::message::RequestHead;
+use crate::policy::{Refresh, Retter};
+use crate::report::Report;
+use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 use bound::Bound;
-use exchange::Exchange;
-use room::Room;
+use join::Passed;
+use reports::Reports;
+use work::Work;
 
-pub use standing::Standing;
+pub use crate::exchange::CallId;
+pub use signal::{Action, Input, Side, Standing};
 pub use timer::Timer;
-
-/// One of the two sides of a session.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Side {
-    /// The connection that asked.
-    Client,
-    /// The connection to the application.
-    Origin,
-}
-
-/// A fact that is not bytes or time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Input {
-    /// No address of the origin took a connection.
-    ConnectFailed,
-    /// The connection asked for with [`Action::Connect`] stands.
-    Connected {
-        /// Whether it was used before and may have died unnoticed.
-        reused: bool,
-    },
-    /// No new requests are wanted: finish what runs, then close.
-    Drain,
-    /// Others need the place: close unless a request runs, else behind its answer.
-    GiveWay,
-    /// Nothing is left here to make a connection with: no socket, port or memory. That says nothing
-    /// of the origin; see [`is_want`](crate::addresses::is_want).
-    NoSocket,
-    /// A read failed: the connection is gone.
-    ReadFailed(Side),
-    /// A write failed. What the peer sent before may still be readable.
-    WriteFailed(Side),
-}
-
-/// What the adapter must do with a socket. Bytes are not actions; see [`Session::write_slices`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub enum Action {
-    /// Close this side so that the peer sees a reset, not a clean end (or stop dialling).
-    Abort(Side),
-    /// Close this side (or stop dialling).
-    Close(Side),
-    /// Give the origin's connection to the session of
-    /// [`poll_detached`](Session::poll_detached), and run that beside this one.
-    Detach,
-    /// Get a connection to the origin, answer with [`Input::Connected`],
-    /// [`Input::ConnectFailed`] or [`Input::NoSocket`].
-    Connect {
-        /// Whether it must be a new one: an idle one may have died, and this request must not
-        /// be sent twice.
-        fresh: bool,
-    },
-    /// Keep the origin's connection for a later request of any client.
-    Park,
-    /// The next request goes out on the connection to the origin that this session has held since
-    /// its last exchange, and on no other that exists. Answer with [`Input::Connected`], `reused`,
-    /// if it is still open and silent; else close it and go on as for a fresh
-    /// [`Connect`](Self::Connect).
-    Resume,
-    /// Close the writing half of this side.
-    Shutdown(Side),
-}
 
 /// One client connection, or none: see [`background`](Self::background).
 ///
@@ -114,126 +59,73 @@ pub enum Action {
 pub struct Session {
     retter: Arc<Retter>,
     peer: SocketAddr,
+    actions: VecDeque<Action>,
     /// The origin's connection between exchanges, where this client has one of its own.
     bound: Bound,
-    client: ClientSide,
-    exchange: Exchange,
-    life: Life,
-    draining: bool,
-    actions: VecDeque<Action>,
+    client: Client,
     /// Goes on without this session's client.
     detached: Option<Box<Self>>,
-    /// Reports in the order of their answers, each with the value that [`ClientSide::sent`] has
-    /// when its answer has left the client's send queue.
-    reports: VecDeque<(u64, Report)>,
-    /// So many of them have left.
-    reports_due: usize,
     /// Bytes that the reserve for slow peers was told of.
     held: usize,
-}
-
-/// The client's connection.
-#[derive(Debug)]
-struct ClientSide {
-    conn: ServerConn,
-    out: SendQueue,
-    /// Last byte received, or the moment from which one is expected.
-    read_at: Instant,
-    /// Until when more of the request's body must have come.
-    read_pace: Pace,
-    /// Until when more of the send queue must have been taken, since it became non-empty.
-    write_pace: Pace,
-    /// Bytes that were written to the socket.
-    sent: u64,
-    room: Room,
-    /// First byte of the head being received.
-    head_since: Option<Instant>,
-    /// Input that nobody will read, while lingering.
-    scratch: Vec<u8>,
-}
-
-/// How much longer the client's connection lives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Life {
-    /// There is no client: it ends with its exchange.
-    Background,
-    /// Requests are read.
-    Open,
-    /// What is queued goes out, then the connection ends in this way.
-    Closing(Last),
-    /// Our half is closed; input is thrown away until the peer closes or this deadline, so that
-    /// a reset does not destroy the answer on its way (RFC 9112 §9.6).
-    Lingering(Instant),
-    /// Nothing is left.
-    Closed,
-}
-
-/// The last act on a client's connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Last {
-    /// A reset: the body has no other way to show that it is truncated.
-    Abort,
-    /// A plain close: the client has ended its stream, or waits for no answer.
-    Close,
-    /// Half-close, then throw away what still comes.
-    Linger,
+    reports: Reports,
+    work: Work,
 }
 
 impl Session {
     /// Starts a session for a client connection that was just accepted from `peer`.
     #[must_use]
     pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
-        let settings = &retter.config().client();
-        let conn = ServerConn::new(settings.head_bytes_max);
-        let pace = Pace::start(timer::client_read(settings), now);
-        let client = ClientSide {
-            conn,
-            out: SendQueue::default(),
-            read_at: now,
-            read_pace: pace,
-            write_pace: pace,
-            sent: 0,
-            room: Room::Free,
-            head_since: None,
-            scratch: Vec::new(),
-        };
+        let client = Client::new(retter.config().client(), now);
+        Self::join(retter, peer, client, Work::None)
+    }
+
+    /// Starts a session for which no client waits, to renew a copy or to probe a circuit. Nothing
+    /// is read from or written to [`Side::Client`]. It ends with its exchange, and at once when
+    /// told to drain.
+    #[must_use]
+    pub fn background(retter: Arc<Retter>, refresh: Refresh, now: Instant) -> Self {
+        let exchange = Exchange::renewal(&retter, refresh, now);
+        let mut session = Self::alone(retter, exchange, now);
+        session.collect(now);
+        session
+    }
+
+    /// A session of an exchange that nobody waits for.
+    fn alone(retter: Arc<Retter>, exchange: Box<Exchange>, now: Instant) -> Self {
+        let client = Client::absent(retter.config().client(), now);
+        let peer = exchange.call().peer;
+        Self::join(retter, peer, client, Work::Running(exchange))
+    }
+
+    fn join(retter: Arc<Retter>, peer: SocketAddr, client: Client, work: Work) -> Self {
         Self {
             retter,
             peer,
+            actions: VecDeque::new(),
             bound: Bound::Never,
             client,
-            exchange: Exchange::None,
-            life: Life::Open,
-            draining: false,
-            actions: VecDeque::new(),
             detached: None,
-            reports: VecDeque::new(),
-            reports_due: 0,
             held: 0,
+            reports: Reports::default(),
+            work,
         }
     }
 
     // -- inputs
 
     /// Where to put the next bytes from `side`; empty when it must not be read now.
+    #[inline]
     pub fn read_buf(&mut self, side: Side) -> &mut [u8] {
-        /// Enough to throw input away quickly, small enough to hold for every closing client.
-        const SCRATCH_BYTES: usize = 4096;
-        if self.is_paused(side) {
-            return &mut [];
-        }
-        match (side, self.life) {
-            (Side::Origin, _) => match (self.exchange.origin_mut(), &mut self.bound) {
-                (Some(origin), _) => origin.conn.read_buf(),
-                (None, Bound::Idle(conn)) => conn.read_buf(),
-                (None, Bound::Away | Bound::Never) => &mut [],
+        match side {
+            Side::Client if self.work.is_full() => &mut [],
+            Side::Client => self.client.read_buf(),
+            Side::Origin => match self.work.connected_mut() {
+                Some(exchange) => exchange.read_buf(),
+                None => {
+                    let bound = self.bound.idle_mut();
+                    bound.map_or(&mut [], ClientConn::read_buf)
+                }
             },
-            (Side::Client, Life::Open) => self.client.conn.read_buf(),
-            (Side::Client, Life::Lingering(_)) => {
-                self.client.scratch.resize(SCRATCH_BYTES, 0);
-                &mut self.client.scratch
-            }
-            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => &mut [],
         }
     }
 
@@ -241,60 +133,44 @@ impl Session {
     /// tell whether some have come is asked before [`read_buf`](Self::read_buf), so that a silent
     /// peer costs no memory.
     #[must_use]
+    #[inline]
     pub fn awaits_first(&self, side: Side) -> bool {
-        if self.is_paused(side) {
-            return false;
-        }
-        match (side, self.life) {
-            (Side::Origin, _) => {
-                let origin = self.exchange.origin().map(|origin| &origin.conn);
-                let conn = origin.or_else(|| self.bound());
-                conn.is_some_and(ClientConn::awaits_first)
-            }
-            (Side::Client, Life::Open) => self.client.conn.awaits_first(),
-            (Side::Client, Life::Lingering(_)) => self.client.scratch.is_empty(),
-            (Side::Client, Life::Background | Life::Closing(_) | Life::Closed) => false,
+        match (side, self.work.connected()) {
+            (Side::Client, _) => !self.work.is_full() && self.client.awaits_first(),
+            (Side::Origin, Some(exchange)) => exchange.awaits_first(),
+            (Side::Origin, None) => self.bound.idle().is_some_and(ClientConn::awaits_first),
         }
     }
 
     /// Takes `len` bytes that were read into [`read_buf`](Self::read_buf); 0 is the end of the
     /// stream.
+    #[inline]
     pub fn handle_read(&mut self, side: Side, len: usize, now: Instant) {
-        match side {
-            Side::Client => self.client_read(len, now),
-            Side::Origin => self.origin_read(len, now),
+        match (side, self.work.connected_mut()) {
+            (Side::Client, _) => self.client_read(len, now),
+            (Side::Origin, Some(exchange)) => exchange.handle_read(len, now),
+            // Nothing was asked on it.
+            (Side::Origin, None) => self.unbind(),
         }
         self.pump(now);
     }
 
     /// Takes note that `len` bytes of [`write_slices`](Self::write_slices) were written.
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
-        match side {
-            Side::Client => {
-                self.client.out.advance(len);
-                self.client.sent = self.client.sent.saturating_add(len as u64);
-                let terms = timer::client_write(self.retter.config().client());
-                self.client.write_pace.moved(len, terms, now);
-                match self.exchange {
+        match (side, self.work.exchange_mut()) {
+            (Side::Client, exchange) => {
+                let settings = self.retter.config().client();
+                self.client.handle_written(len, settings, now);
+                if let Some(exchange) = exchange {
+                    exchange.handle_moved(now);
+                } else if self.work.is_none() && self.client.queued() == 0 {
                     // It is idle from the end of its last answer on.
-                    Exchange::None if self.client.out.is_empty() => self.client.read_at = now,
-                    Exchange::Tunnel(_) => self.client.read_at = now,
-                    Exchange::Connecting(_)
-                    | Exchange::Draining(_)
-                    | Exchange::None
-                    | Exchange::Receiving(_)
-                    | Exchange::Relaying(_)
-                    | Exchange::Waiting(_) => {}
+                    self.client.rest(now);
                 }
-                self.release_sent(now);
+                self.reports.release_sent(self.client.sent(), now);
             }
-            Side::Origin => {
-                if let Some(origin) = self.exchange.origin_mut() {
-                    origin.out.advance(len);
-                    origin.is_asked |= len > 0;
-                    origin.write_at = now;
-                }
-            }
+            (Side::Origin, Some(exchange)) => exchange.handle_written(len, now),
+            (Side::Origin, None) => {}
         }
         self.pump(now);
     }
@@ -302,23 +178,75 @@ impl Session {
     /// Takes a fact.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         match input {
-            Input::ConnectFailed => self.connect_failed(now),
-            Input::Connected { reused } => self.connected(reused, now),
+            Input::ConnectFailed | Input::Connected { .. } | Input::NoSocket => {
+                self.handle_dialled(input, now);
+            }
             Input::Drain => {
-                self.draining = true;
-                if self.is_background() {
-                    self.give_up_refresh(now);
+                self.client.handle_drain();
+                if let Some(exchange) = self.work.exchange_mut() {
+                    exchange.handle_drain(now);
                 }
             }
             Input::GiveWay => self.give_way(now),
-            Input::NoSocket => self.no_socket(now),
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
-            Input::ReadFailed(Side::Origin) => self.origin_reset(now),
-            Input::WriteFailed(Side::Origin) => self.origin_deaf(now),
+            Input::ReadFailed(Side::Origin) => match self.work.connected_mut() {
+                Some(exchange) => exchange.handle_reset(now),
+                // The client's own is gone, if it has one.
+                None => self.unbind(),
+            },
+            Input::WriteFailed(Side::Origin) => match self.work.connected_mut() {
+                Some(exchange) => exchange.handle_deaf(now),
+                None => self.unbind(),
+            },
         }
         self.pump(now);
+    }
+
+    /// Takes note of what came of a wish for a connection.
+    fn handle_dialled(&mut self, input: Input, now: Instant) {
+        let conn = self.bound.take_resumed();
+        let Some(exchange) = self.work.exchange_mut() else {
+            return;
+        };
+        if let Input::Connected { reused } = input {
+            exchange.handle_connected(reused, conn, now);
+            let settings = self.retter.config().client();
+            self.client.expect_content(settings, now);
+        } else if input == Input::NoSocket {
+            exchange.handle_no_socket(now);
+        } else {
+            exchange.handle_connect_failed(now);
+        }
+    }
+
+    /// Asks whether the origin has room now, if that is what this session waits for; `waker` is
+    /// called when asking again can help. Says whether the wait is over.
+    pub fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
+        let exchange = self.work.exchange_mut();
+        let is_over = exchange.is_some_and(|exchange| exchange.poll_room(waker, now));
+        if is_over {
+            self.pump(now);
+        }
+        is_over
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        /// Each firing ends a wait, an exchange or the session, so a few are enough.
+        const FIRINGS_MAX: usize = 8;
+        for _ in 0..FIRINGS_MAX {
+            match self.next_deadline() {
+                Some((deadline, timer)) if deadline <= now => self.fire(timer, now),
+                _ => break,
+            }
+        }
+        self.pump(now);
+        debug_assert!(
+            self.poll_timeout().is_none_or(|deadline| deadline > now),
+            "a fired deadline must move"
+        );
     }
 
     // -- outputs
@@ -329,27 +257,21 @@ impl Session {
     }
 
     /// Fills `dst` with what to write to `side` and returns how many slices were filled.
+    #[inline]
     pub fn write_slices<'a>(&'a self, side: Side, dst: &mut [IoSlice<'a>]) -> usize {
-        match (side, self.life) {
-            (Side::Client, Life::Open | Life::Closing(_)) => self.client.out.slices(dst),
-            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => 0,
-            (Side::Origin, _) => self
-                .exchange
-                .origin()
-                .map_or(0, |side| side.out.slices(dst)),
+        match (side, self.work.exchange()) {
+            (Side::Client, _) => self.client.write_slices(dst),
+            (Side::Origin, exchange) => exchange.map_or(0, |exchange| exchange.write_slices(dst)),
         }
     }
 
     /// Whether [`write_slices`](Self::write_slices) has something to give.
     #[must_use]
+    #[inline]
     pub fn has_bytes_for(&self, side: Side) -> bool {
-        match (side, self.life) {
-            (Side::Client, Life::Open | Life::Closing(_)) => !self.client.out.is_empty(),
-            (Side::Client, Life::Background | Life::Lingering(_) | Life::Closed) => false,
-            (Side::Origin, _) => {
-                let origin = self.exchange.origin();
-                origin.is_some_and(|origin| !origin.out.is_empty())
-            }
+        match side {
+            Side::Client => self.client.has_bytes(),
+            Side::Origin => self.work.exchange().is_some_and(Exchange::has_bytes),
         }
     }
 
@@ -360,113 +282,276 @@ impl Session {
 
     /// The next finished exchange.
     pub fn poll_report(&mut self) -> Option<Report> {
-        self.reports_due = self.reports_due.checked_sub(1)?;
-        self.reports.pop_front().map(|(_, report)| report)
+        self.reports.poll()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` when time changes nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(deadline, _)| deadline)
+    }
+
+    /// Which wait the next deadline ends.
+    #[must_use]
+    pub fn poll_timer(&self) -> Option<Timer> {
+        self.next_deadline().map(|(_, timer)| timer)
     }
 
     /// Whether nothing is left to do; actions and reports are drained then.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.life == Life::Closed && self.actions.is_empty() && self.reports_due == 0
+        let is_closed = self.client.life() == Life::Closed;
+        is_closed && self.actions.is_empty() && self.reports.is_drained()
     }
 
     /// Whether an answer is on its way. Who drops the session then must reset the client's
     /// connection: its regular end would make a body complete that ends with it (RFC 9112 §8).
     #[must_use]
     pub fn is_answering(&self) -> bool {
-        self.is_forwarding() || !self.client.out.is_empty()
+        self.work.is_forwarding() || self.client.queued() > 0
     }
 
     /// Whether a request runs, or its answer is on its way.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
-        let runs = !matches!(self.exchange, Exchange::None | Exchange::Draining(_));
-        runs || self.is_answering()
+        let rests = self.work.exchange().is_some_and(Exchange::is_draining);
+        !rests && !self.work.is_none() || self.is_answering()
+    }
+
+    /// Whether it could give its place to another client.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        if !self.client.is_open() || self.client.queued() > 0 {
+            return Standing::Busy;
+        }
+        match (&self.work, self.client.head_since()) {
+            (Work::None, None) => Standing::Idle(self.client.idle_since()),
+            (Work::None, Some(since)) => Standing::Reading(since),
+            (Work::Receiving(call), _) => Standing::Reading(call.started),
+            (Work::Running(_), _) => Standing::Busy,
+        }
     }
 
     // -- the machine
 
     /// Moves everything that can move, until nothing does.
     fn pump(&mut self, now: Instant) {
-        loop {
-            let progress = match (&self.exchange, self.life) {
-                (Exchange::None, Life::Open) => self.pump_head(now),
-                (Exchange::None | Exchange::Connecting(_) | Exchange::Waiting(_), _) => false,
-                (Exchange::Draining(_), _) => self.pump_draining(),
-                (Exchange::Receiving(_), _) => self.pump_receiving(now),
-                (Exchange::Relaying(_), _) => self.pump_relay(now),
-                (Exchange::Tunnel(_), _) => self.pump_tunnel(now),
-            };
-            if !progress {
-                break;
-            }
-        }
-        self.client.conn.lend_buffer();
-        if let Some(origin) = self.exchange.origin_mut() {
-            origin.conn.lend_buffer();
+        while match &self.work {
+            Work::None => self.client.is_open() && self.next_request(now),
+            Work::Receiving(_) => self.receive(now),
+            Work::Running(_) => self.run(now),
+        } {}
+        self.client.lend_buffer();
+        if let Some(exchange) = self.work.exchange_mut() {
+            exchange.lend_buffer();
         }
         self.pump_life(now);
         self.note_held();
         self.check_invariants();
     }
 
-    /// Carries out the end of the client's connection as far as it can go now.
-    fn pump_life(&mut self, now: Instant) {
-        /// How long a client may take to read its last answer and close.
-        const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
-        if self.life == Life::Background && matches!(self.exchange, Exchange::None) {
-            self.life = Life::Closed;
+    /// Reads the next request head, if there is one.
+    fn next_request(&mut self, now: Instant) -> bool {
+        let has_room = self.retter.reserve().admits(self.client.held());
+        match self.client.poll_head(has_room, now) {
+            Next::BrokenOff => self.client_broke_off(now),
+            Next::Head(head) => {
+                self.begin(head, now);
+                return true;
+            }
+            Next::Malformed(error) => {
+                self.refuse_unparsed(error.status_hint(), &error.to_string(), now);
+            }
+            Next::Nothing => {}
         }
-        if self.life == Life::Open && self.should_close_idle() {
-            self.life = Life::Closing(Last::Close);
+        false
+    }
+
+    fn begin(&mut self, mut head: RequestHead, now: Instant) {
+        if self.client.sent() > 0 && is_planted(Plant::SilentEnd) {
+            return self.client_left(now);
         }
-        if self.life != Life::Open {
-            self.unbind();
+        let settings = self.retter.config().client();
+        let view = View::receive(&mut head, self.peer.ip(), &settings.trusted_proxies);
+        let (framing, is_read) = self.client.accept(&head);
+        let request = Arc::new(head);
+        let started = self.client.take_head_since().unwrap_or(now);
+        let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
+        call.is_read = is_read;
+        let has_logins = self.retter.has_logins_by_connection();
+        let fields = &call.request.fields;
+        call.owner = self.bound.owner_for(fields, &call.view, has_logins);
+        if call.view.is_relayed() {
+            if self.bound.close() {
+                self.actions.push_back(Action::Close(Side::Origin));
+            }
+            self.bound = Bound::Never;
         }
-        if let Life::Closing(last) = self.life
-            && self.client.out.is_empty()
+        self.work = if let Some(fault) = call.fault() {
+            Work::Running(Exchange::refused(
+                &self.retter,
+                call,
+                fault.status,
+                fault.text,
+                now,
+            ))
+        } else if call.waits_for_content() {
+            self.client.expect_content(settings, now);
+            Work::Receiving(Box::new(call))
+        } else {
+            Work::Running(Exchange::begin(&self.retter, call, now))
+        };
+    }
+
+    /// Sends the request on its way once enough of its content is here: a client that is slow to
+    /// send it must not keep the origin from its work.
+    fn receive(&mut self, now: Instant) -> bool {
+        match self.client.poll_received() {
+            Received::BrokenOff => self.client_broke_off(now),
+            Received::Enough => {
+                self.work = match mem::take(&mut self.work) {
+                    Work::Receiving(call) => {
+                        Work::Running(Exchange::begin(&self.retter, *call, now))
+                    }
+                    other @ (Work::None | Work::Running(_)) => other,
+                };
+                return true;
+            }
+            Received::Partly => {}
+        }
+        false
+    }
+
+    /// Moves one piece of the request and one of its answer.
+    fn run(&mut self, now: Instant) -> bool {
+        let Some(exchange) = self.work.exchange_mut() else {
+            return false;
+        };
+        let client = &mut self.client;
+        let settings = self.retter.config().client();
+        let passed = join::pass_content(client, exchange, settings, now);
+        if passed == Passed::BrokenOff {
+            self.client_broke_off(now);
+            return false;
+        }
+        let mut progress = passed == Passed::Some;
+        let takes_turns = passed != Passed::Shut;
+        progress |= join::pass_replies(client, exchange, takes_turns, &self.retter, now);
+        let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
+        let has_actions = exchange.has_actions();
+        if exchange.has_report()
+            && let Some(report) = exchange.poll_report()
         {
-            match last {
-                Last::Abort => self.end(Action::Abort(Side::Client)),
-                Last::Close => self.end(Action::Close(Side::Client)),
-                Last::Linger => {
-                    self.actions.push_back(Action::Shutdown(Side::Client));
-                    self.life = Life::Lingering(now + LINGER);
-                }
+            self.file(report, now);
+            progress = true;
+        }
+        if has_actions {
+            self.collect(now);
+        }
+        progress |= is_tunnel && self.shut_tunnel();
+        if is_over {
+            self.retire(now);
+        }
+        progress || is_over
+    }
+
+    /// Shows the client the end of what came through a tunnel, once it has the rest.
+    fn shut_tunnel(&mut self) -> bool {
+        let is_due = self.client.poll_shut();
+        if is_due {
+            self.actions.push_back(Action::Shutdown(Side::Client));
+            if let Some(exchange) = self.work.exchange_mut() {
+                exchange.handle_shut();
             }
         }
+        is_due
     }
 
-    /// Whether the connection is between requests and no further one is wanted or possible.
-    fn should_close_idle(&self) -> bool {
-        let between = matches!(self.exchange, Exchange::None)
-            && self.client.out.is_empty()
-            && self.client.conn.is_idle();
-        between && (self.draining || self.client.conn.is_eof())
+    /// Takes up what the exchange wants done with the origin's connection.
+    fn collect(&mut self, now: Instant) {
+        let Some(exchange) = self.work.exchange_mut() else {
+            return;
+        };
+        let call = exchange.call().id;
+        while let Some(action) = exchange.poll_action() {
+            let action = match action {
+                exchange::Action::Close => Action::Close(Side::Origin),
+                exchange::Action::Connect { .. } if self.bound.resume() => Action::Resume(call),
+                exchange::Action::Connect { fresh } => Action::Connect { call, fresh },
+                exchange::Action::Detach => {
+                    let rest = exchange.take_detached();
+                    let retter = Arc::clone(&self.retter);
+                    self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
+                    Action::Detach(call)
+                }
+                exchange::Action::Keep(conn) if self.client.is_open() => {
+                    self.bound.keep(conn);
+                    continue;
+                }
+                exchange::Action::Keep(_) => Action::Close(Side::Origin),
+                exchange::Action::Park => Action::Park(call),
+                exchange::Action::Shutdown => Action::Shutdown(Side::Origin),
+            };
+            self.actions.push_back(action);
+        }
     }
 
-    /// The client's next bytes are of a body: its time begins.
-    fn expect_body(&mut self, now: Instant) {
-        let terms = timer::client_read(self.retter.config().client());
-        self.client.read_pace = Pace::start(terms, now);
+    /// Puts an exchange away that is over.
+    fn retire(&mut self, now: Instant) {
+        let Work::Running(mut exchange) = mem::take(&mut self.work) else {
+            return;
+        };
+        debug_assert!(exchange.is_over(), "it has nothing more to say or do");
+        // A connection that was to be used again has gone with it.
+        drop(self.bound.take_resumed());
+        if exchange.call().owner == exchange::Owner::Client {
+            self.bound.sign_in();
+        }
+        if let Some(report) = exchange.poll_report() {
+            self.file(report, now);
+        }
+        self.client.end_tunnel();
+    }
+
+    /// Carries out the end of the client's connection as far as it can go now.
+    fn pump_life(&mut self, now: Instant) {
+        if self.work.is_none() {
+            if self.client.life() == Life::Absent {
+                self.client.end();
+            }
+            self.client.end_if_idle();
+        }
+        if !self.client.is_open() {
+            self.unbind();
+        }
+        match self.client.poll_last(now) {
+            Some(Last::Abort) => self.end(Action::Abort(Side::Client), now),
+            Some(Last::Close) => self.end(Action::Close(Side::Client), now),
+            Some(Last::Linger) => self.actions.push_back(Action::Shutdown(Side::Client)),
+            None => {}
+        }
     }
 
     fn client_read(&mut self, len: usize, now: Instant) {
-        self.client.read_at = now;
-        let terms = timer::client_read(self.retter.config().client());
-        self.client.read_pace.moved(len, terms, now);
-        if let Life::Lingering(_) = self.life {
-            if len == 0 {
-                self.end(Action::Close(Side::Client));
+        let settings = self.retter.config().client();
+        match self.client.handle_read(len, settings, now) {
+            Read::Bytes => {
+                if let Some(exchange) = self.work.exchange_mut() {
+                    exchange.handle_moved(now);
+                }
             }
-            return;
+            Read::End if self.work.owes_content(&self.client) => self.client_broke_off(now),
+            Read::End if self.work.waits_half_closed(&self.client) => {}
+            Read::End => self.client_left(now),
+            Read::Over => self.end(Action::Close(Side::Client), now),
         }
-        self.client.conn.handle_read(len);
-        if len == 0 && self.client_owes_content() {
-            self.client_broke_off(now);
-        } else if len == 0 && !self.client_waits_half_closed() {
-            self.client_left(now);
-        }
+    }
+
+    /// The client ended its stream inside a request: it asked for nothing with that, but what it
+    /// asked for before is still answered.
+    fn client_broke_off(&mut self, now: Instant) {
+        self.client.cut(Last::Close);
+        self.give_up(now);
     }
 
     /// The client is gone: whatever runs for it stops.
@@ -474,82 +559,162 @@ impl Session {
         self.leave_client(Action::Close(Side::Client), now);
     }
 
-    /// The client ended its stream inside a request: it asked for nothing with that, but what it
-    /// asked for before is still answered.
-    fn client_broke_off(&mut self, now: Instant) {
-        let last = self.exchange.forwarding();
-        let last = last.map_or(Last::Close, |forward| forward.cut(Last::Close));
-        self.give_up_exchange(End::ClientLeft, now);
-        self.life = Life::Closing(last);
-    }
-
     /// Whatever runs for the client stops, with this last action on its socket.
     fn leave_client(&mut self, action: Action, now: Instant) {
-        self.client.out.clear();
-        self.give_up_exchange(End::ClientLeft, now);
-        self.release_unsent(now);
-        self.end(action);
+        self.client.discard();
+        self.give_up(now);
+        self.reports.release_unsent(now);
+        self.end(action, now);
+    }
+
+    /// Closes unless a request runs, else behind its answer.
+    fn give_way(&mut self, now: Instant) {
+        self.client.handle_drain();
+        if self.standing() != Standing::Busy || is_planted(Plant::BusyGivesWay) {
+            self.give_up(now);
+            self.client.close(Last::Close);
+        }
+    }
+
+    /// Stops what runs, because of the client.
+    fn give_up(&mut self, now: Instant) {
+        if let Some(exchange) = self.work.exchange_mut() {
+            exchange.handle_left(now);
+            self.collect(now);
+            self.retire(now);
+        } else if let Work::Receiving(call) = mem::take(&mut self.work) {
+            let report = call.abandoned(self.retter.circuit(now), now);
+            self.file(report, now);
+        }
+        debug_assert!(self.work.is_none(), "nothing is left of it");
     }
 
     /// Ends the session with this last action on the client's socket.
-    fn end(&mut self, action: Action) {
-        if self.life == Life::Closed {
+    fn end(&mut self, action: Action, now: Instant) {
+        if self.client.life() == Life::Closed {
             return;
         }
-        self.close_origin();
+        self.give_up(now);
         self.unbind();
-        self.exchange = Exchange::None;
-        self.life = Life::Closed;
+        self.client.end();
         self.actions.push_back(action);
     }
 
-    /// Files a report; it leaves when the last byte of its answer does. So there are never more
-    /// of them than answers in the client's queue, however many requests a client sends ahead.
+    /// Closes the client's own connection to the origin: it has ended or spoken without being
+    /// asked, or the client is gone.
+    fn unbind(&mut self) {
+        if self.bound.close() {
+            self.actions.push_back(Action::Close(Side::Origin));
+        }
+    }
+
+    /// The client did not send the rest of its request in time.
+    fn request_timed_out(&mut self, now: Instant) {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        let text = "the request did not arrive in time";
+        self.work = match mem::take(&mut self.work) {
+            Work::None => return self.refuse_unparsed(status, text, now),
+            Work::Receiving(call) => {
+                Work::Running(Exchange::refused(&self.retter, *call, status, text, now))
+            }
+            Work::Running(mut exchange) => {
+                let text = text.into();
+                exchange.handle_content(Content::Cut { status, text }, now);
+                Work::Running(exchange)
+            }
+        };
+    }
+
+    /// Refuses what is no request.
+    fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
+        let started = self.client.take_head_since().unwrap_or(now);
+        let why = (status, text);
+        let (replies, report) = refusal::unparsed(&self.retter, self.peer, why, started, now);
+        let settings = self.retter.config().client();
+        for reply in replies {
+            self.client.handle_reply(reply, settings, now);
+        }
+        self.file(report, now);
+    }
+
+    /// Files a report; it leaves when the last byte of its answer does.
     fn file(&mut self, report: Report, now: Instant) {
-        let queued = self.client.out.len() as u64;
-        let end = self.client.sent.saturating_add(queued);
-        if self.reports.capacity() == 0 {
-            // Most clients wait for one answer before they ask again, and most are idle.
-            self.reports.reserve_exact(1);
-        }
-        self.reports.push_back((end, report));
-        self.release_sent(now);
+        let sent = self.client.sent();
+        let end = sent.saturating_add(self.client.queued() as u64);
+        self.reports.file(end, report);
+        self.reports.release_sent(sent, now);
     }
 
-    /// Lets the reports go whose answers have left.
-    fn release_sent(&mut self, now: Instant) {
-        while let Some((end, report)) = self.reports.get_mut(self.reports_due)
-            && *end <= self.client.sent
-        {
-            report.ended = now;
-            self.reports_due += 1;
-        }
-    }
-
-    /// Lets the reports go whose answers will not leave any more.
-    fn release_unsent(&mut self, now: Instant) {
-        for (_, report) in self.reports.iter_mut().skip(self.reports_due) {
-            report.ended = now;
-            if report.end == End::Complete {
-                report.end = End::ClientLeft;
+    fn fire(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
+            Timer::ClientIdle => self.client.close(Last::Close),
+            Timer::ClientLinger => self.client_left(now),
+            // A plain close would leave what the kernel holds of the answer there until it is
+            // taken, which is never.
+            Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
+            Timer::ClientPause
+            | Timer::OriginBody
+            | Timer::OriginConnect
+            | Timer::OriginHead
+            | Timer::OriginRoom
+            | Timer::Slow
+            | Timer::TunnelIdle
+            | Timer::Upload => {
+                if let Some(exchange) = self.work.exchange_mut() {
+                    exchange.handle_timeout(now);
+                }
             }
         }
-        self.reports_due = self.reports.len();
+        self.pump(now);
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        let settings = self.retter.config().client();
+        let [write, life] = self.client.deadlines(self.work.is_none(), settings);
+        let [own, content] = self.work.deadlines(&self.client);
+        let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
+        let mut next = write.map(named);
+        for deadline in [life.map(named), own, content] {
+            // Of two at the same time, the first is meant.
+            if next.is_none_or(|next| deadline.is_some_and(|other| other.0 < next.0)) {
+                next = deadline;
+            }
+        }
+        next
+    }
+
+    /// Tells the reserve what is held now.
+    fn note_held(&mut self) {
+        let beyond = |held: usize| held.saturating_sub(QUEUE_BYTES_FREE);
+        let held = self.work.exchange().map(Exchange::held);
+        let (for_client, for_origin) = held.unwrap_or_default();
+        let held = beyond(self.client.held() + for_client) + beyond(for_origin);
+        self.retter.reserve().note(self.held, held);
+        self.held = held;
     }
 
     fn check_invariants(&self) {
+        let is_closed = self.client.life() == Life::Closed;
         debug_assert!(
-            self.life != Life::Closed || matches!(self.exchange, Exchange::None),
+            !is_closed || self.work.is_none(),
             "a closed session runs no exchange"
         );
+        let has_connection = self.work.connected().is_some();
         debug_assert!(
-            self.bound().is_none() || self.life == Life::Open && self.exchange.origin().is_none(),
+            self.bound.idle().is_none() || self.client.is_open() && !has_connection,
             "one connection to the origin, and only for a client that may ask again"
         );
         debug_assert!(
-            self.life != Life::Closed || self.reports_due == self.reports.len(),
+            !is_closed || self.reports.owes_nothing(),
             "a closed session owes no report"
         );
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.retter.reserve().note(self.held, 0);
     }
 }
 

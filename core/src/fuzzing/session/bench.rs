@@ -12,7 +12,7 @@ use super::truth;
 use crate::config::Settings;
 use crate::limits::IOVECS_MAX;
 use crate::policy::Retter;
-use crate::session::{Action, Input, Session, Side};
+use crate::session::{Action, CallId, Input, Session, Side};
 use crate::time::{Instant, UnixTime};
 
 /// Some sessions of one policy, of which one is meant by what is done.
@@ -278,13 +278,13 @@ impl Bench {
         while let Some(action) = client.session.poll_action() {
             acted = true;
             match action {
-                Action::Connect { fresh } => {
+                Action::Connect { fresh, .. } => {
                     assert!(client.dials.is_none() && !client.is_connected);
                     client.dials = Some(fresh);
                 }
                 Action::Abort(Side::Client) => client.seen.is_aborted = true,
                 Action::Close(Side::Client) | Action::Shutdown(Side::Client) => {}
-                Action::Detach => {
+                Action::Detach(_) => {
                     assert!(client.is_connected);
                     let rest = client.session.poll_detached().expect("it goes on");
                     let mut rest = Client::new(rest);
@@ -293,16 +293,16 @@ impl Bench {
                     rest.seen.asked.extend(client.seen.asked.pop());
                     detached.push(rest);
                 }
-                Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park => {
+                Action::Abort(Side::Origin) | Action::Close(Side::Origin) | Action::Park(_) => {
                     assert!(client.dials.is_some() || client.is_connected);
-                    if action == Action::Park {
+                    if action == Action::Park(CallId::FIRST) {
                         client.seen.check_parked();
                     }
                     client.dials = None;
                     client.is_connected = false;
                 }
                 // It has always ended meanwhile, so that each connection carries one request.
-                Action::Resume => {
+                Action::Resume(_) => {
                     assert!(client.dials.is_none() && client.is_connected);
                     client.is_connected = false;
                     client.dials = Some(true);

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, status};
+use super::rig::{CONNECT, CONNECT_ANEW, PAGE, PARK, RESUME, Rig, body, field, get, status};
 use crate::config::Settings;
 use crate::session::{Action, Input, Side};
 
 const CLOSE: Action = Action::Close(Side::Origin);
-const CONNECT: Action = Action::Connect { fresh: false };
-const CONNECT_ANEW: Action = Action::Connect { fresh: true };
 
 const DENIED: &str =
     "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 2\r\n\r\nno";
@@ -25,7 +23,7 @@ fn signed_in_on(mut rig: Rig) -> Rig {
     rig.send(&get("/", TYPE_1)).reply(DENIED);
     assert_eq!((rig.took(), status(&rig.received())), (vec![CONNECT], 401));
     rig.send(&get("/", TYPE_3)).reply(PAGE);
-    assert_eq!(rig.took(), [Action::Resume]);
+    assert_eq!(rig.took(), [RESUME]);
     assert_eq!(body(&rig.received()), "good");
     rig.asked();
     rig
@@ -46,7 +44,7 @@ fn a_login_keeps_the_connection_for_its_client() {
             rig.received();
             rig.send(&get("/", fields)).reply(PAGE);
             assert_eq!(body(&rig.received()), "good");
-            assert_eq!(rig.took(), [Action::Resume]);
+            assert_eq!(rig.took(), [RESUME]);
         }
         assert_eq!(copies(&rig), 0);
         rig.end_of(Side::Client);
@@ -65,10 +63,10 @@ fn each_sign_of_a_login_binds() {
         ));
         let expected: Vec<_> = [CONNECT].into_iter().chain(after).collect();
         assert_eq!(rig.took(), expected, "{request_fields}{answer_fields}");
-        let is_kept = after == Some(Action::Park);
+        let is_kept = after == Some(PARK);
         assert_eq!(copies(rig), usize::from(is_kept));
     }
-    let (park, close) = (Some(Action::Park), Some(CLOSE));
+    let (park, close) = (Some(PARK), Some(CLOSE));
     let basic = "Authorization: Basic YTpi\r\n";
     let negotiate = "Authorization: negotiate YII=\r\n";
     check(&mut Rig::new(), "", "", park);
@@ -124,7 +122,7 @@ fn writes_travel_on_the_clients_own_connection() {
     let mut rig = signed_in();
     for request in [POST, &get("/", ""), POST] {
         rig.send(request).reply(PAGE);
-        assert_eq!(rig.took(), [Action::Resume], "{request}");
+        assert_eq!(rig.took(), [RESUME], "{request}");
         assert_eq!(body(&rig.received()), "good");
     }
     assert!(rig.asked().contains("\r\n\r\na=bGET / "));
@@ -179,11 +177,11 @@ fn what_a_proxy_passes_on_is_bound_to_nobody() {
         assert_eq!(rig.took(), [CONNECT, CLOSE], "{proxy}");
         assert_eq!(copies(&rig), 0);
         rig.send(&get("/", proxy)).reply(PAGE);
-        assert_eq!(rig.took(), [CONNECT, Action::Park], "{proxy}");
+        assert_eq!(rig.took(), [CONNECT, PARK], "{proxy}");
 
         let mut mixed = signed_in();
         mixed.send(&get("/", proxy)).reply(PAGE);
-        assert_eq!(mixed.took(), [CLOSE, CONNECT, Action::Park], "{proxy}");
+        assert_eq!(mixed.took(), [CLOSE, CONNECT, PARK], "{proxy}");
     }
 }
 
@@ -198,11 +196,7 @@ fn an_origin_that_closed_meanwhile_gets_a_new_connection() {
         }
         rig.is_alive = false;
         rig.send(POST).reply(DENIED);
-        let expected = if is_seen {
-            CONNECT_ANEW
-        } else {
-            Action::Resume
-        };
+        let expected = if is_seen { CONNECT_ANEW } else { RESUME };
         assert_eq!(rig.took(), [expected]);
         assert_eq!(status(&rig.received()), 401);
     }
@@ -219,7 +213,7 @@ fn bytes_that_nobody_asked_for_end_the_connection() {
     // Behind an answer in the same read.
     rig.send(&get("/", ""))
         .offer(Side::Origin, format!("{PAGE}HTTP/1.1").as_bytes());
-    assert_eq!(rig.took(), [Action::Resume, CLOSE]);
+    assert_eq!(rig.took(), [RESUME, CLOSE]);
 }
 
 #[test]
@@ -230,7 +224,7 @@ fn an_answer_that_ends_its_connection_ends_the_binding() {
     ] {
         let mut rig = signed_in();
         rig.send(&get("/", "")).reply(answer);
-        assert_eq!(rig.took(), [Action::Resume, CLOSE]);
+        assert_eq!(rig.took(), [RESUME, CLOSE]);
     }
 }
 
@@ -241,8 +235,8 @@ fn no_write_is_repeated() {
         let mut rig = signed_in();
         rig.send(request).end_of(Side::Origin);
         let expected: &[Action] = match repeated {
-            true => &[Action::Resume, CLOSE, CONNECT_ANEW],
-            false => &[Action::Resume, CLOSE],
+            true => &[RESUME, CLOSE, CONNECT_ANEW],
+            false => &[RESUME, CLOSE],
         };
         assert_eq!(rig.took(), expected, "{request}");
         assert_eq!(
@@ -290,7 +284,7 @@ fn the_connection_ends_with_its_client() {
     let mut rig = signed_in();
     rig.send(&get("/", "Connection: close\r\n")).reply(PAGE);
     assert_eq!(field(&rig.received(), "connection"), Some("close"));
-    let expected = [Action::Resume, CLOSE, Action::Shutdown(Side::Client)];
+    let expected = [RESUME, CLOSE, Action::Shutdown(Side::Client)];
     assert_eq!(rig.took(), expected);
 }
 
@@ -330,7 +324,7 @@ fn a_head_behind_which_content_may_come_ends_its_connection() {
             rig.piece = piece;
             rig.send(&format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"));
             rig.reply(answer);
-            let expected = if parked { Action::Park } else { CLOSE };
+            let expected = if parked { PARK } else { CLOSE };
             assert_eq!(rig.took(), [CONNECT, expected], "{method} {answer}");
         }
     }

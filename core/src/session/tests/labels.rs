@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, field, get};
+use super::rig::{CONNECT, PAGE, Rig, field, get};
 use crate::config::Settings;
-use crate::session::{Action, Input, Side};
+use crate::session::{Input, Side};
 
 const OOPS: &str = "HTTP/1.1 503 Oops\r\nContent-Length: 0\r\n\r\n";
 
@@ -358,7 +358,7 @@ fn unreachable(rig: &mut Rig, path: &str) {
     room[..request.len()].copy_from_slice(request.as_bytes());
     rig.session
         .handle_read(Side::Client, request.len(), rig.now);
-    let connect = Action::Connect { fresh: false };
+    let connect = CONNECT;
     assert_eq!(rig.session.poll_action(), Some(connect));
     rig.input(Input::ConnectFailed);
 }

@@ -3,32 +3,23 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, get, status};
+use super::rig::{CONNECT, PAGE, Rig, get, status};
+use crate::client::h1::Life;
 use crate::config::Settings;
-use crate::session::exchange::{Download, Exchange};
-use crate::session::{Action, Input, Life, Side};
+use crate::session::{Action, Input, Side, Work};
 
 fn exchange(rig: &Rig) -> &'static str {
-    match &rig.session.exchange {
-        Exchange::Connecting(_) => "connecting",
-        Exchange::Draining(_) => "draining",
-        Exchange::None if rig.session.bound().is_some() => "bound",
-        Exchange::None => "none",
-        Exchange::Relaying(relay) => match relay.download {
-            Download::Awaiting => "awaiting",
-            Download::Discarding => "discarding",
-            Download::Forwarding(_) => "forwarding",
-            Download::Holding(_) => "holding",
-        },
-        Exchange::Tunnel(_) => "tunnel",
-        Exchange::Receiving(_) => "receiving",
-        Exchange::Waiting(_) => "waiting",
+    match &rig.session.work {
+        Work::None if rig.session.bound.idle().is_some() => "bound",
+        Work::None => "none",
+        Work::Receiving(_) => "receiving",
+        Work::Running(exchange) => exchange.stage(),
     }
 }
 
 fn life(rig: &Rig) -> &'static str {
-    match rig.session.life {
-        Life::Background => "background",
+    match rig.session.client.life() {
+        Life::Absent => "background",
         Life::Open => "open",
         Life::Closing(_) => "closing",
         Life::Lingering(_) => "lingering",
@@ -40,11 +31,11 @@ fn actions(rig: &mut Rig) -> String {
     let of = |action: &Action| match action {
         Action::Abort(side) => format!("abort {side:?}").to_lowercase(),
         Action::Close(side) => format!("close {side:?}").to_lowercase(),
-        Action::Connect { fresh: true } => "connect anew".to_owned(),
-        Action::Connect { fresh: false } => "connect".to_owned(),
-        Action::Detach => "detach".to_owned(),
-        Action::Park => "park".to_owned(),
-        Action::Resume => "resume".to_owned(),
+        Action::Connect { fresh: true, .. } => "connect anew".to_owned(),
+        Action::Connect { fresh: false, .. } => "connect".to_owned(),
+        Action::Detach(_) => "detach".to_owned(),
+        Action::Park(_) => "park".to_owned(),
+        Action::Resume(_) => "resume".to_owned(),
         Action::Shutdown(side) => format!("shut {side:?}").to_lowercase(),
     };
     let took = rig.took();
@@ -67,10 +58,7 @@ fn fresh() -> Rig {
 fn connecting() -> Rig {
     let mut rig = fresh();
     hand_over(&mut rig, &get("/other", ""));
-    assert_eq!(
-        rig.session.poll_action(),
-        Some(Action::Connect { fresh: false })
-    );
+    assert_eq!(rig.session.poll_action(), Some(CONNECT));
     rig
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, get, status};
+use super::rig::{PAGE, PARK, Rig, body, get, status};
 use crate::config::Settings;
 use crate::limits::{PAUSE_MIN, QUEUE_BYTES_FREE, RECV_CHUNK};
-use crate::session::{Action, Input, Side, Standing, Timer};
+use crate::session::{Input, Side, Standing, Timer};
 
 /// What a queue may have when it gets no share of the reserve: a read that began just before it was
 /// full, and a head.
@@ -123,7 +123,7 @@ fn a_page_for_a_slow_client_does_not_keep_the_origin() {
     assert_eq!(held, 4 << 20);
     assert!(slow.session.read_buf(Side::Origin).is_empty());
     slow.settle();
-    assert!(slow.took().contains(&Action::Park), "{:?}", slow.actions);
+    assert!(slow.took().contains(&PARK), "{:?}", slow.actions);
     // Who gets the copy holds nothing more, not even of many parts of it.
     let queued = slow.retter.stats(slow.now).queued_bytes;
     for range in ["", "Range: bytes=0-999999,2000000-2999999\r\n"] {
@@ -143,7 +143,7 @@ fn a_page_for_a_slow_client_does_not_keep_the_origin() {
 fn the_end_of_an_answer_needs_no_room() {
     let (mut slow, _) = stalled(&with_send_bytes(0), "/", 10_000);
     slow.settle();
-    assert!(slow.took().contains(&Action::Park));
+    assert!(slow.took().contains(&PARK));
     assert_eq!(slow.retter.stats(slow.now).copies, 1);
 }
 

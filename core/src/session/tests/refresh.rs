@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, status};
+use super::rig::{PAGE, PARK, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
 use crate::message::{Fields, RequestHead, ResponseHead};
@@ -99,7 +99,7 @@ fn a_circuit_closes_by_itself_with_no_visitor() {
     assert_eq!(field(&asked, "if-none-match"), Some("\"v1\""));
     probe.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
     assert!(probe.session.is_done());
-    assert_eq!(probe.took().last(), Some(&Action::Park));
+    assert_eq!(probe.took().last(), Some(&PARK));
     let report = probe.reports.pop().unwrap();
     assert_eq!(
         (report.source, report.end),
@@ -121,7 +121,7 @@ fn a_copy_that_is_found_right_is_renewed() {
     assert_eq!(field(&probe.asked(), "if-none-match"), Some("\"v1\""));
     probe.reply("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nX-News: 1\r\n\r\n");
     assert!(probe.session.is_done());
-    assert_eq!(probe.took().last(), Some(&Action::Park));
+    assert_eq!(probe.took().last(), Some(&PARK));
     assert_eq!((stats(&rig).renewed, stats(&rig).probes_succeeded), (1, 1));
     rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
     let received = rig.received();

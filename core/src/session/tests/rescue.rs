@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::rig::{PAGE, Rig, body, field, get, status};
+use super::rig::{CONNECT, PAGE, Rig, body, field, get, status};
 use crate::config::{RescueMode, Settings};
 use crate::policy::Purge;
 use crate::report::{Failure, Source};
@@ -207,10 +207,7 @@ fn connect_failures_refuse_reads_without_copy_and_pass_writes() {
         room[..request.len()].copy_from_slice(request.as_bytes());
         rig.session
             .handle_read(Side::Client, request.len(), rig.now);
-        assert_eq!(
-            rig.session.poll_action(),
-            Some(Action::Connect { fresh: false })
-        );
+        assert_eq!(rig.session.poll_action(), Some(CONNECT));
         rig.input(Input::ConnectFailed);
         assert_eq!(status(&rig.received()), 502);
     }

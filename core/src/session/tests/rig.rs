@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
 use crate::policy::Retter;
 use crate::report::Report;
-use crate::session::{Action, Input, Session, Side};
+use crate::session::{Action, CallId, Input, Session, Side};
 use crate::time::{Instant, UnixTime};
 
 /// 2024-02-29T12:00:00Z, as `Date` in the answers made here.
@@ -173,12 +173,12 @@ impl Rig {
                 self.detached.extend(self.session.poll_detached());
                 moved = true;
                 let reused = match action {
-                    Action::Connect { fresh } => self.reused && !fresh,
-                    Action::Resume => self.is_alive,
+                    Action::Connect { fresh, .. } => self.reused && !fresh,
+                    Action::Resume(_) => self.is_alive,
                     Action::Abort(_)
                     | Action::Close(_)
-                    | Action::Detach
-                    | Action::Park
+                    | Action::Detach(_)
+                    | Action::Park(_)
                     | Action::Shutdown(_) => continue,
                 };
                 self.session
@@ -271,6 +271,22 @@ pub(super) fn rest_of_upload() -> String {
 }
 
 const UPLOAD_LEN: usize = 2 * RECV_CHUNK;
+
+/// What a session wants that has to ask the origin.
+pub(super) const CONNECT: Action = Action::Connect {
+    call: CallId::FIRST,
+    fresh: false,
+};
+
+/// The same, where an idle connection will not do.
+pub(super) const CONNECT_ANEW: Action = Action::Connect {
+    call: CallId::FIRST,
+    fresh: true,
+};
+
+pub(super) const DETACH: Action = Action::Detach(CallId::FIRST);
+pub(super) const PARK: Action = Action::Park(CallId::FIRST);
+pub(super) const RESUME: Action = Action::Resume(CallId::FIRST);
 
 /// A page that may be kept.
 pub(super) const PAGE: &str =

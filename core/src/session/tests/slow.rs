@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, status};
+use super::rig::{CONNECT, DETACH, PAGE, PARK, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
 use crate::report::Source;
@@ -37,10 +37,7 @@ fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
     let told = field(&received, "cache-status").unwrap();
     assert_eq!(told, "retter; fwd=stale; ttl=-1; detail=slow");
     assert_eq!(field(&received, "x-retter"), Some("cache"));
-    assert_eq!(
-        rig.took(),
-        [Action::Connect { fresh: false }, Action::Detach]
-    );
+    assert_eq!(rig.took(), [CONNECT, DETACH]);
     let report = rig.reports.pop().unwrap();
     assert!(report.origin.is_none(), "the refresh tells of the origin");
     assert_eq!(rig.retter.stats(rig.now).slow_calls, 1);
@@ -52,7 +49,7 @@ fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
     assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
     renewal.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
     assert!(renewal.session.is_done());
-    assert_eq!(renewal.took(), [Action::Park]);
+    assert_eq!(renewal.took(), [PARK]);
     assert_eq!(renewal.reports[0].source, Source::Refresh);
     assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
     rig.send(&get("/", "")).end_of(Side::Origin);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{DATE, PAGE, Rig, body, field, get, status};
+use super::rig::{CONNECT, CONNECT_ANEW, DATE, PAGE, PARK, Rig, body, field, get, status};
 use crate::report::{End, Source};
 use crate::session::{Action, Input, Side};
 
@@ -58,7 +58,7 @@ fn a_request_and_its_response_pass() {
         assert_eq!(field(&received, name), Some(value), "{name} in {received}");
     }
     assert_eq!(body(&received), "ok");
-    assert_eq!(rig.took(), [Action::Connect { fresh: false }, Action::Park]);
+    assert_eq!(rig.took(), [CONNECT, PARK]);
     let report = rig.reports.pop().unwrap();
     assert_eq!(
         (report.source, report.end),
@@ -152,11 +152,7 @@ fn request_bodies_pass() {
                 },
                 content
             );
-            assert_eq!(
-                rig.took(),
-                [Action::Connect { fresh: true }],
-                "never an idle connection"
-            );
+            assert_eq!(rig.took(), [CONNECT_ANEW], "never an idle connection");
             rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             assert_eq!(status(&rig.received()), 200);
             assert_eq!(rig.reports[0].bytes_received, content.len() as u64);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, rest_of_upload, status, upload};
+use super::rig::{CONNECT_ANEW, PAGE, Rig, body, field, get, rest_of_upload, status, upload};
 use crate::config::Settings;
 use crate::report::{End, Source};
 use crate::session::{Action, Input, Side, Timer};
@@ -55,7 +55,7 @@ fn a_write_goes_before_reads_with_its_content() {
     assert_eq!(read.asked(), "");
     write.settle();
     assert!(write.asked().ends_with("\r\n\r\na=b"));
-    assert!(write.took().contains(&Action::Connect { fresh: true }));
+    assert!(write.took().contains(&CONNECT_ANEW));
     write.reply(DONE);
     assert_eq!(status(&write.received()), 201);
     read.settle();

@@ -1,0 +1,200 @@
+//! Owns what all states of an exchange share, and the answers that do not come from the origin:
+//! copies, refusals and errors.
+//! Never decides which of them is due.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use smallvec::SmallVec;
+
+use super::call::{Call, Outcome};
+use super::forward::Forward;
+use super::reply::{Body, Data, Head, MadeFrom, Outbox, Told};
+use super::room::Room;
+use super::{Action, Exchange};
+use crate::limits::COPY_BYTES_SMALL;
+use crate::message::Fields;
+use crate::policy::{Refusal, Retter, Served};
+use crate::report::{End, OriginReport, Report, Source};
+use crate::time::Instant;
+
+/// What all states share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) actions: SmallVec<[Action; 2]>,
+    pub(super) call: Call,
+    /// Goes on without this exchange's client.
+    pub(super) detached: Option<Box<Exchange>>,
+    /// Whether there is a client.
+    pub(super) is_joined: bool,
+    pub(super) outbox: Outbox,
+    /// Bytes that wait for the client outside of this exchange.
+    pub(super) queued: usize,
+    /// What is to be told once all replies were pulled.
+    pub(super) report: Option<Report>,
+    pub(super) retter: Arc<Retter>,
+    pub(super) room: Room,
+}
+
+impl Shared {
+    #[inline]
+    pub(super) fn new(retter: Arc<Retter>, call: Call, is_joined: bool) -> Self {
+        Self {
+            actions: SmallVec::new(),
+            call,
+            detached: None,
+            is_joined,
+            outbox: Outbox::default(),
+            queued: 0,
+            report: None,
+            retter,
+            room: Room::Free,
+        }
+    }
+
+    /// Answers from a copy.
+    pub(super) fn serve(&mut self, served: Served, origin: Option<OriginReport>, now: Instant) {
+        let call = &self.call;
+        served.want(&call.request, call.peer.ip(), now);
+        let (circuit, source) = (served.circuit, served.source);
+        let answer = served.answer(&call.request);
+        let is_head = call.request.method == Method::HEAD;
+        let body = match answer.content_length() {
+            Some(length) if !is_head => Body::Length(length),
+            Some(_) | None => Body::Empty,
+        };
+        let mut sent = 0;
+        if !is_head {
+            for piece in answer.pieces().iter().cloned() {
+                sent += piece.len() as u64;
+                self.outbox.put_data(Data {
+                    is_shared: piece.len() > COPY_BYTES_SMALL,
+                    bytes: piece,
+                });
+            }
+        }
+        let status = answer.status();
+        let shape = answer.into_shape();
+        // Allocated first, so that it is built in its place.
+        let head = Box::new_uninit();
+        self.outbox.put_head(Box::write(
+            head,
+            Head {
+                body,
+                may_keep: call.is_read,
+                status,
+                made_from: MadeFrom::Copy(served.into_answer(shape)),
+            },
+        ));
+        let outcome = Outcome {
+            circuit,
+            end: End::Complete,
+            origin,
+            sent,
+            source,
+            status: Some(status),
+        };
+        self.complete(outcome, now);
+    }
+
+    /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
+    /// another request for the same.
+    pub(super) fn refuse(&mut self, refusal: &Refusal, now: Instant) {
+        let told = Told {
+            circuit: refusal.circuit,
+            handling: Some(refusal.handling),
+            may_keep: self.call.is_read,
+            retry_after_secs: refusal.retry_after_secs(),
+            status: refusal.status(),
+            text: refusal.text(),
+        };
+        self.answer_locally(&told, None, now);
+    }
+
+    /// Refuses a request whose fault is the client's.
+    pub(super) fn refuse_call(
+        &mut self,
+        status: StatusCode,
+        text: &str,
+        origin: Option<OriginReport>,
+        now: Instant,
+    ) {
+        let told = Told {
+            circuit: self.retter.circuit(now),
+            handling: None,
+            may_keep: false,
+            retry_after_secs: None,
+            status,
+            text,
+        };
+        self.answer_locally(&told, origin, now);
+    }
+
+    pub(super) fn answer_locally(
+        &mut self,
+        told: &Told<'_>,
+        origin: Option<OriginReport>,
+        now: Instant,
+    ) {
+        let is_head = self.call.request.method == Method::HEAD;
+        let (head, content) = told.answer(is_head, self.retter.wall_clock(now));
+        let sent = if is_head { 0 } else { content.len() as u64 };
+        self.outbox.put_head(Box::new(head));
+        if !is_head {
+            self.outbox.put_data(Data::from(content));
+        }
+        let outcome = Outcome {
+            circuit: told.circuit,
+            end: End::Complete,
+            origin,
+            sent,
+            source: Source::NoCache,
+            status: Some(told.status),
+        };
+        self.complete(outcome, now);
+    }
+
+    fn complete(&mut self, outcome: Outcome, now: Instant) {
+        self.outbox.put_end(Fields::default(), self.call.is_read);
+        self.report = Some(self.call.report(outcome, now));
+    }
+
+    /// Files the report of a response that was passed on.
+    pub(super) fn report_forwarded(
+        &mut self,
+        forward: &Forward,
+        origin: OriginReport,
+        end: End,
+        now: Instant,
+    ) {
+        let outcome = Outcome {
+            circuit: forward.circuit,
+            end,
+            origin: Some(origin),
+            sent: forward.sent,
+            source: Source::Backend,
+            status: Some(forward.status),
+        };
+        self.report = Some(self.call.report(outcome, now));
+    }
+
+    /// Files the report of an exchange for which nobody waits.
+    pub(super) fn report_renewal(&mut self, end: End, origin: OriginReport, now: Instant) {
+        let outcome = Outcome {
+            circuit: self.retter.circuit(now),
+            end,
+            origin: Some(origin),
+            sent: 0,
+            source: Source::Refresh,
+            status: None,
+        };
+        let mut report = self.call.report(outcome, now);
+        report.bytes_received = 0;
+        self.report = Some(report);
+    }
+
+    /// Whether the client takes no more now.
+    pub(super) fn is_client_full(&self) -> bool {
+        self.room != Room::Free
+    }
+}

@@ -1,0 +1,645 @@
+//! Owns [`Exchange`]: one request from its decision to its end, with the origin's connection.
+//! Never sees a client's connection or a byte toward it, opens a socket, reads a clock or decides
+//! what may be served: the client pulls [`Reply`]s, the adapter does the next two, `policy` the last.
+
+mod answer;
+mod call;
+mod connecting;
+mod deadline;
+mod download;
+mod forward;
+mod origin;
+mod relay;
+pub(crate) mod reply;
+mod room;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+
+use std::io::IoSlice;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use http::StatusCode;
+
+use crate::h1::{ClientConn, Framing};
+use crate::policy::{Decision, Fetch, Refresh, Retter, Ticket};
+use crate::report::{End, Failure, Report, Source};
+use crate::rules::forwarded::View;
+use crate::time::Instant;
+
+use answer::Shared;
+use call::Outcome;
+use connecting::Connecting;
+use origin::{Draining, Origin};
+use relay::{Download, Relay, Upload};
+use reply::Reply;
+use room::Room;
+use signal::{Step, Turn};
+use tunnel::Tunnel;
+
+pub use call::CallId;
+pub(crate) use call::{Call, Owner};
+pub(crate) use deadline::Timer;
+pub(crate) use signal::{Action, Content, Intake};
+
+/// One request from its decision to its end.
+///
+/// The contract with its owner:
+///
+/// 1. Time never goes back between calls.
+/// 2. After every input (`handle_*`), carry out what [`poll_action`](Self::poll_action) gives, feed
+///    content while [`poll_intake`](Self::poll_intake) takes it, and pull
+///    [`poll_reply`](Self::poll_reply) until `None`, or until the client has no room. A client that
+///    has none while an exchange [is streaming](Self::is_streaming) says so
+///    ([`handle_room`](Self::handle_room)): content of the origin then stays where it is, and
+///    deadlines know for whom everything waits.
+/// 3. The bytes of the origin's connection go through [`read_buf`](Self::read_buf) and
+///    [`write_slices`](Self::write_slices).
+/// 4. Call [`handle_timeout`](Self::handle_timeout) at or after
+///    [`poll_timeout`](Self::poll_timeout).
+/// 5. When it [is over](Self::is_over), take its [report](Self::poll_report) and drop it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    shared: Shared,
+    state: State,
+}
+
+/// Where the request stands. A variant owns the origin's connection. The large ones are in boxes, as
+/// most exchanges are answered without them.
+#[derive(Debug, Default)]
+enum State {
+    /// Waiting for a connection to the origin.
+    Connecting(Connecting),
+    /// Nothing is left to do but to hand over what is in the outbox.
+    #[default]
+    Done,
+    /// The client was answered otherwise; the rest of a short response is read.
+    Draining(Box<Draining>),
+    /// Connected: the request goes out, the response comes in.
+    Relaying(Box<Relay>),
+    /// The connection carries another protocol now.
+    Tunnel(Box<Tunnel>),
+    /// The origin is full: waiting for room at it.
+    Waiting(Box<Ticket>),
+}
+
+impl Exchange {
+    /// Asks the policy about a request and does what it says.
+    pub(crate) fn begin(retter: &Arc<Retter>, call: Call, now: Instant) -> Box<Self> {
+        let is_bound = call.owner != Owner::Anyone;
+        let decision = retter.decide_on(&call.request, is_bound, now);
+        // Allocated first, so that it is built in its place.
+        let place = Box::new_uninit();
+        let shared = Shared::new(Arc::clone(retter), call, true);
+        let state = State::Done;
+        let mut exchange = Box::write(place, Self { shared, state });
+        exchange.state = carry_out(decision, &mut exchange.shared, now);
+        exchange
+    }
+
+    /// Answers a request that is not for the origin.
+    pub(crate) fn refused(
+        retter: &Arc<Retter>,
+        call: Call,
+        status: StatusCode,
+        text: &str,
+        now: Instant,
+    ) -> Box<Self> {
+        let mut shared = Shared::new(Arc::clone(retter), call, true);
+        shared.refuse_call(status, text, None, now);
+        Box::new(Self {
+            shared,
+            state: State::Done,
+        })
+    }
+
+    /// Renews a copy, or probes a circuit, for no client.
+    pub(crate) fn renewal(retter: &Arc<Retter>, refresh: Refresh, now: Instant) -> Box<Self> {
+        let Refresh {
+            fetch,
+            peer,
+            request,
+        } = refresh;
+        let trusted = &retter.config().client().trusted_proxies;
+        // Of what the client sent all is there by which its proxies told.
+        let view = View::of(&request, peer, trusted);
+        let peer = SocketAddr::new(peer, 0);
+        let mut call = Call::new(CallId::FIRST, request, Framing::Empty, view, peer, now);
+        call.is_read = true;
+        (call.expects, call.upgrade) = (false, false);
+        let mut shared = Shared::new(Arc::clone(retter), call, false);
+        shared.actions.push(Action::Connect { fresh: false });
+        Box::new(Self {
+            shared,
+            state: State::Connecting(Connecting { fetch, since: now }),
+        })
+    }
+
+    // -- inputs of the client
+
+    /// Takes content of the request; only while [`poll_intake`](Self::poll_intake) says so.
+    pub(crate) fn handle_content(&mut self, content: Content, now: Instant) {
+        let shared = &mut self.shared;
+        match (content, &mut self.state) {
+            (Content::Cut { status, text }, _) => self.cut(status, &text, now),
+            (Content::Data(data), State::Relaying(relay)) => relay.handle_data(data, shared, now),
+            (Content::Data(data), State::Tunnel(tunnel)) => tunnel.handle_data(data, shared),
+            (Content::End(trailers), State::Relaying(relay)) => {
+                relay.handle_end(&trailers, shared, now);
+            }
+            (Content::End(_), State::Tunnel(tunnel)) => tunnel.handle_end(),
+            (
+                Content::Data(_) | Content::End(_),
+                State::Connecting(_) | State::Done | State::Draining(_) | State::Waiting(_),
+            ) => debug_assert!(false, "content comes while it is taken"),
+        }
+    }
+
+    /// The request's content will not come.
+    fn cut(&mut self, status: StatusCode, text: &str, now: Instant) {
+        let may_answer = matches!(&self.state, State::Relaying(relay)
+            if matches!(relay.download, Download::Awaiting | Download::Holding(_)));
+        if may_answer {
+            let origin = self.shared.call.origin_report(None, now);
+            self.give_up();
+            self.shared.refuse_call(status, text, Some(origin), now);
+        } else {
+            self.handle_left(now);
+            self.shared.outbox.put_abort(true);
+        }
+    }
+
+    /// The client has gone, or wants nothing of this any more. The policy takes no outcome from it.
+    pub(crate) fn handle_left(&mut self, now: Instant) {
+        self.shared.outbox.clear();
+        let (circuit, source, status, sent) = match &self.state {
+            // Who was answered has a report already.
+            State::Done | State::Draining(_) => {
+                self.give_up();
+                if let Some(report) = &mut self.shared.report {
+                    report.end = End::ClientLeft;
+                }
+                return;
+            }
+            State::Connecting(connecting) => (connecting.fetch.circuit(), Source::NoCache, None, 0),
+            State::Relaying(relay) => match &relay.download {
+                Download::Awaiting | Download::Discarding | Download::Holding(_) => {
+                    let circuit = relay.fetch.as_deref().map(Fetch::circuit);
+                    (circuit.unwrap_or_default(), Source::Backend, None, 0)
+                }
+                Download::Forwarding(forward) => {
+                    let status = Some(forward.status);
+                    (forward.circuit, Source::Backend, status, forward.sent)
+                }
+            },
+            State::Tunnel(_) => return self.turn(Turn::Stop, now),
+            State::Waiting(_) => {
+                let circuit = self.shared.retter.circuit(now);
+                (circuit, Source::NoCache, None, 0)
+            }
+        };
+        let call = &self.shared.call;
+        let was_asked = matches!(self.state, State::Relaying(_));
+        let outcome = Outcome {
+            circuit,
+            end: End::ClientLeft,
+            origin: was_asked.then(|| call.origin_report(None, now)),
+            sent,
+            source,
+            status,
+        };
+        self.shared.report = Some(call.report(outcome, now));
+        self.give_up();
+    }
+
+    /// Says whether the client takes more; asked for while it [is streaming](Self::is_streaming).
+    pub(crate) fn handle_room(&mut self, has_room: bool, now: Instant) {
+        match (self.shared.room, has_room) {
+            (Room::Free, false) => self.shared.room = Room::Full(now),
+            (Room::Full(_) | Room::Paused, true) => {
+                self.shared.room = Room::Free;
+                let settings = &self.shared.retter.config().site().origin;
+                if let Some(origin) = origin_mut(&mut self.state) {
+                    // Nobody read from the origin meanwhile.
+                    origin.expect_bytes(settings, now);
+                }
+            }
+            (Room::Free, true) | (Room::Full(_) | Room::Paused, false) => {}
+        }
+    }
+
+    /// Says how many bytes wait for the client already.
+    pub(crate) const fn handle_queued(&mut self, bytes: usize) {
+        self.shared.queued = bytes;
+    }
+
+    /// The client sent or took something through a tunnel.
+    pub(crate) const fn handle_moved(&mut self, now: Instant) {
+        if let State::Tunnel(tunnel) = &mut self.state {
+            tunnel.client_at = now;
+        }
+    }
+
+    /// The client has got all of what came through a tunnel, and the end of that.
+    pub(crate) fn handle_shut(&mut self) {
+        if let State::Tunnel(tunnel) = &mut self.state {
+            tunnel.handle_shut();
+        }
+    }
+
+    /// The client, which has its answer, wants something else: the rest of a response that nobody
+    /// needs is not waited for.
+    pub(crate) fn handle_wanted(&mut self) {
+        if self.is_draining() {
+            self.give_up();
+        }
+    }
+
+    /// The program ends: what nobody waits for is not finished.
+    pub(crate) fn handle_drain(&mut self, now: Instant) {
+        if self.shared.is_joined {
+            return;
+        }
+        if matches!(self.state, State::Connecting(_) | State::Relaying(_)) {
+            let report = self.shared.call.origin_report(None, now);
+            self.shared.report_renewal(End::ClientLeft, report, now);
+        }
+        self.give_up();
+    }
+
+    // -- inputs of the origin's connection
+
+    /// The connection stands. `conn` is what is known of it, where this client has used it before.
+    pub(crate) fn handle_connected(
+        &mut self,
+        reused: bool,
+        conn: Option<Box<ClientConn>>,
+        now: Instant,
+    ) {
+        self.leave_connecting(|connecting, shared| {
+            connecting.connected(reused, conn.filter(|_| reused), shared, now)
+        });
+    }
+
+    /// No address of the origin took a connection.
+    pub(crate) fn handle_connect_failed(&mut self, now: Instant) {
+        self.leave_connecting(|connecting, shared| {
+            connecting.failed(Failure::Connect, shared, now)
+        });
+    }
+
+    /// There is nothing to make a connection with.
+    pub(crate) fn handle_no_socket(&mut self, now: Instant) {
+        self.leave_connecting(|connecting, shared| connecting.no_socket(shared, now));
+    }
+
+    /// Only if that is the state: the exchange may have ended while the connection was being made.
+    fn leave_connecting(&mut self, next: impl FnOnce(Connecting, &mut Shared) -> State) {
+        self.state = match mem::take(&mut self.state) {
+            State::Connecting(connecting) => next(connecting, &mut self.shared),
+            other @ (State::Done
+            | State::Draining(_)
+            | State::Relaying(_)
+            | State::Tunnel(_)
+            | State::Waiting(_)) => other,
+        };
+    }
+
+    /// The origin sent `len` bytes; 0 is the end of its stream.
+    pub(crate) fn handle_read(&mut self, len: usize, now: Instant) {
+        let settings = &self.shared.retter.config().site().origin;
+        let Some(origin) = origin_mut(&mut self.state) else {
+            return;
+        };
+        // RFC 9112 §9.2: what comes on a used connection before a byte of the request has left
+        // belongs to an earlier exchange.
+        if len > 0 && origin.reused && !origin.is_asked {
+            return self.turn(Turn::Failed(Failure::Reset), now);
+        }
+        origin.handle_read(len, settings, now);
+    }
+
+    /// `len` bytes of [`write_slices`](Self::write_slices) were written.
+    pub(crate) fn handle_written(&mut self, len: usize, now: Instant) {
+        if let Some(origin) = origin_mut(&mut self.state) {
+            origin.handle_written(len, now);
+        }
+    }
+
+    /// The connection broke while reading.
+    pub(crate) fn handle_reset(&mut self, now: Instant) {
+        match &self.state {
+            State::Connecting(_) => self.handle_connect_failed(now),
+            State::Draining(_) | State::Tunnel(_) => self.turn(Turn::Stop, now),
+            State::Relaying(relay) => {
+                let failure = relay.reset();
+                self.turn(Turn::Failed(failure), now);
+            }
+            State::Done | State::Waiting(_) => {}
+        }
+    }
+
+    /// The origin takes no more bytes.
+    pub(crate) fn handle_deaf(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Connecting(_) => self.handle_connect_failed(now),
+            State::Draining(_) => self.turn(Turn::Stop, now),
+            State::Relaying(relay) => relay.origin_deaf(now),
+            State::Tunnel(tunnel) => tunnel.origin_deaf(now),
+            State::Done | State::Waiting(_) => {}
+        }
+    }
+
+    // -- outputs
+
+    /// What is to be done next with the origin's connection.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        let actions = &mut self.shared.actions;
+        (!actions.is_empty()).then(|| actions.remove(0))
+    }
+
+    /// Whether [`poll_action`](Self::poll_action) has something to give.
+    pub(crate) fn has_actions(&self) -> bool {
+        !self.shared.actions.is_empty()
+    }
+
+    /// The exchange that goes on without this one's client, of [`Action::Detach`].
+    pub(crate) fn take_detached(&mut self) -> Option<Box<Self>> {
+        self.shared.detached.take()
+    }
+
+    /// Whether content of the request is taken now.
+    pub(crate) fn poll_intake(&mut self) -> Intake {
+        let origin = match &mut self.state {
+            State::Relaying(relay) if relay.upload == Upload::Sending => &mut relay.origin,
+            State::Tunnel(tunnel) => &mut tunnel.origin,
+            State::Connecting(_)
+            | State::Done
+            | State::Draining(_)
+            | State::Relaying(_)
+            | State::Waiting(_) => return Intake::Shut,
+        };
+        let has_room = self.shared.retter.reserve().admits(origin.out.held());
+        match (mem::replace(&mut origin.is_full, !has_room), has_room) {
+            (_, false) => Intake::Full,
+            (false, true) => Intake::Open,
+            (true, true) => Intake::Reopened,
+        }
+    }
+
+    /// The next part of the answer. The origin's content is read only as it is pulled.
+    pub(crate) fn poll_reply(&mut self, now: Instant) -> Option<Reply> {
+        loop {
+            if let Some(reply) = self.shared.outbox.pull() {
+                return Some(reply);
+            }
+            let step = match &mut self.state {
+                State::Connecting(_) | State::Done | State::Waiting(_) => Step::Rest,
+                State::Draining(draining) => draining.advance(),
+                State::Relaying(relay) => relay.advance(&mut self.shared, now),
+                State::Tunnel(tunnel) => tunnel.advance(&mut self.shared),
+            };
+            match step {
+                Step::Rest => return None,
+                Step::Moved => {}
+                Step::Turn(turn) => self.turn(turn, now),
+            }
+        }
+    }
+
+    /// Whether parts of the answer are there that need nothing more of the origin.
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.shared.outbox.is_empty()
+    }
+
+    /// Asks whether the origin has room now, if that is waited for; `waker` is called when asking
+    /// again can help. Says whether the wait is over.
+    pub(crate) fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
+        let State::Waiting(ticket) = &mut self.state else {
+            return false;
+        };
+        let Poll::Ready(decision) = ticket.poll(waker, now) else {
+            return false;
+        };
+        // The ticket has led to its decision.
+        self.state = State::Done;
+        self.state = carry_out(decision, &mut self.shared, now);
+        true
+    }
+
+    /// Whether [`poll_report`](Self::poll_report) has something to give.
+    pub(crate) fn has_report(&self) -> bool {
+        self.shared.report.is_some() && self.shared.outbox.is_empty()
+    }
+
+    /// How it went, once all replies were pulled.
+    pub(crate) fn poll_report(&mut self) -> Option<Report> {
+        if self.shared.outbox.is_empty() {
+            self.shared.report.take()
+        } else {
+            None
+        }
+    }
+
+    /// Where to put the next bytes of the origin; empty when it must not be read now.
+    pub(crate) fn read_buf(&mut self) -> &mut [u8] {
+        if self.is_paused() {
+            return &mut [];
+        }
+        origin_mut(&mut self.state).map_or(&mut [], |origin| origin.conn.read_buf())
+    }
+
+    /// Fills `dst` with what to write to the origin and returns how many slices were filled.
+    pub(crate) fn write_slices<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
+        self.origin().map_or(0, |origin| origin.out.slices(dst))
+    }
+
+    /// Lends the origin's receive buffer to others while nothing is in it.
+    pub(crate) fn lend_buffer(&mut self) {
+        if let Some(origin) = origin_mut(&mut self.state) {
+            origin.conn.lend_buffer();
+        }
+    }
+
+    // -- how it stands
+
+    /// What is known of its request.
+    pub(crate) const fn call(&self) -> &Call {
+        &self.shared.call
+    }
+
+    /// Whether bytes of the origin are wanted and there is no buffer for them yet.
+    pub(crate) fn awaits_first(&self) -> bool {
+        let awaits = |origin: &Origin| origin.conn.awaits_first();
+        !self.is_paused() && self.origin().is_some_and(awaits)
+    }
+
+    /// Whether there are bytes for the origin.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.origin().is_some_and(|origin| !origin.out.is_empty())
+    }
+
+    /// Whether the origin's connection is its own now, or being made.
+    pub(crate) const fn has_connection(&self) -> bool {
+        !matches!(self.state, State::Done | State::Waiting(_))
+    }
+
+    /// Whether its client has its whole answer.
+    pub(crate) const fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining(_))
+    }
+
+    /// Whether the body of the origin's answer is being passed on.
+    pub(crate) const fn is_forwarding(&self) -> bool {
+        matches!(&self.state, State::Relaying(relay) if relay.is_forwarding())
+    }
+
+    /// Whether the origin takes no more of what the client sends.
+    pub(crate) fn is_full(&self) -> bool {
+        match &self.state {
+            State::Relaying(relay) => relay.origin.is_full,
+            State::Tunnel(tunnel) => tunnel.origin.is_full,
+            State::Connecting(_) | State::Done | State::Draining(_) | State::Waiting(_) => false,
+        }
+    }
+
+    /// Whether nothing is left of it but its report.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Done) && self.shared.outbox.is_empty()
+    }
+
+    /// Whether the origin must wait until the client has taken more.
+    fn is_paused(&self) -> bool {
+        self.is_streaming() && self.shared.is_client_full()
+    }
+
+    /// Whether the origin's content passes through to the client, so that it matters whether that
+    /// has room.
+    pub(crate) const fn is_streaming(&self) -> bool {
+        self.is_forwarding() || self.is_tunnel()
+    }
+
+    /// Whether another protocol passes through.
+    pub(crate) const fn is_tunnel(&self) -> bool {
+        matches!(self.state, State::Tunnel(_))
+    }
+
+    /// Whether more of the request's content is due, and wanted.
+    pub(crate) fn wants_content(&self) -> bool {
+        let is_unwanted = matches!(&self.state, State::Relaying(relay)
+            if relay.upload == Upload::Broken);
+        !self.shared.call.is_read && !is_unwanted && !self.is_draining()
+    }
+
+    /// Bytes that it holds for the client, and for the origin.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let held_back = match &self.state {
+            State::Relaying(relay) => relay.held_back(),
+            State::Connecting(_)
+            | State::Done
+            | State::Draining(_)
+            | State::Tunnel(_)
+            | State::Waiting(_) => 0,
+        };
+        let origin = self.origin().map_or(0, |origin| origin.out.held());
+        (held_back + self.shared.outbox.held(), origin)
+    }
+
+    /// The state's name in LIFECYCLE.md.
+    #[cfg(test)]
+    pub(crate) const fn stage(&self) -> &'static str {
+        match &self.state {
+            State::Connecting(_) => "connecting",
+            State::Done => "done",
+            State::Draining(_) => "draining",
+            State::Relaying(relay) => match relay.download {
+                Download::Awaiting => "awaiting",
+                Download::Discarding => "discarding",
+                Download::Forwarding(_) => "forwarding",
+                Download::Holding(_) => "holding",
+            },
+            State::Tunnel(_) => "tunnel",
+            State::Waiting(_) => "waiting",
+        }
+    }
+
+    // -- the machine
+
+    /// Leaves the state.
+    fn turn(&mut self, turn: Turn, now: Instant) {
+        let shared = &mut self.shared;
+        self.state = match (mem::take(&mut self.state), turn) {
+            (State::Relaying(relay), Turn::End(trailers)) => relay.ended(trailers, shared, now),
+            (State::Relaying(relay), Turn::Failed(failure)) => relay.failed(failure, shared, now),
+            (State::Relaying(relay), Turn::PassOver) => relay.passed_over(shared, now),
+            (State::Relaying(relay), Turn::Serve(served)) => relay.served(*served, shared, now),
+            (State::Relaying(relay), Turn::Switch(head)) => relay.switched(head, shared, now),
+            (State::Draining(draining), Turn::End(_)) => {
+                draining.origin.leave(true, false, shared);
+                State::Done
+            }
+            (State::Draining(_), Turn::Stop | Turn::Failed(_)) => {
+                shared.actions.push(Action::Close);
+                State::Done
+            }
+            (State::Tunnel(tunnel), Turn::Stop | Turn::Failed(_)) => tunnel.ended(shared, now),
+            (other, _) => {
+                debug_assert!(false, "this state is not left in that way");
+                other
+            }
+        };
+    }
+
+    /// Takes leave of the origin's connection without keeping it.
+    fn give_up(&mut self) {
+        let action = match mem::take(&mut self.state) {
+            State::Done | State::Waiting(_) => return,
+            State::Relaying(relay) => relay.close(),
+            State::Connecting(_) | State::Draining(_) | State::Tunnel(_) => Action::Close,
+        };
+        self.shared.actions.push(action);
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        match &self.state {
+            State::Connecting(_) | State::Done | State::Waiting(_) => None,
+            State::Draining(draining) => Some(&draining.origin),
+            State::Relaying(relay) => Some(&relay.origin),
+            State::Tunnel(tunnel) => Some(&tunnel.origin),
+        }
+    }
+}
+
+fn origin_mut(state: &mut State) -> Option<&mut Origin> {
+    match state {
+        State::Connecting(_) | State::Done | State::Waiting(_) => None,
+        State::Draining(draining) => Some(&mut draining.origin),
+        State::Relaying(relay) => Some(&mut relay.origin),
+        State::Tunnel(tunnel) => Some(&mut tunnel.origin),
+    }
+}
+
+/// Does what the policy decided.
+fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
+    match decision {
+        Decision::Fetch(mut fetch) => {
+            let call = &mut shared.call;
+            let peer: IpAddr = call.peer.ip();
+            fetch.on_behalf_of(peer);
+            // An idle connection may be dead; a request that must not be repeated, or cannot be
+            // because its content has passed, is not entrusted to it.
+            let fresh = !call.request.method.is_safe() || !call.is_read;
+            call.origin_since = now;
+            shared.actions.push(Action::Connect { fresh });
+            return State::Connecting(Connecting { fetch, since: now });
+        }
+        Decision::Refuse(refusal) => shared.refuse(&refusal, now),
+        Decision::Serve(served) => shared.serve(served, None, now),
+        Decision::Wait(ticket) => return State::Waiting(Box::new(ticket)),
+    }
+    State::Done
+}

@@ -1,0 +1,369 @@
+//! Owns what an exchange says to its client: values without a byte of any protocol in them.
+//! Never knows which protocol the client speaks, or whether it listens.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::breaker::State;
+use crate::message::{Fields, Line, ResponseHead};
+use crate::policy::{Answer, put_labels};
+use crate::report::Source;
+use crate::rules::label::{self, Handling};
+use crate::rules::{coding, forwarding};
+use crate::time::UnixTime;
+
+/// The next part of an answer: any number of `Interim`, then one `Head`, then `Data`, then one
+/// `End`. `Abort` may come in place of everything that is still missing.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The answer stays incomplete, and the client must be able to see that.
+    Abort {
+        /// Whether it ends because of what the client sent, or did not send.
+        by_client: bool,
+    },
+    /// A piece of the content.
+    Data(Data),
+    /// The content is complete. In a tunnel: the origin has said all that it has to say.
+    End {
+        /// Whether all of the request was read: only then can another one follow it.
+        is_read: bool,
+        trailers: Fields,
+    },
+    /// The final head.
+    Head(Box<Head>),
+    /// A head before the final one (RFC 9110 §15.2).
+    Interim(Box<ResponseHead>),
+}
+
+/// Content of an answer.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) bytes: Bytes,
+    /// A copy holds it in memory as well.
+    pub(crate) is_shared: bool,
+}
+
+impl From<Bytes> for Data {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            is_shared: false,
+        }
+    }
+}
+
+/// What is known of the content before it comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Body {
+    /// None comes.
+    Empty,
+    /// So many bytes come.
+    Length(u64),
+    /// Bytes of another protocol follow, both ways (RFC 9110 §7.8).
+    Tunnel,
+    /// Only its end will tell.
+    Unknown,
+}
+
+/// A final head: what it is made from, and what is changed on the way.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) body: Body,
+    /// Whether the client's connection may be kept, as far as the request is concerned.
+    pub(crate) may_keep: bool,
+    pub(crate) status: StatusCode,
+    pub(super) made_from: MadeFrom,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, from where it is made to where it is written"
+)]
+pub(super) enum MadeFrom {
+    Copy(Answer<'static>),
+    Nothing(Local),
+    Response(Passed),
+}
+
+/// The head of an answer that is made here.
+#[derive(Debug)]
+pub(super) struct Local {
+    circuit: State,
+    date: UnixTime,
+    handling: Option<Handling>,
+    /// Bytes of its content.
+    length: u64,
+    retry_after_secs: Option<u64>,
+}
+
+/// The origin's head, and what is changed of it.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// Where the origin told none.
+    pub(super) date: Option<UnixTime>,
+    pub(super) gzip: bool,
+    pub(super) head: Arc<ResponseHead>,
+    pub(super) labels: Option<(State, Handling)>,
+    /// Whether a length without content is told.
+    pub(super) tells_length: bool,
+    /// Whether the form depends on which codings the client accepts.
+    pub(super) varies: bool,
+}
+
+/// Takes the fields of a head in the order in which they are to be sent.
+pub(crate) trait PutHead {
+    /// All of these fields.
+    fn fields(&mut self, fields: &Fields);
+
+    /// Here is the place of what tells how the content is framed: the client's own fields, of
+    /// which [`Head::body`] and [`Head::told_length`] are the substance.
+    fn framing(&mut self, head: &Head);
+
+    /// One field line.
+    fn line(&mut self, line: Line<'_>);
+}
+
+impl Head {
+    /// The reason phrase; empty where the usual one is meant.
+    pub(crate) fn reason(&self) -> &[u8] {
+        match &self.made_from {
+            MadeFrom::Copy(_) | MadeFrom::Nothing(_) => b"",
+            MadeFrom::Response(passed) => &passed.head.reason,
+        }
+    }
+
+    /// The length of content that does not come: that which a GET would get (RFC 9110 §8.6).
+    pub(crate) fn told_length(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.made_from {
+            MadeFrom::Copy(answer) => {
+                let length = answer.content_length()?;
+                Some(Cow::Owned(length.to_string().into_bytes()))
+            }
+            MadeFrom::Nothing(local) => Some(Cow::Owned(local.length.to_string().into_bytes())),
+            MadeFrom::Response(passed) if passed.tells_length => {
+                passed.head.fields.get("content-length").map(Cow::Borrowed)
+            }
+            MadeFrom::Response(_) => None,
+        }
+    }
+
+    /// The protocol to which a tunnel switches.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        match &self.made_from {
+            MadeFrom::Copy(_) | MadeFrom::Nothing(_) => None,
+            MadeFrom::Response(passed) => passed.head.fields.get("upgrade"),
+        }
+    }
+
+    /// Gives all fields to `out`.
+    pub(crate) fn put(&self, out: &mut impl PutHead) {
+        match &self.made_from {
+            MadeFrom::Copy(answer) => {
+                match answer.unchanged() {
+                    Some(fields) => out.fields(fields),
+                    None => answer.put_kept(&mut |name, value| out.line(Line::new(name, value))),
+                }
+                answer.put_added(&mut |name, value| out.line(Line::new(name, value)));
+                out.framing(self);
+            }
+            MadeFrom::Nothing(local) => local.put(self, out),
+            MadeFrom::Response(passed) => passed.put(self, out),
+        }
+    }
+}
+
+impl Local {
+    fn put(&self, head: &Head, out: &mut impl PutHead) {
+        out.line(Line::new("date", self.date.to_string().as_bytes()));
+        out.line(Line::new("content-type", b"text/plain; charset=utf-8"));
+        out.framing(head);
+        out.line(Line::new("cache-control", b"no-store"));
+        if matches!(head.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::OK) {
+            let methods = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+            out.line(Line::new("allow", methods));
+        }
+        if let Some(secs) = self.retry_after_secs {
+            let mut text = itoa::Buffer::new();
+            out.line(Line::new("retry-after", text.format(secs).as_bytes()));
+        }
+        let mut put = |name: &str, value: &[u8]| out.line(Line::new(name, value));
+        match &self.handling {
+            Some(handling) => put_labels(self.circuit, handling, None, &mut put),
+            None => {
+                put(label::X_RETTER, Source::NoCache.as_str().as_bytes());
+                put(label::X_CIRCUIT, self.circuit.as_str().as_bytes());
+            }
+        }
+    }
+}
+
+impl Passed {
+    fn put(&self, head: &Head, out: &mut impl PutHead) {
+        let fields = &self.head.fields;
+        forwarding::forward_response(&self.head, |line| {
+            if self.gzip && line.is("etag") {
+                out.line(line.with_value(&coding::weaken_etag(line.value)));
+            } else if !(self.gzip && line.is("accept-ranges")) {
+                out.line(line);
+            }
+        });
+        if self.gzip {
+            out.line(Line::new("content-encoding", b"gzip"));
+        }
+        if self.varies && !coding::varies_on(fields, "accept-encoding") {
+            out.line(Line::new("vary", b"Accept-Encoding"));
+        }
+        if let Some(date) = self.date {
+            out.line(Line::new("date", date.to_string().as_bytes()));
+        }
+        if head.body == Body::Tunnel {
+            out.framing(head);
+        }
+        if let Some((circuit, handling)) = &self.labels {
+            put_labels(*circuit, handling, None, &mut |name, value| {
+                out.line(Line::new(name, value));
+            });
+        }
+        if head.body != Body::Tunnel {
+            out.framing(head);
+        }
+    }
+}
+
+/// What is told to the client in an answer that is made here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) circuit: State,
+    /// `None` where no copy was ever in question.
+    pub(crate) handling: Option<Handling>,
+    pub(crate) may_keep: bool,
+    pub(crate) retry_after_secs: Option<u64>,
+    pub(crate) status: StatusCode,
+    pub(crate) text: &'a str,
+}
+
+impl Told<'_> {
+    /// The whole answer; `is_head` says that its content will not be sent.
+    pub(crate) fn answer(&self, is_head: bool, date: UnixTime) -> (Head, Bytes) {
+        let status = self.status;
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let content = Bytes::from(format!("{} {reason}: {}\n", status.as_str(), self.text));
+        let length = content.len() as u64;
+        let head = Head {
+            body: if is_head {
+                Body::Empty
+            } else {
+                Body::Length(length)
+            },
+            may_keep: self.may_keep,
+            status,
+            made_from: MadeFrom::Nothing(Local {
+                circuit: self.circuit,
+                date,
+                handling: self.handling,
+                length,
+                retry_after_secs: self.retry_after_secs,
+            }),
+        };
+        (head, content)
+    }
+}
+
+/// What the client has not pulled yet.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    interim: Option<Box<ResponseHead>>,
+    head: Option<Box<Head>>,
+    /// The next piece, so that one alone needs no queue.
+    data: Option<Data>,
+    more: Option<VecDeque<Data>>,
+    last: Option<Last>,
+    /// How many parts there are in all.
+    parts: usize,
+}
+
+#[derive(Debug)]
+enum Last {
+    Abort { by_client: bool },
+    End { is_read: bool, trailers: Fields },
+}
+
+impl Outbox {
+    pub(super) fn put_interim(&mut self, head: ResponseHead) {
+        debug_assert!(self.interim.is_none(), "one is pulled before the next");
+        self.interim = Some(Box::new(head));
+        self.parts += 1;
+    }
+
+    pub(super) fn put_head(&mut self, head: Box<Head>) {
+        debug_assert!(self.head.is_none(), "the final head is the only one");
+        self.head = Some(head);
+        self.parts += 1;
+    }
+
+    pub(super) fn put_data(&mut self, data: Data) {
+        if data.bytes.is_empty() {
+            return;
+        }
+        self.parts += 1;
+        if self.data.is_none() {
+            self.data = Some(data);
+        } else {
+            self.more.get_or_insert_default().push_back(data);
+        }
+    }
+
+    pub(super) fn put_end(&mut self, trailers: Fields, is_read: bool) {
+        self.put_last(Last::End { is_read, trailers });
+    }
+
+    pub(super) fn put_abort(&mut self, by_client: bool) {
+        self.put_last(Last::Abort { by_client });
+    }
+
+    fn put_last(&mut self, last: Last) {
+        debug_assert!(self.last.is_none(), "an answer ends once");
+        self.last = Some(last);
+        self.parts += 1;
+    }
+
+    pub(super) fn pull(&mut self) -> Option<Reply> {
+        self.parts = self.parts.checked_sub(1)?;
+        if let Some(head) = self.interim.take() {
+            return Some(Reply::Interim(head));
+        }
+        if let Some(head) = self.head.take() {
+            return Some(Reply::Head(head));
+        }
+        if let Some(data) = self.data.take() {
+            self.data = self.more.as_mut().and_then(VecDeque::pop_front);
+            return Some(Reply::Data(data));
+        }
+        let last = self.last.take();
+        debug_assert!(last.is_some(), "all parts are counted");
+        last.map(|last| match last {
+            Last::Abort { by_client } => Reply::Abort { by_client },
+            Last::End { is_read, trailers } => Reply::End { is_read, trailers },
+        })
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.parts == 0
+    }
+
+    /// Bytes of content that nobody else holds in memory.
+    pub(super) fn held(&self) -> usize {
+        let own = |data: &Data| if data.is_shared { 0 } else { data.bytes.len() };
+        let more = self.more.iter().flat_map(|more| more.iter());
+        self.data.iter().chain(more).map(own).sum()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,105 @@
+//! Owns how content and replies pass between a client and an exchange, one piece at a time.
+//! Never knows what else either of them does.
+
+use crate::client::h1::Client;
+use crate::config::ClientSettings;
+use crate::exchange::{Content, Exchange, Intake};
+use crate::h1::Event;
+use crate::message::Fields;
+use crate::policy::Retter;
+use crate::time::Instant;
+
+/// What became of the attempt to pass content on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Passed {
+    /// The client ended its stream inside it.
+    BrokenOff,
+    Nothing,
+    /// None is wanted, so that nothing has to take turns with the answer.
+    Shut,
+    Some,
+}
+
+/// Hands the next piece of content to the exchange, if that takes it.
+pub(super) fn pass_content(
+    client: &mut Client,
+    exchange: &mut Exchange,
+    settings: &ClientSettings,
+    now: Instant,
+) -> Passed {
+    match exchange.poll_intake() {
+        Intake::Full => return Passed::Nothing,
+        Intake::Shut => return Passed::Shut,
+        Intake::Open => {}
+        Intake::Reopened => {
+            client.resume_content(settings, now);
+            exchange.handle_moved(now);
+        }
+    }
+    if exchange.is_tunnel() {
+        return pass_through(client, exchange, now);
+    }
+    let content = match client.poll_content() {
+        Ok(Event::Data(data)) => Content::Data(data),
+        Ok(Event::End { trailers }) => Content::End(trailers),
+        Ok(Event::NeedData) => return Passed::Nothing,
+        Ok(Event::Closed | Event::Head(_)) => {
+            debug_assert!(false, "the decoder ends a body before the next head");
+            return Passed::Nothing;
+        }
+        Err(_) if client.is_eof() => return Passed::BrokenOff,
+        Err(error) => Content::Cut {
+            status: error.status_hint(),
+            text: error.to_string().into(),
+        },
+    };
+    exchange.handle_content(content, now);
+    Passed::Some
+}
+
+/// Hands over what the client sent through a tunnel.
+fn pass_through(client: &mut Client, exchange: &mut Exchange, now: Instant) -> Passed {
+    let bytes = client.take_buffered();
+    if !bytes.is_empty() {
+        exchange.handle_content(Content::Data(bytes), now);
+        return Passed::Some;
+    }
+    if client.is_eof() {
+        exchange.handle_content(Content::End(Fields::default()), now);
+    }
+    Passed::Nothing
+}
+
+/// Pulls what is there of the answer; of one that takes turns with content, the next piece.
+/// Whether there was something.
+pub(super) fn pass_replies(
+    client: &mut Client,
+    exchange: &mut Exchange,
+    takes_turns: bool,
+    retter: &Retter,
+    now: Instant,
+) -> bool {
+    let settings = retter.config().client();
+    let mut is_some = false;
+    loop {
+        let queued = client.held();
+        if exchange.is_streaming() {
+            exchange.handle_room(retter.reserve().admits(queued), now);
+        }
+        exchange.handle_queued(queued);
+        let Some(reply) = exchange.poll_reply(now) else {
+            break;
+        };
+        client.handle_reply(reply, settings, now);
+        is_some = true;
+        if takes_turns && !exchange.has_replies() {
+            break;
+        }
+    }
+    if is_some || !exchange.is_draining() || client.wants_nothing() {
+        return is_some;
+    }
+    // Who has an answer and wants something else does not wait for what nobody needs.
+    exchange.handle_wanted();
+    true
+}

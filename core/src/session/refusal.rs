@@ -1,0 +1,52 @@
+//! Owns the answers to bytes that are no request, so that there is no exchange to answer them.
+//! Never decides what is none: the client's side does.
+
+use std::net::SocketAddr;
+
+use http::StatusCode;
+
+use crate::exchange::reply::{Data, Reply, Told};
+use crate::message::Fields;
+use crate::policy::Retter;
+use crate::report::{End, Report, Source};
+use crate::time::Instant;
+
+/// The answer of this `status` to what `peer` has sent since `started`, and its report.
+pub(super) fn unparsed(
+    retter: &Retter,
+    peer: SocketAddr,
+    (status, text): (StatusCode, &str),
+    started: Instant,
+    now: Instant,
+) -> ([Reply; 3], Report) {
+    let told = Told {
+        circuit: retter.circuit(now),
+        handling: None,
+        may_keep: false,
+        retry_after_secs: None,
+        status,
+        text,
+    };
+    let (head, content) = told.answer(false, retter.wall_clock(now));
+    let report = Report {
+        bytes_received: 0,
+        bytes_sent: content.len() as u64,
+        circuit: told.circuit,
+        claims_forwarding: false,
+        client: peer.ip().to_canonical(),
+        end: End::Complete,
+        ended: now,
+        origin: None,
+        peer,
+        request: None,
+        source: Source::NoCache,
+        started,
+        status: Some(status),
+    };
+    let end = Reply::End {
+        is_read: false,
+        trailers: Fields::default(),
+    };
+    let content = Reply::Data(Data::from(content));
+    ([Reply::Head(Box::new(head)), content, end], report)
+}

@@ -1,0 +1,100 @@
+//! Owns [`Work`]: what a session does for its client at the moment.
+//! Never moves a byte.
+
+use crate::client::h1::Client;
+use crate::exchange::{Call, Exchange};
+use crate::time::Instant;
+
+use super::Timer;
+
+/// What a session does for its client.
+#[derive(Debug, Default)]
+pub(super) enum Work {
+    /// Nothing: it waits for a request.
+    #[default]
+    None,
+    /// A request's content is coming: it is for an exchange when it is here as a whole, or as much
+    /// of it as is held.
+    Receiving(Box<Call>),
+    /// A request is being answered, or the rest of its answer thrown away.
+    Running(Box<Exchange>),
+}
+
+impl Work {
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
+        match self {
+            Self::None | Self::Receiving(_) => None,
+            Self::Running(exchange) => Some(exchange),
+        }
+    }
+
+    pub(super) fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        match self {
+            Self::None | Self::Receiving(_) => None,
+            Self::Running(exchange) => Some(exchange),
+        }
+    }
+
+    /// The exchange whose connection to the origin stands, or is being made.
+    pub(super) fn connected(&self) -> Option<&Exchange> {
+        self.exchange().filter(|exchange| exchange.has_connection())
+    }
+
+    pub(super) fn connected_mut(&mut self) -> Option<&mut Exchange> {
+        self.exchange_mut()
+            .filter(|exchange| exchange.has_connection())
+    }
+
+    pub(super) const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Whether what the client sends has to wait until the origin has taken more.
+    pub(super) fn is_full(&self) -> bool {
+        self.exchange().is_some_and(Exchange::is_full)
+    }
+
+    /// Whether the body of the origin's answer is being passed on.
+    pub(super) fn is_forwarding(&self) -> bool {
+        self.exchange().is_some_and(Exchange::is_forwarding)
+    }
+
+    /// Whether more of a request is due, of which nothing is here.
+    pub(super) fn owes_content(&self, client: &Client) -> bool {
+        let is_due = match self {
+            Self::None => false,
+            Self::Receiving(call) => !call.is_read,
+            Self::Running(exchange) => exchange.wants_content(),
+        };
+        is_due && !client.has_buffered()
+    }
+
+    /// Whether a client may still want its answer after it closed its sending half: it said that
+    /// it would send no more, it sent more requests before, or it has earlier answers to take.
+    pub(super) fn waits_half_closed(&self, client: &Client) -> bool {
+        let is_asked = match self {
+            Self::None => false,
+            Self::Receiving(_) => true,
+            Self::Running(exchange) => !exchange.is_tunnel() && !exchange.is_draining(),
+        };
+        let has_earlier = client.queued() > 0 && !self.is_forwarding();
+        !is_asked || !client.wants_keep() || client.has_buffered() || has_earlier
+    }
+
+    /// The deadlines of the request, and of the client that is to send the rest of it.
+    pub(super) fn deadlines(&self, client: &Client) -> [Option<(Instant, Timer)>; 2] {
+        let content = |at: Instant| (at, Timer::ClientBody);
+        match self {
+            Self::None => [None, None],
+            Self::Receiving(_) => [None, Some(content(client.content_due()))],
+            Self::Running(exchange) => {
+                let own = exchange.poll_timeout();
+                let least = exchange.content_due();
+                [
+                    own.map(|(at, timer)| (at, timer.into())),
+                    least.map(|least| content(least.max(client.content_due()))),
+                ]
+            }
+        }
+    }
+}
