@@ -379,7 +379,7 @@ impl Simulation {
             return;
         };
         let request = Arc::clone(flight.fetch.request());
-        match flight.fetch.on_head(&response(&answer, &request), now) {
+        match flight.fetch.on_head_held(&response(&answer, &request), now) {
             // The application was asked about the copy, and it was right.
             Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
                 self.got(Got::Answer, flight.came);
@@ -399,7 +399,7 @@ impl Simulation {
                 if is_held {
                     self.wait_for(flight, at, step);
                 } else {
-                    flight.fetch.forget_copy();
+                    flight.fetch.pass_on();
                     self.push(at, What::Fetch(flight, step));
                 }
             }

@@ -71,7 +71,7 @@ impl Relay {
             debug_assert!(false, "one final head is passed to the policy");
             return Step::Rest;
         };
-        match fetch.on_head(&head, now) {
+        match fetch.on_head_held(&head, now) {
             Verdict::Forward if !shared.is_joined => {
                 self.fetch = Some(fetch);
                 self.download = Download::Discarding;
@@ -114,7 +114,7 @@ impl Relay {
         let Some(fetch) = &mut self.fetch else {
             return;
         };
-        fetch.forget_copy();
+        fetch.pass_on();
         let call = &shared.call;
         let framing = self.origin.conn.framing();
         let is_head = call.request.method == Method::HEAD;

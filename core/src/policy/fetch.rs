@@ -285,8 +285,19 @@ impl Fetch {
         self.renewal.is_some()
     }
 
-    /// Takes the final response head.
+    /// Takes the final response head. Where it is passed on, no copy rescues any more: bytes of
+    /// two answers would be one.
     pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
+        let verdict = self.on_head_held(head, now);
+        if matches!(verdict, Verdict::Forward) {
+            self.pass_on();
+        }
+        verdict
+    }
+
+    /// As [`on_head`](Self::on_head), for a response of which nothing goes out before it is complete:
+    /// should it break off, the copy answers still. Say when it goes out: [`pass_on`](Self::pass_on).
+    pub fn on_head_held(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
         if self.slow_at().is_some_and(|at| at <= now) {
             self.record_slow(now);
@@ -369,7 +380,7 @@ impl Fetch {
 
     /// The response is on its way to the client: the copy cannot rescue any more, and others may
     /// replace it.
-    pub fn forget_copy(&mut self) {
+    pub fn pass_on(&mut self) {
         self.copy = None;
     }
 
@@ -413,7 +424,7 @@ impl Fetch {
     }
 
     /// The origin failed below HTTP. The copy answers, unless it was
-    /// [forgotten](Self::forget_copy) because a head was passed on before.
+    /// [forgotten](Self::pass_on) because a head was passed on before.
     pub fn on_failure(mut self: Box<Self>, failure: Failure, now: Instant) -> Option<Served> {
         if is_planted(Plant::TruncatedCopy) {
             self.on_end(now);

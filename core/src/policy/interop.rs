@@ -144,6 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_passed_on_is_rescued_by_no_copy() {
+        let now = Instant::ZERO;
+        let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
+        let head = ResponseHead::new(StatusCode::OK, Fields::default());
+        let (_, mut good) = fetch(&retter, Method::GET);
+        assert!(matches!(good.on_head(&head, now), Verdict::Forward));
+        good.on_end(now);
+        // The first bytes of another answer are out.
+        let (_, mut passed) = fetch(&retter, Method::GET);
+        assert!(passed.can_rescue());
+        assert!(matches!(passed.on_head(&head, now), Verdict::Forward));
+        assert!(passed.on_failure(Failure::Truncated, now).is_none());
+        let (_, mut held) = fetch(&retter, Method::GET);
+        assert!(matches!(held.on_head_held(&head, now), Verdict::Forward));
+        assert!(held.on_failure(Failure::Truncated, now).is_some());
+    }
+
+    #[test]
     fn failures_copies_and_refusals_are_whole_answers() {
         let mut settings = Settings::default();
         settings.site.breaker.consecutive_failures = 2;
