@@ -133,10 +133,10 @@ impl Copies {
     }
 
     /// Whether somebody has changed the resource since the origin was asked for the copy. The
-    /// writer's copies and everybody's are dropped by then; those of other users may still rescue
-    /// them.
+    /// writer's copies and everybody's are dropped by then; those of other users, and of other
+    /// countries and devices, may still rescue them.
     pub(crate) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        key.partition() != Partition::Shared && self.was_written(copy, key)
+        (key.partition() != Partition::Shared || key.is_shaped()) && self.was_written(copy, key)
     }
 
     /// Whether a copy is a part of a page that has changed since the origin was asked for it. Of
@@ -150,7 +150,7 @@ impl Copies {
         self.writes.hit(|| self.resource(key), copy.times().asked)
     }
 
-    /// A hash of what a key names, whoever it is for, and whatever kind of answer.
+    /// A hash of what a key names, whoever it is for, whatever shapes it and its kind.
     fn resource(&self, key: &CacheKey) -> u64 {
         self.resource_hash.hash_one(key.resource())
     }

@@ -15,6 +15,7 @@ use crate::session::Session;
 use crate::time::Instant;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const SIGN_IN: &str = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: NTLM TlRM\r\n\r\n";
 const DENIED: &str = "HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=b";
 
@@ -121,7 +122,7 @@ impl Bench {
             drive,
             place,
         };
-        assert_eq!(bench.exchange(GET), (401, 0));
+        assert_eq!(bench.exchange(SIGN_IN), (401, 0));
         assert!(bench.is_open(0));
         bench
     }

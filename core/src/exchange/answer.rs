@@ -12,6 +12,7 @@ use super::forward::Forward;
 use super::reply::{Body, Data, Head, MadeFrom, Outbox, Told};
 use super::room::Room;
 use super::{Action, Exchange};
+use crate::config::SiteConfig;
 use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
 use crate::policy::{Refusal, Retter, Served};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) report: Option<Report>,
     pub(super) retter: Arc<Retter>,
     pub(super) room: Room,
+    /// The site's settings of when it began.
+    pub(super) settings: SiteConfig,
 }
 
 impl Shared {
@@ -47,8 +50,9 @@ impl Shared {
             outbox: Outbox::default(),
             queued: 0,
             report: None,
-            retter,
             room: Room::Free,
+            settings: retter.snapshot().config().clone(),
+            retter,
         }
     }
 

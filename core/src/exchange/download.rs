@@ -304,6 +304,11 @@ fn note_login(answer: &Fields, shared: &mut Shared) {
     if call.owner == Owner::Client || !login::binds_connection(answer) {
         return;
     }
+    // A challenge alone has signed nobody in: who only asks for the page holds no connection.
+    let begins = login::binds_connection(&call.request.fields);
+    if !begins && !login::persists(answer) {
+        return;
+    }
     call.owner = if !shared.is_joined || call.view.is_relayed() {
         Owner::Nobody
     } else {

@@ -222,7 +222,7 @@ impl Exchange {
             (Room::Free, false) => self.shared.room = Room::Full(now),
             (Room::Full(_) | Room::Paused, true) => {
                 self.shared.room = Room::Free;
-                let settings = &self.shared.retter.config().site().origin;
+                let settings = &self.shared.settings.origin;
                 if let Some(origin) = origin_mut(&mut self.state) {
                     // Nobody read from the origin meanwhile.
                     origin.expect_bytes(settings, now);
@@ -311,7 +311,7 @@ impl Exchange {
 
     /// The origin sent `len` bytes; 0 is the end of its stream.
     pub(crate) fn handle_read(&mut self, len: usize, now: Instant) {
-        let settings = &self.shared.retter.config().site().origin;
+        let settings = &self.shared.settings.origin;
         let Some(origin) = origin_mut(&mut self.state) else {
             return;
         };

@@ -19,7 +19,9 @@ pub struct CacheKey {
     pub(super) bytes: Bytes,
     pub(super) hash: u64,
     pub(super) partition: Partition,
-    /// How many of the bytes name the resource, whatever the kind of answer.
+    /// Where the kind of answer begins in the bytes.
+    pub(super) kind_at: usize,
+    /// How many of the bytes name the resource, whatever shapes it and the kind of answer.
     pub(super) resource_len: usize,
 }
 
@@ -59,7 +61,7 @@ impl CacheKey {
 
     /// The kind of answer.
     pub(crate) fn kind(&self) -> Kind {
-        match self.bytes[self.resource_len..].get(1) {
+        match self.bytes[self.kind_at..].get(1) {
             None => Kind::Any,
             Some(b'!') => Kind::Asset,
             Some(b'"') => Kind::Data,
@@ -71,6 +73,11 @@ impl CacheKey {
     /// Whether it names a part of a page, of which there may be any number.
     pub(crate) fn is_fragment(&self) -> bool {
         self.kind() == Kind::Fragment
+    }
+
+    /// Whether fields shape what it names: there may be any number of others beside it.
+    pub(crate) fn is_shaped(&self) -> bool {
+        self.kind_at > self.resource_len
     }
 
     /// The bytes that name the resource.

@@ -99,25 +99,39 @@ fn look_up(name: &[u8]) -> Option<Meaning> {
 }
 
 /// Whether `name`, a token (RFC 9110 §5.6.2), is `known` but for case: no other two bytes of tokens
-/// and of these names differ in that bit only.
+/// and of these names differ in that bit only. Compares as many bytes at a time as there are.
+#[inline(always)]
 fn is_same(known: &[u8], name: &[u8]) -> bool {
     if known.len() != name.len() {
         return false;
     }
-    let mut pairs = (known.chunks_exact(8), name.chunks_exact(8));
-    let is_same = |known: &[u8], name: &[u8]| lower(name) == word(known);
-    pairs
-        .0
-        .by_ref()
-        .zip(pairs.1.by_ref())
-        .all(|(known, name)| is_same(known, name))
-        && match (known.last_chunk::<8>(), name.last_chunk::<8>()) {
-            (Some(known), Some(name)) => is_same(known, name),
-            _ => known
-                .iter()
-                .zip(name)
-                .all(|(known, byte)| *known == byte | 0x20),
-        }
+    if let (Some(start), Some(end)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        let ends = lower(start) == word(known)
+            && known
+                .last_chunk()
+                .is_some_and(|known| lower(end) == u64::from_le_bytes(*known));
+        return ends && (name.len() <= 16 || is_same_inside(known, name));
+    }
+    if let (Some(start), Some(end)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return known
+            .first_chunk()
+            .is_some_and(|known| half(start) == u32::from_le_bytes(*known))
+            && known
+                .last_chunk()
+                .is_some_and(|known| half(end) == u32::from_le_bytes(*known));
+    }
+    known
+        .iter()
+        .zip(name)
+        .all(|(known, byte)| *known == byte | 0x20)
+}
+
+fn is_same_inside(known: &[u8], name: &[u8]) -> bool {
+    let mut pairs = known.chunks_exact(8).zip(name.chunks_exact(8));
+    pairs.all(|(known, name)| {
+        name.first_chunk()
+            .is_some_and(|name| lower(name) == word(known))
+    })
 }
 
 const fn dash(byte: u8) -> u8 {
@@ -135,8 +149,13 @@ fn word(bytes: &[u8]) -> u64 {
 }
 
 /// The same in lower case.
-fn lower(bytes: &[u8]) -> u64 {
-    word(bytes) | u64::from_le_bytes([0x20; 8])
+fn lower(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes) | u64::from_le_bytes([0x20; 8])
+}
+
+/// Four bytes as one number, in lower case.
+fn half(bytes: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*bytes) | u32::from_le_bytes([0x20; 4])
 }
 
 const SLOTS: usize = 2048;

@@ -129,7 +129,8 @@ pub(crate) const SHAPING: [&str; 113] = [
 /// Those of them that tell of the one request that they come with. Where one repeats what the
 /// first line says, it shapes nothing; and what a write has in them, the pages that it changes
 /// have not.
-pub(super) const OF_ITS_REQUEST: [&str; 11] = [
+pub(super) const OF_ITS_REQUEST: [&str; 12] = [
+    "content-type",
     "x-envoy-original-path",
     "x-forwarded-method",
     "x-forwarded-path",

@@ -193,10 +193,11 @@ impl Keyer {
         bytes.extend_from_slice(path);
         query::put(&self.ignored_query, query, &mut bytes);
         debug_assert!(bytes.len() <= length, "one allocation");
-        read.put_shaping(request, &mut bytes);
         let resource_len = bytes.len();
+        read.put_shaping(request, &mut bytes);
+        let kind_at = bytes.len();
         read.put_kind(kind, &mut bytes);
-        debug_assert!(kind == Kind::Fragment || bytes.len() <= resource_len + KIND_BYTES);
+        debug_assert!(kind == Kind::Fragment || bytes.len() <= kind_at + KIND_BYTES);
         if bytes.len() > KEY_BYTES_MAX {
             return None;
         }
@@ -204,6 +205,7 @@ impl Keyer {
             hash: self.key_hash.hash_one((&bytes[..], partition)),
             bytes: Bytes::from(bytes),
             partition,
+            kind_at,
             resource_len,
         })
     }

@@ -123,10 +123,9 @@ impl CookieRules {
 
 /// Whether a value is what programs write where they have none.
 pub(crate) fn is_nothing(value: &[u8]) -> bool {
-    const NOTHING: [&[u8]; 11] = [
+    const NOTHING: [&[u8]; 10] = [
         b"",
         b"-",
-        b"0",
         b"anonymous",
         b"deleted",
         b"false",

@@ -14,7 +14,7 @@ use crate::message::{Fields, ResponseHead};
 use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::Handling;
-use crate::rules::{conditional, forwarding};
+use crate::rules::{conditional, credentials, forwarding};
 use crate::store::{Entry, Vary};
 use crate::time::Instant;
 
@@ -28,7 +28,7 @@ impl Fetch {
     ) -> Option<Served> {
         let (copy, key) = (self.copy.take()?, self.key.take()?);
         let renewed = Arc::new(self.renewed(&copy, key.partition(), head, now));
-        let may_keep = self.is_current() && self.may_keep(&key, session);
+        let may_keep = self.is_current() && self.may_keep(&key, head, session);
         let copies = &self.retter.copies;
         let kept = if !may_keep {
             false
@@ -70,7 +70,7 @@ impl Fetch {
         };
         if self.request.method != Method::HEAD
             || head.status != StatusCode::OK
-            || !self.may_keep(key, session)
+            || !self.may_keep(key, head, session)
         {
             return;
         }
@@ -166,7 +166,7 @@ impl Fetch {
     ) -> Option<Collector> {
         let cache = &self.snapshot.config().cache;
         let key = self.key.as_ref()?;
-        if !self.may_keep(key, session) {
+        if !self.keeps {
             return None;
         }
         let too_long = |length: &str| {
@@ -182,6 +182,9 @@ impl Fetch {
         let lifetimes = self.assess(key.partition(), head, now).ok()?;
         // Nobody who navigates is to be answered with data, though the application gave it.
         if key.kind() == Kind::Document && is_data(&head.fields) {
+            return None;
+        }
+        if !self.may_keep(key, head, session) {
             return None;
         }
         let vary = self.vary(head)?;
@@ -202,7 +205,7 @@ impl Fetch {
     }
 
     /// Whether the request, and what the response does to cookies, let it be kept under `key`.
-    fn may_keep(&self, key: &CacheKey, session: SessionChange) -> bool {
+    fn may_keep(&self, key: &CacheKey, head: &ResponseHead, session: SessionChange) -> bool {
         let may_be_kept = match (session, key.partition()) {
             (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
                 false
@@ -210,7 +213,7 @@ impl Fetch {
             (SessionChange::SetsCookie, Partition::Marked(_) | Partition::Session(_))
             | (SessionChange::None, _) => true,
         };
-        self.keeps && may_be_kept
+        self.keeps && may_be_kept && !credentials::are_in(&head.fields)
     }
 
     fn assess(

@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use super::{Fetch, Retter};
 use crate::canary::{Plant, is_planted};
-use crate::copies::Outdated;
+use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Keyer, Partition, SessionChange};
 use crate::message::{Fields, ResponseHead};
-use crate::rules::{credentials, reference};
+use crate::rules::reference;
 use crate::time::Instant;
 
 impl Retter {
@@ -41,22 +41,21 @@ impl Retter {
 }
 
 impl Fetch {
-    /// Notes the cookies that the answer hands out. An answer with a cookie that counts, or with
-    /// another credential, is kept for nobody: it may be the first to a new visitor, whatever the
-    /// cookie is called. Nor is it kept for whoever sends the value that is replaced: somebody may
+    /// Notes the cookies that the answer hands out. An answer with a cookie that counts is kept for
+    /// nobody: it may be the first to a new visitor, whatever the cookie is called. Nor is it kept for whoever sends the value that is replaced: somebody may
     /// have planted that.
     pub(super) fn note_cookies(&mut self, head: &ResponseHead) {
-        let mut is_own = credentials::are_in(&head.fields);
-        if head.fields.contains("set-cookie") {
-            let (cache, keyer) = (&self.snapshot.config().cache, self.snapshot.keyer());
-            // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-            is_own |= !cache.detect_session && keyer.sets_cookie(&head.fields);
-            for mark in keyer.handed_out(&self.request.fields, &head.fields) {
-                is_own = true;
-                // What answers no client is handed out to nobody.
-                if let (Some(mark), None) = (mark, &self.renewal) {
-                    self.retter.handed.note(mark);
-                }
+        if !head.fields.contains("set-cookie") {
+            return;
+        }
+        let (cache, keyer) = (&self.snapshot.config().cache, self.snapshot.keyer());
+        // Where cookies are no part of the key, no cookie makes a copy one visitor's.
+        let mut is_own = !cache.detect_session && keyer.sets_cookie(&head.fields);
+        for mark in keyer.handed_out(&self.request.fields, &head.fields) {
+            is_own = true;
+            // What answers no client is handed out to nobody.
+            if let (Some(mark), None) = (mark, &self.renewal) {
+                self.retter.handed.note(mark);
             }
         }
         self.keeps &= !is_own;
@@ -93,10 +92,16 @@ impl Fetch {
         };
         if own.partition() == Partition::Shared {
             let asks_page = self.request.method == Method::GET
-                && self.keeps
+                && !self.snapshot.keyer().has_ignored_query(&self.request)
                 && !self.request.fields.contains("range");
-            if let (true, Some(copy)) = (asks_page, &self.copy) {
-                self.retter.copies.drop_variant(own, copy);
+            // Not only the one that was there when the origin was asked.
+            let copies = &self.retter.copies;
+            let fields = &self.request.fields;
+            // What rescues, and what is merely fresh.
+            for look_up in [Copies::look_up_good, Copies::look_up] {
+                if asks_page && let Some(copy) = look_up(copies, own, fields) {
+                    copies.drop_variant(own, &copy);
+                }
             }
             return;
         }

@@ -33,7 +33,13 @@ pub fn binds_connection(fields: &Fields) -> bool {
     // A quoted string with a comma in it is split as well: at worst that finds one scheme too many.
     fields.tokens("authorization").any(is_scheme)
         || fields.tokens("www-authenticate").any(is_scheme)
-        || fields.has_token("persistent-auth", "true")
+        || persists(fields)
+}
+
+/// Whether an answer says that its connection is signed in from now on.
+#[must_use]
+pub fn persists(answer: &Fields) -> bool {
+    answer.has_token("persistent-auth", "true")
 }
 
 /// Whether credentials or a challenge begin with such a scheme.

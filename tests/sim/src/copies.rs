@@ -25,6 +25,8 @@ struct Wrong {
     key: Option<String>,
     /// The user asked for the page and was told that there is none for this user any more.
     is_no: bool,
+    /// In which language.
+    flavour: &'static str,
     who: Rc<str>,
     /// When the origin said so, and when a client knew.
     head_at: Instant,
@@ -49,18 +51,23 @@ impl Copies {
         let wrong = |key| Wrong {
             key,
             is_no: false,
+            flavour: asked.flavour,
             who: Rc::clone(who),
             head_at,
             seen_at: now,
         };
-        if answer.new_session && !who.is_empty() {
+        // What all who send `lang=en` see is no session's.
+        if answer.new_session && asked.is_known {
             self.wrong.push(wrong(None));
         }
         if matches!(asked.method, "POST" | "DELETE") && succeeded {
             self.wrong.push(wrong(Some(self.key(asked))));
         }
         // Of a connection's own login there are no copies, whatever its later requests look like.
-        if asked.is_read() && !asked.is_bound && is_no(answer.status) {
+        // A bare visitor's odd request takes nothing away from the others.
+        let is_odd = asked.method != "GET" || asked.range || asked.page() != asked.target;
+        let is_told = asked.is_read() && !asked.is_bound && !(who.is_empty() && is_odd);
+        if is_told && is_no(answer.status) {
             let is_no = true;
             let wrong = wrong(Some(self.key(asked)));
             self.wrong.push(Wrong { is_no, ..wrong });
@@ -71,8 +78,12 @@ impl Copies {
     /// not answer what was sent at `sent`.
     pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
         self.wrong.iter().any(|wrong| {
+            let is_bare_no = wrong.is_no && wrong.who.is_empty();
+            if is_bare_no && basis.varies && wrong.flavour != other.flavour {
+                return false;
+            }
             // What another bare visitor gets while one is told "no" may stay.
-            let is_before = match wrong.is_no && wrong.who.is_empty() {
+            let is_before = match is_bare_no {
                 true => basis.seen_at.is_some_and(|seen| seen < wrong.head_at),
                 false => basis.head_at < Some(wrong.head_at),
             };
@@ -186,7 +197,7 @@ impl Copies {
 
 /// Whether the answer to a read says that this user sees the page no longer.
 fn is_no(status: u16) -> bool {
-    matches!(status, 301..=303 | 307 | 308 | 401 | 403 | 404 | 410 | 451)
+    matches!(status, 301..=303 | 307 | 308 | 401..=404 | 410 | 451)
 }
 
 /// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.

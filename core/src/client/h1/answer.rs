@@ -78,7 +78,10 @@ impl Client {
         }
         let mut out = HeadWriter::response(&mut self.out, head.status, &head.reason);
         forwarding::forward_response(head, |line| {
-            out.line(line);
+            // Nobody notes what it hands out, and browsers ignore it there.
+            if !line.is("set-cookie") {
+                out.line(line);
+            }
         });
         out.finish();
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::config::SiteSettings;
 
 #[test]
 fn a_request_is_passed_on_and_its_answer_is_pulled() {
@@ -135,4 +136,21 @@ fn a_tunnel_passes_bytes_and_ends_on_both_sides() {
     assert!(stream.exchange.is_over());
     assert_eq!(stream.actions, ["connect", "shutdown", "close"]);
     assert_eq!(stream.reports[0].end, End::Tunnel);
+}
+
+#[test]
+fn it_ends_by_the_settings_that_it_began_with() {
+    let retter = retter();
+    let mut settings = SiteSettings::default();
+    settings.origin.head_timeout = Duration::from_millis(300);
+    let impatient = settings.validate().unwrap();
+    let before = Stream::begin(&retter, GET);
+    assert!(retter.reconfigure(&impatient, Instant::ZERO).is_empty());
+    let after = Stream::begin(&retter, GET);
+    let due = |stream: &Stream| {
+        let due = stream.exchange.poll_timeout().map(|(due, _)| due);
+        due.map(|due| due.saturating_since(Instant::ZERO))
+    };
+    assert_eq!(due(&after), Some(Duration::from_millis(300)));
+    assert!(due(&before) > due(&after));
 }

@@ -599,8 +599,31 @@ fn a_logout_that_nobody_waited_for_ends_the_session_too() {
     for nothing in [
         "Authorization: Bearer null",
         "Cookie: access_token=undefined",
-        "Cookie: sid=0",
+        "Cookie: sid=none",
     ] {
         check(&[(("/", nothing), private, "of a")], ("/", nothing), None);
     }
+}
+
+#[test]
+fn a_write_is_of_the_page_whatever_shapes_it() {
+    let rig = Rig::new();
+    let fresh = page("Cache-Control: max-age=600", "before");
+    let (german, french) = (("/shop", "CF-IPCountry: DE"), ("/shop", "CF-IPCountry: FR"));
+    for ask in [german, french] {
+        visit(&rig, ask, &fresh);
+    }
+    let mut writer = rig.another();
+    writer.send(
+        "POST /shop HTTP/1.1\r\nHost: h\r\nCF-IPCountry: DE\r\nContent-Type: text/plain\r\n\
+         Content-Length: 1\r\n\r\nx",
+    );
+    writer.reply(&page("", "written"));
+    assert_eq!(rescued(&rig, german), None);
+    // Elsewhere it is asked about before it is fresh, and still rescues.
+    let mut visitor = rig.another();
+    visitor.send(&get("/shop", "CF-IPCountry: FR\r\n"));
+    assert!(visitor.asked().starts_with("GET /shop "));
+    visitor.input(Input::ReadFailed(Side::Origin));
+    assert!(visitor.received().ends_with("before"));
 }

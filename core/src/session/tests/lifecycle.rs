@@ -75,13 +75,6 @@ fn asked(path: &str) -> Rig {
     rig
 }
 
-fn asked_by_proxy(path: &str) -> Rig {
-    let mut rig = fresh();
-    rig.send(&get(path, VIA));
-    rig.took();
-    rig
-}
-
 const VIA: &str = "Via: 1.1 proxy\r\n";
 
 fn asked_for_head(path: &str) -> Rig {
@@ -123,9 +116,20 @@ fn holding() -> Rig {
 
 /// A client that has signed in by its connection, between two requests.
 fn bound() -> Rig {
-    let mut rig = asked("/other");
+    let mut rig = signing_in("");
     rig.reply(LOGIN);
     rig.received();
+    rig
+}
+
+/// A client that asks with a login by connection, and these fields.
+fn signing_in(fields: &str) -> Rig {
+    let mut rig = fresh();
+    rig.send(&get(
+        "/other",
+        &format!("Authorization: NTLM TlRM\r\n{fields}"),
+    ));
+    rig.took();
     rig
 }
 
@@ -261,14 +265,21 @@ const EXCHANGE: &[Row] = &[
     }),
     (
         || asked("/other"),
-        "a 401 that asks for NTLM, and no proxy in front",
+        "a 401 that asks for NTLM",
         |rig| {
             rig.reply(LOGIN);
         },
     ),
     (
-        || asked_by_proxy("/other"),
-        "a 401 that asks for NTLM, and a proxy in front",
+        || signing_in(""),
+        "a 401 that goes on with NTLM, and no proxy in front",
+        |rig| {
+            rig.reply(LOGIN);
+        },
+    ),
+    (
+        || signing_in(VIA),
+        "a 401 that goes on with NTLM, and a proxy in front",
         |rig| {
             rig.reply(LOGIN);
         },

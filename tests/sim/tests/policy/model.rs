@@ -308,10 +308,15 @@ impl Model {
                 self.drop((key.0, User::Everybody), now);
                 (Outcome::Success, Flown::Unfit, None)
             }
-            // What bare visitors get is no one's own: without a copy nothing ends.
+            // What bare visitors get is no one's own: what is on its way to another may be kept.
             (Ends::No(_), Ask::Read(_)) => {
-                if key.1 != User::Everybody || self.store.contains_key(&key) {
+                if key.1 == User::Everybody {
+                    self.store.remove(&key);
+                } else if self.store.contains_key(&key) {
                     self.drop(key, now);
+                } else {
+                    // Nothing that others have was made of it.
+                    *self.written.entry(key).or_default() += 1;
                 }
                 (Outcome::Success, Flown::Unfit, None)
             }
