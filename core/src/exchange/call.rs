@@ -48,7 +48,7 @@ pub(crate) struct Call {
     pub(crate) request: Arc<RequestHead>,
     pub(crate) started: Instant,
     pub(crate) view: View,
-    /// Whether the client sends the content only after a 100 (RFC 9110 §10.1.1), which has not come.
+    /// Whether the client sends the content only after a 100 (RFC 9110 §10.1.1) that has not come.
     pub(super) expects: bool,
     /// Body bytes of the origin's response.
     pub(super) origin_bytes: u64,

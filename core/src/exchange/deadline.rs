@@ -73,7 +73,7 @@ impl Exchange {
         }
         match &relay.download {
             Download::Awaiting | Download::Discarding | Download::Holding(_) => Some(Instant::ZERO),
-            // Who has an answer may see no reason to send the rest (RFC 9110 §10.1.1): the answer
+            // A client that has an answer may not send the rest (RFC 9110 §10.1.1): the answer
             // passes as long as it moves.
             Download::Forwarding(_) if !self.shared.is_client_full() => {
                 let settings = self.shared.retter.config().client();
@@ -149,7 +149,7 @@ impl Exchange {
         }
     }
 
-    /// Whoever must act next is watched.
+    /// The deadline of the side that must act next.
     fn relay_deadline(&self, relay: &Relay) -> Option<Deadline> {
         let settings = &self.shared.settings;
         let origin = &relay.origin;
@@ -164,7 +164,7 @@ impl Exchange {
         }
         // What it sends may keep it from reading, as long as the client takes none of that.
         if !origin.out.is_empty() && !waits_for_client {
-            // Who answers without reading the rest moves as well.
+            // An origin that answers without reading the rest moves as well.
             let moved_at = if relay.is_forwarding() {
                 origin.write_at.max(origin.read_at)
             } else {

@@ -1,6 +1,6 @@
 //! Owns [`Exchange`]: one request from its decision to its end, with the origin's connection.
-//! Never sees a client's connection or a byte toward it, opens a socket, reads a clock or decides
-//! what may be served: the client pulls [`Reply`]s, the adapter does the next two, `policy` the last.
+//! Never sees a client's connection or a byte toward it: the client pulls [`Reply`]s. Never opens a
+//! socket, reads a clock or decides what may be served.
 
 mod answer;
 mod call;
@@ -68,8 +68,8 @@ pub(crate) struct Exchange {
     state: State,
 }
 
-/// Where the request stands. A variant owns the origin's connection. The large ones are in boxes, as
-/// most exchanges are answered without them.
+/// Where the request stands. A variant owns the origin's connection. Large variants are boxed:
+/// answers from copies never need them.
 #[derive(Debug, Default)]
 enum State {
     /// Waiting for a connection to the origin.
@@ -177,7 +177,7 @@ impl Exchange {
     pub(crate) fn handle_left(&mut self, now: Instant) {
         self.shared.outbox.clear();
         let (circuit, source, status, sent) = match &self.state {
-            // Who was answered has a report already.
+            // The client was answered, and the report of that exists.
             State::Done | State::Draining(_) => {
                 self.give_up();
                 if let Some(report) = &mut self.shared.report {

@@ -61,7 +61,7 @@ impl From<Bytes> for Data {
 pub(crate) enum Body {
     /// None comes.
     Empty,
-    /// So many bytes come.
+    /// This many bytes come.
     Length(u64),
     /// Bytes of another protocol follow, both ways (RFC 9110 §7.8).
     Tunnel,

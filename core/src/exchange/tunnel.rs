@@ -128,7 +128,7 @@ impl Tunnel {
             shared.actions.push(Action::Shutdown);
         }
         let is_over = origin.conn.is_eof();
-        // Nobody is left who would take what the client says.
+        // Nothing takes what the client says any more.
         self.shut_origin |= self.is_deaf && is_over;
         if is_over && !shared.is_client_full() && self.shut_client == Shut::Open {
             self.shut_client = Shut::Told;

@@ -99,7 +99,7 @@ pub(super) fn pass_replies(
     if is_some || !exchange.is_draining() || client.wants_nothing() {
         return is_some;
     }
-    // Who has an answer and wants something else does not wait for what nobody needs.
+    // A client that has its answer and asks for something else does not wait for unneeded bytes.
     exchange.handle_wanted();
     true
 }

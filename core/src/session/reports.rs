@@ -11,7 +11,7 @@ use crate::time::Instant;
 pub(super) struct Reports {
     /// Each with the number of bytes that the client has taken when its answer has left.
     queue: VecDeque<(u64, Report)>,
-    /// So many of them have left.
+    /// How many of them have left.
     due: usize,
 }
 

@@ -36,7 +36,8 @@ pub enum Input {
     WriteFailed(Side),
 }
 
-/// What the adapter must do with a socket. Bytes are not actions; see [`Session::write_slices`](super::Session::write_slices).
+/// What the adapter must do with a socket. Bytes are not actions; see
+/// [`write_slices`](super::Session::write_slices).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub enum Action {
