@@ -12,10 +12,10 @@ use super::forward::Forward;
 use super::reply::{Body, Data, Head, MadeFrom, Outbox, Told};
 use super::room::Room;
 use super::{Action, Exchange};
-use crate::config::SiteConfig;
+use crate::config::OriginSettings;
 use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
-use crate::policy::{Refusal, Retter, Served};
+use crate::policy::{Fetch, Refusal, Retter, Served, Snapshot};
 use crate::report::{End, OriginReport, Report, Source};
 use crate::time::Instant;
 
@@ -35,8 +35,8 @@ pub(super) struct Shared {
     pub(super) report: Option<Report>,
     pub(super) retter: Arc<Retter>,
     pub(super) room: Room,
-    /// The site's settings of when it began.
-    pub(super) settings: SiteConfig,
+    /// The settings of when it was let through to the origin.
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Shared {
@@ -51,8 +51,21 @@ impl Shared {
             queued: 0,
             report: None,
             room: Room::Free,
-            settings: retter.snapshot().config().clone(),
             retter,
+            snapshot: None,
+        }
+    }
+
+    /// It is let through to the origin: it ends by the settings that count now.
+    pub(super) fn let_through(&mut self, fetch: &Fetch) {
+        self.snapshot = Some(Arc::clone(fetch.snapshot()));
+    }
+
+    /// How it talks to the origin.
+    pub(super) fn origin(&self) -> &OriginSettings {
+        match &self.snapshot {
+            Some(snapshot) => &snapshot.config().origin,
+            None => &self.retter.config().site().origin,
         }
     }
 

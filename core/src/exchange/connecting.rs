@@ -32,7 +32,7 @@ impl Connecting {
     ) -> State {
         let mut fetch = self.fetch;
         let call = &shared.call;
-        let settings = &shared.settings.origin;
+        let settings = shared.origin();
         let mut conn = conn.map_or_else(|| ClientConn::new(settings.head_bytes_max), |conn| *conn);
         conn.begin(&call.request.method, call.upgrade);
         let mut out = SendQueue::default();
@@ -129,7 +129,7 @@ fn put_head(out: &mut SendQueue, fetch: &Fetch, shared: &Shared) {
     let call = &shared.call;
     let request = &call.request;
     let validators = fetch.validators();
-    let settings = &shared.settings.origin;
+    let settings = shared.origin();
     let target = forwarding::origin_target(request, &settings.path_prefix);
     let mut head = HeadWriter::request(out, &request.method, &target);
     forwarding::forward_request(request, &call.view, &settings.authority, |line| {

@@ -42,7 +42,7 @@ impl Exchange {
     /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` when time
     /// changes nothing.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
-        let settings = &self.shared.settings.origin;
+        let settings = self.shared.origin();
         match &self.state {
             State::Done => None,
             State::Connecting(connecting) => Some((
@@ -151,7 +151,7 @@ impl Exchange {
 
     /// The deadline of the side that must act next.
     fn relay_deadline(&self, relay: &Relay) -> Option<Deadline> {
-        let settings = &self.shared.settings;
+        let settings = self.shared.origin();
         let origin = &relay.origin;
         let waits_for_client = self.shared.is_client_full() && relay.is_forwarding();
         if relay.upload == Upload::Sending && !origin.is_full {
@@ -170,7 +170,7 @@ impl Exchange {
             } else {
                 origin.write_at
             };
-            return Some((moved_at + settings.origin.body_timeout, Timer::OriginBody));
+            return Some((moved_at + settings.body_timeout, Timer::OriginBody));
         }
         match &relay.download {
             // From the last byte of the request, whatever trickles in.
@@ -178,7 +178,7 @@ impl Exchange {
             // To the client, a held response has not begun.
             Download::Holding(held) => Some(self.head_deadline(relay, held.since)),
             Download::Forwarding(forward) if !waits_for_client => {
-                let silence = forward.silence_max(&settings.origin);
+                let silence = forward.silence_max(settings);
                 let due = if forward.has_length && !forward.event_stream {
                     origin.read_pace.due().max(origin.write_at + silence)
                 } else {
@@ -188,7 +188,7 @@ impl Exchange {
             }
             Download::Discarding => {
                 let since = origin.read_at.max(origin.write_at);
-                Some((since + settings.origin.body_timeout, Timer::OriginBody))
+                Some((since + settings.body_timeout, Timer::OriginBody))
             }
             // The client's queue is full: its write deadline watches.
             Download::Forwarding(_) => self.pause_deadline(),
@@ -197,7 +197,7 @@ impl Exchange {
 
     /// The response is due, and before that a copy in its place.
     fn head_deadline(&self, relay: &Relay, since: Instant) -> Deadline {
-        let head_timeout = self.shared.settings.origin.head_timeout;
+        let head_timeout = self.shared.origin().head_timeout;
         let head = (since + head_timeout, Timer::OriginHead);
         match relay.fetch.as_deref().and_then(Fetch::slow_at) {
             Some(at) if at <= head.0 => (at, Timer::Slow),

@@ -133,6 +133,7 @@ impl Exchange {
         (call.expects, call.upgrade) = (false, false);
         let mut shared = Shared::new(Arc::clone(retter), call, false);
         shared.actions.push(Action::Connect { fresh: false });
+        shared.let_through(&fetch);
         Box::new(Self {
             shared,
             state: State::Connecting(Connecting { fetch, since: now }),
@@ -222,7 +223,7 @@ impl Exchange {
             (Room::Free, false) => self.shared.room = Room::Full(now),
             (Room::Full(_) | Room::Paused, true) => {
                 self.shared.room = Room::Free;
-                let settings = &self.shared.settings.origin;
+                let settings = self.shared.origin();
                 if let Some(origin) = origin_mut(&mut self.state) {
                     // Nobody read from the origin meanwhile.
                     origin.expect_bytes(settings, now);
@@ -311,7 +312,7 @@ impl Exchange {
 
     /// The origin sent `len` bytes; 0 is the end of its stream.
     pub(crate) fn handle_read(&mut self, len: usize, now: Instant) {
-        let settings = &self.shared.settings.origin;
+        let settings = self.shared.origin();
         let Some(origin) = origin_mut(&mut self.state) else {
             return;
         };
@@ -627,11 +628,12 @@ fn origin_mut(state: &mut State) -> Option<&mut Origin> {
 fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
     match decision {
         Decision::Fetch(mut fetch) => {
-            let call = &mut shared.call;
-            let peer: IpAddr = call.peer.ip();
+            let peer: IpAddr = shared.call.peer.ip();
             fetch.on_behalf_of(peer);
+            shared.let_through(&fetch);
             // An idle connection may be dead; a request that must not be repeated, or cannot be
             // because its content has passed, is not entrusted to it.
+            let call = &mut shared.call;
             let fresh = !call.request.method.is_safe() || !call.is_read;
             call.origin_since = now;
             shared.actions.push(Action::Connect { fresh });

@@ -42,8 +42,8 @@ impl Retter {
 
 impl Fetch {
     /// Notes the cookies that the answer hands out. An answer with a cookie that counts is kept for
-    /// nobody: it may be the first to a new visitor, whatever the cookie is called. Nor is it kept for whoever sends the value that is replaced: somebody may
-    /// have planted that.
+    /// nobody: it may be the first to a new visitor, whatever the cookie is called, and the value
+    /// that it replaces may have been planted by somebody.
     pub(super) fn note_cookies(&mut self, head: &ResponseHead) {
         if !head.fields.contains("set-cookie") {
             return;
@@ -58,7 +58,7 @@ impl Fetch {
                 self.retter.handed.note(mark);
             }
         }
-        self.keeps &= !is_own;
+        self.keeps &= !is_own || is_planted(Plant::KeptWithCookie);
     }
 
     /// A request that says in its target that its session ends may have ended it, whatever the
