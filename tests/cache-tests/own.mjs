@@ -160,7 +160,7 @@ export default {
           expected_type: 'not_cached',
           ...WAIT
         },
-        { disconnect: true, expected_status: 502 }
+        { disconnect: true, expected_status: 502, check_body: false }
       ]
     },
     {
