@@ -132,8 +132,9 @@ struct Name {
     shaping: Vec<(String, Vec<u8>)>,
     forwarded: Vec<Vec<u8>>,
     kind: Kind,
-    /// Fields that ask for a part of a page, in their order; without one, the media types.
+    /// For a part of a page: the fields that ask for it, the media types and the destination.
     fragment: Vec<(String, Vec<u8>)>,
+    by_program: bool,
 }
 
 impl Name {
@@ -178,25 +179,32 @@ impl Name {
             let lines = request.fields.iter();
             lines.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
         };
-        let destination = all("sec-fetch-dest").map(|(_, value)| value).next();
+        let destinations: Vec<&[u8]> = all("sec-fetch-dest").map(|(_, value)| value).collect();
+        let destination = destinations.first().copied();
         let accept: Vec<&[u8]> = all("accept").map(|(_, value)| value).collect();
+        let repeats = accept.len() > 1 || destinations.len() > 1;
         let mut fragment: Vec<_> = fields
             .iter()
             .filter(|field| asks_part(field))
             .cloned()
             .collect();
-        let kind = match fragment.is_empty() {
-            true => Kind::of(destination, accept.iter().copied()),
+        let kind = match fragment.is_empty() && !repeats {
+            true => Kind::of(destination, accept.first().copied()),
             false => Kind::Fragment,
         };
-        if kind == Kind::Fragment && fragment.is_empty() {
-            fragment.push((String::new(), accept.concat()));
+        if kind == Kind::Fragment {
+            let media_types = accept.iter().map(|line| ("accept", *line));
+            let all = media_types.chain(destination.map(|value| ("to", value)));
+            fragment.extend(all.map(|(name, value)| (name.to_owned(), value.to_vec())));
         }
         Self {
             authority: request.authority().to_ascii_lowercase(),
             target,
             kind,
             fragment,
+            by_program: fields
+                .iter()
+                .any(|(name, value)| name == "x-requested-with" && value.contains(&b'.')),
             shaping: fields
                 .into_iter()
                 .filter(|(name, _)| shapes(name))

@@ -67,8 +67,10 @@ pub fn logs_in_once(request: &Fields) -> bool {
 pub(super) struct SetCookie<'a> {
     pub(super) name: &'a [u8],
     pub(super) value: &'a [u8],
-    /// Whether the client forgets the cookie: its value is empty or it has expired.
+    /// Whether the client may forget the cookie: its value is empty or it seems to have expired.
     pub(super) is_deletion: bool,
+    /// Whether every client forgets it, whatever its clock and the origin's say.
+    pub(super) is_surely_deletion: bool,
 }
 
 impl<'a> SetCookie<'a> {
@@ -80,13 +82,16 @@ impl<'a> SetCookie<'a> {
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
         let mut max_age = None;
         let mut expires = None;
+        let mut is_long_over = None;
         for attribute in parts {
             let (key, value) = split_once(attribute, b'=').unwrap_or((attribute, b""));
             let (key, value) = (key.trim_ascii(), value.trim_ascii());
             if key.eq_ignore_ascii_case(b"max-age") {
                 max_age = is_max_age_over(value).or(max_age);
             } else if key.eq_ignore_ascii_case(b"expires") {
-                expires = is_expires_over(value, date).or(expires);
+                let time = parse_expires(value);
+                expires = time.map(|time| is_expires_over(time, date)).or(expires);
+                is_long_over = time.map(|time| time < LONG_AGO).or(is_long_over);
             }
         }
         // RFC 6265 §5.3: Max-Age has precedence over Expires.
@@ -95,6 +100,7 @@ impl<'a> SetCookie<'a> {
             name,
             value,
             is_deletion: value.is_empty() || is_expired,
+            is_surely_deletion: value.is_empty() || max_age.or(is_long_over).unwrap_or(false),
         }
     }
 }
@@ -107,21 +113,25 @@ fn is_max_age_over(value: &[u8]) -> Option<bool> {
     is_number.then(|| is_negative || digits.iter().all(|&digit| digit == b'0'))
 }
 
+/// Frameworks delete with a date of 1970; no clock that works is as early.
+const LONG_AGO: UnixTime = UnixTime(631_152_000);
+
 /// RFC 6265 §5.2.1: a value that is no date is ignored.
-fn is_expires_over(value: &[u8], date: Option<&[u8]>) -> Option<bool> {
-    let expires = UnixTime::parse(value).or_else(|| {
+fn parse_expires(value: &[u8]) -> Option<UnixTime> {
+    UnixTime::parse(value).or_else(|| {
         // Netscape's form (`Thu, 01-Jan-1970 00:00:00 GMT`), which frameworks still send.
         let spaced: Vec<_> = value
             .iter()
             .map(|&b| if b == b'-' { b' ' } else { b })
             .collect();
         UnixTime::parse(&spaced)
-    })?;
-    // Without the origin's own time there is no telling: the safe answer is that it is over.
-    Some(
-        date.and_then(UnixTime::parse)
-            .is_none_or(|date| expires <= date),
-    )
+    })
+}
+
+/// Without the origin's own time there is no telling: the safe answer is that it is over.
+fn is_expires_over(expires: UnixTime, date: Option<&[u8]>) -> bool {
+    date.and_then(UnixTime::parse)
+        .is_none_or(|date| expires <= date)
 }
 
 fn split_once(bytes: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {

@@ -14,7 +14,8 @@ pub enum Kind {
     Data,
     /// A whole page.
     Document,
-    /// A part of the page at the page's own URL.
+    /// A part of the page at the page's own URL, or whatever an unusual `Accept` may bring: such
+    /// copies answer only those who ask in the very same way.
     Fragment,
 }
 
@@ -22,23 +23,11 @@ impl Kind {
     /// Those that are told apart by nothing but the kind.
     pub(crate) const WHOLE: [Self; 4] = [Self::Any, Self::Asset, Self::Data, Self::Document];
 
-    /// By `Sec-Fetch-Dest`, where a browser says it, and by all lines of `Accept`
-    /// (RFC 9110 §12.5.1). Where the two disagree it is as `Accept` says: applications read that.
-    pub(crate) fn of<'a>(
-        destination: Option<&[u8]>,
-        accept: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Self {
-        let wanted = destination.map_or(Self::Any, Self::of_destination);
-        // Every navigation of a browser.
-        let mut lines = accept.clone();
-        if wanted == Self::Document
-            && let (Some(line), None) = (lines.next(), lines.next())
-            && line.starts_with(b"text/html,")
-        {
-            return Self::Document;
-        }
-        match Self::of_accept(accept) {
-            Self::Any => wanted,
+    /// By the one line of `Accept` (RFC 9110 §12.5.1), which applications read; where that does not
+    /// say it, by `Sec-Fetch-Dest`. No browser navigates without asking for a page in `Accept`.
+    pub(crate) fn of(destination: Option<&[u8]>, accept: Option<&[u8]>) -> Self {
+        match accept.map_or(Self::Any, Self::of_accept) {
+            Self::Any => destination.map_or(Self::Any, Self::of_destination),
             kind @ (Self::Asset | Self::Data | Self::Document | Self::Fragment) => kind,
         }
     }
@@ -46,7 +35,7 @@ impl Kind {
     fn of_destination(destination: &[u8]) -> Self {
         match destination {
             b"document" | b"embed" | b"fencedframe" | b"frame" | b"iframe" | b"object" => {
-                Self::Document
+                Self::Fragment
             }
             // A script that asks for a page says so in `Accept`.
             b"empty" | b"json" | b"webidentity" => Self::Data,
@@ -54,91 +43,119 @@ impl Kind {
         }
     }
 
-    /// What is wanted most; of what is wanted as much, a page, else the first.
-    fn of_accept<'a>(accept: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
-        let ranges = || accept.clone().flat_map(ranges);
-        if ranges().any(|range| is_part(range.media_type)) {
-            return Self::Fragment;
+    /// Applications choose by the first range, by the weights, or by a word anywhere in the field:
+    /// it says what is wanted only where all these agree.
+    fn of_accept(accept: &[u8]) -> Self {
+        if accept
+            .strip_prefix(NAVIGATION)
+            .is_some_and(|rest| NAVIGATIONS.contains(&rest))
+        {
+            return Self::Document;
         }
-        let Some(most) = ranges().map(|range| range.weight).max() else {
+        let mut ranges = ranges(accept);
+        let Some(first) = ranges.next() else {
             return Self::Any;
         };
-        let mut best = ranges().filter(|range| range.weight == most);
-        let first = best.clone().next().map_or(Self::Any, |range| range.kind());
-        match best.any(|range| range.kind() == Self::Document) {
-            true => Self::Document,
-            false => first,
-        }
-    }
-}
-
-/// A media range of `Accept`, with its weight in thousandths.
-#[derive(Clone, Copy)]
-struct Range<'a> {
-    media_type: &'a [u8],
-    weight: u16,
-}
-
-impl Range<'_> {
-    fn kind(&self) -> Kind {
-        let of = |known: &[&str]| {
-            let is_it = |known: &&str| self.media_type.eq_ignore_ascii_case(known.as_bytes());
-            known.iter().any(is_it)
+        let kind = match first.asks {
+            Asks::Page if first.has_no_parameter => Self::Document,
+            Asks::Any => Self::Any,
+            Asks::Asset | Asks::Image | Asks::Script => Self::Asset,
+            Asks::Json => Self::Data,
+            Asks::Other | Asks::Page | Asks::Text | Asks::WebPage => return Self::Fragment,
         };
-        let class = self.media_type.split(|&byte| byte == b'/').next();
-        let class = class.unwrap_or_default().to_ascii_lowercase();
-        if of(&["*/*", "text/*", "*"]) {
-            Kind::Any
-        } else if of(&["text/html", "application/xhtml+xml"]) {
-            Kind::Document
-        } else if matches!(&class[..], b"audio" | b"font" | b"image" | b"video")
-            || of(&[
-                "application/ecmascript",
-                "application/font-woff",
-                "application/javascript",
-                "application/wasm",
-                "application/x-javascript",
-                "text/css",
-                "text/ecmascript",
-                "text/javascript",
-            ])
-        {
-            Kind::Asset
-        } else {
-            Kind::Data
+        let fits = |range: Range| match (kind, range.asks) {
+            // That of a page is what browsers send.
+            (Self::Document, Asks::Any | Asks::Image | Asks::Page | Asks::WebPage)
+            | (Self::Data, Asks::Any | Asks::Json | Asks::Script | Asks::Text)
+            | (Self::Asset, Asks::Any | Asks::Asset | Asks::Image | Asks::Script) => true,
+            (Self::Any, asks) => matches!(asks, Asks::Any),
+            (Self::Asset | Self::Data | Self::Document | Self::Fragment, _) => false,
+        };
+        match ranges.all(fits) {
+            true => kind,
+            false => Self::Fragment,
         }
     }
 }
 
-fn ranges(accept: &[u8]) -> impl Iterator<Item = Range<'_>> + Clone {
-    accept.split(|&byte| byte == b',').filter_map(|range| {
-        let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let media_type = parts.next().filter(|name| !name.is_empty())?;
-        let weight = parts.find_map(|part| match part {
-            [b'q' | b'Q', b'=', weight @ ..] => Some(thousandths(weight)),
-            _ => None,
-        });
-        let weight = weight.unwrap_or(1000);
-        Some(Range { media_type, weight })
+/// How Chrome, Firefox and Safari navigate: nearly all requests for pages, so known at a glance.
+const NAVIGATION: &[u8] = b"text/html,application/xhtml+xml,application/xml;q=0.9,";
+const NAVIGATIONS: [&[u8]; 4] = [
+    b"*/*;q=0.8",
+    b"image/avif,image/webp,*/*;q=0.8",
+    b"image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
+    b"image/avif,image/webp,image/png,image/svg+xml,*/*;q=0.8",
+];
+
+/// A media range of `Accept`.
+#[derive(Clone, Copy)]
+struct Range {
+    asks: Asks,
+    has_no_parameter: bool,
+}
+
+/// What a media range asks for.
+#[derive(Clone, Copy)]
+enum Asks {
+    Any,
+    Asset,
+    Image,
+    Json,
+    Other,
+    Page,
+    Script,
+    Text,
+    /// What browsers ask for beside `text/html` when they navigate.
+    WebPage,
+}
+
+impl Asks {
+    fn of(media_type: &[u8]) -> Self {
+        if media_type.iter().any(u8::is_ascii_uppercase) {
+            return Self::of(&media_type.to_ascii_lowercase());
+        }
+        match media_type {
+            b"*" | b"*/*" => Self::Any,
+            b"application/ecmascript"
+            | b"application/javascript"
+            | b"application/x-ecmascript"
+            | b"application/x-javascript"
+            | b"text/ecmascript"
+            | b"text/javascript" => Self::Script,
+            b"application/font-woff" | b"application/wasm" | b"text/css" => Self::Asset,
+            b"application/json" => Self::Json,
+            b"application/signed-exchange" | b"application/xhtml+xml" | b"application/xml" => {
+                Self::WebPage
+            }
+            b"text/*" | b"text/plain" => Self::Text,
+            b"text/html" => Self::Page,
+            _ if media_type.starts_with(b"image/") => Self::Image,
+            [b'a', b'u', b'd', b'i', b'o', b'/', ..]
+            | [b'f', b'o', b'n', b't', b'/', ..]
+            | [b'v', b'i', b'd', b'e', b'o', b'/', ..] => Self::Asset,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn ranges(accept: &[u8]) -> impl Iterator<Item = Range> + '_ {
+    let mut rest = accept;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
+            let range = rest[..end].trim_ascii();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if range.is_empty() {
+                continue;
+            }
+            let end = memchr::memchr(b';', range).unwrap_or(range.len());
+            return Some(Range {
+                asks: Asks::of(range[..end].trim_ascii_end()),
+                has_no_parameter: end == range.len(),
+            });
+        }
+        None
     })
-}
-
-/// RFC 9110 §12.4.2: up to three digits behind the point.
-fn thousandths(weight: &[u8]) -> u16 {
-    let digits = weight.iter().filter(|byte| byte.is_ascii_digit());
-    let digits = digits.map(|byte| u16::from(byte - b'0')).chain([0, 0, 0]);
-    digits
-        .take(4)
-        .fold(0, |sum, digit| sum * 10 + digit)
-        .min(1000)
-}
-
-/// Turbo's streams and React's components.
-fn is_part(media_type: &[u8]) -> bool {
-    let parts = ["text/vnd.turbo-stream.html", "text/x-component"];
-    parts
-        .iter()
-        .any(|part| media_type.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 #[cfg(test)]
@@ -146,63 +163,77 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(destination: Option<&str>, accept: &[&str], expected: Kind) {
-        let accept_lines = accept.iter().map(|line| line.as_bytes());
-        let found = Kind::of(destination.map(str::as_bytes), accept_lines);
+    fn check(destination: Option<&str>, accept: Option<&str>, expected: Kind) {
+        let found = Kind::of(destination.map(str::as_bytes), accept.map(str::as_bytes));
         assert_eq!(found, expected, "{destination:?} {accept:?}");
     }
 
-    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    const CHROME: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,\
+        image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+    const FIREFOX: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
     #[test]
     fn kinds_by_accept() {
-        check(None, &[], Kind::Any);
-        check(None, &[""], Kind::Any);
-        check(None, &["*/*"], Kind::Any);
-        check(None, &[BROWSER], Kind::Document);
-        check(None, &["Text/HTML;q=1"], Kind::Document);
-        check(
-            None,
-            &["text/xml,application/xhtml+xml,text/html;q=0.9"],
-            Kind::Document,
-        );
-        check(None, &["application/json, text/plain, */*"], Kind::Data);
-        check(None, &["application/vnd.api+json"], Kind::Data);
-        check(None, &["application/json, text/html;q=0.1"], Kind::Data);
-        check(None, &["text/html;q=0.1, application/json"], Kind::Data);
-        check(None, &["text/html;q=0.1", "application/json"], Kind::Data);
-        check(
-            None,
-            &["text/html; q=0.10, application/json;q=0.9"],
-            Kind::Data,
-        );
-        check(None, &["image/avif,image/webp,*/*;q=0.8"], Kind::Asset);
-        check(None, &["text/css,*/*;q=0.1"], Kind::Asset);
-        check(
-            None,
-            &["text/vnd.turbo-stream.html, text/html"],
-            Kind::Fragment,
-        );
-        check(None, &["text/x-component"], Kind::Fragment);
+        for (accept, expected) in [
+            ("", Kind::Any),
+            ("*/*", Kind::Any),
+            ("*/*;q=0.5", Kind::Any),
+            (CHROME, Kind::Document),
+            (FIREFOX, Kind::Document),
+            ("Text/HTML", Kind::Document),
+            ("text/html, */*; q=0.01", Kind::Document),
+            ("application/json, text/plain, */*", Kind::Data),
+            ("application/json, text/javascript, */*; q=0.01", Kind::Data),
+            ("image/avif,image/webp,*/*;q=0.8", Kind::Asset),
+            ("text/css,*/*;q=0.1", Kind::Asset),
+            // Applications differ in what they take these for.
+            ("*/*, application/json", Kind::Fragment),
+            ("application/json, text/html;q=0.1", Kind::Fragment),
+            ("application/vnd.api+json", Kind::Fragment),
+            ("application/xml, text/html", Kind::Fragment),
+            ("text/csv", Kind::Fragment),
+            ("text/plain, */*", Kind::Fragment),
+            ("text/html;q=.1, text/csv;q=.9", Kind::Fragment),
+            ("text/html;q=0.1, application/json", Kind::Fragment),
+            ("text/html;q=0.1, */*", Kind::Fragment),
+            ("text/html, application/json;q=0.1", Kind::Fragment),
+            ("text/markdown, text/html, */*", Kind::Fragment),
+            ("text/vnd.turbo-stream.html, text/html", Kind::Fragment),
+            ("text/x-component", Kind::Fragment),
+            (
+                "text/xml,application/xhtml+xml,text/html;q=0.9",
+                Kind::Fragment,
+            ),
+        ] {
+            check(None, Some(accept), expected);
+            if expected != Kind::Any {
+                check(Some("document"), Some(accept), expected);
+            }
+        }
+        check(None, None, Kind::Any);
     }
 
     #[test]
     fn kinds_by_destination() {
-        check(Some("document"), &[BROWSER], Kind::Document);
-        check(Some("iframe"), &[], Kind::Document);
-        check(Some("document"), &["application/json"], Kind::Data);
-        check(Some("document"), &["*/*"], Kind::Document);
-        check(Some("empty"), &["*/*"], Kind::Data);
-        check(Some("empty"), &[], Kind::Data);
-        check(Some("empty"), &["application/json"], Kind::Data);
-        check(
-            Some("empty"),
-            &["text/html, application/xhtml+xml"],
-            Kind::Document,
-        );
-        check(Some("empty"), &["text/x-component"], Kind::Fragment);
-        check(Some("image"), &["*/*"], Kind::Asset);
-        check(Some("style"), &["text/css"], Kind::Asset);
-        check(Some("json"), &["*/*"], Kind::Data);
+        for (destination, accept, expected) in [
+            ("document", None, Kind::Fragment),
+            ("document", Some("*/*"), Kind::Fragment),
+            ("document", Some("application/json"), Kind::Data),
+            ("document", Some(FIREFOX), Kind::Document),
+            ("empty", None, Kind::Data),
+            ("empty", Some("*/*"), Kind::Data),
+            ("empty", Some("application/json"), Kind::Data),
+            (
+                "empty",
+                Some("text/html, application/xhtml+xml"),
+                Kind::Document,
+            ),
+            ("empty", Some("text/x-component"), Kind::Fragment),
+            ("image", Some("*/*"), Kind::Asset),
+            ("json", Some("*/*"), Kind::Data),
+            ("style", Some("text/css"), Kind::Asset),
+        ] {
+            check(Some(destination), accept, expected);
+        }
     }
 }

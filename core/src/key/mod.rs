@@ -280,7 +280,7 @@ impl Keyer {
         response: &'a Fields,
     ) -> impl Iterator<Item = Option<u64>> + 'a {
         let set = self.cookie_rules.set(request, response);
-        set.map(|set| (!set.is_deletion).then(|| self.partitioner.mark(set.name, set.value)))
+        set.map(|set| (!set.is_surely_deletion).then(|| self.partitioner.mark(set.name, set.value)))
     }
 
     /// Whether a response sets a cookie that counts, be it one that its client has.

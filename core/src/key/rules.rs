@@ -80,11 +80,11 @@ impl CookieRules {
                     .peekable();
                 let is_present = named.peek().is_some();
                 let is_same = is_present && named.all(|cookie| cookie.value == set.value);
-                // To forget what is not there changes nothing.
-                if set.is_deletion {
-                    is_present
-                } else {
-                    !is_same
+                // To forget what is not there changes nothing, where that is all it can mean.
+                match (is_present, set.is_deletion) {
+                    (false, _) => !set.is_surely_deletion,
+                    (true, true) => true,
+                    (true, false) => !is_same,
                 }
             })
     }

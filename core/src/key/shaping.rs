@@ -15,10 +15,12 @@ pub(super) const KIND_BYTES: usize = 2;
 /// The fields of a request, by what they mean to copies; read once.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
-    /// The first line of `Accept`, and whether there are more.
     accept: Option<&'a [u8]>,
-    accepts_more: bool,
     destination: Option<&'a [u8]>,
+    /// Whether there are more lines of these two: which of them counts is not known.
+    repeats: bool,
+    /// Whether an Android program's web view says what it is.
+    by_program: bool,
     fields: &'a Fields,
     /// Numbers of fields and places of lines.
     fragment: SmallVec<[(u8, u16); 4]>,
@@ -36,7 +38,8 @@ impl<'a> Read<'a> {
             fields,
             fragment: SmallVec::new(),
             accept: None,
-            accepts_more: false,
+            repeats: false,
+            by_program: false,
             has_forwarded: false,
             identity: SmallVec::new(),
             shaping: SmallVec::new(),
@@ -45,16 +48,18 @@ impl<'a> Read<'a> {
             match meanings.of(name) {
                 Meaning::Harmless => {}
                 Meaning::Accept => {
-                    read.accepts_more = read.accept.is_some();
+                    read.repeats |= read.accept.is_some();
                     read.accept = read.accept.or_else(|| value(fields, at));
                 }
                 Meaning::Destination => {
+                    read.repeats |= read.destination.is_some();
                     read.destination = read.destination.or_else(|| value(fields, at));
                 }
                 Meaning::Forwarded => read.has_forwarded = true,
                 Meaning::Fragment(number) => {
-                    if value(fields, at).is_some_and(|value| is_fragment(number, value)) {
-                        read.fragment.push((number, at));
+                    match value(fields, at).is_some_and(|value| is_fragment(number, value)) {
+                        true => read.fragment.push((number, at)),
+                        false => read.by_program = true,
                     }
                 }
                 Meaning::Identity => read.identity.push(at),
@@ -72,13 +77,10 @@ impl<'a> Read<'a> {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        if !self.fragment.is_empty() {
-            return Kind::Fragment;
+        match self.repeats || !self.fragment.is_empty() {
+            true => Kind::Fragment,
+            false => Kind::of(self.destination, self.accept),
         }
-        if self.accepts_more {
-            return Kind::of(self.destination, self.fields.values("accept"));
-        }
-        Kind::of(self.destination, self.accept.into_iter())
     }
 
     /// Appends the values of shaping fields: line feed, number of the field, value.
@@ -90,6 +92,9 @@ impl<'a> Read<'a> {
                 continue;
             }
             put_field(number, value, bytes);
+        }
+        if self.by_program {
+            bytes.extend_from_slice(b"\n&");
         }
         if !self.has_forwarded {
             return;
@@ -113,11 +118,13 @@ impl<'a> Read<'a> {
             Kind::Document => bytes.extend_from_slice(b"\n$"),
             Kind::Fragment => {
                 bytes.extend_from_slice(b"\n#");
-                if self.fragment.is_empty() {
-                    // By its media type alone.
-                    for line in self.fields.values("accept") {
-                        bytes.extend_from_slice(line);
-                    }
+                for line in self.fields.values("accept") {
+                    bytes.extend_from_slice(b"\n,");
+                    bytes.extend_from_slice(line);
+                }
+                if let Some(destination) = self.destination {
+                    bytes.extend_from_slice(b"\n*");
+                    bytes.extend_from_slice(destination);
                 }
                 for &(number, at) in &self.fragment {
                     put_field(number, value(self.fields, at).unwrap_or_default(), bytes);

@@ -17,7 +17,7 @@ fn values(name: &str) -> [&'static str; 2] {
         "x-requested-with" => ["com.example.app", "XMLHttpRequest"],
         // Its classes are told apart, and not what is in them.
         "accept" => ["text/html", "text/html,*/*;q=0.1"],
-        "sec-fetch-dest" => ["document", "iframe"],
+        "sec-fetch-dest" => ["image", "style"],
         // Judged by its pairs.
         "cookie" => ["_ga=1", "_ga=2"],
         _ => ["1", "2"],

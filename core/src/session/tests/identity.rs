@@ -366,7 +366,36 @@ fn a_part_of_a_page_is_not_the_page_nor_is_data() {
     }
     // Android's web views send the name of their program.
     let app = "X-Requested-With: com.example.browser";
-    check(&[(("/list", app), "", "page")], ("/list", ""), Some("page"));
+    let of_app = [(("/list", app), "", "page")];
+    check(&of_app, ("/list", app), Some("page"));
+    // An application may take any such field for a script's.
+    check(&of_app, ("/list", ""), None);
+    // A browser navigates, and nothing that others may have been given for another wish answers.
+    let browser = "Accept: text/html,application/xml;q=0.9,*/*;q=0.8";
+    for odd in [
+        "Accept: text/markdown, text/html, */*",
+        "Accept: application/rss+xml, text/html",
+        "Accept: text/html;q=.1, text/csv;q=.9",
+        "Accept: text/html\r\nAccept: application/json",
+        "Accept: */*\r\nSec-Fetch-Dest: document",
+        "Accept: text/html\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Dest: empty",
+        "Accept: text/html\r\nX-Requested-With: a.b",
+    ] {
+        let odd = ("/list", odd);
+        check(&[(odd, "", "odd")], ("/list", browser), None);
+        check(&[(odd, "", "odd")], ("/list", "Accept: */*"), None);
+        check(&[(odd, "", "odd")], odd, Some("odd"));
+    }
+    for field in ["HX-Request: true", "X-Requested-With: XMLHttpRequest"] {
+        let [data, part] = ["application/json", "text/html"]
+            .map(|accept| format!("{field}\r\nAccept: {accept}").leak() as &str);
+        check(&[(("/list", data), "", "data")], ("/list", part), None);
+    }
+    check(
+        &[(("/list", "Accept: */*, application/json"), "", "data")],
+        ("/list", "Accept: */*"),
+        None,
+    );
     // A write ends all of them.
     let rig = Rig::new();
     for kind in KINDS {
@@ -626,4 +655,58 @@ fn a_write_is_of_the_page_whatever_shapes_it() {
     assert!(visitor.asked().starts_with("GET /shop "));
     visitor.input(Input::ReadFailed(Side::Origin));
     assert!(visitor.received().ends_with("before"));
+}
+
+#[test]
+fn a_first_visit_is_nobody_elses_whatever_the_clocks_say() {
+    const LATE: &str = "Expires=Wed, 01 Jan 2031 00:00:00 GMT";
+    for (name, attributes, date) in [
+        ("PHPSESSID", LATE, ""),
+        ("cart", LATE, ""),
+        ("cart", LATE, "\r\nDate: yesterday"),
+        ("cart", LATE, "\r\nDate: Wed, 01 Jan 2032 00:00:00 GMT"),
+        (
+            "cart",
+            LATE,
+            "\r\nDate: Wed, 01 Jan 2032 00:00:00 GMT\r\nDate: Wed, 01 Jan 2025 00:00:00 GMT",
+        ),
+        ("cart", "Expires=Wed, 01-Jan-2031 00:00:00 GMT", ""),
+        (
+            "cart",
+            "Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:01 GMT",
+            "",
+        ),
+    ] {
+        let set = format!("Set-Cookie: {name}=abc; {attributes}{date}").leak();
+        check(&[(("/", ""), set, "of a")], ("/", ""), None);
+        let own = (("/", "Cookie: cart=abc"), "", "cart of a");
+        check(
+            &[(("/", ""), set, "of a"), own],
+            ("/", "Cookie: cart=abc"),
+            Some("cart of a"),
+        );
+    }
+    // To forget what is not there is for everybody.
+    for gone in [
+        "x=; Path=/",
+        "x=1; Max-Age=0",
+        "x=1; Expires=Thu, 01-Jan-1970 00:00:01 GMT",
+    ] {
+        let set = format!("Set-Cookie: {gone}").leak();
+        check(&[(("/", ""), set, "of all")], ("/", ""), Some("of all"));
+    }
+}
+
+#[test]
+fn an_answer_with_a_token_is_its_receivers() {
+    for token in [
+        "sw-context-token",
+        "X_Guest_Token",
+        "woocommerce-session",
+        "X-Api-Key",
+        "JWT",
+    ] {
+        let fields = format!("{token}: secret").leak();
+        check(&[(("/", ""), fields, "of a")], ("/", ""), None);
+    }
 }
