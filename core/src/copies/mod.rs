@@ -10,6 +10,7 @@ mod writes;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
@@ -32,6 +33,8 @@ pub(crate) struct Copies {
     budget: Arc<Budget>,
     changes: Changes,
     object_bytes_max: usize,
+    /// Of resources, each to a partition.
+    refusals: Writes,
     resource_hash: FixedState,
     store: Store<StoredResponse>,
     writes: Writes,
@@ -77,6 +80,7 @@ impl Copies {
             budget: Arc::new(Budget::new(settings.bytes_max / 2)),
             changes: Changes::new(),
             object_bytes_max: settings.object_bytes_max,
+            refusals: Writes::new(),
             resource_hash: FixedState::with_seed(seed),
             store: Store::new(Bounds {
                 bytes_max: settings.bytes_max,
@@ -132,27 +136,42 @@ impl Copies {
         (!self.changes.hit(key, mark) || is_kept()) && !self.is_part_of_the_past(copy, key)
     }
 
-    /// Whether somebody has changed the resource since the origin was asked for the copy. The
-    /// writer's copies and everybody's are dropped by then; those of other users, and of other
+    /// Whether somebody has changed the resource since the origin was asked for the copy. The writer's
+    /// copies, and everybody's of the target, are dropped by then; those of other users, and of other
     /// countries and devices, may still rescue them.
     pub(crate) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        (key.partition() != Partition::Shared || key.is_shaped()) && self.was_written(copy, key)
+        let asked = copy.times().asked;
+        // What is everybody's and was there at that very moment is gone: this is a newer one.
+        let is_plain = key.partition() == Partition::Shared && !key.is_shaped();
+        let least = Duration::from_nanos(u64::from(is_plain));
+        self.was_written(key, asked + least)
     }
 
-    /// Whether a copy is a part of a page that has changed since the origin was asked for it. Of
-    /// whole pages such copies are dropped; there may be any number of parts, and which there are
-    /// is not known.
+    /// Whether a copy is a part of a page that has changed since the origin was asked for it, or that
+    /// its visitor has been refused. Of whole pages such copies are dropped; there may be any number
+    /// of parts, and which there are is not known.
     fn is_part_of_the_past(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        key.is_fragment() && self.was_written(copy, key)
+        let is_refused = || {
+            let asked = copy.times().asked;
+            self.refusals.hit(|| self.resource_of(key), asked)
+        };
+        let is_written = || self.was_written(key, copy.times().asked);
+        key.is_fragment() && (is_written() || is_refused())
     }
 
-    fn was_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
-        self.writes.hit(|| self.resource(key), copy.times().asked)
+    fn was_written(&self, key: &CacheKey, since: Instant) -> bool {
+        self.writes.hit(|| self.resource(key), since)
     }
 
     /// A hash of what a key names, whoever it is for, whatever shapes it and its kind.
     fn resource(&self, key: &CacheKey) -> u64 {
         self.resource_hash.hash_one(key.resource())
+    }
+
+    /// The same for one partition only.
+    fn resource_of(&self, key: &CacheKey) -> u64 {
+        self.resource_hash
+            .hash_one((key.resource(), key.partition()))
     }
 
     /// Starts to make a copy of a response; `None` where its fields do not fit.
@@ -241,6 +260,12 @@ impl Copies {
     /// it answers, and parts of it answer no more.
     pub(crate) fn note_write(&self, key: &CacheKey, now: Instant) {
         self.writes.note(self.resource(key), now);
+    }
+
+    /// Notes that the visitors of `key`'s partition are refused what it names: parts of it answer them
+    /// no more.
+    pub(crate) fn note_refusal(&self, key: &CacheKey, now: Instant) {
+        self.refusals.note(self.resource_of(key), now);
     }
 
     pub(crate) fn stats(&self) -> CopiesStats {

@@ -54,6 +54,9 @@ impl Relay {
             if head.status == StatusCode::CONTINUE {
                 shared.call.expects = false;
             }
+            if let Some(fetch) = &mut self.fetch {
+                fetch.on_interim(&head);
+            }
             if shared.is_joined {
                 shared.outbox.put_interim(head);
             }

@@ -139,23 +139,7 @@ struct Name {
 
 impl Name {
     fn of(request: &RequestHead) -> Self {
-        let mut target = request.path_and_query().to_vec();
-        if target.first() == Some(&b'?') {
-            target.insert(0, b'/');
-        }
-        if let (path, Some(query)) = (request.path(), request.query()) {
-            let pairs = || query.split(|&byte| byte == b'&');
-            // A `;` may begin another parameter, which does not follow anybody.
-            let follows = |pair: &[u8]| {
-                FOLLOWING.matches(split_at_byte(pair, b'=').0) && !pair.contains(&b';')
-            };
-            if pairs().any(follows) {
-                let kept: Vec<&[u8]> = pairs().filter(|pair| !follows(pair)).collect();
-                let mark: &[u8] = if kept.is_empty() { b"" } else { b"?" };
-                let root: &[u8] = if path.is_empty() { b"/" } else { b"" };
-                target = [root, path, mark, &kept.join(&b'&')].concat();
-            }
-        }
+        let target = kept_target(request);
         let fields = request
             .fields
             .iter()
@@ -215,6 +199,27 @@ impl Name {
                 .collect(),
         }
     }
+}
+
+/// Path and query without parameters that only follow people.
+fn kept_target(request: &RequestHead) -> Vec<u8> {
+    let mut target = request.path_and_query().to_vec();
+    if target.first() == Some(&b'?') {
+        target.insert(0, b'/');
+    }
+    if let (path, Some(query)) = (request.path(), request.query()) {
+        let pairs = || query.split(|&byte| byte == b'&');
+        // A `;` may begin another parameter, which does not follow anybody.
+        let follows =
+            |pair: &[u8]| FOLLOWING.matches(split_at_byte(pair, b'=').0) && !pair.contains(&b';');
+        if pairs().any(follows) {
+            let kept: Vec<&[u8]> = pairs().filter(|pair| !follows(pair)).collect();
+            let mark: &[u8] = if kept.is_empty() { b"" } else { b"?" };
+            let root: &[u8] = if path.is_empty() { b"/" } else { b"" };
+            target = [root, path, mark, &kept.join(&b'&')].concat();
+        }
+    }
+    target
 }
 
 /// An answer that is said to change nothing leaves the client where it was, and one after which

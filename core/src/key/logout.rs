@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 /// What links and forms that end a session are called, in lower case and without separators.
-const WORDS: [&[u8]; 21] = [
+const WORDS: [&[u8]; 27] = [
     b"abmelden",
     b"abmeldung",
     b"afmelden",
@@ -12,20 +12,26 @@ const WORDS: [&[u8]; 21] = [
     b"cerrarsesi\xc3\xb3n",
     b"cerrarsesion",
     b"deconnexion",
+    b"destroysession",
     b"disconnect",
     b"d\xc3\xa9connexion",
     b"endsession",
     b"killsession",
+    b"kirjauduulos",
     b"loggaut",
     b"loggud",
+    b"loggut",
     b"logmeout",
     b"logoff",
     b"logout",
+    b"logud",
     b"odhl\xc3\xa1s",
     b"odhlas",
+    b"sedeconnecter",
     b"signoff",
     b"signout",
     b"uitloggen",
+    b"wyloguj",
 ];
 
 /// Whether path and query hold one of the [`WORDS`], in any case, with or without `-`, `_`, `.`,

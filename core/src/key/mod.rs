@@ -47,7 +47,7 @@ pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
-use self::shaping::{KIND_BYTES, Read};
+use self::shaping::{KIND_BYTES, Read, Shape};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
     known::{FRAGMENT, HARMLESS, SHAPING},
@@ -117,7 +117,8 @@ impl Keyer {
         }
         let partition = self.partition_of(&request.fields, &read);
         let target = request.path_and_query();
-        self.build(request, &read, target, partition, read.kind())
+        let kind = read.kind();
+        self.build(request, &read, Shape::Asked, (target, partition, kind))
     }
 
     /// Whether a request keeps a field from the origin that its key would have
@@ -145,10 +146,13 @@ impl Keyer {
         partition: Partition,
     ) -> Option<CacheKey> {
         let read = Read::of(&self.meanings, &request.fields);
-        self.build(request, &read, path_and_query, partition, read.kind())
+        let what = (path_and_query, partition, read.kind());
+        self.build(request, &read, Shape::Asked, what)
     }
 
-    /// Those that it would have for each kind of answer: one for each kind of answer that is told apart by nothing else.
+    /// Those that its client may have had for other requests for that target: for each kind of answer
+    /// that is told apart by nothing else, with and without the fields by which it shapes this one.
+    /// None is there twice.
     pub fn keys_of(
         &self,
         request: &RequestHead,
@@ -156,18 +160,23 @@ impl Keyer {
         partition: Partition,
     ) -> impl Iterator<Item = CacheKey> {
         let read = Read::of(&self.meanings, &request.fields);
-        Kind::WHOLE
-            .into_iter()
-            .filter_map(move |kind| self.build(request, &read, path_and_query, partition, kind))
+        let mut keys: Vec<CacheKey> = Vec::new();
+        for shape in Shape::ALL {
+            for kind in Kind::WHOLE {
+                let what = (path_and_query, partition, kind);
+                let key = self.build(request, &read, shape, what);
+                keys.extend(key.filter(|key| !keys.contains(key)));
+            }
+        }
+        keys.into_iter()
     }
 
     fn build(
         &self,
         request: &RequestHead,
         read: &Read<'_>,
-        path_and_query: &[u8],
-        partition: Partition,
-        kind: Kind,
+        shape: Shape,
+        (path_and_query, partition, kind): (&[u8], Partition, Kind),
     ) -> Option<CacheKey> {
         let authority = request.authority();
         // RFC 9110 §4.2.3: an empty path is `/`. Nothing else is rewritten: `%2F`, `//` and the
@@ -194,7 +203,7 @@ impl Keyer {
         query::put(&self.ignored_query, query, &mut bytes);
         debug_assert!(bytes.len() <= length, "one allocation");
         let resource_len = bytes.len();
-        read.put_shaping(request, &mut bytes);
+        read.put_shaping(shape, request, &mut bytes);
         let kind_at = bytes.len();
         read.put_kind(kind, &mut bytes);
         debug_assert!(kind == Kind::Fragment || bytes.len() <= kind_at + KIND_BYTES);
@@ -245,13 +254,12 @@ impl Keyer {
     }
 
     /// Whether a request has a cookie or a field that should be one visitor's only. What all who
-    /// send `theme=dark` see is nobody's to end.
+    /// send `theme=dark`, or an application's own key, see is nobody's to end.
     pub(crate) fn names_visitor(&self, request: &Fields) -> bool {
         self.tokens(request).next().is_some()
             || Read::of(&self.meanings, request)
                 .identity()
-                .next()
-                .is_some()
+                .any(|line| !partition::is_of_many(&line))
     }
 
     /// What a response does to the cookies of the request that it answers.
@@ -261,15 +269,19 @@ impl Keyer {
     }
 
     /// Marks of the request's cookies that should each be one visitor's only: numbers that say
-    /// nothing but whether two cookies are the same.
-    pub(crate) fn tokens<'a>(&'a self, request: &'a Fields) -> impl Iterator<Item = u64> + 'a {
+    /// nothing but whether two cookies are the same; and whether they carry a session.
+    pub(crate) fn tokens<'a>(
+        &'a self,
+        request: &'a Fields,
+    ) -> impl Iterator<Item = (u64, bool)> + 'a {
         let rules = &self.cookie_rules;
         let tokens = rules
             .counting(request)
             .filter(|cookie| rules.is_token(cookie));
-        tokens
-            .filter(|_| self.detect_session)
-            .map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
+        tokens.filter(|_| self.detect_session).map(|cookie| {
+            let mark = self.partitioner.mark(cookie.name, cookie.value);
+            (mark, rules.is_session(&cookie))
+        })
     }
 
     /// The cookies that count and that a response sets to values that its client does not have:

@@ -96,6 +96,17 @@ fn is_bearer(line: &Line<'_>) -> bool {
         && !is_nothing(line.value[SCHEME.len()..].trim_ascii())
 }
 
+/// Whether an identity field says the same for many: the key or the version of a program, or that
+/// nobody is signed in.
+pub(super) fn is_of_many(line: &Line<'_>) -> bool {
+    const ENDS: [&[u8]; 3] = [b"api-key", b"apikey", b"version"];
+    let name: SmallVec<[u8; 64]> = line.name.iter().copied().map(folded).collect();
+    // Behind the name of a scheme.
+    let value = line.value.trim_ascii();
+    let start = memchr::memrchr(b' ', value).map_or(0, |space| space + 1);
+    is_nothing(&value[start..]) || ENDS.iter().any(|end| name.ends_with(end))
+}
+
 /// `_` is the same as `-` to applications behind CGI and its heirs (RFC 3875 §4.1.18).
 const fn folded(byte: u8) -> u8 {
     match byte {

@@ -12,6 +12,33 @@ use crate::message::{Fields, Line, RequestHead};
 /// What a kind that has no parameters takes in a key, at most.
 pub(super) const KIND_BYTES: usize = 2;
 
+/// Which of the fields that shape a page name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    /// Those of the request. What only repeats its own target or method is left out.
+    Asked,
+    /// Those that other requests for the same resource may have or not.
+    Of { others: bool, of_its_request: bool },
+}
+
+impl Shape {
+    /// Those in which the copies of one client may have been asked for.
+    pub(super) const ALL: [Self; 4] = {
+        const fn of(others: bool, of_its_request: bool) -> Shape {
+            Shape::Of {
+                others,
+                of_its_request,
+            }
+        }
+        [
+            of(true, false),
+            of(true, true),
+            of(false, false),
+            of(false, true),
+        ]
+    };
+}
+
 /// The fields of a request, by what they mean to copies; read once.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
@@ -84,14 +111,23 @@ impl<'a> Read<'a> {
     }
 
     /// Appends the values of shaping fields: line feed, number of the field, value.
-    pub(super) fn put_shaping(&self, request: &RequestHead, bytes: &mut Vec<u8>) {
+    pub(super) fn put_shaping(&self, shape: Shape, request: &RequestHead, bytes: &mut Vec<u8>) {
         for &(number, at) in &self.shaping {
             let value = value(self.fields, at).unwrap_or_default();
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
-            if OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]) && repeats() {
-                continue;
+            let is_of_its_request = OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]);
+            let names = match (shape, is_of_its_request) {
+                (Shape::Asked, true) => !repeats(),
+                (Shape::Asked, false) => true,
+                (Shape::Of { of_its_request, .. }, true) => of_its_request,
+                (Shape::Of { others, .. }, false) => others,
+            };
+            if names {
+                put_field(number, value, bytes);
             }
-            put_field(number, value, bytes);
+        }
+        if matches!(shape, Shape::Of { others: false, .. }) {
+            return;
         }
         if self.by_program {
             bytes.extend_from_slice(b"\n&");

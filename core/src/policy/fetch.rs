@@ -295,6 +295,12 @@ impl Fetch {
         verdict
     }
 
+    /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
+    /// what follows.
+    pub fn on_interim(&mut self, head: &ResponseHead) {
+        self.note_cookies(head);
+    }
+
     /// As [`on_head`](Self::on_head), for a response of which nothing goes out before it is complete:
     /// should it break off, the copy answers still. Say when it goes out: [`pass_on`](Self::pass_on).
     pub fn on_head_held(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
@@ -310,6 +316,7 @@ impl Fetch {
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
+        self.drop_forgotten(head);
         let fails = &self.snapshot.config().breaker.failure_statuses;
         if fails.contains(head.status) {
             self.record(Outcome::Failure, now);

@@ -43,16 +43,18 @@ impl Handed {
     }
 
     /// Whether the cookies of a request that should be one visitor's tell nobody apart: one of them
-    /// was given to several, and none is known to have been given to one only.
+    /// was given to several, and none of the others carries a session or is known to have been given
+    /// to one only.
     pub(super) fn is_nobodys(&self, keyer: &Keyer, request: &Fields) -> bool {
         if self.several.load(Ordering::Acquire) == 0 {
             return false;
         }
         let mut is_several = false;
-        for mark in keyer.tokens(request) {
+        for (mark, is_session) in keyer.tokens(request) {
             match self.find(mark) {
                 Some(entry) if entry & SEVERAL == 0 => return false,
                 Some(_) => is_several = true,
+                None if is_session => return false,
                 None => {}
             }
         }

@@ -3,7 +3,6 @@
 //! Never decides what answers a client.
 
 use http::{Method, StatusCode};
-use smallvec::SmallVec;
 
 use super::{Fetch, Retter};
 use crate::canary::{Plant, is_planted};
@@ -69,6 +68,19 @@ impl Fetch {
         }
     }
 
+    /// So is one whose cookies an answer to such a request makes its client forget, however short
+    /// they are.
+    pub(super) fn drop_forgotten(&self, head: &ResponseHead) {
+        let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
+        let forgets = || {
+            let mut handed = keyer.handed_out(fields, &head.fields);
+            handed.any(|mark| mark.is_none())
+        };
+        if keyer.ends_session(&self.request) && forgets() {
+            self.retter.drop_session(keyer.partition(fields));
+        }
+    }
+
     /// A response that starts, replaces or ends a session makes the old session's copies wrong.
     /// A failing one that its client never gets does not: the client goes on with the old session.
     pub(super) fn drop_changed(&self, session: SessionChange) {
@@ -84,13 +96,13 @@ impl Fetch {
 
     /// A "no" to a reader ends what that reader could see of the page: what the application gave
     /// before it gives no longer. Of a visitor's own copies those of every kind of answer go: a
-    /// program that is signed out is told so by its data, and a person by a redirect. Of what bare
+    /// program that is signed out is told so by its data, and a person by a redirect. Of what several
     /// visitors share only the very copy goes that this reader would have had.
     pub(super) fn drop_refused(&mut self, status: StatusCode, now: Instant) {
         let (true, Some(own)) = (is_no(status), &self.key) else {
             return;
         };
-        if own.partition() == Partition::Shared {
+        if !self.snapshot.keyer().names_visitor(&self.request.fields) {
             let asks_page = self.request.method == Method::GET
                 && !self.snapshot.keyer().has_ignored_query(&self.request)
                 && !self.request.fields.contains("range");
@@ -111,10 +123,10 @@ impl Fetch {
         let (copies, keyer) = (&self.retter.copies, self.snapshot.keyer());
         let whole = keyer.keys_of(&self.request, own.path_and_query(), own.partition());
         let fragment = own.is_fragment().then(|| own.clone());
-        let keys: SmallVec<[_; 5]> = whole.chain(fragment).collect();
+        let keys: Vec<_> = whole.chain(fragment).collect();
         // Other parts of the page, of this visitor, who has had some of it.
         if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
-            copies.note_write(held, now);
+            copies.note_refusal(held, now);
         }
         self.mark = copies.drop_by_answer(&keys, own, self.mark);
         // A renewal ends by itself.
@@ -124,24 +136,25 @@ impl Fetch {
     }
 
     /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
-    /// `Content-Location`: what this user sees of them, and what everybody sees. What other users
-    /// have of them is asked about before it answers.
+    /// `Content-Location`: what this user sees of them goes, and of the target what everybody sees.
+    /// All other copies of them are asked about before they answer: each sign-in that leads to the
+    /// front page must not take its copy from everybody.
     pub(super) fn invalidate(&self, head: &ResponseHead, now: Instant) {
         let succeeded = head.status.is_success() || head.status.is_redirection();
         if self.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
             return;
         }
+        let keyer = self.snapshot.keyer();
         let (authority, asked) = (self.request.authority(), self.request.path_and_query());
-        let own = self.snapshot.keyer().partition(&self.request.fields);
+        let own = keyer.partition(&self.request.fields);
         let named = ["location", "content-location"].iter().filter_map(|name| {
             let reference = head.fields.get(name)?;
             reference::same_origin(reference, asked, authority)
         });
         for target in named.chain([asked.to_vec()]) {
-            for partition in [own, Partition::Shared] {
-                let keyer = self.snapshot.keyer();
-                let keys: SmallVec<[_; 4]> =
-                    keyer.keys_of(&self.request, &target, partition).collect();
+            let shared = (target == asked).then_some(Partition::Shared);
+            for partition in [own].into_iter().chain(shared) {
+                let keys: Vec<_> = keyer.keys_of(&self.request, &target, partition).collect();
                 if let Some(first) = keys.first() {
                     self.retter.copies.note_write(first, now);
                 }

@@ -25,6 +25,8 @@ struct Wrong {
     key: Option<String>,
     /// The user asked for the page and was told that there is none for this user any more.
     is_no: bool,
+    /// Whether others may have sent the same.
+    is_of_many: bool,
     /// In which language.
     flavour: &'static str,
     who: Rc<str>,
@@ -51,6 +53,7 @@ impl Copies {
         let wrong = |key| Wrong {
             key,
             is_no: false,
+            is_of_many: !asked.is_known,
             flavour: asked.flavour,
             who: Rc::clone(who),
             head_at,
@@ -64,9 +67,9 @@ impl Copies {
             self.wrong.push(wrong(Some(self.key(asked))));
         }
         // Of a connection's own login there are no copies, whatever its later requests look like.
-        // A bare visitor's odd request takes nothing away from the others.
+        // The odd request of one of many takes nothing away from the others.
         let is_odd = asked.method != "GET" || asked.range || asked.page() != asked.target;
-        let is_told = asked.is_read() && !asked.is_bound && !(who.is_empty() && is_odd);
+        let is_told = asked.is_read() && !asked.is_bound && (asked.is_known || !is_odd);
         if is_told && is_no(answer.status) {
             let is_no = true;
             let wrong = wrong(Some(self.key(asked)));
@@ -78,12 +81,12 @@ impl Copies {
     /// not answer what was sent at `sent`.
     pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
         self.wrong.iter().any(|wrong| {
-            let is_bare_no = wrong.is_no && wrong.who.is_empty();
-            if is_bare_no && basis.varies && wrong.flavour != other.flavour {
+            let is_no_to_many = wrong.is_no && wrong.is_of_many;
+            if is_no_to_many && basis.varies && wrong.flavour != other.flavour {
                 return false;
             }
-            // What another bare visitor gets while one is told "no" may stay.
-            let is_before = match is_bare_no {
+            // What another of them gets while one is told "no" may stay.
+            let is_before = match is_no_to_many {
                 true => basis.seen_at.is_some_and(|seen| seen < wrong.head_at),
                 false => basis.head_at < Some(wrong.head_at),
             };

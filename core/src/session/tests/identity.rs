@@ -686,6 +686,11 @@ fn a_first_visit_is_nobody_elses_whatever_the_clocks_say() {
             Some("cart of a"),
         );
     }
+    // Nor is what an interim answer hands out.
+    let rig = Rig::new();
+    let early = "HTTP/1.1 103 Early Hints\r\nSet-Cookie: cart=8\r\n\r\n";
+    visit(&rig, ("/", ""), &format!("{early}{}", page("", "cart 8")));
+    assert_eq!(rescued(&rig, ("/", "")), None);
     // To forget what is not there is for everybody.
     for gone in [
         "x=; Path=/",
@@ -709,4 +714,134 @@ fn an_answer_with_a_token_is_its_receivers() {
         let fields = format!("{token}: secret").leak();
         check(&[(("/", ""), fields, "of a")], ("/", ""), None);
     }
+}
+
+/// Somebody writes `/p`, and the application says that it is done.
+fn write(rig: &Rig, fields: &str, answer_fields: &str) {
+    let mut editor = rig.another();
+    let fields = lines(fields);
+    editor.send(&format!(
+        "POST /p HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: 0\r\n\r\n"
+    ));
+    editor.reply(&answer("303 See Other", answer_fields, ""));
+}
+
+#[test]
+fn a_write_ends_what_its_writer_saw_in_any_shape() {
+    const SHAPES: [&str; 7] = [
+        "",
+        "Prefer: return=minimal",
+        "Save-Data: on",
+        "X-Forwarded-Proto: https",
+        "Content-Type: application/json",
+        "Accept: text/html",
+        "Content-Type: application/json\r\nSave-Data: on",
+    ];
+    for who in ["", "Authorization: Bearer 0123456789abcdef"] {
+        let with = |shape: &str| match (who, shape) {
+            ("", shape) => shape.to_owned(),
+            (who, "") => who.to_owned(),
+            (who, shape) => format!("{who}\r\n{shape}"),
+        };
+        for shape in SHAPES {
+            let [plain, asked] = ["", shape].map(|shape| &*with(shape).leak());
+            let rig = Rig::new();
+            visit(
+                &rig,
+                ("/p", plain),
+                &page("Cache-Control: max-age=60", "old"),
+            );
+            write(&rig, asked, "");
+            assert_eq!(rescued(&rig, ("/p", plain)), None, "{asked}");
+            let rig = Rig::new();
+            visit(
+                &rig,
+                ("/p", asked),
+                &page("Cache-Control: max-age=60", "old"),
+            );
+            write(&rig, asked, "");
+            assert_eq!(rescued(&rig, ("/p", asked)), None, "{asked}");
+        }
+    }
+    // In a shape that nobody could guess it is asked about, and rescues at most.
+    let rig = Rig::new();
+    let other = ("/p", "Save-Data: on");
+    visit(&rig, other, &page("Cache-Control: max-age=60", "old"));
+    write(&rig, "", "");
+    assert_eq!(
+        visit(&rig, other, &page("", "new")).matches("new").count(),
+        1
+    );
+}
+
+#[test]
+fn a_sign_in_that_leads_to_the_front_page_leaves_everybody_its_copy() {
+    let rig = Rig::new();
+    visit(&rig, ("/", ""), &page("", "front"));
+    write(&rig, "Cookie: PHPSESSID=a", "Location: /");
+    assert_eq!(rescued(&rig, ("/", "")).as_deref(), Some("front"));
+}
+
+#[test]
+fn one_of_many_with_the_same_mark_ends_nothing_of_the_others() {
+    let refused = |fields| answer("404 Not Found", fields, "");
+    for mark in [
+        "Authorization: Bearer null",
+        "X-Api-Key: public",
+        "X-App-Version: 3",
+        "Cookie: theme=dark",
+    ] {
+        for (path, fields, answer) in [
+            ("/p?logout", "", page("", "bye")),
+            ("/q", "", page("Set-Cookie: PHPSESSID=new", "welcome")),
+            ("/p", "Range: bytes=0-1", refused("")),
+            ("/p", "Accept: application/json", refused("")),
+            ("/p?utm_source=x", "", refused("")),
+        ] {
+            let rig = Rig::new();
+            visit(&rig, ("/p", mark), &page("", "ours"));
+            let fields = format!("{mark}\r\n{fields}");
+            visit(&rig, (path, fields.trim_end().to_owned().leak()), &answer);
+            let left = rescued(&rig, ("/p", mark));
+            assert_eq!(left.as_deref(), Some("ours"), "{mark} {path} {fields}");
+        }
+    }
+    // A short name that the application makes its client forget as it signs out was a session's.
+    let rig = Rig::new();
+    let anna = "Cookie: user=anna";
+    visit(&rig, ("/p", anna), &page("", "of anna"));
+    visit(
+        &rig,
+        ("/logout", anna),
+        &page("Set-Cookie: user=; Max-Age=0", "bye"),
+    );
+    assert_eq!(rescued(&rig, ("/p", anna)), None);
+}
+
+#[test]
+fn a_refusal_ends_the_parts_of_its_reader_only() {
+    let rig = Rig::new();
+    let [anna, bert] = ["anna", "bert"].map(|name| {
+        let part = format!("Cookie: PHPSESSID={name}\r\nHX-Request: true");
+        visit(&rig, ("/p", part.clone().leak()), &page("", "part"));
+        let whole = format!("Cookie: PHPSESSID={name}").leak() as &str;
+        visit(&rig, ("/p", whole), &page("", "whole"));
+        (whole, part.leak() as &str)
+    });
+    visit(&rig, ("/p", anna.0), &answer("403 Forbidden", "", ""));
+    assert_eq!(rescued(&rig, ("/p", anna.1)), None);
+    assert_eq!(rescued(&rig, ("/p", bert.1)).as_deref(), Some("part"));
+}
+
+#[test]
+fn a_value_of_many_beside_a_session_hides_nobody() {
+    let rig = Rig::new();
+    let constant = "srv_route=node-a-2026-abcdef";
+    for _ in 0..2 {
+        let set = format!("Set-Cookie: {constant}");
+        visit(&rig, ("/", ""), &page(&set, "welcome"));
+    }
+    let own = &*format!("Cookie: {constant}; PHPSESSID=0123456789").leak();
+    visit(&rig, ("/p", own), &page("", "of a"));
+    assert_eq!(rescued(&rig, ("/p", own)).as_deref(), Some("of a"));
 }

@@ -312,10 +312,9 @@ impl Model {
             (Ends::No(_), Ask::Read(_)) => {
                 if key.1 == User::Everybody {
                     self.store.remove(&key);
-                } else if self.store.contains_key(&key) {
-                    self.drop(key, now);
                 } else {
-                    // Nothing that others have was made of it.
+                    // It is no news of what others have.
+                    self.store.remove(&key);
                     *self.written.entry(key).or_default() += 1;
                 }
                 (Outcome::Success, Flown::Unfit, None)
