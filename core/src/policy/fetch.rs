@@ -316,7 +316,6 @@ impl Fetch {
         let session = self.session_change(head);
         self.note_cookies(head);
         self.drop_ended();
-        self.drop_forgotten(head);
         let fails = &self.snapshot.config().breaker.failure_statuses;
         if fails.contains(head.status) {
             self.record(Outcome::Failure, now);

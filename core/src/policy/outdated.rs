@@ -50,14 +50,21 @@ impl Fetch {
         let (cache, keyer) = (&self.snapshot.config().cache, self.snapshot.keyer());
         // Where cookies are no part of the key, no cookie makes a copy one visitor's.
         let mut is_own = !cache.detect_session && keyer.sets_cookie(&head.fields);
+        let mut forgets = false;
         for mark in keyer.handed_out(&self.request.fields, &head.fields) {
             is_own = true;
+            forgets |= mark.is_none();
             // What answers no client is handed out to nobody.
             if let (Some(mark), None) = (mark, &self.renewal) {
                 self.retter.handed.note(mark);
             }
         }
         self.keeps &= !is_own || is_planted(Plant::KeptWithCookie);
+        // A session was that of a cookie, however short, that its client is to forget at its end.
+        if forgets && keyer.ends_session(&self.request) {
+            self.retter
+                .drop_session(keyer.partition(&self.request.fields));
+        }
     }
 
     /// A request that says in its target that its session ends may have ended it, whatever the
@@ -65,19 +72,6 @@ impl Fetch {
     pub(super) fn drop_ended(&self) {
         if self.ends_session {
             self.drop_session();
-        }
-    }
-
-    /// So is one whose cookies an answer to such a request makes its client forget, however short
-    /// they are.
-    pub(super) fn drop_forgotten(&self, head: &ResponseHead) {
-        let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
-        let forgets = || {
-            let mut handed = keyer.handed_out(fields, &head.fields);
-            handed.any(|mark| mark.is_none())
-        };
-        if keyer.ends_session(&self.request) && forgets() {
-            self.retter.drop_session(keyer.partition(fields));
         }
     }
 
