@@ -64,7 +64,15 @@ impl FromStr for TrustedProxies {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut trusted = Self::none();
         for item in text.split(',').map(str::trim) {
-            let bad = || format!("`{item}` is no address and no network");
+            if item.is_empty() {
+                return Err("there is nothing before or after a comma".to_owned());
+            }
+            let bad = || {
+                format!(
+                    "`{item}` is no address and no network (192.0.2.7 or 192.0.2.0/24, without a \
+                     port; names are not looked up)"
+                )
+            };
             let (address, bits) = match item.split_once('/') {
                 Some((address, bits)) => (address, Some(length(bits).ok_or_else(bad)?)),
                 None => (item, None),

@@ -185,6 +185,9 @@ impl FromStr for NamePatterns {
             .filter(|name| !name.is_empty())
             .collect();
         for name in &names {
+            if *name == "*" {
+                return Err("`*` alone would be every name".to_owned());
+            }
             let bare = name.replacen('*', "", 1);
             if !crate::message::is_token(bare.as_bytes()) || bare.contains('*') {
                 return Err(format!(
