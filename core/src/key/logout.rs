@@ -97,15 +97,15 @@ fn says(path_and_query: &[u8]) -> bool {
             letters.push(Letter {
                 byte: byte.to_ascii_lowercase(),
                 is_apart,
+                is_capital: byte.is_ascii_uppercase(),
                 is_first: !before.is_ascii_alphabetic(),
             });
         }
         (is_apart, before) = (is_separator, byte);
     }
     let is_there = |word: &&[u8]| {
-        letters
-            .windows(word.len())
-            .any(|place| is_word(place, word))
+        let mut places = (0..).zip(letters.windows(word.len()));
+        places.any(|(at, place)| is_word(place, letters.get(at + word.len()), word))
     };
     WORDS.iter().any(is_there)
 }
@@ -116,20 +116,32 @@ struct Letter {
     byte: u8,
     /// A separator stands before it.
     is_apart: bool,
+    is_capital: bool,
     /// No letter stands before it.
     is_first: bool,
 }
 
-/// Whether these letters are the word. Where there are separators inside it, no letter may stand
-/// before it: `catalog-outdoor` is about something else.
-fn is_word(letters: &[Letter], word: &[u8]) -> bool {
+/// Whether these letters are the word, with `next` behind them. Where there are separators inside it, no
+/// letter may stand before or behind it, else not on both sides: `catalog-outdoor`, `log-output` and
+/// `blogoutreach` are about something else. A capital begins a word: `userLogoutAction`.
+fn is_word(letters: &[Letter], next: Option<&Letter>, word: &[u8]) -> bool {
     let is_same = letters
         .iter()
         .map(|letter| letter.byte)
         .eq(word.iter().copied());
-    let is_whole = || letters.iter().skip(1).all(|letter| !letter.is_apart);
-    let begins = || letters.first().is_some_and(|letter| letter.is_first);
-    is_same && (begins() || is_whole())
+    if !is_same {
+        return false;
+    }
+    let is_whole = letters.iter().skip(1).all(|letter| !letter.is_apart);
+    let begins = letters
+        .first()
+        .is_some_and(|letter| letter.is_first || letter.is_capital);
+    let ends = next
+        .is_none_or(|next| next.is_apart || next.is_capital || !next.byte.is_ascii_alphabetic());
+    match is_whole {
+        true => begins || ends,
+        false => begins && ends,
+    }
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -174,6 +186,11 @@ mod tests {
             "/odhl%C3%A1sit",
             "/log-me-out",
             "/doLogout",
+            "/userlogout",
+            "/userLogoutAction",
+            "/users/sign_out_all",
+            "/logoutuser",
+            "/wyloguj",
         ] {
             assert!(says_logout(target.as_bytes()), "{target}");
         }
@@ -185,6 +202,12 @@ mod tests {
             "/%",
             "/%zz",
             "/out/log",
+            "/blogoutreach",
+            "/catalog-outdoor",
+            "/catalogoutlet",
+            "/designoffice",
+            "/log_output.txt",
+            "/vlogouting",
         ] {
             assert!(!says_logout(target.as_bytes()), "{target}");
         }

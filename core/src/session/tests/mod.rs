@@ -5,6 +5,7 @@ mod bound;
 mod bounds;
 mod broken;
 mod copies;
+mod ends;
 mod identity;
 mod labels;
 mod lifecycle;
