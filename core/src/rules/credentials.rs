@@ -7,9 +7,11 @@ use crate::message::Fields;
 /// Whether a response hands out such a credential, cookies aside.
 #[must_use]
 pub fn are_in(response: &Fields) -> bool {
-    response
-        .names()
-        .any(|name| ends(name).iter().any(|end| ends_with(name, end.as_bytes())))
+    response.names().any(|name| {
+        let is_one = |end: &&str| ends_with(name, end.as_bytes());
+        // What a proxy says of itself is passed on to nobody (RFC 9110 §11.7).
+        ends(name).iter().any(is_one) && !name.to_ascii_lowercase().starts_with(b"proxy-")
+    })
 }
 
 /// How the names of fields end in which applications hand out credentials beside `Set-Cookie`: those
@@ -52,7 +54,11 @@ mod tests {
         assert!(has("woocommerce-session") && has("X_CSRFToken") && has("X-Auth"));
         assert!(!has("Set-Cookie") && !has("ETag") && !has("X-Token-Bucket"));
         assert!(
-            !has("Date") && !has("Persistent-Auth") && !has("X-Session-Count") && !has("Author")
+            !has("Date")
+                && !has("Persistent-Auth")
+                && !has("Proxy-Authorization")
+                && !has("X-Session-Count")
+                && !has("Author")
         );
     }
 }
