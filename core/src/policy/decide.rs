@@ -39,6 +39,8 @@ pub enum Decision {
 pub(super) struct Ask<'a> {
     /// The last good copy.
     pub(super) copy: Option<Arc<StoredResponse>>,
+    /// Whether it says in its target that its session ends. A visitor without a session has a key.
+    pub(super) ends_session: bool,
     /// `None` for what is never kept.
     pub(super) key: Option<CacheKey>,
     /// Whether the copy may answer when the origin does not.
@@ -118,8 +120,10 @@ impl Retter {
         let may_rescue = copy
             .as_ref()
             .is_some_and(|copy| copy.may_rescue(age_max, now));
+        let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
         let ask = Ask {
             copy,
+            ends_session,
             key,
             may_rescue,
             request,
@@ -201,7 +205,8 @@ impl Retter {
     fn decide_write(self: &Arc<Self>, request: &Arc<RequestHead>, now: Instant) -> Decision {
         let snapshot = self.snapshot();
         let keyer = snapshot.keyer();
-        if keyer.ends_session(request) {
+        let ends_session = keyer.ends_session(request);
+        if ends_session {
             self.drop_session_of(keyer, &request.fields);
         }
         let why = if request.method == Method::GET {
@@ -211,6 +216,7 @@ impl Retter {
         };
         let ask = Ask {
             copy: None,
+            ends_session,
             key: None,
             may_rescue: false,
             request,

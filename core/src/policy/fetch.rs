@@ -106,8 +106,7 @@ impl Fetch {
             circuit,
             collector: None,
             copy: ask.copy,
-            // A visitor without a session has a key.
-            ends_session: ask.key.is_none() && ask.snapshot.keyer().ends_session(ask.request),
+            ends_session: ask.ends_session,
             handling: None,
             keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,

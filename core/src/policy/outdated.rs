@@ -61,7 +61,7 @@ impl Fetch {
         }
         self.keeps &= !is_own || is_planted(Plant::KeptWithCookie);
         // A session was that of a cookie, however short, that its client is to forget at its end.
-        if forgets && keyer.ends_session(&self.request) {
+        if forgets && self.ends_session {
             self.retter
                 .drop_session(keyer.partition(&self.request.fields));
         }

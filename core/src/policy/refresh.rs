@@ -184,6 +184,7 @@ impl Retter {
         let request = Arc::new(plain);
         let ask = Ask {
             copy: Some(copy),
+            ends_session: false,
             key: Some(key.clone()),
             // Nobody waits for an answer.
             may_rescue: false,

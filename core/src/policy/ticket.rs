@@ -25,6 +25,7 @@ use crate::time::Instant;
 pub struct Ticket {
     class: Class,
     deadline: Instant,
+    ends_session: bool,
     key: Option<CacheKey>,
     /// `None` once it has led to a decision.
     place: Option<Place>,
@@ -46,6 +47,7 @@ impl Ticket {
         Self {
             class,
             deadline: place.deadline(),
+            ends_session: ask.ends_session,
             key: ask.key,
             place: Some(place),
             request: Arc::clone(ask.request),
@@ -183,6 +185,7 @@ impl Ticket {
             .and_then(|key| copies.look_up_good(key, &self.request.fields));
         Ask {
             copy,
+            ends_session: self.ends_session,
             key,
             may_rescue: false,
             request: &self.request,
