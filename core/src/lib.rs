@@ -175,3 +175,11 @@ pub mod session;
 pub mod store;
 mod sync;
 pub mod time;
+
+// A session moves between threads, and all of them share what they have in common.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn sync<T: Send + Sync>() {}
+    send::<session::Session>();
+    sync::<policy::Retter>();
+};

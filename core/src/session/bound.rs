@@ -2,11 +2,13 @@
 //! on it (NTLM, Negotiate).
 //! Never decides which messages sign in: [`login`] does. Never gives such a connection away.
 
-use crate::exchange::Owner;
+use crate::exchange::{self, CallId, Owner};
 use crate::h1::ClientConn;
 use crate::message::Fields;
 use crate::rules::forwarded::View;
 use crate::rules::login;
+
+use super::{Action, Side};
 
 /// What a client that signs in by connection has of the origin between its exchanges.
 #[derive(Debug, Default)]
@@ -52,14 +54,37 @@ impl Bound {
         }
     }
 
+    /// What has to be done with a socket for the exchange of `call`, if anything has. `keeps` tells
+    /// whether the client may ask again.
+    pub(super) fn action(
+        &mut self,
+        action: exchange::Action,
+        call: CallId,
+        keeps: bool,
+    ) -> Option<Action> {
+        Some(match action {
+            exchange::Action::Close => Action::Close(Side::Origin),
+            exchange::Action::Connect { .. } if self.resume() => Action::Resume(call),
+            exchange::Action::Connect { fresh } => Action::Connect { call, fresh },
+            exchange::Action::Detach => Action::Detach(call),
+            exchange::Action::Keep(conn) if keeps => {
+                self.keep(conn);
+                return None;
+            }
+            exchange::Action::Keep(_) => Action::Close(Side::Origin),
+            exchange::Action::Park => Action::Park(call),
+            exchange::Action::Shutdown => Action::Shutdown(Side::Origin),
+        })
+    }
+
     /// Keeps the connection for the client's next request.
-    pub(super) fn keep(&mut self, conn: Box<ClientConn>) {
+    fn keep(&mut self, conn: Box<ClientConn>) {
         debug_assert!(self.idle().is_none(), "one connection to the origin");
         *self = Self::Idle(conn);
     }
 
     /// Whether the client's next request can go out on a connection of its own: it is in use then.
-    pub(super) fn resume(&mut self) -> bool {
+    fn resume(&mut self) -> bool {
         match std::mem::replace(self, Self::Away) {
             Self::Idle(conn) => {
                 *self = Self::Resuming(conn);

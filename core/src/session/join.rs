@@ -103,3 +103,12 @@ pub(super) fn pass_replies(
     exchange.handle_wanted();
     true
 }
+
+/// Whether the client is to be shown the end of what came through a tunnel: it has the rest.
+pub(super) fn pass_shut(client: &mut Client, exchange: &mut Exchange) -> bool {
+    let is_due = exchange.is_tunnel() && client.poll_shut();
+    if is_due {
+        exchange.handle_shut();
+    }
+    is_due
+}

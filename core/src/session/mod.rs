@@ -3,6 +3,7 @@
 //! two, `policy` the last. Never writes a byte of any protocol: `client` and `exchange` do.
 
 mod bound;
+mod held;
 mod join;
 mod refusal;
 mod reports;
@@ -22,10 +23,9 @@ use std::task::Waker;
 use http::StatusCode;
 
 use crate::canary::{Plant, is_planted};
-use crate::client::h1::{self, Client, Last, Life, Next, Read, Received};
-use crate::exchange::{self, Call, Content, Exchange};
+use crate::client::h1::{Client, Last, Life, Next, Read, Received};
+use crate::exchange::{self, Call, Exchange};
 use crate::h1::ClientConn;
-use crate::limits::QUEUE_BYTES_FREE;
 use crate::message::RequestHead;
 use crate::policy::{Refresh, Retter};
 use crate::report::Report;
@@ -33,6 +33,7 @@ use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 use bound::Bound;
+use held::Held;
 use join::Passed;
 use reports::Reports;
 use work::Work;
@@ -65,8 +66,7 @@ pub struct Session {
     client: Client,
     /// Goes on without this session's client.
     detached: Option<Box<Self>>,
-    /// Bytes that the reserve for slow peers was told of.
-    held: usize,
+    held: Held,
     reports: Reports,
     work: Work,
 }
@@ -105,7 +105,7 @@ impl Session {
             bound: Bound::Never,
             client,
             detached: None,
-            held: 0,
+            held: Held::default(),
             reports: Reports::default(),
             work,
         }
@@ -121,10 +121,7 @@ impl Session {
             Side::Client => self.client.read_buf(),
             Side::Origin => match self.work.connected_mut() {
                 Some(exchange) => exchange.read_buf(),
-                None => {
-                    let bound = self.bound.idle_mut();
-                    bound.map_or(&mut [], ClientConn::read_buf)
-                }
+                None => (self.bound.idle_mut()).map_or(&mut [], ClientConn::read_buf),
             },
         }
     }
@@ -159,8 +156,7 @@ impl Session {
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
         match (side, self.work.exchange_mut()) {
             (Side::Client, exchange) => {
-                let settings = self.retter.config().client();
-                self.client.handle_written(len, settings, now);
+                (self.client).handle_written(len, self.retter.config().client(), now);
                 if let Some(exchange) = exchange {
                     exchange.handle_moved(now);
                 } else if self.work.is_none() && self.client.queued() == 0 {
@@ -191,15 +187,14 @@ impl Session {
             Input::ReadFailed(Side::Client) | Input::WriteFailed(Side::Client) => {
                 self.client_left(now);
             }
-            Input::ReadFailed(Side::Origin) => match self.work.connected_mut() {
-                Some(exchange) => exchange.handle_reset(now),
-                // The client's own is gone, if it has one.
-                None => self.unbind(),
-            },
-            Input::WriteFailed(Side::Origin) => match self.work.connected_mut() {
-                Some(exchange) => exchange.handle_deaf(now),
-                None => self.unbind(),
-            },
+            Input::ReadFailed(Side::Origin) | Input::WriteFailed(Side::Origin) => {
+                match (self.work.connected_mut(), input) {
+                    (Some(exchange), Input::ReadFailed(_)) => exchange.handle_reset(now),
+                    (Some(exchange), _) => exchange.handle_deaf(now),
+                    // The client's own is gone, if it has one.
+                    (None, _) => self.unbind(),
+                }
+            }
         }
         self.pump(now);
     }
@@ -324,12 +319,7 @@ impl Session {
         if !self.client.is_open() || self.client.queued() > 0 {
             return Standing::Busy;
         }
-        match (&self.work, self.client.head_since()) {
-            (Work::None, None) => Standing::Idle(self.client.idle_since()),
-            (Work::None, Some(since)) => Standing::Reading(since),
-            (Work::Receiving(call), _) => Standing::Reading(call.started),
-            (Work::Running(_), _) => Standing::Busy,
-        }
+        self.work.standing(&self.client)
     }
 
     // -- the machine
@@ -346,7 +336,8 @@ impl Session {
             exchange.lend_buffer();
         }
         self.pump_life(now);
-        self.note_held();
+        self.held
+            .note(self.retter.reserve(), self.work.held(&self.client));
         self.check_invariants();
     }
 
@@ -371,36 +362,24 @@ impl Session {
         if self.client.sent() > 0 && is_planted(Plant::SilentEnd) {
             return self.client_left(now);
         }
-        let settings = self.retter.config().client();
-        let view = View::receive(&mut head, self.peer.ip(), &settings.trusted_proxies);
+        let trusted = &self.retter.config().client().trusted_proxies;
+        let view = View::receive(&mut head, self.peer.ip(), trusted);
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
         let started = self.client.take_head_since().unwrap_or(now);
         let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
         call.is_read = is_read;
         let has_logins = self.retter.has_logins_by_connection();
-        let fields = &call.request.fields;
-        call.owner = self.bound.owner_for(fields, &call.view, has_logins);
+        call.owner = (self.bound).owner_for(&call.request.fields, &call.view, has_logins);
         if call.view.is_relayed() {
-            if self.bound.close() {
-                self.actions.push_back(Action::Close(Side::Origin));
-            }
+            self.unbind();
             self.bound = Bound::Never;
         }
-        self.work = if let Some(fault) = call.fault() {
-            Work::Running(Exchange::refused(
-                &self.retter,
-                call,
-                fault.status,
-                fault.text,
-                now,
-            ))
-        } else if call.waits_for_content() {
+        self.work = Work::on(&self.retter, call, now);
+        if let Work::Receiving(_) = self.work {
+            let settings = self.retter.config().client();
             self.client.expect_content(settings, now);
-            Work::Receiving(Box::new(call))
-        } else {
-            Work::Running(Exchange::begin(&self.retter, call, now))
-        };
+        }
     }
 
     /// Sends the request on its way once enough of its content is here: a client that is slow to
@@ -409,12 +388,7 @@ impl Session {
         match self.client.poll_received() {
             Received::BrokenOff => self.client_broke_off(now),
             Received::Enough => {
-                self.work = match mem::take(&mut self.work) {
-                    Work::Receiving(call) => {
-                        Work::Running(Exchange::begin(&self.retter, *call, now))
-                    }
-                    other @ (Work::None | Work::Running(_)) => other,
-                };
+                self.work = mem::take(&mut self.work).received(&self.retter, now);
                 return true;
             }
             Received::Partly => {}
@@ -437,34 +411,27 @@ impl Session {
         let mut progress = passed == Passed::Some;
         let takes_turns = passed != Passed::Shut;
         progress |= join::pass_replies(client, exchange, takes_turns, &self.retter, now);
-        let (is_over, is_tunnel) = (exchange.is_over(), exchange.is_tunnel());
+        let is_over = exchange.is_over();
         let has_actions = exchange.has_actions();
         if exchange.has_report()
             && let Some(report) = exchange.poll_report()
         {
-            self.file(report, now);
+            self.reports.file(&self.client, report, now);
             progress = true;
         }
         if has_actions {
             self.collect(now);
         }
-        progress |= is_tunnel && self.shut_tunnel();
+        if let Work::Running(exchange) = &mut self.work
+            && join::pass_shut(&mut self.client, exchange)
+        {
+            self.actions.push_back(Action::Shutdown(Side::Client));
+            progress = true;
+        }
         if is_over {
             self.retire(now);
         }
         progress || is_over
-    }
-
-    /// Shows the client the end of what came through a tunnel, once it has the rest.
-    fn shut_tunnel(&mut self) -> bool {
-        let is_due = self.client.poll_shut();
-        if is_due {
-            self.actions.push_back(Action::Shutdown(Side::Client));
-            if let Some(exchange) = self.work.exchange_mut() {
-                exchange.handle_shut();
-            }
-        }
-        is_due
     }
 
     /// Takes up what the exchange wants done with the origin's connection.
@@ -474,25 +441,13 @@ impl Session {
         };
         let call = exchange.call().id;
         while let Some(action) = exchange.poll_action() {
-            let action = match action {
-                exchange::Action::Close => Action::Close(Side::Origin),
-                exchange::Action::Connect { .. } if self.bound.resume() => Action::Resume(call),
-                exchange::Action::Connect { fresh } => Action::Connect { call, fresh },
-                exchange::Action::Detach => {
-                    let rest = exchange.take_detached();
-                    let retter = Arc::clone(&self.retter);
-                    self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
-                    Action::Detach(call)
-                }
-                exchange::Action::Keep(conn) if self.client.is_open() => {
-                    self.bound.keep(conn);
-                    continue;
-                }
-                exchange::Action::Keep(_) => Action::Close(Side::Origin),
-                exchange::Action::Park => Action::Park(call),
-                exchange::Action::Shutdown => Action::Shutdown(Side::Origin),
-            };
-            self.actions.push_back(action);
+            if let exchange::Action::Detach = action {
+                let rest = exchange.take_detached();
+                let retter = Arc::clone(&self.retter);
+                self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
+            }
+            let keeps = self.client.is_open();
+            self.actions.extend(self.bound.action(action, call, keeps));
         }
     }
 
@@ -508,7 +463,7 @@ impl Session {
             self.bound.sign_in();
         }
         if let Some(report) = exchange.poll_report() {
-            self.file(report, now);
+            self.reports.file(&self.client, report, now);
         }
         self.client.end_tunnel();
     }
@@ -584,7 +539,7 @@ impl Session {
             self.retire(now);
         } else if let Work::Receiving(call) = mem::take(&mut self.work) {
             let report = call.abandoned(self.retter.circuit(now), now);
-            self.file(report, now);
+            self.reports.file(&self.client, report, now);
         }
         debug_assert!(self.work.is_none(), "nothing is left of it");
     }
@@ -612,17 +567,10 @@ impl Session {
     fn request_timed_out(&mut self, now: Instant) {
         let status = StatusCode::REQUEST_TIMEOUT;
         let text = "the request did not arrive in time";
-        self.work = match mem::take(&mut self.work) {
-            Work::None => return self.refuse_unparsed(status, text, now),
-            Work::Receiving(call) => {
-                Work::Running(Exchange::refused(&self.retter, *call, status, text, now))
-            }
-            Work::Running(mut exchange) => {
-                let text = text.into();
-                exchange.handle_content(Content::Cut { status, text }, now);
-                Work::Running(exchange)
-            }
-        };
+        if self.work.is_none() {
+            return self.refuse_unparsed(status, text, now);
+        }
+        self.work = mem::take(&mut self.work).cut(&self.retter, status, text, now);
     }
 
     /// Refuses what is no request.
@@ -631,18 +579,8 @@ impl Session {
         let why = (status, text);
         let (replies, report) = refusal::unparsed(&self.retter, self.peer, why, started, now);
         let settings = self.retter.config().client();
-        for reply in replies {
-            self.client.handle_reply(reply, settings, now);
-        }
-        self.file(report, now);
-    }
-
-    /// Files a report; it leaves when the last byte of its answer does.
-    fn file(&mut self, report: Report, now: Instant) {
-        let sent = self.client.sent();
-        let end = sent.saturating_add(self.client.queued() as u64);
-        self.reports.file(end, report);
-        self.reports.release_sent(sent, now);
+        (replies.into_iter()).for_each(|reply| self.client.handle_reply(reply, settings, now));
+        self.reports.file(&self.client, report, now);
     }
 
     fn fire(&mut self, timer: Timer, now: Instant) {
@@ -670,57 +608,25 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let settings = self.retter.config().client();
-        let [write, life] = self.client.deadlines(self.work.is_none(), settings);
-        let [own, content] = self.work.deadlines(&self.client);
-        let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
-        let mut next = write.map(named);
-        for deadline in [life.map(named), own, content] {
-            // Of two at the same time, the first is meant.
-            if next.is_none_or(|next| deadline.is_some_and(|other| other.0 < next.0)) {
-                next = deadline;
-            }
-        }
-        next
-    }
-
-    /// Tells the reserve what is held now.
-    fn note_held(&mut self) {
-        let beyond = |held: usize| held.saturating_sub(QUEUE_BYTES_FREE);
-        let held = self.work.exchange().map(Exchange::held);
-        let (for_client, for_origin) = held.unwrap_or_default();
-        let held = beyond(self.client.held() + for_client) + beyond(for_origin);
-        self.retter.reserve().note(self.held, held);
-        self.held = held;
+        timer::next(&self.client, &self.work, self.retter.config().client())
     }
 
     fn check_invariants(&self) {
-        let is_closed = self.client.life() == Life::Closed;
         debug_assert!(
-            !is_closed || self.work.is_none(),
-            "a closed session runs no exchange"
+            self.client.life() != Life::Closed
+                || self.work.is_none() && self.reports.owes_nothing(),
+            "a closed session runs no exchange and owes no report"
         );
         let has_connection = self.work.connected().is_some();
         debug_assert!(
             self.bound.idle().is_none() || self.client.is_open() && !has_connection,
             "one connection to the origin, and only for a client that may ask again"
         );
-        debug_assert!(
-            !is_closed || self.reports.owes_nothing(),
-            "a closed session owes no report"
-        );
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.retter.reserve().note(self.held, 0);
+        self.held.note(self.retter.reserve(), [0, 0]);
     }
 }
-
-const _: () = {
-    const fn send<T: Send>() {}
-    const fn sync<T: Send + Sync>() {}
-    send::<Session>();
-    sync::<Retter>();
-};

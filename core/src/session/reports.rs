@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::client::h1::Client;
 use crate::report::{End, Report};
 use crate::time::Instant;
 
@@ -16,14 +17,17 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Files a report whose answer ends with byte `end`. There are never more of them than answers
-    /// in the client's queue, however many requests a client sends ahead.
-    pub(super) fn file(&mut self, end: u64, report: Report) {
+    /// Files a report; it leaves when the last byte of its answer does, which is in the client's
+    /// queue. There are never more of them than answers there, however many requests a client sends
+    /// ahead.
+    pub(super) fn file(&mut self, client: &Client, report: Report, now: Instant) {
         if self.queue.capacity() == 0 {
             // Most clients wait for one answer before they ask again, and most are idle.
             self.queue.reserve_exact(1);
         }
+        let end = client.sent().saturating_add(client.queued() as u64);
         self.queue.push_back((end, report));
+        self.release_sent(client.sent(), now);
     }
 
     /// Lets those go whose answers have left with the first `sent` bytes.

@@ -1,11 +1,16 @@
 //! Owns [`Work`]: what a session does for its client at the moment.
 //! Never moves a byte.
 
+use std::sync::Arc;
+
+use http::StatusCode;
+
 use crate::client::h1::Client;
-use crate::exchange::{Call, Exchange};
+use crate::exchange::{Call, Content, Exchange};
+use crate::policy::Retter;
 use crate::time::Instant;
 
-use super::Timer;
+use super::{Standing, Timer};
 
 /// What a session does for its client.
 #[derive(Debug, Default)]
@@ -21,6 +26,52 @@ pub(super) enum Work {
 }
 
 impl Work {
+    /// What a request is to begin with.
+    pub(super) fn on(retter: &Arc<Retter>, call: Call, now: Instant) -> Self {
+        if let Some(fault) = call.fault() {
+            return Self::Running(Exchange::refused(
+                retter,
+                call,
+                fault.status,
+                fault.text,
+                now,
+            ));
+        }
+        match call.waits_for_content() {
+            true => Self::Receiving(Box::new(call)),
+            false => Self::Running(Exchange::begin(retter, call, now)),
+        }
+    }
+
+    /// Enough of the content is here.
+    pub(super) fn received(self, retter: &Arc<Retter>, now: Instant) -> Self {
+        match self {
+            Self::Receiving(call) => Self::Running(Exchange::begin(retter, *call, now)),
+            other @ (Self::None | Self::Running(_)) => other,
+        }
+    }
+
+    /// The rest of the content will not come.
+    pub(super) fn cut(
+        self,
+        retter: &Arc<Retter>,
+        status: StatusCode,
+        text: &'static str,
+        now: Instant,
+    ) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Receiving(call) => {
+                Self::Running(Exchange::refused(retter, *call, status, text, now))
+            }
+            Self::Running(mut exchange) => {
+                let text = text.into();
+                exchange.handle_content(Content::Cut { status, text }, now);
+                Self::Running(exchange)
+            }
+        }
+    }
+
     pub(super) fn exchange(&self) -> Option<&Exchange> {
         match self {
             Self::None | Self::Receiving(_) => None,
@@ -79,6 +130,23 @@ impl Work {
         };
         let has_earlier = client.queued() > 0 && !self.is_forwarding();
         !is_asked || !client.wants_keep() || client.has_buffered() || has_earlier
+    }
+
+    /// Bytes in the queues toward the client, and toward the origin.
+    pub(super) fn held(&self, client: &Client) -> [usize; 2] {
+        let held = self.exchange().map(Exchange::held);
+        let (for_client, for_origin) = held.unwrap_or_default();
+        [client.held() + for_client, for_origin]
+    }
+
+    /// Whether a client of which nothing is on its way could give its place to another.
+    pub(super) fn standing(&self, client: &Client) -> Standing {
+        match (self, client.head_since()) {
+            (Self::None, None) => Standing::Idle(client.idle_since()),
+            (Self::None, Some(since)) => Standing::Reading(since),
+            (Self::Receiving(call), _) => Standing::Reading(call.started),
+            (Self::Running(_), _) => Standing::Busy,
+        }
     }
 
     /// The deadlines of the request, and of the client that is to send the rest of it.
