@@ -50,22 +50,16 @@ impl Failures {
 mod tests {
     use std::sync::Arc;
 
-    use retter_core::breaker::State;
     use retter_core::message::{Fields, RequestHead};
-    use retter_core::report::{End, OriginReport, Source};
+    use retter_core::report::{OriginReport, Source};
     use retter_core::time::Instant;
 
     use super::*;
+    use crate::telemetry::sample;
 
     fn failed(failure: Failure, secs: u64) -> Report {
         let request = RequestHead::new(http::Method::GET, "/half?secret", Fields::default());
         Report {
-            bytes_received: 0,
-            bytes_sent: 0,
-            circuit: State::Closed,
-            claims_forwarding: false,
-            client: [192, 0, 2, 1].into(),
-            end: End::Complete,
             ended: Instant::from_epoch(Duration::from_secs(secs)),
             origin: Some(OriginReport {
                 bytes: 0,
@@ -75,11 +69,9 @@ mod tests {
                 status: None,
                 time: Duration::ZERO,
             }),
-            peer: ([192, 0, 2, 1], 1).into(),
             request: Some(Arc::new(request)),
             source: Source::NoCache,
-            started: Instant::ZERO,
-            status: None,
+            ..sample::report()
         }
     }
 

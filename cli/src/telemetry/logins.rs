@@ -59,25 +59,17 @@ mod tests {
     use std::time::Duration;
 
     use http::{Method, StatusCode};
-    use retter_core::breaker::State;
     use retter_core::message::{Fields, RequestHead, ResponseHead};
-    use retter_core::report::{End, OriginReport, Source};
-    use retter_core::time::Instant;
+    use retter_core::report::{OriginReport, Source};
 
     use super::*;
+    use crate::telemetry::sample;
 
     fn answered(request: (&str, &str), answer: (&str, &str)) -> Report {
         let fields = |(name, value): (&str, &str)| Fields::from_pairs([(name, value.as_bytes())]);
         let request = RequestHead::new(Method::GET, "/in?secret", fields(request));
         let head = ResponseHead::new(StatusCode::UNAUTHORIZED, fields(answer));
         Report {
-            bytes_received: 0,
-            bytes_sent: 0,
-            circuit: State::Closed,
-            claims_forwarding: false,
-            client: [192, 0, 2, 1].into(),
-            end: End::Complete,
-            ended: Instant::ZERO,
             origin: Some(OriginReport {
                 bytes: 0,
                 failure: None,
@@ -86,11 +78,10 @@ mod tests {
                 status: Some(StatusCode::UNAUTHORIZED),
                 time: Duration::ZERO,
             }),
-            peer: ([192, 0, 2, 1], 1).into(),
             request: Some(Arc::new(request)),
             source: Source::Backend,
-            started: Instant::ZERO,
             status: Some(StatusCode::UNAUTHORIZED),
+            ..sample::report()
         }
     }
 

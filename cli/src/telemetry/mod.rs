@@ -9,6 +9,8 @@ mod lines;
 mod log;
 mod logins;
 mod overload;
+#[cfg(test)]
+mod sample;
 pub(crate) mod undeclared;
 
 use std::collections::VecDeque;

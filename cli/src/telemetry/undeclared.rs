@@ -93,28 +93,16 @@ pub(crate) fn words(network: &str, assignment: &str) -> String {
 mod tests {
     use std::net::IpAddr;
 
-    use retter_core::breaker::State;
-    use retter_core::report::{End, Source};
-    use retter_core::time::Instant;
-
     use super::*;
+    use crate::telemetry::sample;
 
     fn report(peer: &str, claims_forwarding: bool) -> Report {
         let peer: IpAddr = peer.parse().unwrap();
         Report {
-            bytes_received: 0,
-            bytes_sent: 0,
-            circuit: State::Closed,
             claims_forwarding,
             client: peer,
-            end: End::Complete,
-            ended: Instant::ZERO,
-            origin: None,
             peer: (peer, 1).into(),
-            request: None,
-            source: Source::Cache,
-            started: Instant::ZERO,
-            status: None,
+            ..sample::report()
         }
     }
 

@@ -1,0 +1,24 @@
+//! Owns the report that tests of telemetry begin with: a copy for a client that asked directly.
+//! Never in the program.
+
+use retter_core::breaker::State;
+use retter_core::report::{End, Report, Source};
+use retter_core::time::Instant;
+
+pub(super) fn report() -> Report {
+    Report {
+        bytes_received: 0,
+        bytes_sent: 0,
+        circuit: State::Closed,
+        claims_forwarding: false,
+        client: [192, 0, 2, 1].into(),
+        end: End::Complete,
+        ended: Instant::ZERO,
+        origin: None,
+        peer: ([192, 0, 2, 1], 1).into(),
+        request: None,
+        source: Source::Cache,
+        started: Instant::ZERO,
+        status: None,
+    }
+}
