@@ -94,17 +94,23 @@ impl Failure {
             Self::Truncated => "truncated",
         }
     }
-}
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    /// A sentence for the person who waits.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::Connect => "no connection to the application",
             Self::Protocol => "the application's answer is not valid HTTP/1.1 or breaks a limit",
             Self::Reset => "the application closed the connection without an answer",
             Self::Timeout => "the application did not answer in time",
             Self::Truncated => "the application closed the connection inside its answer",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.text())
     }
 }
 

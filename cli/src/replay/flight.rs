@@ -1,12 +1,14 @@
 //! Owns [`Flight`]: a request at the application, and which step of it comes next and when.
 //! Never counts what users get.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use retter_core::config::OriginSettings;
 use retter_core::limits::{HOLD_BYTES_MAX, WORK_BYTES_MAX};
-use retter_core::policy::Fetch;
+use retter_core::message::RequestHead;
+use retter_core::policy::{Fetch, Holding, Passing, Served, Slow};
 use retter_core::report::Failure;
 use retter_core::time::Instant;
 
@@ -18,7 +20,68 @@ pub(super) struct Flight {
     pub(super) answer: Option<Box<Answer>>,
     /// When its user came; nobody waits for what was never sent by one, or was rescued.
     pub(super) came: Option<Instant>,
-    pub(super) fetch: Box<Fetch>,
+    pub(super) request: Arc<RequestHead>,
+    pub(super) stage: Stage,
+}
+
+/// How far it is.
+pub(super) enum Stage {
+    /// No head has come.
+    Asking(Box<Fetch>),
+    /// Nothing of the answer has gone out.
+    Holding(Holding),
+    /// The answer is on its way.
+    Passing(Passing),
+}
+
+impl Stage {
+    /// When it counts as slow; `None` for never.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        match self {
+            Self::Asking(fetch) => fetch.slow_at(),
+            Self::Holding(holding) => holding.slow_at(),
+            Self::Passing(_) => None,
+        }
+    }
+
+    /// The copy that answers instead, as it is slow.
+    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+        match self {
+            Self::Asking(fetch) => fetch.on_slow(now),
+            Self::Holding(holding) => holding.on_slow(now),
+            Self::Passing(_) => None,
+        }
+    }
+
+    /// The answer is complete.
+    pub(super) fn end(self, now: Instant) {
+        match self {
+            Self::Asking(fetch) => fetch.abandon(now),
+            Self::Holding(holding) => holding.pass_on().on_end(now),
+            Self::Passing(passing) => passing.on_end(now),
+        }
+    }
+
+    /// The copy that answers instead, as the application failed.
+    pub(super) fn fail(self, failure: Failure, now: Instant) -> Option<Served> {
+        match self {
+            Self::Asking(fetch) => fetch.on_failure(failure, now).ok(),
+            Self::Holding(holding) => holding.on_failure(failure, now).ok(),
+            Self::Passing(passing) => {
+                passing.on_broken_off(failure, now);
+                None
+            }
+        }
+    }
+
+    /// Nobody wants it any more.
+    pub(super) fn abandon(self, now: Instant) {
+        match self {
+            Self::Asking(fetch) => fetch.abandon(now),
+            Self::Holding(holding) => holding.pass_on().abandon(now),
+            Self::Passing(passing) => passing.abandon(now),
+        }
+    }
 }
 
 /// What happens next to a request at the application.
@@ -73,27 +136,30 @@ pub(super) fn last(answer: &Answer) -> Step {
     }
 }
 
-impl Flight {
-    /// Whether the answer is held back until it is complete, as a session does with a short page
-    /// that a copy could stand in for.
-    pub(super) fn holds(&self, answer: &Answer) -> bool {
-        let is_short = (1..=HOLD_BYTES_MAX as u64).contains(&answer.bytes);
-        let is_page = answer.status == StatusCode::OK;
-        is_short && is_page && self.came.is_some() && self.fetch.can_rescue()
+/// Passes on, as far as anybody looks at it, an answer whose head has come at `now`: held back until
+/// it is complete where `is_awaited`, as a session does with a short page that a copy could stand
+/// in for. A body of which more than `looked_at` bytes came is in no copy.
+pub(super) fn begin(
+    mut holding: Holding,
+    answer: &Answer,
+    is_awaited: bool,
+    looked_at: usize,
+    now: Instant,
+) -> Stage {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let is_short = (1..=HOLD_BYTES_MAX as u64).contains(&answer.bytes);
+    let is_page = answer.status == StatusCode::OK;
+    let is_held = is_short && is_page && is_awaited && holding.can_rescue();
+    let looked_at = WORK_BYTES_MAX.max(looked_at as u64) + 1;
+    let mut left = answer.bytes.min(looked_at);
+    while left > 0 {
+        let length = left.min(ZEROS.len() as u64);
+        holding.on_data(&ZEROS[..usize::try_from(length).unwrap_or(0)], now);
+        left -= length;
     }
-
-    /// Passes a body of so many bytes, as far as anybody looks at it.
-    pub(super) fn feed(&mut self, bytes: u64, now: Instant) {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        let mut left = bytes;
-        while left > 0 {
-            let length = left.min(ZEROS.len() as u64);
-            self.fetch
-                .on_data(&ZEROS[..usize::try_from(length).unwrap_or(0)], now);
-            left -= length;
-            if !self.fetch.is_collecting() && bytes - left > WORK_BYTES_MAX {
-                return;
-            }
-        }
+    if is_held {
+        Stage::Holding(holding)
+    } else {
+        Stage::Passing(holding.pass_on())
     }
 }

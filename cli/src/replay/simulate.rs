@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use retter_core::config::{Config, ConfigErrors, Settings};
 use retter_core::message::RequestHead;
-use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Ticket, Verdict};
+use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Slow, Ticket, Verdict};
 use retter_core::rules::label::{Handling, Refused};
 use retter_core::time::{Instant, UnixTime};
 
-use super::flight::{self, Flight, Step};
+use super::flight::{self, Flight, Stage, Step};
 use super::line::{Answer, End, Origin};
 use super::message::{SESSION_COOKIE, response};
 use super::tally::{Got, Tally};
@@ -166,7 +166,7 @@ impl Simulation {
         while let Some(refresh) = self.retter.poll_refresh(now) {
             self.tally.renewals += 1;
             let origin = truth.now(&refresh.request);
-            self.send(refresh.fetch, &origin, None, now);
+            self.send(refresh.fetch, refresh.request, &origin, None, now);
         }
         let next = self.retter.poll_refresh_timeout(now);
         self.visit_at = next.unwrap_or(Instant::from_nanos(u64::MAX));
@@ -185,7 +185,9 @@ impl Simulation {
         now: Instant,
     ) {
         match decision {
-            Decision::Fetch(fetch) => self.send(fetch, origin, Some(came), now),
+            Decision::Fetch(fetch) => {
+                self.send(fetch, Arc::clone(request), origin, Some(came), now);
+            }
             Decision::Refuse(refusal) => self.refuse(refusal, origin, came),
             Decision::Serve(served) => {
                 served.want(request, NOBODY, now);
@@ -275,6 +277,7 @@ impl Simulation {
     fn send(
         &mut self,
         mut fetch: Box<Fetch>,
+        request: Arc<RequestHead>,
         origin: &Origin,
         came: Option<Instant>,
         now: Instant,
@@ -291,14 +294,15 @@ impl Simulation {
         let flight = Flight {
             answer,
             came,
-            fetch,
+            request,
+            stage: Stage::Asking(fetch),
         };
         self.wait_for(flight, now + after.min(TIME_MAX), step);
     }
 
     /// Lets a request come to `step` at `at`; before that it may become slow.
     fn wait_for(&mut self, flight: Flight, at: Instant, step: Step) {
-        match flight.fetch.slow_at().filter(|slow_at| *slow_at < at) {
+        match flight.stage.slow_at().filter(|slow_at| *slow_at < at) {
             Some(slow_at) => {
                 let step = Step::Slow(at, Box::new(step));
                 self.push(slow_at, What::Fetch(flight, step));
@@ -347,17 +351,17 @@ impl Simulation {
                 } else {
                     Got::Answer
                 };
-                flight.fetch.on_end(now);
+                flight.stage.end(now);
                 self.got(got, flight.came);
             }
             Step::Fail(failure) => {
                 let Flight {
                     answer,
                     came,
-                    fetch,
+                    request,
+                    stage,
                 } = flight;
-                let request = Arc::clone(fetch.request());
-                match (fetch.on_failure(failure, now), came) {
+                match (stage.fail(failure, now), came) {
                     (Some(served), Some(came)) => {
                         served.want(&request, NOBODY, now);
                         self.rescued(&served, answer.as_deref(), Got::RescuedFailed, came);
@@ -367,41 +371,46 @@ impl Simulation {
             }
             Step::Head => self.on_head(flight, now),
             Step::Leave => {
-                flight.fetch.abandon(now);
+                flight.stage.abandon(now);
                 self.got(Got::Left, flight.came);
             }
             Step::Slow(at, then) => self.on_slow(flight, at, *then, now),
         }
     }
 
-    fn on_head(&mut self, mut flight: Flight, now: Instant) {
-        let Some(answer) = flight.answer.take() else {
+    fn on_head(&mut self, flight: Flight, now: Instant) {
+        let Flight {
+            answer: Some(answer),
+            came,
+            request,
+            stage: Stage::Asking(fetch),
+        } = flight
+        else {
             return;
         };
-        let request = Arc::clone(flight.fetch.request());
-        match flight.fetch.on_head_held(&response(&answer, &request), now) {
+        match fetch.on_head(&response(&answer, &request), now) {
             // The application was asked about the copy, and it was right.
             Verdict::Serve(served) if matches!(served.handling, Handling::Validated { .. }) => {
-                self.got(Got::Answer, flight.came);
+                self.got(Got::Answer, came);
             }
             Verdict::Serve(served) => {
-                if let Some(came) = flight.came {
+                if let Some(came) = came {
                     served.want(&request, NOBODY, now);
                     self.rescued(&served, Some(&answer), Got::RescuedFailed, came);
                 }
             }
-            Verdict::Forward => {
-                let is_held = flight.holds(&answer);
-                flight.feed(answer.bytes, now);
+            Verdict::Forward(holding) => {
+                let looked_at = self.config.site().cache.object_bytes_max;
+                let stage = flight::begin(holding, &answer, came.is_some(), looked_at, now);
                 let at = now + answer.took.saturating_sub(answer.head).min(TIME_MAX);
                 let step = flight::last(&answer);
-                flight.answer = Some(answer);
-                if is_held {
-                    self.wait_for(flight, at, step);
-                } else {
-                    flight.fetch.pass_on();
-                    self.push(at, What::Fetch(flight, step));
-                }
+                let flight = Flight {
+                    answer: Some(answer),
+                    came,
+                    request,
+                    stage,
+                };
+                self.wait_for(flight, at, step);
             }
         }
     }
@@ -409,18 +418,17 @@ impl Simulation {
     /// The answer takes too long: a copy stands in for it where there is one, and the request goes
     /// on where it may renew that copy. It would have come to `step` at `at`.
     fn on_slow(&mut self, mut flight: Flight, at: Instant, step: Step, now: Instant) {
-        let served = flight.fetch.on_slow(now);
-        let Some((served, came)) = served.zip(flight.came) else {
+        let slow = flight.stage.on_slow(now);
+        let Some((Slow { served, goes_on }, came)) = slow.zip(flight.came) else {
             return self.wait_for(flight, at, step);
         };
-        let request = Arc::clone(flight.fetch.request());
-        served.want(&request, NOBODY, now);
+        served.want(&flight.request, NOBODY, now);
         self.rescued(&served, flight.answer.as_deref(), Got::RescuedSlow, came);
         flight.came = None;
-        if flight.fetch.is_renewal() {
+        if goes_on {
             self.push(at, What::Fetch(flight, step));
         } else {
-            flight.fetch.abandon(now);
+            flight.stage.abandon(now);
         }
     }
 

@@ -114,9 +114,22 @@ impl Shared {
         self.complete(outcome, now);
     }
 
+    /// Answers what the origin failed on.
+    pub(super) fn answer_failure(
+        &mut self,
+        answer: Result<Served, Refusal>,
+        origin: OriginReport,
+        now: Instant,
+    ) {
+        match answer {
+            Ok(served) => self.serve(served, Some(origin), now),
+            Err(refusal) => self.refuse(&refusal, Some(origin), now),
+        }
+    }
+
     /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
-    /// another request for the same.
-    pub(super) fn refuse(&mut self, refusal: &Refusal, now: Instant) {
+    /// this request or another one for the same.
+    pub(super) fn refuse(&mut self, refusal: &Refusal, origin: Option<OriginReport>, now: Instant) {
         let told = Told {
             circuit: refusal.circuit,
             handling: Some(refusal.handling),
@@ -125,7 +138,7 @@ impl Shared {
             status: refusal.status(),
             text: refusal.text(),
         };
-        self.answer_locally(&told, None, now);
+        self.answer_locally(&told, origin, now);
     }
 
     /// Refuses a request whose fault is the client's.

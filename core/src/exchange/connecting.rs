@@ -4,7 +4,6 @@
 use super::answer::Shared;
 use super::origin::Origin;
 use super::relay::{Download, Relay, Upload};
-use super::reply::Told;
 use super::{Action, State};
 use crate::canary::{Plant, is_planted};
 use crate::h1::{BodyEncoder, ClientConn, Framing, HeadWriter, SendQueue};
@@ -44,9 +43,8 @@ impl Connecting {
             Upload::Sending
         };
         State::Relaying(Box::new(Relay {
-            download: Download::Awaiting,
+            download: Download::Awaiting(fetch),
             encoder: BodyEncoder::from(call.framing),
-            fetch: Some(fetch),
             origin: Origin::new(conn, out, reused, settings, now),
             upload,
         }))
@@ -85,22 +83,7 @@ impl Connecting {
             shared.report_renewal(End::Complete, report, now);
             return State::Done;
         }
-        let (circuit, handling) = (fetch.circuit(), fetch.failed(failure));
-        let status = fetch.error_status(failure);
-        match fetch.on_failure(failure, now) {
-            Some(served) => shared.serve(served, Some(report), now),
-            None => {
-                let told = Told {
-                    circuit,
-                    handling: Some(handling),
-                    may_keep: shared.call.is_read,
-                    retry_after_secs: None,
-                    status,
-                    text: &failure.to_string(),
-                };
-                shared.answer_locally(&told, Some(report), now);
-            }
-        }
+        shared.answer_failure(fetch.on_failure(failure, now), report, now);
         State::Done
     }
 
@@ -118,7 +101,7 @@ impl Connecting {
         }
         match fetch.unasked(now) {
             Ok(served) => shared.serve(served, None, now),
-            Err(refusal) => shared.refuse(&refusal, now),
+            Err(refusal) => shared.refuse(&refusal, None, now),
         }
         State::Done
     }

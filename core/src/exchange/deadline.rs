@@ -11,7 +11,7 @@ use super::relay::{Download, Relay, Upload};
 use super::room::Room;
 use super::{Action, Exchange, State, Turn};
 use crate::limits::{PAUSE_MIN, UPLOAD_WORK_MAX};
-use crate::policy::Fetch;
+use crate::policy::Slow;
 use crate::report::Failure;
 use crate::time::Instant;
 
@@ -72,14 +72,16 @@ impl Exchange {
             return None;
         }
         match &relay.download {
-            Download::Awaiting | Download::Discarding | Download::Holding(_) => Some(Instant::ZERO),
+            Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => {
+                Some(Instant::ZERO)
+            }
             // A client that has an answer may not send the rest (RFC 9110 §10.1.1): the answer
             // passes as long as it moves.
-            Download::Forwarding(_) if !self.shared.is_client_full() => {
+            Download::Forwarding(..) if !self.shared.is_client_full() => {
                 let settings = self.shared.retter.config().client();
                 Some(relay.origin.read_at + settings.read_timeout)
             }
-            Download::Forwarding(_) => None,
+            Download::Forwarding(..) => None,
         }
     }
 
@@ -118,34 +120,36 @@ impl Exchange {
     /// The response takes longer than it should: the client gets the copy now, if there is one,
     /// and the exchange goes on without it where it can renew that copy.
     fn turn_slow(&mut self, now: Instant) {
-        let shared = &mut self.shared;
-        let State::Relaying(relay) = &mut self.state else {
-            debug_assert!(false, "only a response can be slow");
-            return;
-        };
-        let Some(fetch) = &mut relay.fetch else {
-            return;
-        };
-        let Some(served) = fetch.on_slow(now) else {
-            return;
-        };
-        if fetch.is_renewal() {
-            if matches!(relay.download, Download::Holding(_)) {
-                relay.download = Download::Discarding;
+        let mut relay = match mem::take(&mut self.state) {
+            State::Relaying(relay) => relay,
+            other @ (State::Connecting(_)
+            | State::Done
+            | State::Draining(_)
+            | State::Tunnel(_)
+            | State::Waiting(_)) => {
+                debug_assert!(false, "only a response can be slow");
+                self.state = other;
+                return;
             }
+        };
+        let shared = &mut self.shared;
+        let Some(Slow { served, goes_on }) = relay.download.on_slow(now) else {
+            self.state = State::Relaying(relay);
+            return;
+        };
+        if goes_on {
             // What goes on reports itself.
             let retter = Arc::clone(&shared.retter);
-            let rest = Shared::new(retter, shared.call.clone(), false);
             shared.detached = Some(Box::new(Self {
-                shared: rest,
-                state: mem::take(&mut self.state),
+                shared: Shared::new(retter, shared.call.clone(), false),
+                state: State::Relaying(relay.discarding()),
             }));
             shared.actions.push(Action::Detach);
             shared.serve(served, None, now);
         } else {
             let report = shared.call.origin_report(None, now);
-            self.give_up();
-            self.shared.serve(served, Some(report), now);
+            shared.actions.push(relay.close());
+            shared.serve(served, Some(report), now);
         }
     }
 
@@ -158,7 +162,7 @@ impl Exchange {
             if waits_for_client {
                 return self.pause_deadline();
             }
-            let works = relay.fetch.as_deref().is_some_and(Fetch::has_slot);
+            let works = relay.download.has_slot();
             let upload = self.shared.call.origin_since + UPLOAD_WORK_MAX;
             return works.then_some((upload, Timer::Upload));
         }
@@ -174,10 +178,10 @@ impl Exchange {
         }
         match &relay.download {
             // From the last byte of the request, whatever trickles in.
-            Download::Awaiting => Some(self.head_deadline(relay, origin.write_at)),
+            Download::Awaiting(_) => Some(self.head_deadline(relay, origin.write_at)),
             // To the client, a held response has not begun.
             Download::Holding(held) => Some(self.head_deadline(relay, held.since)),
-            Download::Forwarding(forward) if !waits_for_client => {
+            Download::Forwarding(forward, _) if !waits_for_client => {
                 let silence = forward.silence_max(settings);
                 let due = if forward.has_length && !forward.event_stream {
                     origin.read_pace.due().max(origin.write_at + silence)
@@ -186,12 +190,12 @@ impl Exchange {
                 };
                 Some((due, Timer::OriginBody))
             }
-            Download::Discarding => {
+            Download::Discarding(_) => {
                 let since = origin.read_at.max(origin.write_at);
                 Some((since + settings.body_timeout, Timer::OriginBody))
             }
             // The client's queue is full: its write deadline watches.
-            Download::Forwarding(_) => self.pause_deadline(),
+            Download::Forwarding(..) => self.pause_deadline(),
         }
     }
 
@@ -199,7 +203,7 @@ impl Exchange {
     fn head_deadline(&self, relay: &Relay, since: Instant) -> Deadline {
         let head_timeout = self.shared.origin().head_timeout;
         let head = (since + head_timeout, Timer::OriginHead);
-        match relay.fetch.as_deref().and_then(Fetch::slow_at) {
+        match relay.download.slow_at() {
             Some(at) if at <= head.0 => (at, Timer::Slow),
             Some(_) | None => head,
         }

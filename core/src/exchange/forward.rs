@@ -11,6 +11,7 @@ use super::reply::{Data, Outbox};
 use crate::breaker::State;
 use crate::config::OriginSettings;
 use crate::message::ResponseHead;
+use crate::policy::Holding;
 use crate::rules::coding::GzipStream;
 use crate::time::Instant;
 
@@ -35,6 +36,7 @@ pub(super) struct Forward {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) head: Arc<ResponseHead>,
+    pub(super) holding: Holding,
     pub(super) pieces: Vec<Bytes>,
     /// When its head came.
     pub(super) since: Instant,

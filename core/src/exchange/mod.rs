@@ -26,7 +26,7 @@ use std::task::{Poll, Waker};
 use http::StatusCode;
 
 use crate::h1::{ClientConn, Framing};
-use crate::policy::{Decision, Fetch, Refresh, Retter, Ticket};
+use crate::policy::{Decision, Refresh, Retter, Ticket};
 use crate::report::{End, Failure, Report, Source};
 use crate::rules::forwarded::View;
 use crate::time::Instant;
@@ -163,7 +163,7 @@ impl Exchange {
     /// The request's content will not come.
     fn cut(&mut self, status: StatusCode, text: &str, now: Instant) {
         let may_answer = matches!(&self.state, State::Relaying(relay)
-            if matches!(relay.download, Download::Awaiting | Download::Holding(_)));
+            if matches!(relay.download, Download::Awaiting(_) | Download::Holding(_)));
         if may_answer {
             let origin = self.shared.call.origin_report(None, now);
             self.give_up();
@@ -188,11 +188,10 @@ impl Exchange {
             }
             State::Connecting(connecting) => (connecting.fetch.circuit(), Source::NoCache, None, 0),
             State::Relaying(relay) => match &relay.download {
-                Download::Awaiting | Download::Discarding | Download::Holding(_) => {
-                    let circuit = relay.fetch.as_deref().map(Fetch::circuit);
-                    (circuit.unwrap_or_default(), Source::Backend, None, 0)
+                Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => {
+                    (relay.download.circuit(), Source::Backend, None, 0)
                 }
-                Download::Forwarding(forward) => {
+                Download::Forwarding(forward, _) => {
                     let status = Some(forward.status);
                     (forward.circuit, Source::Backend, status, forward.sent)
                 }
@@ -558,9 +557,9 @@ impl Exchange {
             State::Done => "done",
             State::Draining(_) => "draining",
             State::Relaying(relay) => match relay.download {
-                Download::Awaiting => "awaiting",
-                Download::Discarding => "discarding",
-                Download::Forwarding(_) => "forwarding",
+                Download::Awaiting(_) => "awaiting",
+                Download::Discarding(_) => "discarding",
+                Download::Forwarding(..) => "forwarding",
                 Download::Holding(_) => "holding",
             },
             State::Tunnel(_) => "tunnel",
@@ -576,9 +575,8 @@ impl Exchange {
         self.state = match (mem::take(&mut self.state), turn) {
             (State::Relaying(relay), Turn::End(trailers)) => relay.ended(trailers, shared, now),
             (State::Relaying(relay), Turn::Failed(failure)) => relay.failed(failure, shared, now),
+            (State::Relaying(relay), Turn::Head(head)) => relay.headed(head, shared, now),
             (State::Relaying(relay), Turn::PassOver) => relay.passed_over(shared, now),
-            (State::Relaying(relay), Turn::Serve(served)) => relay.served(*served, shared, now),
-            (State::Relaying(relay), Turn::Switch(head)) => relay.switched(head, shared, now),
             (State::Draining(draining), Turn::End(_)) => {
                 draining.origin.leave(true, false, shared);
                 State::Done
@@ -639,7 +637,7 @@ fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
             shared.actions.push(Action::Connect { fresh });
             return State::Connecting(Connecting { fetch, since: now });
         }
-        Decision::Refuse(refusal) => shared.refuse(&refusal, now),
+        Decision::Refuse(refusal) => shared.refuse(&refusal, None, now),
         Decision::Serve(served) => shared.serve(served, None, now),
         Decision::Wait(ticket) => return State::Waiting(Box::new(ticket)),
     }

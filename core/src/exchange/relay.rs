@@ -9,10 +9,11 @@ use super::forward::{Forward, Held};
 use super::origin::Origin;
 use super::reply::Outbox;
 use super::{Action, State};
+use crate::breaker::State as Circuit;
 use crate::canary::{Plant, is_planted};
 use crate::h1::BodyEncoder;
 use crate::message::Fields;
-use crate::policy::Fetch;
+use crate::policy::{Fetch, Passing, Slow};
 use crate::report::{End, Failure};
 use crate::time::Instant;
 
@@ -22,8 +23,6 @@ pub(super) struct Relay {
     pub(super) download: Download,
     /// Encodes the request's body.
     pub(super) encoder: BodyEncoder,
-    /// `None` once the policy knows how the fetch went.
-    pub(super) fetch: Option<Box<Fetch>>,
     pub(super) origin: Origin,
     pub(super) upload: Upload,
 }
@@ -39,31 +38,89 @@ pub(super) enum Upload {
     Sent,
 }
 
-/// How far the response is.
+/// How far the response is, and what the policy has to be told of it.
 #[derive(Debug)]
 pub(super) enum Download {
     /// No final head yet.
-    Awaiting,
+    Awaiting(Box<Fetch>),
     /// No client waits for it: its body goes to the policy alone.
-    Discarding,
+    Discarding(Passing),
     /// Its body is being passed on.
-    Forwarding(Forward),
+    Forwarding(Forward, Passing),
     /// It is short and held back until complete, because a copy could rescue from its breaking
     /// off.
     Holding(Box<Held>),
 }
 
+impl Download {
+    /// The circuit when the request was let through.
+    pub(super) fn circuit(&self) -> Circuit {
+        match self {
+            Self::Awaiting(fetch) => fetch.circuit(),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.circuit(),
+            Self::Holding(held) => held.holding.circuit(),
+        }
+    }
+
+    /// Whether the request counts as one at the origin.
+    pub(super) fn has_slot(&self) -> bool {
+        match self {
+            Self::Awaiting(fetch) => fetch.has_slot(),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.has_slot(),
+            Self::Holding(held) => held.holding.has_slot(),
+        }
+    }
+
+    /// When the response is slow; `None` for never.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        match self {
+            Self::Awaiting(fetch) => fetch.slow_at(),
+            Self::Discarding(_) | Self::Forwarding(..) => None,
+            Self::Holding(held) => held.holding.slow_at(),
+        }
+    }
+
+    /// The response is slow: the copy that answers, if one may.
+    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_slow(now),
+            Self::Discarding(_) | Self::Forwarding(..) => None,
+            Self::Holding(held) => held.holding.on_slow(now),
+        }
+    }
+
+    /// The whole request is on its way.
+    fn on_sent(&mut self, now: Instant) {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_sent(now),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.on_sent(now),
+            Self::Holding(held) => held.holding.on_sent(now),
+        }
+    }
+
+    /// The client takes long to send content.
+    fn on_late_content(&mut self, now: Instant) {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_late_content(now),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => {
+                passing.on_late_content(now);
+            }
+            Self::Holding(held) => held.holding.on_late_content(now),
+        }
+    }
+}
+
 impl Relay {
     /// Whether the body of the answer is being passed on.
     pub(super) const fn is_forwarding(&self) -> bool {
-        matches!(self.download, Download::Forwarding(_))
+        matches!(self.download, Download::Forwarding(..))
     }
 
     /// Bytes of an answer that is held back until it is here as a whole.
     pub(super) fn held_back(&self) -> usize {
         match &self.download {
             Download::Holding(held) => held.pieces.iter().map(Bytes::len).sum(),
-            Download::Awaiting | Download::Discarding | Download::Forwarding(_) => 0,
+            Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..) => 0,
         }
     }
 
@@ -88,9 +145,7 @@ impl Relay {
         self.mark_write(now);
         self.upload = Upload::Sent;
         shared.call.is_read = true;
-        if let Some(fetch) = &mut self.fetch {
-            fetch.on_sent(now);
-        }
+        self.download.on_sent(now);
         let moved = self.encoder.end(trailers, &mut self.origin.out);
         debug_assert!(moved.is_ok(), "content is as long as its head says");
     }
@@ -104,9 +159,7 @@ impl Relay {
 
     /// The client takes its time to send: the origin does not work meanwhile.
     pub(super) fn upload_lasts(&mut self, now: Instant) {
-        if let Some(fetch) = &mut self.fetch {
-            fetch.on_late_content(now);
-        }
+        self.download.on_late_content(now);
     }
 
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
@@ -118,10 +171,10 @@ impl Relay {
     /// How it is called when the connection breaks while reading.
     pub(super) fn reset(&self) -> Failure {
         match self.download {
-            Download::Awaiting if !self.origin.conn.has_started() => Failure::Reset,
-            Download::Awaiting
-            | Download::Discarding
-            | Download::Forwarding(_)
+            Download::Awaiting(_) if !self.origin.conn.has_started() => Failure::Reset,
+            Download::Awaiting(_)
+            | Download::Discarding(_)
+            | Download::Forwarding(..)
             | Download::Holding(_) => Failure::Truncated,
         }
     }
@@ -135,37 +188,36 @@ impl Relay {
         now: Instant,
     ) -> State {
         shared.actions.push(self.close());
-        let Self {
-            download,
-            fetch,
-            origin,
-            ..
-        } = *self;
-        match (download, fetch) {
-            (Download::Discarding, fetch) => {
-                if let Some(fetch) = fetch {
-                    drop(fetch.on_failure(failure, now));
-                }
+        match self.download {
+            Download::Awaiting(fetch) => {
+                let connecting = Connecting { fetch, since: now };
+                return connecting.replay_or_fail(self.origin.reused, failure, shared, now);
+            }
+            Download::Discarding(passing) => {
+                passing.on_broken_off(failure, now);
                 let report = shared.call.origin_report(Some(failure), now);
                 shared.report_renewal(End::Truncated, report, now);
-                State::Done
             }
-            (Download::Awaiting | Download::Holding(_), Some(fetch)) => {
-                let connecting = Connecting { fetch, since: now };
-                connecting.replay_or_fail(origin.reused, failure, shared, now)
+            Download::Forwarding(forward, passing) => {
+                break_off(forward, passing, failure, shared, now);
             }
-            (Download::Forwarding(forward), fetch) => {
-                break_off(forward, fetch, failure, shared, now);
-                State::Done
-            }
-            (Download::Awaiting | Download::Holding(_), None) => {
-                debug_assert!(
-                    false,
-                    "the policy keeps the fetch until a head is passed on"
-                );
-                State::Done
+            Download::Holding(held) => {
+                let report = shared.call.origin_report(Some(failure), now);
+                let answer = held.holding.on_failure(failure, now);
+                shared.answer_failure(answer, report, now);
             }
         }
+        State::Done
+    }
+
+    /// Its client has been answered: what comes goes to the policy alone.
+    pub(super) fn discarding(mut self: Box<Self>) -> Box<Self> {
+        self.download = match self.download {
+            Download::Holding(held) => Download::Discarding(held.holding.pass_on()),
+            other
+            @ (Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..)) => other,
+        };
+        self
     }
 
     /// How its connection is taken leave of without keeping it.
@@ -182,7 +234,7 @@ impl Relay {
 /// (RFC 9112 §8).
 fn break_off(
     mut forward: Forward,
-    fetch: Option<Box<Fetch>>,
+    passing: Passing,
     failure: Failure,
     shared: &mut Shared,
     now: Instant,
@@ -191,12 +243,11 @@ fn break_off(
     // The client gets everything that came, also what a compressor still holds.
     forward.flush(outbox);
     outbox.put_abort(false);
-    match fetch {
+    if forward.was_paused {
         // An origin that gives up on a client that reads slowly is not to blame.
-        Some(fetch) if forward.was_paused => fetch.abandon(now),
-        // The head is out: too late to rescue, but the outcome counts.
-        Some(fetch) => drop(fetch.on_failure(failure, now)),
-        None => {}
+        passing.abandon(now);
+    } else {
+        passing.on_broken_off(failure, now);
     }
     let origin = shared.call.origin_report(Some(failure), now);
     shared.report_forwarded(&forward, origin, End::Truncated, now);

@@ -108,7 +108,7 @@ pub(super) struct Passed {
     pub(super) date: Option<UnixTime>,
     pub(super) gzip: bool,
     pub(super) head: Arc<ResponseHead>,
-    pub(super) labels: Option<(State, Handling)>,
+    pub(super) labels: (State, Handling),
     /// Whether a length without content is told.
     pub(super) tells_length: bool,
     /// Whether the form depends on which codings the client accepts.
@@ -224,11 +224,10 @@ impl Passed {
         if head.body == Body::Tunnel {
             out.framing(head);
         }
-        if let Some((circuit, handling)) = &self.labels {
-            put_labels(*circuit, handling, None, &mut |name, value| {
-                out.line(Line::new(name, value));
-            });
-        }
+        let (circuit, handling) = &self.labels;
+        put_labels(*circuit, handling, None, &mut |name, value| {
+            out.line(Line::new(name, value));
+        });
         if head.body != Body::Tunnel {
             out.framing(head);
         }

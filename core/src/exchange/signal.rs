@@ -10,7 +10,6 @@ use http::StatusCode;
 
 use crate::h1::ClientConn;
 use crate::message::{Fields, ResponseHead};
-use crate::policy::Served;
 use crate::report::Failure;
 
 /// What one step came to.
@@ -28,14 +27,12 @@ pub(super) enum Turn {
     /// The response is complete.
     End(Fields),
     Failed(Failure),
+    /// The final head of the response is there.
+    Head(Arc<ResponseHead>),
     /// Nothing of the response is wanted.
     PassOver,
-    /// This copy answers.
-    Serve(Box<Served>),
     /// The rest is not worth waiting for, or there is none.
     Stop,
-    /// Another protocol begins.
-    Switch(Arc<ResponseHead>),
 }
 
 /// What is to be done with the origin's connection.

@@ -9,12 +9,11 @@ use http::StatusCode;
 use super::answer::Shared;
 use super::call::Outcome;
 use super::origin::Origin;
-use super::relay::Relay;
 use super::reply::{Body, Data, Head, MadeFrom, Passed};
 use super::{Action, State, Step, Turn};
 use crate::breaker::State as Circuit;
 use crate::message::{Fields, ResponseHead};
-use crate::policy::Fetch;
+use crate::policy::Passing;
 use crate::report::{End, Source};
 use crate::time::Instant;
 
@@ -43,47 +42,40 @@ enum Shut {
     Told,
 }
 
-impl Relay {
-    /// RFC 9110 §7.8: both connections carry another protocol from here.
-    pub(super) fn switched(
-        self: Box<Self>,
-        head: Arc<ResponseHead>,
-        shared: &mut Shared,
-        now: Instant,
-    ) -> State {
-        let circuit = self.fetch.as_deref().map(Fetch::circuit);
-        let mut labels = None;
-        if let Some(mut fetch) = self.fetch {
-            // No status is a failure here, so there is nothing to rescue from.
-            drop(fetch.on_head(&head, now));
-            labels = fetch.labels();
-            fetch.on_end(now);
-        }
-        shared.outbox.put_head(Box::new(Head {
-            body: Body::Tunnel,
-            may_keep: false,
-            status: head.status,
-            made_from: MadeFrom::Response(Passed {
-                date: None,
-                gzip: false,
-                head,
-                labels,
-                tells_length: false,
-                varies: false,
-            }),
-        }));
-        State::Tunnel(Box::new(Tunnel {
-            circuit: circuit.unwrap_or_default(),
-            head_at: now,
-            is_deaf: false,
-            client_at: now,
-            client_ended: false,
-            origin: self.origin,
-            sent: 0,
-            shut_client: Shut::Open,
-            shut_origin: false,
-        }))
-    }
+/// RFC 9110 §7.8: both connections carry another protocol from here.
+pub(super) fn switch(
+    origin: Origin,
+    passing: Passing,
+    head: Arc<ResponseHead>,
+    shared: &mut Shared,
+    now: Instant,
+) -> State {
+    let labels = passing.labels();
+    passing.on_end(now);
+    shared.outbox.put_head(Box::new(Head {
+        body: Body::Tunnel,
+        may_keep: false,
+        status: head.status,
+        made_from: MadeFrom::Response(Passed {
+            date: None,
+            gzip: false,
+            head,
+            labels,
+            tells_length: false,
+            varies: false,
+        }),
+    }));
+    State::Tunnel(Box::new(Tunnel {
+        circuit: labels.0,
+        head_at: now,
+        is_deaf: false,
+        client_at: now,
+        client_ended: false,
+        origin,
+        sent: 0,
+        shut_client: Shut::Open,
+        shut_origin: false,
+    }))
 }
 
 impl Tunnel {

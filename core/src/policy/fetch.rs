@@ -1,6 +1,6 @@
-//! Owns [`Fetch`]: permission to ask the origin once, and what its answer means for breaker and
-//! store.
-//! Never holds up a byte: a response is collected while it passes.
+//! Owns [`Fetch`]: permission to ask the origin once, until the head of its answer is there, and
+//! what that head means for breaker and store.
+//! Never sees a body: that is for what follows, [`Holding`] and [`Passing`](super::Passing).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use http::{Method, StatusCode};
 
 use super::refresh::{self, Renewal};
 use super::wants::{Ended, Errand};
-use super::{Ask, Grant, Retter, Served, Snapshot, put_labels};
+use super::{Ask, Grant, Holding, Refusal, Retter, Served, Snapshot};
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::{CacheKey, SessionChange};
-use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
@@ -30,7 +29,7 @@ use crate::time::Instant;
 ///
 /// Dropped without a word, it counts as abandoned: the breaker ignores it, nothing is kept.
 #[derive(Debug)]
-#[must_use = "say how it went with on_head, on_data, and on_end or on_failure"]
+#[must_use = "say how it went with on_head or on_failure"]
 pub struct Fetch {
     /// When it was allowed.
     pub(super) asked: Instant,
@@ -40,7 +39,6 @@ pub struct Fetch {
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// The request says in its target that its session ends.
     pub(super) ends_session: bool,
-    pub(super) handling: Option<Handling>,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     pub(super) key: Option<CacheKey>,
@@ -84,11 +82,21 @@ pub struct Fetch {
     reason = "moved once, into the answer that it is"
 )]
 pub enum Verdict {
-    /// Pass the response on.
-    Forward,
+    /// The response is the answer. Until something of it goes out, a copy can stand in for it.
+    Forward(Holding),
     /// Answer from this copy instead: the origin failed, or said that the copy is still right. The
     /// fetch has ended, and the response may be thrown away.
     Serve(Served),
+}
+
+/// The copy that answers a slow request.
+#[derive(Debug)]
+#[must_use]
+pub struct Slow {
+    /// What the client gets.
+    pub served: Served,
+    /// The fetch goes on to renew the copy, though nobody waits any more; else it is to be dropped.
+    pub goes_on: bool,
 }
 
 impl Fetch {
@@ -107,7 +115,6 @@ impl Fetch {
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
-            handling: None,
             keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
@@ -147,15 +154,8 @@ impl Fetch {
     }
 
     /// The settings by which it was allowed, and by which it ends.
-    #[must_use]
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
-    }
-
-    /// The request that this fetch is for.
-    #[must_use]
-    pub fn request(&self) -> &Arc<RequestHead> {
-        &self.request
     }
 
     /// Whether a copy would answer if the origin failed now.
@@ -179,32 +179,6 @@ impl Fetch {
         asks.then(|| Validators::of(copy.fields()))
     }
 
-    /// The status of an answer that says that the origin failed in this way below HTTP.
-    #[must_use]
-    pub fn error_status(&self, failure: Failure) -> StatusCode {
-        match &self.copy {
-            // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
-            // stale response. The generated response SHOULD have a 504".
-            Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
-            Some(_) | None => failure.status_hint(),
-        }
-    }
-
-    /// Whether the response is being collected into a copy.
-    #[must_use]
-    pub fn is_collecting(&self) -> bool {
-        self.collector.is_some()
-    }
-
-    /// What a 502 or 504 for this fetch says of itself.
-    #[must_use]
-    pub fn failed(&self, failure: Failure) -> Handling {
-        Handling::Failed {
-            why: self.why,
-            failure,
-        }
-    }
-
     /// The request is on its way as a whole: from now on the origin is at work. Without this call
     /// it is from the start, and never slow.
     pub fn on_sent(&mut self, now: Instant) {
@@ -217,15 +191,14 @@ impl Fetch {
 
     /// The client takes long to send the request's content, for which the origin can only wait: its
     /// slot is free.
-    pub fn on_late_content(&mut self, now: Instant) {
+    pub(crate) fn on_late_content(&mut self, now: Instant) {
         self.last = now;
         // Nothing is to be learnt from it.
         self.slot = None;
     }
 
     /// Whether it counts as a request at the origin.
-    #[must_use]
-    pub fn has_slot(&self) -> bool {
+    pub(crate) fn has_slot(&self) -> bool {
         self.slot.is_some()
     }
 
@@ -236,10 +209,9 @@ impl Fetch {
         Some(self.sent_at? + after)
     }
 
-    /// The response takes longer than it should. The copy answers, where one may; then the fetch
-    /// either [goes on](Self::is_renewal) to renew it, though nobody waits any more, or is to
-    /// be dropped.
-    pub fn on_slow(&mut self, now: Instant) -> Option<Served> {
+    /// The response takes longer than it should. The copy answers, where one may; without one the
+    /// wait goes on.
+    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         self.last = now;
         self.record_slow(now);
         if let Some(renewal) = &self.renewal {
@@ -267,7 +239,7 @@ impl Fetch {
             ttl: copy.ttl_seconds(now),
             cause: Cause::Slow,
         };
-        Some(Served::new(
+        let served = Served::new(
             &self.retter,
             &self.snapshot,
             key,
@@ -275,23 +247,14 @@ impl Fetch {
             self.circuit,
             handling,
             now,
-        ))
+        );
+        let goes_on = self.is_renewal();
+        Some(Slow { served, goes_on })
     }
 
     /// Whether it renews a copy though no client waits for it.
-    #[must_use]
-    pub fn is_renewal(&self) -> bool {
+    pub(crate) fn is_renewal(&self) -> bool {
         self.renewal.is_some()
-    }
-
-    /// Takes the final response head. Where it is passed on, no copy rescues any more: bytes of
-    /// two answers would be one.
-    pub fn on_head(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
-        let verdict = self.on_head_held(head, now);
-        if matches!(verdict, Verdict::Forward) {
-            self.pass_on();
-        }
-        verdict
     }
 
     /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
@@ -300,9 +263,8 @@ impl Fetch {
         self.note_cookies(head);
     }
 
-    /// As [`on_head`](Self::on_head), for a response of which nothing goes out before it is complete:
-    /// should it break off, the copy answers still. Say when it goes out: [`pass_on`](Self::pass_on).
-    pub fn on_head_held(&mut self, head: &ResponseHead, now: Instant) -> Verdict {
+    /// Takes the final response head.
+    pub fn on_head(mut self: Box<Self>, head: &ResponseHead, now: Instant) -> Verdict {
         self.last = now;
         if self.slow_at().is_some_and(|at| at <= now) {
             self.record_slow(now);
@@ -359,82 +321,32 @@ impl Fetch {
             self.record(Outcome::Success, now);
             self.free(now);
         }
-        self.handling = Some(Handling::Forwarded {
+        let handling = Handling::Forwarded {
             why: self.why,
             status: head.status,
             stored: self.collector.is_some(),
             collapsed: false,
-        });
-        Verdict::Forward
+        };
+        Verdict::Forward(Holding::new(self, handling))
     }
 
-    /// What [`put_labels`](Self::put_labels) writes, for later.
-    pub(crate) const fn labels(&self) -> Option<(State, Handling)> {
-        match self.handling {
-            Some(handling) => Some((self.circuit, handling)),
-            None => None,
-        }
-    }
-
-    /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of a forwarded response.
-    pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
-        if let Some(handling) = &self.handling {
-            put_labels(self.circuit, handling, None, put);
-        }
-    }
-
-    /// The response is on its way to the client: the copy cannot rescue any more, and others may
-    /// replace it.
-    pub fn pass_on(&mut self) {
-        self.copy = None;
-    }
-
-    /// Takes a piece of the response body.
-    pub fn on_data(&mut self, data: &[u8], now: Instant) {
-        self.last = now;
-        self.passed = self.passed.saturating_add(data.len() as u64);
-        if self.passed > WORK_BYTES_MAX {
-            self.free(now);
-        }
-        if let Some(collector) = &mut self.collector
-            && !collector.push(data)
-        {
-            self.collector = None;
-            self.land(Flown::Unfit);
-        }
-    }
-
-    /// The client does not read, so the rest of the body may be long in coming. Clients that stall
-    /// may hold half of the memory in which copies are made, not more: the rest is for those who
-    /// read.
+    /// The origin failed below HTTP. The copy answers, where one may.
     ///
-    /// Nor does the origin work for a client that does not read: its slot is free.
-    pub fn on_pause(&mut self, now: Instant) {
-        self.free(now);
-        if self.collector.as_ref().is_some_and(Collector::is_short) {
-            self.collector = None;
-            self.land(Flown::Unfit);
-        }
+    /// # Errors
+    /// The 502 or 504, where none may.
+    pub fn on_failure(
+        mut self: Box<Self>,
+        failure: Failure,
+        now: Instant,
+    ) -> Result<Served, Refusal> {
+        let refusal =
+            Refusal::origin_failed(self.why, failure, self.error_status(failure), self.circuit);
+        self.failed(failure, now);
+        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
     }
 
-    /// The response is complete.
-    pub fn on_end(mut self: Box<Self>, now: Instant) {
-        self.record(Outcome::Success, now);
-        let stored = self.collector.take().zip(self.key.take());
-        let kept = self.is_current()
-            && stored.is_some_and(|(collector, key)| self.keep(key, collector.finish()));
-        // Kept first, so that those who are let in now find it.
-        self.land(if kept { Flown::Kept } else { Flown::Unfit });
-        self.free(now);
-    }
-
-    /// The origin failed below HTTP. The copy answers, unless it was
-    /// [forgotten](Self::pass_on) because a head was passed on before.
-    pub fn on_failure(mut self: Box<Self>, failure: Failure, now: Instant) -> Option<Served> {
-        if is_planted(Plant::TruncatedCopy) {
-            self.on_end(now);
-            return None;
-        }
+    /// Counts that the origin failed below HTTP, and tells those who wait for this fetch.
+    pub(super) fn failed(&mut self, failure: Failure, now: Instant) {
         let outcome = match failure {
             Failure::Connect => Outcome::ConnectFailure,
             Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
@@ -446,7 +358,15 @@ impl Fetch {
         self.outcome = outcome;
         self.free(now);
         self.land(Flown::Failed(Cause::Failure(failure)));
-        self.rescue(Cause::Failure(failure), now)
+    }
+
+    fn error_status(&self, failure: Failure) -> StatusCode {
+        match &self.copy {
+            // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
+            // stale response. The generated response SHOULD have a 504".
+            Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
+            Some(_) | None => failure.status_hint(),
+        }
     }
 
     /// The client went away: the breaker learns nothing from it.
@@ -464,7 +384,7 @@ impl Fetch {
     }
 
     /// The origin is done with this request, or works on it no more.
-    fn free(&mut self, now: Instant) {
+    pub(super) fn free(&mut self, now: Instant) {
         if self.outcome == Outcome::Failure && is_planted(Plant::LostSlot) {
             return std::mem::forget(self.slot.take());
         }
@@ -480,7 +400,7 @@ impl Fetch {
         }
     }
 
-    fn record(&mut self, outcome: Outcome, now: Instant) {
+    pub(super) fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
         if let Some(renewal) = &mut self.renewal {
             renewal.ended = match outcome {

@@ -51,12 +51,13 @@ fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Box<Fe
 }
 
 /// What the origin says, with a validator: stale at once, as most pages are.
-fn answer(mut fetch: Box<Fetch>, status: StatusCode, now: Instant) {
+fn answer(fetch: Box<Fetch>, status: StatusCode, now: Instant) {
     let fields = Fields::from_pairs([("etag", &b"\"1\""[..])]);
     let head = ResponseHead::new(status, fields);
-    if let Verdict::Forward = fetch.on_head(&head, now) {
-        fetch.on_data(b"page", now);
-        fetch.on_end(now);
+    if let Verdict::Forward(holding) = fetch.on_head(&head, now) {
+        let mut passing = holding.pass_on();
+        passing.on_data(b"page", now);
+        passing.on_end(now);
     }
 }
 

@@ -9,10 +9,9 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::{Fetch, Refusal, Served, put_labels};
+use super::{Passing, Refusal, Served};
 use crate::message::RequestHead;
-use crate::report::Failure;
-use crate::time::Instant;
+use crate::rules::conditional::Validators;
 
 impl Served {
     /// The whole answer to `request`, the one that was decided on. To HEAD it has no body.
@@ -46,38 +45,21 @@ impl Refusal {
     }
 }
 
-impl Fetch {
+impl Validators<'_> {
     /// Makes the fields of a request to the origin ask by the conditions of the copy in place of
-    /// the client's own, as [`validators`](Self::validators) wants. Without it a 304 to the client's
-    /// conditions would be taken for one about the copy.
+    /// the client's own. Without it a 304 to the client's conditions would be taken for one about
+    /// the copy.
     pub fn condition(&self, fields: &mut HeaderMap) {
-        let Some(validators) = self.validators() else {
-            return;
-        };
         fields.remove(IF_MODIFIED_SINCE);
         fields.remove(IF_NONE_MATCH);
-        validators.put_conditions(|name, value| append(fields, name, value));
+        self.put_conditions(|name, value| append(fields, name, value));
     }
+}
 
+impl Passing {
     /// Appends what a forwarded response says of itself, as [`put_labels`](Self::put_labels) does.
     pub fn label(&self, fields: &mut HeaderMap) {
         self.put_labels(&mut |name, value| append(fields, name, value));
-    }
-
-    /// As [`on_failure`](Self::on_failure), with the whole answer: the copy, or 502 or 504. Only
-    /// before a head was passed on.
-    pub fn answer_failure(self: Box<Self>, failure: Failure, now: Instant) -> Response<Bytes> {
-        let (circuit, handling) = (self.circuit(), self.failed(failure));
-        let (request, status) = (self.request().clone(), self.error_status(failure));
-        if let Some(served) = self.on_failure(failure, now) {
-            return served.to_http(&request);
-        }
-        let mut response = sentence(status, &failure.to_string());
-        let fields = response.headers_mut();
-        put_labels(circuit, &handling, None, &mut |name, value| {
-            append(fields, name, value);
-        });
-        response
     }
 }
 
@@ -107,7 +89,9 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{Fields, ResponseHead};
-    use crate::policy::{Decision, Retter, Verdict};
+    use crate::policy::{Decision, Fetch, Retter, Verdict};
+    use crate::report::Failure;
+    use crate::time::Instant;
 
     fn fetch(retter: &Arc<Retter>, method: Method) -> (Arc<RequestHead>, Box<Fetch>) {
         let host = Fields::from_pairs([("host", &b"shop.example"[..])]);
@@ -116,6 +100,19 @@ mod tests {
             panic!("the circuit is closed and nothing is fresh");
         };
         (request, fetch)
+    }
+
+    /// The origin answers; what is passed on says so.
+    fn complete(fetch: Box<Fetch>, head: &ResponseHead, body: &[u8]) {
+        let Verdict::Forward(holding) = fetch.on_head(head, Instant::ZERO) else {
+            panic!("the origin did not fail");
+        };
+        let mut passing = holding.pass_on();
+        let mut fields = HeaderMap::new();
+        passing.label(&mut fields);
+        assert_eq!(fields["x-retter"], "backend");
+        passing.on_data(body, Instant::ZERO);
+        passing.on_end(Instant::ZERO);
     }
 
     fn field<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
@@ -129,36 +126,17 @@ mod tests {
         let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
         let mut sent = HeaderMap::new();
         sent.insert(IF_NONE_MATCH, HeaderValue::from_static("\"theirs\""));
-        let (_, mut good) = fetch(&retter, Method::GET);
-        good.condition(&mut sent);
-        assert_eq!(sent[IF_NONE_MATCH], "\"theirs\"", "there is no copy yet");
+        let (_, good) = fetch(&retter, Method::GET);
+        assert!(good.validators().is_none(), "there is no copy yet");
         let fields = Fields::from_pairs([("ETag", &b"\"ours\""[..])]);
         let head = ResponseHead::new(StatusCode::OK, fields);
-        assert!(matches!(good.on_head(&head, now), Verdict::Forward));
-        good.on_end(now);
+        complete(good, &head, b"");
         let (_, again) = fetch(&retter, Method::GET);
-        again.condition(&mut sent);
+        let validators = again.validators().expect("the copy has one");
+        validators.condition(&mut sent);
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[IF_NONE_MATCH], "\"ours\"");
         again.abandon(now);
-    }
-
-    #[test]
-    fn what_was_passed_on_is_rescued_by_no_copy() {
-        let now = Instant::ZERO;
-        let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
-        let head = ResponseHead::new(StatusCode::OK, Fields::default());
-        let (_, mut good) = fetch(&retter, Method::GET);
-        assert!(matches!(good.on_head(&head, now), Verdict::Forward));
-        good.on_end(now);
-        // The first bytes of another answer are out.
-        let (_, mut passed) = fetch(&retter, Method::GET);
-        assert!(passed.can_rescue());
-        assert!(matches!(passed.on_head(&head, now), Verdict::Forward));
-        assert!(passed.on_failure(Failure::Truncated, now).is_none());
-        let (_, mut held) = fetch(&retter, Method::GET);
-        assert!(matches!(held.on_head_held(&head, now), Verdict::Forward));
-        assert!(held.on_failure(Failure::Truncated, now).is_some());
     }
 
     #[test]
@@ -169,7 +147,8 @@ mod tests {
         let retter = Retter::new(settings.validate().unwrap(), 1, now);
 
         let (_, failing) = fetch(&retter, Method::GET);
-        let answer = failing.answer_failure(Failure::Timeout, now);
+        let refusal = failing.on_failure(Failure::Timeout, now).unwrap_err();
+        let answer = refusal.to_http();
         assert_eq!(answer.status(), 504);
         assert_eq!(field(&answer, "x-retter"), "no-cache");
         assert_eq!(
@@ -178,18 +157,14 @@ mod tests {
         );
         assert!(answer.body().starts_with(b"the application did not answer"));
 
-        let (_, mut good) = fetch(&retter, Method::GET);
+        let (_, good) = fetch(&retter, Method::GET);
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
-        assert!(matches!(good.on_head(&head, now), Verdict::Forward));
-        let mut fields = HeaderMap::new();
-        good.label(&mut fields);
-        assert_eq!(fields["x-retter"], "backend");
-        good.on_data(b"hello", now);
-        good.on_end(now);
+        complete(good, &head, b"hello");
 
         for (method, body) in [(Method::GET, &b"hello"[..]), (Method::HEAD, b"")] {
-            let (_, failing) = fetch(&retter, method);
-            let answer = failing.answer_failure(Failure::Connect, now);
+            let (request, failing) = fetch(&retter, method);
+            let served = failing.on_failure(Failure::Connect, now).unwrap();
+            let answer = served.to_http(&request);
             assert_eq!(
                 (answer.status(), &answer.body()[..]),
                 (StatusCode::OK, body)

@@ -292,7 +292,7 @@ mod tests {
     use crate::key::SessionChange;
     use crate::limits::HEAD_BYTES_CEILING;
     use crate::message::{Index, RequestHead};
-    use crate::policy::{Decision, Retter, Verdict};
+    use crate::policy::{Decision, Retter};
 
     const NOW: Instant = Instant::ZERO;
 
@@ -310,11 +310,11 @@ mod tests {
         fetch
     }
 
-    fn ok(mut fetch: Box<Fetch>, fields: Fields) {
+    fn ok(fetch: Box<Fetch>, fields: Fields) {
         let head = ResponseHead::new(StatusCode::OK, fields);
-        assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
-        fetch.on_data(b"page", NOW);
-        fetch.on_end(NOW);
+        let mut passing = fetch.on_head(&head, NOW).passed_on();
+        passing.on_data(b"page", NOW);
+        passing.on_end(NOW);
     }
 
     /// One line of about so many bytes, and others behind it.
@@ -376,12 +376,10 @@ mod tests {
         );
         // Together with the copy's own, and by itself.
         for bytes in [HEAD_BYTES_CEILING / 2, HEAD_BYTES_CEILING] {
-            let mut fetch = ask(&retter, Fields::default());
+            let fetch = ask(&retter, Fields::default());
             let head =
                 ResponseHead::new(StatusCode::NOT_MODIFIED, long(bytes, "b", &[etag, fresh]));
-            let Verdict::Serve(served) = fetch.on_head(&head, NOW) else {
-                panic!("it is about the copy");
-            };
+            let served = fetch.on_head(&head, NOW).served();
             assert!(served.fields().contains("a") && !served.fields().contains("b"));
             assert_eq!(retter.copies.stats().len, 1);
             // Stale all the same: `ask` finds nothing fresh.
@@ -396,18 +394,16 @@ mod tests {
         settings.site.cache.object_bytes_max = 1 << 20;
         let retter = Retter::new(settings.validate().unwrap(), 1, NOW);
         let piece = vec![b'x'; 300 << 10];
-        let [mut one, mut other] = ["/1", "/2"].map(|target| {
+        let [one, other] = ["/1", "/2"].map(|target| {
             let request = RequestHead::new(Method::GET, target, Fields::default());
             let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
                 panic!("nothing is kept");
             };
-            fetch
-        });
-        for fetch in [&mut one, &mut other] {
             let head = ResponseHead::new(StatusCode::OK, Fields::default());
-            assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
-            fetch.on_data(&piece, NOW);
-        }
+            let mut passing = fetch.on_head(&head, NOW).passed_on();
+            passing.on_data(&piece, NOW);
+            passing
+        });
         assert!(one.is_collecting() && !other.is_collecting());
         assert_eq!(retter.copies.stats().collecting_bytes, piece.len());
         one.on_end(NOW);

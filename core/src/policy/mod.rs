@@ -19,16 +19,18 @@
 //! let request = http::Request::get("http://example/page").body(()).unwrap();
 //! let request = Arc::new(RequestHead::from_http(&request));
 //!
-//! let Decision::Fetch(mut fetch) = retter.decide(&request, now) else {
+//! let Decision::Fetch(fetch) = retter.decide(&request, now) else {
 //!     panic!("the circuit is closed, there is room, and there is no copy yet");
 //! };
 //! let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
-//! let Verdict::Forward = fetch.on_head(&head, now) else { panic!("200 is no failure") };
-//! fetch.on_data(b"the page", now);
-//! fetch.on_end(now); // from here on there is a copy
+//! let Verdict::Forward(answer) = fetch.on_head(&head, now) else { panic!("200 is no failure") };
+//! let mut passing = answer.pass_on(); // its head goes out
+//! passing.on_data(b"the page", now);
+//! passing.on_end(now); // from here on there is a copy
 //!
 //! let Decision::Fetch(fetch) = retter.decide(&request, now) else { panic!("as above") };
-//! let answer = fetch.answer_failure(Failure::Connect, now); // an `http::Response`
+//! let Ok(copy) = fetch.on_failure(Failure::Connect, now) else { panic!("there is a copy") };
+//! let answer = copy.to_http(&request); // an `http::Response`
 //! assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"the page"[..]));
 //! assert_eq!(answer.headers()["x-retter"], "cache");
 //! ```
@@ -41,6 +43,7 @@ mod interleavings;
 mod interop;
 mod keep;
 mod outdated;
+mod passing;
 mod purge;
 mod refresh;
 mod refusal;
@@ -56,7 +59,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub use decide::Decision;
-pub use fetch::{Fetch, Verdict};
+pub use fetch::{Fetch, Slow, Verdict};
+pub use passing::{Holding, Passing};
 pub use purge::Purge;
 pub use refresh::Refresh;
 pub use refusal::Refusal;
@@ -92,10 +96,12 @@ use wants::Wants;
 ///    within the time-out of the queue: await it, or drop it when the client leaves.
 /// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
 ///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_sent`] when the
-///    whole request is at the origin, [`Fetch::on_head`], [`Fetch::on_data`] for each piece of the
-///    body, then [`Fetch::on_end`] or [`Fetch::on_failure`]; [`Fetch::unasked`] where the origin
-///    could not be asked for want of something here. Bound each wait for the origin: a fetch has
-///    its slot until it is told or dropped.
+///    whole request is at the origin, [`Fetch::on_head`] or [`Fetch::on_failure`];
+///    [`Fetch::unasked`] where the origin could not be asked because something is missing here. A head
+///    that is to be forwarded makes a [`Holding`] of it, from which a copy can still rescue, and
+///    [`Holding::pass_on`] a [`Passing`], from which none can: [`Passing::on_data`] for each piece of
+///    the body, then [`Passing::on_end`] or [`Passing::on_broken_off`]. Bound each wait for the
+///    origin: it has its slot until it is told or dropped.
 ///
 ///    From `on_sent` on a hanging origin is found while it hangs: wait for the head until
 ///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{RequestHead, ResponseHead};
-    use crate::policy::{Decision, Fetch, Verdict};
+    use crate::policy::{Decision, Fetch};
     use crate::time::Instant;
 
     const NOW: Instant = Instant::ZERO;
@@ -108,11 +108,11 @@ mod tests {
         fetch
     }
 
-    fn answer(mut fetch: Box<Fetch>) {
+    fn answer(fetch: Box<Fetch>) {
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
-        assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
-        fetch.on_data(b"page", NOW);
-        fetch.on_end(NOW);
+        let mut passing = fetch.on_head(&head, NOW).passed_on();
+        passing.on_data(b"page", NOW);
+        passing.on_end(NOW);
     }
 
     /// Purges; the pages at these places lose their copies, and no other.

@@ -1,4 +1,4 @@
-//! Owns [`Refusal`]: the answer to a request that is neither sent on nor served from a copy.
+//! Owns [`Refusal`]: the answer where neither the origin nor a copy gives one.
 //! Never decides that one is due.
 
 use std::time::Duration;
@@ -7,9 +7,10 @@ use http::StatusCode;
 
 use super::put_labels;
 use crate::breaker::State;
+use crate::report::Failure;
 use crate::rules::label::{Cause, Forward, Handling, Refused};
 
-/// Why a request is neither sent on nor served.
+/// The answer where neither the origin nor a copy gives one, and why.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
     /// The circuit, as the answer shows it.
@@ -23,6 +24,8 @@ pub struct Refusal {
 enum Kind {
     /// Another request for the same was sent on, and the origin failed on it.
     Failed(Cause),
+    /// The origin failed below HTTP, and this is the status for it.
+    OriginFailed(Failure, StatusCode),
     /// The origin was not asked; asking again can help after so many seconds.
     Refused(Refused, u64),
     /// There is nothing here to ask the origin with.
@@ -49,6 +52,20 @@ impl Refusal {
         }
     }
 
+    /// The origin was asked, and failed below HTTP.
+    pub(super) const fn origin_failed(
+        why: Forward,
+        failure: Failure,
+        status: StatusCode,
+        circuit: State,
+    ) -> Self {
+        Self {
+            circuit,
+            handling: Handling::Failed { why, failure },
+            kind: Kind::OriginFailed(failure, status),
+        }
+    }
+
     /// The origin cannot be asked, for want of something here.
     pub(super) const fn unasked(why: Forward, circuit: State) -> Self {
         let refused = Refused::Overload;
@@ -59,14 +76,15 @@ impl Refusal {
         }
     }
 
-    /// 503; 504 where the client wanted a copy or nothing; or what the request whose fetch this one shared is answered with.
+    /// 502 or 504 where the origin failed; 503 where it was not asked, or 504 where the client wanted
+    /// a copy or nothing; or what the request is answered with whose fetch this one shared.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self.kind {
             Kind::Failed(Cause::Failure(failure)) => failure.status_hint(),
             // Nothing is refused for being slow alone: somebody may still get its answer.
             Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Failed(Cause::Status(status)) => status,
+            Kind::Failed(Cause::Status(status)) | Kind::OriginFailed(_, status) => status,
             Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) | Kind::Unasked => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -79,7 +97,9 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self.kind {
-            Kind::Failed(_) | Kind::Refused(Refused::OnlyIfCached, _) => None,
+            Kind::Failed(_) | Kind::OriginFailed(..) | Kind::Refused(Refused::OnlyIfCached, _) => {
+                None
+            }
             Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
             // Sockets come back as fast as answers end.
             Kind::Unasked => Some(1),
@@ -94,6 +114,7 @@ impl Refusal {
                 "the application failed on this page and no copy of it is held; \
                  please try again soon"
             }
+            Kind::OriginFailed(failure, _) => failure.text(),
             Kind::Refused(Refused::CircuitOpen, _) => {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"

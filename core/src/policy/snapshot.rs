@@ -64,15 +64,15 @@ mod tests {
     }
 
     fn keep(retter: &Arc<Retter>) {
-        let mut fetch = ask(retter);
+        let fetch = ask(retter);
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
-        assert!(matches!(fetch.on_head(&head, NOW), Verdict::Forward));
-        fetch.on_data(b"page", NOW);
-        fetch.on_end(NOW);
+        let mut passing = fetch.on_head(&head, NOW).passed_on();
+        passing.on_data(b"page", NOW);
+        passing.on_end(NOW);
         assert_eq!(retter.stats(NOW).copies, 1);
     }
 
-    fn is_rescued(mut fetch: Box<Fetch>) -> bool {
+    fn is_rescued(fetch: Box<Fetch>) -> bool {
         let head = ResponseHead::new(StatusCode::SERVICE_UNAVAILABLE, Fields::default());
         matches!(fetch.on_head(&head, NOW), Verdict::Serve(_))
     }

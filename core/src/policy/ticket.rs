@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{Fields, ResponseHead};
-    use crate::policy::{Fetch, Verdict};
+    use crate::policy::Fetch;
 
     fn at(millis: u64) -> Instant {
         Instant::from_epoch(Duration::from_millis(millis))
@@ -262,13 +262,13 @@ mod tests {
         let mut lead = wait(&retter, at(0));
         let mut follower = wait(&retter, at(0));
         busy.abandon(at(900));
-        let Poll::Ready(Decision::Fetch(mut fetch)) = lead.poll(Waker::noop(), at(900)) else {
+        let Poll::Ready(Decision::Fetch(fetch)) = lead.poll(Waker::noop(), at(900)) else {
             panic!("there is room");
         };
         // From the head on it is known that the answer is for nobody else.
         let own = Fields::from_pairs([("set-cookie", &b"id=1"[..])]);
         let head = ResponseHead::new(StatusCode::OK, own);
-        assert!(matches!(fetch.on_head(&head, at(950)), Verdict::Forward));
+        let _passing = fetch.on_head(&head, at(950)).passed_on();
         assert!(follower.poll(Waker::noop(), at(950)).is_pending());
         assert!(follower.poll(Waker::noop(), at(999)).is_pending());
         let decision = follower.poll(Waker::noop(), at(1_000));

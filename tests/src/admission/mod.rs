@@ -316,7 +316,7 @@ impl World {
         let Some(visit) = self.visits.remove(&id) else {
             return;
         };
-        let Stage::Asking(mut fetch) = visit.stage else {
+        let Stage::Asking(fetch) = visit.stage else {
             return;
         };
         let status = if fails {
@@ -330,7 +330,7 @@ impl World {
         }
         let head = ResponseHead::new(status, fields.build());
         match fetch.on_head(&head, self.now) {
-            Verdict::Forward => fetch.on_end(self.now),
+            Verdict::Forward(holding) => holding.pass_on().on_end(self.now),
             Verdict::Serve(_) => return self.answered(visit.came, visit.is_write),
         }
         if !fails {

@@ -15,7 +15,7 @@ use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
-use retter_core::policy::{Decision, Fetch, Retter, Verdict};
+use retter_core::policy::{Decision, Passing, Retter, Verdict};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
 use retter_core::time::{Instant, UnixTime};
@@ -94,7 +94,9 @@ impl Guard {
             Decision::Serve(served) => return served.to_http(&request).map(GuardedBody::own),
             Decision::Wait(_) => unreachable!("a ticket does not lead to another"),
         };
-        fetch.condition(&mut fields);
+        if let Some(validators) = fetch.validators() {
+            validators.condition(&mut fields);
+        }
         if let Some(peer) = peer {
             fetch.on_behalf_of(peer);
         }
@@ -109,31 +111,33 @@ impl Guard {
                 break asked;
             }
             // Nothing goes on here without a client: the late answer renews no copy.
-            if let Some(served) = fetch.on_slow(self.now()) {
-                return served.to_http(&request).map(GuardedBody::own);
+            if let Some(slow) = fetch.on_slow(self.now()) {
+                return slow.served.to_http(&request).map(GuardedBody::own);
             }
         };
         let mut response = match asked {
             Ok(response) => response,
             Err(why) => {
                 let answer = match why {
-                    NoAnswer::Failed(failure) => fetch.answer_failure(failure, self.now()),
-                    NoAnswer::Unasked => match fetch.unasked(self.now()) {
-                        Ok(served) => served.to_http(&request),
-                        Err(refusal) => refusal.to_http(),
-                    },
+                    NoAnswer::Failed(failure) => fetch.on_failure(failure, self.now()),
+                    NoAnswer::Unasked => fetch.unasked(self.now()),
                 };
-                return answer.map(GuardedBody::own);
+                let response = match answer {
+                    Ok(served) => served.to_http(&request),
+                    Err(refusal) => refusal.to_http(),
+                };
+                return response.map(GuardedBody::own);
             }
         };
         let head = ResponseHead::from_http(&response);
         match fetch.on_head(&head, self.now()) {
-            Verdict::Forward => {
+            Verdict::Forward(holding) => {
                 if self.is_gateway {
                     *response.headers_mut() = end_to_end(&head);
                 }
-                fetch.label(response.headers_mut());
-                response.map(|body| GuardedBody::passing(body, fetch, self.clone()))
+                let passing = holding.pass_on();
+                passing.label(response.headers_mut());
+                response.map(|body| GuardedBody::passing(body, passing, self.clone()))
             }
             Verdict::Serve(served) => served.to_http(&request).map(GuardedBody::own),
         }
@@ -187,14 +191,14 @@ pub struct GuardedBody<B>(Kind<B>);
 #[derive(Debug)]
 enum Kind<B> {
     Own(Full<Bytes>),
-    Passing(Passing<B>),
+    Passing(Watched<B>),
 }
 
 #[derive(Debug)]
-struct Passing<B> {
+struct Watched<B> {
     body: Pin<Box<B>>,
     /// `None` once the policy knows how it went. Dropped with the body, it counts for nothing.
-    fetch: Option<Box<Fetch>>,
+    passing: Option<Passing>,
     guard: Guard,
     /// While it is waited for.
     patience: Option<Pin<Box<Sleep>>>,
@@ -208,19 +212,19 @@ impl<B: Body<Data = Bytes>> GuardedBody<B> {
         Self(Kind::Own(Full::new(bytes)))
     }
 
-    fn passing(body: B, fetch: Box<Fetch>, guard: Guard) -> Self {
-        let mut passing = Passing {
+    fn passing(body: B, passing: Passing, guard: Guard) -> Self {
+        let mut watched = Watched {
             body: Box::pin(body),
-            fetch: Some(fetch),
+            passing: Some(passing),
             guard,
             patience: None,
         };
-        passing.end_if_complete();
-        Self(Kind::Passing(passing))
+        watched.end_if_complete();
+        Self(Kind::Passing(watched))
     }
 }
 
-impl<B: Body<Data = Bytes>> Passing<B> {
+impl<B: Body<Data = Bytes>> Watched<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
     where
         B::Error: Into<Broken>,
@@ -232,14 +236,13 @@ impl<B: Body<Data = Bytes>> Passing<B> {
         match &frame {
             None => self.end(),
             Some(Err(_)) => {
-                if let Some(fetch) = self.fetch.take() {
-                    // The head is out: too late to rescue, but the outcome counts.
-                    drop(fetch.on_failure(Failure::Truncated, self.guard.now()));
+                if let Some(passing) = self.passing.take() {
+                    passing.on_broken_off(Failure::Truncated, self.guard.now());
                 }
             }
             Some(Ok(frame)) => {
-                if let (Some(data), Some(fetch)) = (frame.data_ref(), &mut self.fetch) {
-                    fetch.on_data(data, self.guard.now());
+                if let (Some(data), Some(passing)) = (frame.data_ref(), &mut self.passing) {
+                    passing.on_data(data, self.guard.now());
                 }
                 self.end_if_complete();
             }
@@ -253,8 +256,8 @@ impl<B: Body<Data = Bytes>> Passing<B> {
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(patience.as_mut().poll(cx));
         self.patience = None;
-        if let Some(fetch) = self.fetch.take() {
-            drop(fetch.on_failure(Failure::Timeout, self.guard.now()));
+        if let Some(passing) = self.passing.take() {
+            passing.on_broken_off(Failure::Timeout, self.guard.now());
         }
         Poll::Ready(Some(Err("the body did not go on in time".into())))
     }
@@ -267,8 +270,8 @@ impl<B: Body<Data = Bytes>> Passing<B> {
     }
 
     fn end(&mut self) {
-        if let Some(fetch) = self.fetch.take() {
-            fetch.on_end(self.guard.now());
+        if let Some(passing) = self.passing.take() {
+            passing.on_end(self.guard.now());
         }
     }
 }

@@ -8,7 +8,7 @@ use super::rig::{PAGE, PARK, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
 use crate::message::{Fields, RequestHead, ResponseHead};
-use crate::policy::{Decision, Retter, Verdict};
+use crate::policy::{Decision, Retter};
 use crate::report::{End, Failure, RefreshStats, Source};
 use crate::session::{Action, Input, Session, Side};
 use crate::time::Instant;
@@ -343,7 +343,7 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
         fetch
     };
     for _ in 0..5 {
-        assert!(visit(now).on_failure(Failure::Connect, now).is_none());
+        assert!(visit(now).on_failure(Failure::Connect, now).is_err());
     }
     now = now + Duration::from_secs(3);
     assert_eq!(retter.circuit(now), State::HalfOpen);
@@ -353,8 +353,7 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
     retter.set_refresh_waker(&bell.clone().into());
     assert!(retter.poll_refresh(now).is_none(), "nothing to probe with");
     let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
-    assert!(matches!(probe.on_head(&head, now), Verdict::Forward));
-    probe.on_end(now);
+    probe.on_head(&head, now).passed_on().on_end(now);
     // Visitors leave the probes that are still needed to it: asleep, the circuit would never close.
     assert!(bell.rings() > 0);
     assert!(retter.poll_refresh(now).is_some());

@@ -313,16 +313,17 @@ impl Pair {
 }
 
 /// Tells the program how a request ended; returns what answers instead.
-fn end(mut fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<Served> {
+fn end(fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<Served> {
     match ends {
         Ends::Abandoned => fetch.abandon(now),
-        Ends::Failed(failure) => return fetch.on_failure(failure, now),
+        Ends::Failed(failure) => return fetch.on_failure(failure, now).ok(),
         Ends::No(_) | Ends::Ok(_) | Ends::Oops => {
-            if let Verdict::Serve(served) = fetch.on_head(&response(ends), now) {
-                return Some(served);
-            }
-            fetch.on_data(version.to_string().as_bytes(), now);
-            fetch.on_end(now);
+            let mut passing = match fetch.on_head(&response(ends), now) {
+                Verdict::Forward(holding) => holding.pass_on(),
+                Verdict::Serve(served) => return Some(served),
+            };
+            passing.on_data(version.to_string().as_bytes(), now);
+            passing.on_end(now);
         }
     }
     None

@@ -1,0 +1,220 @@
+//! Owns [`Holding`] and [`Passing`]: what a fetch becomes with the head of its answer. While
+//! nothing has gone out a copy can stand in for the response; from the first byte on none can.
+//! Never holds up a byte: a body is collected while it passes.
+
+use super::{Fetch, Refusal, Served, Slow, put_labels};
+use crate::admission::Flown;
+use crate::breaker::{Outcome, State};
+use crate::canary::{Plant, is_planted};
+use crate::copies::Collector;
+use crate::limits::WORK_BYTES_MAX;
+use crate::report::Failure;
+use crate::rules::label::Handling;
+use crate::time::Instant;
+
+/// A response of which nothing has gone out. Whoever holds it back until it is complete can answer
+/// from the copy when it breaks off; whoever does not [passes it on](Self::pass_on) at once.
+#[derive(Debug)]
+#[must_use = "pass it on, or say how it ended"]
+pub struct Holding {
+    fetch: Box<Fetch>,
+    handling: Handling,
+}
+
+/// A response on its way to the client.
+///
+/// Dropped without a word, it counts as abandoned: the breaker ignores it, nothing is kept.
+#[derive(Debug)]
+#[must_use = "say how it ended"]
+pub struct Passing {
+    fetch: Box<Fetch>,
+    handling: Handling,
+}
+
+impl Holding {
+    pub(super) const fn new(fetch: Box<Fetch>, handling: Handling) -> Self {
+        Self { fetch, handling }
+    }
+
+    /// Something of the response goes out: the copy cannot rescue any more, and others may replace
+    /// it.
+    pub fn pass_on(self) -> Passing {
+        let Self {
+            mut fetch,
+            handling,
+        } = self;
+        fetch.copy = None;
+        Passing { fetch, handling }
+    }
+
+    /// Whether a copy would answer if the response broke off now.
+    #[must_use]
+    pub fn can_rescue(&self) -> bool {
+        self.fetch.can_rescue()
+    }
+
+    /// Takes a piece of the response body that is held back.
+    pub fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.fetch.on_data(data, now);
+    }
+
+    /// When to call [`on_slow`](Self::on_slow), unless the response is complete before; `None` for
+    /// never.
+    #[must_use]
+    pub fn slow_at(&self) -> Option<Instant> {
+        self.fetch.slow_at()
+    }
+
+    /// The response takes longer than it should, as with [`Fetch::on_slow`].
+    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+        self.fetch.on_slow(now)
+    }
+
+    /// The response broke off. The copy answers, where one may.
+    ///
+    /// # Errors
+    /// The 502 or 504, where none may.
+    pub fn on_failure(self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
+        self.fetch.on_failure(failure, now)
+    }
+
+    pub(crate) fn circuit(&self) -> State {
+        self.fetch.circuit()
+    }
+
+    pub(crate) fn is_collecting(&self) -> bool {
+        self.fetch.collector.is_some()
+    }
+
+    pub(crate) fn has_slot(&self) -> bool {
+        self.fetch.has_slot()
+    }
+
+    pub(crate) fn on_sent(&mut self, now: Instant) {
+        self.fetch.on_sent(now);
+    }
+
+    pub(crate) fn on_late_content(&mut self, now: Instant) {
+        self.fetch.on_late_content(now);
+    }
+}
+
+impl Passing {
+    /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of the response.
+    pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        put_labels(self.fetch.circuit, &self.handling, None, put);
+    }
+
+    /// What [`put_labels`](Self::put_labels) writes, for later.
+    pub(crate) fn labels(&self) -> (State, Handling) {
+        (self.fetch.circuit, self.handling)
+    }
+
+    /// Takes a piece of the response body.
+    pub fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.fetch.on_data(data, now);
+    }
+
+    /// The client does not read, so the rest of the body may be long in coming. Clients that stall
+    /// may hold half of the memory in which copies are made, not more: the rest is for those who
+    /// read.
+    ///
+    /// Nor does the origin work for a client that does not read: its slot is free.
+    pub fn on_pause(&mut self, now: Instant) {
+        self.fetch.free(now);
+        if self
+            .fetch
+            .collector
+            .as_ref()
+            .is_some_and(Collector::is_short)
+        {
+            self.fetch.discard();
+        }
+    }
+
+    /// The response is complete.
+    pub fn on_end(self, now: Instant) {
+        let mut fetch = self.fetch;
+        fetch.record(Outcome::Success, now);
+        let stored = fetch.collector.take().zip(fetch.key.take());
+        let kept = fetch.is_current()
+            && stored.is_some_and(|(collector, key)| fetch.keep(key, collector.finish()));
+        // Kept first, so that those who are let in now find it.
+        fetch.land(if kept { Flown::Kept } else { Flown::Unfit });
+        fetch.free(now);
+    }
+
+    /// The response broke off: too late to rescue from it, but the outcome counts.
+    pub fn on_broken_off(mut self, failure: Failure, now: Instant) {
+        if is_planted(Plant::TruncatedCopy) {
+            return self.on_end(now);
+        }
+        self.fetch.failed(failure, now);
+    }
+
+    /// The client went away, or made the origin give up: the breaker learns nothing from it.
+    pub fn abandon(self, now: Instant) {
+        self.fetch.abandon(now);
+    }
+
+    pub(crate) fn circuit(&self) -> State {
+        self.fetch.circuit()
+    }
+
+    pub(crate) fn is_collecting(&self) -> bool {
+        self.fetch.collector.is_some()
+    }
+
+    pub(crate) fn has_slot(&self) -> bool {
+        self.fetch.has_slot()
+    }
+
+    pub(crate) fn on_sent(&mut self, now: Instant) {
+        self.fetch.on_sent(now);
+    }
+
+    pub(crate) fn on_late_content(&mut self, now: Instant) {
+        self.fetch.on_late_content(now);
+    }
+}
+
+impl Fetch {
+    /// Takes a piece of the response body.
+    fn on_data(&mut self, data: &[u8], now: Instant) {
+        self.last = now;
+        self.passed = self.passed.saturating_add(data.len() as u64);
+        if self.passed > WORK_BYTES_MAX {
+            self.free(now);
+        }
+        if let Some(collector) = &mut self.collector
+            && !collector.push(data)
+        {
+            self.discard();
+        }
+    }
+
+    /// Nothing is kept of the response.
+    fn discard(&mut self) {
+        self.collector = None;
+        self.land(Flown::Unfit);
+    }
+}
+
+#[cfg(test)]
+impl super::Verdict {
+    /// The response on its way, for tests in which it is the answer.
+    pub(crate) fn passed_on(self) -> Passing {
+        match self {
+            Self::Forward(holding) => holding.pass_on(),
+            Self::Serve(served) => panic!("a copy answers: {served:?}"),
+        }
+    }
+
+    /// The copy in its place, for tests in which there is one.
+    pub(crate) fn served(self) -> Served {
+        match self {
+            Self::Forward(_) => panic!("no copy answers"),
+            Self::Serve(served) => served,
+        }
+    }
+}
