@@ -11,7 +11,7 @@ use async_global_executor::GlobalExecutorConfig;
 use async_std::task::spawn;
 use futures_lite::future::block_on;
 use retter_adapter::{Options, Seat, Server};
-use retter_core::policy::Retter;
+use retter_core::Gateway;
 use retter_core::report::Observer;
 
 use crate::reactor::{AsyncIo, Spawn};
@@ -22,7 +22,7 @@ use crate::reactor::{AsyncIo, Spawn};
 /// # Errors
 /// An address that cannot be bound, or a thread that cannot be made.
 pub fn start(
-    retter: &Arc<Retter>,
+    gateway: &Arc<Gateway>,
     options: Options,
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Server> {
@@ -32,7 +32,7 @@ pub fn start(
         .with_max_threads(workers)
         .with_thread_name_fn(|| "retter-async-std".to_owned());
     async_global_executor::init_with_config(config);
-    Server::start(retter, options, observer, 1, |seat: Seat| {
+    Server::start(gateway, options, observer, 1, |seat: Seat| {
         // This thread only waits for the end; it takes no part in reactor or tasks.
         let run = || block_on(spawn(seat.serve(AsyncIo(AsyncStd))));
         thread::Builder::new()

@@ -1,7 +1,7 @@
 //! Runs RETTER on smol: one executor, whose threads share the sessions, the listening sockets
 //! and the pool of origin connections. async-std (feature `async-std`) has the same reactor,
 //! async-io, and differs in who runs the tasks.
-//! Never parses a byte or makes a decision: [`retter_core::session::Session`] does.
+//! Never parses a byte or makes a decision: [`retter_core::Session`] does.
 
 #[cfg(feature = "async-std")]
 pub mod async_std;
@@ -19,7 +19,7 @@ use async_executor::Executor;
 use async_io::block_on;
 use retter_adapter::Seat;
 pub use retter_adapter::{Options, Places, Server};
-use retter_core::policy::Retter;
+use retter_core::Gateway;
 use retter_core::report::Observer;
 
 use reactor::{AsyncIo, Spawn};
@@ -29,12 +29,12 @@ use reactor::{AsyncIo, Spawn};
 /// # Errors
 /// An address that cannot be bound, or a thread that cannot be made.
 pub fn start(
-    retter: &Arc<Retter>,
+    gateway: &Arc<Gateway>,
     options: Options,
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Server> {
     let workers = options.workers.max(1);
-    Server::start(retter, options, observer, 1, |seat: Seat| {
+    Server::start(gateway, options, observer, 1, |seat: Seat| {
         let executor = Arc::new(Executor::new());
         // Nothing is sent: its end is the word.
         let (serving, end) = async_channel::bounded::<Infallible>(1);

@@ -1,6 +1,6 @@
 //! Runs RETTER on tokio: one current-thread runtime per worker, one listening socket each
 //! (`SO_REUSEPORT`), so that a session never leaves its thread and workers wait for nobody.
-//! Never parses a byte or makes a decision: [`retter_core::session::Session`] does.
+//! Never parses a byte or makes a decision: [`retter_core::Session`] does.
 
 mod socket;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use retter_adapter::{Options, Places, Server};
 use retter_adapter::{Runtime, Seat};
-use retter_core::policy::Retter;
+use retter_core::Gateway;
 use retter_core::report::Observer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -25,12 +25,12 @@ use socket::Socket;
 /// # Errors
 /// An address that cannot be bound, or a thread or runtime that cannot be made.
 pub fn start(
-    retter: &Arc<Retter>,
+    gateway: &Arc<Gateway>,
     options: Options,
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Server> {
     let workers = options.workers;
-    Server::start(retter, options, observer, workers, |seat: Seat| {
+    Server::start(gateway, options, observer, workers, |seat: Seat| {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let name = format!("retter-{}", seat.index());
         thread::Builder::new().name(name).spawn(move || {

@@ -1,6 +1,6 @@
 //! What the adapters share: a runtime implements [`Runtime`] in a few lines and calls
 //! [`Server::start`]; accepting, dialling, pooling, draining and cutting off happen here.
-//! Never parses a byte or makes a decision: [`retter_core::session::Session`] does. Never knows
+//! Never parses a byte or makes a decision: [`retter_core::Session`] does. Never knows
 //! which runtime it runs on.
 
 mod alarm;

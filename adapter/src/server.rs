@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 use std::{fmt, io};
 
+use retter_core::Gateway;
 use retter_core::addresses::Outage;
-use retter_core::policy::Retter;
 use retter_core::report::Observer;
 use retter_core::time::{Instant, UnixTime};
 
@@ -31,19 +31,16 @@ impl Server {
     /// # Errors
     /// An address that cannot be bound, or what `run` fails with.
     pub fn start(
-        retter: &Arc<Retter>,
+        gateway: &Arc<Gateway>,
         options: Options,
         observer: &Arc<dyn Observer>,
         workers: usize,
         run: impl Fn(Seat) -> io::Result<JoinHandle<usize>>,
     ) -> io::Result<Self> {
-        set_wall_clock(retter, options.epoch);
+        set_wall_clock(gateway, options.epoch);
         let workers = workers.max(1);
         let (sets, local_addrs) = listen::bind(&options.listen, workers)?;
-        let doors = Doors::new(
-            options.places,
-            retter.config().client().trusted_proxies.clone(),
-        );
+        let doors = Doors::new(options.places, gateway.client().trusted_proxies.clone());
         let options = Arc::new(options);
         let outage = Outage::default();
         let mut server = Self {
@@ -62,7 +59,7 @@ impl Server {
                 observer: Arc::clone(observer),
                 options: Arc::clone(&options),
                 outage: outage.clone(),
-                retter: Arc::clone(retter),
+                gateway: Arc::clone(gateway),
                 tasks,
             })?);
         }
@@ -116,7 +113,7 @@ pub struct Seat {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) options: Arc<Options>,
     pub(crate) outage: Outage,
-    pub(crate) retter: Arc<Retter>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) tasks: Arc<Tasks>,
 }
 
@@ -146,8 +143,8 @@ pub(crate) fn now(epoch: std::time::Instant) -> Instant {
     Instant::from_epoch(epoch.elapsed())
 }
 
-pub(crate) fn set_wall_clock(retter: &Retter, epoch: std::time::Instant) {
+pub(crate) fn set_wall_clock(gateway: &Gateway, epoch: std::time::Instant) {
     let unix = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let unix = UnixTime(unix.map_or(0, |since| since.as_secs()));
-    retter.set_wall_clock(now(epoch), unix);
+    gateway.site().set_wall_clock(now(epoch), unix);
 }

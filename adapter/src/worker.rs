@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use retter_core::Gateway;
 use retter_core::addresses::Addresses;
 use retter_core::connections::Full;
 use retter_core::drive::{Alarm as _, Drive, Host};
-use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
 use retter_core::report::{Observer, Report};
-use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
+use retter_core::{Session, Standing};
 
 use crate::alarm::Alarm;
 use crate::dial::{self, Dialer};
@@ -49,7 +49,7 @@ pub(crate) struct Worker<R: Runtime> {
     epoch: std::time::Instant,
     observer: Arc<dyn Observer>,
     pool: Mutex<IdlePool<R::Socket>>,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     pub(crate) runtime: Arc<R>,
     tasks: Arc<Tasks>,
 }
@@ -150,7 +150,7 @@ impl<R: Runtime> Drop for Visit<R> {
 /// Runs the worker of `seat` until it is drained; returns how many sessions were cut off.
 pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
     let options = &seat.options;
-    let connect_timeout = seat.retter.config().site().origin.connect_timeout;
+    let connect_timeout = seat.gateway.config().site().origin.connect_timeout;
     let addresses = Addresses::new(&options.origin_host, options.origin_port, seat.outage);
     let worker = Arc::new(Worker {
         dialer: Dialer::new(addresses, connect_timeout),
@@ -161,7 +161,7 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
             seat.idle_connections_max,
             options.idle_timeout,
         )),
-        retter: seat.retter,
+        gateway: seat.gateway,
         runtime: Arc::new(runtime),
         tasks: seat.tasks,
     });
@@ -247,7 +247,7 @@ async fn run_session<R: Runtime>(
     peer: SocketAddr,
 ) {
     let visit = Visit::new(&worker);
-    let session = Session::new(Arc::clone(&worker.retter), peer, worker.now());
+    let session = Session::new(Arc::clone(&worker.gateway), peer, worker.now());
     let mut drive = Drive::new(Place(Arc::clone(&worker), Some(pass)), client, session);
     run(&mut member, &worker, &mut drive).await;
     drop(drive);
@@ -274,15 +274,15 @@ async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Dr
 async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
     let mut alarm = Alarm::new(Arc::clone(&worker.runtime));
     let endless = poll_fn(|cx| {
-        let retter = &worker.retter;
+        let gateway = &worker.gateway;
         loop {
             let now = worker.now();
-            retter.set_refresh_waker(cx.waker());
-            while let Some(refresh) = retter.poll_refresh(now) {
-                let session = Session::background(Arc::clone(retter), refresh, now);
+            gateway.site().set_refresh_waker(cx.waker());
+            while let Some(refresh) = gateway.site().poll_refresh(now) {
+                let session = Session::background(Arc::clone(gateway), refresh, now);
                 run_background(&worker, None, session);
             }
-            let Some(deadline) = retter.poll_refresh_timeout(now) else {
+            let Some(deadline) = gateway.site().poll_refresh_timeout(now) else {
                 return Poll::<()>::Pending;
             };
             ready!(alarm.poll_at(deadline, now, cx));
@@ -316,7 +316,7 @@ async fn tick<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, is_first: 
         loop {
             worker.runtime.sleep(TICK).await;
             if is_first {
-                set_wall_clock(&worker.retter, worker.epoch);
+                set_wall_clock(&worker.gateway, worker.epoch);
             }
             worker.pool().expire(worker.now());
             dial::keep_known(&worker);

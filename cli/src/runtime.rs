@@ -7,10 +7,10 @@ use std::sync::Arc;
 use retter_core::report::Observer;
 
 pub use retter_adapter::{Options, Places, Server};
-pub use retter_core::policy::Retter;
+pub use retter_core::{Gateway, Site};
 
 /// Binds, starts the worker threads and returns.
-pub type Start = fn(&Arc<Retter>, Options, &Arc<dyn Observer>) -> io::Result<Server>;
+pub type Start = fn(&Arc<Gateway>, Options, &Arc<dyn Observer>) -> io::Result<Server>;
 
 /// An adapter as the command line sees it.
 #[derive(Clone, Copy, Debug)]

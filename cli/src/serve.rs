@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
-use crate::runtime::{Options, Retter, Runtime, Server};
+use crate::runtime::{Gateway, Options, Runtime, Server};
 use crate::settings::{Listen, Loaded, Values};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
@@ -80,13 +80,13 @@ impl Protection {
     pub(crate) fn start(runtime: Runtime, loaded: &Loaded) -> Result<Self, StartError> {
         let values = &loaded.values;
         let clock = Clock::start();
-        let retter = Retter::new(loaded.config.clone(), seed(), clock.now());
+        let gateway = Gateway::new(loaded.config.clone(), seed(), clock.now());
         let access = values
             .access
             .map(|format| AccessLog::start(format, io::stdout()))
             .transpose()
             .map_err(StartError::System)?;
-        let telemetry = Arc::new(Telemetry::new(Arc::clone(&retter), clock, access));
+        let telemetry = Arc::new(Telemetry::new(Arc::clone(&gateway), clock, access));
         let in_setting = |key| move |error| listen_error(loaded, key, error);
         // The admin address first: when it is taken, no client has been accepted yet.
         let admin = match &values.admin {
@@ -104,7 +104,7 @@ impl Protection {
         let options = options(values, listen, clock);
         let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
         let server =
-            (runtime.start)(&retter, options, &observer).map_err(in_setting("server.listen"))?;
+            (runtime.start)(&gateway, options, &observer).map_err(in_setting("server.listen"))?;
         Ok(Self {
             admin,
             server,

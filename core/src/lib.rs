@@ -5,8 +5,8 @@
 //!
 //! | you have | you take | shown by |
 //! |---|---|---|
-//! | sockets | [`session::Session`], one for each client connection: bytes in, bytes out. [`drive::Drive`] is its loop for any runtime, or none | `examples/blocking`: a proxy on plain threads |
-//! | a server or proxy with its own HTTP | [`policy::Retter`]: is this request sent on, served from a copy, or refused? | [`policy`]; a `tower` layer and a proxy on `hyper` in the project's tests |
+//! | sockets | [`Session`], one for each client connection: bytes in, bytes out. [`drive::Drive`] is its loop for any runtime, or none | `examples/blocking`: a proxy on plain threads |
+//! | a server or proxy with its own HTTP | [`Site`]: is this request sent on, served from a copy, or refused? | [`Site`]; a `tower` layer and a proxy on `hyper` in the project's tests |
 //! | any call that can fail | [`breaker::Breaker`]: may I call? how did it go? | [`breaker::Breaker`], `examples/breaker` |
 //!
 //! [`h1`] (HTTP/1.1 as two machines), [`store`] (a bounded store) and [`admission`] (an adaptive
@@ -25,7 +25,7 @@
 //!
 //! # The loop
 //!
-//! A session is driven by the contract that [`session::Session`] numbers: carry out its actions,
+//! A session is driven by the contract that [`Session`] numbers: carry out its actions,
 //! write what it gives, read where it has room, come again at its deadline. This is all of it; the
 //! application answers once, then breaks off, and the user sees the same page.
 //!
@@ -35,8 +35,8 @@
 //! use std::task::Waker;
 //!
 //! use retter_core::config::Settings;
-//! use retter_core::policy::Retter;
-//! use retter_core::session::{Action, Input, Session, Side};
+//! use retter_core::Gateway;
+//! use retter_core::{Action, Input, Session, Side};
 //! use retter_core::time::Instant;
 //!
 //! /// A socket that does not block.
@@ -124,8 +124,8 @@
 //!
 //! let now = Instant::ZERO; // your clock
 //! let config = Settings::default().validate().expect("the defaults are valid");
-//! let retter = Retter::new(config, 42, now); // a seed that nobody can guess
-//! let mut session = Session::new(retter, ([192, 0, 2, 1], 4711).into(), now);
+//! let gateway = Gateway::new(config, 42, now); // a seed that nobody can guess
+//! let mut session = Session::new(gateway, ([192, 0, 2, 1], 4711).into(), now);
 //! let (mut client, mut origin) = (Socket::default(), None);
 //!
 //! for (answer, told) in [
@@ -158,28 +158,38 @@ pub mod drive;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod gateway;
 pub mod h1;
 pub mod key;
 pub mod limits;
 pub mod message;
 pub mod network;
 pub mod pace;
-pub mod policy;
 pub mod pool;
 pub mod report;
 mod reserve;
 pub mod rng;
 pub mod rules;
 pub mod seldom;
-pub mod session;
+mod session;
+mod site;
 pub mod store;
 mod sync;
 pub mod time;
+
+pub use config::{Config, ConfigErrors, Settings};
+pub use gateway::Gateway;
+pub use session::{Action, CallId, Input, Session, Side, Standing, Timer};
+pub use site::{
+    Answer, Decision, Fetch, Holding, Passing, Purge, Refresh, Refusal, Ruling, Served, Site, Slow,
+    Snapshot, Ticket, Verdict,
+};
+pub use time::{Instant, UnixTime};
 
 // A session moves between threads, and all of them share what they have in common.
 const _: () = {
     const fn send<T: Send>() {}
     const fn sync<T: Send + Sync>() {}
-    send::<session::Session>();
-    sync::<policy::Retter>();
+    send::<Session>();
+    sync::<Gateway>();
 };

@@ -177,7 +177,7 @@ pub struct Report {
     pub status: Option<StatusCode>,
 }
 
-/// The policy's state at one moment, for `/health` and `/metrics`.
+/// The state of a site at one moment, for `/health` and `/metrics`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
     /// State of the origin's circuit.
@@ -196,8 +196,6 @@ pub struct Stats {
     pub collecting_bytes: usize,
     /// Bytes of large content that has left the store and is still on its way to clients.
     pub leaving_bytes: usize,
-    /// Bytes of what [`send_bytes_max`](crate::config::ClientSettings::send_bytes_max) allows.
-    pub queued_bytes: usize,
     /// Copies dropped to make room, since start.
     pub evictions: u64,
     /// Copies stored since start.

@@ -1,6 +1,6 @@
 //! Owns which locks and atomics threads of the core share where more than one of them have to
 //! agree: those of the standard library, and with `cfg(loom)` those that try every interleaving.
-//! Never owns a protocol: `admission`, `store` and `policy` do.
+//! Never owns a protocol: `admission`, `store` and `site` do.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

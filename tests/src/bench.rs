@@ -6,11 +6,11 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use retter_core::Gateway;
 use retter_core::config::Settings;
 use retter_core::limits::IOVECS_MAX;
-use retter_core::policy::Retter;
-use retter_core::session::{Action, Input, Session, Side};
 use retter_core::time::Instant;
+use retter_core::{Action, Input, Session, Side};
 
 /// How an input is cut into reads.
 #[derive(Clone, Copy, Debug)]
@@ -72,15 +72,15 @@ impl Bench {
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
         let config = Settings::default().validate().expect("defaults are valid");
-        let retter = Retter::new(config, 7, Instant::ZERO);
-        Self::on(&retter, peer)
+        let gateway = Gateway::new(config, 7, Instant::ZERO);
+        Self::on(&gateway, peer)
     }
 
     /// A new connection of this program.
     #[must_use]
-    pub fn on(retter: &Arc<Retter>, peer: SocketAddr) -> Self {
+    pub fn on(gateway: &Arc<Gateway>, peer: SocketAddr) -> Self {
         Self {
-            session: Session::new(Arc::clone(retter), peer, Instant::ZERO),
+            session: Session::new(Arc::clone(gateway), peer, Instant::ZERO),
             client: Vec::new(),
             client_ended: false,
             origins: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Options, Places, Retter, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
 use retter_core::report::{Observer, Report};
 
@@ -126,7 +126,7 @@ fn start(
     observer: impl Observer + 'static,
 ) -> Server {
     let config = Settings::default().validate().unwrap();
-    let retter = Retter::new(config, 1, retter_core::time::Instant::ZERO);
+    let gateway = Gateway::new(config, 1, retter_core::time::Instant::ZERO);
     let options = Options {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         workers: 1,
@@ -142,7 +142,7 @@ fn start(
         epoch: Instant::now(),
     };
     let observer: Arc<dyn Observer> = Arc::new(observer);
-    (runtime.start)(&retter, options, &observer).unwrap()
+    (runtime.start)(&gateway, options, &observer).unwrap()
 }
 
 fn serve(mut stream: TcpStream) {

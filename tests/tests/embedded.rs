@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Options, Places, Retter, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
 use retter_core::report::{Observer, Report};
 use retter_tests::DEADLINE;
@@ -51,7 +51,7 @@ impl Observer for Witness {
 #[track_caller]
 fn start(runtime: Runtime, origin: &Origin, host: &str, witness: &Arc<Witness>) -> Server {
     let config = Settings::default().validate().expect("defaults");
-    let retter = Retter::new(config, 1, retter_core::time::Instant::ZERO);
+    let gateway = Gateway::new(config, 1, retter_core::time::Instant::ZERO);
     let options = Options {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         workers: 2,
@@ -67,7 +67,7 @@ fn start(runtime: Runtime, origin: &Origin, host: &str, witness: &Arc<Witness>) 
         epoch: Instant::now(),
     };
     let observer: Arc<dyn Observer> = Arc::clone(witness) as _;
-    (runtime.start)(&retter, options, &observer).expect("it starts")
+    (runtime.start)(&gateway, options, &observer).expect("it starts")
 }
 
 #[test]

@@ -19,9 +19,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use http::StatusCode;
 use hyper_util::client::legacy::connect::HttpConnector;
-use retter_core::config::Settings;
-use retter_core::policy::Retter;
-use retter_core::time::Instant;
+use retter_core::{Config, Gateway, Instant, Settings};
 use retter_tests::client::{self, Client, Request};
 use retter_tests::embed::guard::Guard;
 use retter_tests::embed::layer::RescueLayer;
@@ -31,12 +29,11 @@ use retter_tests::page::Sum;
 use retter_tests::reply::Reply;
 use retter_tests::scenario::until;
 
-fn retter(origin: SocketAddr, change: impl FnOnce(&mut Settings)) -> Arc<Retter> {
+fn config(origin: SocketAddr, change: impl FnOnce(&mut Settings)) -> Config {
     let mut settings = Settings::default();
     settings.site.origin.authority = origin.to_string();
     change(&mut settings);
-    let config = settings.validate().expect("they are valid");
-    Retter::new(config, 1, Instant::ZERO)
+    settings.validate().expect("they are valid")
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -101,8 +98,8 @@ mod on_threads {
 
     fn start(origin: &Origin) -> SocketAddr {
         let (listener, address) = listener();
-        let retter = retter(origin.address(), quick);
-        blocking::start(listener, vec![origin.address()], retter, 4).expect("threads start");
+        let gateway = Gateway::new(config(origin.address(), quick), 1, Instant::ZERO);
+        blocking::start(listener, vec![origin.address()], gateway, 4).expect("threads start");
         address
     }
 
@@ -183,8 +180,8 @@ mod on_threads {
             }
         });
         let (threads, address) = super::listener();
-        let retter = retter(origin, quick);
-        blocking::start(threads, vec![origin], retter, 1).expect("threads start");
+        let gateway = Gateway::new(config(origin, quick), 1, Instant::ZERO);
+        blocking::start(threads, vec![origin], gateway, 1).expect("threads start");
         let mut user = Client::connect(address);
         assert_eq!(user.ask(&Request::get("/first")).text(), "yes");
         park.send(()).expect("the origin waits");
@@ -228,7 +225,7 @@ fn an_outage_is_rescued_by_a_proxy_on_hyper() {
         Reply::text(seen.target.as_str())
     });
     let (listener, address) = listener();
-    let proxy = Proxy::new(Guard::new(retter(origin.address(), quick)));
+    let proxy = Proxy::new(Guard::new(config(origin.address(), quick)));
     on_tokio(move || async {
         let _ = proxy.serve(to_tokio(listener)).await;
     });
@@ -241,7 +238,7 @@ fn want_of_sockets_is_no_failure_of_the_application() {
     // An address that no machine has to connect from stands for all that can be wanting.
     let mut connector = HttpConnector::new();
     connector.set_local_address(Some(Ipv4Addr::new(192, 0, 2, 1).into()));
-    let guard = Guard::new(retter(origin.address(), quick));
+    let guard = Guard::new(config(origin.address(), quick));
     let proxy = Proxy::with_connector(guard, connector);
     let (listener, address) = listener();
     on_tokio(move || async {
@@ -257,7 +254,7 @@ fn want_of_sockets_is_no_failure_of_the_application() {
 #[test]
 fn a_proxy_that_shares_its_connections_passes_no_login_on() {
     let origin = Origin::start(demanding);
-    let proxy = Proxy::new(Guard::new(retter(origin.address(), quick)));
+    let proxy = Proxy::new(Guard::new(config(origin.address(), quick)));
     let (listener, address) = listener();
     on_tokio(move || async {
         let _ = proxy.serve(to_tokio(listener)).await;
@@ -305,7 +302,7 @@ mod in_axum {
             quick(settings);
             settings.site.origin.head_timeout = Duration::from_millis(100);
         };
-        let guard = Guard::new(retter(address, settings));
+        let guard = Guard::new(config(address, settings));
         let application = application.layer(RescueLayer::new(guard));
         on_tokio(move || async {
             let _ = axum::serve(to_tokio(listener), application).await;

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use retter_core::config::Settings;
-use retter_core::session::{Input, Side};
-use retter_core::time::{Instant, UnixTime};
+use retter_core::{Gateway, Input, Instant, Settings, Side, UnixTime};
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::client::{Client, Request};
 use retter_tests::origin::Origin;
@@ -27,21 +25,19 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ngood";
 const UNIX: UnixTime = UnixTime(1_800_000_000);
 
-type Policy = Arc<retter_core::policy::Retter>;
-
-fn policy() -> Policy {
+fn gateway() -> Arc<Gateway> {
     let config = Settings::default().validate().expect("defaults are valid");
-    let retter = retter_core::policy::Retter::new(config, 7, Instant::ZERO);
-    retter.set_wall_clock(Instant::ZERO, UNIX);
-    retter
+    let gateway = Gateway::new(config, 7, Instant::ZERO);
+    gateway.site().set_wall_clock(Instant::ZERO, UNIX);
+    gateway
 }
 
-fn bench(retter: &Policy) -> Bench {
-    Bench::on(retter, SocketAddr::from(([192, 0, 2, 1], 4711)))
+fn bench(gateway: &Arc<Gateway>) -> Bench {
+    Bench::on(gateway, SocketAddr::from(([192, 0, 2, 1], 4711)))
 }
 
-fn keep_a_copy(retter: &Policy) {
-    let mut bench = bench(retter);
+fn keep_a_copy(gateway: &Arc<Gateway>) {
+    let mut bench = bench(gateway);
     bench.feed(Side::Client, GET, Cut::Whole, |_| {});
     bench.feed(Side::Origin, PAGE, Cut::Whole, |_| {});
     assert!(bench.client.ends_with(b"good"));
@@ -90,11 +86,11 @@ fn an_origin_that_breaks_off_at_any_byte_is_never_taken_for_whole() {
             .flat_map(|len| [false, true].map(|copy| (len, copy)))
             .flat_map(|(len, copy)| [false, true].map(|resets| (len, copy, resets)))
         {
-            let retter = policy();
+            let gateway = gateway();
             if has_copy {
-                keep_a_copy(&retter);
+                keep_a_copy(&gateway);
             }
-            let mut bench = bench(&retter);
+            let mut bench = bench(&gateway);
             bench.feed(Side::Client, GET, Cut::Whole, |_| {});
             bench.feed(Side::Origin, &bytes[..len], Cut::Whole, |_| {});
             if bench.origin_open && resets {
@@ -131,7 +127,11 @@ fn an_origin_that_breaks_off_at_any_byte_is_never_taken_for_whole() {
                 assert_eq!((status, whole), (200, false), "{what}");
                 assert!(bench.client_ended, "{what}");
             }
-            assert_eq!(retter.stats(Instant::ZERO).admission.in_flight, 0, "{what}");
+            assert_eq!(
+                gateway.site().stats(Instant::ZERO).admission.in_flight,
+                0,
+                "{what}"
+            );
         }
     }
 }
@@ -140,10 +140,10 @@ fn an_origin_that_breaks_off_at_any_byte_is_never_taken_for_whole() {
 fn a_clock_that_jumps_costs_no_copy() {
     const DAY: u64 = 24 * 60 * 60;
     for unix in [UNIX.0 - DAY, UNIX.0 + DAY, 0, u64::MAX] {
-        let retter = policy();
-        keep_a_copy(&retter);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(unix));
-        let mut bench = bench(&retter);
+        let gateway = gateway();
+        keep_a_copy(&gateway);
+        gateway.site().set_wall_clock(Instant::ZERO, UnixTime(unix));
+        let mut bench = bench(&gateway);
         bench.feed(Side::Client, GET, Cut::Whole, |_| {});
         if bench.origin_open {
             bench.input(Input::ReadFailed(Side::Origin));

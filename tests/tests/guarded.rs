@@ -12,10 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
-use retter_core::config::Settings;
 use retter_core::message::RequestHead;
-use retter_core::policy::Retter;
-use retter_core::time::Instant;
+use retter_core::{Instant, Settings};
 use retter_tests::embed::guard::{Guard, GuardedBody};
 use tokio::time::{Instant as Clock, sleep};
 
@@ -28,7 +26,7 @@ fn in_paused_time(test: impl AsyncFnOnce(Guard)) {
         .expect("a runtime can be made");
     runtime.block_on(async {
         let config = Settings::default().validate().expect("defaults are valid");
-        test(Guard::new(Retter::new(config, 1, Instant::ZERO))).await;
+        test(Guard::new(config)).await;
     });
 }
 
@@ -143,13 +141,13 @@ impl Body for Stalls {
 fn a_body_that_stalls_gives_its_slot_back() {
     in_paused_time(async |guard| {
         let answer = visit(&guard, Duration::ZERO, Response::new(Stalls(false))).await;
-        let in_flight = || guard.retter().stats(Instant::ZERO).admission.in_flight;
+        let in_flight = || guard.site().stats(Instant::ZERO).admission.in_flight;
         assert_eq!(in_flight(), 1);
         let asked = Clock::now();
         let mut body = answer.into_body();
         assert!(matches!(body.frame().await, Some(Ok(_))));
         assert!(matches!(body.frame().await, Some(Err(_))));
-        let limit = guard.retter().config().site().origin.body_timeout;
+        let limit = guard.config().site().origin.body_timeout;
         assert!((limit..limit * 2).contains(&asked.elapsed()));
         assert_eq!(in_flight(), 0);
     });
@@ -161,7 +159,7 @@ fn a_client_that_leaves_counts_for_nothing() {
         let left = visit(&guard, Duration::MAX, page(&[]));
         let waited = tokio::time::timeout(Duration::from_secs(3), left).await;
         assert!(waited.is_err());
-        let stats = guard.retter().stats(Instant::ZERO);
+        let stats = guard.site().stats(Instant::ZERO);
         assert_eq!(stats.admission.in_flight, 0);
     });
 }

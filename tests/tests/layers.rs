@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the core and what lies directly below it. A module may use everything that it
-/// reaches from here, and nothing else: `h1` and `policy` do not know each other.
+/// reaches from here, and nothing else: `h1` and `site` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["addresses", "session"]),
     ("fuzzing", &["session"]),
     ("session", &["client", "exchange"]),
     ("client", &["exchange", "h1", "pace"]),
-    ("exchange", &["h1", "pace", "policy", "report", "rules"]),
+    ("gateway", &["reserve", "site"]),
+    ("exchange", &["gateway", "h1", "pace", "report", "rules"]),
     ("addresses", &["seldom", "time"]),
     (
-        "policy",
+        "site",
         &[
             "admission",
             "breaker",
@@ -24,7 +25,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "copies",
             "key",
             "report",
-            "reserve",
             "rng",
             "rules",
             "sync",

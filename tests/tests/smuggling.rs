@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use retter_core::session::{Input, Side};
+use retter_core::{Input, Side};
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::corpus::{self, Case, End};
 use retter_tests::recorder::{Recorded, Recorder};

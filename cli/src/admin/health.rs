@@ -144,7 +144,7 @@ pub(super) fn json(telemetry: &Telemetry) -> String {
 
 fn read(telemetry: &Telemetry) -> Health {
     let now = telemetry.clock().now();
-    let stats = telemetry.retter().stats(now);
+    let stats = telemetry.site().stats(now);
     let totals = telemetry.totals();
     let (accepted, open) = telemetry.connections();
     let transitions = telemetry.transitions();

@@ -17,14 +17,14 @@ const TIERS: [Tier; 2] = [Tier::Origin, Tier::Path];
 
 /// All metrics.
 pub(super) fn render(telemetry: &Telemetry) -> String {
-    let stats = telemetry.retter().stats(telemetry.clock().now());
+    let stats = telemetry.site().stats(telemetry.clock().now());
     let totals = telemetry.totals();
     let mut page = Page::default();
     process(&mut page, telemetry);
     exchanges(&mut page, &totals);
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
-    policy(&mut page, &stats);
+    site(&mut page, &stats);
     refreshes(&mut page, &stats.refresh);
     page.0
 }
@@ -50,6 +50,11 @@ fn process(page: &mut Page, telemetry: &Telemetry) {
         accepted,
     );
     page.gauge("retter_connections_open", "Client connections open.", open);
+    page.gauge(
+        "retter_queued_bytes",
+        "Bytes in use of RETTER_SERVER_SEND_BYTES, for peers who are slow to take them.",
+        telemetry.gateway().queued_bytes(),
+    );
     page.counter(
         "retter_access_log_dropped_total",
         "Access log lines dropped because nobody took them in time.",
@@ -186,7 +191,7 @@ fn circuits(page: &mut Page, stats: &Stats, transitions: &Transitions) {
     }
 }
 
-fn policy(page: &mut Page, stats: &Stats) {
+fn site(page: &mut Page, stats: &Stats) {
     page.gauge("retter_copies", "Copies in the store.", stats.copies);
     page.gauge(
         "retter_copies_bytes",
@@ -197,11 +202,6 @@ fn policy(page: &mut Page, stats: &Stats) {
         "retter_copies_leaving_bytes",
         "Bytes of large copies that were replaced and are still on their way to clients.",
         stats.leaving_bytes,
-    );
-    page.gauge(
-        "retter_queued_bytes",
-        "Bytes in use of RETTER_SERVER_SEND_BYTES, for peers who are slow to take them.",
-        stats.queued_bytes,
     );
     page.counter(
         "retter_copies_inserted_total",

@@ -28,7 +28,7 @@ pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) ->
         return refusal.with("Cache-Control", "no-store");
     }
     if request.path == "/purge" {
-        return purge::answer(request, telemetry.retter()).with("Cache-Control", "no-store");
+        return purge::answer(request, telemetry.site()).with("Cache-Control", "no-store");
     }
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
@@ -49,7 +49,7 @@ pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) ->
 
 fn overview(telemetry: &Telemetry) -> String {
     let now = telemetry.clock().now();
-    let stats = telemetry.retter().stats(now);
+    let stats = telemetry.site().stats(now);
     let totals = telemetry.totals();
     let transitions = telemetry.transitions();
     let (accepted, open) = telemetry.connections();

@@ -1,7 +1,7 @@
 //! Owns `POST /purge`: what an operator asks for becomes a [`Purge`], its count the answer.
 //! Never decides who may ask: that is settled before.
 
-use retter_core::policy::{Purge, Retter};
+use retter_core::{Purge, Site};
 use serde::Serialize;
 
 use crate::web::{Request, Response};
@@ -22,7 +22,7 @@ struct Purged {
 }
 
 /// Answers one request for `/purge`.
-pub(super) fn answer(request: &Request, retter: &Retter) -> Response {
+pub(super) fn answer(request: &Request, site: &Site) -> Response {
     if request.method != "POST" {
         return Response::text(405, USAGE).with("Allow", "POST");
     }
@@ -30,7 +30,7 @@ pub(super) fn answer(request: &Request, retter: &Retter) -> Response {
         return Response::text(400, USAGE);
     };
     let purged = Purged {
-        purged: retter.purge(&purge),
+        purged: site.purge(&purge),
     };
     tracing::info!("purged {} copies", purged.purged);
     let json = serde_json::to_string(&purged).unwrap_or_default();
@@ -146,7 +146,7 @@ mod tests {
     fn only_a_post_drops_copies() {
         let settings = retter_core::config::Settings::default();
         let now = retter_core::time::Instant::ZERO;
-        let retter = Retter::new(settings.validate().unwrap(), 1, now);
+        let site = Site::new(&settings.validate().unwrap(), 1, now);
         let ask = |method: &str, query: &str| {
             let request = Request {
                 method: method.to_owned(),
@@ -154,7 +154,7 @@ mod tests {
                 query: query.to_owned(),
                 fields: Vec::new(),
             };
-            answer(&request, &retter)
+            answer(&request, &site)
         };
         assert_eq!(ask("GET", "all").status, 405);
         assert_eq!(ask("POST", "").status, 400);

@@ -10,12 +10,12 @@ use retter_core::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
-use crate::runtime::Retter;
+use crate::runtime::Gateway;
 
 fn telemetry() -> Telemetry {
     let config = Settings::default().validate().unwrap();
     let clock = Clock::start();
-    Telemetry::new(Retter::new(config, 1, clock.now()), clock, None)
+    Telemetry::new(Gateway::new(config, 1, clock.now()), clock, None)
 }
 
 fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report {

@@ -166,7 +166,7 @@ fn show(
 
 fn refreshes(protection: &Protection) -> RefreshStats {
     let telemetry = &protection.telemetry;
-    telemetry.retter().stats(telemetry.clock().now()).refresh
+    telemetry.site().stats(telemetry.clock().now()).refresh
 }
 
 fn part_lengths(scale: f64) -> impl Iterator<Item = Duration> {
@@ -250,7 +250,7 @@ impl Stage<'_> {
             at: started.elapsed(),
             health: self.shop.health(),
             is_crowded: crowd.count() > 0,
-            circuit: telemetry.retter().circuit(telemetry.clock().now()),
+            circuit: telemetry.site().circuit(telemetry.clock().now()),
             shed: *shed - before,
             admission,
             with: &with,
@@ -261,6 +261,6 @@ impl Stage<'_> {
     fn admission(&self) -> AdmissionStats {
         let telemetry = &self.protection.telemetry;
         let now = telemetry.clock().now();
-        telemetry.retter().stats(now).admission
+        telemetry.site().stats(now).admission
     }
 }

@@ -8,9 +8,9 @@ use http::StatusCode;
 use retter_core::config::OriginSettings;
 use retter_core::limits::{HOLD_BYTES_MAX, WORK_BYTES_MAX};
 use retter_core::message::RequestHead;
-use retter_core::policy::{Fetch, Holding, Passing, Served, Slow};
 use retter_core::report::Failure;
 use retter_core::time::Instant;
+use retter_core::{Fetch, Holding, Passing, Served, Slow};
 
 use super::line::{Answer, End, Origin};
 
@@ -27,7 +27,7 @@ pub(super) struct Flight {
 /// How far it is.
 pub(super) enum Stage {
     /// No head has come.
-    Asking(Box<Fetch>),
+    Asking(Fetch),
     /// Nothing of the answer has gone out.
     Holding(Holding),
     /// The answer is on its way.

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use retter_core::config::{Config, ConfigErrors, Settings};
 use retter_core::message::RequestHead;
-use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Slow, Ticket, Verdict};
 use retter_core::rules::label::{Handling, Refused};
 use retter_core::time::{Instant, UnixTime};
+use retter_core::{Decision, Fetch, Refusal, Ruling, Served, Site, Slow, Ticket, Verdict};
 
 use super::flight::{self, Flight, Stage, Step};
 use super::line::{Answer, End, Origin};
@@ -38,7 +38,7 @@ pub(super) struct Simulation {
     last: Instant,
     number: u64,
     pending: BinaryHeap<Reverse<Pending>>,
-    retter: Arc<Retter>,
+    site: Site,
     /// The time of the first line.
     start: u64,
     pub(super) tally: Tally,
@@ -107,15 +107,15 @@ impl Simulation {
         settings.site.cache.session_cookies = only(SESSION_COOKIE);
         settings.site.cache.ignored_cookies = only("");
         let config = settings.validate()?;
-        let retter = Retter::new(config.clone(), seed, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
+        let site = Site::new(&config.clone(), seed, Instant::ZERO);
+        site.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,
             last: Instant::ZERO,
             number: 0,
             pending: BinaryHeap::new(),
-            retter,
+            site,
             start,
             tally: Tally::new(),
             timeline: Timeline::new(),
@@ -142,8 +142,8 @@ impl Simulation {
     /// Replays one request, about which the application does what `origin` says.
     pub(super) fn ask(&mut self, request: &Arc<RequestHead>, at: u64, origin: &Origin) {
         let now = Instant::from_nanos(at.saturating_sub(self.start));
-        let decision = self.retter.decide(request, now);
-        self.carry_out(decision, request, origin, now, now);
+        let ruling = self.site.decide(request, now);
+        self.rule(ruling, request, origin, now);
         self.admit(now);
         if self.alarm.0.load(Memory::Relaxed) {
             self.push(now, What::Visit);
@@ -161,14 +161,13 @@ impl Simulation {
         if !self.alarm.0.swap(false, Memory::Relaxed) && self.visit_at > now {
             return;
         }
-        self.retter
-            .set_refresh_waker(&Arc::clone(&self.alarm).into());
-        while let Some(refresh) = self.retter.poll_refresh(now) {
+        self.site.set_refresh_waker(&Arc::clone(&self.alarm).into());
+        while let Some(refresh) = self.site.poll_refresh(now) {
             self.tally.renewals += 1;
             let origin = truth.now(&refresh.request);
             self.send(refresh.fetch, refresh.request, &origin, None, now);
         }
-        let next = self.retter.poll_refresh_timeout(now);
+        let next = self.site.poll_refresh_timeout(now);
         self.visit_at = next.unwrap_or(Instant::from_nanos(u64::MAX));
         if let Some(at) = next {
             self.push(at, What::Visit);
@@ -193,11 +192,18 @@ impl Simulation {
                 served.want(request, NOBODY, now);
                 self.serve(&served, origin, came);
             }
-            Decision::Wait(ticket) => {
+        }
+    }
+
+    /// Does what the site said of a request.
+    fn rule(&mut self, ruling: Ruling, request: &Arc<RequestHead>, origin: &Origin, now: Instant) {
+        match ruling {
+            Ruling::Now(decision) => self.carry_out(decision, request, origin, now, now),
+            Ruling::Wait(ticket) => {
                 let number = self.push(ticket.deadline(), What::Overdue);
                 let woken = Arc::clone(&self.woken);
                 let waiting = Waiting {
-                    came,
+                    came: now,
                     origin: origin.clone(),
                     request: Arc::clone(request),
                     ticket,
@@ -276,7 +282,7 @@ impl Simulation {
 
     fn send(
         &mut self,
-        mut fetch: Box<Fetch>,
+        mut fetch: Fetch,
         request: Arc<RequestHead>,
         origin: &Origin,
         came: Option<Instant>,
@@ -489,7 +495,7 @@ impl Simulation {
     }
 
     fn note_changes(&mut self) {
-        while let Some(change) = self.retter.poll_transition() {
+        while let Some(change) = self.site.poll_transition() {
             self.timeline.change(change);
         }
     }

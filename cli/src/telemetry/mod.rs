@@ -22,7 +22,7 @@ use retter_core::breaker::{State, Tier, Transition};
 use retter_core::report::{Observer, Report, Source};
 
 use crate::clock::Clock;
-use crate::runtime::Retter;
+use crate::runtime::{Gateway, Site};
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
@@ -50,7 +50,7 @@ pub(crate) struct Telemetry {
     overload: Mutex<Overload>,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     transitions: Mutex<Transitions>,
     troubles: AtomicU64,
     /// Whether a proxy that is not declared was told of.
@@ -105,7 +105,7 @@ impl fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// Counts for `retter`; writes access lines when there is a log for them.
-    pub(crate) fn new(retter: Arc<Retter>, clock: Clock, access: Option<AccessLog>) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, clock: Clock, access: Option<AccessLog>) -> Self {
         Self {
             access,
             clock,
@@ -116,7 +116,7 @@ impl Telemetry {
             logins: Logins::default(),
             overload: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            retter,
+            gateway,
             transitions: Mutex::default(),
             troubles: AtomicU64::new(0),
             undeclared_told: AtomicBool::new(false),
@@ -127,7 +127,7 @@ impl Telemetry {
     pub(crate) fn tick(&self) {
         self.drain_transitions();
         let now = self.clock.now();
-        let stats = self.retter.stats(now).admission;
+        let stats = self.gateway.site().stats(now).admission;
         let told = lock(&self.overload).note(&stats, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
@@ -153,7 +153,7 @@ impl Telemetry {
             sum.add(&lock(shard).votes);
         }
         let network = sum.winner()?;
-        let trusted = &self.retter.config().client().trusted_proxies;
+        let trusted = &self.gateway.client().trusted_proxies;
         Some((
             network.to_string(),
             undeclared::assignment(network, trusted),
@@ -167,7 +167,7 @@ impl Telemetry {
 
     /// Taken and kept under one lock, so that two threads cannot swap their order.
     fn drain_into(&self, transitions: &mut Transitions) {
-        while let Some(transition) = self.retter.poll_transition() {
+        while let Some(transition) = self.gateway.site().poll_transition() {
             log_transition(&transition);
             transitions.push(transition);
         }
@@ -231,9 +231,14 @@ impl Telemetry {
         self.clock
     }
 
-    /// The policy.
-    pub(crate) fn retter(&self) -> &Retter {
-        &self.retter
+    /// What all sessions share.
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The site behind it.
+    pub(crate) fn site(&self) -> &Site {
+        self.gateway.site()
     }
 }
 
@@ -244,7 +249,7 @@ impl Observer for Telemetry {
         if let Some(access) = &self.access
             && report.source != Source::Refresh
         {
-            access.write(&report, self.retter.snapshot().keyer(), self.clock);
+            access.write(&report, self.gateway.site().snapshot().keyer(), self.clock);
         }
         for text in [self.failures.note(&report), self.logins.note(&report)]
             .into_iter()

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use retter_core::Gateway;
 use retter_core::config::Settings;
 use retter_core::drive::{Alarm, Drive, Host, Socket};
 use retter_core::h1::{Event, ServerConn};
 use retter_core::message::RequestHead;
-use retter_core::policy::Retter;
 use retter_core::report::Report;
-use retter_core::session::{Session, Standing};
 use retter_core::time::{Instant, UnixTime};
+use retter_core::{Session, Standing};
 
 /// All paths, by name.
 pub(crate) const NAMES: [&str; 5] = ["forward", "head", "hit", "key", "miss"];
@@ -119,10 +119,10 @@ fn head() -> Box<dyn FnMut()> {
 }
 
 fn key() -> Box<dyn FnMut()> {
-    let retter = Retter::new(config(), 7, Instant::ZERO);
+    let gateway = Gateway::new(config(), 7, Instant::ZERO);
     let head = parse(&mut ServerConn::new(16 * 1024), &request("/page/0000000"));
     Box::new(move || {
-        black_box(retter.snapshot().keyer().key(black_box(&head)));
+        black_box(gateway.site().snapshot().keyer().key(black_box(&head)));
     })
 }
 
@@ -142,8 +142,10 @@ struct Rig {
 
 impl Rig {
     fn new(cache_control: &str) -> Self {
-        let retter = Retter::new(config(), 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        let gateway = Gateway::new(config(), 7, Instant::ZERO);
+        gateway
+            .site()
+            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
         let head = [RESPONSE[0], cache_control, RESPONSE[1]].concat();
         let answer = [head.into_bytes(), vec![b'x'; 1000]].concat();
         let client = Rc::new(Peer::default());
@@ -158,7 +160,7 @@ impl Rig {
             time: Rc::clone(&time),
         };
         let peer = ([192, 0, 2, 1], 4711).into();
-        let session = Session::new(Arc::clone(&retter), peer, Instant::ZERO);
+        let session = Session::new(Arc::clone(&gateway), peer, Instant::ZERO);
         Self {
             drive: Drive::new(place, Pipe(Rc::clone(&client)), session),
             client,

@@ -15,12 +15,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{Builder, Thread, current, park_timeout, sleep};
 use std::time::{Duration, UNIX_EPOCH};
 
+use retter_core::Gateway;
+use retter_core::Session;
 use retter_core::addresses::Dial;
 use retter_core::drive::{self, Drive, Host};
-use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
-use retter_core::session::Session;
 use retter_core::time::{Instant, UnixTime};
 
 /// A write that waits longer lets the other side be read: an origin may answer before it has read
@@ -36,21 +36,21 @@ struct Shared {
     epoch: std::time::Instant,
     origin: Vec<SocketAddr>,
     pool: Mutex<IdlePool<Socket>>,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
 }
 
 /// Serves `listener` with so many sessions at one time; further clients wait in its queue.
 pub(crate) fn start(
     listener: TcpListener,
     origin: Vec<SocketAddr>,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     sessions: usize,
 ) -> io::Result<()> {
     let shared = Arc::new(Shared {
         epoch: std::time::Instant::now(),
         origin,
         pool: Mutex::new(IdlePool::new(IDLE_MAX, IDLE_TIME)),
-        retter,
+        gateway,
     });
     for _ in 0..sessions {
         let (shared, listener) = (Arc::clone(&shared), listener.try_clone()?);
@@ -71,7 +71,7 @@ pub(crate) fn start(
 fn serve(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
     let next = Rc::new(Cell::new(None));
     let place = Place(Rc::clone(&next), Arc::clone(shared));
-    let session = Session::new(Arc::clone(&shared.retter), peer, place.now());
+    let session = Session::new(Arc::clone(&shared.gateway), peer, place.now());
     let mut drive = Drive::new(place, Socket::new(client)?, session);
     let waker = Waker::from(Arc::new(Unpark(current())));
     while drive.poll(&mut Context::from_waker(&waker)).is_pending() {
@@ -95,7 +95,7 @@ impl Host for Place {
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.1.epoch.elapsed());
         let unix = UnixTime(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs());
-        self.1.retter.set_wall_clock(now, unix);
+        self.1.gateway.site().set_wall_clock(now, unix);
         now
     }
 
@@ -113,7 +113,7 @@ impl Host for Place {
     }
 
     fn dial(&self) -> Self::Dial {
-        let limit = self.1.retter.config().site().origin.connect_timeout;
+        let limit = self.1.gateway.config().site().origin.connect_timeout;
         let mut dial = Dial::new(self.1.origin.clone(), limit);
         while let Some((address, share)) = dial.poll_next() {
             match TcpStream::connect_timeout(&address, share).and_then(Socket::new) {

@@ -11,8 +11,8 @@ mod adapter;
 
 use std::net::{TcpListener, ToSocketAddrs};
 
+use retter_core::Gateway;
 use retter_core::config::Settings;
-use retter_core::policy::Retter;
 use retter_core::time::Instant;
 
 /// Sessions at one time; each is two threads, and a third while it asks the origin.
@@ -27,9 +27,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.site.origin.authority.clone_from(&origin);
     let config = settings.validate()?;
     // A proxy for strangers takes a seed that they cannot guess.
-    let retter = Retter::new(config, u64::from(std::process::id()), Instant::ZERO);
+    let gateway = Gateway::new(config, u64::from(std::process::id()), Instant::ZERO);
     let origin = origin.to_socket_addrs()?.collect();
-    adapter::start(TcpListener::bind(listen)?, origin, retter, SESSIONS)?;
+    adapter::start(TcpListener::bind(listen)?, origin, gateway, SESSIONS)?;
     loop {
         std::thread::park();
     }

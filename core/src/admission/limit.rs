@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::growth::{Finding, Growth, NOISES, Terms};
 use super::measure::{Arm, Visit};
-use super::quiet::Quiet;
+use super::quiet::{Quiet, scaled};
 use super::service::{BORNE, STRAIN_HIGH, Service};
 use super::surge::Surge;
 use super::way::{STRAIN_MIN, Way};
@@ -568,14 +568,4 @@ impl Limit {
         }
         .clamp(min, max)
     }
-}
-
-/// `limit` times `factor`, rounded.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast from a float saturates"
-)]
-pub(super) fn scaled(limit: u32, factor: f64) -> u32 {
-    (f64::from(limit) * factor).round() as u32
 }

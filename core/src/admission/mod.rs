@@ -14,6 +14,7 @@ mod surge;
 #[cfg(test)]
 mod tests;
 mod way;
+mod words;
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -25,12 +26,12 @@ use crate::breaker::Outcome;
 use crate::config::AdmissionSettings;
 use crate::key::CacheKey;
 use crate::report::{AdmissionStats, ShedCounts};
-use crate::rules::label::Cause;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::Instant;
 
 pub use limit::{Limit, LimitBounds, Sample};
 use queue::{Fate, Pace, Queue, Wakers};
+pub use words::{Class, Flown, Shed};
 
 /// The gate before the origin. Shared by reference.
 ///
@@ -57,15 +58,6 @@ use queue::{Fate, Pace, Queue, Wakers};
 #[derive(Debug)]
 pub struct Gate(Arc<Shared>);
 
-/// What counts when there is not room for all.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Class {
-    /// It can be asked again, and a copy of it may come.
-    Read,
-    /// Nothing can stand in for it.
-    Write,
-}
-
 /// How entering went.
 #[derive(Debug)]
 #[must_use]
@@ -76,30 +68,6 @@ pub enum Entry {
     Shed(Shed),
     /// There is room.
     Slot(Slot),
-}
-
-/// Why a request was not let in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Shed {
-    /// It waited for as long as anybody may.
-    Deadline,
-    /// It would have had to wait for longer than anybody may.
-    Early,
-    /// Too many wait.
-    Full,
-}
-
-/// How a fetch ended that others wait for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Flown {
-    /// Its client left: nothing is known.
-    Abandoned,
-    /// The origin failed on it.
-    Failed(Cause),
-    /// The answer is a copy now.
-    Kept,
-    /// The answer is for nobody else.
-    Unfit,
 }
 
 /// How a wait ended.

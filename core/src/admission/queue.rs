@@ -12,7 +12,7 @@ use crate::key::CacheKey;
 use crate::limits::WAITING_MAX;
 use crate::time::Instant;
 
-use super::{Class, Flown, Shed};
+use super::words::{Class, Flown, Shed};
 
 /// Who waits. The order:
 ///

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use super::limit::scaled;
 use crate::time::Instant;
 
 /// How long a limit that holds nothing back stays before it sinks a little.
@@ -46,4 +45,14 @@ impl Quiet {
         *self = Self::new(now);
         limit
     }
+}
+
+/// `limit` times `factor`, rounded.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float saturates"
+)]
+pub(super) fn scaled(limit: u32, factor: f64) -> u32 {
+    (f64::from(limit) * factor).round() as u32
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Alarm, Drive, Host, Socket};
 use crate::config::Settings;
-use crate::policy::Retter;
+use crate::gateway::Gateway;
 use crate::report::Report;
 use crate::session::Session;
 use crate::time::Instant;
@@ -112,10 +112,10 @@ impl Bench {
     /// A client that has a connection to the origin of its own.
     fn bound() -> Self {
         let config = Settings::default().validate().unwrap();
-        let retter = Retter::new(config, 7, Instant::ZERO);
+        let gateway = Gateway::new(config, 7, Instant::ZERO);
         let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
         let (client, place) = (Rc::<Peer>::default(), Rc::<Place>::default());
-        let session = Session::new(retter, peer, Instant::ZERO);
+        let session = Session::new(gateway, peer, Instant::ZERO);
         let drive = Drive::new(Rc::clone(&place), Pipe(Rc::clone(&client)), session);
         let mut bench = Self {
             client,

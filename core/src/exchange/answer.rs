@@ -11,12 +11,14 @@ use super::call::{Call, Outcome};
 use super::forward::Forward;
 use super::reply::{Body, Data, Head, MadeFrom, Outbox, Told};
 use super::room::Room;
-use super::{Action, Exchange};
+use super::signal::Action;
+use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
+use crate::gateway::Gateway;
 use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
-use crate::policy::{Fetch, Refusal, Retter, Served, Snapshot};
-use crate::report::{End, OriginReport, Report, Source};
+use crate::report::{End, Failure, OriginReport, Report, Source};
+use crate::site::{Fetch, Refusal, Served, Snapshot};
 use crate::time::Instant;
 
 /// What all states share.
@@ -24,8 +26,6 @@ use crate::time::Instant;
 pub(super) struct Shared {
     pub(super) actions: SmallVec<[Action; 2]>,
     pub(super) call: Call,
-    /// Goes on without this exchange's client.
-    pub(super) detached: Option<Box<Exchange>>,
     /// Whether there is a client.
     pub(super) is_joined: bool,
     pub(super) outbox: Outbox,
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) queued: usize,
     /// What is to be told once all replies were pulled.
     pub(super) report: Option<Report>,
-    pub(super) retter: Arc<Retter>,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) room: Room,
     /// The settings of when it was let through to the origin.
     snapshot: Option<Arc<Snapshot>>,
@@ -41,17 +41,16 @@ pub(super) struct Shared {
 
 impl Shared {
     #[inline]
-    pub(super) fn new(retter: Arc<Retter>, call: Call, is_joined: bool) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, call: Call, is_joined: bool) -> Self {
         Self {
             actions: SmallVec::new(),
             call,
-            detached: None,
             is_joined,
             outbox: Outbox::default(),
             queued: 0,
             report: None,
             room: Room::Free,
-            retter,
+            gateway,
             snapshot: None,
         }
     }
@@ -65,7 +64,7 @@ impl Shared {
     pub(super) fn origin(&self) -> &OriginSettings {
         match &self.snapshot {
             Some(snapshot) => &snapshot.config().origin,
-            None => &self.retter.config().site().origin,
+            None => &self.gateway.config().site().origin,
         }
     }
 
@@ -127,6 +126,36 @@ impl Shared {
         }
     }
 
+    /// Whether a request is asked again after such an end of its connection; then a new one is wanted.
+    ///
+    /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
+    /// been closed before any byte of a response. Others are sent on a `reused` connection only
+    /// where that is the client's own, and fail with it: the origin may have acted on them.
+    pub(super) fn may_repeat(&mut self, reused: bool, failure: Failure) -> bool {
+        let call = &mut self.call;
+        // Content that has passed is not here any more.
+        let is_repeatable = call.request.method.is_safe() && !call.has_content();
+        let stale = failure == Failure::Reset
+            && (reused && is_repeatable || is_planted(Plant::RepeatedWrite));
+        let repeats = stale && !call.replayed;
+        if repeats {
+            call.replayed = true;
+            self.actions.push(Action::Connect { fresh: true });
+        }
+        repeats
+    }
+
+    /// The fetch ended without a response head.
+    pub(super) fn fail(&mut self, fetch: Fetch, failure: Failure, now: Instant) {
+        let report = self.call.origin_report(Some(failure), now);
+        let answer = fetch.on_failure(failure, now);
+        if self.is_joined {
+            self.answer_failure(answer, report, now);
+        } else {
+            self.report_renewal(End::Complete, report, now);
+        }
+    }
+
     /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
     /// this request or another one for the same.
     pub(super) fn refuse(&mut self, refusal: &Refusal, origin: Option<OriginReport>, now: Instant) {
@@ -150,7 +179,7 @@ impl Shared {
         now: Instant,
     ) {
         let told = Told {
-            circuit: self.retter.circuit(now),
+            circuit: self.gateway.site().circuit(now),
             handling: None,
             may_keep: false,
             retry_after_secs: None,
@@ -167,7 +196,7 @@ impl Shared {
         now: Instant,
     ) {
         let is_head = self.call.request.method == Method::HEAD;
-        let (head, content) = told.answer(is_head, self.retter.wall_clock(now));
+        let (head, content) = told.answer(is_head, self.gateway.site().wall_clock(now));
         let sent = if is_head { 0 } else { content.len() as u64 };
         self.outbox.put_head(Box::new(head));
         if !is_head {
@@ -211,7 +240,7 @@ impl Shared {
     /// Files the report of an exchange for which nobody waits.
     pub(super) fn report_renewal(&mut self, end: End, origin: OriginReport, now: Instant) {
         let outcome = Outcome {
-            circuit: self.retter.circuit(now),
+            circuit: self.gateway.site().circuit(now),
             end,
             origin: Some(origin),
             sent: 0,

@@ -64,7 +64,7 @@ pub(crate) struct Call {
     pub(super) upgrade: bool,
 }
 
-/// Why a request is answered here, whatever the policy says.
+/// Why a request is answered here, whatever the site says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) status: StatusCode,

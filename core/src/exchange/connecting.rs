@@ -2,20 +2,21 @@
 //! Never makes a connection: it says that it wants one.
 
 use super::answer::Shared;
+use super::download::Download;
 use super::origin::Origin;
-use super::relay::{Download, Relay, Upload};
-use super::{Action, State};
+use super::relay::Relay;
+use super::upload::Upload;
 use crate::canary::{Plant, is_planted};
-use crate::h1::{BodyEncoder, ClientConn, Framing, HeadWriter, SendQueue};
-use crate::policy::Fetch;
+use crate::h1::{ClientConn, Framing, HeadWriter, SendQueue};
 use crate::report::{End, Failure};
 use crate::rules::{conditional, forwarding};
+use crate::site::Fetch;
 use crate::time::Instant;
 
 /// Waiting for a connection to the origin.
 #[derive(Debug)]
 pub(super) struct Connecting {
-    pub(super) fetch: Box<Fetch>,
+    pub(super) fetch: Fetch,
     pub(super) since: Instant,
 }
 
@@ -28,7 +29,7 @@ impl Connecting {
         conn: Option<Box<ClientConn>>,
         shared: &Shared,
         now: Instant,
-    ) -> State {
+    ) -> Box<Relay> {
         let mut fetch = self.fetch;
         let call = &shared.call;
         let settings = shared.origin();
@@ -36,74 +37,31 @@ impl Connecting {
         conn.begin(&call.request.method, call.upgrade);
         let mut out = SendQueue::default();
         put_head(&mut out, &fetch, shared);
-        let upload = if call.is_read {
+        if call.is_read {
             fetch.on_sent(now);
-            Upload::Sent
-        } else {
-            Upload::Sending
-        };
-        State::Relaying(Box::new(Relay {
+        }
+        Box::new(Relay {
             download: Download::Awaiting(fetch),
-            encoder: BodyEncoder::from(call.framing),
             origin: Origin::new(conn, out, reused, settings, now),
-            upload,
-        }))
-    }
-
-    /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
-    /// been closed before any byte of a response. Others are sent on a `reused` connection only
-    /// where that is the client's own, and fail with it: the origin may have acted on them.
-    pub(super) fn replay_or_fail(
-        self,
-        reused: bool,
-        failure: Failure,
-        shared: &mut Shared,
-        now: Instant,
-    ) -> State {
-        let call = &mut shared.call;
-        // Content that has passed is not here any more.
-        let is_repeatable = call.request.method.is_safe() && !call.has_content();
-        let stale = failure == Failure::Reset
-            && (reused && is_repeatable || is_planted(Plant::RepeatedWrite));
-        if stale && !call.replayed {
-            call.replayed = true;
-            shared.actions.push(Action::Connect { fresh: true });
-            State::Connecting(self)
-        } else {
-            self.failed(failure, shared, now)
-        }
-    }
-
-    /// The fetch ended without a response head.
-    pub(super) fn failed(self, failure: Failure, shared: &mut Shared, now: Instant) -> State {
-        let fetch = self.fetch;
-        let report = shared.call.origin_report(Some(failure), now);
-        if !shared.is_joined {
-            drop(fetch.on_failure(failure, now));
-            shared.report_renewal(End::Complete, report, now);
-            return State::Done;
-        }
-        shared.answer_failure(fetch.on_failure(failure, now), report, now);
-        State::Done
+            upload: Upload::new(call.framing, call.is_read),
+        })
     }
 
     /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.
-    pub(super) fn no_socket(self, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn no_socket(self, shared: &mut Shared, now: Instant) {
         if is_planted(Plant::WantIsFailure) {
-            return self.failed(Failure::Connect, shared, now);
+            return shared.fail(self.fetch, Failure::Connect, now);
         }
         let fetch = self.fetch;
         if !shared.is_joined {
             fetch.abandon(now);
             let report = shared.call.origin_report(None, now);
-            shared.report_renewal(End::ClientLeft, report, now);
-            return State::Done;
+            return shared.report_renewal(End::ClientLeft, report, now);
         }
         match fetch.unasked(now) {
             Ok(served) => shared.serve(served, None, now),
             Err(refusal) => shared.refuse(&refusal, None, now),
         }
-        State::Done
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns the passage of the origin's response to the client.
+//! Owns [`Download`]: how far the response is on its way to the client, and its head as it goes out.
 //! Never holds more of a body than one piece, but for a short answer that is held back.
 
 use std::sync::Arc;
@@ -7,250 +7,107 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::answer::Shared;
-use super::call::Owner;
 use super::forward::{Forward, Held};
-use super::origin::{Draining, Origin};
-use super::relay::{Download, Relay, Upload};
 use super::reply::{Body, Head, MadeFrom, Passed};
-use super::tunnel::switch;
-use super::{Action, State, Step, Turn};
-use crate::canary::{Plant, is_planted};
-use crate::h1::{Event, Framing};
-use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
-use crate::message::{Fields, ResponseHead};
-use crate::policy::{Holding, Passing, Served, Verdict};
-use crate::report::{End, Failure};
-use crate::rules::{coding, forwarding, login};
+use crate::breaker::State as Circuit;
+use crate::h1::Framing;
+use crate::limits::HOLD_BYTES_MAX;
+use crate::message::ResponseHead;
+use crate::rules::coding::{self, GzipPool};
+use crate::site::{Fetch, Holding, Passing, Slow};
 use crate::time::Instant;
 
-impl Relay {
-    /// Moves one piece of the response.
-    pub(super) fn advance(&mut self, shared: &mut Shared, now: Instant) -> Step {
-        // An end needs no room.
-        let waits = self.is_forwarding() && shared.is_client_full();
-        if waits && !self.origin.conn.is_body_read() {
-            return Step::Rest;
-        }
-        let failure = match self.origin.conn.next_event() {
-            Ok(Event::Head(head)) => return self.on_head(head, shared),
-            Ok(Event::Data(data)) => return self.on_data(data, shared, now),
-            Ok(Event::End { trailers }) => return Step::Turn(Turn::End(trailers)),
-            Ok(Event::NeedData) => return self.flush(shared),
-            Ok(Event::Closed) => Failure::Reset,
-            Err(_) if self.origin.conn.is_eof() => {
-                if self.origin.conn.has_started() {
-                    Failure::Truncated
-                } else {
-                    Failure::Reset
-                }
-            }
-            Err(_) => Failure::Protocol,
-        };
-        Step::Turn(Turn::Failed(failure))
-    }
-
-    fn on_head(&mut self, head: ResponseHead, shared: &mut Shared) -> Step {
-        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        if head.status.is_informational() && !switches {
-            if head.status == StatusCode::CONTINUE {
-                shared.call.expects = false;
-            }
-            if let Download::Awaiting(fetch) = &mut self.download {
-                fetch.on_interim(&head);
-            }
-            if shared.is_joined {
-                shared.outbox.put_interim(head);
-            }
-            return Step::Moved;
-        }
-        Step::Turn(Turn::Head(Arc::new(head)))
-    }
-
-    /// The final head of the response is there.
-    pub(super) fn headed(
-        mut self: Box<Self>,
-        head: Arc<ResponseHead>,
-        shared: &mut Shared,
-        now: Instant,
-    ) -> State {
-        note_login(&head.fields, shared);
-        shared.call.origin_head = Some((Arc::clone(&head), now));
-        shared.call.streams = forwarding::is_event_stream(&head.fields);
-        let Download::Awaiting(fetch) = self.download else {
-            debug_assert!(false, "there is one final head");
-            return State::Relaying(self);
-        };
-        let holding = match fetch.on_head(&head, now) {
-            Verdict::Forward(holding) => holding,
-            Verdict::Serve(served) => return serve(served, self.origin, self.upload, shared, now),
-        };
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return switch(self.origin, holding.pass_on(), head, shared, now);
-        }
-        if !shared.is_joined {
-            if !holding.is_collecting() {
-                return pass_over(self.origin, holding.pass_on(), shared, now);
-            }
-            self.download = Download::Discarding(holding.pass_on());
-            return State::Relaying(self);
-        }
-        let framing = self.origin.conn.framing();
-        let is_sent = self.upload == Upload::Sent;
-        let hold = held_length(&holding, framing, head.status, is_sent)
-            .is_some_and(|length| shared.retter.reserve().admits(shared.queued + length));
-        self.download = if hold {
-            Download::Holding(Box::new(Held {
-                head,
-                holding,
-                pieces: Vec::new(),
-                since: now,
-            }))
-        } else {
-            let passing = holding.pass_on();
-            let forward = begin(&passing, head, framing, is_sent, shared, now);
-            Download::Forwarding(forward, passing)
-        };
-        State::Relaying(self)
-    }
-
-    fn on_data(&mut self, data: Bytes, shared: &mut Shared, now: Instant) -> Step {
-        let call = &mut shared.call;
-        call.origin_bytes = call.origin_bytes.saturating_add(data.len() as u64);
-        match &mut self.download {
-            Download::Awaiting(_) => debug_assert!(false, "the head comes first"),
-            Download::Discarding(passing) => {
-                passing.on_data(&data, now);
-                if !passing.is_collecting() {
-                    return Step::Turn(Turn::PassOver);
-                }
-            }
-            Download::Forwarding(forward, passing) => {
-                passing.on_data(&data, now);
-                forward.write(data, &mut shared.outbox);
-            }
-            Download::Holding(held) => {
-                held.holding.on_data(&data, now);
-                held.pieces.push(data);
-            }
-        }
-        Step::Moved
-    }
-
-    /// The origin pauses: what the compressor holds goes out, so that no page waits half drawn.
-    fn flush(&mut self, shared: &mut Shared) -> Step {
-        let flushed = match &mut self.download {
-            Download::Forwarding(forward, _) => forward.flush(&mut shared.outbox),
-            Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => false,
-        };
-        if flushed { Step::Moved } else { Step::Rest }
-    }
-
-    /// The client does not take what waits for it.
-    pub(super) fn pause(&mut self, now: Instant) {
-        if let Download::Forwarding(forward, passing) = &mut self.download {
-            forward.was_paused = true;
-            passing.on_pause(now);
-        }
-    }
-
-    /// The response is complete.
-    pub(super) fn ended(
-        self: Box<Self>,
-        trailers: Fields,
-        shared: &mut Shared,
-        now: Instant,
-    ) -> State {
-        if matches!(self.download, Download::Holding(_)) && is_planted(Plant::RescuedForNothing) {
-            return self.failed(Failure::Truncated, shared, now);
-        }
-        let framing = self.origin.conn.framing();
-        let is_sent = self.upload == Upload::Sent;
-        let had_content = shared.call.has_content();
-        let (forward, passing) = match self.download {
-            Download::Awaiting(_) => {
-                debug_assert!(false, "the head comes first");
-                return State::Done;
-            }
-            Download::Discarding(passing) => (None, passing),
-            Download::Forwarding(forward, passing) => (Some(forward), passing),
-            Download::Holding(held) => {
-                let passing = held.holding.pass_on();
-                let mut forward = begin(&passing, held.head, framing, is_sent, shared, now);
-                for piece in held.pieces {
-                    forward.write(piece, &mut shared.outbox);
-                }
-                (Some(forward), passing)
-            }
-        };
-        self.origin.leave(is_sent, had_content, shared);
-        let report = shared.call.origin_report(None, now);
-        passing.on_end(now);
-        match forward {
-            Some(mut forward) => {
-                forward.finish(&mut shared.outbox);
-                shared.outbox.put_end(trailers, shared.call.is_read);
-                shared.report_forwarded(&forward, report, End::Complete, now);
-            }
-            None => shared.report_renewal(End::Complete, report, now),
-        }
-        State::Done
-    }
-
-    /// Nothing is to be kept of the response, and nobody waits for it.
-    pub(super) fn passed_over(self: Box<Self>, shared: &mut Shared, now: Instant) -> State {
-        let Download::Discarding(passing) = self.download else {
-            debug_assert!(false, "somebody waits for it");
-            return State::Relaying(self);
-        };
-        pass_over(self.origin, passing, shared, now)
-    }
+/// How far the response is, and what the site has to be told of it.
+#[derive(Debug)]
+pub(super) enum Download {
+    /// No final head yet.
+    Awaiting(Fetch),
+    /// No client waits for it: its body goes to the site alone.
+    Discarding(Passing),
+    /// Its body is being passed on.
+    Forwarding(Forward, Passing),
+    /// It is short and held back until complete, because a copy could rescue from its breaking
+    /// off.
+    Holding(Box<Held>),
 }
 
-/// Answers from a copy instead of passing the response on, whose body is drained if it is short.
-fn serve(
-    served: Served,
-    origin: Origin,
-    upload: Upload,
-    shared: &mut Shared,
-    now: Instant,
-) -> State {
-    let report = shared.call.origin_report(None, now);
-    let is_short = match origin.conn.framing() {
-        Framing::Length(length) => length <= DRAIN_BYTES_MAX,
-        Framing::Chunked | Framing::Empty => true,
-        Framing::UntilClose => false,
-    };
-    if shared.is_joined {
-        shared.serve(served, Some(report), now);
-    } else {
-        shared.report_renewal(End::Complete, report, now);
+impl Download {
+    /// The circuit when the request was let through.
+    pub(super) fn circuit(&self) -> Circuit {
+        match self {
+            Self::Awaiting(fetch) => fetch.circuit(),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.circuit(),
+            Self::Holding(held) => held.holding.circuit(),
+        }
     }
-    drain(origin, is_short && upload == Upload::Sent, shared, now)
-}
 
-/// Leaves a response of which nothing is to be kept, and for which nobody waits.
-fn pass_over(origin: Origin, passing: Passing, shared: &mut Shared, now: Instant) -> State {
-    let report = shared.call.origin_report(None, now);
-    passing.on_end(now);
-    shared.report_renewal(End::Complete, report, now);
-    let is_short = origin.conn.framing() != Framing::UntilClose;
-    drain(origin, is_short, shared, now)
-}
+    /// Whether the request counts as one at the origin.
+    pub(super) fn has_slot(&self) -> bool {
+        match self {
+            Self::Awaiting(fetch) => fetch.has_slot(),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.has_slot(),
+            Self::Holding(held) => held.holding.has_slot(),
+        }
+    }
 
-/// Reads the rest of a response that nobody wants, where it is short, so that the connection can
-/// be used again.
-fn drain(origin: Origin, is_short: bool, shared: &mut Shared, now: Instant) -> State {
-    if is_short {
-        State::Draining(Box::new(Draining::new(origin, now)))
-    } else {
-        shared.actions.push(Action::Close);
-        State::Done
+    /// When the response is slow; `None` for never.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        match self {
+            Self::Awaiting(fetch) => fetch.slow_at(),
+            Self::Discarding(_) | Self::Forwarding(..) => None,
+            Self::Holding(held) => held.holding.slow_at(),
+        }
+    }
+
+    /// The response is slow: the copy that answers, if one may.
+    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_slow(now),
+            Self::Discarding(_) | Self::Forwarding(..) => None,
+            Self::Holding(held) => held.holding.on_slow(now),
+        }
+    }
+
+    /// The whole request is on its way.
+    pub(super) fn on_sent(&mut self, now: Instant) {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_sent(now),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.on_sent(now),
+            Self::Holding(held) => held.holding.on_sent(now),
+        }
+    }
+
+    /// The client takes long to send content.
+    pub(super) fn on_late_content(&mut self, now: Instant) {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_late_content(now),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => {
+                passing.on_late_content(now);
+            }
+            Self::Holding(held) => held.holding.on_late_content(now),
+        }
+    }
+
+    /// Bytes of an answer that is held back until it is here as a whole.
+    pub(super) fn held_back(&self) -> usize {
+        match self {
+            Self::Holding(held) => held.pieces.iter().map(Bytes::len).sum(),
+            Self::Awaiting(_) | Self::Discarding(_) | Self::Forwarding(..) => 0,
+        }
+    }
+
+    /// The response as one that no client waits for.
+    pub(super) fn discarding(self) -> Self {
+        match self {
+            Self::Holding(held) => Self::Discarding(held.holding.pass_on()),
+            other @ (Self::Awaiting(_) | Self::Discarding(_) | Self::Forwarding(..)) => other,
+        }
     }
 }
 
 /// The length of a body that is to be here as a whole before the first byte goes out: it is
 /// short, so that nobody waits long, and there is a copy to rescue with should it break off.
-fn held_length(
+pub(super) fn held_length(
     holding: &Holding,
     framing: Framing,
     status: StatusCode,
@@ -267,7 +124,7 @@ fn held_length(
 
 /// Begins to pass a response on: its head goes out. `is_sent` says whether all of the request
 /// has left.
-fn begin(
+pub(super) fn begin(
     passing: &Passing,
     head: Arc<ResponseHead>,
     framing: Framing,
@@ -275,7 +132,7 @@ fn begin(
     shared: &mut Shared,
     now: Instant,
 ) -> Forward {
-    let config = shared.retter.config();
+    let pool = shared.gateway.site().gzip_pool();
     let call = &shared.call;
     let is_head = call.request.method == Method::HEAD;
     let length = match framing {
@@ -286,13 +143,10 @@ fn begin(
     };
     let has_body = is_head || framing != Framing::Empty;
     let varies =
-        config.client().gzip && has_body && coding::worth_gzip(head.status, &head.fields, length);
+        pool.is_some() && has_body && coding::worth_gzip(head.status, &head.fields, length);
     let wants_gzip = varies && coding::accepts_gzip(&call.request.fields);
-    let stream = if is_head || !wants_gzip {
-        None
-    } else {
-        shared.retter.gzip_pool().stream()
-    };
+    let pool = pool.filter(|_| wants_gzip && !is_head);
+    let stream = pool.and_then(GzipPool::stream);
     let gzip = stream.is_some() || wants_gzip && is_head;
     let labels = passing.labels();
     let forward = Forward {
@@ -315,7 +169,7 @@ fn begin(
         may_keep: is_sent,
         status: head.status,
         made_from: MadeFrom::Response(Passed {
-            date: (!has_date).then(|| shared.retter.wall_clock(now)),
+            date: (!has_date).then(|| shared.gateway.site().wall_clock(now)),
             gzip,
             labels,
             // RFC 9110 §8.6: a length without content tells of the GET; 1xx and 204 have none.
@@ -325,24 +179,6 @@ fn begin(
         }),
     }));
     forward
-}
-
-/// Takes note of the head of an answer, which may sign the client in.
-fn note_login(answer: &Fields, shared: &mut Shared) {
-    let call = &mut shared.call;
-    if call.owner == Owner::Client || !login::binds_connection(answer) {
-        return;
-    }
-    // A challenge alone has signed nobody in: who only asks for the page holds no connection.
-    let begins = login::binds_connection(&call.request.fields);
-    if !begins && !login::persists(answer) {
-        return;
-    }
-    call.owner = if !shared.is_joined || call.view.is_relayed() {
-        Owner::Nobody
-    } else {
-        Owner::Client
-    };
 }
 
 fn told_length(head: &ResponseHead) -> Option<u64> {

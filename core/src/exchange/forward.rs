@@ -11,8 +11,8 @@ use super::reply::{Data, Outbox};
 use crate::breaker::State;
 use crate::config::OriginSettings;
 use crate::message::ResponseHead;
-use crate::policy::Holding;
 use crate::rules::coding::GzipStream;
+use crate::site::Holding;
 use crate::time::Instant;
 
 /// A response whose head is out.

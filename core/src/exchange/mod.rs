@@ -13,9 +13,11 @@ mod relay;
 pub(crate) mod reply;
 mod room;
 mod signal;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod upload;
 
 use std::io::IoSlice;
 use std::mem;
@@ -25,21 +27,21 @@ use std::task::{Poll, Waker};
 
 use http::StatusCode;
 
+use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
-use crate::policy::{Decision, Refresh, Retter, Ticket};
-use crate::report::{End, Failure, Report, Source};
+use crate::report::{End, Failure, Report};
 use crate::rules::forwarded::View;
+use crate::site::{Decision, Refresh, Ruling, Slow};
 use crate::time::Instant;
 
 use answer::Shared;
-use call::Outcome;
 use connecting::Connecting;
-use origin::{Draining, Origin};
-use relay::{Download, Relay, Upload};
+use download::Download;
+use origin::Origin;
 use reply::Reply;
 use room::Room;
 use signal::{Step, Turn};
-use tunnel::Tunnel;
+use state::State;
 
 pub use call::CallId;
 pub(crate) use call::{Call, Owner};
@@ -64,77 +66,69 @@ pub(crate) use signal::{Action, Content, Intake};
 /// 5. When it [is over](Self::is_over), take its [report](Self::poll_report) and drop it.
 #[derive(Debug)]
 pub(crate) struct Exchange {
+    /// Goes on without this exchange's client.
+    detached: Option<Box<Self>>,
     shared: Shared,
     state: State,
 }
 
-/// Where the request stands. A variant owns the origin's connection. Large variants are boxed:
-/// answers from copies never need them.
-#[derive(Debug, Default)]
-enum State {
-    /// Waiting for a connection to the origin.
-    Connecting(Connecting),
-    /// Nothing is left to do but to hand over what is in the outbox.
-    #[default]
-    Done,
-    /// The client was answered otherwise; the rest of a short response is read.
-    Draining(Box<Draining>),
-    /// Connected: the request goes out, the response comes in.
-    Relaying(Box<Relay>),
-    /// The connection carries another protocol now.
-    Tunnel(Box<Tunnel>),
-    /// The origin is full: waiting for room at it.
-    Waiting(Box<Ticket>),
-}
-
 impl Exchange {
-    /// Asks the policy about a request and does what it says.
-    pub(crate) fn begin(retter: &Arc<Retter>, call: Call, now: Instant) -> Box<Self> {
+    /// Asks the site about a request and does what it says.
+    pub(crate) fn begin(gateway: &Arc<Gateway>, call: Call, now: Instant) -> Box<Self> {
         let is_bound = call.owner != Owner::Anyone;
-        let decision = retter.decide_on(&call.request, is_bound, now);
+        let ruling = gateway.site().decide_on(&call.request, is_bound, now);
         // Allocated first, so that it is built in its place.
         let place = Box::new_uninit();
-        let shared = Shared::new(Arc::clone(retter), call, true);
+        let shared = Shared::new(Arc::clone(gateway), call, true);
         let state = State::Done;
-        let mut exchange = Box::write(place, Self { shared, state });
-        exchange.state = carry_out(decision, &mut exchange.shared, now);
+        let mut exchange = Box::write(
+            place,
+            Self {
+                detached: None,
+                shared,
+                state,
+            },
+        );
+        exchange.state = rule(ruling, &mut exchange.shared, now);
         exchange
     }
 
     /// Answers a request that is not for the origin.
     pub(crate) fn refused(
-        retter: &Arc<Retter>,
+        gateway: &Arc<Gateway>,
         call: Call,
         status: StatusCode,
         text: &str,
         now: Instant,
     ) -> Box<Self> {
-        let mut shared = Shared::new(Arc::clone(retter), call, true);
+        let mut shared = Shared::new(Arc::clone(gateway), call, true);
         shared.refuse_call(status, text, None, now);
         Box::new(Self {
+            detached: None,
             shared,
             state: State::Done,
         })
     }
 
     /// Renews a copy, or probes a circuit, for no client.
-    pub(crate) fn renewal(retter: &Arc<Retter>, refresh: Refresh, now: Instant) -> Box<Self> {
+    pub(crate) fn renewal(gateway: &Arc<Gateway>, refresh: Refresh, now: Instant) -> Box<Self> {
         let Refresh {
             fetch,
             peer,
             request,
         } = refresh;
-        let trusted = &retter.config().client().trusted_proxies;
+        let trusted = &gateway.client().trusted_proxies;
         // Of what the client sent all is there by which its proxies told.
         let view = View::of(&request, peer, trusted);
         let peer = SocketAddr::new(peer, 0);
         let mut call = Call::new(CallId::FIRST, request, Framing::Empty, view, peer, now);
         call.is_read = true;
         (call.expects, call.upgrade) = (false, false);
-        let mut shared = Shared::new(Arc::clone(retter), call, false);
+        let mut shared = Shared::new(Arc::clone(gateway), call, false);
         shared.actions.push(Action::Connect { fresh: false });
         shared.let_through(&fetch);
         Box::new(Self {
+            detached: None,
             shared,
             state: State::Connecting(Connecting { fetch, since: now }),
         })
@@ -174,45 +168,22 @@ impl Exchange {
         }
     }
 
-    /// The client has gone, or wants nothing of this any more. The policy takes no outcome from it.
+    /// The client has gone, or wants nothing of this any more. The site takes no outcome from it.
     pub(crate) fn handle_left(&mut self, now: Instant) {
         self.shared.outbox.clear();
-        let (circuit, source, status, sent) = match &self.state {
+        match &self.state {
             // The client was answered, and the report of that exists.
             State::Done | State::Draining(_) => {
-                self.give_up();
                 if let Some(report) = &mut self.shared.report {
                     report.end = End::ClientLeft;
                 }
-                return;
             }
-            State::Connecting(connecting) => (connecting.fetch.circuit(), Source::NoCache, None, 0),
-            State::Relaying(relay) => match &relay.download {
-                Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => {
-                    (relay.download.circuit(), Source::Backend, None, 0)
-                }
-                Download::Forwarding(forward, _) => {
-                    let status = Some(forward.status);
-                    (forward.circuit, Source::Backend, status, forward.sent)
-                }
-            },
             State::Tunnel(_) => return self.turn(Turn::Stop, now),
-            State::Waiting(_) => {
-                let circuit = self.shared.retter.circuit(now);
-                (circuit, Source::NoCache, None, 0)
+            state @ (State::Connecting(_) | State::Relaying(_) | State::Waiting(_)) => {
+                let outcome = state.left(&self.shared, now);
+                self.shared.report = Some(self.shared.call.report(outcome, now));
             }
-        };
-        let call = &self.shared.call;
-        let was_asked = matches!(self.state, State::Relaying(_));
-        let outcome = Outcome {
-            circuit,
-            end: End::ClientLeft,
-            origin: was_asked.then(|| call.origin_report(None, now)),
-            sent,
-            source,
-            status,
-        };
-        self.shared.report = Some(call.report(outcome, now));
+        }
         self.give_up();
     }
 
@@ -223,7 +194,7 @@ impl Exchange {
             (Room::Full(_) | Room::Paused, true) => {
                 self.shared.room = Room::Free;
                 let settings = self.shared.origin();
-                if let Some(origin) = origin_mut(&mut self.state) {
+                if let Some(origin) = self.state.origin_mut() {
                     // Nobody read from the origin meanwhile.
                     origin.expect_bytes(settings, now);
                 }
@@ -281,20 +252,25 @@ impl Exchange {
         now: Instant,
     ) {
         self.leave_connecting(|connecting, shared| {
-            connecting.connected(reused, conn.filter(|_| reused), shared, now)
+            let conn = conn.filter(|_| reused);
+            State::Relaying(connecting.connected(reused, conn, shared, now))
         });
     }
 
     /// No address of the origin took a connection.
     pub(crate) fn handle_connect_failed(&mut self, now: Instant) {
         self.leave_connecting(|connecting, shared| {
-            connecting.failed(Failure::Connect, shared, now)
+            shared.fail(connecting.fetch, Failure::Connect, now);
+            State::Done
         });
     }
 
     /// There is nothing to make a connection with.
     pub(crate) fn handle_no_socket(&mut self, now: Instant) {
-        self.leave_connecting(|connecting, shared| connecting.no_socket(shared, now));
+        self.leave_connecting(|connecting, shared| {
+            connecting.no_socket(shared, now);
+            State::Done
+        });
     }
 
     /// Only if that is the state: the exchange may have ended while the connection was being made.
@@ -312,7 +288,7 @@ impl Exchange {
     /// The origin sent `len` bytes; 0 is the end of its stream.
     pub(crate) fn handle_read(&mut self, len: usize, now: Instant) {
         let settings = self.shared.origin();
-        let Some(origin) = origin_mut(&mut self.state) else {
+        let Some(origin) = self.state.origin_mut() else {
             return;
         };
         // RFC 9112 §9.2: what comes on a used connection before a byte of the request has left
@@ -325,7 +301,7 @@ impl Exchange {
 
     /// `len` bytes of [`write_slices`](Self::write_slices) were written.
     pub(crate) fn handle_written(&mut self, len: usize, now: Instant) {
-        if let Some(origin) = origin_mut(&mut self.state) {
+        if let Some(origin) = self.state.origin_mut() {
             origin.handle_written(len, now);
         }
     }
@@ -369,21 +345,15 @@ impl Exchange {
 
     /// The exchange that goes on without this one's client, of [`Action::Detach`].
     pub(crate) fn take_detached(&mut self) -> Option<Box<Self>> {
-        self.shared.detached.take()
+        self.detached.take()
     }
 
     /// Whether content of the request is taken now.
     pub(crate) fn poll_intake(&mut self) -> Intake {
-        let origin = match &mut self.state {
-            State::Relaying(relay) if relay.upload == Upload::Sending => &mut relay.origin,
-            State::Tunnel(tunnel) => &mut tunnel.origin,
-            State::Connecting(_)
-            | State::Done
-            | State::Draining(_)
-            | State::Relaying(_)
-            | State::Waiting(_) => return Intake::Shut,
+        let Some(origin) = self.state.intake() else {
+            return Intake::Shut;
         };
-        let has_room = self.shared.retter.reserve().admits(origin.out.held());
+        let has_room = self.shared.gateway.reserve().admits(origin.out.held());
         match (mem::replace(&mut origin.is_full, !has_room), has_room) {
             (_, false) => Intake::Full,
             (false, true) => Intake::Open,
@@ -450,17 +420,21 @@ impl Exchange {
         if self.is_paused() {
             return &mut [];
         }
-        origin_mut(&mut self.state).map_or(&mut [], |origin| origin.conn.read_buf())
+        self.state
+            .origin_mut()
+            .map_or(&mut [], |origin| origin.conn.read_buf())
     }
 
     /// Fills `dst` with what to write to the origin and returns how many slices were filled.
     pub(crate) fn write_slices<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
-        self.origin().map_or(0, |origin| origin.out.slices(dst))
+        self.state
+            .origin()
+            .map_or(0, |origin| origin.out.slices(dst))
     }
 
     /// Lends the origin's receive buffer to others while nothing is in it.
     pub(crate) fn lend_buffer(&mut self) {
-        if let Some(origin) = origin_mut(&mut self.state) {
+        if let Some(origin) = self.state.origin_mut() {
             origin.conn.lend_buffer();
         }
     }
@@ -475,12 +449,14 @@ impl Exchange {
     /// Whether bytes of the origin are wanted and there is no buffer for them yet.
     pub(crate) fn awaits_first(&self) -> bool {
         let awaits = |origin: &Origin| origin.conn.awaits_first();
-        !self.is_paused() && self.origin().is_some_and(awaits)
+        !self.is_paused() && self.state.origin().is_some_and(awaits)
     }
 
     /// Whether there are bytes for the origin.
     pub(crate) fn has_bytes(&self) -> bool {
-        self.origin().is_some_and(|origin| !origin.out.is_empty())
+        self.state
+            .origin()
+            .is_some_and(|origin| !origin.out.is_empty())
     }
 
     /// Whether the origin's connection is its own now, or being made.
@@ -500,11 +476,7 @@ impl Exchange {
 
     /// Whether the origin takes no more of what the client sends.
     pub(crate) fn is_full(&self) -> bool {
-        match &self.state {
-            State::Relaying(relay) => relay.origin.is_full,
-            State::Tunnel(tunnel) => tunnel.origin.is_full,
-            State::Connecting(_) | State::Done | State::Draining(_) | State::Waiting(_) => false,
-        }
+        self.state.is_full()
     }
 
     /// Whether nothing is left of it but its report.
@@ -531,98 +503,131 @@ impl Exchange {
     /// Whether more of the request's content is due, and wanted.
     pub(crate) fn wants_content(&self) -> bool {
         let is_unwanted = matches!(&self.state, State::Relaying(relay)
-            if relay.upload == Upload::Broken);
+            if relay.upload.is_broken());
         !self.shared.call.is_read && !is_unwanted && !self.is_draining()
     }
 
     /// Bytes that it holds for the client, and for the origin.
     pub(crate) fn held(&self) -> (usize, usize) {
-        let held_back = match &self.state {
-            State::Relaying(relay) => relay.held_back(),
-            State::Connecting(_)
+        let origin = self.state.origin().map_or(0, |origin| origin.out.held());
+        (self.state.held_back() + self.shared.outbox.held(), origin)
+    }
+
+    // -- time
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` when time
+    /// changes nothing.
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        deadline::next(&self.state, &self.shared)
+    }
+
+    /// Whether it waits for content of the request, and then until when it does so at least,
+    /// however late the client is.
+    pub(crate) fn content_due(&self) -> Option<Instant> {
+        deadline::content_due(&self.state, &self.shared)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let Some((_, timer)) = self.poll_timeout().filter(|(due, _)| *due <= now) else {
+            return;
+        };
+        match timer {
+            Timer::ClientPause => {
+                self.shared.room = Room::Paused;
+                if let State::Relaying(relay) = &mut self.state {
+                    relay.pause(now);
+                }
+            }
+            Timer::OriginBody if self.is_draining() => self.turn(Turn::Stop, now),
+            Timer::OriginBody | Timer::OriginHead => {
+                self.turn(Turn::Failed(Failure::Timeout), now);
+            }
+            Timer::OriginConnect => {
+                self.shared.actions.push(Action::Close);
+                self.handle_connect_failed(now);
+            }
+            // The ticket has its decision now, so nobody needs to be woken.
+            Timer::OriginRoom => drop(self.poll_room(Waker::noop(), now)),
+            Timer::Slow => self.turn_slow(now),
+            Timer::TunnelIdle => self.turn(Turn::Stop, now),
+            Timer::Upload => {
+                // The client takes its time to send: the origin does not work meanwhile.
+                if let State::Relaying(relay) = &mut self.state {
+                    relay.download.on_late_content(now);
+                }
+            }
+        }
+    }
+
+    /// The response takes longer than it should: the client gets the copy now, if there is one,
+    /// and the exchange goes on without it where it can renew that copy.
+    fn turn_slow(&mut self, now: Instant) {
+        let mut relay = match mem::take(&mut self.state) {
+            State::Relaying(relay) => relay,
+            other @ (State::Connecting(_)
             | State::Done
             | State::Draining(_)
             | State::Tunnel(_)
-            | State::Waiting(_) => 0,
+            | State::Waiting(_)) => {
+                debug_assert!(false, "only a response can be slow");
+                self.state = other;
+                return;
+            }
         };
-        let origin = self.origin().map_or(0, |origin| origin.out.held());
-        (held_back + self.shared.outbox.held(), origin)
+        let shared = &mut self.shared;
+        let Some(Slow { served, goes_on }) = relay.download.on_slow(now) else {
+            self.state = State::Relaying(relay);
+            return;
+        };
+        if goes_on {
+            relay.download = relay.download.discarding();
+            // What goes on reports itself.
+            let gateway = Arc::clone(&shared.gateway);
+            self.detached = Some(Box::new(Self {
+                detached: None,
+                shared: Shared::new(gateway, shared.call.clone(), false),
+                state: State::Relaying(relay),
+            }));
+            shared.actions.push(Action::Detach);
+            shared.serve(served, None, now);
+        } else {
+            let report = shared.call.origin_report(None, now);
+            shared.actions.push(relay.close());
+            shared.serve(served, Some(report), now);
+        }
     }
 
     /// The state's name in LIFECYCLE.md.
     #[cfg(test)]
     pub(crate) const fn stage(&self) -> &'static str {
-        match &self.state {
-            State::Connecting(_) => "connecting",
-            State::Done => "done",
-            State::Draining(_) => "draining",
-            State::Relaying(relay) => match relay.download {
-                Download::Awaiting(_) => "awaiting",
-                Download::Discarding(_) => "discarding",
-                Download::Forwarding(..) => "forwarding",
-                Download::Holding(_) => "holding",
-            },
-            State::Tunnel(_) => "tunnel",
-            State::Waiting(_) => "waiting",
-        }
+        self.state.stage()
     }
 
     // -- the machine
 
     /// Leaves the state.
     fn turn(&mut self, turn: Turn, now: Instant) {
-        let shared = &mut self.shared;
-        self.state = match (mem::take(&mut self.state), turn) {
-            (State::Relaying(relay), Turn::End(trailers)) => relay.ended(trailers, shared, now),
-            (State::Relaying(relay), Turn::Failed(failure)) => relay.failed(failure, shared, now),
-            (State::Relaying(relay), Turn::Head(head)) => relay.headed(head, shared, now),
-            (State::Relaying(relay), Turn::PassOver) => relay.passed_over(shared, now),
-            (State::Draining(draining), Turn::End(_)) => {
-                draining.origin.leave(true, false, shared);
-                State::Done
-            }
-            (State::Draining(_), Turn::Stop | Turn::Failed(_)) => {
-                shared.actions.push(Action::Close);
-                State::Done
-            }
-            (State::Tunnel(tunnel), Turn::Stop | Turn::Failed(_)) => tunnel.ended(shared, now),
-            (other, _) => {
-                debug_assert!(false, "this state is not left in that way");
-                other
-            }
-        };
+        let state = mem::take(&mut self.state);
+        self.state = state.turned(turn, &mut self.shared, now);
     }
 
     /// Takes leave of the origin's connection without keeping it.
     fn give_up(&mut self) {
-        let action = match mem::take(&mut self.state) {
-            State::Done | State::Waiting(_) => return,
-            State::Relaying(relay) => relay.close(),
-            State::Connecting(_) | State::Draining(_) | State::Tunnel(_) => Action::Close,
-        };
-        self.shared.actions.push(action);
-    }
-
-    fn origin(&self) -> Option<&Origin> {
-        match &self.state {
-            State::Connecting(_) | State::Done | State::Waiting(_) => None,
-            State::Draining(draining) => Some(&draining.origin),
-            State::Relaying(relay) => Some(&relay.origin),
-            State::Tunnel(tunnel) => Some(&tunnel.origin),
+        if let Some(action) = mem::take(&mut self.state).close() {
+            self.shared.actions.push(action);
         }
     }
 }
 
-fn origin_mut(state: &mut State) -> Option<&mut Origin> {
-    match state {
-        State::Connecting(_) | State::Done | State::Waiting(_) => None,
-        State::Draining(draining) => Some(&mut draining.origin),
-        State::Relaying(relay) => Some(&mut relay.origin),
-        State::Tunnel(tunnel) => Some(&mut tunnel.origin),
+/// Does what the site said.
+fn rule(ruling: Ruling, shared: &mut Shared, now: Instant) -> State {
+    match ruling {
+        Ruling::Now(decision) => carry_out(decision, shared, now),
+        Ruling::Wait(ticket) => State::Waiting(Box::new(ticket)),
     }
 }
 
-/// Does what the policy decided.
 fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
     match decision {
         Decision::Fetch(mut fetch) => {
@@ -639,7 +644,6 @@ fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
         }
         Decision::Refuse(refusal) => shared.refuse(&refusal, None, now),
         Decision::Serve(served) => shared.serve(served, None, now),
-        Decision::Wait(ticket) => return State::Waiting(Box::new(ticket)),
     }
     State::Done
 }

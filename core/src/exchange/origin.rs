@@ -4,7 +4,7 @@
 
 use super::answer::Shared;
 use super::call::Owner;
-use super::{Action, Step, Turn};
+use super::signal::{Action, Step, Turn};
 use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
 use crate::h1::{ClientConn, Event, SendQueue};
@@ -87,6 +87,13 @@ impl Origin {
         self.read_pace = Pace::start(terms(settings), now);
         if !self.out.is_empty() {
             // What it sends may have been what kept it from reading.
+            self.write_at = now;
+        }
+    }
+
+    /// Its time to take bytes counts from when there are some.
+    pub(super) fn mark_write(&mut self, now: Instant) {
+        if self.out.is_empty() {
             self.write_at = now;
         }
     }

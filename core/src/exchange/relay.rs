@@ -1,113 +1,46 @@
 //! Owns [`Relay`]: one request on its way to the origin while its response comes in.
-//! Never decides what a failure of the origin means for the client: the policy does.
+//! Never decides what a failure of the origin means for the client: the site does.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use super::answer::Shared;
-use super::connecting::Connecting;
+use super::call::Owner;
+use super::download::{self, Download};
 use super::forward::{Forward, Held};
-use super::origin::Origin;
+use super::origin::{Draining, Origin};
 use super::reply::Outbox;
-use super::{Action, State};
-use crate::breaker::State as Circuit;
+use super::signal::{Action, Step, Turn};
+use super::tunnel::{self, Tunnel};
+use super::upload::Upload;
 use crate::canary::{Plant, is_planted};
-use crate::h1::BodyEncoder;
-use crate::message::Fields;
-use crate::policy::{Fetch, Passing, Slow};
+use crate::h1::{Event, Framing};
+use crate::limits::DRAIN_BYTES_MAX;
+use crate::message::{Fields, ResponseHead};
 use crate::report::{End, Failure};
+use crate::rules::{forwarding, login};
+use crate::site::{Fetch, Passing, Served, Verdict};
 use crate::time::Instant;
 
 /// Connected: the request goes out, the response comes in.
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) download: Download,
-    /// Encodes the request's body.
-    pub(super) encoder: BodyEncoder,
     pub(super) origin: Origin,
     pub(super) upload: Upload,
 }
 
-/// How far the request's body is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Upload {
-    /// The origin takes no more of it; its response may still come.
-    Broken,
-    /// It is being passed on.
-    Sending,
-    /// All of it was passed on.
-    Sent,
-}
-
-/// How far the response is, and what the policy has to be told of it.
-#[derive(Debug)]
-pub(super) enum Download {
-    /// No final head yet.
-    Awaiting(Box<Fetch>),
-    /// No client waits for it: its body goes to the policy alone.
-    Discarding(Passing),
-    /// Its body is being passed on.
-    Forwarding(Forward, Passing),
-    /// It is short and held back until complete, because a copy could rescue from its breaking
-    /// off.
-    Holding(Box<Held>),
-}
-
-impl Download {
-    /// The circuit when the request was let through.
-    pub(super) fn circuit(&self) -> Circuit {
-        match self {
-            Self::Awaiting(fetch) => fetch.circuit(),
-            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.circuit(),
-            Self::Holding(held) => held.holding.circuit(),
-        }
-    }
-
-    /// Whether the request counts as one at the origin.
-    pub(super) fn has_slot(&self) -> bool {
-        match self {
-            Self::Awaiting(fetch) => fetch.has_slot(),
-            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.has_slot(),
-            Self::Holding(held) => held.holding.has_slot(),
-        }
-    }
-
-    /// When the response is slow; `None` for never.
-    pub(super) fn slow_at(&self) -> Option<Instant> {
-        match self {
-            Self::Awaiting(fetch) => fetch.slow_at(),
-            Self::Discarding(_) | Self::Forwarding(..) => None,
-            Self::Holding(held) => held.holding.slow_at(),
-        }
-    }
-
-    /// The response is slow: the copy that answers, if one may.
-    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
-        match self {
-            Self::Awaiting(fetch) => fetch.on_slow(now),
-            Self::Discarding(_) | Self::Forwarding(..) => None,
-            Self::Holding(held) => held.holding.on_slow(now),
-        }
-    }
-
-    /// The whole request is on its way.
-    fn on_sent(&mut self, now: Instant) {
-        match self {
-            Self::Awaiting(fetch) => fetch.on_sent(now),
-            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.on_sent(now),
-            Self::Holding(held) => held.holding.on_sent(now),
-        }
-    }
-
-    /// The client takes long to send content.
-    fn on_late_content(&mut self, now: Instant) {
-        match self {
-            Self::Awaiting(fetch) => fetch.on_late_content(now),
-            Self::Discarding(passing) | Self::Forwarding(_, passing) => {
-                passing.on_late_content(now);
-            }
-            Self::Holding(held) => held.holding.on_late_content(now),
-        }
-    }
+/// What a relay becomes.
+pub(super) enum Next {
+    /// The request is asked again, on a new connection.
+    Again(Fetch),
+    /// Nothing is left to do with the origin.
+    Done,
+    Draining(Box<Draining>),
+    Relaying(Box<Relay>),
+    Tunnel(Box<Tunnel>),
 }
 
 impl Relay {
@@ -116,67 +49,210 @@ impl Relay {
         matches!(self.download, Download::Forwarding(..))
     }
 
-    /// Bytes of an answer that is held back until it is here as a whole.
-    pub(super) fn held_back(&self) -> usize {
-        match &self.download {
-            Download::Holding(held) => held.pieces.iter().map(Bytes::len).sum(),
-            Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..) => 0,
-        }
-    }
-
     /// Passes content on to the origin.
     pub(super) fn handle_data(&mut self, data: Bytes, shared: &mut Shared, now: Instant) {
-        debug_assert_eq!(
-            self.upload,
-            Upload::Sending,
-            "content comes while it is taken"
-        );
-        self.mark_write(now);
         let call = &mut shared.call;
         call.received = call.received.saturating_add(data.len() as u64);
         call.expects = false;
-        let moved = self.encoder.data(data, &mut self.origin.out);
-        debug_assert!(moved.is_ok(), "content is as long as its head says");
+        self.upload.put_data(data, &mut self.origin, now);
     }
 
     /// The content is complete.
     pub(super) fn handle_end(&mut self, trailers: &Fields, shared: &mut Shared, now: Instant) {
-        debug_assert_eq!(self.upload, Upload::Sending, "content ends once");
-        self.mark_write(now);
-        self.upload = Upload::Sent;
         shared.call.is_read = true;
+        self.upload.put_end(trailers, &mut self.origin, now);
         self.download.on_sent(now);
-        let moved = self.encoder.end(trailers, &mut self.origin.out);
-        debug_assert!(moved.is_ok(), "content is as long as its head says");
-    }
-
-    /// The origin's time to take bytes counts from when there are some.
-    fn mark_write(&mut self, now: Instant) {
-        if self.origin.out.is_empty() {
-            self.origin.write_at = now;
-        }
-    }
-
-    /// The client takes its time to send: the origin does not work meanwhile.
-    pub(super) fn upload_lasts(&mut self, now: Instant) {
-        self.download.on_late_content(now);
     }
 
     /// The origin takes no more bytes. It may have answered early (RFC 9112 §9.5): read on.
     pub(super) fn origin_deaf(&mut self, now: Instant) {
         self.origin.stop_writing(now);
-        self.upload = Upload::Broken;
+        self.upload.break_off();
     }
 
-    /// How it is called when the connection breaks while reading.
-    pub(super) fn reset(&self) -> Failure {
-        match self.download {
-            Download::Awaiting(_) if !self.origin.conn.has_started() => Failure::Reset,
-            Download::Awaiting(_)
-            | Download::Discarding(_)
-            | Download::Forwarding(..)
-            | Download::Holding(_) => Failure::Truncated,
+    /// Moves one piece of the response.
+    pub(super) fn advance(&mut self, shared: &mut Shared, now: Instant) -> Step {
+        // An end needs no room.
+        let waits = self.is_forwarding() && shared.is_client_full();
+        if waits && !self.origin.conn.is_body_read() {
+            return Step::Rest;
         }
+        let failure = match self.origin.conn.next_event() {
+            Ok(Event::Head(head)) => return self.on_head(head, shared),
+            Ok(Event::Data(data)) => return self.on_data(data, shared, now),
+            Ok(Event::End { trailers }) => return Step::Turn(Turn::End(trailers)),
+            Ok(Event::NeedData) => return self.flush(shared),
+            Ok(Event::Closed) => Failure::Reset,
+            Err(_) if self.origin.conn.is_eof() => {
+                if self.origin.conn.has_started() {
+                    Failure::Truncated
+                } else {
+                    Failure::Reset
+                }
+            }
+            Err(_) => Failure::Protocol,
+        };
+        Step::Turn(Turn::Failed(failure))
+    }
+
+    fn on_head(&mut self, head: ResponseHead, shared: &mut Shared) -> Step {
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if head.status.is_informational() && !switches {
+            if head.status == StatusCode::CONTINUE {
+                shared.call.expects = false;
+            }
+            if let Download::Awaiting(fetch) = &mut self.download {
+                fetch.on_interim(&head);
+            }
+            if shared.is_joined {
+                shared.outbox.put_interim(head);
+            }
+            return Step::Moved;
+        }
+        Step::Turn(Turn::Head(Arc::new(head)))
+    }
+
+    /// The final head of the response is there.
+    pub(super) fn headed(
+        mut self: Box<Self>,
+        head: Arc<ResponseHead>,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> Next {
+        note_login(&head.fields, shared);
+        shared.call.origin_head = Some((Arc::clone(&head), now));
+        shared.call.streams = forwarding::is_event_stream(&head.fields);
+        let Download::Awaiting(fetch) = self.download else {
+            debug_assert!(false, "there is one final head");
+            return Next::Relaying(self);
+        };
+        let holding = match fetch.on_head(&head, now) {
+            Verdict::Forward(holding) => holding,
+            Verdict::Serve(served) => {
+                return serve(served, self.origin, self.upload.is_sent(), shared, now);
+            }
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let passing = holding.pass_on();
+            return Next::Tunnel(tunnel::switch(self.origin, passing, head, shared, now));
+        }
+        if !shared.is_joined {
+            if !holding.is_collecting() {
+                return pass_over(self.origin, holding.pass_on(), shared, now);
+            }
+            self.download = Download::Discarding(holding.pass_on());
+            return Next::Relaying(self);
+        }
+        let framing = self.origin.conn.framing();
+        let is_sent = self.upload.is_sent();
+        let hold = download::held_length(&holding, framing, head.status, is_sent)
+            .is_some_and(|length| shared.gateway.reserve().admits(shared.queued + length));
+        self.download = if hold {
+            Download::Holding(Box::new(Held {
+                head,
+                holding,
+                pieces: Vec::new(),
+                since: now,
+            }))
+        } else {
+            let passing = holding.pass_on();
+            let forward = download::begin(&passing, head, framing, is_sent, shared, now);
+            Download::Forwarding(forward, passing)
+        };
+        Next::Relaying(self)
+    }
+
+    fn on_data(&mut self, data: Bytes, shared: &mut Shared, now: Instant) -> Step {
+        let call = &mut shared.call;
+        call.origin_bytes = call.origin_bytes.saturating_add(data.len() as u64);
+        match &mut self.download {
+            Download::Awaiting(_) => debug_assert!(false, "the head comes first"),
+            Download::Discarding(passing) => {
+                passing.on_data(&data, now);
+                if !passing.is_collecting() {
+                    return Step::Turn(Turn::PassOver);
+                }
+            }
+            Download::Forwarding(forward, passing) => {
+                passing.on_data(&data, now);
+                forward.write(data, &mut shared.outbox);
+            }
+            Download::Holding(held) => {
+                held.holding.on_data(&data, now);
+                held.pieces.push(data);
+            }
+        }
+        Step::Moved
+    }
+
+    /// The origin pauses: what the compressor holds goes out, so that no page waits half drawn.
+    fn flush(&mut self, shared: &mut Shared) -> Step {
+        let flushed = match &mut self.download {
+            Download::Forwarding(forward, _) => forward.flush(&mut shared.outbox),
+            Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => false,
+        };
+        if flushed { Step::Moved } else { Step::Rest }
+    }
+
+    /// The client does not take what waits for it.
+    pub(super) fn pause(&mut self, now: Instant) {
+        if let Download::Forwarding(forward, passing) = &mut self.download {
+            forward.was_paused = true;
+            passing.on_pause(now);
+        }
+    }
+
+    /// The response is complete.
+    pub(super) fn ended(
+        self: Box<Self>,
+        trailers: Fields,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> Next {
+        if matches!(self.download, Download::Holding(_)) && is_planted(Plant::RescuedForNothing) {
+            return self.failed(Failure::Truncated, shared, now);
+        }
+        let framing = self.origin.conn.framing();
+        let is_sent = self.upload.is_sent();
+        let had_content = shared.call.has_content();
+        let (forward, passing) = match self.download {
+            Download::Awaiting(_) => {
+                debug_assert!(false, "the head comes first");
+                return Next::Done;
+            }
+            Download::Discarding(passing) => (None, passing),
+            Download::Forwarding(forward, passing) => (Some(forward), passing),
+            Download::Holding(held) => {
+                let passing = held.holding.pass_on();
+                let mut forward =
+                    download::begin(&passing, held.head, framing, is_sent, shared, now);
+                for piece in held.pieces {
+                    forward.write(piece, &mut shared.outbox);
+                }
+                (Some(forward), passing)
+            }
+        };
+        self.origin.leave(is_sent, had_content, shared);
+        let report = shared.call.origin_report(None, now);
+        passing.on_end(now);
+        match forward {
+            Some(mut forward) => {
+                forward.finish(&mut shared.outbox);
+                shared.outbox.put_end(trailers, shared.call.is_read);
+                shared.report_forwarded(&forward, report, End::Complete, now);
+            }
+            None => shared.report_renewal(End::Complete, report, now),
+        }
+        Next::Done
+    }
+
+    /// Nothing is to be kept of the response, and nobody waits for it.
+    pub(super) fn passed_over(self: Box<Self>, shared: &mut Shared, now: Instant) -> Next {
+        let Download::Discarding(passing) = self.download else {
+            debug_assert!(false, "somebody waits for it");
+            return Next::Relaying(self);
+        };
+        pass_over(self.origin, passing, shared, now)
     }
 
     /// The origin failed below HTTP. Replays once on a new connection where that is safe, else
@@ -186,12 +262,14 @@ impl Relay {
         failure: Failure,
         shared: &mut Shared,
         now: Instant,
-    ) -> State {
+    ) -> Next {
         shared.actions.push(self.close());
         match self.download {
             Download::Awaiting(fetch) => {
-                let connecting = Connecting { fetch, since: now };
-                return connecting.replay_or_fail(self.origin.reused, failure, shared, now);
+                if shared.may_repeat(self.origin.reused, failure) {
+                    return Next::Again(fetch);
+                }
+                shared.fail(fetch, failure, now);
             }
             Download::Discarding(passing) => {
                 passing.on_broken_off(failure, now);
@@ -207,17 +285,18 @@ impl Relay {
                 shared.answer_failure(answer, report, now);
             }
         }
-        State::Done
+        Next::Done
     }
 
-    /// Its client has been answered: what comes goes to the policy alone.
-    pub(super) fn discarding(mut self: Box<Self>) -> Box<Self> {
-        self.download = match self.download {
-            Download::Holding(held) => Download::Discarding(held.holding.pass_on()),
-            other
-            @ (Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..)) => other,
-        };
-        self
+    /// How it is called when the connection breaks while reading.
+    pub(super) fn reset(&self) -> Failure {
+        match self.download {
+            Download::Awaiting(_) if !self.origin.conn.has_started() => Failure::Reset,
+            Download::Awaiting(_)
+            | Download::Discarding(_)
+            | Download::Forwarding(..)
+            | Download::Holding(_) => Failure::Truncated,
+        }
     }
 
     /// How its connection is taken leave of without keeping it.
@@ -228,6 +307,60 @@ impl Relay {
             Action::Close
         }
     }
+}
+
+/// Answers from a copy instead of passing the response on, whose body is drained if it is short.
+fn serve(served: Served, origin: Origin, is_sent: bool, shared: &mut Shared, now: Instant) -> Next {
+    let report = shared.call.origin_report(None, now);
+    let is_short = match origin.conn.framing() {
+        Framing::Length(length) => length <= DRAIN_BYTES_MAX,
+        Framing::Chunked | Framing::Empty => true,
+        Framing::UntilClose => false,
+    };
+    if shared.is_joined {
+        shared.serve(served, Some(report), now);
+    } else {
+        shared.report_renewal(End::Complete, report, now);
+    }
+    drain(origin, is_short && is_sent, shared, now)
+}
+
+/// Leaves a response of which nothing is to be kept, and for which nobody waits.
+fn pass_over(origin: Origin, passing: Passing, shared: &mut Shared, now: Instant) -> Next {
+    let report = shared.call.origin_report(None, now);
+    passing.on_end(now);
+    shared.report_renewal(End::Complete, report, now);
+    let is_short = origin.conn.framing() != Framing::UntilClose;
+    drain(origin, is_short, shared, now)
+}
+
+/// Reads the rest of a response that nobody wants, where it is short, so that the connection can
+/// be used again.
+fn drain(origin: Origin, is_short: bool, shared: &mut Shared, now: Instant) -> Next {
+    if is_short {
+        Next::Draining(Box::new(Draining::new(origin, now)))
+    } else {
+        shared.actions.push(Action::Close);
+        Next::Done
+    }
+}
+
+/// Takes note of the head of an answer, which may sign the client in.
+fn note_login(answer: &Fields, shared: &mut Shared) {
+    let call = &mut shared.call;
+    if call.owner == Owner::Client || !login::binds_connection(answer) {
+        return;
+    }
+    // A challenge alone has signed nobody in: who only asks for the page holds no connection.
+    let begins = login::binds_connection(&call.request.fields);
+    if !begins && !login::persists(answer) {
+        return;
+    }
+    call.owner = if !shared.is_joined || call.view.is_relayed() {
+        Owner::Nobody
+    } else {
+        Owner::Client
+    };
 }
 
 /// The response ends too early, and its head is out: the client must see that it is incomplete

@@ -10,10 +10,10 @@ use http::StatusCode;
 
 use crate::breaker::State;
 use crate::message::{Fields, Line, ResponseHead};
-use crate::policy::{Answer, put_labels};
 use crate::report::Source;
 use crate::rules::label::{self, Handling};
 use crate::rules::{coding, forwarding};
+use crate::site::{Answer, put_labels};
 use crate::time::UnixTime;
 
 /// The next part of an answer: any number of `Interim`, then one `Head`, then `Data`, then one

@@ -10,11 +10,11 @@ use super::answer::Shared;
 use super::call::Outcome;
 use super::origin::Origin;
 use super::reply::{Body, Data, Head, MadeFrom, Passed};
-use super::{Action, State, Step, Turn};
+use super::signal::{Action, Step, Turn};
 use crate::breaker::State as Circuit;
 use crate::message::{Fields, ResponseHead};
-use crate::policy::Passing;
 use crate::report::{End, Source};
+use crate::site::Passing;
 use crate::time::Instant;
 
 /// The connection carries another protocol now.
@@ -49,7 +49,7 @@ pub(super) fn switch(
     head: Arc<ResponseHead>,
     shared: &mut Shared,
     now: Instant,
-) -> State {
+) -> Box<Tunnel> {
     let labels = passing.labels();
     passing.on_end(now);
     shared.outbox.put_head(Box::new(Head {
@@ -65,7 +65,7 @@ pub(super) fn switch(
             varies: false,
         }),
     }));
-    State::Tunnel(Box::new(Tunnel {
+    Box::new(Tunnel {
         circuit: labels.0,
         head_at: now,
         is_deaf: false,
@@ -75,7 +75,7 @@ pub(super) fn switch(
         sent: 0,
         shut_client: Shut::Open,
         shut_origin: false,
-    }))
+    })
 }
 
 impl Tunnel {
@@ -134,7 +134,7 @@ impl Tunnel {
     }
 
     /// The tunnel has ended; what the client has not yet got still goes out.
-    pub(super) fn ended(&self, shared: &mut Shared, now: Instant) -> State {
+    pub(super) fn ended(&self, shared: &mut Shared, now: Instant) {
         shared.actions.push(Action::Close);
         let outcome = Outcome {
             circuit: self.circuit,
@@ -145,6 +145,5 @@ impl Tunnel {
             status: Some(StatusCode::SWITCHING_PROTOCOLS),
         };
         shared.report = Some(shared.call.report(outcome, now));
-        State::Done
     }
 }

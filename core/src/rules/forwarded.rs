@@ -30,6 +30,7 @@
 //! ```
 
 mod node;
+mod scheme;
 mod spelling;
 mod told;
 
@@ -39,30 +40,10 @@ mod tests;
 use std::net::IpAddr;
 
 use self::node::{Text, put_text};
+pub use self::scheme::Scheme;
 use self::told::Told;
 use crate::config::TrustedProxies;
 use crate::message::{Fields, FieldsBuilder, Line, RequestHead, is_forwarding, is_token};
-
-/// How the client has asked the outermost proxy that is believed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Scheme {
-    /// In the clear.
-    #[default]
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme of a URL.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
 
 /// Who asked, and for what, as far as it can be believed. One for each request.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@
 use crate::client::h1::Client;
 use crate::config::ClientSettings;
 use crate::exchange::{Content, Exchange, Intake};
+use crate::gateway::Gateway;
 use crate::h1::Event;
 use crate::message::Fields;
-use crate::policy::Retter;
 use crate::time::Instant;
 
 /// What became of the attempt to pass content on.
@@ -76,15 +76,15 @@ pub(super) fn pass_replies(
     client: &mut Client,
     exchange: &mut Exchange,
     takes_turns: bool,
-    retter: &Retter,
+    gateway: &Gateway,
     now: Instant,
 ) -> bool {
-    let settings = retter.config().client();
+    let settings = gateway.client();
     let mut is_some = false;
     loop {
         let queued = client.held();
         if exchange.is_streaming() {
-            exchange.handle_room(retter.reserve().admits(queued), now);
+            exchange.handle_room(gateway.reserve().admits(queued), now);
         }
         exchange.handle_queued(queued);
         let Some(reply) = exchange.poll_reply(now) else {

@@ -1,6 +1,6 @@
 //! Owns [`Session`]: a client's connection joined to its exchange, from bytes to bytes.
 //! Never opens a socket, reads a clock or decides what may be served: the adapter does the first
-//! two, `policy` the last. Never writes a byte of any protocol: `client` and `exchange` do.
+//! two, `site` the last. Never writes a byte of any protocol: `client` and `exchange` do.
 
 mod bound;
 mod held;
@@ -25,11 +25,12 @@ use http::StatusCode;
 use crate::canary::{Plant, is_planted};
 use crate::client::h1::{Client, Last, Life, Next, Read, Received};
 use crate::exchange::{self, Call, Exchange};
+use crate::gateway::Gateway;
 use crate::h1::ClientConn;
 use crate::message::RequestHead;
-use crate::policy::{Refresh, Retter};
 use crate::report::Report;
 use crate::rules::forwarded::View;
+use crate::site::Refresh;
 use crate::time::Instant;
 
 use bound::Bound;
@@ -58,7 +59,7 @@ pub use timer::Timer;
 /// 4. When [`is_done`](Self::is_done), drop the session and its sockets.
 #[derive(Debug)]
 pub struct Session {
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     peer: SocketAddr,
     actions: VecDeque<Action>,
     /// The origin's connection between exchanges, where this client has one of its own.
@@ -74,32 +75,32 @@ pub struct Session {
 impl Session {
     /// Starts a session for a client connection that was just accepted from `peer`.
     #[must_use]
-    pub fn new(retter: Arc<Retter>, peer: SocketAddr, now: Instant) -> Self {
-        let client = Client::new(retter.config().client(), now);
-        Self::join(retter, peer, client, Work::None)
+    pub fn new(gateway: Arc<Gateway>, peer: SocketAddr, now: Instant) -> Self {
+        let client = Client::new(gateway.client(), now);
+        Self::join(gateway, peer, client, Work::None)
     }
 
     /// Starts a session for which no client waits, to renew a copy or to probe a circuit. Nothing
     /// is read from or written to [`Side::Client`]. It ends with its exchange, and at once when
     /// told to drain.
     #[must_use]
-    pub fn background(retter: Arc<Retter>, refresh: Refresh, now: Instant) -> Self {
-        let exchange = Exchange::renewal(&retter, refresh, now);
-        let mut session = Self::alone(retter, exchange, now);
+    pub fn background(gateway: Arc<Gateway>, refresh: Refresh, now: Instant) -> Self {
+        let exchange = Exchange::renewal(&gateway, refresh, now);
+        let mut session = Self::alone(gateway, exchange, now);
         session.collect(now);
         session
     }
 
     /// A session of an exchange that nobody waits for.
-    fn alone(retter: Arc<Retter>, exchange: Box<Exchange>, now: Instant) -> Self {
-        let client = Client::absent(retter.config().client(), now);
+    fn alone(gateway: Arc<Gateway>, exchange: Box<Exchange>, now: Instant) -> Self {
+        let client = Client::absent(gateway.client(), now);
         let peer = exchange.call().peer;
-        Self::join(retter, peer, client, Work::Running(exchange))
+        Self::join(gateway, peer, client, Work::Running(exchange))
     }
 
-    fn join(retter: Arc<Retter>, peer: SocketAddr, client: Client, work: Work) -> Self {
+    fn join(gateway: Arc<Gateway>, peer: SocketAddr, client: Client, work: Work) -> Self {
         Self {
-            retter,
+            gateway,
             peer,
             actions: VecDeque::new(),
             bound: Bound::Never,
@@ -156,7 +157,7 @@ impl Session {
     pub fn handle_written(&mut self, side: Side, len: usize, now: Instant) {
         match (side, self.work.exchange_mut()) {
             (Side::Client, exchange) => {
-                (self.client).handle_written(len, self.retter.config().client(), now);
+                (self.client).handle_written(len, self.gateway.client(), now);
                 if let Some(exchange) = exchange {
                     exchange.handle_moved(now);
                 } else if self.work.is_none() && self.client.queued() == 0 {
@@ -207,7 +208,7 @@ impl Session {
         };
         if let Input::Connected { reused } = input {
             exchange.handle_connected(reused, conn, now);
-            let settings = self.retter.config().client();
+            let settings = self.gateway.client();
             self.client.expect_content(settings, now);
         } else if input == Input::NoSocket {
             exchange.handle_no_socket(now);
@@ -337,13 +338,13 @@ impl Session {
         }
         self.pump_life(now);
         self.held
-            .note(self.retter.reserve(), self.work.held(&self.client));
+            .note(self.gateway.reserve(), self.work.held(&self.client));
         self.check_invariants();
     }
 
     /// Reads the next request head, if there is one.
     fn next_request(&mut self, now: Instant) -> bool {
-        let has_room = self.retter.reserve().admits(self.client.held());
+        let has_room = self.gateway.reserve().admits(self.client.held());
         match self.client.poll_head(has_room, now) {
             Next::BrokenOff => self.client_broke_off(now),
             Next::Head(head) => {
@@ -362,22 +363,22 @@ impl Session {
         if self.client.sent() > 0 && is_planted(Plant::SilentEnd) {
             return self.client_left(now);
         }
-        let trusted = &self.retter.config().client().trusted_proxies;
+        let trusted = &self.gateway.client().trusted_proxies;
         let view = View::receive(&mut head, self.peer.ip(), trusted);
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
         let started = self.client.take_head_since().unwrap_or(now);
         let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
         call.is_read = is_read;
-        let has_logins = self.retter.has_logins_by_connection();
+        let has_logins = self.gateway.site().has_logins_by_connection();
         call.owner = (self.bound).owner_for(&call.request.fields, &call.view, has_logins);
         if call.view.is_relayed() {
             self.unbind();
             self.bound = Bound::Never;
         }
-        self.work = Work::on(&self.retter, call, now);
+        self.work = Work::on(&self.gateway, call, now);
         if let Work::Receiving(_) = self.work {
-            let settings = self.retter.config().client();
+            let settings = self.gateway.client();
             self.client.expect_content(settings, now);
         }
     }
@@ -388,7 +389,7 @@ impl Session {
         match self.client.poll_received() {
             Received::BrokenOff => self.client_broke_off(now),
             Received::Enough => {
-                self.work = mem::take(&mut self.work).received(&self.retter, now);
+                self.work = mem::take(&mut self.work).received(&self.gateway, now);
                 return true;
             }
             Received::Partly => {}
@@ -402,7 +403,7 @@ impl Session {
             return false;
         };
         let client = &mut self.client;
-        let settings = self.retter.config().client();
+        let settings = self.gateway.client();
         let passed = join::pass_content(client, exchange, settings, now);
         if passed == Passed::BrokenOff {
             self.client_broke_off(now);
@@ -410,7 +411,7 @@ impl Session {
         }
         let mut progress = passed == Passed::Some;
         let takes_turns = passed != Passed::Shut;
-        progress |= join::pass_replies(client, exchange, takes_turns, &self.retter, now);
+        progress |= join::pass_replies(client, exchange, takes_turns, &self.gateway, now);
         let is_over = exchange.is_over();
         let has_actions = exchange.has_actions();
         if exchange.has_report()
@@ -443,8 +444,8 @@ impl Session {
         while let Some(action) = exchange.poll_action() {
             if let exchange::Action::Detach = action {
                 let rest = exchange.take_detached();
-                let retter = Arc::clone(&self.retter);
-                self.detached = rest.map(|rest| Box::new(Self::alone(retter, rest, now)));
+                let gateway = Arc::clone(&self.gateway);
+                self.detached = rest.map(|rest| Box::new(Self::alone(gateway, rest, now)));
             }
             let keeps = self.client.is_open();
             self.actions.extend(self.bound.action(action, call, keeps));
@@ -488,7 +489,7 @@ impl Session {
     }
 
     fn client_read(&mut self, len: usize, now: Instant) {
-        let settings = self.retter.config().client();
+        let settings = self.gateway.client();
         match self.client.handle_read(len, settings, now) {
             Read::Bytes => {
                 if let Some(exchange) = self.work.exchange_mut() {
@@ -538,7 +539,7 @@ impl Session {
             self.collect(now);
             self.retire(now);
         } else if let Work::Receiving(call) = mem::take(&mut self.work) {
-            let report = call.abandoned(self.retter.circuit(now), now);
+            let report = call.abandoned(self.gateway.site().circuit(now), now);
             self.reports.file(&self.client, report, now);
         }
         debug_assert!(self.work.is_none(), "nothing is left of it");
@@ -570,15 +571,15 @@ impl Session {
         if self.work.is_none() {
             return self.refuse_unparsed(status, text, now);
         }
-        self.work = mem::take(&mut self.work).cut(&self.retter, status, text, now);
+        self.work = mem::take(&mut self.work).cut(&self.gateway, status, text, now);
     }
 
     /// Refuses what is no request.
     fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
         let started = self.client.take_head_since().unwrap_or(now);
         let why = (status, text);
-        let (replies, report) = refusal::unparsed(&self.retter, self.peer, why, started, now);
-        let settings = self.retter.config().client();
+        let (replies, report) = refusal::unparsed(&self.gateway, self.peer, why, started, now);
+        let settings = self.gateway.client();
         (replies.into_iter()).for_each(|reply| self.client.handle_reply(reply, settings, now));
         self.reports.file(&self.client, report, now);
     }
@@ -608,7 +609,7 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        timer::next(&self.client, &self.work, self.retter.config().client())
+        (self.work).next_deadline(&self.client, self.gateway.client())
     }
 
     fn check_invariants(&self) {
@@ -627,6 +628,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.held.note(self.retter.reserve(), [0, 0]);
+        self.held.note(self.gateway.reserve(), [0, 0]);
     }
 }

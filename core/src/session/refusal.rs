@@ -6,28 +6,28 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use crate::exchange::reply::{Data, Reply, Told};
+use crate::gateway::Gateway;
 use crate::message::Fields;
-use crate::policy::Retter;
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
 /// The answer of this `status` to what `peer` has sent since `started`, and its report.
 pub(super) fn unparsed(
-    retter: &Retter,
+    gateway: &Gateway,
     peer: SocketAddr,
     (status, text): (StatusCode, &str),
     started: Instant,
     now: Instant,
 ) -> ([Reply; 3], Report) {
     let told = Told {
-        circuit: retter.circuit(now),
+        circuit: gateway.site().circuit(now),
         handling: None,
         may_keep: false,
         retry_after_secs: None,
         status,
         text,
     };
-    let (head, content) = told.answer(false, retter.wall_clock(now));
+    let (head, content) = told.answer(false, gateway.site().wall_clock(now));
     let report = Report {
         bytes_received: 0,
         bytes_sent: content.len() as u64,

@@ -1,13 +1,8 @@
-//! Owns the names of all deadlines that a session has, whichever of its parts they are of, and which
-//! of them is the next.
+//! Owns the names of all deadlines that a session has, whichever of its parts they are of.
 //! Never knows when they are: the parts do.
 
-use crate::client::h1::{self, Client};
-use crate::config::ClientSettings;
+use crate::client::h1;
 use crate::exchange;
-use crate::time::Instant;
-
-use super::work::Work;
 
 /// What a deadline guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,18 +59,4 @@ impl From<exchange::Timer> for Timer {
             exchange::Timer::Upload => Self::Upload,
         }
     }
-}
-
-/// The next deadline of these parts.
-pub(super) fn next(
-    client: &Client,
-    work: &Work,
-    settings: &ClientSettings,
-) -> Option<(Instant, Timer)> {
-    let [write, life] = client.deadlines(work.is_none(), settings);
-    let [own, content] = work.deadlines(client);
-    let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
-    let all = [write.map(named), life.map(named), own, content];
-    // Of two at the same time, the first is meant.
-    all.into_iter().flatten().min_by_key(|(at, _)| *at)
 }

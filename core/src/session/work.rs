@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::client::h1::Client;
+use crate::client::h1::{self, Client};
+use crate::config::ClientSettings;
 use crate::exchange::{Call, Content, Exchange};
-use crate::policy::Retter;
+use crate::gateway::Gateway;
 use crate::time::Instant;
 
-use super::{Standing, Timer};
+use super::signal::Standing;
+use super::timer::Timer;
 
 /// What a session does for its client.
 #[derive(Debug, Default)]
@@ -27,10 +29,10 @@ pub(super) enum Work {
 
 impl Work {
     /// What a request is to begin with.
-    pub(super) fn on(retter: &Arc<Retter>, call: Call, now: Instant) -> Self {
+    pub(super) fn on(gateway: &Arc<Gateway>, call: Call, now: Instant) -> Self {
         if let Some(fault) = call.fault() {
             return Self::Running(Exchange::refused(
-                retter,
+                gateway,
                 call,
                 fault.status,
                 fault.text,
@@ -39,14 +41,14 @@ impl Work {
         }
         match call.waits_for_content() {
             true => Self::Receiving(Box::new(call)),
-            false => Self::Running(Exchange::begin(retter, call, now)),
+            false => Self::Running(Exchange::begin(gateway, call, now)),
         }
     }
 
     /// Enough of the content is here.
-    pub(super) fn received(self, retter: &Arc<Retter>, now: Instant) -> Self {
+    pub(super) fn received(self, gateway: &Arc<Gateway>, now: Instant) -> Self {
         match self {
-            Self::Receiving(call) => Self::Running(Exchange::begin(retter, *call, now)),
+            Self::Receiving(call) => Self::Running(Exchange::begin(gateway, *call, now)),
             other @ (Self::None | Self::Running(_)) => other,
         }
     }
@@ -54,7 +56,7 @@ impl Work {
     /// The rest of the content will not come.
     pub(super) fn cut(
         self,
-        retter: &Arc<Retter>,
+        gateway: &Arc<Gateway>,
         status: StatusCode,
         text: &'static str,
         now: Instant,
@@ -62,7 +64,7 @@ impl Work {
         match self {
             Self::None => Self::None,
             Self::Receiving(call) => {
-                Self::Running(Exchange::refused(retter, *call, status, text, now))
+                Self::Running(Exchange::refused(gateway, *call, status, text, now))
             }
             Self::Running(mut exchange) => {
                 let text = text.into();
@@ -149,8 +151,22 @@ impl Work {
         }
     }
 
+    /// The next deadline of the request and of its client.
+    pub(super) fn next_deadline(
+        &self,
+        client: &Client,
+        settings: &ClientSettings,
+    ) -> Option<(Instant, Timer)> {
+        let [write, life] = client.deadlines(self.is_none(), settings);
+        let [own, content] = self.deadlines(client);
+        let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
+        let all = [write.map(named), life.map(named), own, content];
+        // Of two at the same time, the first is meant.
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
     /// The deadlines of the request, and of the client that is to send the rest of it.
-    pub(super) fn deadlines(&self, client: &Client) -> [Option<(Instant, Timer)>; 2] {
+    fn deadlines(&self, client: &Client) -> [Option<(Instant, Timer)>; 2] {
         let content = |at: Instant| (at, Timer::ClientBody);
         match self {
             Self::None => [None, None],

@@ -16,8 +16,8 @@ use retter_core::addresses::{Addresses, Dial, Outage, is_want};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
-use retter_core::session::{Session, Standing};
 use retter_core::time::Instant;
+use retter_core::{Session, Standing};
 
 use crate::attempts::AttemptId;
 use crate::doors::{Doors, Pass};

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use retter_core::Gateway;
+use retter_core::Session;
 use retter_core::config::Settings;
 use retter_core::drive::Drive;
 use retter_core::limits::RECV_CHUNK;
-use retter_core::policy::Retter;
-use retter_core::session::Session;
 use retter_core::time::{Instant, UnixTime};
 
 use crate::answers::unix;
@@ -43,7 +43,7 @@ const REFRESHER: usize = usize::MAX;
 pub(crate) struct World {
     hub: Rc<Hub>,
     net: Rc<RefCell<Net>>,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     tasks: Vec<Option<Drive<Place>>>,
     /// One for each session; some runtimes give another at each poll.
     wakers: Vec<Waker>,
@@ -68,12 +68,12 @@ impl World {
             let mut net = net.borrow_mut();
             (net.chance.seed(), net.now)
         };
-        let retter = Retter::new(config, seed, now);
+        let gateway = Gateway::new(config, seed, now);
         let hub = Rc::new(Hub::new(Rc::clone(&net)));
         let world = Self {
             hub,
             net,
-            retter,
+            gateway,
             tasks: Vec::new(),
             wakers: Vec::new(),
             refreshes_at: None,
@@ -181,11 +181,11 @@ impl World {
     fn take_notes(&mut self, task: usize, is_done: bool) {
         let net = &mut *self.net.borrow_mut();
         net.note(format_args!("session {task} done {is_done}"));
-        let gate = self.retter.gate();
+        let gate = self.gateway.site().gate();
         if gate.in_flight() >= gate.limit() {
             self.oracle.is_full(net.now);
         }
-        while let Some(transition) = self.retter.poll_transition() {
+        while let Some(transition) = self.gateway.site().poll_transition() {
             self.oracle.changed(&transition, net, &mut self.ledger);
         }
         for report in self.hub.reports.borrow_mut().drain(..) {
@@ -201,14 +201,16 @@ impl World {
             return;
         }
         let now = self.net.borrow().now;
-        self.retter.set_refresh_waker(&self.hub.waker(REFRESHER));
-        while let Some(refresh) = self.retter.poll_refresh(now) {
+        self.gateway
+            .site()
+            .set_refresh_waker(&self.hub.waker(REFRESHER));
+        while let Some(refresh) = self.gateway.site().poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
-            let session = Session::background(Arc::clone(&self.retter), refresh, now);
+            let session = Session::background(Arc::clone(&self.gateway), refresh, now);
             let place = self.place(None);
             self.run_task(Drive::background(place, None, session));
         }
-        let next = self.retter.poll_refresh_timeout(now);
+        let next = self.gateway.site().poll_refresh_timeout(now);
         self.net
             .borrow_mut()
             .note(format_args!("refresher looks again at {next:?}"));
@@ -297,7 +299,7 @@ impl World {
             net.at(net.now, Event::Steps(Actor::Client(id)));
             link
         };
-        let session = Session::new(Arc::clone(&self.retter), peer, now);
+        let session = Session::new(Arc::clone(&self.gateway), peer, now);
         let socket = SimSocket::new(&self.net, link);
         let place = self.place(Some(pass));
         self.run_task(Drive::new(place, socket, session));
@@ -317,7 +319,7 @@ impl World {
     fn set_clock(&self) {
         let now = self.net.borrow().now;
         let unix = unix(now).0.saturating_add_signed(self.clock_error);
-        self.retter.set_wall_clock(now, UnixTime(unix));
+        self.gateway.site().set_wall_clock(now, UnixTime(unix));
     }
 
     /// The program is told to end; when it has, the next one begins with the same policy.
@@ -385,8 +387,8 @@ impl World {
     }
 
     fn check_bounds(&mut self) {
-        let stats = self.retter.stats(self.net.borrow().now);
-        let config = self.retter.config();
+        let stats = self.gateway.site().stats(self.net.borrow().now);
+        let config = self.gateway.config();
         let limits = config.site().admission.in_flight_min..=config.site().admission.in_flight_max;
         // Renewals may have their share also where the rest is used up.
         let background = stats.refresh.running.max(1);
@@ -398,7 +400,7 @@ impl World {
             && stats.collecting_bytes <= config.site().cache.bytes_max / 2
             // What was there when the last large one was collected, and a whole store since.
             && stats.leaving_bytes <= config.site().cache.bytes_max / 2 + config.site().cache.bytes_max
-            && stats.queued_bytes <= config.client().send_bytes_max + sessions * PIECES_BYTES;
+            && self.gateway.queued_bytes() <= config.client().send_bytes_max + sessions * PIECES_BYTES;
         self.ledger
             .check(holds, || format!("a bound is broken: {stats:?}"));
     }

@@ -14,10 +14,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use retter_core::config::Settings;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
-use retter_core::policy::{Decision, Fetch, Retter, Ticket, Verdict};
 use retter_core::report::Failure;
 use retter_core::rng::Rng;
 use retter_core::time::{Instant, UnixTime};
+use retter_core::{Decision, Fetch, Ruling, Site, Ticket, Verdict};
 
 pub use load::{Course, Pages, Shape};
 pub use origin::{Change, Model, Spread};
@@ -81,7 +81,7 @@ struct Visit {
 #[derive(Debug)]
 enum Stage {
     /// The origin has the request.
-    Asking(Box<Fetch>),
+    Asking(Fetch),
     Waiting(Box<Ticket>, Waker),
 }
 
@@ -101,7 +101,7 @@ impl Wake for Bell {
 
 struct World {
     run: Run,
-    retter: Arc<Retter>,
+    site: Site,
     origin: Origin,
     rng: Rng,
     now: Instant,
@@ -129,15 +129,15 @@ pub fn run(run: Run) -> Outcome {
     settings.site.breaker.origin_outcomes_min = u32::MAX;
     settings.site.breaker.path_outcomes_min = u32::MAX;
     let config = settings.validate().expect("they are valid");
-    let retter = Retter::new(config, run.seed, Instant::ZERO);
-    retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+    let site = Site::new(&config, run.seed, Instant::ZERO);
+    site.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
     let middle = Instant::ZERO + run.length / 2;
     let mut rng = Rng::new(run.seed);
     let world = World {
         origin: Origin::new(run.model, middle, rng.next()),
         capacity: f64::from(run.model.workers) / run.model.service.as_secs_f64(),
         run,
-        retter,
+        site,
         rng,
         now: Instant::ZERO,
         events: BinaryHeap::new(),
@@ -201,8 +201,29 @@ impl World {
             self.outcome.came += 1;
             self.outcome.writes.0 += u64::from(is_write);
         }
-        let decision = self.retter.decide(&request, self.now);
-        self.carry_out(id, self.now, is_write, decision);
+        match self.site.decide(&request, self.now) {
+            Ruling::Now(decision) => self.carry_out(id, self.now, is_write, decision),
+            Ruling::Wait(ticket) => self.wait(id, is_write, ticket),
+        }
+    }
+
+    fn wait(&mut self, id: u64, is_write: bool, mut ticket: Ticket) {
+        let waker = Waker::from(Arc::new(Bell(id, Arc::clone(&self.woken))));
+        // Its waker is known from now on.
+        if let Poll::Ready(decision) = ticket.poll(&waker, self.now) {
+            return self.carry_out(id, self.now, is_write, decision);
+        }
+        let wait = ticket.deadline().saturating_since(self.now);
+        self.plan(wait, Event::Deadline(id));
+        if is_write {
+            self.writes.insert(id, ticket.deadline());
+        }
+        let visit = Visit {
+            came: self.now,
+            is_write,
+            stage: Stage::Waiting(Box::new(ticket), waker),
+        };
+        self.visits.insert(id, visit);
     }
 
     fn carry_out(&mut self, id: u64, came: Instant, is_write: bool, decision: Decision) {
@@ -217,25 +238,12 @@ impl World {
                 let mut ends = Vec::new();
                 self.origin.take(id, self.now, &mut ends);
                 self.plan_ends(ends);
-                let patience = self.retter.config().site().origin.head_timeout;
+                let patience = self.site.snapshot().config().origin.head_timeout;
                 self.plan(patience, Event::TimedOut(id));
                 Stage::Asking(fetch)
             }
             Decision::Refuse(_) => return,
             Decision::Serve(_) => return self.answered(came, is_write),
-            Decision::Wait(mut ticket) => {
-                let waker = Waker::from(Arc::new(Bell(id, Arc::clone(&self.woken))));
-                // Its waker is known from now on.
-                if let Poll::Ready(decision) = ticket.poll(&waker, self.now) {
-                    return self.carry_out(id, came, is_write, decision);
-                }
-                let wait = ticket.deadline().saturating_since(self.now);
-                self.plan(wait, Event::Deadline(id));
-                if is_write {
-                    self.writes.insert(id, ticket.deadline());
-                }
-                Stage::Waiting(Box::new(ticket), waker)
-            }
         };
         let visit = Visit {
             came,
@@ -366,7 +374,7 @@ impl World {
 
     fn look(&mut self) {
         self.plan(self.run.length / 1000, Event::Look);
-        let stats = self.retter.stats(self.now).admission;
+        let stats = self.site.stats(self.now).admission;
         if self.counts() {
             self.outcome.limits.push(stats.limit);
         }

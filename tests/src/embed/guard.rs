@@ -15,10 +15,10 @@ use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
-use retter_core::policy::{Decision, Passing, Retter, Verdict};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
 use retter_core::time::{Instant, UnixTime};
+use retter_core::{Config, Decision, Passing, Ruling, Site, Verdict};
 use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 
 /// Why there is no response.
@@ -30,23 +30,25 @@ pub enum NoAnswer {
     Unasked,
 }
 
-/// The policy and the clock that it is told.
+/// A site and the clock that it is told.
 #[derive(Clone)]
 pub struct Guard {
+    config: Arc<Config>,
     epoch: Clock,
     /// Whether responses come from another program, over a connection of their own.
     is_gateway: bool,
-    retter: Arc<Retter>,
+    site: Site,
 }
 
 impl Guard {
-    /// Takes the policy over; its time begins now.
+    /// A site by these settings; its time begins now.
     #[must_use]
-    pub fn new(retter: Arc<Retter>) -> Self {
+    pub fn new(config: Config) -> Self {
         let guard = Self {
             epoch: Clock::now(),
             is_gateway: false,
-            retter,
+            site: Site::new(&config, 1, Instant::ZERO),
+            config: Arc::new(config),
         };
         guard.now();
         guard
@@ -62,10 +64,16 @@ impl Guard {
         }
     }
 
-    /// The policy.
+    /// The settings.
     #[must_use]
-    pub fn retter(&self) -> &Arc<Retter> {
-        &self.retter
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Answers `request` of `peer` by `ask`, or from a copy, or with an honest error. `ask` gets
@@ -81,18 +89,17 @@ impl Guard {
         B: Body<Data = Bytes>,
         F: Future<Output = Result<Response<B>, NoAnswer>>,
     {
-        let decision = match self.retter.decide(&request, self.now()) {
-            Decision::Wait(ticket) => {
+        let decision = match self.site.decide(&request, self.now()) {
+            Ruling::Now(decision) => decision,
+            Ruling::Wait(ticket) => {
                 let left = ticket.deadline().saturating_since(self.now());
                 ticket.decided(|| self.now(), sleep(left)).await
             }
-            other @ (Decision::Fetch(_) | Decision::Refuse(_) | Decision::Serve(_)) => other,
         };
         let mut fetch = match decision {
             Decision::Fetch(fetch) => fetch,
             Decision::Refuse(refusal) => return refusal.to_http().map(GuardedBody::own),
             Decision::Serve(served) => return served.to_http(&request).map(GuardedBody::own),
-            Decision::Wait(_) => unreachable!("a ticket does not lead to another"),
         };
         if let Some(validators) = fetch.validators() {
             validators.condition(&mut fields);
@@ -148,7 +155,7 @@ impl Guard {
         let now = Instant::from_epoch(self.epoch.elapsed());
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix = UnixTime(unix.unwrap_or_default().as_secs());
-        self.retter.set_wall_clock(now, unix);
+        self.site.set_wall_clock(now, unix);
         now
     }
 
@@ -252,7 +259,7 @@ impl<B: Body<Data = Bytes>> Watched<B> {
 
     /// A body that does not go on has its slot until it is given up.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let limit = self.guard.retter.config().site().origin.body_timeout;
+        let limit = self.guard.config.site().origin.body_timeout;
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(patience.as_mut().poll(cx));
         self.patience = None;

@@ -66,7 +66,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let guard = self.guard.clone();
         Box::pin(async move {
-            let limit = guard.retter().config().site().origin.head_timeout;
+            let limit = guard.config().site().origin.head_timeout;
             let head = Arc::new(RequestHead::from_http(&request));
             let fields = std::mem::take(request.headers_mut());
             let ask = |fields| async {

@@ -41,7 +41,7 @@ impl Proxy {
     /// As [`new`](Self::new), over the connections of `connector`.
     #[must_use]
     pub fn with_connector(guard: Guard, mut connector: HttpConnector) -> Self {
-        let origin = &guard.retter().config().site().origin;
+        let origin = &guard.config().site().origin;
         connector.set_connect_timeout(Some(origin.connect_timeout));
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -74,7 +74,7 @@ impl Proxy {
         peer: SocketAddr,
     ) -> Response<GuardedBody<Incoming>> {
         let mut head = RequestHead::from_http(&request);
-        let config = self.guard.retter().config();
+        let config = self.guard.config();
         // Before anything looks at the fields: only what is believed is left of them.
         let view = View::receive(&mut head, peer.ip(), &config.client().trusted_proxies);
         let head = Arc::new(head);
@@ -100,7 +100,7 @@ impl Proxy {
         fields: HeaderMap,
         body: Incoming,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let origin = &self.guard.retter().config().site().origin;
+        let origin = &self.guard.config().site().origin;
         let target = forwarding::origin_target(head, &origin.path_prefix);
         let target = String::from_utf8_lossy(&target);
         let uri = format!("http://{}{target}", origin.authority).parse::<Uri>();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::report::Failure;
+use crate::rules::label::Cause;
 
 /// One slot, `lead` waits for it to fetch `/`, `f1` and `f2` follow.
 fn flight() -> (Bench, CacheKey) {

@@ -1,16 +1,11 @@
 //! Owns the HTTP/1.1 bytes of answers: heads, framing, and what becomes of the connection.
 //! Never changes what an answer says.
 
-use http::StatusCode;
-
-use super::{Client, Last, Life, Reply, write_terms};
 use crate::canary::{Plant, is_planted};
-use crate::config::ClientSettings;
 use crate::exchange::reply::{Body, Data, Head, PutHead};
-use crate::h1::{BodyEncoder, HeadWriter};
+use crate::h1::{BodyEncoder, HeadWriter, SendQueue};
 use crate::message::{Fields, Line, ResponseHead, Version};
 use crate::rules::forwarding;
-use crate::time::Instant;
 
 /// How far the answer to the running request is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,46 +43,16 @@ impl Answer {
             }
         )
     }
-}
 
-impl Client {
-    /// Queues the next part of an answer.
-    pub(crate) fn handle_reply(&mut self, reply: Reply, settings: &ClientSettings, now: Instant) {
-        if self.out.is_empty() {
-            // The write deadline counts from when there is something to write.
-            self.write_pace.resume(write_terms(settings), now);
-        }
-        match reply {
-            Reply::Abort { by_client } => self.break_off(by_client),
-            Reply::Data(data) => self.put_data(data),
-            Reply::End { is_read, trailers } => self.put_end(&trailers, is_read, now),
-            Reply::Head(head) => self.put_head(&head),
-            Reply::Interim(head) => {
-                if head.status == StatusCode::CONTINUE {
-                    self.expect_content(settings, now);
-                }
-                self.put_interim(&head);
-            }
-        }
-    }
-
-    /// RFC 9110 §15.2: interim responses are passed on, but not to HTTP/1.0 clients.
-    fn put_interim(&mut self, head: &ResponseHead) {
-        if self.version == Version::Http10 {
-            return;
-        }
-        let mut out = HeadWriter::response(&mut self.out, head.status, &head.reason);
-        forwarding::forward_response(head, |line| {
-            // Nobody notes what it hands out, and browsers ignore it there.
-            if !line.is("set-cookie") {
-                out.line(line);
-            }
-        });
-        out.finish();
-    }
-
-    fn put_head(&mut self, head: &Head) {
-        let encoder = match (head.body, self.version) {
+    /// The head goes out; `may_keep` says that the client's connection could stay.
+    pub(super) fn put_head(
+        &mut self,
+        head: &Head,
+        may_keep: bool,
+        version: Version,
+        out: &mut SendQueue,
+    ) {
+        let encoder = match (head.body, version) {
             (Body::Empty | Body::Tunnel, _) => BodyEncoder::Empty,
             (Body::Length(length), _) => BodyEncoder::Length(length),
             // RFC 9112 §6.1: no transfer coding to HTTP/1.0.
@@ -95,32 +60,33 @@ impl Client {
             (Body::Unknown, Version::Http11) => BodyEncoder::Chunked,
         };
         let is_framed = !matches!(encoder, BodyEncoder::UntilClose);
-        let keep = self.wants_keep && !self.is_last && head.may_keep && is_framed;
+        let keep = may_keep && head.may_keep && is_framed;
         let mut out = Lines {
             encoder,
-            out: HeadWriter::response(&mut self.out, head.status, head.reason()),
+            out: HeadWriter::response(out, head.status, head.reason()),
         };
         head.put(&mut out);
         let Lines { mut out, .. } = out;
         if head.body == Body::Tunnel {
-            self.answer = Answer::Tunnel(Sent::Open);
+            *self = Self::Tunnel(Sent::Open);
         } else {
-            put_connection(&mut out, keep, self.version);
-            self.answer = Answer::Body { encoder, keep };
+            put_connection(&mut out, keep, version);
+            *self = Self::Body { encoder, keep };
         }
         out.finish();
     }
 
-    fn put_data(&mut self, data: Data) {
+    /// A piece of the content goes out.
+    pub(super) fn put_data(&mut self, data: Data, out: &mut SendQueue) {
         let Data { bytes, is_shared } = data;
-        let pushed = match &mut self.answer {
-            Answer::Body { encoder, .. } if is_shared => encoder.shared_data(bytes, &mut self.out),
-            Answer::Body { encoder, .. } => encoder.data(bytes, &mut self.out),
-            Answer::Tunnel(_) => {
-                self.out.push(bytes);
+        let pushed = match self {
+            Self::Body { encoder, .. } if is_shared => encoder.shared_data(bytes, out),
+            Self::Body { encoder, .. } => encoder.data(bytes, out),
+            Self::Tunnel(_) => {
+                out.push(bytes);
                 Ok(())
             }
-            Answer::None => {
+            Self::None => {
                 debug_assert!(false, "the head comes first");
                 Ok(())
             }
@@ -128,63 +94,69 @@ impl Client {
         debug_assert!(pushed.is_ok(), "content is as long as its head says");
     }
 
-    fn put_end(&mut self, trailers: &Fields, is_read: bool, now: Instant) {
-        match self.answer {
-            Answer::Body { mut encoder, keep } => {
-                let ended = encoder.end(trailers, &mut self.out);
+    /// The content is complete. Says whether the connection stays; nothing yet of a tunnel's.
+    pub(super) fn put_end(&mut self, trailers: &Fields, out: &mut SendQueue) -> Option<bool> {
+        match *self {
+            Self::Body { mut encoder, keep } => {
+                let ended = encoder.end(trailers, out);
                 debug_assert!(ended.is_ok(), "content is as long as its head says");
-                self.answer = Answer::None;
-                self.next_or_close(keep && is_read, now);
+                *self = Self::None;
+                Some(keep)
             }
-            Answer::Tunnel(_) => self.answer = Answer::Tunnel(Sent::Ending),
-            Answer::None => debug_assert!(false, "the head comes first"),
+            Self::Tunnel(_) => {
+                *self = Self::Tunnel(Sent::Ending);
+                None
+            }
+            Self::None => {
+                debug_assert!(false, "the head comes first");
+                None
+            }
         }
     }
 
     /// The answer stays incomplete: its end is not queued, so that it shows.
-    fn break_off(&mut self, by_client: bool) {
+    pub(super) fn break_off(&mut self, by_client: bool, out: &mut SendQueue) {
         if !by_client
             && is_planted(Plant::TruncatedEnd)
-            && let Answer::Body { encoder, .. } = &mut self.answer
+            && let Self::Body { encoder, .. } = self
             && matches!(encoder, BodyEncoder::Chunked)
         {
-            let ended = encoder.end(&Fields::default(), &mut self.out);
+            let ended = encoder.end(&Fields::default(), out);
             debug_assert!(ended.is_ok(), "chunks can end anywhere");
         }
-        self.cut(if by_client { Last::Linger } else { Last::Close });
-        self.answer = Answer::None;
-    }
-
-    /// Makes the connection ready for the next request, or ends it.
-    fn next_or_close(&mut self, keep: bool, now: Instant) {
-        self.read_at = now;
-        if keep {
-            self.conn.start_next_cycle();
-            self.conn.release_if_idle();
-        } else if self.life == Life::Open {
-            self.close(self.last());
-        }
+        *self = Self::None;
     }
 
     /// Whether all of what came through a tunnel has left, and its end is to be shown now; says so
     /// once.
-    pub(crate) fn poll_shut(&mut self) -> bool {
-        let is_due = self.answer == Answer::Tunnel(Sent::Ending) && self.out.is_empty();
+    pub(super) fn poll_shut(&mut self, out: &SendQueue) -> bool {
+        let is_due = *self == Self::Tunnel(Sent::Ending) && out.is_empty();
         if is_due {
-            self.answer = Answer::Tunnel(Sent::All);
+            *self = Self::Tunnel(Sent::All);
         }
         is_due
     }
 
-    /// The tunnel has ended, if there was one: the connection cannot be used for anything else.
-    pub(crate) fn end_tunnel(&mut self) {
-        if let Answer::Tunnel(_) = self.answer {
-            self.answer = Answer::None;
-            if self.life == Life::Open {
-                self.close(self.last());
-            }
+    /// The tunnel has ended, if there was one; says whether.
+    pub(super) fn end_tunnel(&mut self) -> bool {
+        let is_tunnel = matches!(self, Self::Tunnel(_));
+        if is_tunnel {
+            *self = Self::None;
         }
+        is_tunnel
     }
+}
+
+/// RFC 9110 §15.2: an interim response is passed on, in front of the answer.
+pub(super) fn put_interim(head: &ResponseHead, out: &mut SendQueue) {
+    let mut out = HeadWriter::response(out, head.status, &head.reason);
+    forwarding::forward_response(head, |line| {
+        // Nobody notes what it hands out, and browsers ignore it there.
+        if !line.is("set-cookie") {
+            out.line(line);
+        }
+    });
+    out.finish();
 }
 
 /// Writes the lines of a head as they come.

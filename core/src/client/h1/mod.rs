@@ -8,6 +8,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::config::ClientSettings;
 use crate::exchange::reply::Reply;
@@ -310,6 +311,72 @@ impl Client {
     pub(crate) fn resume_content(&mut self, settings: &ClientSettings, now: Instant) {
         self.read_at = now;
         self.expect_content(settings, now);
+    }
+
+    // -- answers
+
+    /// Queues the next part of an answer.
+    pub(crate) fn handle_reply(&mut self, reply: Reply, settings: &ClientSettings, now: Instant) {
+        let Self { answer, out, .. } = self;
+        if out.is_empty() {
+            // The write deadline counts from when there is something to write.
+            self.write_pace.resume(write_terms(settings), now);
+        }
+        match reply {
+            Reply::Abort { by_client } => {
+                // Before the answer is forgotten: how it is framed decides how it is cut.
+                let is_complete_by_close = answer.ends_by_close();
+                answer.break_off(by_client, out);
+                self.close(match (is_complete_by_close, by_client) {
+                    (true, _) => Last::Abort,
+                    (false, true) => Last::Linger,
+                    (false, false) => Last::Close,
+                });
+            }
+            Reply::Data(data) => answer.put_data(data, out),
+            Reply::End { is_read, trailers } => {
+                if let Some(keep) = answer.put_end(&trailers, out) {
+                    self.next_or_close(keep && is_read, now);
+                }
+            }
+            Reply::Head(head) => {
+                let may_keep = self.wants_keep && !self.is_last;
+                answer.put_head(&head, may_keep, self.version, out);
+            }
+            Reply::Interim(head) => {
+                // Not to HTTP/1.0 clients.
+                if self.version == Version::Http11 {
+                    answer::put_interim(&head, out);
+                }
+                if head.status == StatusCode::CONTINUE {
+                    self.expect_content(settings, now);
+                }
+            }
+        }
+    }
+
+    /// Makes the connection ready for the next request, or ends it.
+    fn next_or_close(&mut self, keep: bool, now: Instant) {
+        self.read_at = now;
+        if keep {
+            self.conn.start_next_cycle();
+            self.conn.release_if_idle();
+        } else if self.life == Life::Open {
+            self.close(self.last());
+        }
+    }
+
+    /// Whether all of what came through a tunnel has left, and its end is to be shown now; says so
+    /// once.
+    pub(crate) fn poll_shut(&mut self) -> bool {
+        self.answer.poll_shut(&self.out)
+    }
+
+    /// The tunnel has ended, if there was one: the connection cannot be used for anything else.
+    pub(crate) fn end_tunnel(&mut self) {
+        if self.answer.end_tunnel() && self.life == Life::Open {
+            self.close(self.last());
+        }
     }
 
     // -- its end

@@ -14,10 +14,10 @@ struct Multiplexer {
 }
 
 impl Multiplexer {
-    fn new(retter: &Arc<Retter>, requests: &[(&str, usize)]) -> Self {
+    fn new(gateway: &Arc<Gateway>, requests: &[(&str, usize)]) -> Self {
         let streams = requests
             .iter()
-            .map(|(request, window)| (Stream::begin(retter, request), *window))
+            .map(|(request, window)| (Stream::begin(gateway, request), *window))
             .collect();
         Self {
             streams,

@@ -12,19 +12,21 @@ use http::StatusCode;
 use super::reply::{Body, Head, PutHead, Reply};
 use super::{Action, Call, CallId, Content, Exchange, Intake};
 use crate::config::Settings;
+use crate::gateway::Gateway;
 use crate::h1::{Event, Framing, ServerConn};
 use crate::limits::IOVECS_MAX;
 use crate::message::{Fields, Line, RequestHead};
-use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::rules::forwarded::View;
 use crate::time::{Instant, UnixTime};
 
-fn retter() -> Arc<Retter> {
+fn retter() -> Arc<Gateway> {
     let config = Settings::default().validate().unwrap();
-    let retter = Retter::new(config, 7, Instant::ZERO);
-    retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
-    retter
+    let gateway = Gateway::new(config, 7, Instant::ZERO);
+    gateway
+        .site()
+        .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+    gateway
 }
 
 fn head(text: &str) -> (RequestHead, Framing) {
@@ -70,9 +72,9 @@ struct Stream {
 }
 
 impl Stream {
-    fn begin(retter: &Arc<Retter>, request: &str) -> Self {
+    fn begin(gateway: &Arc<Gateway>, request: &str) -> Self {
         let mut stream = Self {
-            exchange: Exchange::begin(retter, call(request), Instant::ZERO),
+            exchange: Exchange::begin(gateway, call(request), Instant::ZERO),
             actions: Vec::new(),
             asked: String::new(),
             now: Instant::ZERO,

@@ -26,13 +26,13 @@ fn a_request_is_passed_on_and_its_answer_is_pulled() {
 
 #[test]
 fn a_copy_answers_without_the_origin() {
-    let retter = retter();
-    let mut first = Stream::begin(&retter, GET);
+    let gateway = retter();
+    let mut first = Stream::begin(&gateway, GET);
     first.origin_sends(
         b"HTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: 4\r\n\r\ngood",
     );
     first.pull_all();
-    let mut second = Stream::begin(&retter, GET);
+    let mut second = Stream::begin(&gateway, GET);
     assert_eq!(second.pull_all(), ["200 cache 4 bytes", "good", "end true"]);
     assert!(second.exchange.is_over() && second.actions.is_empty());
 }
@@ -140,13 +140,18 @@ fn a_tunnel_passes_bytes_and_ends_on_both_sides() {
 
 #[test]
 fn it_ends_by_the_settings_that_it_began_with() {
-    let retter = retter();
+    let gateway = retter();
     let mut settings = SiteSettings::default();
     settings.origin.head_timeout = Duration::from_millis(300);
     let impatient = settings.validate().unwrap();
-    let before = Stream::begin(&retter, GET);
-    assert!(retter.reconfigure(&impatient, Instant::ZERO).is_empty());
-    let after = Stream::begin(&retter, GET);
+    let before = Stream::begin(&gateway, GET);
+    assert!(
+        gateway
+            .site()
+            .reconfigure(&impatient, Instant::ZERO)
+            .is_empty()
+    );
+    let after = Stream::begin(&gateway, GET);
     let due = |stream: &Stream| {
         let due = stream.exchange.poll_timeout().map(|(due, _)| due);
         due.map(|due| due.saturating_since(Instant::ZERO))

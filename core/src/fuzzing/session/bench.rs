@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::seen::{Asked, Seen, World};
 use super::truth;
 use crate::config::Settings;
+use crate::gateway::Gateway;
 use crate::limits::IOVECS_MAX;
-use crate::policy::Retter;
 use crate::session::{Action, CallId, Input, Session, Side};
 use crate::time::{Instant, UnixTime};
 
@@ -22,7 +22,7 @@ pub(super) struct Bench {
     /// Whether connections were used before, where that is allowed.
     pub(super) reuses: bool,
     connects_hang: bool,
-    retter: Arc<Retter>,
+    gateway: Arc<Gateway>,
     now: Instant,
     clients: Vec<Client>,
     chosen: usize,
@@ -46,14 +46,16 @@ impl Bench {
         let config = settings
             .validate()
             .expect("the settings of the target are valid");
-        let retter = Retter::new(config, 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        let gateway = Gateway::new(config, 7, Instant::ZERO);
+        gateway
+            .site()
+            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
         let mut bench = Self {
             connects_fail: false,
             lacks_sockets: false,
             reuses: false,
             connects_hang: false,
-            retter,
+            gateway,
             now: Instant::ZERO,
             clients: Vec::new(),
             chosen: 0,
@@ -67,7 +69,7 @@ impl Bench {
     pub(super) fn choose(&mut self, number: usize) {
         while self.clients.len() <= number {
             let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-            let session = Session::new(Arc::clone(&self.retter), peer, self.now);
+            let session = Session::new(Arc::clone(&self.gateway), peer, self.now);
             self.clients.push(Client::new(session));
         }
         self.chosen = number;
@@ -80,15 +82,15 @@ impl Bench {
 
     /// Begins to renew a copy or to probe a circuit, if that is due, and means that.
     pub(super) fn refresh(&mut self) {
-        let Some(refresh) = self.retter.poll_refresh(self.now) else {
-            let next = self.retter.poll_refresh_timeout(self.now);
+        let Some(refresh) = self.gateway.site().poll_refresh(self.now) else {
+            let next = self.gateway.site().poll_refresh_timeout(self.now);
             assert!(
                 next.is_none_or(|next| next > self.now),
                 "due, but not given"
             );
             return;
         };
-        let session = Session::background(Arc::clone(&self.retter), refresh, self.now);
+        let session = Session::background(Arc::clone(&self.gateway), refresh, self.now);
         self.clients.push(Client::new(session));
         self.choose_newest();
         self.settle();
@@ -195,7 +197,7 @@ impl Bench {
                 client.session
             );
         }
-        let stats = self.retter.stats(self.now);
+        let stats = self.gateway.site().stats(self.now);
         let gate = &stats.admission;
         let held = (gate.in_flight, gate.waiting, gate.following);
         assert_eq!(held, (0, 0, 0), "everything is given back");

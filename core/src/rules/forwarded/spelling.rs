@@ -1,7 +1,7 @@
 //! Owns the secondary fields in which proxies say the scheme, the host and the port.
 //! Never decides which of them a request has to have.
 
-use super::Scheme;
+use super::scheme::Scheme;
 use crate::message::Line;
 
 /// Fields whose value is the name of a scheme.

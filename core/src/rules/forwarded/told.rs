@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::Scheme;
 use super::node::{Node, Text};
+use super::scheme::Scheme;
 use super::spelling::{self, Says};
 use crate::config::TrustedProxies;
 use crate::message::{Fields, Line, Names, is_forwarding};

@@ -30,7 +30,7 @@ fn signed_in_on(mut rig: Rig) -> Rig {
 }
 
 fn copies(rig: &Rig) -> usize {
-    rig.retter.stats(rig.now).copies
+    rig.gateway.site().stats(rig.now).copies
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn who_has_signed_in_leads_and_follows_nobody() {
     for rig in [&mut rig, &mut leader, &mut follower] {
         rig.send(&get("/", ""));
     }
-    let stats = rig.retter.stats(rig.now).admission;
+    let stats = rig.gateway.site().stats(rig.now).admission;
     assert_eq!((stats.waiting, stats.following), (3, 1));
     busy.reply(PAGE);
     // Which of the two is let in first is the queue's affair.

@@ -49,7 +49,7 @@ fn one_broken_page_does_not_keep_the_origin_closed_off() {
         open_origin(&rig);
         let start = rig.now;
         let mut visitors = 0;
-        while rig.retter.circuit(rig.now) != State::Closed {
+        while rig.gateway.site().circuit(rig.now) != State::Closed {
             assert!(rig.now < start + Duration::from_secs(60), "it never closes");
             answer_background(&rig, "/broken");
             if is_wanted {
@@ -75,9 +75,9 @@ fn one_broken_query_does_not_keep_its_path_closed_off() {
         assert_eq!(body(&rig.received()), "good");
     }
     rig.asked();
-    assert_eq!(rig.retter.stats(rig.now).paths_open, 1);
+    assert_eq!(rig.gateway.site().stats(rig.now).paths_open, 1);
     let start = rig.now;
-    while rig.retter.stats(rig.now).paths_open > 0 {
+    while rig.gateway.site().stats(rig.now).paths_open > 0 {
         assert!(rig.now < start + Duration::from_secs(60), "it never closes");
         answer_background(&rig, "/r?id=7");
         visit(&mut rig, "/r?id=8", PAGE);
@@ -131,9 +131,9 @@ fn who_wants_what_can_only_be_probed_wakes_nobody_twice() {
     let bell = Arc::new(Bell::default());
     for _ in 0..4 {
         for path in paths {
-            rig.retter.set_refresh_waker(&bell.clone().into());
-            assert!(rig.retter.poll_refresh(rig.now).is_none());
-            assert!(rig.retter.poll_refresh_timeout(rig.now).is_some());
+            rig.gateway.site().set_refresh_waker(&bell.clone().into());
+            assert!(rig.gateway.site().poll_refresh(rig.now).is_none());
+            assert!(rig.gateway.site().poll_refresh_timeout(rig.now).is_some());
             visit(&mut rig, path, OOPS);
         }
     }
@@ -164,14 +164,14 @@ fn a_page_that_must_wait_itself_keeps_no_visitor_from_probing_the_origin() {
 fn a_probe_for_which_there_is_no_socket_is_not_tried_again_at_once() {
     let mut rig = warm(Settings::default());
     open_path(&mut rig);
-    rig.now = rig.retter.poll_refresh_timeout(rig.now).unwrap();
-    let refresh = rig.retter.poll_refresh(rig.now).unwrap();
-    let mut probe = Session::background(Arc::clone(&rig.retter), refresh, rig.now);
+    rig.now = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
+    let refresh = rig.gateway.site().poll_refresh(rig.now).unwrap();
+    let mut probe = Session::background(Arc::clone(&rig.gateway), refresh, rig.now);
     assert!(matches!(probe.poll_action(), Some(Action::Connect { .. })));
     probe.handle_input(Input::NoSocket, rig.now);
     drop(probe);
-    assert!(rig.retter.poll_refresh(rig.now).is_none());
-    let again = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    assert!(rig.gateway.site().poll_refresh(rig.now).is_none());
+    let again = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
     assert!(again >= rig.now + Duration::from_millis(500));
     rig.now = again;
     assert!(rig.refresh().is_some());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::Settings;
-use crate::policy::Purge;
 use crate::session::{Input, Side};
+use crate::site::Purge;
 
 #[test]
 fn a_failing_answer_that_nobody_gets_ends_no_session() {
@@ -91,7 +91,7 @@ fn what_was_dropped_meanwhile_rescues_nobody() {
     };
     type Change<'a> = &'a dyn Fn(&Rig);
     let purge = |rig: &Rig, path: &str| {
-        rig.retter.purge(&Purge::Url {
+        rig.gateway.site().purge(&Purge::Url {
             host: None,
             path_and_query: path.to_owned(),
         });
@@ -113,7 +113,7 @@ fn what_was_dropped_meanwhile_rescues_nobody() {
         ),
         (
             &|rig| {
-                rig.retter.purge(&Purge::All);
+                rig.gateway.site().purge(&Purge::All);
             },
             500,
         ),

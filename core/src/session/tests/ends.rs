@@ -126,7 +126,7 @@ fn refusals_that_speak_of_one_request_are_for_nobody_else() {
             ("/", ""),
             &answer(status, "Cache-Control: max-age=3600", "no"),
         );
-        let mut other = Rig::on(Arc::clone(&rig.retter), rig.now);
+        let mut other = Rig::on(Arc::clone(&rig.gateway), rig.now);
         other.send(&get("/", ""));
         assert!(other.asked().starts_with("GET / "), "{status}");
     }

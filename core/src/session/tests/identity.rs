@@ -373,7 +373,10 @@ fn a_copy_that_an_ignored_parameter_asked_for_is_renewed_without_it() {
     let mut settings = Settings::default();
     settings.site.cache.ttl = std::time::Duration::ZERO;
     let rig = Rig::with(settings);
-    assert!(rig.retter.poll_refresh(rig.now).is_none(), "it is attended");
+    assert!(
+        rig.gateway.site().poll_refresh(rig.now).is_none(),
+        "it is attended"
+    );
     visit(&rig, ("/p", ""), &page("", "page"));
     let mut visitor = rig.another();
     visitor.send(&get("/p?utm_source=a", ""));

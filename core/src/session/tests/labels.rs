@@ -29,7 +29,7 @@ const CASES: &[Case] = &[
         "retter; hit; ttl=-5; detail=stale-while-revalidate",
         || {
             let rig = fresh("max-age=10, stale-while-revalidate=60");
-            assert!(rig.retter.poll_refresh(rig.now).is_none());
+            assert!(rig.gateway.site().poll_refresh(rig.now).is_none());
             ask_after(rig, 15, "")
         },
     ),

@@ -66,7 +66,7 @@ fn what_was_read_at_once_waits_where_it_is_while_a_queue_is_full() {
     slow.reply(&format!(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
     ));
-    let queued = slow.retter.stats(slow.now).queued_bytes;
+    let queued = slow.gateway.queued_bytes();
     assert!(queued < 1024, "{queued} beyond what each may have");
     slow.client_reads = true;
     slow.settle();
@@ -112,9 +112,9 @@ fn all_who_are_slow_share_one_memory() {
     let held: usize = crowd.iter().map(|(_, held)| held).sum();
     assert!(held < (1 << 20) + crowd.len() * EACH, "{held}");
     assert!(crowd[0].1 > 200 << 10, "the first had a fifth of all");
-    assert!(rig.retter.stats(rig.now).queued_bytes > 0);
+    assert!(rig.gateway.queued_bytes() > 0);
     drop(crowd);
-    assert_eq!(rig.retter.stats(rig.now).queued_bytes, 0);
+    assert_eq!(rig.gateway.queued_bytes(), 0);
 }
 
 #[test]
@@ -125,13 +125,13 @@ fn a_page_for_a_slow_client_does_not_keep_the_origin() {
     slow.settle();
     assert!(slow.took().contains(&PARK), "{:?}", slow.actions);
     // Who gets the copy holds nothing more, not even of many parts of it.
-    let queued = slow.retter.stats(slow.now).queued_bytes;
+    let queued = slow.gateway.queued_bytes();
     for range in ["", "Range: bytes=0-999999,2000000-2999999\r\n"] {
         let mut other = slow.another();
         other.client_reads = false;
         other.send(&get("/", &format!("{COPY_ONLY}{range}")));
         assert_eq!(other.session.standing(), Standing::Busy);
-        assert_eq!(slow.retter.stats(slow.now).queued_bytes, queued);
+        assert_eq!(slow.gateway.queued_bytes(), queued);
         other.client_reads = true;
         other.settle();
         let expected = if range.is_empty() { 200 } else { 206 };
@@ -144,7 +144,7 @@ fn the_end_of_an_answer_needs_no_room() {
     let (mut slow, _) = stalled(&with_send_bytes(0), "/", 10_000);
     slow.settle();
     assert!(slow.took().contains(&PARK));
-    assert_eq!(slow.retter.stats(slow.now).copies, 1);
+    assert_eq!(slow.gateway.site().stats(slow.now).copies, 1);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn copies_that_slow_clients_hold_are_bounded_once_they_are_replaced() {
         reader.send(&get(&page(number), COPY_ONLY));
         readers.push(reader);
     }
-    let stats = rig.retter.stats(rig.now);
+    let stats = rig.gateway.site().stats(rig.now);
     assert!(stats.leaving_bytes >= 4 << 20, "{stats:?}");
     let all = stats.leaving_bytes + stats.copies_bytes;
     assert!(all <= 2 * (8 << 20) + (4 << 20), "{stats:?}");
@@ -219,7 +219,7 @@ fn copies_that_slow_clients_hold_are_bounded_once_they_are_replaced() {
         "small pages are kept all the same"
     );
     drop(readers);
-    assert_eq!(rig.retter.stats(rig.now).leaving_bytes, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).leaving_bytes, 0);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn who_reads_is_not_slow_though_there_is_no_room() {
     settings.site.admission.in_flight_max = 1;
     settings.site.admission.in_flight_start = 1;
     let rig = Rig::with(settings);
-    let busy = |rig: &Rig| rig.retter.stats(rig.now).admission.in_flight;
+    let busy = |rig: &Rig| rig.gateway.site().stats(rig.now).admission.in_flight;
     let (mut reads, _) = stalled(&rig, "/reads", 200_000);
     reads.client_reads = true;
     reads.settle();

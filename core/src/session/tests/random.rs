@@ -85,7 +85,7 @@ fn a_session_always_ends_and_gives_everything_back() {
     let base = Rig::new();
     let mut now = base.now;
     for round in 0..3_000 {
-        let mut rig = Rig::on(base.retter.clone(), now);
+        let mut rig = Rig::on(base.gateway.clone(), now);
         rig.reused = rng.next().is_multiple_of(2);
         rig.piece = pick(&mut rng, &[1, usize::MAX, usize::MAX]);
         for _ in 0..rng.next() % 14 {
@@ -112,7 +112,7 @@ fn a_session_always_ends_and_gives_everything_back() {
             rig.now = rest.now;
         }
         assert_eq!(
-            rig.retter.stats(rig.now).admission.in_flight,
+            rig.gateway.site().stats(rig.now).admission.in_flight,
             0,
             "round {round}"
         );

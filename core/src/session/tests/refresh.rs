@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::rig::{PAGE, PARK, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
+use crate::gateway::Gateway;
 use crate::message::{Fields, RequestHead, ResponseHead};
-use crate::policy::{Decision, Retter};
 use crate::report::{End, Failure, RefreshStats, Source};
 use crate::session::{Action, Input, Session, Side};
+use crate::site::Decision;
 use crate::time::Instant;
 
 pub(super) const OOPS: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nbad";
@@ -51,7 +52,7 @@ pub(super) fn open_origin(rig: &Rig) {
         assert!(lost.session.poll_action().is_some());
         lost.input(Input::ConnectFailed);
     }
-    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+    assert_eq!(rig.gateway.site().circuit(rig.now), State::Open);
 }
 
 /// Lets time pass until the next refresh is due.
@@ -60,7 +61,7 @@ pub(super) fn next_refresh(rig: &mut Rig) -> Rig {
         if let Some(refresh) = rig.refresh() {
             return refresh;
         }
-        let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+        let due = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
         assert!(due > rig.now);
         rig.now = due;
     }
@@ -68,7 +69,7 @@ pub(super) fn next_refresh(rig: &mut Rig) -> Rig {
 }
 
 pub(super) fn stats(rig: &Rig) -> RefreshStats {
-    rig.retter.stats(rig.now).refresh
+    rig.gateway.site().stats(rig.now).refresh
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn a_circuit_closes_by_itself_with_no_visitor() {
     let mut rig = warm(Settings::default());
     open_path(&mut rig);
     assert!(rig.refresh().is_none(), "the circuit is open");
-    let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    let due = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
     let wait = due.saturating_since(rig.now);
     assert!((1_600..=2_400).contains(&wait.as_millis()), "{wait:?}");
     rig.now = due;
@@ -106,7 +107,7 @@ fn a_circuit_closes_by_itself_with_no_visitor() {
         (Source::Refresh, End::Complete)
     );
     assert_eq!(report.origin.unwrap().status.unwrap(), 200);
-    assert_eq!(rig.retter.stats(rig.now).paths_open, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).paths_open, 0);
     assert_eq!((stats(&rig).renewed, stats(&rig).probes_succeeded), (1, 1));
     // What it fetched is the copy now.
     rig.send(&ask()).input(Input::ReadFailed(Side::Origin));
@@ -151,7 +152,7 @@ fn a_probe_that_fails_leaves_the_origin_alone_for_longer() {
         assert!(rig.refresh().is_none());
     }
     assert_eq!((stats(&rig).failed, stats(&rig).probes_failed), (3, 3));
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
@@ -176,13 +177,13 @@ fn the_origin_is_probed_with_what_was_seen_last_though_nobody_wanted_it() {
     let mut rig = warm(Settings::default());
     open_origin(&rig);
     for closed in [false, false, true] {
-        let due = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+        let due = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
         rig.now = rig.now.max(due);
         // A visitor without a copy waits for the probes.
         rig.send(&get("/none", ""));
         assert_eq!(status(&rig.received()), 503);
         rig.refresh().unwrap().reply(PAGE);
-        assert_eq!(rig.retter.circuit(rig.now) == State::Closed, closed);
+        assert_eq!(rig.gateway.site().circuit(rig.now) == State::Closed, closed);
     }
 }
 
@@ -203,7 +204,7 @@ fn a_full_origin_renews_what_is_wanted_most() {
         rig.send(&get(path, ""));
     }
     assert!(rig.refresh().is_none(), "no room");
-    let again = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+    let again = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
     assert!(again > rig.now && again <= rig.now + Duration::from_millis(50));
     let [first, _second] = &mut busy;
     first.reply(PAGE);
@@ -241,7 +242,7 @@ fn a_write_or_a_new_session_cancels_what_it_makes_wrong() {
             assert!(renewal.session.is_done());
         }
         assert!(rig.refresh().is_none());
-        assert_eq!(rig.retter.stats(rig.now).copies, 0);
+        assert_eq!(rig.gateway.site().stats(rig.now).copies, 0);
         assert_eq!(stats(&rig).dropped, u64::from(is_running));
     }
 }
@@ -281,21 +282,37 @@ fn a_renewal_is_bounded_and_ends_with_the_program() {
     for end in end {
         let rig = wanted();
         let mut renewal = rig.refresh().unwrap();
-        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 1);
+        assert_eq!(
+            renewal
+                .gateway
+                .site()
+                .stats(renewal.now)
+                .admission
+                .in_flight,
+            1
+        );
         end(&mut renewal);
         assert!(renewal.session.is_done(), "{:?}", renewal.session);
         assert_eq!(renewal.took().last(), Some(&Action::Close(Side::Origin)));
         assert_eq!(renewal.reports.len(), 1);
-        assert_eq!(renewal.retter.stats(renewal.now).admission.in_flight, 0);
+        assert_eq!(
+            renewal
+                .gateway
+                .site()
+                .stats(renewal.now)
+                .admission
+                .in_flight,
+            0
+        );
         assert_eq!(stats(&renewal).running, 0);
         assert_eq!(stats(&renewal).renewed, 0);
     }
     // An idle connection that turns out dead is replaced once.
     let rig = wanted();
-    let refresh = rig.retter.poll_refresh(rig.now).unwrap();
+    let refresh = rig.gateway.site().poll_refresh(rig.now).unwrap();
     let mut renewal = rig.another();
     renewal.reused = true;
-    renewal.session = Session::background(rig.retter.clone(), refresh, rig.now);
+    renewal.session = Session::background(rig.gateway.clone(), refresh, rig.now);
     renewal.settle();
     renewal.end_of(Side::Origin).reply(PAGE);
     assert!(renewal.session.is_done());
@@ -332,12 +349,12 @@ fn a_renewal_tells_of_the_visitor_as_the_visit_did() {
 #[test]
 fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
     let mut now = Instant::ZERO;
-    let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
+    let gateway = Gateway::new(Settings::default().validate().unwrap(), 1, now);
     let request = RequestHead::new(http::Method::GET, "/", Fields::default());
     let request = Arc::new(request);
-    assert!(retter.poll_refresh(now).is_none());
+    assert!(gateway.site().poll_refresh(now).is_none());
     let visit = |now| {
-        let Decision::Fetch(fetch) = retter.decide(&request, now) else {
+        let Some(Decision::Fetch(fetch)) = gateway.site().decide(&request, now).now() else {
             panic!("nothing else can be done: there is no copy")
         };
         fetch
@@ -346,17 +363,20 @@ fn whoever_renews_is_woken_for_the_first_copy_to_probe_with() {
         assert!(visit(now).on_failure(Failure::Connect, now).is_err());
     }
     now = now + Duration::from_secs(3);
-    assert_eq!(retter.circuit(now), State::HalfOpen);
+    assert_eq!(gateway.site().circuit(now), State::HalfOpen);
     let mut probe = visit(now);
     probe.on_behalf_of([192, 0, 2, 1].into());
     let bell = Arc::new(Bell::default());
-    retter.set_refresh_waker(&bell.clone().into());
-    assert!(retter.poll_refresh(now).is_none(), "nothing to probe with");
+    gateway.site().set_refresh_waker(&bell.clone().into());
+    assert!(
+        gateway.site().poll_refresh(now).is_none(),
+        "nothing to probe with"
+    );
     let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
     probe.on_head(&head, now).passed_on().on_end(now);
     // Visitors leave the probes that are still needed to it: asleep, the circuit would never close.
     assert!(bell.rings() > 0);
-    assert!(retter.poll_refresh(now).is_some());
+    assert!(gateway.site().poll_refresh(now).is_some());
 }
 
 /// A waker that remembers.
@@ -397,7 +417,7 @@ fn an_origin_that_asks_for_a_rest_is_asked_for_nothing_that_can_wait() {
     let rest = Duration::from_secs(30);
     assert!(rig.refresh().is_none());
     assert_eq!(
-        rig.retter.poll_refresh_timeout(rig.now),
+        rig.gateway.site().poll_refresh_timeout(rig.now),
         Some(rig.now + rest)
     );
     rig.now = rig.now + rest;
@@ -419,7 +439,7 @@ fn a_login_that_works_once_is_not_used_up_by_a_renewal() {
         rig.send(&ask).reply(OOPS);
         assert!(rig.received().ends_with("good"));
         assert!(rig.refresh().is_none(), "{name}: the copy stays as it is");
-        assert_eq!(rig.retter.poll_refresh_timeout(rig.now), None);
+        assert_eq!(rig.gateway.site().poll_refresh_timeout(rig.now), None);
         // Nor does a late answer go on alone.
         rig.send(&ask).wait(Duration::from_secs(1));
         assert_eq!(body(&rig.received()), "good");

@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::rig::{CONNECT, PAGE, Rig, body, field, get, status};
 use crate::config::{RescueMode, Settings};
-use crate::policy::Purge;
 use crate::report::{Failure, Source};
 use crate::session::{Action, Input, Side};
+use crate::site::Purge;
 
 /// A rig whose `/` is kept.
 fn warm() -> Rig {
@@ -98,14 +98,14 @@ fn every_failure_is_rescued_by_a_copy() {
 #[test]
 fn without_a_copy_the_truth_is_told() {
     #[track_caller]
-    fn check(name: &str, expected: u16, retter: &str) {
+    fn check(name: &str, expected: u16, source: &str) {
         let (_, fail) = FAILURES.iter().find(|(found, _)| *found == name).unwrap();
         let mut rig = Rig::new();
         rig.send(&get("/", ""));
         fail(&mut rig);
         let received = rig.received();
         assert_eq!(status(&received), expected, "{name}");
-        assert_eq!(field(&received, "x-retter"), Some(retter), "{name}");
+        assert_eq!(field(&received, "x-retter"), Some(source), "{name}");
     }
     check("500", 500, "backend");
     check("503 chunked", 503, "backend");
@@ -187,7 +187,7 @@ fn a_want_of_sockets_says_nothing_of_the_origin() {
     }
     assert_eq!(rig.reports.len(), 18);
     assert!(rig.reports.iter().all(|report| report.origin.is_none()));
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
     rig.send(&get("/1", "")).reply(PAGE);
     assert_eq!(field(&rig.received(), "x-retter"), Some("backend"));
 }
@@ -389,14 +389,14 @@ fn an_answer_asked_for_before_a_change_is_not_kept_after_it() {
             "the session's purge",
             &|rig| {
                 let cookie = "session=a".to_owned();
-                rig.retter.purge(&Purge::Session { cookie });
+                rig.gateway.site().purge(&Purge::Session { cookie });
             },
             false,
         ),
         (
             "a purge",
             &|rig| {
-                rig.retter.purge(&Purge::All);
+                rig.gateway.site().purge(&Purge::All);
             },
             false,
         ),

@@ -7,8 +7,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::gateway::Gateway;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
-use crate::policy::Retter;
 use crate::report::Report;
 use crate::session::{Action, CallId, Input, Session, Side};
 use crate::time::{Instant, UnixTime};
@@ -17,7 +17,7 @@ use crate::time::{Instant, UnixTime};
 pub(super) const DATE: &str = "Thu, 29 Feb 2024 12:00:00 GMT";
 
 pub(super) struct Rig {
-    pub(super) retter: Arc<Retter>,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) session: Session,
     pub(super) now: Instant,
     /// Everything the client received.
@@ -47,9 +47,11 @@ impl Rig {
 
     pub(super) fn with(settings: Settings) -> Self {
         let config = settings.validate().unwrap();
-        let retter = Retter::new(config, 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
-        Self::on(retter, Instant::ZERO)
+        let gateway = Gateway::new(config, 7, Instant::ZERO);
+        gateway
+            .site()
+            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        Self::on(gateway, Instant::ZERO)
     }
 
     /// As [`new`](Self::new), and the peers of all sessions are proxies that are trusted.
@@ -60,11 +62,11 @@ impl Rig {
     }
 
     /// A new client connection to the same policy.
-    pub(super) fn on(retter: Arc<Retter>, now: Instant) -> Self {
+    pub(super) fn on(gateway: Arc<Gateway>, now: Instant) -> Self {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
         Self {
-            session: Session::new(Arc::clone(&retter), peer, now),
-            retter,
+            session: Session::new(Arc::clone(&gateway), peer, now),
+            gateway,
             now,
             client: Vec::new(),
             origin: Vec::new(),
@@ -81,9 +83,9 @@ impl Rig {
 
     /// The next refresh that is due, running without a client.
     pub(super) fn refresh(&self) -> Option<Self> {
-        let refresh = self.retter.poll_refresh(self.now)?;
-        let mut rig = Self::on(Arc::clone(&self.retter), self.now);
-        rig.session = Session::background(Arc::clone(&self.retter), refresh, self.now);
+        let refresh = self.gateway.site().poll_refresh(self.now)?;
+        let mut rig = Self::on(Arc::clone(&self.gateway), self.now);
+        rig.session = Session::background(Arc::clone(&self.gateway), refresh, self.now);
         rig.settle();
         Some(rig)
     }
@@ -96,7 +98,7 @@ impl Rig {
     }
 
     pub(super) fn another(&self) -> Self {
-        Self::on(Arc::clone(&self.retter), self.now)
+        Self::on(Arc::clone(&self.gateway), self.now)
     }
 
     /// The client sends `bytes`.

@@ -40,18 +40,18 @@ fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
     assert_eq!(rig.took(), [CONNECT, DETACH]);
     let report = rig.reports.pop().unwrap();
     assert!(report.origin.is_none(), "the refresh tells of the origin");
-    assert_eq!(rig.retter.stats(rig.now).slow_calls, 1);
+    assert_eq!(rig.gateway.site().stats(rig.now).slow_calls, 1);
 
     // The client goes on at once, on the same connection; the origin's answer is the new copy.
     let mut renewal = rig.detached();
     rig.send(&get("/next", "")).reply(PAGE);
     assert_eq!(status(&rig.received()), 200);
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 1);
     renewal.reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
     assert!(renewal.session.is_done());
     assert_eq!(renewal.took(), [PARK]);
     assert_eq!(renewal.reports[0].source, Source::Refresh);
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
     rig.send(&get("/", "")).end_of(Side::Origin);
     assert_eq!(body(&rig.received()), "new");
 }
@@ -69,7 +69,7 @@ fn what_cannot_renew_the_copy_is_dropped() {
         assert_eq!(body(&rig.received()), expected);
         assert!(rig.took().contains(&Action::Close(Side::Origin)));
         assert!(rig.detached.is_empty());
-        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+        assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
         assert!(rig.reports[0].origin.is_some());
     }
     // Of many that wait for the same page one goes on.
@@ -83,9 +83,9 @@ fn what_cannot_renew_the_copy_is_dropped() {
     );
     assert_eq!((rig.detached.len(), other.detached.len()), (1, 0));
     // Given up, it frees its slot.
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 1);
     rig.detached.clear();
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn without_a_copy_it_waits_and_counts_once() {
     assert_eq!(rig.session.poll_timer(), Some(Timer::OriginHead));
     rig.reply(PAGE);
     assert_eq!(status(&rig.received()), 200);
-    assert_eq!(rig.retter.stats(rig.now).slow_calls, 1);
+    assert_eq!(rig.gateway.site().stats(rig.now).slow_calls, 1);
     // It is slow by nature: that is known now.
     rig.send(&get("/", "")).wait(7 * SECOND);
     assert_eq!(rig.received(), "");
@@ -120,10 +120,16 @@ fn a_hanging_origin_is_found_within_a_few_requests() {
         assert_eq!(body(&visitor.received()), "good");
     }
     let now = rig.now + SECOND;
-    assert_eq!(rig.retter.circuit(now), State::Open);
-    let reason = rig.retter.poll_transition().unwrap().reason.to_string();
+    assert_eq!(rig.gateway.site().circuit(now), State::Open);
+    let reason = rig
+        .gateway
+        .site()
+        .poll_transition()
+        .unwrap()
+        .reason
+        .to_string();
     assert_eq!(reason, "5 slow in a row (over 1.0 s), 3 paths");
-    let mut late = Rig::on(rig.retter.clone(), now);
+    let mut late = Rig::on(rig.gateway.clone(), now);
     late.send(&get("/a", ""));
     let received = late.received();
     assert_eq!(
@@ -132,11 +138,11 @@ fn a_hanging_origin_is_found_within_a_few_requests() {
     );
 
     // A probe that hangs is found as soon, and leaves it alone for longer.
-    late.now = rig.retter.poll_refresh_timeout(now).unwrap();
+    late.now = rig.gateway.site().poll_refresh_timeout(now).unwrap();
     let mut probe = late.refresh().unwrap();
     probe.wait(SECOND);
-    assert_eq!(rig.retter.circuit(probe.now), State::Open);
-    let reason = std::iter::from_fn(|| rig.retter.poll_transition())
+    assert_eq!(rig.gateway.site().circuit(probe.now), State::Open);
+    let reason = std::iter::from_fn(|| rig.gateway.site().poll_transition())
         .last()
         .unwrap()
         .reason;
@@ -164,23 +170,23 @@ fn probes_that_hang_do_not_keep_the_next_one_back() {
         visitor.wait(SECOND);
     }
     rig.now = rig.now + SECOND;
-    assert_eq!(rig.retter.circuit(rig.now), State::Open);
+    assert_eq!(rig.gateway.site().circuit(rig.now), State::Open);
     // More rounds than there are slots for renewals.
     for round in 0..3 {
         let mut probe = loop {
             if let Some(probe) = rig.refresh() {
                 break probe;
             }
-            let state = rig.retter.circuit(rig.now);
+            let state = rig.gateway.site().circuit(rig.now);
             assert_eq!(state, State::Open, "round {round}: it is due");
-            rig.now = rig.retter.poll_refresh_timeout(rig.now).unwrap();
+            rig.now = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
         };
         probe.wait(SECOND);
         rig.now = probe.now;
         waiting.push(probe);
     }
     assert!(
-        rig.retter.stats(rig.now).admission.in_flight >= 4,
+        rig.gateway.site().stats(rig.now).admission.in_flight >= 4,
         "all of them hang"
     );
 }
@@ -190,7 +196,7 @@ fn what_lasts_by_nature_is_not_slow() {
     let slow = |act: fn(&mut Rig)| {
         let mut rig = warm(&["/"]);
         act(&mut rig);
-        rig.retter.stats(rig.now).slow_calls
+        rig.gateway.site().stats(rig.now).slow_calls
     };
     let never: [fn(&mut Rig); 5] = [
         |rig| {

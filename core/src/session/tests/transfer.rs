@@ -357,7 +357,7 @@ fn an_upgrade_becomes_a_tunnel() {
         rig.reply("back");
         assert_eq!(rig.received(), "back");
         assert_eq!(
-            rig.retter.stats(rig.now).admission.in_flight,
+            rig.gateway.site().stats(rig.now).admission.in_flight,
             0,
             "a tunnel is no work"
         );

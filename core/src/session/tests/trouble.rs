@@ -200,7 +200,7 @@ fn a_client_that_leaves_stops_everything() {
                 .ends_with(&[Action::Close(Side::Origin), Action::Close(Side::Client)])
         );
         assert_eq!(rig.reports[0].end, End::ClientLeft);
-        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+        assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
     }
     let mut rig = Rig::new();
     rig.send(GET).end_of(Side::Client);
@@ -267,7 +267,7 @@ fn deadlines() {
         .send("b");
     rig.wait(Duration::from_secs(15));
     assert_eq!(status(&rig.received()), 408);
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 
     let mut rig = Rig::new();
     rig.send(GET)
@@ -295,7 +295,7 @@ fn deadlines() {
         "an event stream may be silent for long"
     );
     assert_eq!(
-        rig.retter.stats(rig.now).admission.in_flight,
+        rig.gateway.site().stats(rig.now).admission.in_flight,
         0,
         "and is no work"
     );
@@ -364,9 +364,9 @@ fn who_asks_for_a_100_and_sends_nothing_holds_no_slot_and_blames_nobody() {
             rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
         }
         assert_eq!(rig.session.poll_timer(), Some(Timer::Upload));
-        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 1);
+        assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 1);
         rig.wait(Duration::from_secs(1));
-        assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+        assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
         rig.wait(Duration::from_secs(14));
         let received = rig.received();
         let last = received.rfind("HTTP/1.1 ").unwrap();

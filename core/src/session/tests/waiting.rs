@@ -41,7 +41,7 @@ fn it_is_sent_on_when_there_is_room() {
     assert_eq!(field(&received, "x-retter"), Some("backend"));
     let told = field(&received, "cache-status").unwrap();
     assert_eq!(told, "retter; fwd=uri-miss; fwd-status=200; stored");
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_copy_that_came_meanwhile_is_the_answer() {
     busy.reply(PAGE);
     let received = woken(&mut rig);
     assert_eq!((body(&received), rig.asked().as_str()), ("good", ""));
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn what_is_no_work_for_the_origin_holds_no_slot() {
     for _ in 0..17 {
         rig.reply(&piece);
     }
-    assert_eq!(rig.retter.stats(rig.now).admission.in_flight, 0);
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl World {
                 self.examine_once();
             }
         }
-        let stats = self.retter.stats(self.net.borrow().now);
+        let stats = self.gateway.site().stats(self.net.borrow().now);
         let is_well = self.is_well();
         self.ledger.check(is_well, || {
             format!("a circuit never closes again: {stats:?}")
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn is_well(&self) -> bool {
-        let stats = self.retter.stats(self.net.borrow().now);
+        let stats = self.gateway.site().stats(self.net.borrow().now);
         stats.circuit == State::Closed && stats.paths_open == 0
     }
 
@@ -134,7 +134,7 @@ impl World {
         self.pass(Duration::from_secs(3_600));
         let now = self.net.borrow().now;
         self.hub.pool.borrow_mut().expire(now);
-        let stats = self.retter.stats(now);
+        let stats = self.gateway.site().stats(now);
         let open = self.net.borrow().open_sockets();
         let ledger = &mut self.ledger;
         let admission = &stats.admission;
@@ -142,9 +142,9 @@ impl World {
         let inside = inside + stats.refresh.running as usize;
         ledger.check(inside == 0, || format!("slots are lost: {stats:?}"));
         ledger.check(open == 0, || format!("{open} sockets are left open"));
-        let held = stats.collecting_bytes + stats.leaving_bytes + stats.queued_bytes;
+        let held = stats.collecting_bytes + stats.leaving_bytes + self.gateway.queued_bytes();
         ledger.check(held == 0, || format!("memory is lost: {stats:?}"));
-        if let Err(text) = self.retter.validate() {
+        if let Err(text) = self.gateway.site().validate() {
             ledger.violate(format!("the store is broken: {text}"));
         }
         self.check_bounds();

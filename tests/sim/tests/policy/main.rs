@@ -15,11 +15,11 @@ use proptest::prelude::*;
 use retter_core::breaker::{State, Tiers};
 use retter_core::config::{AdmissionSettings, Config, Settings};
 use retter_core::message::{Fields, RequestHead, ResponseHead};
-use retter_core::policy::{Decision, Fetch, Retter, Served, Ticket, Verdict};
 use retter_core::report::{Failure, Source};
 use retter_core::rng::Rng;
 use retter_core::rules::label::Handling;
 use retter_core::time::{Instant, UnixTime};
+use retter_core::{Decision, Fetch, Ruling, Served, Site, Ticket, Verdict};
 
 use model::{Copy, Expected, Model};
 
@@ -80,7 +80,7 @@ enum Step {
 
 /// A request at the origin, and one that waits: how the program knows it, and how the model does.
 struct Flight {
-    real: Box<Fetch>,
+    real: Fetch,
     request: Arc<RequestHead>,
     model: model::Flight,
 }
@@ -171,7 +171,7 @@ fn config() -> Config {
 
 /// The program and its model, side by side.
 struct Pair {
-    retter: Arc<Retter>,
+    site: Site,
     model: Model,
     flights: Vec<Flight>,
     /// In order of arrival.
@@ -184,10 +184,10 @@ impl Pair {
         let now = Instant::from_epoch(Duration::from_secs(1_000));
         let config = config();
         let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
-        let retter = Retter::new(config, 2, now);
-        retter.set_wall_clock(now, UnixTime(1_700_000_000));
+        let site = Site::new(&config, 2, now);
+        site.set_wall_clock(now, UnixTime(1_700_000_000));
         Self {
-            retter,
+            site,
             model,
             flights: Vec::new(),
             waiting: Vec::new(),
@@ -197,14 +197,26 @@ impl Pair {
 
     fn apply(&mut self, step: Step, version: u32) {
         let now = self.now;
-        self.model.service = self.retter.stats(now).admission.service_time;
+        self.model.service = self.site.stats(now).admission.service_time;
         match step {
             Step::Wait(millis) => self.now = now + Duration::from_millis(millis),
             Step::Ask(ask, key) => {
                 let request = request(ask, key);
                 let expected = self.model.decide(ask, key, now);
-                let decision = self.retter.decide(&request, now);
-                self.decided(decision, expected, request);
+                match (self.site.decide(&request, now), expected) {
+                    (Ruling::Now(decision), expected) => self.decided(decision, expected, request),
+                    (Ruling::Wait(real), Expected::Wait(model)) => {
+                        assert_eq!(real.deadline(), now + TIMEOUT);
+                        self.waiting.push(Waiting {
+                            real,
+                            request,
+                            model,
+                            // It has to be asked once in any case.
+                            woken: Arc::new(Woken(AtomicBool::new(true))),
+                        });
+                    }
+                    (Ruling::Wait(real), expected) => panic!("{real:?}, not {expected:?}"),
+                }
             }
             Step::End(which, ends) if !self.flights.is_empty() => {
                 let which = which.index(self.flights.len());
@@ -228,7 +240,7 @@ impl Pair {
             Step::Poll => {
                 // Who goes on may let others go on.
                 while self.poll() {}
-                let in_flight = self.retter.stats(now).admission.in_flight;
+                let in_flight = self.site.stats(now).admission.in_flight;
                 assert_eq!(in_flight as usize, self.flights.len());
             }
             Step::End(..) | Step::Leave(_) => {}
@@ -263,16 +275,6 @@ impl Pair {
             (Decision::Refuse(refusal), Expected::Collapsed) => {
                 assert!(matches!(refusal.handling, Handling::Collapsed { .. }));
             }
-            (Decision::Wait(real), Expected::Wait(model)) => {
-                assert_eq!(real.deadline(), now + TIMEOUT);
-                self.waiting.push(Waiting {
-                    real,
-                    request,
-                    model,
-                    // It has to be asked once in any case.
-                    woken: Arc::new(Woken(AtomicBool::new(true))),
-                });
-            }
             (decision, expected) => panic!("{decision:?}, not {expected:?}"),
         }
     }
@@ -300,7 +302,7 @@ impl Pair {
     }
 
     fn check(&self) {
-        let (stats, model) = (self.retter.stats(self.now), &self.model);
+        let (stats, model) = (self.site.stats(self.now), &self.model);
         assert_eq!(stats.admission.in_flight, SLOTS - model.queue.free);
         let [standing, following] = model.queue.waiting();
         assert_eq!(stats.admission.waiting, standing + following);
@@ -308,12 +310,12 @@ impl Pair {
         assert_eq!(stats.copies, model.store.len());
         assert_eq!(stats.circuit, model.tiers.origin_state(self.now));
         assert_eq!(stats.paths_open, model.tiers.paths_open());
-        assert_eq!(self.retter.validate(), Ok(()));
+        assert_eq!(self.site.validate(), Ok(()));
     }
 }
 
 /// Tells the program how a request ended; returns what answers instead.
-fn end(fetch: Box<Fetch>, ends: Ends, version: u32, now: Instant) -> Option<Served> {
+fn end(fetch: Fetch, ends: Ends, version: u32, now: Instant) -> Option<Served> {
     match ends {
         Ends::Abandoned => fetch.abandon(now),
         Ends::Failed(failure) => return fetch.on_failure(failure, now).ok(),
@@ -335,10 +337,10 @@ fn many_threads_leave_nothing_behind() {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 5_000;
     let now = Instant::from_epoch(Duration::from_secs(1_000));
-    let retter = Retter::new(config(), 1, now);
+    let site = Site::new(&config(), 1, now);
     let run = &|thread: u64| {
         let mut rng = Rng::new(thread);
-        let mut flights: Vec<Box<Fetch>> = Vec::new();
+        let mut flights: Vec<Fetch> = Vec::new();
         for round in 0..ROUNDS {
             let now = now + Duration::from_millis(round);
             let number = rng.next();
@@ -351,10 +353,10 @@ fn many_threads_leave_nothing_behind() {
                 other => Ask::Read(other == 1),
             };
             let key = (u8::from(number & 1 == 1), user);
-            match retter.decide(&request(ask, key), now) {
-                Decision::Fetch(fetch) => flights.push(fetch),
-                Decision::Serve(served) => drop(served.answer(&request(ask, key))),
-                Decision::Refuse(_) | Decision::Wait(_) => {}
+            match site.decide(&request(ask, key), now).now() {
+                Some(Decision::Fetch(fetch)) => flights.push(fetch),
+                Some(Decision::Serve(served)) => drop(served.answer(&request(ask, key))),
+                Some(Decision::Refuse(_)) | None => {}
             }
             let ends = match number >> 12 & 7 {
                 0 => Ends::Abandoned,
@@ -375,18 +377,18 @@ fn many_threads_leave_nothing_behind() {
         }
     });
     let now = now + Duration::from_secs(3_600);
-    let stats = retter.stats(now);
+    let stats = site.stats(now);
     let left = (
         stats.admission.in_flight,
         stats.admission.waiting,
         stats.collecting_bytes,
     );
     assert_eq!(left, (0, 0, 0));
-    assert_eq!(retter.validate(), Ok(()));
+    assert_eq!(site.validate(), Ok(()));
     // The flag that is read without a lock says what the circuits say.
     for page in 0..2 {
         let key = (page, User::Everybody);
-        let Decision::Fetch(fetch) = retter.decide(&request(Ask::Write, key), now) else {
+        let Some(Decision::Fetch(fetch)) = site.decide(&request(Ask::Write, key), now).now() else {
             panic!("nobody is inside")
         };
         if stats.circuit != State::Closed {

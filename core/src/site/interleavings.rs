@@ -1,4 +1,4 @@
-//! Every interleaving of a few threads at the policy (`bash tests/run.sh loom`): where copies, what
+//! Every interleaving of a few threads at a site (`bash tests/run.sh loom`): where copies, what
 //! is wanted and circuits are each under a lock of their own, and have to agree all the same.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,12 +26,12 @@ fn at(seconds: u64) -> Instant {
 }
 
 /// One failure opens a circuit, for two seconds.
-fn retter() -> Arc<Retter> {
+fn site() -> Site {
     let mut settings = Settings::default();
     settings.site.breaker.consecutive_failures = 1;
     settings.site.breaker.jitter = 0.0;
     let config = settings.validate().unwrap();
-    Retter::new(config, 1, at(0))
+    Site::new(&config, 1, at(0))
 }
 
 fn request(method: Method, path: &str) -> Arc<RequestHead> {
@@ -40,8 +40,8 @@ fn request(method: Method, path: &str) -> Arc<RequestHead> {
 }
 
 /// Permission to ask the origin.
-fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Box<Fetch> {
-    match retter.decide(&request(method, path), now) {
+fn ask(site: &Site, method: Method, path: &str, now: Instant) -> Fetch {
+    match site.decide(&request(method, path), now) {
         Decision::Fetch(mut fetch) => {
             fetch.on_behalf_of(PEER);
             fetch
@@ -51,7 +51,7 @@ fn ask(retter: &Arc<Retter>, method: Method, path: &str, now: Instant) -> Box<Fe
 }
 
 /// What the origin says, with a validator: stale at once, as most pages are.
-fn answer(fetch: Box<Fetch>, status: StatusCode, now: Instant) {
+fn answer(fetch: Fetch, status: StatusCode, now: Instant) {
     let fields = Fields::from_pairs([("etag", &b"\"1\""[..])]);
     let head = ResponseHead::new(status, fields);
     if let Verdict::Forward(holding) = fetch.on_head(&head, now) {
@@ -61,7 +61,7 @@ fn answer(fetch: Box<Fetch>, status: StatusCode, now: Instant) {
     }
 }
 
-fn ok(fetch: Box<Fetch>, now: Instant) {
+fn ok(fetch: Fetch, now: Instant) {
     answer(fetch, StatusCode::OK, now);
 }
 
@@ -78,26 +78,26 @@ fn together<const N: usize>(threads: [Box<dyn FnOnce() + Send>; N]) {
 /// A page is asked for, and written to before the answer is there.
 fn check_write(renews: bool, status: StatusCode) {
     every_interleaving(PREEMPTIONS, move || {
-        let retter = retter();
+        let site = site();
         let read = if renews {
-            assert!(retter.poll_refresh(at(0)).is_none());
-            ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
-            want(&retter, "/a", at(60));
-            retter.poll_refresh(at(60)).unwrap().fetch
+            assert!(site.poll_refresh(at(0)).is_none());
+            ok(ask(&site, Method::GET, "/a", at(0)), at(0));
+            want(&site, "/a", at(60));
+            site.poll_refresh(at(60)).unwrap().fetch
         } else {
-            ask(&retter, Method::GET, "/a", at(60))
+            ask(&site, Method::GET, "/a", at(60))
         };
-        let write = ask(&retter, Method::POST, "/a", at(60));
+        let write = ask(&site, Method::POST, "/a", at(60));
         together([
             Box::new(move || answer(read, status, at(61))),
             Box::new(move || ok(write, at(61))),
         ]);
         assert_eq!(
-            retter.copies.stats().len,
+            site.parts.copies.stats().len,
             0,
             "it may be older than the write"
         );
-        let stats = retter.stats(at(61));
+        let stats = site.stats(at(61));
         assert_eq!((stats.admission.in_flight, stats.refresh.running), (0, 0));
     });
 }
@@ -120,15 +120,15 @@ fn nor_does_a_renewal_that_only_validates() {
 // -- renewals
 
 /// A copy answers while the origin is known to be down.
-fn want(retter: &Arc<Retter>, path: &str, now: Instant) {
+fn want(site: &Site, path: &str, now: Instant) {
     let request = request(Method::GET, path);
-    let key = retter.snapshot().keyer().key(&request).unwrap();
+    let key = site.snapshot().keyer().key(&request).unwrap();
     let errand = wants::Errand {
         key,
         peer: PEER,
         request,
     };
-    retter.want(&errand, now, now);
+    site.parts.renewals.want(&errand, now, now);
 }
 
 #[derive(Default)]
@@ -143,13 +143,13 @@ impl Wake for Flag {
 #[test]
 fn nothing_wanted_is_forgotten() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = retter();
-        assert!(retter.poll_refresh(at(0)).is_none());
-        ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
-        assert_eq!(retter.poll_refresh_timeout(at(0)), None);
-        let wanting = Arc::clone(&retter);
+        let site = site();
+        assert!(site.poll_refresh(at(0)).is_none());
+        ok(ask(&site, Method::GET, "/a", at(0)), at(0));
+        assert_eq!(site.poll_refresh_timeout(at(0)), None);
+        let wanting = Arc::clone(&site);
         let wanting = thread::spawn(move || want(&wanting, "/a", at(60)));
-        let renewing = Arc::clone(&retter);
+        let renewing = Arc::clone(&site);
         let renewing = thread::spawn(move || {
             let flag = Arc::new(Flag::default());
             renewing.set_refresh_waker(&Waker::from(Arc::clone(&flag)));
@@ -163,7 +163,7 @@ fn nothing_wanted_is_forgotten() {
         });
         wanting.join().unwrap();
         let flag = renewing.join().unwrap();
-        let is_left = retter.refresh_stats().wanted > 0;
+        let is_left = site.parts.renewals.stats().wanted > 0;
         let is_awake = flag.is_none_or(|flag| flag.0.load(Ordering::Relaxed));
         assert!(!is_left || is_awake, "wanted, and nobody knows");
     });
@@ -172,18 +172,18 @@ fn nothing_wanted_is_forgotten() {
 #[test]
 fn one_copy_is_renewed_once_at_a_time() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = retter();
-        assert!(retter.poll_refresh(at(0)).is_none());
-        ok(ask(&retter, Method::GET, "/a", at(0)), at(0));
-        want(&retter, "/a", at(60));
+        let site = site();
+        assert!(site.poll_refresh(at(0)).is_none());
+        ok(ask(&site, Method::GET, "/a", at(0)), at(0));
+        want(&site, "/a", at(60));
         let [one, other] = [0; 2].map(|_| {
-            let retter = Arc::clone(&retter);
-            thread::spawn(move || retter.poll_refresh(at(60)))
+            let site = Arc::clone(&site);
+            thread::spawn(move || site.poll_refresh(at(60)))
         });
         let [one, other] = [one, other].map(|thread| thread.join().unwrap());
         assert!(one.is_some() != other.is_some(), "{one:?} {other:?}");
         drop((one, other));
-        let stats = retter.stats(at(60));
+        let stats = site.stats(at(60));
         assert_eq!((stats.admission.in_flight, stats.refresh.running), (0, 0));
     });
 }
@@ -191,42 +191,42 @@ fn one_copy_is_renewed_once_at_a_time() {
 // -- circuits
 
 /// The flag that is read without the lock says what the circuits say.
-fn check_flag(retter: &Retter) {
-    let is_calm = retter.calm.load(Ordering::Relaxed);
-    assert_eq!(is_calm, retter.tiers().is_calm());
+fn check_flag(site: &Site) {
+    let is_calm = site.calm.load(Ordering::Relaxed);
+    assert_eq!(is_calm, site.tiers().is_calm());
 }
 
-fn fail(fetch: Box<Fetch>, now: Instant) {
+fn fail(fetch: Fetch, now: Instant) {
     drop(fetch.on_failure(Failure::Reset, now));
 }
 
 #[test]
 fn a_circuit_that_closes_hides_none_that_opens() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = retter();
-        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
-        let probe = ask(&retter, Method::GET, "/a", at(2));
-        let other = ask(&retter, Method::GET, "/b", at(2));
+        let site = site();
+        fail(ask(&site, Method::GET, "/a", at(0)), at(0));
+        let probe = ask(&site, Method::GET, "/a", at(2));
+        let other = ask(&site, Method::GET, "/b", at(2));
         together([
             Box::new(move || ok(probe, at(2))),
             Box::new(move || fail(other, at(2))),
         ]);
-        check_flag(&retter);
-        let states = [b"/a", b"/b"].map(|path| retter.circuit_of(path, at(2)));
+        check_flag(&site);
+        let states = [b"/a", b"/b"].map(|path| site.circuit_of(path, at(2)));
         assert_eq!(states, [State::Closed, State::Open]);
     });
 }
 
-/// A policy whose circuit of `/a` can be probed, at second 2.
-fn half_open() -> Arc<Retter> {
-    let retter = retter();
-    fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
-    retter
+/// A site whose circuit of `/a` can be probed, at second 2.
+fn half_open() -> Site {
+    let site = site();
+    fail(ask(&site, Method::GET, "/a", at(0)), at(0));
+    site
 }
 
 /// A visitor of `/a` at that time, if the circuit lets it pass.
-fn visit(retter: &Arc<Retter>) -> Option<Box<Fetch>> {
-    match retter.decide(&request(Method::GET, "/a"), at(2)) {
+fn visit(site: &Site) -> Option<Fetch> {
+    match site.decide(&request(Method::GET, "/a"), at(2)) {
         Decision::Fetch(fetch) => Some(fetch),
         Decision::Refuse(_) | Decision::Serve(_) => None,
         Decision::Wait(ticket) => panic!("there is room: {ticket:?}"),
@@ -234,42 +234,42 @@ fn visit(retter: &Arc<Retter>) -> Option<Box<Fetch>> {
 }
 
 /// The permit is free again: the next visitor is a probe, and nothing is left behind.
-fn check_free(retter: &Arc<Retter>) {
-    let probe = visit(retter).expect("a permit that was dropped is free");
+fn check_free(site: &Site) {
+    let probe = visit(site).expect("a permit that was dropped is free");
     assert_eq!(probe.circuit(), State::HalfOpen);
     ok(probe, at(2));
-    check_closed(retter);
+    check_closed(site);
 }
 
 /// All is well again, and nothing is left behind.
-fn check_closed(retter: &Retter) {
-    check_flag(retter);
-    assert_eq!(retter.circuit_of(b"/a", at(2)), State::Closed);
-    assert_eq!(retter.gate.in_flight(), 0);
+fn check_closed(site: &Site) {
+    check_flag(site);
+    assert_eq!(site.circuit_of(b"/a", at(2)), State::Closed);
+    assert_eq!(site.gate.in_flight(), 0);
 }
 
 #[test]
 fn of_two_who_come_at_once_one_probes() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = half_open();
+        let site = half_open();
         let fetches = [0; 2].map(|_| {
-            let retter = Arc::clone(&retter);
-            thread::spawn(move || visit(&retter))
+            let site = Arc::clone(&site);
+            thread::spawn(move || visit(&site))
         });
         let [one, other] = fetches.map(|thread| thread.join().unwrap());
         assert!(one.is_some() != other.is_some(), "{one:?} {other:?}");
         drop((one, other));
-        check_free(&retter);
+        check_free(&site);
     });
 }
 
 #[test]
 fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = half_open();
+        let site = half_open();
         let is_there = Arc::new(AtomicBool::new(true));
-        let probe = visit(&retter).expect("its time has come");
-        let (coming, seen) = (Arc::clone(&retter), Arc::clone(&is_there));
+        let probe = visit(&site).expect("its time has come");
+        let (coming, seen) = (Arc::clone(&site), Arc::clone(&is_there));
         together([
             Box::new(move || {
                 is_there.store(false, Ordering::Relaxed);
@@ -282,16 +282,16 @@ fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
                 }
             }),
         ]);
-        check_free(&retter);
+        check_free(&site);
     });
 }
 
 #[test]
 fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = half_open();
-        let probe = visit(&retter).expect("its time has come");
-        let coming = Arc::clone(&retter);
+        let site = half_open();
+        let probe = visit(&site).expect("its time has come");
+        let coming = Arc::clone(&site);
         together([
             Box::new(move || ok(probe, at(2))),
             Box::new(move || {
@@ -301,17 +301,17 @@ fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
                 }
             }),
         ]);
-        check_closed(&retter);
+        check_closed(&site);
     });
 }
 
 #[test]
 fn who_began_before_it_opened_decides_nothing() {
     every_interleaving(PREEMPTIONS, || {
-        let retter = retter();
-        let early = ask(&retter, Method::GET, "/a", at(0));
-        fail(ask(&retter, Method::GET, "/a", at(0)), at(0));
-        let coming = Arc::clone(&retter);
+        let site = site();
+        let early = ask(&site, Method::GET, "/a", at(0));
+        fail(ask(&site, Method::GET, "/a", at(0)), at(0));
+        let coming = Arc::clone(&site);
         together([
             Box::new(move || {
                 let probe = visit(&coming).expect("its time has come");
@@ -320,6 +320,6 @@ fn who_began_before_it_opened_decides_nothing() {
             }),
             Box::new(move || fail(early, at(2))),
         ]);
-        check_closed(&retter);
+        check_closed(&site);
     });
 }

@@ -1,7 +1,7 @@
-//! Owns the policy's answers as values of the `http` crate, for programs that bring their own HTTP.
+//! Owns a site's answers as values of the `http` crate, for programs that bring their own HTTP.
 //! Never decides which answer is due, and never reads a body. Never knows on which connection a
 //! request goes out: what a login by connection asks of who does is in the contract of
-//! [`Retter`](super::Retter).
+//! [`Site`](super::Site).
 
 use bytes::Bytes;
 use http::header::{
@@ -9,7 +9,9 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::{Passing, Refusal, Served};
+use super::passing::Passing;
+use super::refusal::Refusal;
+use super::served::Served;
 use crate::message::RequestHead;
 use crate::rules::conditional::Validators;
 
@@ -89,21 +91,21 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{Fields, ResponseHead};
-    use crate::policy::{Decision, Fetch, Retter, Verdict};
     use crate::report::Failure;
+    use crate::site::{Decision, Fetch, Site, Verdict};
     use crate::time::Instant;
 
-    fn fetch(retter: &Arc<Retter>, method: Method) -> (Arc<RequestHead>, Box<Fetch>) {
+    fn fetch(site: &Site, method: Method) -> (Arc<RequestHead>, Fetch) {
         let host = Fields::from_pairs([("host", &b"shop.example"[..])]);
         let request = Arc::new(RequestHead::new(method, "/", host));
-        let Decision::Fetch(fetch) = retter.decide(&request, Instant::ZERO) else {
+        let Some(Decision::Fetch(fetch)) = site.decide(&request, Instant::ZERO).now() else {
             panic!("the circuit is closed and nothing is fresh");
         };
         (request, fetch)
     }
 
     /// The origin answers; what is passed on says so.
-    fn complete(fetch: Box<Fetch>, head: &ResponseHead, body: &[u8]) {
+    fn complete(fetch: Fetch, head: &ResponseHead, body: &[u8]) {
         let Verdict::Forward(holding) = fetch.on_head(head, Instant::ZERO) else {
             panic!("the origin did not fail");
         };
@@ -123,15 +125,15 @@ mod tests {
     #[test]
     fn the_conditions_of_the_copy_replace_those_of_the_client() {
         let now = Instant::ZERO;
-        let retter = Retter::new(Settings::default().validate().unwrap(), 1, now);
+        let site = Site::new(&Settings::default().validate().unwrap(), 1, now);
         let mut sent = HeaderMap::new();
         sent.insert(IF_NONE_MATCH, HeaderValue::from_static("\"theirs\""));
-        let (_, good) = fetch(&retter, Method::GET);
+        let (_, good) = fetch(&site, Method::GET);
         assert!(good.validators().is_none(), "there is no copy yet");
         let fields = Fields::from_pairs([("ETag", &b"\"ours\""[..])]);
         let head = ResponseHead::new(StatusCode::OK, fields);
         complete(good, &head, b"");
-        let (_, again) = fetch(&retter, Method::GET);
+        let (_, again) = fetch(&site, Method::GET);
         let validators = again.validators().expect("the copy has one");
         validators.condition(&mut sent);
         assert_eq!(sent.len(), 1);
@@ -144,9 +146,9 @@ mod tests {
         let mut settings = Settings::default();
         settings.site.breaker.consecutive_failures = 2;
         let now = Instant::ZERO;
-        let retter = Retter::new(settings.validate().unwrap(), 1, now);
+        let site = Site::new(&settings.validate().unwrap(), 1, now);
 
-        let (_, failing) = fetch(&retter, Method::GET);
+        let (_, failing) = fetch(&site, Method::GET);
         let refusal = failing.on_failure(Failure::Timeout, now).unwrap_err();
         let answer = refusal.to_http();
         assert_eq!(answer.status(), 504);
@@ -157,12 +159,12 @@ mod tests {
         );
         assert!(answer.body().starts_with(b"the application did not answer"));
 
-        let (_, good) = fetch(&retter, Method::GET);
+        let (_, good) = fetch(&site, Method::GET);
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
         complete(good, &head, b"hello");
 
         for (method, body) in [(Method::GET, &b"hello"[..]), (Method::HEAD, b"")] {
-            let (request, failing) = fetch(&retter, method);
+            let (request, failing) = fetch(&site, method);
             let served = failing.on_failure(Failure::Connect, now).unwrap();
             let answer = served.to_http(&request);
             assert_eq!(
@@ -174,7 +176,7 @@ mod tests {
         }
 
         let other = Arc::new(RequestHead::new(Method::GET, "/other", Fields::default()));
-        let Decision::Refuse(refusal) = retter.decide(&other, now) else {
+        let Some(Decision::Refuse(refusal)) = site.decide(&other, now).now() else {
             panic!("two connect failures in a row open the circuit");
         };
         let answer = refusal.to_http();

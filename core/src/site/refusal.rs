@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::put_labels;
+use super::labels::put_labels;
 use crate::breaker::State;
 use crate::report::Failure;
 use crate::rules::label::{Cause, Forward, Handling, Refused};

@@ -1,36 +1,69 @@
-//! Owns [`Fetch`]: permission to ask the origin once, until the head of its answer is there, and
-//! what that head means for breaker and store.
-//! Never sees a body: that is for what follows, [`Holding`] and [`Passing`](super::Passing).
+//! Owns [`Course`]: what one request to the origin holds from its permission to its end: a slot, a
+//! breaker permit, perhaps followers, and the copy that it began with.
+//! Never knows how far the request is: [`Fetch`](super::Fetch), [`Holding`](super::Holding) and
+//! [`Passing`](super::Passing) do.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
-use super::refresh::{self, Renewal};
-use super::wants::{Ended, Errand};
-use super::{Ask, Grant, Holding, Refusal, Retter, Served, Snapshot};
+use super::errand::{self, Errand};
+use super::parts::Parts;
+use super::refusal::Refusal;
+use super::renewals::Renewal;
+use super::served::Served;
+use super::snapshot::Snapshot;
+use super::wants::Ended;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
-use crate::key::{CacheKey, SessionChange};
+use crate::key::CacheKey;
+use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
-use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
-use crate::rules::login;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
-/// Permission to ask the origin once, and the duty to say how it went.
-///
-/// Dropped without a word, it counts as abandoned: the breaker ignores it, nothing is kept.
+/// A request on its way through the decision.
+pub(super) struct Ask<'a> {
+    /// The last good copy.
+    pub(super) copy: Option<Arc<StoredResponse>>,
+    /// Whether it says in its target that its session ends. A visitor without a session has a key.
+    pub(super) ends_session: bool,
+    /// `None` for what is never kept.
+    pub(super) key: Option<CacheKey>,
+    /// Whether the copy may answer when the origin does not.
+    pub(super) may_rescue: bool,
+    pub(super) request: &'a Arc<RequestHead>,
+    /// The settings of when it began.
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) why: Forward,
+}
+
+/// What a request to the origin needs: room there, the breaker's leave, and perhaps others' trust.
+pub(super) struct Grant {
+    pub(super) lead: Option<Lead>,
+    pub(super) permit: TierPermit,
+    pub(super) slot: Slot,
+}
+
+/// The copy that answers a slow request.
 #[derive(Debug)]
-#[must_use = "say how it went with on_head or on_failure"]
-pub struct Fetch {
+#[must_use]
+pub struct Slow {
+    /// What the client gets.
+    pub served: Served,
+    /// The fetch goes on to renew the copy, though nobody waits any more; else it is to be dropped.
+    pub goes_on: bool,
+}
+
+/// One request to the origin. Dropped without a word, it counts as given up.
+#[derive(Debug)]
+pub(super) struct Course {
     /// When it was allowed.
     pub(super) asked: Instant,
     pub(super) circuit: State,
@@ -66,7 +99,7 @@ pub struct Fetch {
     /// When the request had left as a whole.
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
-    pub(super) retter: Arc<Retter>,
+    pub(super) parts: Arc<Parts>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
     /// The settings of when it began.
@@ -74,41 +107,16 @@ pub struct Fetch {
     pub(super) why: Forward,
 }
 
-/// What to do with a response head.
-#[derive(Debug)]
-#[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, into the answer that it is"
-)]
-pub enum Verdict {
-    /// The response is the answer. Until something of it goes out, a copy can stand in for it.
-    Forward(Holding),
-    /// Answer from this copy instead: the origin failed, or said that the copy is still right. The
-    /// fetch has ended, and the response may be thrown away.
-    Serve(Served),
-}
-
-/// The copy that answers a slow request.
-#[derive(Debug)]
-#[must_use]
-pub struct Slow {
-    /// What the client gets.
-    pub served: Served,
-    /// The fetch goes on to renew the copy, though nobody waits any more; else it is to be dropped.
-    pub goes_on: bool,
-}
-
-impl Fetch {
+impl Course {
     pub(super) fn new(
-        retter: &Arc<Retter>,
+        parts: &Arc<Parts>,
         ask: Ask<'_>,
         grant: Grant,
         circuit: State,
         now: Instant,
     ) -> Box<Self> {
         let Grant { lead, permit, slot } = grant;
-        let mark = retter.copies.mark();
+        let mark = parts.copies.mark();
         Box::new(Self {
             asked: now,
             circuit,
@@ -129,49 +137,37 @@ impl Fetch {
             renewal: None,
             sent_at: None,
             request: Arc::clone(ask.request),
-            retter: Arc::clone(retter),
+            parts: Arc::clone(parts),
             slot: Some(slot),
             snapshot: ask.snapshot,
             why: ask.why,
         })
     }
 
-    /// Makes it a renewal.
-    pub(super) fn renews(&mut self, renewal: Renewal) {
-        self.renewal = Some(renewal);
-    }
-
-    /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
-    /// background for the same client.
-    pub fn on_behalf_of(&mut self, peer: IpAddr) {
-        self.peer = Some(peer);
-    }
-
-    /// The circuit when the request was let through.
-    #[must_use]
-    pub fn circuit(&self) -> State {
-        self.circuit
-    }
-
-    /// The settings by which it was allowed, and by which it ends.
-    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    /// The copy as an answer.
+    pub(super) fn serve(
+        &self,
+        key: CacheKey,
+        copy: Arc<StoredResponse>,
+        handling: Handling,
+        now: Instant,
+    ) -> Served {
+        let (parts, snapshot) = (&self.parts, &self.snapshot);
+        Served::new(parts, snapshot, key, copy, self.circuit, handling, now)
     }
 
     /// Whether a copy would answer if the origin failed now.
-    #[must_use]
-    pub fn can_rescue(&self) -> bool {
+    pub(super) fn can_rescue(&self) -> bool {
         let (true, Some(copy), Some(key)) = (self.may_rescue, &self.copy, &self.key) else {
             return false;
         };
-        let copies = &self.retter.copies;
+        let copies = &self.parts.copies;
         copies.still_holds(copy, key, &self.request.fields, self.mark)
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
     /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
-    #[must_use]
-    pub fn validators(&self) -> Option<Validators<'_>> {
+    pub(super) fn validators(&self) -> Option<Validators<'_>> {
         let copy = self.copy.as_ref()?;
         let asks = self.request.method == Method::GET
             && copy.lifetimes().validates()
@@ -181,7 +177,7 @@ impl Fetch {
 
     /// The request is on its way as a whole: from now on the origin is at work. Without this call
     /// it is from the start, and never slow.
-    pub fn on_sent(&mut self, now: Instant) {
+    pub(super) fn on_sent(&mut self, now: Instant) {
         self.last = now;
         self.sent_at = Some(now);
         if let Some(slot) = &mut self.slot {
@@ -191,31 +187,30 @@ impl Fetch {
 
     /// The client takes long to send the request's content, for which the origin can only wait: its
     /// slot is free.
-    pub(crate) fn on_late_content(&mut self, now: Instant) {
+    pub(super) fn on_late_content(&mut self, now: Instant) {
         self.last = now;
         // Nothing is to be learnt from it.
         self.slot = None;
     }
 
     /// Whether it counts as a request at the origin.
-    pub(crate) fn has_slot(&self) -> bool {
+    pub(super) fn has_slot(&self) -> bool {
         self.slot.is_some()
     }
 
-    /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
-    #[must_use]
-    pub fn slow_at(&self) -> Option<Instant> {
+    /// When it counts as slow, unless a final head comes before; `None` for never.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
         let after = self.permit.as_ref()?.slow_after()?;
         Some(self.sent_at? + after)
     }
 
-    /// The response takes longer than it should. The copy answers, where one may; without one the
-    /// wait goes on.
-    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+    /// The response takes longer than it should: the copy that answers, where one may.
+    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         self.last = now;
         self.record_slow(now);
         if let Some(renewal) = &self.renewal {
-            self.retter.renewal_is_slow(renewal, &self.request, now);
+            let retry_at = self.parts.retry_at(&self.request, now);
+            self.parts.renewals.is_slow(renewal, retry_at, now);
             return None;
         }
         if !self.can_rescue() {
@@ -225,7 +220,7 @@ impl Fetch {
         let (copy, key) = (self.copy.clone()?, self.key.clone()?);
         if let Some(peer) = self.peer
             && self.keeps
-            && refresh::renews(&self.request)
+            && errand::renews(&self.request)
         {
             let request = Arc::clone(&self.request);
             let errand = Errand {
@@ -233,116 +228,36 @@ impl Fetch {
                 peer,
                 request,
             };
-            self.renewal = self.retter.adopt(&errand, now);
+            self.renewal = self.parts.adopt(&errand, now);
         }
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
             cause: Cause::Slow,
         };
-        let served = Served::new(
-            &self.retter,
-            &self.snapshot,
-            key,
-            copy,
-            self.circuit,
-            handling,
-            now,
-        );
-        let goes_on = self.is_renewal();
-        Some(Slow { served, goes_on })
+        Some(Slow {
+            served: self.serve(key, copy, handling, now),
+            goes_on: self.renewal.is_some(),
+        })
     }
 
-    /// Whether it renews a copy though no client waits for it.
-    pub(crate) fn is_renewal(&self) -> bool {
-        self.renewal.is_some()
-    }
-
-    /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
-    /// what follows.
-    pub fn on_interim(&mut self, head: &ResponseHead) {
-        self.note_cookies(head);
-    }
-
-    /// Takes the final response head.
-    pub fn on_head(mut self: Box<Self>, head: &ResponseHead, now: Instant) -> Verdict {
+    /// Takes a piece of the response body.
+    pub(super) fn on_data(&mut self, data: &[u8], now: Instant) {
         self.last = now;
-        if self.slow_at().is_some_and(|at| at <= now) {
-            self.record_slow(now);
-        }
-        self.obey_retry_after(head, now);
-        if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
-            self.retter.logins.store(true, Ordering::Relaxed);
-            self.keep_nothing();
-        }
-        let session = self.session_change(head);
-        self.note_cookies(head);
-        self.drop_ended();
-        let fails = &self.snapshot.config().breaker.failure_statuses;
-        if fails.contains(head.status) {
-            self.record(Outcome::Failure, now);
-            self.outcome = Outcome::Failure;
-            self.land(Flown::Failed(Cause::Status(head.status)));
-            if let Some(served) = self.rescue(Cause::Status(head.status), now) {
-                self.free(now);
-                return Verdict::Serve(served);
-            }
-            if !self.is_renewal() {
-                self.drop_changed(session);
-            }
-        } else {
-            self.drop_changed(session);
-            self.drop_refused(head.status, now);
-            if let Some(sent_at) = self.sent_at {
-                let took = now.saturating_since(sent_at);
-                self.retter
-                    .with_tiers(|tiers| tiers.took(self.kind, took, now));
-            }
-            self.invalidate(head, now);
-            if head.status == StatusCode::NOT_MODIFIED
-                && self.validators().is_some()
-                && let Some(served) = self.validated(head, session, now)
-            {
-                self.record(Outcome::Success, now);
-                self.free(now);
-                return Verdict::Serve(served);
-            }
-            self.note_head(head, session, now);
-        }
-        let is_stream = forwarding::is_event_stream(&head.fields);
-        if !is_stream {
-            self.collector = self.collect(head, session, now);
-        }
-        let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
-        if self.collector.is_none() || !is_anybodys {
-            self.land(Flown::Unfit);
-        }
-        if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // It lasts as long as its client wants: that is no work and no sign of trouble.
-            self.record(Outcome::Success, now);
+        self.passed = self.passed.saturating_add(data.len() as u64);
+        if self.passed > WORK_BYTES_MAX {
             self.free(now);
         }
-        let handling = Handling::Forwarded {
-            why: self.why,
-            status: head.status,
-            stored: self.collector.is_some(),
-            collapsed: false,
-        };
-        Verdict::Forward(Holding::new(self, handling))
+        if let Some(collector) = &mut self.collector
+            && !collector.push(data)
+        {
+            self.discard();
+        }
     }
 
-    /// The origin failed below HTTP. The copy answers, where one may.
-    ///
-    /// # Errors
-    /// The 502 or 504, where none may.
-    pub fn on_failure(
-        mut self: Box<Self>,
-        failure: Failure,
-        now: Instant,
-    ) -> Result<Served, Refusal> {
-        let refusal =
-            Refusal::origin_failed(self.why, failure, self.error_status(failure), self.circuit);
-        self.failed(failure, now);
-        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+    /// Nothing is kept of the response.
+    pub(super) fn discard(&mut self) {
+        self.collector = None;
+        self.land(Flown::Unfit);
     }
 
     /// Counts that the origin failed below HTTP, and tells those who wait for this fetch.
@@ -360,21 +275,39 @@ impl Fetch {
         self.land(Flown::Failed(Cause::Failure(failure)));
     }
 
-    fn error_status(&self, failure: Failure) -> StatusCode {
-        match &self.copy {
+    /// As [`failed`](Self::failed); the copy answers, where one may, or else the 502 or 504.
+    pub(super) fn answer_failure(
+        &mut self,
+        failure: Failure,
+        now: Instant,
+    ) -> Result<Served, Refusal> {
+        let status = match &self.copy {
             // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
             // stale response. The generated response SHOULD have a 504".
             Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
             Some(_) | None => failure.status_hint(),
+        };
+        let refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
+        self.failed(failure, now);
+        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+    }
+
+    /// A request that says in its target that its session ends may have ended it, whatever the
+    /// answer is: what was asked for before, and came meanwhile, goes too.
+    pub(super) fn drop_ended(&self) {
+        if self.ends_session {
+            self.drop_session();
         }
     }
 
-    /// The client went away: the breaker learns nothing from it.
-    pub fn abandon(mut self: Box<Self>, now: Instant) {
-        self.give_up(now);
+    /// Drops the copies of the session of this request.
+    pub(super) fn drop_session(&self) {
+        let fields = &self.request.fields;
+        self.parts.drop_session_of(self.snapshot.keyer(), fields);
     }
 
-    fn give_up(&mut self, now: Instant) {
+    /// Nobody wants the answer any more: the breaker learns nothing from it.
+    pub(super) fn give_up(&mut self, now: Instant) {
         self.drop_ended();
         self.record(Outcome::Ignore, now);
         self.outcome = Outcome::Ignore;
@@ -412,26 +345,26 @@ impl Fetch {
         if let Some(permit) = self.permit.take() {
             let renewal = self.renewal.as_ref();
             if permit.is_probe() && renewal.is_some_and(|renewal| !renewal.is_counted) {
-                self.retter.count_probe(outcome);
+                self.parts.renewals.count_probe(outcome);
             }
-            self.retter.record(permit, outcome, now);
+            self.parts.record(permit, outcome, now);
         }
     }
 
     /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429. One
     /// that a visitor gets speaks of that visitor (RFC 6585 §4).
-    fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+    pub(super) fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
         let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
             return;
         }
-        let Some(wait) = retry_after(&head.fields, self.retter.wall_clock(now)) else {
+        let Some(wait) = retry_after(&head.fields, self.parts.wall_clock(now)) else {
             return;
         };
         let at = now + wait.min(self.snapshot.config().breaker.open_max);
         if is_429 {
-            if self.is_renewal() {
-                self.retter.wants().pause(at);
+            if self.renewal.is_some() {
+                self.parts.renewals.wants().pause(at);
             }
         } else if let Some(permit) = &mut self.permit {
             permit.hold(at);
@@ -440,12 +373,12 @@ impl Fetch {
 
     /// The answer is for nobody but whoever holds the connection: no copy stands in for it or
     /// comes of it.
-    fn keep_nothing(&mut self) {
+    pub(super) fn keep_nothing(&mut self) {
         (self.copy, self.key, self.may_rescue) = (None, None, false);
         self.land(Flown::Unfit);
     }
 
-    fn record_slow(&mut self, now: Instant) {
+    pub(super) fn record_slow(&mut self, now: Instant) {
         let Some(permit) = &mut self.permit else {
             return;
         };
@@ -454,10 +387,10 @@ impl Fetch {
             && permit.is_probe()
         {
             renewal.is_counted = true;
-            self.retter.count_probe(Outcome::Failure);
+            self.parts.renewals.count_probe(Outcome::Failure);
         }
-        self.retter
-            .with_tiers(|tiers| tiers.record_slow(permit, now));
+        self.parts
+            .change_circuits(|tiers| tiers.record_slow(permit, now));
     }
 
     /// The copy that answers where the origin does not.
@@ -466,34 +399,21 @@ impl Fetch {
         can_rescue.then(|| self.copy.take().zip(self.key.take()))?
     }
 
-    fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
+    pub(super) fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
         let (copy, key) = self.take_copy()?;
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
             cause,
         };
-        Some(Served::new(
-            &self.retter,
-            &self.snapshot,
-            key,
-            copy,
-            self.circuit,
-            handling,
-            now,
-        ))
-    }
-
-    fn session_change(&self, head: &ResponseHead) -> SessionChange {
-        let keyer = self.snapshot.keyer();
-        keyer.session_change(&self.request.fields, &head.fields)
+        Some(self.serve(key, copy, handling, now))
     }
 }
 
-impl Drop for Fetch {
+impl Drop for Course {
     fn drop(&mut self) {
         self.give_up(self.last);
         if let Some(renewal) = self.renewal.take() {
-            self.retter.renewal_ended(renewal, &self.request, self.last);
+            self.parts.renewal_ended(renewal, &self.request, self.last);
         }
     }
 }

@@ -40,13 +40,13 @@ mod tests {
 
     use crate::config::{Settings, SiteConfig, SiteSettings};
     use crate::message::{Fields, RequestHead, ResponseHead};
-    use crate::policy::{Decision, Fetch, Retter, Verdict};
+    use crate::site::{Decision, Fetch, Ruling, Site, Verdict};
     use crate::time::Instant;
 
     const NOW: Instant = Instant::ZERO;
 
-    fn retter() -> Arc<Retter> {
-        Retter::new(Settings::default().validate().unwrap(), 1, NOW)
+    fn site() -> Site {
+        Site::new(&Settings::default().validate().unwrap(), 1, NOW)
     }
 
     fn settings(change: impl FnOnce(&mut SiteSettings)) -> SiteConfig {
@@ -55,68 +55,65 @@ mod tests {
         settings.validate().unwrap()
     }
 
-    fn ask(retter: &Arc<Retter>) -> Box<Fetch> {
+    fn ask(site: &Site) -> Fetch {
         let request = RequestHead::new(Method::GET, "/", Fields::default());
-        let Decision::Fetch(fetch) = retter.decide(&Arc::new(request), NOW) else {
+        let Some(Decision::Fetch(fetch)) = site.decide(&Arc::new(request), NOW).now() else {
             panic!("there is room");
         };
         fetch
     }
 
-    fn keep(retter: &Arc<Retter>) {
-        let fetch = ask(retter);
+    fn keep(site: &Site) {
+        let fetch = ask(site);
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
         let mut passing = fetch.on_head(&head, NOW).passed_on();
         passing.on_data(b"page", NOW);
         passing.on_end(NOW);
-        assert_eq!(retter.stats(NOW).copies, 1);
+        assert_eq!(site.stats(NOW).copies, 1);
     }
 
-    fn is_rescued(fetch: Box<Fetch>) -> bool {
+    fn is_rescued(fetch: Fetch) -> bool {
         let head = ResponseHead::new(StatusCode::SERVICE_UNAVAILABLE, Fields::default());
         matches!(fetch.on_head(&head, NOW), Verdict::Serve(_))
     }
 
     #[test]
     fn an_exchange_ends_by_the_settings_that_it_began_with() {
-        let retter = retter();
-        keep(&retter);
-        let began_before = ask(&retter);
+        let site = site();
+        keep(&site);
+        let began_before = ask(&site);
         let lenient = settings(|site| {
             site.breaker.failure_statuses = "500".parse().unwrap();
             site.cache.ttl = Duration::from_secs(60);
         });
-        assert!(retter.reconfigure(&lenient, NOW).is_empty());
+        assert!(site.reconfigure(&lenient, NOW).is_empty());
         assert!(is_rescued(began_before));
-        assert!(!is_rescued(ask(&retter)));
-        assert_eq!(
-            retter.snapshot().config().cache.ttl,
-            Duration::from_secs(60)
-        );
-        assert_eq!(retter.stats(NOW).copies, 1, "what was learnt stays");
+        assert!(!is_rescued(ask(&site)));
+        assert_eq!(site.snapshot().config().cache.ttl, Duration::from_secs(60));
+        assert_eq!(site.stats(NOW).copies, 1, "what was learnt stays");
     }
 
     #[test]
     fn where_keys_are_others_all_copies_go() {
-        let retter = retter();
-        keep(&retter);
+        let site = site();
+        keep(&site);
         let shaping = settings(|site| site.cache.detect_query = false);
-        assert!(retter.reconfigure(&shaping, NOW).is_empty());
-        assert_eq!(retter.stats(NOW).copies, 0);
+        assert!(site.reconfigure(&shaping, NOW).is_empty());
+        assert_eq!(site.stats(NOW).copies, 0);
     }
 
     #[test]
     fn limits_change_at_once() {
-        let retter = retter();
+        let site = site();
         let one = settings(|site| site.admission.in_flight_max = 1);
-        assert!(retter.reconfigure(&one, NOW).is_empty());
-        let _busy = ask(&retter);
+        assert!(site.reconfigure(&one, NOW).is_empty());
+        let _busy = ask(&site);
         let request = Arc::new(RequestHead::new(Method::GET, "/x", Fields::default()));
-        let Decision::Wait(ticket) = retter.decide(&request, NOW) else {
+        let Ruling::Wait(ticket) = site.decide(&request, NOW) else {
             panic!("there is one place");
         };
         let more = settings(|site| site.admission.queue_timeout = Duration::from_secs(9));
-        assert!(retter.reconfigure(&more, NOW).is_empty());
+        assert!(site.reconfigure(&more, NOW).is_empty());
         assert_eq!(
             ticket.deadline(),
             NOW + Duration::from_secs(1),
@@ -124,7 +121,7 @@ mod tests {
         );
         drop(ticket);
         assert_eq!(
-            retter.stats(NOW).admission.limit,
+            site.stats(NOW).admission.limit,
             1,
             "it learns what more is borne"
         );
@@ -132,27 +129,27 @@ mod tests {
 
     #[test]
     fn a_circuit_goes_on_by_other_terms() {
-        let retter = retter();
+        let site = site();
         let quick = settings(|site| {
             site.breaker.consecutive_failures = 1;
             site.breaker.slow_rate = None;
         });
-        assert!(retter.reconfigure(&quick, NOW).is_empty());
-        drop(ask(&retter).on_failure(crate::report::Failure::Connect, NOW));
-        assert_ne!(retter.circuit(NOW), crate::breaker::State::Closed);
+        assert!(site.reconfigure(&quick, NOW).is_empty());
+        drop(ask(&site).on_failure(crate::report::Failure::Connect, NOW));
+        assert_ne!(site.circuit(NOW), crate::breaker::State::Closed);
     }
 
     #[test]
     fn what_counts_from_the_next_start_is_named() {
-        let retter = retter();
+        let site = site();
         let larger = settings(|site| {
             site.cache.bytes_max *= 2;
             site.breaker.paths_max = 7;
         });
-        let later = retter.reconfigure(&larger, NOW);
+        let later = site.reconfigure(&larger, NOW);
         assert_eq!(later, ["breaker.paths_max", "cache.bytes_max"]);
         assert_eq!(
-            retter.reconfigure(&larger, NOW),
+            site.reconfigure(&larger, NOW),
             later,
             "they still do not count"
         );

@@ -2,12 +2,15 @@
 //! nothing has gone out a copy can stand in for the response; from the first byte on none can.
 //! Never holds up a byte: a body is collected while it passes.
 
-use super::{Fetch, Refusal, Served, Slow, put_labels};
+use super::course::{Course, Slow};
+use super::keep;
+use super::labels::put_labels;
+use super::refusal::Refusal;
+use super::served::Served;
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::copies::Collector;
-use crate::limits::WORK_BYTES_MAX;
 use crate::report::Failure;
 use crate::rules::label::Handling;
 use crate::time::Instant;
@@ -17,7 +20,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "pass it on, or say how it ended"]
 pub struct Holding {
-    fetch: Box<Fetch>,
+    course: Box<Course>,
     handling: Handling,
 }
 
@@ -27,47 +30,47 @@ pub struct Holding {
 #[derive(Debug)]
 #[must_use = "say how it ended"]
 pub struct Passing {
-    fetch: Box<Fetch>,
+    course: Box<Course>,
     handling: Handling,
 }
 
 impl Holding {
-    pub(super) const fn new(fetch: Box<Fetch>, handling: Handling) -> Self {
-        Self { fetch, handling }
+    pub(super) const fn new(course: Box<Course>, handling: Handling) -> Self {
+        Self { course, handling }
     }
 
     /// Something of the response goes out: the copy cannot rescue any more, and others may replace
     /// it.
     pub fn pass_on(self) -> Passing {
         let Self {
-            mut fetch,
+            mut course,
             handling,
         } = self;
-        fetch.copy = None;
-        Passing { fetch, handling }
+        course.copy = None;
+        Passing { course, handling }
     }
 
     /// Whether a copy would answer if the response broke off now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
-        self.fetch.can_rescue()
+        self.course.can_rescue()
     }
 
     /// Takes a piece of the response body that is held back.
     pub fn on_data(&mut self, data: &[u8], now: Instant) {
-        self.fetch.on_data(data, now);
+        self.course.on_data(data, now);
     }
 
     /// When to call [`on_slow`](Self::on_slow), unless the response is complete before; `None` for
     /// never.
     #[must_use]
     pub fn slow_at(&self) -> Option<Instant> {
-        self.fetch.slow_at()
+        self.course.slow_at()
     }
 
-    /// The response takes longer than it should, as with [`Fetch::on_slow`].
+    /// The response takes longer than it should, as with [`Fetch::on_slow`](super::Fetch::on_slow).
     pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
-        self.fetch.on_slow(now)
+        self.course.on_slow(now)
     }
 
     /// The response broke off. The copy answers, where one may.
@@ -75,44 +78,45 @@ impl Holding {
     /// # Errors
     /// The 502 or 504, where none may.
     pub fn on_failure(self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
-        self.fetch.on_failure(failure, now)
+        let mut course = self.course;
+        course.answer_failure(failure, now)
     }
 
     pub(crate) fn circuit(&self) -> State {
-        self.fetch.circuit()
+        self.course.circuit
     }
 
     pub(crate) fn is_collecting(&self) -> bool {
-        self.fetch.collector.is_some()
+        self.course.collector.is_some()
     }
 
     pub(crate) fn has_slot(&self) -> bool {
-        self.fetch.has_slot()
+        self.course.has_slot()
     }
 
     pub(crate) fn on_sent(&mut self, now: Instant) {
-        self.fetch.on_sent(now);
+        self.course.on_sent(now);
     }
 
     pub(crate) fn on_late_content(&mut self, now: Instant) {
-        self.fetch.on_late_content(now);
+        self.course.on_late_content(now);
     }
 }
 
 impl Passing {
-    /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of the response.
+    /// Writes `X-Site`, `X-Circuit` and `Cache-Status` of the response.
     pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
-        put_labels(self.fetch.circuit, &self.handling, None, put);
+        put_labels(self.course.circuit, &self.handling, None, put);
     }
 
     /// What [`put_labels`](Self::put_labels) writes, for later.
     pub(crate) fn labels(&self) -> (State, Handling) {
-        (self.fetch.circuit, self.handling)
+        (self.course.circuit, self.handling)
     }
 
     /// Takes a piece of the response body.
     pub fn on_data(&mut self, data: &[u8], now: Instant) {
-        self.fetch.on_data(data, now);
+        self.course.on_data(data, now);
     }
 
     /// The client does not read, so the rest of the body may be long in coming. Clients that stall
@@ -121,27 +125,28 @@ impl Passing {
     ///
     /// Nor does the origin work for a client that does not read: its slot is free.
     pub fn on_pause(&mut self, now: Instant) {
-        self.fetch.free(now);
+        self.course.free(now);
         if self
-            .fetch
+            .course
             .collector
             .as_ref()
             .is_some_and(Collector::is_short)
         {
-            self.fetch.discard();
+            self.course.discard();
         }
     }
 
     /// The response is complete.
     pub fn on_end(self, now: Instant) {
-        let mut fetch = self.fetch;
-        fetch.record(Outcome::Success, now);
-        let stored = fetch.collector.take().zip(fetch.key.take());
-        let kept = fetch.is_current()
-            && stored.is_some_and(|(collector, key)| fetch.keep(key, collector.finish()));
+        let mut course = self.course;
+        course.record(Outcome::Success, now);
+        let stored = course.collector.take().zip(course.key.take());
+        let kept = keep::is_current(&mut course)
+            && stored
+                .is_some_and(|(collector, key)| keep::keep(&mut course, key, collector.finish()));
         // Kept first, so that those who are let in now find it.
-        fetch.land(if kept { Flown::Kept } else { Flown::Unfit });
-        fetch.free(now);
+        course.land(if kept { Flown::Kept } else { Flown::Unfit });
+        course.free(now);
     }
 
     /// The response broke off: too late to rescue from it, but the outcome counts.
@@ -149,72 +154,31 @@ impl Passing {
         if is_planted(Plant::TruncatedCopy) {
             return self.on_end(now);
         }
-        self.fetch.failed(failure, now);
+        self.course.failed(failure, now);
     }
 
     /// The client went away, or made the origin give up: the breaker learns nothing from it.
-    pub fn abandon(self, now: Instant) {
-        self.fetch.abandon(now);
+    pub fn abandon(mut self, now: Instant) {
+        self.course.give_up(now);
     }
 
     pub(crate) fn circuit(&self) -> State {
-        self.fetch.circuit()
+        self.course.circuit
     }
 
     pub(crate) fn is_collecting(&self) -> bool {
-        self.fetch.collector.is_some()
+        self.course.collector.is_some()
     }
 
     pub(crate) fn has_slot(&self) -> bool {
-        self.fetch.has_slot()
+        self.course.has_slot()
     }
 
     pub(crate) fn on_sent(&mut self, now: Instant) {
-        self.fetch.on_sent(now);
+        self.course.on_sent(now);
     }
 
     pub(crate) fn on_late_content(&mut self, now: Instant) {
-        self.fetch.on_late_content(now);
-    }
-}
-
-impl Fetch {
-    /// Takes a piece of the response body.
-    fn on_data(&mut self, data: &[u8], now: Instant) {
-        self.last = now;
-        self.passed = self.passed.saturating_add(data.len() as u64);
-        if self.passed > WORK_BYTES_MAX {
-            self.free(now);
-        }
-        if let Some(collector) = &mut self.collector
-            && !collector.push(data)
-        {
-            self.discard();
-        }
-    }
-
-    /// Nothing is kept of the response.
-    fn discard(&mut self) {
-        self.collector = None;
-        self.land(Flown::Unfit);
-    }
-}
-
-#[cfg(test)]
-impl super::Verdict {
-    /// The response on its way, for tests in which it is the answer.
-    pub(crate) fn passed_on(self) -> Passing {
-        match self {
-            Self::Forward(holding) => holding.pass_on(),
-            Self::Serve(served) => panic!("a copy answers: {served:?}"),
-        }
-    }
-
-    /// The copy in its place, for tests in which there is one.
-    pub(crate) fn served(self) -> Served {
-        match self {
-            Self::Forward(_) => panic!("no copy answers"),
-            Self::Serve(served) => served,
-        }
+        self.course.on_late_content(now);
     }
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::wants::Errand;
-use super::{Retter, Snapshot, put_labels};
+use super::errand::Errand;
+use super::labels::put_labels;
+use super::parts::Parts;
+use super::snapshot::Snapshot;
 use crate::breaker::State;
 use crate::copies::StoredResponse;
 use crate::key::CacheKey;
@@ -38,7 +40,7 @@ pub struct Served {
     copy: Arc<StoredResponse>,
     key: CacheKey,
     resident: Duration,
-    retter: Arc<Retter>,
+    parts: Arc<Parts>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -93,7 +95,7 @@ enum Form {
 
 impl Served {
     pub(super) fn new(
-        retter: &Arc<Retter>,
+        parts: &Arc<Parts>,
         snapshot: &Arc<Snapshot>,
         key: CacheKey,
         copy: Arc<StoredResponse>,
@@ -113,7 +115,7 @@ impl Served {
             copy,
             key,
             resident,
-            retter: Arc::clone(retter),
+            parts: Arc::clone(parts),
             snapshot: Arc::clone(snapshot),
         }
     }
@@ -143,7 +145,7 @@ impl Served {
     /// will be renewed in the background, and a circuit may be probed with it.
     ///
     /// Nothing is noted of a copy that is fresh, or while nobody
-    /// [renews copies](Retter::poll_refresh).
+    /// [renews copies](super::Site::poll_refresh).
     pub fn want(&self, request: &Arc<RequestHead>, peer: IpAddr, now: Instant) {
         let due = match self.handling {
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
@@ -170,7 +172,7 @@ impl Served {
             peer,
             request,
         };
-        self.retter.want(&errand, due, now);
+        self.parts.renewals.want(&errand, due, now);
     }
 
     /// The answer to `request`, the one that was decided on.
@@ -196,13 +198,12 @@ impl Served {
 
     /// The form that `request` gets, and whether others would get another one by its coding.
     fn form(&self, request: &RequestHead) -> (Form, bool) {
-        let varies = self.retter.config.client().gzip && self.copy.is_compressible();
+        let varies = self.parts.gzip.is_some() && self.copy.is_compressible();
         let is_coded = varies && coding::accepts_gzip(&request.fields);
         let form = if let Some(form) = self.special_form(request, is_coded) {
             form
-        } else if is_coded {
-            let Retter { copies, gzip, .. } = &*self.retter;
-            let gzip = copies.gzip(&self.key, &self.copy, gzip);
+        } else if let (true, Some(pool)) = (is_coded, &self.parts.gzip) {
+            let gzip = self.parts.copies.gzip(&self.key, &self.copy, pool);
             gzip.map_or(Form::Whole, |gzip| Form::Gzip(gzip.clone()))
         } else {
             Form::Whole

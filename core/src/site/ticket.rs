@@ -6,7 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Ask, Decision, Refusal, Retter, Served, Snapshot};
+use super::admit::{self, Decision};
+use super::course::Ask;
+use super::parts::Parts;
+use super::refusal::Refusal;
+use super::served::Served;
+use super::snapshot::Snapshot;
 use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -18,8 +23,7 @@ use crate::time::Instant;
 /// A place in the queue before the origin. Dropped, as when the client leaves, it is free at once.
 ///
 /// The contract: [`poll`](Self::poll) it when its waker was called, and at its
-/// [`deadline`](Self::deadline); then it has a decision, which is not another `Wait`. A runtime
-/// with a clock can await [`decided`](Self::decided).
+/// [`deadline`](Self::deadline); then it has a decision. A runtime with a clock can await [`decided`](Self::decided).
 #[derive(Debug)]
 #[must_use = "poll it until it has a decision; dropping it gives the place up"]
 pub struct Ticket {
@@ -30,7 +34,7 @@ pub struct Ticket {
     /// `None` once it has led to a decision.
     place: Option<Place>,
     request: Arc<RequestHead>,
-    retter: Arc<Retter>,
+    parts: Arc<Parts>,
     since: Instant,
     snapshot: Arc<Snapshot>,
     why: Forward,
@@ -38,7 +42,7 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn new(
-        retter: &Arc<Retter>,
+        parts: &Arc<Parts>,
         ask: Ask<'_>,
         class: Class,
         place: Place,
@@ -49,9 +53,9 @@ impl Ticket {
             deadline: place.deadline(),
             ends_session: ask.ends_session,
             key: ask.key,
+            parts: Arc::clone(parts),
             place: Some(place),
             request: Arc::clone(ask.request),
-            retter: Arc::clone(retter),
             since: now,
             snapshot: ask.snapshot,
             why: ask.why,
@@ -92,7 +96,7 @@ impl Ticket {
                     return Poll::Ready(self.go(slot, lead, now));
                 }
                 Admitted::Flown(Flown::Failed(cause)) => {
-                    let circuit = self.retter.circuit_of(self.request.path(), now);
+                    let circuit = self.parts.circuits.state(self.request.path(), now);
                     let refusal = Refusal::failed(self.why, cause, circuit);
                     return Poll::Ready(Decision::Refuse(refusal));
                 }
@@ -101,7 +105,7 @@ impl Ticket {
                         return Poll::Ready(Decision::Serve(served));
                     }
                     // What was fetched is not for this request: it asks for itself.
-                    match self.retter.gate.enter(self.class, None, now) {
+                    match self.parts.gate.enter(self.class, None, now) {
                         Entry::Place(place) => self.place = Some(place),
                         Entry::Shed(_) => return Poll::Ready(self.refuse(now)),
                         Entry::Slot(slot) => return Poll::Ready(self.go(slot, None, now)),
@@ -130,9 +134,9 @@ impl Ticket {
 
     /// A copy that somebody else's fetch has brought since.
     fn look(&mut self, now: Instant) -> Option<Served> {
-        let retter = &self.retter;
+        let parts = &self.parts;
         let key = self.key.as_ref()?;
-        let copy = retter.copies.look_up(key, &self.request.fields)?;
+        let copy = parts.copies.look_up(key, &self.request.fields)?;
         let age_max = self.snapshot.config().cache.rescue_age_max;
         // One that was there before is not what this request waits for.
         let times = copy.times();
@@ -141,7 +145,7 @@ impl Ticket {
             false => times.received,
         };
         if made_at < self.since
-            || retter.copies.is_written(&copy, key)
+            || parts.copies.is_written(&copy, key)
             || conditional::is_for_origin(&self.request.fields)
             || !copy.is_fresh(now) && !copy.may_rescue(age_max, now)
         {
@@ -153,33 +157,27 @@ impl Ticket {
             stored: false,
             collapsed: true,
         };
-        let circuit = retter.circuit_of(self.request.path(), now);
+        let circuit = parts.circuits.state(self.request.path(), now);
         let key = self.key.take()?;
-        Some(Served::new(
-            retter,
-            &self.snapshot,
-            key,
-            copy,
-            circuit,
-            handling,
-            now,
-        ))
+        let snapshot = &self.snapshot;
+        let served = Served::new(parts, snapshot, key, copy, circuit, handling, now);
+        Some(served)
     }
 
     fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Decision {
-        let (retter, class) = (Arc::clone(&self.retter), self.class);
-        retter.go(self.ask(), class, slot, lead, now)
+        let (parts, class) = (Arc::clone(&self.parts), self.class);
+        admit::go(&parts, self.ask(), class, slot, lead, now)
     }
 
     fn refuse(&mut self, now: Instant) -> Decision {
-        let (retter, class) = (Arc::clone(&self.retter), self.class);
-        retter.shed(&self.ask(), class, now)
+        let (parts, class) = (Arc::clone(&self.parts), self.class);
+        admit::shed(&parts, &self.ask(), class, now)
     }
 
     fn ask(&mut self) -> Ask<'_> {
         // What could rescue would have answered before; it may still be asked about.
         let key = self.key.take();
-        let copies = &self.retter.copies;
+        let copies = &self.parts.copies;
         let copy = key
             .as_ref()
             .and_then(|key| copies.look_up_good(key, &self.request.fields));
@@ -205,30 +203,30 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{Fields, ResponseHead};
-    use crate::policy::Fetch;
+    use crate::site::{Fetch, Ruling, Site};
 
     fn at(millis: u64) -> Instant {
         Instant::from_epoch(Duration::from_millis(millis))
     }
 
-    fn decide(retter: &Arc<Retter>, now: Instant) -> Decision {
+    fn decide(site: &Site, now: Instant) -> Ruling {
         let request = RequestHead::new(Method::GET, "/", Fields::default());
-        retter.decide(&Arc::new(request), now)
+        site.decide(&Arc::new(request), now)
     }
 
-    /// A policy with one slot, and who has it.
-    fn full() -> (Arc<Retter>, Box<Fetch>) {
+    /// A site with one slot, and who has it.
+    fn full() -> (Site, Fetch) {
         let mut settings = Settings::default();
         settings.site.admission.in_flight_max = 1;
-        let retter = Retter::new(settings.validate().unwrap(), 1, at(0));
-        let Decision::Fetch(fetch) = decide(&retter, at(0)) else {
+        let site = Site::new(&settings.validate().unwrap(), 1, at(0));
+        let Some(Decision::Fetch(fetch)) = decide(&site, at(0)).now() else {
             panic!("there is room");
         };
-        (retter, fetch)
+        (site, fetch)
     }
 
-    fn wait(retter: &Arc<Retter>, now: Instant) -> Ticket {
-        let Decision::Wait(ticket) = decide(retter, now) else {
+    fn wait(site: &Site, now: Instant) -> Ticket {
+        let Ruling::Wait(ticket) = decide(site, now) else {
             panic!("it is full");
         };
         ticket
@@ -240,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_decision_can_be_awaited() {
-        let (retter, busy) = full();
-        let decided = wait(&retter, at(0)).decided(|| at(1), pending());
+        let (site, busy) = full();
+        let decided = wait(&site, at(0)).decided(|| at(1), pending());
         let mut decided = std::pin::pin!(decided);
         assert!(poll(decided.as_mut()).is_pending());
         busy.abandon(at(1));
@@ -250,17 +248,17 @@ mod tests {
 
     #[test]
     fn the_timer_tells_the_deadline_though_the_clock_is_late() {
-        let (retter, _busy) = full();
-        let decided = wait(&retter, at(0)).decided(|| at(1), ready(()));
+        let (site, _busy) = full();
+        let decided = wait(&site, at(0)).decided(|| at(1), ready(()));
         let decided = poll(std::pin::pin!(decided));
         assert!(matches!(decided, Poll::Ready(Decision::Refuse(_))));
     }
 
     #[test]
     fn who_has_to_wait_again_waits_no_longer_for_it() {
-        let (retter, busy) = full();
-        let mut lead = wait(&retter, at(0));
-        let mut follower = wait(&retter, at(0));
+        let (site, busy) = full();
+        let mut lead = wait(&site, at(0));
+        let mut follower = wait(&site, at(0));
         busy.abandon(at(900));
         let Poll::Ready(Decision::Fetch(fetch)) = lead.poll(Waker::noop(), at(900)) else {
             panic!("there is room");
@@ -273,6 +271,6 @@ mod tests {
         assert!(follower.poll(Waker::noop(), at(999)).is_pending());
         let decision = follower.poll(Waker::noop(), at(1_000));
         assert!(matches!(decision, Poll::Ready(Decision::Refuse(_))));
-        assert_eq!(retter.stats(at(1_000)).admission.waiting, 0);
+        assert_eq!(site.stats(at(1_000)).admission.waiting, 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Owns which copies an operator wants gone ([`Purge`]), and their going.
 //! Never decides who may ask for it: that is the embedder's.
 
-use super::Retter;
+use super::parts::Parts;
 use crate::copies::Outdated;
 use crate::key::CacheKey;
 use crate::message::Fields;
@@ -32,34 +32,31 @@ pub enum Purge {
     },
 }
 
-impl Retter {
-    /// Drops copies; returns how many there were. Looks at every key but for a session.
-    pub fn purge(&self, purge: &Purge) -> usize {
-        let of_host = |key: &CacheKey, host: &Option<String>| {
-            let is_it = |host: &String| host.as_bytes().eq_ignore_ascii_case(key.authority());
-            host.as_ref().is_none_or(is_it)
-        };
-        let drop_chosen =
-            |chosen: &dyn Fn(&CacheKey) -> bool| self.outdate(Outdated::Chosen(chosen));
-        match purge {
-            Purge::All => drop_chosen(&|_| true),
-            Purge::Prefix { host, path } => drop_chosen(&|key| {
-                of_host(key, host) && key.path_and_query().starts_with(path.as_bytes())
-            }),
-            Purge::Session { cookie } => {
-                let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-                self.drop_session(self.snapshot().keyer().partition(&request))
-            }
-            Purge::Url {
-                host,
-                path_and_query,
-            } => {
-                let wanted = self
-                    .snapshot()
-                    .keyer()
-                    .path_and_query_of(path_and_query.as_bytes());
-                drop_chosen(&|key| of_host(key, host) && key.path_and_query() == wanted)
-            }
+/// Drops copies; returns how many there were. Looks at every key but for a session.
+pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
+    let of_host = |key: &CacheKey, host: &Option<String>| {
+        let is_it = |host: &String| host.as_bytes().eq_ignore_ascii_case(key.authority());
+        host.as_ref().is_none_or(is_it)
+    };
+    let drop_chosen = |chosen: &dyn Fn(&CacheKey) -> bool| parts.outdate(Outdated::Chosen(chosen));
+    match purge {
+        Purge::All => drop_chosen(&|_| true),
+        Purge::Prefix { host, path } => drop_chosen(&|key| {
+            of_host(key, host) && key.path_and_query().starts_with(path.as_bytes())
+        }),
+        Purge::Session { cookie } => {
+            let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
+            parts.drop_session(parts.snapshot().keyer().partition(&request))
+        }
+        Purge::Url {
+            host,
+            path_and_query,
+        } => {
+            let wanted = parts
+                .snapshot()
+                .keyer()
+                .path_and_query_of(path_and_query.as_bytes());
+            drop_chosen(&|key| of_host(key, host) && key.path_and_query() == wanted)
         }
     }
 }
@@ -73,7 +70,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::message::{RequestHead, ResponseHead};
-    use crate::policy::{Decision, Fetch};
+    use crate::site::{Decision, Fetch, Site};
     use crate::time::Instant;
 
     const NOW: Instant = Instant::ZERO;
@@ -97,18 +94,18 @@ mod tests {
         Arc::new(RequestHead::new(Method::GET, target, fields))
     }
 
-    fn retter() -> Arc<Retter> {
-        Retter::new(Settings::default().validate().unwrap(), 1, NOW)
+    fn site() -> Site {
+        Site::new(&Settings::default().validate().unwrap(), 1, NOW)
     }
 
-    fn ask(retter: &Arc<Retter>, page: (&str, &str, &str)) -> Box<Fetch> {
-        let Decision::Fetch(fetch) = retter.decide(&request(page), NOW) else {
+    fn ask(site: &Site, page: (&str, &str, &str)) -> Fetch {
+        let Some(Decision::Fetch(fetch)) = site.decide(&request(page), NOW).now() else {
             panic!("there is no copy yet");
         };
         fetch
     }
 
-    fn answer(fetch: Box<Fetch>) {
+    fn answer(fetch: Fetch) {
         let head = ResponseHead::new(StatusCode::OK, Fields::default());
         let mut passing = fetch.on_head(&head, NOW).passed_on();
         passing.on_data(b"page", NOW);
@@ -118,14 +115,14 @@ mod tests {
     /// Purges; the pages at these places lose their copies, and no other.
     #[track_caller]
     fn check(purge: &Purge, gone: &[usize]) {
-        let retter = retter();
+        let site = site();
         for page in PAGES {
-            answer(ask(&retter, page));
+            answer(ask(&site, page));
         }
-        assert_eq!(retter.purge(purge), gone.len(), "{purge:?}");
+        assert_eq!(site.purge(purge), gone.len(), "{purge:?}");
         for (at, page) in PAGES.into_iter().enumerate() {
-            let key = retter.snapshot().keyer().key(&request(page)).unwrap();
-            let is_there = retter.copies.contains(&key);
+            let key = site.snapshot().keyer().key(&request(page)).unwrap();
+            let is_there = site.parts.copies.contains(&key);
             assert_eq!(is_there, !gone.contains(&at), "{purge:?}: {page:?}");
         }
     }
@@ -169,14 +166,14 @@ mod tests {
     fn what_was_asked_for_before_is_not_kept_after() {
         let own = session("PHPSESSID=1");
         for (purge, is_kept) in [(Purge::All, [false, false]), (own, [true, false])] {
-            let retter = retter();
+            let site = site();
             let pages = [PAGES[0], PAGES[4]];
-            let fetches = pages.map(|page| ask(&retter, page));
-            assert_eq!(retter.purge(&purge), 0);
+            let fetches = pages.map(|page| ask(&site, page));
+            assert_eq!(site.purge(&purge), 0);
             fetches.into_iter().for_each(answer);
             let kept = pages.map(|page| {
-                let key = retter.snapshot().keyer().key(&request(page)).unwrap();
-                retter.copies.contains(&key)
+                let key = site.snapshot().keyer().key(&request(page)).unwrap();
+                site.parts.copies.contains(&key)
             });
             assert_eq!(kept, is_kept, "{purge:?}");
         }

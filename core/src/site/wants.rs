@@ -4,14 +4,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::errand::Errand;
 use crate::key::{CacheKey, Partition};
 use crate::limits::{RECENT_MAX, WANTS_MAX};
-use crate::message::RequestHead;
 use crate::report::RefreshStats;
 use crate::time::Instant;
 
@@ -47,14 +46,6 @@ pub(super) struct Wants {
     only_probes: bool,
     waker: Option<Waker>,
     pub(super) stats: RefreshStats,
-}
-
-/// What to ask the origin, and for whom.
-#[derive(Clone, Debug)]
-pub(super) struct Errand {
-    pub(super) key: CacheKey,
-    pub(super) peer: IpAddr,
-    pub(super) request: Arc<RequestHead>,
 }
 
 #[derive(Debug)]
@@ -412,12 +403,14 @@ impl Wants {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http::Method;
 
     use super::*;
     use crate::config::CacheSettings;
     use crate::key::Keyer;
-    use crate::message::Fields;
+    use crate::message::{Fields, RequestHead};
 
     fn at(secs: u64) -> Instant {
         Instant::from_epoch(Duration::from_secs(secs))

@@ -1,0 +1,198 @@
+//! Owns [`State`]: where a request stands, and what it becomes when that is left.
+//! Never decides when it is left.
+
+use super::answer::Shared;
+use super::call::Outcome;
+use super::connecting::Connecting;
+use super::download::Download;
+use super::origin::{Draining, Origin};
+use super::relay::{Next, Relay};
+use super::signal::{Action, Turn};
+use super::tunnel::Tunnel;
+use crate::report::{End, Source};
+use crate::site::Ticket;
+use crate::time::Instant;
+
+/// Where the request stands. A variant owns the origin's connection. Large variants are boxed:
+/// answers from copies never need them.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// Waiting for a connection to the origin.
+    Connecting(Connecting),
+    /// Nothing is left to do but to hand over what is in the outbox.
+    #[default]
+    Done,
+    /// The client was answered otherwise; the rest of a short response is read.
+    Draining(Box<Draining>),
+    /// Connected: the request goes out, the response comes in.
+    Relaying(Box<Relay>),
+    /// The connection carries another protocol now.
+    Tunnel(Box<Tunnel>),
+    /// The origin is full: waiting for room at it.
+    Waiting(Box<Ticket>),
+}
+
+impl State {
+    /// Leaves the state.
+    pub(super) fn turned(self, turn: Turn, shared: &mut Shared, now: Instant) -> Self {
+        match self {
+            Self::Relaying(relay) => {
+                let next = match turn {
+                    Turn::End(trailers) => relay.ended(trailers, shared, now),
+                    Turn::Failed(failure) => relay.failed(failure, shared, now),
+                    Turn::Head(head) => relay.headed(head, shared, now),
+                    Turn::PassOver => relay.passed_over(shared, now),
+                    Turn::Stop => {
+                        debug_assert!(false, "a relay ends by its response or a failure");
+                        Next::Relaying(relay)
+                    }
+                };
+                Self::after(next, now)
+            }
+            Self::Draining(draining) => {
+                match turn {
+                    Turn::End(_) => draining.origin.leave(true, false, shared),
+                    Turn::Failed(_) | Turn::Head(_) | Turn::PassOver | Turn::Stop => {
+                        shared.actions.push(Action::Close);
+                    }
+                }
+                Self::Done
+            }
+            Self::Tunnel(tunnel) => {
+                tunnel.ended(shared, now);
+                Self::Done
+            }
+            other @ (Self::Connecting(_) | Self::Done | Self::Waiting(_)) => {
+                debug_assert!(false, "this state is not left in that way");
+                other
+            }
+        }
+    }
+
+    /// What a relay becomes at `now`.
+    fn after(next: Next, now: Instant) -> Self {
+        match next {
+            Next::Again(fetch) => Self::Connecting(Connecting { fetch, since: now }),
+            Next::Done => Self::Done,
+            Next::Draining(draining) => Self::Draining(draining),
+            Next::Relaying(relay) => Self::Relaying(relay),
+            Next::Tunnel(tunnel) => Self::Tunnel(tunnel),
+        }
+    }
+
+    /// How the origin's connection is taken leave of without keeping it, if there is one.
+    pub(super) fn close(&self) -> Option<Action> {
+        match self {
+            Self::Done | Self::Waiting(_) => None,
+            Self::Relaying(relay) => Some(relay.close()),
+            Self::Connecting(_) | Self::Draining(_) | Self::Tunnel(_) => Some(Action::Close),
+        }
+    }
+
+    /// Where the request's content goes, while it is taken.
+    pub(super) fn intake(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::Relaying(relay) if relay.upload.is_sending() => Some(&mut relay.origin),
+            Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
+            Self::Connecting(_)
+            | Self::Done
+            | Self::Draining(_)
+            | Self::Relaying(_)
+            | Self::Waiting(_) => None,
+        }
+    }
+
+    /// Whether the origin takes no more of what the client sends.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Relaying(relay) => relay.origin.is_full,
+            Self::Tunnel(tunnel) => tunnel.origin.is_full,
+            Self::Connecting(_) | Self::Done | Self::Draining(_) | Self::Waiting(_) => false,
+        }
+    }
+
+    /// Bytes of an answer that is held back until it is here as a whole.
+    pub(super) fn held_back(&self) -> usize {
+        match self {
+            Self::Relaying(relay) => relay.download.held_back(),
+            Self::Connecting(_)
+            | Self::Done
+            | Self::Draining(_)
+            | Self::Tunnel(_)
+            | Self::Waiting(_) => 0,
+        }
+    }
+
+    /// What there is to tell of a request whose client leaves now.
+    pub(super) fn left(&self, shared: &Shared, now: Instant) -> Outcome {
+        let call = &shared.call;
+        let nothing = Outcome {
+            circuit: shared.gateway.site().circuit(now),
+            end: End::ClientLeft,
+            origin: None,
+            sent: 0,
+            source: Source::NoCache,
+            status: None,
+        };
+        match self {
+            Self::Connecting(connecting) => Outcome {
+                circuit: connecting.fetch.circuit(),
+                ..nothing
+            },
+            Self::Relaying(relay) => {
+                let (status, sent) = match &relay.download {
+                    Download::Forwarding(forward, _) => (Some(forward.status), forward.sent),
+                    Download::Awaiting(_) | Download::Discarding(_) | Download::Holding(_) => {
+                        (None, 0)
+                    }
+                };
+                Outcome {
+                    circuit: relay.download.circuit(),
+                    origin: Some(call.origin_report(None, now)),
+                    sent,
+                    source: Source::Backend,
+                    status,
+                    ..nothing
+                }
+            }
+            Self::Done | Self::Draining(_) | Self::Tunnel(_) | Self::Waiting(_) => nothing,
+        }
+    }
+
+    /// The origin's connection, where it stands.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Connecting(_) | Self::Done | Self::Waiting(_) => None,
+            Self::Draining(draining) => Some(&draining.origin),
+            Self::Relaying(relay) => Some(&relay.origin),
+            Self::Tunnel(tunnel) => Some(&tunnel.origin),
+        }
+    }
+
+    pub(super) fn origin_mut(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::Connecting(_) | Self::Done | Self::Waiting(_) => None,
+            Self::Draining(draining) => Some(&mut draining.origin),
+            Self::Relaying(relay) => Some(&mut relay.origin),
+            Self::Tunnel(tunnel) => Some(&mut tunnel.origin),
+        }
+    }
+
+    /// Its name in LIFECYCLE.md.
+    #[cfg(test)]
+    pub(super) const fn stage(&self) -> &'static str {
+        match self {
+            Self::Connecting(_) => "connecting",
+            Self::Done => "done",
+            Self::Draining(_) => "draining",
+            Self::Relaying(relay) => match relay.download {
+                Download::Awaiting(_) => "awaiting",
+                Download::Discarding(_) => "discarding",
+                Download::Forwarding(..) => "forwarding",
+                Download::Holding(_) => "holding",
+            },
+            Self::Tunnel(_) => "tunnel",
+            Self::Waiting(_) => "waiting",
+        }
+    }
+}

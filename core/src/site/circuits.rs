@@ -1,0 +1,56 @@
+//! Owns [`Circuits`]: the breaker of a site behind its lock, and the word that says without the lock
+//! that all circuits are closed.
+//! Never decides what an outcome means: [`Tiers`] does.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::breaker::{State, Tiers};
+use crate::sync::{AtomicBool, Mutex, MutexGuard};
+use crate::time::Instant;
+
+/// The circuits of a site, shared by all its requests.
+#[derive(Debug)]
+pub(super) struct Circuits {
+    /// No circuit is other than closed: then a copy is served without asking for the lock.
+    calm: AtomicBool,
+    tiers: Mutex<Tiers>,
+}
+
+impl Circuits {
+    pub(super) fn new(tiers: Tiers) -> Self {
+        Self {
+            calm: AtomicBool::new(true),
+            tiers: Mutex::new(tiers),
+        }
+    }
+
+    /// Whether all circuits are closed.
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
+    }
+
+    /// The circuit as a request for `path` finds it.
+    pub(super) fn state(&self, path: &[u8], now: Instant) -> State {
+        if self.is_calm() {
+            return State::Closed;
+        }
+        self.read().state(path, now)
+    }
+
+    /// The circuits, to look at.
+    pub(super) fn read(&self) -> MutexGuard<'_, Tiers> {
+        // A panic while it is held would be a bug of ours; the state stays usable all the same.
+        self.tiers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the circuits; says whether the state of any has changed. Whether all are closed is
+    /// noted under the lock, so that the newest state is noted last.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> (T, bool) {
+        let mut tiers = self.read();
+        let before = tiers.changes();
+        let changed = change(&mut tiers);
+        self.calm.store(tiers.is_calm(), Ordering::Relaxed);
+        (changed, tiers.changes() != before)
+    }
+}

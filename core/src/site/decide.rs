@@ -1,0 +1,258 @@
+//! Owns the decision: which of origin, copy and refusal answers a request, and when that waits.
+//! Never learns from an answer: [`Fetch`](super::Fetch) does.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::Method;
+
+use super::admit::{self, Decision};
+use super::course::{Ask, Grant};
+use super::fetch::Fetch;
+use super::parts::Parts;
+use super::refusal::Refusal;
+use super::served::Served;
+use super::snapshot::Snapshot;
+use super::ticket::Ticket;
+use crate::admission::{Class, Entry};
+use crate::breaker::Outcome;
+use crate::canary::{Plant, is_planted};
+use crate::config::FreshMode;
+use crate::copies::StoredResponse;
+use crate::key::{CacheKey, Partition};
+use crate::message::{Fields, RequestHead};
+use crate::rules::freshness::{Allowed, Wishes};
+use crate::rules::label::{Forward, Handling, Refused};
+use crate::rules::{conditional, forwarding};
+use crate::store::Entry as _;
+use crate::time::Instant;
+
+/// What a site says of a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Ruling {
+    /// This is to be done with it.
+    Now(Decision),
+    /// The origin is full: the ticket has a decision later.
+    Wait(Ticket),
+}
+
+impl Ruling {
+    /// The decision, where there is one already.
+    #[must_use]
+    pub fn now(self) -> Option<Decision> {
+        match self {
+            Self::Now(decision) => Some(decision),
+            Self::Wait(_) => None,
+        }
+    }
+}
+
+impl From<Decision> for Ruling {
+    fn from(decision: Decision) -> Self {
+        Self::Now(decision)
+    }
+}
+
+/// Says how `request` is to be answered; one that is bound to its connection by the origin or not
+/// at all.
+pub(super) fn decide(
+    parts: &Arc<Parts>,
+    request: &Arc<RequestHead>,
+    is_bound: bool,
+    now: Instant,
+) -> Ruling {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    if !reads || forwarding::upgrade(request).is_some() {
+        return decide_write(parts, request, now);
+    }
+    let snapshot = parts.snapshot();
+    let mut key = match is_bound {
+        true => None,
+        false => key_of(parts, &snapshot, request),
+    };
+    let fields = &request.fields;
+    let mut copy = key
+        .as_ref()
+        .and_then(|key| parts.copies.look_up(key, fields));
+    let wishes = Wishes::of(fields);
+    let usable = copy.as_ref().zip(key.as_ref());
+    let usable = usable.and_then(|(copy, key)| {
+        let fresh = snapshot.config().cache.fresh;
+        usable_by(parts, copy, key, fresh, &wishes, fields, now)
+    });
+    if let Some(handling) = usable
+        && let (Some(copy), Some(key)) = (copy.take(), key.take())
+    {
+        let circuit = parts.circuits.state(request.path(), now);
+        let served = Served::new(parts, &snapshot, key, copy, circuit, handling, now);
+        return Decision::Serve(served).into();
+    }
+    let why = reason(parts, copy.as_deref(), key.as_ref(), &snapshot, now);
+    if wishes.only_if_cached() {
+        let circuit = parts.circuits.state(request.path(), now);
+        let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
+        return Decision::Refuse(refusal).into();
+    }
+    if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
+        copy = key
+            .as_ref()
+            .and_then(|key| parts.copies.look_up_good(key, fields));
+    }
+    let age_max = snapshot.config().cache.rescue_age_max;
+    let may_rescue = copy
+        .as_ref()
+        .is_some_and(|copy| copy.may_rescue(age_max, now));
+    let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
+    let ask = Ask {
+        copy,
+        ends_session,
+        key,
+        may_rescue,
+        request,
+        snapshot,
+        why,
+    };
+    ask_origin(parts, ask, now)
+}
+
+/// The key of a request's copies; `None` where none is looked for or made.
+fn key_of(parts: &Parts, snapshot: &Snapshot, request: &RequestHead) -> Option<CacheKey> {
+    // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
+    // same: what they answer is for nobody else, and no copy is the answer to it.
+    if forwarding::has_content(&request.fields) {
+        return None;
+    }
+    let keyer = snapshot.keyer();
+    let key = keyer.key(request)?;
+    if key.partition() == Partition::Shared {
+        return Some(key);
+    }
+    if keyer.ends_session(request) {
+        // Whatever becomes of the request: its client wants to be gone.
+        parts.drop_session_of(keyer, &request.fields);
+        return None;
+    }
+    let is_nobodys = parts.handed.is_nobodys(keyer, &request.fields);
+    (!is_nobodys).then_some(key)
+}
+
+/// How a copy answers without the origin being asked, if it may.
+fn usable_by(
+    parts: &Parts,
+    copy: &StoredResponse,
+    key: &CacheKey,
+    fresh: FreshMode,
+    wishes: &Wishes,
+    request: &Fields,
+    now: Instant,
+) -> Option<Handling> {
+    if fresh == FreshMode::Off
+        || conditional::is_for_origin(request)
+        || parts.copies.is_written(copy, key)
+    {
+        return None;
+    }
+    let ttl = copy.ttl_seconds(now);
+    match copy.allow(wishes, now)? {
+        // Where nobody fetches it again it would only be stale.
+        Allowed::Behind => parts
+            .renewals
+            .may_renew(request)
+            .then_some(Handling::Behind { ttl }),
+        Allowed::Fresh => Some(Handling::Fresh { ttl }),
+        Allowed::MaxStale => Some(Handling::MaxStale { ttl }),
+    }
+}
+
+/// Why a request goes past the copies (RFC 9211 §2.2).
+fn reason(
+    parts: &Parts,
+    copy: Option<&StoredResponse>,
+    key: Option<&CacheKey>,
+    snapshot: &Snapshot,
+    now: Instant,
+) -> Forward {
+    match (copy, key) {
+        (_, None) => Forward::Bypass,
+        (Some(copy), Some(key)) if !copy.is_fresh(now) || parts.copies.is_written(copy, key) => {
+            Forward::Stale
+        }
+        (Some(_), Some(_)) if snapshot.config().cache.fresh == FreshMode::Off => Forward::Bypass,
+        (Some(_), Some(_)) => Forward::Request,
+        (None, Some(key)) if parts.copies.contains(key) => Forward::VaryMiss,
+        (None, Some(_)) => Forward::UriMiss,
+    }
+}
+
+/// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
+fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) -> Ruling {
+    let snapshot = parts.snapshot();
+    let keyer = snapshot.keyer();
+    let ends_session = keyer.ends_session(request);
+    if ends_session {
+        parts.drop_session_of(keyer, &request.fields);
+    }
+    let why = if request.method == Method::GET {
+        Forward::Bypass
+    } else {
+        Forward::Method
+    };
+    let ask = Ask {
+        copy: None,
+        ends_session,
+        key: None,
+        may_rescue: false,
+        request,
+        snapshot,
+        why,
+    };
+    match parts.gate.try_enter(now) {
+        Some(slot) => admit::go(parts, ask, Class::Write, slot, None, now).into(),
+        None => wait(parts, ask, Class::Write, now),
+    }
+}
+
+/// Asks breaker and gate; a usable copy answers what they refuse.
+fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
+    let (circuit, acquired) = admit::acquire(parts, &ask, now);
+    let permit = match acquired {
+        Ok(permit) => permit,
+        Err(retry_at) => return admit::stand_in(parts, ask, circuit, retry_at, now).into(),
+    };
+    if !(ask.may_rescue && is_planted(Plant::OverloadWithRoom))
+        && let Some(slot) = parts.gate.try_enter(now)
+    {
+        let grant = Grant {
+            lead: None,
+            permit,
+            slot,
+        };
+        return Decision::Fetch(Fetch::new(parts, ask, grant, circuit, now)).into();
+    }
+    // Who waits must not hold a probe back.
+    parts.record(permit, Outcome::Ignore, now);
+    let handling = |ttl| Handling::Overload { ttl };
+    match admit::serve(parts, &mut ask, circuit, handling, now) {
+        Some(served) => {
+            parts.overload_copies.fetch_add(1, Ordering::Relaxed);
+            Decision::Serve(served).into()
+        }
+        None => wait(parts, ask, Class::Read, now),
+    }
+}
+
+/// The origin is full and no copy can answer: the request waits, if that is of use.
+fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
+    // Only what may become a copy can be the answer to others.
+    let shares = ask.request.method == Method::GET
+        && !ask.request.fields.contains("range")
+        && !ask.snapshot.keyer().has_ignored_query(ask.request);
+    let key = ask.key.as_ref().filter(|_| shares);
+    match parts.gate.enter(class, key, now) {
+        Entry::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
+        Entry::Shed(_) => admit::shed(parts, &ask, class, now).into(),
+        Entry::Slot(slot) => admit::go(parts, ask, class, slot, None, now).into(),
+    }
+}

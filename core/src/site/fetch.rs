@@ -1,0 +1,282 @@
+//! Owns [`Fetch`]: permission to ask the origin once, until the head of its answer is there, and
+//! what that head means for breaker and copies.
+//! Never sees a body: that is for what follows, [`Holding`] and [`Passing`](super::Passing).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
+
+use super::course::{Ask, Course, Grant, Slow};
+use super::parts::Parts;
+use super::passing::Holding;
+use super::refusal::Refusal;
+use super::renewals::Renewal;
+use super::served::Served;
+use super::snapshot::Snapshot;
+use super::{keep, outdated};
+use crate::admission::Flown;
+use crate::breaker::{Outcome, State};
+use crate::canary::{Plant, is_planted};
+use crate::key::SessionChange;
+use crate::message::ResponseHead;
+use crate::report::Failure;
+use crate::rules::conditional::Validators;
+use crate::rules::forwarding;
+use crate::rules::label::{Cause, Handling};
+use crate::rules::login;
+use crate::time::Instant;
+
+/// Permission to ask the origin once, and the duty to say how it went.
+///
+/// Dropped without a word, it counts as abandoned: the breaker ignores it, nothing is kept.
+#[derive(Debug)]
+#[must_use = "say how it went with on_head or on_failure"]
+pub struct Fetch {
+    course: Box<Course>,
+}
+
+/// What to do with a response head.
+#[derive(Debug)]
+#[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
+pub enum Verdict {
+    /// The response is the answer. Until something of it goes out, a copy can stand in for it.
+    Forward(Holding),
+    /// Answer from this copy instead: the origin failed, or said that the copy is still right. The
+    /// fetch has ended, and the response may be thrown away.
+    Serve(Served),
+}
+
+impl Fetch {
+    pub(super) fn new(
+        parts: &Arc<Parts>,
+        ask: Ask<'_>,
+        grant: Grant,
+        circuit: State,
+        now: Instant,
+    ) -> Self {
+        let course = Course::new(parts, ask, grant, circuit, now);
+        Self { course }
+    }
+
+    /// Makes it a renewal.
+    pub(super) fn renews(&mut self, renewal: Renewal) {
+        self.course.renewal = Some(renewal);
+    }
+
+    /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
+    /// background for the same client.
+    pub fn on_behalf_of(&mut self, peer: IpAddr) {
+        self.course.peer = Some(peer);
+    }
+
+    /// The circuit when the request was let through.
+    #[must_use]
+    pub fn circuit(&self) -> State {
+        self.course.circuit
+    }
+
+    /// The settings by which it was allowed, and by which it ends.
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.course.snapshot
+    }
+
+    /// Whether a copy would answer if the origin failed now.
+    #[must_use]
+    pub fn can_rescue(&self) -> bool {
+        self.course.can_rescue()
+    }
+
+    /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
+    /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
+    #[must_use]
+    pub fn validators(&self) -> Option<Validators<'_>> {
+        self.course.validators()
+    }
+
+    /// The request is on its way as a whole: from now on the origin is at work. Without this call
+    /// it is from the start, and never slow.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.course.on_sent(now);
+    }
+
+    /// The client takes long to send the request's content, for which the origin can only wait: its
+    /// slot is free.
+    pub(crate) fn on_late_content(&mut self, now: Instant) {
+        self.course.on_late_content(now);
+    }
+
+    /// Whether it counts as a request at the origin.
+    pub(crate) fn has_slot(&self) -> bool {
+        self.course.has_slot()
+    }
+
+    /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
+    #[must_use]
+    pub fn slow_at(&self) -> Option<Instant> {
+        self.course.slow_at()
+    }
+
+    /// The response takes longer than it should. The copy answers, where one may; without one the
+    /// wait goes on.
+    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+        self.course.on_slow(now)
+    }
+
+    /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
+    /// what follows.
+    pub fn on_interim(&mut self, head: &ResponseHead) {
+        outdated::note_cookies(&mut self.course, head);
+    }
+
+    /// Takes the final response head.
+    pub fn on_head(self, head: &ResponseHead, now: Instant) -> Verdict {
+        let mut course = self.course;
+        course.last = now;
+        if course.slow_at().is_some_and(|at| at <= now) {
+            course.record_slow(now);
+        }
+        course.obey_retry_after(head, now);
+        if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
+            course.parts.logins.store(true, Ordering::Relaxed);
+            course.keep_nothing();
+        }
+        let keyer = course.snapshot.keyer();
+        let session = keyer.session_change(&course.request.fields, &head.fields);
+        outdated::note_cookies(&mut course, head);
+        course.drop_ended();
+        let fails = &course.snapshot.config().breaker.failure_statuses;
+        let instead = if fails.contains(head.status) {
+            on_failing(&mut course, head.status, session, now)
+        } else {
+            on_good(&mut course, head, session, now)
+        };
+        if let Some(served) = instead {
+            course.free(now);
+            return Verdict::Serve(served);
+        }
+        let is_stream = forwarding::is_event_stream(&head.fields);
+        if !is_stream {
+            course.collector = keep::collect(&course, head, session, now);
+        }
+        let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
+        if course.collector.is_none() || !is_anybodys {
+            course.land(Flown::Unfit);
+        }
+        if is_stream || head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // It lasts as long as its client wants: that is no work and no sign of trouble.
+            course.record(Outcome::Success, now);
+            course.free(now);
+        }
+        let handling = Handling::Forwarded {
+            why: course.why,
+            status: head.status,
+            stored: course.collector.is_some(),
+            collapsed: false,
+        };
+        Verdict::Forward(Holding::new(course, handling))
+    }
+
+    /// The origin failed below HTTP. The copy answers, where one may.
+    ///
+    /// # Errors
+    /// The 502 or 504, where none may.
+    pub fn on_failure(mut self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
+        self.course.answer_failure(failure, now)
+    }
+
+    /// This side has no socket, port or memory left to ask the origin with. The copy answers, where
+    /// one may, as it does when the origin is full; else the client is told to come back.
+    ///
+    /// The breaker learns nothing from it, and whoever waits for this fetch looks for another.
+    ///
+    /// # Errors
+    /// The refusal, where no copy may answer.
+    pub fn unasked(mut self, now: Instant) -> Result<Served, Refusal> {
+        let course = &mut self.course;
+        let answer = match course.take_copy() {
+            Some((copy, key)) => {
+                let ttl = copy.ttl_seconds(now);
+                let copies = &course.parts.overload_copies;
+                copies.fetch_add(1, Ordering::Relaxed);
+                Ok(course.serve(key, copy, Handling::Overload { ttl }, now))
+            }
+            None => Err(Refusal::unasked(course.why, course.circuit)),
+        };
+        course.give_up(now);
+        answer
+    }
+
+    /// The client went away: the breaker learns nothing from it.
+    pub fn abandon(mut self, now: Instant) {
+        self.course.give_up(now);
+    }
+}
+
+/// The status says that the origin failed: the copy that answers, if one may.
+fn on_failing(
+    course: &mut Course,
+    status: StatusCode,
+    session: SessionChange,
+    now: Instant,
+) -> Option<Served> {
+    course.record(Outcome::Failure, now);
+    course.outcome = Outcome::Failure;
+    course.land(Flown::Failed(Cause::Status(status)));
+    let served = course.rescue(Cause::Status(status), now);
+    if served.is_none() && course.renewal.is_none() {
+        outdated::drop_changed(course, session);
+    }
+    served
+}
+
+/// The origin did not fail: the copy that answers, if the origin said that it is still right.
+fn on_good(
+    course: &mut Course,
+    head: &ResponseHead,
+    session: SessionChange,
+    now: Instant,
+) -> Option<Served> {
+    outdated::drop_changed(course, session);
+    outdated::drop_refused(course, head.status, now);
+    if let Some(sent_at) = course.sent_at {
+        let (kind, took) = (course.kind, now.saturating_since(sent_at));
+        course
+            .parts
+            .change_circuits(|tiers| tiers.took(kind, took, now));
+    }
+    outdated::invalidate(course, head, now);
+    if head.status == StatusCode::NOT_MODIFIED
+        && course.validators().is_some()
+        && let Some(served) = keep::validated(course, head, session, now)
+    {
+        course.record(Outcome::Success, now);
+        return Some(served);
+    }
+    keep::note_head(course, head, session, now);
+    None
+}
+
+#[cfg(test)]
+impl Verdict {
+    /// The response on its way, for tests in which it is the answer.
+    pub(crate) fn passed_on(self) -> super::Passing {
+        match self {
+            Self::Forward(holding) => holding.pass_on(),
+            Self::Serve(served) => panic!("a copy answers: {served:?}"),
+        }
+    }
+
+    /// The copy in its place, for tests in which there is one.
+    pub(crate) fn served(self) -> Served {
+        match self {
+            Self::Forward(_) => panic!("no copy answers"),
+            Self::Serve(served) => served,
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! Owns what is kept of a response: new copies, and what a 304 or a HEAD says of an old one.
+//! Never decides what answers a client.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use super::course::Course;
+use super::errand::Errand;
+use super::served::Served;
+use super::wants::Ended;
+use crate::admission::Flown;
+use crate::copies::{Collector, Making, StoredResponse, Times};
+use crate::key::{CacheKey, Kind, Partition, SessionChange};
+use crate::message::{Fields, ResponseHead};
+use crate::rules::cache_control::CacheControl;
+use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
+use crate::rules::label::Handling;
+use crate::rules::{conditional, credentials, forwarding};
+use crate::store::{Entry, Vary};
+use crate::time::Instant;
+
+/// RFC 9111 §4.3.3 and §4.3.4: a 304 to our condition makes the copy usable and renews it.
+pub(super) fn validated(
+    course: &mut Course,
+    head: &ResponseHead,
+    session: SessionChange,
+    now: Instant,
+) -> Option<Served> {
+    let (copy, key) = (course.copy.take()?, course.key.take()?);
+    let renewed = Arc::new(renewed(course, &copy, key.partition(), head, now));
+    let may_keep = is_current(course) && may_keep(course, &key, head, session);
+    let copies = &course.parts.copies;
+    let kept = if !may_keep {
+        false
+    } else if renewed.lifetimes() == &Lifetimes::NEVER {
+        // What this request asks for itself is no news of the page.
+        if !wants_nothing_kept(course, head) {
+            copies.drop_variant(&key, &copy);
+        }
+        false
+    } else {
+        copies.renew(&key, &copy, Arc::clone(&renewed))
+    };
+    if kept {
+        note_kept(course, key.clone());
+    }
+    course.land(if kept { Flown::Kept } else { Flown::Unfit });
+    let ttl = renewed.ttl_seconds(now);
+    let handling = Handling::Validated {
+        ttl,
+        why: course.why,
+    };
+    let circuit = course.circuit;
+    let served = Served::new(
+        &course.parts,
+        &course.snapshot,
+        key,
+        renewed,
+        circuit,
+        handling,
+        now,
+    );
+    Some(served.with_cookies_of(head))
+}
+
+/// RFC 9111 §4.3.5: a 200 to HEAD renews the copy of the same representation; that of another
+/// one is stale from now on, but still the last good one. Where no validator shows that it is
+/// the same, the copy has what the head says, and its own age: or a page that is only ever
+/// asked for its head would be fresh for ever.
+pub(super) fn note_head(
+    course: &Course,
+    head: &ResponseHead,
+    session: SessionChange,
+    now: Instant,
+) {
+    let (Some(copy), Some(key)) = (&course.copy, &course.key) else {
+        return;
+    };
+    if course.request.method != Method::HEAD
+        || head.status != StatusCode::OK
+        || !may_keep(course, key, head, session)
+    {
+        return;
+    }
+    let length = copy.body().len();
+    let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
+        let renewed = renewed(course, copy, key.partition(), head, now);
+        // Nor may it end one that it does not let keep.
+        if renewed.lifetimes() == &Lifetimes::NEVER {
+            return;
+        }
+        match conditional::has_validator(&head.fields) {
+            true => renewed,
+            false => renewed.not_younger_than(copy),
+        }
+    } else {
+        copy.expired()
+    };
+    course.parts.copies.renew(key, copy, Arc::new(noted));
+}
+
+/// The copy with what `head` says now.
+fn renewed(
+    course: &Course,
+    copy: &StoredResponse,
+    partition: Partition,
+    head: &ResponseHead,
+    now: Instant,
+) -> StoredResponse {
+    let unix = course.parts.wall_clock(now);
+    let Some(updated) = copy.updated_head(head, unix) else {
+        // It stays as it was, and is asked about again.
+        return copy.expired();
+    };
+    let vary = vary(course, &updated);
+    let lifetimes = match (&vary, assess(course, partition, &updated, now)) {
+        (Some(_), Ok(lifetimes)) => lifetimes,
+        (None, _) | (_, Err(_)) => Lifetimes::NEVER,
+    };
+    let vary = vary.unwrap_or_else(|| copy.vary().clone());
+    let renewed = copy.renewed(Making {
+        head: &updated,
+        lifetimes,
+        times: times(course, now),
+        unix,
+        vary,
+    });
+    if renewed.is_cut() {
+        return copy.expired();
+    }
+    renewed
+}
+
+/// Whether the answer to a renewal may be kept: another one may have begun since.
+pub(super) fn is_current(course: &mut Course) -> bool {
+    let Some(renewal) = &mut course.renewal else {
+        return true;
+    };
+    let is_current = course.parts.renewals.is_current(renewal);
+    if is_current && renewal.ended == Ended::Dropped {
+        renewal.ended = Ended::Passed;
+    }
+    is_current
+}
+
+/// Keeps a new copy; returns whether it is there.
+pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> bool {
+    let is_good = copy.is_good();
+    let is_kept = course.parts.copies.keep(&key, copy, course.mark);
+    if is_kept && is_good {
+        note_kept(course, key);
+    }
+    is_kept
+}
+
+/// Notes what a copy can be renewed with.
+fn note_kept(course: &mut Course, key: CacheKey) {
+    match (&mut course.renewal, course.peer) {
+        (Some(renewal), _) => renewal.ended = Ended::Renewed,
+        (None, Some(peer)) => course.parts.remember(Errand {
+            key,
+            peer,
+            request: Arc::clone(&course.request),
+        }),
+        (None, None) => {}
+    }
+}
+
+pub(super) fn collect(
+    course: &Course,
+    head: &ResponseHead,
+    session: SessionChange,
+    now: Instant,
+) -> Option<Collector> {
+    let cache = &course.snapshot.config().cache;
+    let key = course.key.as_ref()?;
+    if !course.keeps {
+        return None;
+    }
+    let too_long = |length: &str| {
+        length
+            .parse()
+            .is_ok_and(|n: usize| n > cache.object_bytes_max)
+    };
+    if head.fields.get_str("content-length").is_some_and(too_long)
+        || course.request.method != Method::GET
+    {
+        return None;
+    }
+    let lifetimes = assess(course, key.partition(), head, now).ok()?;
+    // Nobody who navigates is to be answered with data, though the application gave it.
+    if key.kind() == Kind::Document && is_data(&head.fields) {
+        return None;
+    }
+    if !may_keep(course, key, head, session) {
+        return None;
+    }
+    let vary = vary(course, head)?;
+    course.parts.copies.collect(Making {
+        head,
+        lifetimes,
+        times: times(course, now),
+        unix: course.parts.wall_clock(now),
+        vary,
+    })
+}
+
+fn times(course: &Course, received: Instant) -> Times {
+    Times {
+        asked: course.asked,
+        received,
+    }
+}
+
+/// Whether the request, and what the response does to cookies, let it be kept under `key`.
+fn may_keep(course: &Course, key: &CacheKey, head: &ResponseHead, session: SessionChange) -> bool {
+    let may_be_kept = match (session, key.partition()) {
+        (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
+            false
+        }
+        (SessionChange::SetsCookie, Partition::Marked(_) | Partition::Session(_))
+        | (SessionChange::None, _) => true,
+    };
+    course.keeps && may_be_kept && !credentials::are_in(&head.fields)
+}
+
+fn assess(
+    course: &Course,
+    partition: Partition,
+    head: &ResponseHead,
+    now: Instant,
+) -> Result<Lifetimes, NotStorable> {
+    let cache = &course.snapshot.config().cache;
+    let scope = match partition {
+        Partition::Shared => Scope::Shared,
+        Partition::Marked(_) => Scope::Marked,
+        Partition::Session(_) => Scope::Session,
+    };
+    let terms = Terms {
+        rescue: cache.rescue,
+        fresh: cache.fresh,
+        ttl: cache.ttl,
+        scope,
+    };
+    // A request for a HEAD asks about the GET.
+    let mut request = Arc::clone(&course.request);
+    if request.method == Method::HEAD {
+        Arc::make_mut(&mut request).method = Method::GET;
+    }
+    freshness::assess(&terms, &request, head, course.parts.wall_clock(now))
+}
+
+/// Whether it is this request, and not the answer, that lets nothing be kept: it says `no-store`,
+/// or keeps a field from the origin that the answer varies by.
+fn wants_nothing_kept(course: &Course, head: &ResponseHead) -> bool {
+    let fields = &course.request.fields;
+    let forwarded = forwarding::HopByHop::of(fields);
+    CacheControl::of(fields, "cache-control").no_store
+        || head
+            .fields
+            .tokens("vary")
+            .any(|name| !forwarded.keeps(name))
+}
+
+/// The secondary key that `head` gives a copy for this request.
+fn vary(course: &Course, head: &ResponseHead) -> Option<Vary> {
+    // A client may keep a field from the origin by naming it in `Connection`: then the origin
+    // chose the variant without it, and it is not the one for those who send that value.
+    let forwarded = forwarding::HopByHop::of(&course.request.fields);
+    // Nor is it known what others send in a field that tells the origin who asks.
+    let is_seen =
+        |name: &[u8]| name.is_ascii() && forwarded.keeps(name) && !forwarding::tells_client(name);
+    if !head.fields.tokens("vary").all(is_seen) {
+        return None;
+    }
+    let detect_session = course.snapshot.config().cache.detect_session;
+    Vary::of(&course.request.fields, &head.fields, detect_session)
+}
+
+/// Whether an answer is JSON, or a part of a page by its media type.
+fn is_data(response: &Fields) -> bool {
+    let media_type = response.get("content-type").unwrap_or_default();
+    let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
+    let media_type = media_type[..end].trim_ascii();
+    let is = |known: &[u8]| media_type.eq_ignore_ascii_case(known);
+    let is_json = |end: &[u8]| end.eq_ignore_ascii_case(b"json");
+    media_type.last_chunk::<4>().is_some_and(|end| is_json(end))
+        || is(b"text/vnd.turbo-stream.html")
+        || is(b"text/x-component")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::key::SessionChange;
+    use crate::limits::HEAD_BYTES_CEILING;
+    use crate::message::{Index, RequestHead};
+    use crate::site::{Decision, Fetch, Site};
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn site() -> Site {
+        let site = Site::new(&Settings::default().validate().unwrap(), 1, NOW);
+        assert!(site.poll_refresh(NOW).is_none(), "it is attended");
+        site
+    }
+
+    fn ask(site: &Site, fields: Fields) -> Fetch {
+        let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
+        let Some(Decision::Fetch(fetch)) = site.decide(&request, NOW).now() else {
+            panic!("nothing is fresh");
+        };
+        fetch
+    }
+
+    fn ok(fetch: Fetch, fields: Fields) {
+        let head = ResponseHead::new(StatusCode::OK, fields);
+        let mut passing = fetch.on_head(&head, NOW).passed_on();
+        passing.on_data(b"page", NOW);
+        passing.on_end(NOW);
+    }
+
+    /// One line of about so many bytes, and others behind it.
+    fn long(bytes: usize, name: &str, others: &[(&str, &[u8])]) -> Fields {
+        let value = vec![b'x'; bytes];
+        let first = std::iter::once((name, &value[..]));
+        Fields::from_pairs(first.chain(others.iter().copied()))
+    }
+
+    #[test]
+    fn a_request_of_which_the_cookie_is_missing_is_nobodys() {
+        let cookie: (&str, &[u8]) = ("cookie", b"PHPSESSID=1");
+        let site = site();
+        let fields = long(HEAD_BYTES_CEILING - 10, "a", &[cookie]);
+        assert!(fields.is_cut() && !fields.contains("cookie"));
+        ok(ask(&site, fields), Fields::default());
+        assert_eq!(site.parts.copies.stats().len, 0);
+    }
+
+    #[test]
+    fn a_write_of_which_a_line_is_missing_drops_the_page_all_the_same() {
+        let site = site();
+        ok(ask(&site, Fields::default()), Fields::default());
+        assert_eq!(site.parts.copies.stats().len, 1);
+        let fields = long(HEAD_BYTES_CEILING, "a", &[]);
+        assert!(fields.is_cut());
+        let write = Arc::new(RequestHead::new(Method::POST, "/", fields));
+        let Some(Decision::Fetch(fetch)) = site.decide(&write, NOW).now() else {
+            panic!("writes pass");
+        };
+        ok(fetch, Fields::default());
+        assert_eq!(site.parts.copies.stats().len, 0);
+    }
+
+    #[test]
+    fn an_answer_of_which_a_line_is_missing_is_not_kept() {
+        // It fits as it came, and not with the `Date` that a copy has.
+        let fields = long(HEAD_BYTES_CEILING - 20, "a", &[]);
+        assert!(!fields.is_cut());
+        let site = site();
+        ok(ask(&site, Fields::default()), fields);
+        assert_eq!(site.parts.copies.stats().len, 0);
+        let cut = long(HEAD_BYTES_CEILING, "set-cookie", &[]);
+        let change = site
+            .snapshot()
+            .keyer()
+            .session_change(&Fields::default(), &cut);
+        assert_eq!(change, SessionChange::ChangesSession);
+    }
+
+    #[test]
+    fn a_304_that_does_not_fit_leaves_the_copy_as_it_was() {
+        let etag: (&str, &[u8]) = ("etag", b"\"1\"");
+        let fresh: (&str, &[u8]) = ("cache-control", b"max-age=60");
+        let site = site();
+        ok(
+            ask(&site, Fields::default()),
+            long(HEAD_BYTES_CEILING / 2, "a", &[etag]),
+        );
+        // Together with the copy's own, and by itself.
+        for bytes in [HEAD_BYTES_CEILING / 2, HEAD_BYTES_CEILING] {
+            let fetch = ask(&site, Fields::default());
+            let head =
+                ResponseHead::new(StatusCode::NOT_MODIFIED, long(bytes, "b", &[etag, fresh]));
+            let served = fetch.on_head(&head, NOW).served();
+            assert!(served.fields().contains("a") && !served.fields().contains("b"));
+            assert_eq!(site.parts.copies.stats().len, 1);
+            // Stale all the same: `ask` finds nothing fresh.
+            assert!(ask(&site, Fields::default()).can_rescue());
+        }
+    }
+
+    #[test]
+    fn what_the_memory_for_new_copies_does_not_hold_is_passed_on_only() {
+        let mut settings = Settings::default();
+        settings.site.cache.bytes_max = 1 << 20;
+        settings.site.cache.object_bytes_max = 1 << 20;
+        let site = Site::new(&settings.validate().unwrap(), 1, NOW);
+        let piece = vec![b'x'; 300 << 10];
+        let [one, other] = ["/1", "/2"].map(|target| {
+            let request = RequestHead::new(Method::GET, target, Fields::default());
+            let Some(Decision::Fetch(fetch)) = site.decide(&Arc::new(request), NOW).now() else {
+                panic!("nothing is kept");
+            };
+            let head = ResponseHead::new(StatusCode::OK, Fields::default());
+            let mut passing = fetch.on_head(&head, NOW).passed_on();
+            passing.on_data(&piece, NOW);
+            passing
+        });
+        assert!(one.is_collecting() && !other.is_collecting());
+        assert_eq!(site.parts.copies.stats().collecting_bytes, piece.len());
+        one.on_end(NOW);
+        other.on_end(NOW);
+        assert_eq!(
+            (
+                site.parts.copies.stats().len,
+                site.parts.copies.stats().collecting_bytes
+            ),
+            (1, 0)
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_longer_when_it_is_written_again_renews_nothing() {
+        // Without the space behind the colon it has just the length that fits.
+        let cookie = b"cookie:PHPSESSID=1\r\n";
+        let mut raw = vec![b'x'; HEAD_BYTES_CEILING - cookie.len()];
+        raw[1] = b':';
+        raw.extend_from_slice(cookie);
+        let raw = Bytes::from(raw);
+        let end = raw.len() - cookie.len();
+        let mut index = Index::with_capacity(2);
+        index.push(&raw, 0..1, 2..end - 2);
+        index.push(&raw, end..end + 6, end + 7..raw.len() - 2);
+        let fields = Fields::parsed(raw, index);
+        let site = site();
+        let mut fetch = ask(&site, fields.clone());
+        fetch.on_behalf_of(std::net::IpAddr::from([192, 0, 2, 1]));
+        ok(fetch, Fields::default());
+        assert_eq!(site.parts.copies.stats().len, 1);
+        let request = Arc::new(RequestHead::new(Method::GET, "/", fields));
+        let errand = Errand {
+            key: site.snapshot().keyer().key(&request).unwrap(),
+            peer: std::net::IpAddr::from([192, 0, 2, 1]),
+            request,
+        };
+        site.parts.renewals.want(&errand, NOW, NOW);
+        assert_eq!(site.parts.renewals.stats().wanted, 1);
+        assert!(site.poll_refresh(NOW).is_none());
+        assert_eq!(site.parts.renewals.stats().wanted, 0, "not again and again");
+    }
+}

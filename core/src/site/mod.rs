@@ -1,0 +1,259 @@
+//! Owns [`Site`]: whether a request is sent on, served from a copy, or refused (`decide`).
+//! Never sees bytes of a wire: it is the same object for [`Session`](crate::session::Session) and
+//! for a program that brings its own HTTP.
+
+mod admit;
+mod circuits;
+mod course;
+mod decide;
+mod errand;
+mod fetch;
+mod handed;
+#[cfg(all(test, loom))]
+mod interleavings;
+mod interop;
+mod keep;
+mod labels;
+mod outdated;
+mod parts;
+mod passing;
+mod purge;
+mod refresh;
+mod refusal;
+mod renewals;
+mod served;
+mod snapshot;
+mod ticket;
+mod wants;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+pub use admit::Decision;
+pub use course::Slow;
+pub use decide::Ruling;
+pub use fetch::{Fetch, Verdict};
+pub(crate) use labels::put_labels;
+pub use passing::{Holding, Passing};
+pub use purge::Purge;
+pub use refresh::Refresh;
+pub use refusal::Refusal;
+pub use served::{Answer, Served};
+pub use snapshot::Snapshot;
+pub use ticket::Ticket;
+
+use crate::admission::Gate;
+use crate::breaker::{State, Transition};
+use crate::config::{Config, SiteConfig};
+use crate::message::RequestHead;
+use crate::report::Stats;
+use crate::rules::coding::GzipPool;
+use crate::rules::login;
+use crate::time::{Instant, UnixTime};
+
+use parts::Parts;
+
+/// A site: breaker, admission and copies of one application, shared by all who ask for it. A clone is
+/// the same site.
+///
+/// A page is answered by the application, then the application is gone, and the copy answers:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use retter_core::config::Settings;
+/// use retter_core::message::{Fields, RequestHead, ResponseHead};
+/// use retter_core::{Decision, Site, Verdict};
+/// use retter_core::report::Failure;
+/// use retter_core::time::Instant;
+///
+/// let now = Instant::ZERO; // your clock
+/// let config = Settings::default().validate().expect("the defaults are valid");
+/// let site = Site::new(&config, 42, now); // a seed that nobody can guess
+/// let request = http::Request::get("http://example/page").body(()).unwrap();
+/// let request = Arc::new(RequestHead::from_http(&request));
+///
+/// let Some(Decision::Fetch(fetch)) = site.decide(&request, now).now() else {
+///     panic!("the circuit is closed, there is room, and there is no copy yet");
+/// };
+/// let head = ResponseHead::new(http::StatusCode::OK, Fields::default());
+/// let Verdict::Forward(answer) = fetch.on_head(&head, now) else { panic!("200 is no failure") };
+/// let mut passing = answer.pass_on(); // its head goes out
+/// passing.on_data(b"the page", now);
+/// passing.on_end(now); // from here on there is a copy
+///
+/// let Some(Decision::Fetch(fetch)) = site.decide(&request, now).now() else { panic!("as above") };
+/// let Ok(copy) = fetch.on_failure(Failure::Connect, now) else { panic!("there is a copy") };
+/// let answer = copy.to_http(&request); // an `http::Response`
+/// assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"the page"[..]));
+/// assert_eq!(answer.headers()["x-retter"], "cache");
+/// ```
+///
+/// The contract with an embedder:
+///
+/// 1. [`decide`](Self::decide) once for each request, after
+///    [`View::receive`](crate::rules::forwarded::View::receive) has removed what the peer may not say
+///    from its head. [`Ruling::Wait`] is a decision that comes later,
+///    within the time-out of the queue: await it, or drop its [`Ticket`] when the client leaves.
+/// 2. A [`Fetch`] is permission to ask the origin once, with the conditions that
+///    [`Fetch::validators`] gives, and the duty to say how it went: [`Fetch::on_sent`] when the
+///    whole request is at the origin, [`Fetch::on_head`] or [`Fetch::on_failure`];
+///    [`Fetch::unasked`] where the origin could not be asked because something is missing here. A head
+///    that is to be forwarded makes a [`Holding`] of it, from which a copy can still rescue, and
+///    [`Holding::pass_on`] a [`Passing`], from which none can: [`Passing::on_data`] for each piece of
+///    the body, then [`Passing::on_end`] or [`Passing::on_broken_off`]. Bound each wait for the
+///    origin: it has its slot until it is told or dropped.
+///
+///    From `on_sent` on a hanging origin is found while it hangs: wait for the head until
+///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and
+///    without one the wait goes on. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
+///    still renew the copy.
+///
+///    Some applications sign a user in on the connection, not by the request (NTLM, Negotiate):
+///    [`login::binds_connection`](crate::rules::login::binds_connection) tells it of the fields of
+///    a request and of an answer. Whoever keeps connections to the origin gives the one that
+///    carried such a message to no other client, asks [`decide_bound`](Self::decide_bound) for all
+///    later requests of the same client's connection, and closes both together; where a
+///    [proxy](crate::rules::forwarded::View::is_relayed) passes requests of several users on, it is closed
+///    after the exchange.
+/// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
+/// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
+/// 5. Who wants copies renewed and circuits probed in the background calls
+///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
+#[derive(Clone, Debug)]
+pub struct Site {
+    parts: Arc<Parts>,
+}
+
+impl Site {
+    /// Builds a site. `seed` must be unpredictable for clients: hashes and jitter come from it.
+    #[must_use]
+    pub fn new(config: &Config, seed: u64, now: Instant) -> Self {
+        Self {
+            parts: Arc::new(Parts::new(config, seed, now)),
+        }
+    }
+
+    /// Goes on by other settings. Exchanges that have begun end by those that they began with;
+    /// what was learnt stays. Where requests have [other keys](crate::config::CacheSettings::same_keys)
+    /// from now on, all copies go: by the old ones nobody would find them.
+    ///
+    /// Returns the settings that differ from those of the start and count from the next one only.
+    #[must_use = "the operator has to know which settings do not count yet"]
+    pub fn reconfigure(&self, config: &SiteConfig, now: Instant) -> Vec<&'static str> {
+        self.parts.reconfigure(config, now)
+    }
+
+    /// The settings that count now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.parts.snapshot()
+    }
+
+    /// Tells the wall clock; the time between two calls is taken from `now`.
+    pub fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
+        self.parts.set_wall_clock(now, unix);
+    }
+
+    /// The wall clock at `now`.
+    #[must_use]
+    pub fn wall_clock(&self, now: Instant) -> UnixTime {
+        self.parts.wall_clock(now)
+    }
+
+    /// Says how `request` is to be answered. One that signs its connection in
+    /// ([`login::binds_connection`]) is answered by the origin or not at all.
+    pub fn decide(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
+        let is_bound = login::binds_connection(&request.fields);
+        decide::decide(&self.parts, request, is_bound, now)
+    }
+
+    /// As [`decide`](Self::decide), for a request of a client that has signed in by its connection
+    /// before: no copy answers, nothing is kept of the answer, and nobody shares it.
+    pub fn decide_bound(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
+        decide::decide(&self.parts, request, true, now)
+    }
+
+    /// As [`decide`](Self::decide), for whoever has looked already whether it is bound.
+    pub(crate) fn decide_on(
+        &self,
+        request: &Arc<RequestHead>,
+        is_bound: bool,
+        now: Instant,
+    ) -> Ruling {
+        decide::decide(&self.parts, request, is_bound, now)
+    }
+
+    /// The next copy to renew, or circuit to probe, in the background.
+    ///
+    /// Whoever calls this promises to go on: from the first call on, circuits are probed with
+    /// copies where there are any, and with visitors' requests only where there are none. Call it
+    /// again at [`poll_refresh_timeout`](Self::poll_refresh_timeout), and when the waker of
+    /// [`set_refresh_waker`](Self::set_refresh_waker) is woken.
+    pub fn poll_refresh(&self, now: Instant) -> Option<Refresh> {
+        refresh::next(&self.parts, now)
+    }
+
+    /// When to call [`poll_refresh`](Self::poll_refresh) again after it returned `None`; `None`
+    /// when only the waker tells.
+    pub fn poll_refresh_timeout(&self, now: Instant) -> Option<Instant> {
+        refresh::due_at(&self.parts, now)
+    }
+
+    /// Notes whom to wake when a refresh may be due earlier than was told. Once: note it again
+    /// after each waking, before the next [`poll_refresh`](Self::poll_refresh).
+    pub fn set_refresh_waker(&self, waker: &Waker) {
+        let replaced = self.parts.renewals.wants().set_waker(waker.clone());
+        drop(replaced);
+    }
+
+    /// Drops copies; returns how many there were. Looks at every key but for a session.
+    pub fn purge(&self, purge: &Purge) -> usize {
+        purge::purge(&self.parts, purge)
+    }
+
+    /// The next state change that nobody has taken yet.
+    pub fn poll_transition(&self) -> Option<Transition> {
+        self.parts.circuits.read().poll_transition()
+    }
+
+    /// The state of the origin's circuit.
+    #[must_use]
+    pub fn circuit(&self, now: Instant) -> State {
+        self.parts.circuits.read().origin_state(now)
+    }
+
+    /// What there is to count at this moment.
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> Stats {
+        self.parts.stats(now)
+    }
+
+    /// The gate before the origin.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.parts.gate
+    }
+
+    /// Whether an answer of the origin has shown that it signs people in by connection. Before
+    /// that a client that claims to sign in is no reason to keep a connection for it.
+    #[must_use]
+    pub fn has_logins_by_connection(&self) -> bool {
+        self.parts.logins.load(Ordering::Relaxed)
+    }
+
+    /// The compressors, where clients may get compressed content.
+    #[must_use]
+    pub fn gzip_pool(&self) -> Option<&Arc<GzipPool>> {
+        self.parts.gzip.as_ref()
+    }
+
+    /// Checks every link, weight and count of the store, for tests and simulation.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        self.parts.copies.validate()
+    }
+}

@@ -1,0 +1,131 @@
+//! Owns what an answer makes wrong: the copies of a session that ends or changes, of a page that
+//! was written, and of one that its visitor is refused.
+//! Never decides what answers a client.
+
+use http::{Method, StatusCode};
+
+use super::course::Course;
+use crate::canary::{Plant, is_planted};
+use crate::copies::{Copies, Outdated};
+use crate::key::{CacheKey, Partition, SessionChange};
+use crate::message::ResponseHead;
+use crate::rules::reference;
+use crate::time::Instant;
+
+/// Notes the cookies that the answer hands out. An answer with a cookie that counts is kept for
+/// nobody: it may be the first to a new visitor, whatever the cookie is called, and the value
+/// that it replaces may have been planted by somebody.
+pub(super) fn note_cookies(course: &mut Course, head: &ResponseHead) {
+    if !head.fields.contains("set-cookie") {
+        return;
+    }
+    let (cache, keyer) = (&course.snapshot.config().cache, course.snapshot.keyer());
+    // Where cookies are no part of the key, no cookie makes a copy one visitor's.
+    let mut is_own = !cache.detect_session && keyer.sets_cookie(&head.fields);
+    let mut forgets = false;
+    for mark in keyer.handed_out(&course.request.fields, &head.fields) {
+        is_own = true;
+        forgets |= mark.is_none();
+        // What answers no client is handed out to nobody.
+        if let (Some(mark), None) = (mark, &course.renewal) {
+            course.parts.handed.note(mark);
+        }
+    }
+    course.keeps &= !is_own || is_planted(Plant::KeptWithCookie);
+    // A session was that of a cookie, however short, that its client is to forget at its end.
+    if forgets && course.ends_session {
+        course
+            .parts
+            .drop_session(keyer.partition(&course.request.fields));
+    }
+}
+
+/// A response that starts, replaces or ends a session makes the old session's copies wrong.
+/// A failing one that its client never gets does not: the client goes on with the old session.
+pub(super) fn drop_changed(course: &Course, session: SessionChange) {
+    if session == SessionChange::ChangesSession {
+        course.drop_session();
+    }
+}
+
+/// A "no" to a reader ends what that reader could see of the page: what the application gave
+/// before it gives no longer. Of a visitor's own copies those of every kind of answer go: a
+/// program that is signed out is told so by its data, and a person by a redirect. Of what several
+/// visitors share only the very copy goes that this reader would have had.
+pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant) {
+    let (true, Some(own)) = (is_no(status), &course.key) else {
+        return;
+    };
+    if !course
+        .snapshot
+        .keyer()
+        .names_visitor(&course.request.fields)
+    {
+        let asks_page = course.request.method == Method::GET
+            && !course.snapshot.keyer().has_ignored_query(&course.request)
+            && !course.request.fields.contains("range");
+        // Not only the one that was there when the origin was asked.
+        let copies = &course.parts.copies;
+        let fields = &course.request.fields;
+        // What rescues, and what is merely fresh.
+        for look_up in [Copies::look_up_good, Copies::look_up] {
+            if asks_page && let Some(copy) = look_up(copies, own, fields) {
+                copies.drop_variant(own, &copy);
+            }
+        }
+        return;
+    }
+    if !matches!(course.request.method, Method::GET | Method::HEAD) {
+        return;
+    }
+    let (copies, keyer) = (&course.parts.copies, course.snapshot.keyer());
+    let whole = keyer.keys_of(&course.request, own.path_and_query(), own.partition());
+    let fragment = own.is_fragment().then(|| own.clone());
+    let keys: Vec<_> = whole.chain(fragment).collect();
+    // Other parts of the page, of this visitor, who has had some of it.
+    if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
+        copies.note_refusal(held, now);
+    }
+    course.mark = copies.drop_by_answer(&keys, own, course.mark);
+    // A renewal ends by itself.
+    let renewed = course.renewal.as_ref().map(|renewal| &renewal.key);
+    let is_over = |key: &CacheKey| keys.contains(key) && renewed != Some(key);
+    course.parts.renewals.wants().forget_where(&is_over);
+}
+
+/// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
+/// `Content-Location`: what this user sees of them goes, and of the target what everybody sees.
+/// All other copies of them are asked about before they answer: each sign-in that leads to the
+/// front page must not take its copy from everybody.
+pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
+    let succeeded = head.status.is_success() || head.status.is_redirection();
+    if course.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
+        return;
+    }
+    let keyer = course.snapshot.keyer();
+    let (authority, asked) = (course.request.authority(), course.request.path_and_query());
+    let own = keyer.partition(&course.request.fields);
+    let named = ["location", "content-location"].iter().filter_map(|name| {
+        let reference = head.fields.get(name)?;
+        reference::same_origin(reference, asked, authority)
+    });
+    for target in named.chain([asked.to_vec()]) {
+        let shared = (target == asked).then_some(Partition::Shared);
+        for partition in [own].into_iter().chain(shared) {
+            let keys: Vec<_> = keyer.keys_of(&course.request, &target, partition).collect();
+            if let Some(first) = keys.first() {
+                course.parts.copies.note_write(first, now);
+            }
+            course.parts.outdate(Outdated::Pages(&keys));
+        }
+    }
+}
+
+/// Whether a status says that its reader may not have the page, or that there is none: with the codes
+/// of Laravel (419), IIS (440) and others (498) for a session that is over.
+fn is_no(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        301..=303 | 307 | 308 | 401..=404 | 407 | 410 | 419 | 423 | 440 | 451 | 498 | 511
+    )
+}

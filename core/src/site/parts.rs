@@ -1,0 +1,257 @@
+//! Owns [`Parts`]: what all requests of one site share. Each part keeps its own lock; what two of
+//! them have to do together is here.
+//! Never decides what answers a request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+
+use super::circuits::Circuits;
+use super::errand::Errand;
+use super::handed::Handed;
+use super::renewals::{Renewal, Renewals};
+use super::snapshot::Snapshot;
+use super::wants::Schedule;
+use crate::admission::Gate;
+use crate::breaker::{Outcome, TierPermit, Tiers};
+use crate::config::{Config, SiteConfig};
+use crate::copies::{Copies, Outdated};
+use crate::key::{Keyer, Partition};
+use crate::message::{Fields, RequestHead};
+use crate::report::{AdmissionStats, Stats};
+use crate::rng::Rng;
+use crate::rules::coding::GzipPool;
+use crate::sync::{AtomicBool, AtomicU64};
+use crate::time::{Instant, UnixTime};
+
+/// Breaker, admission, copies and settings of one site.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) circuits: Circuits,
+    pub(super) copies: Copies,
+    pub(super) gate: Gate,
+    /// The compressors, where clients may get compressed content.
+    pub(super) gzip: Option<Arc<GzipPool>>,
+    pub(super) handed: Handed,
+    key_seed: u64,
+    /// The origin has signed somebody in by connection, or wanted to.
+    pub(super) logins: AtomicBool,
+    /// Answers from copies because the origin was full.
+    pub(super) overload_copies: AtomicU64,
+    pub(super) renewals: Renewals,
+    snapshot: ArcSwap<Snapshot>,
+    /// The settings of the start, by which the tables have their sizes.
+    start: SiteConfig,
+    /// Wall-clock nanoseconds at the adapter's epoch.
+    wall_epoch: AtomicU64,
+}
+
+impl Parts {
+    pub(super) fn new(config: &Config, seed: u64, now: Instant) -> Self {
+        let mut rng = Rng::new(seed);
+        let key_seed = rng.next();
+        let site = config.site();
+        let tiers = Tiers::new(&site.breaker, rng.next(), now);
+        Self {
+            circuits: Circuits::new(tiers),
+            copies: Copies::new(&site.cache, rng.next()),
+            gate: Gate::new(&site.admission, now),
+            gzip: config.client().gzip.then(Arc::default),
+            handed: Handed::new(),
+            key_seed,
+            logins: AtomicBool::new(false),
+            overload_copies: AtomicU64::new(0),
+            renewals: Renewals::default(),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
+            start: site.clone(),
+            wall_epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// Goes on by other settings; names those that count from the next start only.
+    pub(super) fn reconfigure(&self, config: &SiteConfig, now: Instant) -> Vec<&'static str> {
+        let before = self.snapshot();
+        let before = before.config();
+        let snapshot = Snapshot::new(config.clone(), self.key_seed);
+        self.snapshot.store(Arc::new(snapshot));
+        self.gate.reconfigure(&config.admission, now);
+        self.change_circuits(|tiers| tiers.reconfigure(&config.breaker, now));
+        if !before.cache.same_keys(&config.cache) {
+            self.outdate(Outdated::Chosen(&|_| true));
+        }
+        let (cache, was) = (&config.cache, &self.start.cache);
+        [
+            (
+                "breaker.paths_max",
+                config.breaker.paths_max != self.start.breaker.paths_max,
+            ),
+            ("cache.bytes_max", cache.bytes_max != was.bytes_max),
+            ("cache.entries_max", cache.entries_max != was.entries_max),
+            (
+                "cache.object_bytes_max",
+                cache.object_bytes_max != was.object_bytes_max,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(setting, differs)| differs.then_some(setting))
+        .collect()
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(super) fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
+        let nanos = unix
+            .0
+            .saturating_mul(NANOS_PER_SEC)
+            .saturating_sub(now.as_nanos());
+        self.wall_epoch.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn wall_clock(&self, now: Instant) -> UnixTime {
+        let nanos = self
+            .wall_epoch
+            .load(Ordering::Relaxed)
+            .saturating_add(now.as_nanos());
+        UnixTime(nanos / NANOS_PER_SEC)
+    }
+
+    pub(super) fn stats(&self, now: Instant) -> Stats {
+        let (circuit, paths_open, slow_calls, usual) = {
+            let tiers = self.circuits.read();
+            (
+                tiers.origin_state(now),
+                tiers.paths_open(),
+                tiers.slow_calls(),
+                tiers.usual(),
+            )
+        };
+        let copies = self.copies.stats();
+        Stats {
+            circuit,
+            paths_open,
+            slow_calls,
+            usual,
+            copies: copies.len,
+            copies_bytes: copies.bytes,
+            collecting_bytes: copies.collecting_bytes,
+            leaving_bytes: copies.leaving_bytes,
+            evictions: copies.evictions,
+            insertions: copies.insertions,
+            admission: self.admission(now),
+            refresh: self.renewals.stats(),
+        }
+    }
+
+    fn admission(&self, now: Instant) -> AdmissionStats {
+        let mut stats = self.gate.stats(now);
+        stats.shed.copy = self.overload_copies.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// Tells the breaker how a request went.
+    pub(super) fn record(&self, permit: TierPermit, outcome: Outcome, now: Instant) {
+        let returned = self.change_circuits(|tiers| {
+            let was_closed = tiers.is_origin_closed();
+            tiers.record(permit, outcome, now);
+            !was_closed && tiers.is_origin_closed()
+        });
+        if returned {
+            // Restart at the concurrency that the probes proved; the limit grows from there.
+            let probes = self.snapshot.load().config().breaker.origin_probes;
+            self.gate.restart(probes, now);
+        }
+    }
+
+    /// Changes the circuits. Whoever renews copies is woken where that changes a state: what is due
+    /// may be something else now.
+    pub(super) fn change_circuits<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> T {
+        let (changed, has_changed) = self.circuits.change(change);
+        if has_changed {
+            self.renewals.wake();
+        }
+        changed
+    }
+
+    /// When the circuits of this request can be probed again.
+    pub(super) fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
+        let retry_at = self.circuits.read().retry_at(request.path(), now);
+        retry_at.unwrap_or(now)
+    }
+
+    /// Drops copies, and the wish to renew them. Returns how many there were.
+    pub(super) fn outdate(&self, outdated: Outdated<'_>) -> usize {
+        let dropped = self.copies.drop_outdated(outdated);
+        let has = |key: &_| outdated.has(key);
+        self.renewals.wants().forget_where(&has);
+        dropped
+    }
+
+    /// Drops all copies of the session of a request with these fields, if it has one: what all who
+    /// send `theme=dark` see is no session's.
+    pub(super) fn drop_session_of(&self, keyer: &Keyer, request: &Fields) {
+        if keyer.names_visitor(request) {
+            self.drop_session(keyer.partition(request));
+        }
+    }
+
+    /// Drops all copies of a partition; what everybody sees is no session's. Returns how many.
+    pub(super) fn drop_session(&self, partition: Partition) -> usize {
+        match partition {
+            Partition::Shared => 0,
+            Partition::Marked(_) | Partition::Session(_) => {
+                self.outdate(Outdated::Partition(partition))
+            }
+        }
+    }
+
+    /// Slots that renewals may have: the share of what there are, at least one; 0 where none is
+    /// wanted.
+    pub(super) fn background_max(&self) -> u32 {
+        let share = self.snapshot.load().config().admission.background_share;
+        if share <= 0.0 {
+            return 0;
+        }
+        let slots = f64::from(self.gate.limit()) * share;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a u32, rounded down"
+        )]
+        let slots = slots as u32;
+        slots.max(1)
+    }
+
+    /// Lets a fetch for which nobody waits any more go on to renew its copy.
+    pub(super) fn adopt(&self, errand: &Errand, now: Instant) -> Option<Renewal> {
+        let retry_at = self.retry_at(&errand.request, now);
+        self.renewals
+            .adopt(errand, self.background_max(), retry_at, now)
+    }
+
+    /// Remembers the request of a copy that was just made, to probe with.
+    pub(super) fn remember(&self, errand: Errand) {
+        if !self.renewals.may_renew(&errand.request.fields) {
+            return;
+        }
+        self.renewals.wants().remember(errand);
+        if !self.circuits.is_calm() {
+            // From now on visitors leave the probing to it.
+            self.renewals.wake();
+        }
+    }
+
+    /// A renewal has ended.
+    pub(super) fn renewal_ended(&self, renewal: Renewal, request: &RequestHead, now: Instant) {
+        let schedule = Schedule {
+            now,
+            due: now + self.snapshot.load().config().cache.ttl,
+            retry_at: self.retry_at(request, now),
+        };
+        self.renewals.ended(renewal, schedule);
+    }
+}
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
