@@ -24,6 +24,7 @@ pub mod reply;
 pub mod retter;
 pub mod scenario;
 pub mod signal;
+pub mod source;
 pub mod strict;
 pub mod suites;
 pub mod wire;

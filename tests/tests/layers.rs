@@ -1,16 +1,17 @@
-//! Owns the check that no file of the core imports what lies above it (ARCHITECTURE.md,
-//! "Who imports whom").
+//! Owns the check that no file of the core uses what lies above it, or one that uses it in turn
+//! (ARCHITECTURE.md, "Who imports whom").
 //! Never looks into tests: they may use whatever helps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::LazyLock;
+
+use retter_tests::source::{Module, Source};
 
 /// Each module of the core and what lies directly below it. A module may use everything that it
 /// reaches from here, and nothing else: `h1` and `site` do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("drive", &["addresses", "session"]),
-    ("fuzzing", &["session"]),
     ("session", &["client", "exchange"]),
     ("client", &["exchange", "h1", "pace"]),
     ("gateway", &["reserve", "site"]),
@@ -56,158 +57,90 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("time", &[]),
 ];
 
+/// Methods that stand apart from their type: what they speak (the `http` crate), or check for tests, is
+/// not its business.
+const APART: &[(&str, &str)] = &[
+    ("Passing", "site::interop"),
+    ("Refusal", "site::interop"),
+    ("Served", "site::interop"),
+    ("Validators", "site::interop"),
+    ("Shard", "store::check"),
+];
+
+static CORE: LazyLock<Source> =
+    LazyLock::new(|| Source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")));
+
 #[test]
-fn no_file_of_the_core_imports_from_above() {
+fn no_file_uses_what_lies_above_it() {
     let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
     let mut violations = Vec::new();
-    let mut imports_seen = 0;
-    for file in rust_files(&source) {
-        let inside = file.strip_prefix(&source).expect("it was found there");
-        let module = module_of(inside);
-        if module == "lib" || inside.ends_with("tests.rs") {
-            continue;
-        }
-        let Some(below) = below(&module, &layers) else {
-            violations.push(format!("{}: `{module}` has no layer", inside.display()));
+    let mut uses_seen = 0;
+    for module in CORE.modules().filter(|module| !module.is_empty()) {
+        let top = module[0].as_str();
+        let Some(below) = below(top, &layers) else {
+            violations.push(format!("{}: `{top}` has no layer", shown(module)));
             continue;
         };
-        let text = fs::read_to_string(&file).expect("source files can be read");
-        for (line, import) in imports(&text) {
-            imports_seen += 1;
-            if import != module && !below.contains(import.as_str()) {
+        for used in CORE.uses(module) {
+            uses_seen += 1;
+            let other = used.first().map_or("the root", String::as_str);
+            if other != top && !below.contains(other) {
                 violations.push(format!(
-                    "{}:{line}: `{module}` must not use `{import}`, only {below:?}",
-                    inside.display()
+                    "{} must not use {}: `{top}` uses only {below:?}",
+                    shown(module),
+                    shown(&used)
                 ));
             }
         }
     }
     assert!(violations.is_empty(), "{}", violations.join("\n"));
-    assert!(
-        imports_seen > 200,
-        "the check reads imports: {imports_seen} found"
-    );
+    assert!(uses_seen > 400, "the check reads uses: {uses_seen} found");
+}
+
+#[test]
+fn no_files_use_each_other() {
+    let circle = CORE.circle().unwrap_or_default();
+    let circle: Vec<_> = circle.iter().map(shown).collect();
+    assert!(circle.is_empty(), "{}", circle.join(" -> "));
 }
 
 /// A client knows an exchange by what it says, and nothing else of it: another protocol will have
 /// other clients, and the same exchanges.
 #[test]
 fn clients_know_nothing_of_exchanges_but_their_replies() {
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/client");
-    for file in rust_files(&clients) {
-        let text = fs::read_to_string(&file).expect("source files can be read");
-        for (at, path) in text.match_indices("crate::exchange") {
-            let rest = &text[at + path.len()..];
-            assert!(rest.starts_with("::reply"), "{}", file.display());
+    for module in CORE
+        .modules()
+        .filter(|module| module.first().is_some_and(|top| top == "client"))
+    {
+        for used in CORE.uses(module) {
+            let is_other = used.first().is_some_and(|top| top != "exchange");
+            assert!(
+                is_other || used == ["exchange", "reply"],
+                "{} uses {}",
+                shown(module),
+                shown(&used)
+            );
         }
     }
 }
 
-/// What a session is made of is not spread over files again.
+/// What a type does is read in one place.
 #[test]
-fn one_file_has_all_methods_of_a_session() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
-    let has_methods = |file: &PathBuf| {
-        let text = fs::read_to_string(file).expect("source files can be read");
-        text.lines().any(|line| line == "impl Session {")
-    };
-    let files = rust_files(&source);
-    assert_eq!(files.iter().filter(|file| has_methods(file)).count(), 1);
-}
-
-#[test]
-fn imports_are_found_in_every_spelling() {
-    let text = "#[cfg(test)]\nmod tests;\n\
-        use crate::time::Instant;\n\
-        pub(crate) use crate::{limits, rng::Rng};\n\
-        //! See [`crate::session`].\n\
-        /// And crate::session too.\n\
-        fn f() -> crate::key::Key { todo() } // not crate::session\n\
-        use crate::{\n    h1::Head,\n    message::{Fields, Head as _},\n};\n\
-        #[cfg(test)]\nmod tests {\n    use crate::session::Session;\n}\n";
-    let found: Vec<_> = imports(text)
+fn the_methods_of_a_type_are_in_its_file() {
+    let scattered: Vec<_> = CORE
+        .scattered()
         .into_iter()
-        .map(|(line, import)| format!("{line} {import}"))
+        .map(|(name, module)| (name, module.join("::")))
+        .filter(|(name, module)| !APART.contains(&(name, module)))
         .collect();
-    assert_eq!(
-        found,
-        ["3 time", "4 limits", "4 rng", "7 key", "8 h1", "8 message"]
-    );
+    assert!(scattered.is_empty(), "{scattered:#?}");
 }
 
-/// The first name after each `crate::`, or each first name in the braces after it, with the line
-/// of the `crate::`. Comments, modules of tests and what else only tests have are left out.
-fn imports(text: &str) -> Vec<(usize, String)> {
-    let mut code = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line == "#[cfg(test)]" {
-            // A block is the last of its file; any other item ends with its statement.
-            let mut item = lines
-                .by_ref()
-                .map_while(|line| (!line.ends_with('{')).then_some(line));
-            match item.find(|line| line.ends_with(';')) {
-                Some(_) => code.push_str("\n\n"),
-                None => break,
-            }
-            continue;
-        }
-        code += line.split("//").next().unwrap_or_default();
-        code.push('\n');
+fn shown(module: &Module) -> String {
+    match module.is_empty() {
+        true => "lib".to_owned(),
+        false => module.join("/"),
     }
-    let mut found = Vec::new();
-    for (at, path) in code.match_indices("crate::") {
-        let line = code[..at].lines().count().max(1);
-        let line = if code[..at].ends_with('\n') {
-            line + 1
-        } else {
-            line
-        };
-        let rest = &code[at + path.len()..];
-        let names = match rest.strip_prefix('{') {
-            Some(list) => top_level_names(list),
-            None => vec![first_name(rest)],
-        };
-        found.extend(names.into_iter().map(|name| (line, name)));
-    }
-    found
-}
-
-/// The first name of each member of a brace list whose opening brace was taken off.
-fn top_level_names(list: &str) -> Vec<String> {
-    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
-    for (at, letter) in list.char_indices() {
-        match letter {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                names.push(first_name(&list[start..at]));
-                start = at + 1;
-            }
-            _ => {}
-        }
-        if letter == '}' && depth == 0 && start == at + 1 {
-            break;
-        }
-    }
-    names.retain(|name| !name.is_empty());
-    names
-}
-
-fn first_name(path: &str) -> String {
-    let name = |letter: &char| letter.is_alphanumeric() || *letter == '_';
-    path.trim_start().chars().take_while(name).collect()
-}
-
-/// The top-level module that a file belongs to: `breaker/window.rs` to `breaker`.
-fn module_of(file: &Path) -> String {
-    let first = file
-        .components()
-        .next()
-        .expect("the path of a file is not empty");
-    let first = Path::new(first.as_os_str()).with_extension("");
-    first.to_string_lossy().into_owned()
 }
 
 fn below<'a>(module: &str, layers: &BTreeMap<&'a str, &[&'a str]>) -> Option<BTreeSet<&'a str>> {
@@ -215,27 +148,9 @@ fn below<'a>(module: &str, layers: &BTreeMap<&'a str, &[&'a str]>) -> Option<BTr
     let mut open = layers.get(module)?.to_vec();
     while let Some(next) = open.pop() {
         if below.insert(next) {
-            open.extend(
-                layers
-                    .get(next)
-                    .expect("every layer is in the table")
-                    .iter(),
-            );
+            let further = layers.get(next).expect("every layer is in the table");
+            open.extend(further.iter());
         }
     }
     Some(below)
-}
-
-fn rust_files(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).expect("source directories can be read") {
-        let path = entry.expect("source directories can be read").path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
 }

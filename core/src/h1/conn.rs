@@ -6,29 +6,12 @@ use http::{Method, StatusCode};
 
 use super::body::{Framing, keep_alive, may_be_followed, request_framing, response_framing};
 use super::error::ProtocolError;
+use super::event::Event;
 use super::head::{parse_request, parse_response};
 use super::recv::RecvBuf;
 use super::wire::{Next, Read, Role, Start, Wire};
 use crate::limits::INTERIM_MAX;
-use crate::message::{Fields, RequestHead, ResponseHead, is_token};
-
-/// What a connection has to tell next.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event<H> {
-    /// A whole head. Data and an end follow; after a 1xx response another head does.
-    Head(H),
-    /// A piece of the body, never empty, a slice of the receive buffer.
-    Data(Bytes),
-    /// The end of the message, complete as its framing says.
-    End {
-        /// The trailer fields of a chunked body (RFC 9110 §6.5), as received.
-        trailers: Fields,
-    },
-    /// Nothing until more bytes are read or the next cycle starts.
-    NeedData,
-    /// The peer ended the stream between messages.
-    Closed,
-}
+use crate::message::{RequestHead, ResponseHead, is_token};
 
 /// Reads the requests of one client connection.
 ///

@@ -27,6 +27,7 @@ mod conn;
 mod decode;
 mod encode;
 mod error;
+mod event;
 mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod harness;
@@ -39,8 +40,9 @@ mod tests;
 mod wire;
 
 pub use body::{Framing, keep_alive, request_framing, response_framing};
-pub use conn::{ClientConn, Event, ServerConn};
+pub use conn::{ClientConn, ServerConn};
 pub use encode::{BodyEncoder, BodyError, HeadWriter};
 pub use error::ProtocolError;
+pub use event::Event;
 pub use recv::RecvBuf;
 pub use send::SendQueue;

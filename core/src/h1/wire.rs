@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use super::body::Framing;
-use super::conn::Event;
 use super::decode::{Ahead, Decoded, Decoder};
 use super::error::ProtocolError;
+use super::event::Event;
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{HEAD_BYTES_CEILING, RECV_CHUNK};

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use sfv::visitor::{DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor};
 use sfv::{BareItemFromInput, KeyRef, Parser};
 
-use super::{CacheControl, DELTA_SECONDS_MAX};
+use super::directives::{CacheControl, DELTA_SECONDS_MAX, names_fields};
 use crate::message::Fields;
 
 /// The directives in all lines named `name`; `None` when there is none, or no valid dictionary.
@@ -60,7 +60,7 @@ impl<'de> EntryVisitor<'de> for Entry<'_, 'de> {
 
     fn item(self) -> Result<impl ItemVisitor<'de>, Self::Error> {
         Ok(move |value: BareItemFromInput<'de>| {
-            self.control.set(self.name, &value);
+            set(self.control, self.name, &value);
             Ok::<_, Infallible>(Ignored)
         })
     }
@@ -71,43 +71,40 @@ impl<'de> EntryVisitor<'de> for Entry<'_, 'de> {
     }
 }
 
-impl CacheControl {
-    /// Sets one directive. A value of a type that the directive does not have says nothing, as an
-    /// unknown directive does; the last of several counts (RFC 9651 §4.2.2).
-    fn set(&mut self, name: &str, value: &BareItemFromInput<'_>) {
-        let seconds = if let BareItemFromInput::Integer(number) = value {
-            let seconds = u64::try_from(i64::from(*number)).ok();
-            seconds.map(|seconds| {
-                let max = u64::from(DELTA_SECONDS_MAX);
-                u32::try_from(seconds.min(max)).unwrap_or(DELTA_SECONDS_MAX)
-            })
-        } else {
-            None
-        };
-        let is_true = matches!(value, BareItemFromInput::Boolean(true));
-        let qualified = if let BareItemFromInput::String(names) = value {
-            Some(names.as_str().as_bytes())
-        } else {
-            None
-        };
-        let unqualified =
-            is_true || qualified.is_some_and(|names| !super::names_fields(Some(names)));
-        match name {
-            "immutable" => self.immutable = is_true,
-            "max-age" => self.max_age = seconds,
-            "must-revalidate" => self.must_revalidate = is_true,
-            "must-understand" => self.must_understand = is_true,
-            "no-cache" => self.no_cache = unqualified,
-            "no-store" => self.no_store = is_true,
-            "no-transform" => self.no_transform = is_true,
-            "private" => self.private = unqualified,
-            "proxy-revalidate" => self.proxy_revalidate = is_true,
-            "public" => self.public = is_true,
-            "s-maxage" => self.s_maxage = seconds,
-            "stale-if-error" => self.stale_if_error = seconds,
-            "stale-while-revalidate" => self.stale_while_revalidate = seconds,
-            _ => {}
-        }
+/// Sets one directive. A value of a type that the directive does not have says nothing, as an
+/// unknown directive does; the last of several counts (RFC 9651 §4.2.2).
+fn set(control: &mut CacheControl, name: &str, value: &BareItemFromInput<'_>) {
+    let seconds = if let BareItemFromInput::Integer(number) = value {
+        let seconds = u64::try_from(i64::from(*number)).ok();
+        seconds.map(|seconds| {
+            let max = u64::from(DELTA_SECONDS_MAX);
+            u32::try_from(seconds.min(max)).unwrap_or(DELTA_SECONDS_MAX)
+        })
+    } else {
+        None
+    };
+    let is_true = matches!(value, BareItemFromInput::Boolean(true));
+    let qualified = if let BareItemFromInput::String(names) = value {
+        Some(names.as_str().as_bytes())
+    } else {
+        None
+    };
+    let unqualified = is_true || qualified.is_some_and(|names| !names_fields(Some(names)));
+    match name {
+        "immutable" => control.immutable = is_true,
+        "max-age" => control.max_age = seconds,
+        "must-revalidate" => control.must_revalidate = is_true,
+        "must-understand" => control.must_understand = is_true,
+        "no-cache" => control.no_cache = unqualified,
+        "no-store" => control.no_store = is_true,
+        "no-transform" => control.no_transform = is_true,
+        "private" => control.private = unqualified,
+        "proxy-revalidate" => control.proxy_revalidate = is_true,
+        "public" => control.public = is_true,
+        "s-maxage" => control.s_maxage = seconds,
+        "stale-if-error" => control.stale_if_error = seconds,
+        "stale-while-revalidate" => control.stale_while_revalidate = seconds,
+        _ => {}
     }
 }
 
