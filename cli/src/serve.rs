@@ -22,8 +22,9 @@ use crate::settings::{Listen, Loaded, Values};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
 
-/// Operators and scrapers; more at one time wait.
-const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Answers on the admin address take no time; one that does, a purge of many copies, delays no
+/// look at `/ready`.
+const ADMIN_WORKERS: usize = 2;
 /// How often state changes are looked for while there are no requests.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -147,7 +148,8 @@ fn start_admin(
     let listener = TcpListener::bind(&listen.addrs()?[..])?;
     let telemetry = Arc::clone(telemetry);
     let handler = move |request: &web::Request| admin::answer(request, &guard, &telemetry);
-    web::Server::start(listener, ADMIN_CONNECTIONS_MAX, Arc::new(handler))
+    let limits = web::Limits::with_workers(ADMIN_WORKERS);
+    web::Server::start(listener, limits, Arc::new(handler))
 }
 
 fn listen_error(loaded: &Loaded, key: &str, error: io::Error) -> StartError {

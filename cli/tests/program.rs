@@ -158,7 +158,7 @@ fn it_starts_tells_its_health_and_ends_at_sigterm() {
         .unwrap();
     let mut stream = TcpStream::connect(admin).unwrap();
     stream
-        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -98,6 +98,30 @@ fn health_and_readiness_are_told() {
 }
 
 #[test]
+fn half_open_admin_connections_delay_nobody() {
+    let retter = Retter::start(retter_program!(), page().address());
+    let half: Vec<_> = ["", "GET /ready HT"]
+        .iter()
+        .cycle()
+        .take(64)
+        .map(|part| {
+            let mut client = Client::connect(retter.admin_address());
+            client.send(part.as_bytes());
+            client
+        })
+        .collect();
+    for path in ["/ready", "/health", "/metrics"] {
+        assert_eq!(retter.admin(path).status, 200);
+    }
+    drop(half);
+    let mut client = Client::connect(retter.admin_address());
+    for path in ["/ready", "/health"] {
+        let request = Request::get(path).host(Some("localhost"));
+        assert_eq!(client.ask(&request).status, 200, "{path} on one connection");
+    }
+}
+
+#[test]
 fn metrics_are_prometheus_text() {
     let mut origin = page();
     let retter = Retter::start(retter_program!(), origin.address());

@@ -1,4 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use retter_core::time::Instant;
 use super::*;
 use crate::clock::Clock;
 use crate::runtime::Gateway;
+use crate::web::{Limits, Server};
 
 fn telemetry() -> Telemetry {
     let config = Settings::default().validate().unwrap();
@@ -230,4 +233,60 @@ fn threads_share_the_counting() {
         }
     });
     assert_eq!(telemetry.totals().answers_from(Source::Backend), 1000);
+}
+
+/// Order alone is looked at: `/ready` has its answer while every other connection is open, has
+/// been told nothing, and has its own answer still to come.
+#[test]
+fn half_open_connections_do_not_delay_readiness() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const PARTS: [&str; 4] = [
+        "",
+        "G",
+        "GET /ready HTTP/1.1\r\nHo",
+        "GET /ready HTTP/1.1\r\n",
+    ];
+    const REQUEST: &str = "GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let is_ready = |mut stream: &TcpStream| {
+        let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                        Cache-Control: no-store\r\nContent-Length: 6\r\n\r\nready\n";
+        let mut bytes = vec![0; expected.len()];
+        // Only a server that never answers is waited for so long.
+        stream.set_read_timeout(Some(HOUR / 60)).unwrap();
+        stream.read_exact(&mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    };
+    for count in [64, 200] {
+        let telemetry = telemetry();
+        let limits = Limits {
+            idle_timeout: HOUR,
+            request_timeout: HOUR,
+            ..Limits::with_workers(1)
+        };
+        let handler = move |request: &Request| answer(request, &Guard::default(), &telemetry);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start(listener, limits, Arc::new(handler)).unwrap();
+        let connect = |bytes: &str| {
+            let mut stream = TcpStream::connect(server.addr()).unwrap();
+            stream.write_all(bytes.as_bytes()).unwrap();
+            stream
+        };
+        let half: Vec<_> = PARTS
+            .iter()
+            .cycle()
+            .take(count)
+            .map(|part| (connect(part), *part))
+            .collect();
+        is_ready(&connect(REQUEST));
+        for (stream, part) in &half {
+            stream.set_nonblocking(true).unwrap();
+            let told = stream.peek(&mut [0]).unwrap_err();
+            assert_eq!(told.kind(), ErrorKind::WouldBlock, "after {part:?}");
+            stream.set_nonblocking(false).unwrap();
+        }
+        for (mut stream, part) in half {
+            stream.write_all(&REQUEST.as_bytes()[part.len()..]).unwrap();
+            is_ready(&stream);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::web::{Request, Response, Server};
+use crate::web::{Limits, Request, Response, Server};
 
 /// Like the worker processes of a small PHP server: each serves one request at a time.
 const WORKERS: usize = 4;
@@ -100,7 +100,7 @@ impl Shop {
         let switched = Arc::clone(&state);
         let handler = move |request: &Request| switched.switch_page(request);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let switch = Server::start(listener, WORKERS, Arc::new(handler))?;
+        let switch = Server::start(listener, Limits::with_workers(WORKERS), Arc::new(handler))?;
         Ok(Self {
             addr,
             switch_addr: switch.addr(),
@@ -128,7 +128,7 @@ impl State {
     fn switch(self: &Arc<Self>, to: Health) -> io::Result<()> {
         self.health.store(to.index(), Ordering::Release);
         if to == Health::Down {
-            // Dropped after the lock: closing waits for the acceptor.
+            // Dropped after the lock: it waits until nothing is accepted any more.
             let server = self.server().take();
             drop(server);
             return Ok(());
@@ -143,7 +143,7 @@ impl State {
     fn open(self: &Arc<Self>, listener: TcpListener) -> io::Result<()> {
         let state = Arc::clone(self);
         let handler = move |request: &Request| state.page(request);
-        let server = Server::start(listener, WORKERS, Arc::new(handler))?;
+        let server = Server::start(listener, Limits::with_workers(WORKERS), Arc::new(handler))?;
         *self.server() = Some(server);
         Ok(())
     }
