@@ -39,10 +39,8 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
         host: &origin.host,
         port: origin.port,
         authority: &origin.authority,
-        method: "GET",
         path: &path,
-        cookie: "",
-        more: "",
+        more: &[],
         timeout: timeouts.connect_timeout + timeouts.head_timeout,
     });
     match result {
@@ -78,16 +76,14 @@ fn undeclared(values: &Values) -> Option<(String, String)> {
         IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
     let token = values.admin_token.as_ref();
-    let more = token.map_or_else(String::new, |token| {
-        format!("Authorization: Bearer {}\r\n", token.reveal())
-    });
+    let token = token.map(|token| format!("Bearer {}", token.reveal()));
+    let more = token.iter().map(|token| ("Authorization", token.as_str()));
+    let more: Vec<_> = more.collect();
     let answer = client::ask(Question {
         host: &addr.ip().to_string(),
         port: addr.port(),
         authority: &addr.to_string(),
-        method: "GET",
         path: "/health",
-        cookie: "",
         more: &more,
         timeout: HEALTH_TIMEOUT,
     });
@@ -134,7 +130,7 @@ fn remedy(error: &Error, head_timeout: Duration) -> String {
              RETTER_BACKEND_TIMEOUT_HEAD.",
             humantime::format_duration(head_timeout)
         ),
-        Error::NotHttp => "Is something else listening there, or does it want https?".to_owned(),
+        Error::NotHttp(_) => "Is something else listening there, or does it want https?".to_owned(),
         Error::Resolve(_) => "Is the host name in RETTER_BACKEND_BASEURL right, and known to \
                               this machine?"
             .to_owned(),

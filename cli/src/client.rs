@@ -1,14 +1,20 @@
 //! Owns one blocking GET, for `retter check` and the demo's visitors: one request, one
 //! connection, bounded in time and size.
-//! Never reuses a connection, follows a redirect or decodes a coding.
+//! Never parses HTTP itself: [`retter_core::h1`] does. Never reuses a connection, follows a
+//! redirect or decodes a coding.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// Most bytes that are read of one answer.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+use http::Method;
+use retter_core::h1::{ClientConn, Event, Framing, HeadWriter, ProtocolError, SendQueue};
+use retter_core::limits::HEAD_BYTES_CEILING;
+use retter_core::message::{Fields, ResponseHead};
+
+/// Most bytes of one answer's content that are read.
+const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
 /// What to ask.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +22,9 @@ pub(crate) struct Question<'a> {
     pub(crate) host: &'a str,
     pub(crate) port: u16,
     pub(crate) authority: &'a str,
-    pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    /// Further field lines, each with its end.
-    pub(crate) more: &'a str,
-    /// The `Cookie` value; empty for none.
-    pub(crate) cookie: &'a str,
+    /// Further fields.
+    pub(crate) more: &'a [(&'a str, &'a str)],
     /// For everything together.
     pub(crate) timeout: Duration,
 }
@@ -30,19 +33,16 @@ pub(crate) struct Question<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Its body, or the beginning of it.
+    /// Its content, or the beginning of it.
     pub(crate) body: Vec<u8>,
-    fields: Vec<(String, String)>,
+    fields: Fields,
 }
 
 impl Answer {
     /// The value of the first field named `name`; empty when there is none.
-    pub(crate) fn field(&self, name: &str) -> &str {
-        let found = self
-            .fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name));
-        found.map_or("", |(_, value)| value)
+    pub(crate) fn field(&self, name: &str) -> String {
+        let value = self.fields.get(name).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
     }
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Error {
     /// Connected, but the exchange broke or took too long.
     Exchange(io::Error),
     /// What came is not HTTP/1.1, or not complete.
-    NotHttp,
+    NotHttp(ProtocolError),
     /// The name has no address.
     Resolve(io::Error),
 }
@@ -65,9 +65,26 @@ impl fmt::Display for Error {
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Exchange(error) if is_timeout(error) => f.write_str("no answer in time"),
             Self::Exchange(error) => write!(f, "the connection broke: {error}"),
-            Self::NotHttp => f.write_str("what came back is not a complete HTTP/1.1 answer"),
+            Self::NotHttp(error) => {
+                write!(
+                    f,
+                    "what came back is not a complete HTTP/1.1 answer: {error}"
+                )
+            }
             Self::Resolve(error) => write!(f, "the host name has no address: {error}"),
         }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Exchange(error)
+    }
+}
+
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::NotHttp(error)
     }
 }
 
@@ -79,10 +96,15 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// Asks once.
+///
+/// # Errors
+/// Names which part failed: the name, the connection, the exchange or what came back.
 pub(crate) fn ask(question: Question<'_>) -> Result<Answer, Error> {
     let deadline = Instant::now() + question.timeout;
     let mut stream = connect(&question)?;
-    exchange(&mut stream, &question, deadline).map_err(Error::Exchange)?
+    stream.set_write_timeout(Some(question.timeout))?;
+    send(&mut stream, &question)?;
+    receive(&mut stream, deadline)
 }
 
 fn connect(question: &Question<'_>) -> Result<TcpStream, Error> {
@@ -99,78 +121,159 @@ fn connect(question: &Question<'_>) -> Result<TcpStream, Error> {
     Err(Error::Connect(last))
 }
 
-fn exchange(
-    stream: &mut TcpStream,
-    question: &Question<'_>,
-    deadline: Instant,
-) -> io::Result<Result<Answer, Error>> {
-    let Question {
-        authority,
-        method,
-        path,
-        cookie,
-        more,
-        ..
-    } = question;
-    let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: retter/{}\r\n\
-         Accept: */*\r\nConnection: close\r\n{more}",
-        env!("CARGO_PKG_VERSION")
-    );
-    if !cookie.is_empty() {
-        request.push_str(&format!("Cookie: {cookie}\r\n"));
+fn send(stream: &mut TcpStream, question: &Question<'_>) -> io::Result<()> {
+    let mut out = SendQueue::new();
+    let mut head = HeadWriter::request(&mut out, &Method::GET, question.path.as_bytes());
+    head.field("Host", question.authority.as_bytes())
+        .field(
+            "User-Agent",
+            concat!("retter/", env!("CARGO_PKG_VERSION")).as_bytes(),
+        )
+        .field("Accept", b"*/*")
+        .field("Connection", b"close");
+    for (name, value) in question.more {
+        head.field(name, value.as_bytes());
     }
-    if *method == "POST" {
-        request.push_str("Content-Length: 0\r\n");
+    head.finish();
+    while !out.is_empty() {
+        let mut slices = [io::IoSlice::new(&[])];
+        let count = out.slices(&mut slices);
+        let len = stream.write_vectored(&slices[..count])?;
+        out.advance(len);
     }
-    request.push_str("\r\n");
-    stream.set_write_timeout(Some(question.timeout))?;
-    stream.write_all(request.as_bytes())?;
-    let mut bytes = Vec::new();
+    Ok(())
+}
+
+/// Reads the head and counted content, or as much of it as is looked at. Content without a count
+/// is not waited for: what is asked here is whether the answer came.
+fn receive(stream: &mut TcpStream, deadline: Instant) -> Result<Answer, Error> {
+    let mut conn = ClientConn::new(HEAD_BYTES_CEILING);
+    conn.begin(&Method::GET, false);
+    let mut answer: Option<Answer> = None;
     loop {
-        if let Some(answer) = parse(&bytes) {
-            return Ok(answer);
+        match (conn.next_event()?, &mut answer) {
+            (Event::Head(head), _) if head.status.is_informational() => {}
+            (Event::Head(head), _) => answer = Some(begin(&head)),
+            (Event::Data(data), Some(answer)) => {
+                answer.body.extend_from_slice(&data);
+                if answer.body.len() as u64 >= CONTENT_BYTES_MAX {
+                    break;
+                }
+            }
+            (Event::End { .. }, _) => break,
+            (Event::NeedData, Some(_)) if !matches!(conn.framing(), Framing::Length(_)) => break,
+            (Event::NeedData, _) => read(stream, &mut conn, deadline)?,
+            (Event::Data(_), None) | (Event::Closed, _) => {
+                return Err(Error::NotHttp(ProtocolError::UnexpectedEof));
+            }
         }
-        if bytes.len() >= ANSWER_BYTES_MAX {
-            return Ok(Err(Error::NotHttp));
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        let mut chunk = [0; 4096];
-        let len = stream.read(&mut chunk)?;
-        if len == 0 {
-            return Ok(Err(Error::NotHttp));
-        }
-        bytes.extend_from_slice(&chunk[..len]);
+    }
+    answer.ok_or(Error::NotHttp(ProtocolError::UnexpectedEof))
+}
+
+fn begin(head: &ResponseHead) -> Answer {
+    Answer {
+        status: head.status.as_u16(),
+        body: Vec::new(),
+        fields: head.fields.clone(),
     }
 }
 
-/// The answer, when head and counted body are there, or as much of it as is looked at. A body
-/// without a count is not waited for: what is asked here is whether the answer came.
-fn parse(bytes: &[u8]) -> Option<Result<Answer, Error>> {
-    let mut fields = [httparse::EMPTY_HEADER; 100];
-    let mut head = httparse::Response::new(&mut fields);
-    let head_len = match head.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return None,
-        Err(_) => return Some(Err(Error::NotHttp)),
-    };
-    let answer = Answer {
-        status: head.code.unwrap_or_default(),
-        body: bytes.get(head_len..).unwrap_or_default().to_vec(),
-        fields: head
-            .headers
-            .iter()
-            .map(|field| {
-                let value = String::from_utf8_lossy(field.value).into_owned();
-                (field.name.to_owned(), value)
-            })
-            .collect(),
-    };
-    let body_len: usize = answer.field("content-length").parse().unwrap_or_default();
-    let whole = head_len.saturating_add(body_len).min(ANSWER_BYTES_MAX);
-    (bytes.len() >= whole).then_some(Ok(answer))
+fn read(stream: &mut TcpStream, conn: &mut ClientConn, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    stream.set_read_timeout(Some(left))?;
+    let len = stream.read(conn.read_buf())?;
+    conn.handle_read(len);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What is made of `bytes`, after which the connection stays open, or ends.
+    fn answered(bytes: &str, ends: bool) -> (String, Result<Answer, Error>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(move || {
+                ask(Question {
+                    host: "127.0.0.1",
+                    port,
+                    authority: "shop.example",
+                    path: "/a b",
+                    more: &[("Cookie", "a=b"), ("X", "split\r\nme")],
+                    timeout: Duration::from_secs(60),
+                })
+            });
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = String::new();
+            while !request.ends_with("\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(char::from(byte[0]));
+            }
+            stream.write_all(bytes.as_bytes()).unwrap();
+            if ends {
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            (request, asked.join().unwrap())
+        })
+    }
+
+    #[test]
+    fn asks_once_and_reads_as_far_as_is_counted() {
+        #[track_caller]
+        fn check(bytes: &str, status: u16, body: &str) {
+            let (request, answer) = answered(bytes, false);
+            assert_eq!(
+                request,
+                format!(
+                    "GET /a%20b HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: retter/{}\r\n\
+                     Accept: */*\r\nConnection: close\r\nCookie: a=b\r\n\r\n",
+                    env!("CARGO_PKG_VERSION")
+                )
+            );
+            let answer = answer.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (status, body.as_bytes()));
+        }
+        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi");
+        check("HTTP/1.1 204 No Content\r\n\r\n", 204, "");
+        check(
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 404 \r\nContent-Length: 0\r\n\r\n",
+            404,
+            "",
+        );
+        // Neither end would ever come.
+        check("HTTP/1.1 200 OK\r\n\r\n", 200, "");
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            200,
+            "",
+        );
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_why() {
+        #[track_caller]
+        fn check(bytes: &str, reason: &str) {
+            let (_, answer) = answered(bytes, true);
+            let told = answer.unwrap_err().to_string();
+            assert!(told.ends_with(reason), "{told}");
+            assert!(told.starts_with("what came back is not a complete HTTP/1.1 answer: "));
+        }
+        check("", "connection ended inside a message");
+        check("HTTP/1.1 200 OK\r\n", "connection ended inside a message");
+        check(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh",
+            "connection ended inside a message",
+        );
+        check("SSH-2.0-OpenSSH_9.2\r\n", "invalid status line");
+        check("HTTP/1.1 200 OK\r\nno field\r\n\r\n", "invalid field line");
+    }
 }

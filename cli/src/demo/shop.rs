@@ -317,10 +317,8 @@ mod tests {
                 host: "127.0.0.1",
                 port: addr.port(),
                 authority: "shop.example",
-                method: "GET",
                 path,
-                cookie: "PHPSESSID=Ada",
-                more: "",
+                more: &[("Cookie", "PHPSESSID=Ada")],
                 timeout: Duration::from_secs(10),
             })
         };
