@@ -2,9 +2,11 @@
 //! Never sets or waits for time.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use retter_core::time::Instant;
+
+pub(crate) use retter_log::millis;
 
 /// Reads the time as the core counts it: since the epoch that the adapter got too.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +34,6 @@ impl Clock {
             .checked_sub(ago)
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
-}
-
-/// Milliseconds of a duration, for people: two decimals.
-pub(crate) fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
 /// Shows a time as the Common Log Format does: `10/Oct/2000:13:55:36 +0000`.

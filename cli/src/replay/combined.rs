@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use retter_core::report::Failure;
+use retter_log::{Visitor, unescape};
 
 use super::assume::{Assumptions, Sessions};
-use super::line::{Answer, Cookies, End, Line, Origin, Skipped, Visitor, hash, request, unescape};
+use super::line::{Answer, Cookies, End, Line, Origin, Skipped, hash, request};
 use super::when;
 
 const NO_ADDRESS: Skipped = Skipped::Malformed("no address, identity and user before the time");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use retter_core::report::Failure;
+use retter_log::Visitor;
 
 use super::assume::Assumptions;
 use super::{combined, json};
@@ -23,17 +24,8 @@ pub(super) struct Line {
     pub(super) origin: Origin,
     pub(super) target: Bytes,
     pub(super) upgrades: bool,
+    /// Whose copies it may see.
     pub(super) visitor: Visitor,
-}
-
-/// Whose copies a request may see.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Visitor {
-    Anybody,
-    /// Cookies that are no session, by a hash.
-    Cookies(u64),
-    /// One user, by a hash.
-    Session(u64),
 }
 
 /// What the application did about a request.
@@ -144,38 +136,4 @@ pub(super) fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Undoes the escapes of nginx (`\xHH`) and Apache (also `\"`, `\\`, `\n`, `\t` and their kin).
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let (byte, after) = match (byte, after) {
-            (b'\\', [b'x', high, low, after @ ..]) => {
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                match (digit(*high), digit(*low)) {
-                    (Some(high), Some(low)) => {
-                        (u8::try_from(high * 16 + low).unwrap_or(b'?'), after)
-                    }
-                    _ => (b'\\', &rest[1..]),
-                }
-            }
-            (b'\\', [escaped, after @ ..]) => {
-                let byte = match escaped {
-                    b'b' => 0x08,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'v' => 0x0b,
-                    other => *other,
-                };
-                (byte, after)
-            }
-            (byte, after) => (byte, after),
-        };
-        out.push(byte);
-        rest = after;
-    }
-    out
 }

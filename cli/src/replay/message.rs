@@ -2,8 +2,9 @@
 //! Never tells more of them than the log does.
 
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead, Version};
+use retter_log::Visitor;
 
-use super::line::{Answer, Cookies, End, Line, Visitor};
+use super::line::{Answer, Cookies, End, Line};
 
 /// The log does not tell cookies, but what they meant: these mean it again.
 pub(super) const SESSION_COOKIE: &str = "retter-session";
@@ -16,7 +17,7 @@ pub(super) fn request(line: &Line) -> RequestHead {
     fields.push("host", host.as_bytes());
     let cookie = match line.visitor {
         Visitor::Anybody => None,
-        Visitor::Cookies(id) => Some(format!("{OTHER_COOKIE}={id:x}")),
+        Visitor::Marked(id) => Some(format!("{OTHER_COOKIE}={id:x}")),
         Visitor::Session(id) => Some(format!("{SESSION_COOKIE}={id:x}")),
     };
     if let Some(cookie) = cookie {

@@ -28,9 +28,10 @@ use logins::Logins;
 use overload::Overload;
 use undeclared::Votes;
 
-pub(crate) use access::{AccessLog, escape};
+pub(crate) use access::AccessLog;
 pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
 pub(crate) use log::Log;
+pub(crate) use retter_log::escape;
 
 /// Enough that each worker thread of a usual machine has a shard of its own.
 const SHARDS: usize = 16;
