@@ -242,29 +242,32 @@ fn replay_options(matches: &ArgMatches) -> replay::Options {
     let text = |id: &str| matches.get_one::<String>(id);
     let given = Assumptions::default();
     let compare = matches.get_many::<String>("compare").map(Iterator::cloned);
+    let assumptions = Assumptions {
+        cache_control: text("assume-cache-control").cloned(),
+        gateway_errors: *matches
+            .get_one("assume-gateway-errors")
+            .unwrap_or(&given.gateway_errors),
+        origin_time: *matches
+            .get_one("assume-origin-time")
+            .unwrap_or(&given.origin_time),
+        sessions: text("assume-sessions")
+            .and_then(|text| Sessions::parse(text))
+            .unwrap_or(given.sessions),
+        unasked: text("assume-unasked")
+            .and_then(|text| Unasked::parse(text))
+            .unwrap_or(given.unasked),
+    };
     replay::Options {
-        assumptions: Assumptions {
-            cache_control: text("assume-cache-control").cloned(),
-            gateway_errors: *matches
-                .get_one("assume-gateway-errors")
-                .unwrap_or(&given.gateway_errors),
-            origin_time: *matches
-                .get_one("assume-origin-time")
-                .unwrap_or(&given.origin_time),
-            sessions: text("assume-sessions")
-                .and_then(|text| Sessions::parse(text))
-                .unwrap_or(given.sessions),
-            unasked: text("assume-unasked")
-                .and_then(|text| Unasked::parse(text))
-                .unwrap_or(given.unasked),
-        },
         compare: compare.and_then(|files| files.collect::<Vec<_>>().try_into().ok()),
         json: matches.get_flag("json"),
-        logs: matches
-            .get_many::<String>("log")
-            .map(|logs| logs.cloned().collect())
-            .unwrap_or_default(),
         plot: text("plot").cloned(),
-        seed: matches.get_one("seed").copied().unwrap_or(1),
+        replay: retter_replay::Options {
+            assumptions,
+            logs: matches
+                .get_many::<String>("log")
+                .map(|logs| logs.cloned().collect())
+                .unwrap_or_default(),
+            seed: matches.get_one("seed").copied().unwrap_or(1),
+        },
     }
 }

@@ -130,7 +130,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::assume::Assumptions;
+    use crate::assume::Assumptions;
 
     fn order(seconds: &[u64]) -> (Vec<u64>, u64) {
         let text = br#"{"time":"1970-01-01T00:00:00Z","method":"GET","target":"/"}"#;

@@ -4,12 +4,12 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use retter_log::escape;
 use serde::Serialize;
 
 use super::simulate::Simulation;
 use super::tally::{Ages, Counts, Verdicts};
 use super::when::NANOS_PER_SEC;
-use crate::telemetry::escape;
 
 /// Enough to see what is wrong with a log.
 const MALFORMED_SHOWN: usize = 5;

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 /// What is assumed where a log is silent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Assumptions {
+pub struct Assumptions {
     /// `Cache-Control` of every answer in a log that does not tell it.
-    pub(crate) cache_control: Option<String>,
+    pub cache_control: Option<String>,
     /// 502 and 504 come from a proxy before the application.
-    pub(crate) gateway_errors: bool,
+    pub gateway_errors: bool,
     /// How long an answer takes in a log that does not tell it.
-    pub(crate) origin_time: Duration,
-    pub(crate) sessions: Sessions,
+    pub origin_time: Duration,
+    /// Who shares copies, in a log without cookies.
+    pub sessions: Sessions,
     /// What an application that was not asked would have done.
-    pub(crate) unasked: Unasked,
+    pub unasked: Unasked,
 }
 
 /// Who shares copies, in a log without cookies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Sessions {
+pub enum Sessions {
     /// Everybody sees the same pages.
     None,
     /// Each address with each user agent is a user of its own.
@@ -29,7 +30,7 @@ pub(crate) enum Sessions {
 
 /// What an application that was not asked would have done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Unasked {
+pub enum Unasked {
     /// It would have failed.
     Fails,
     /// As when it was last asked.
@@ -51,9 +52,11 @@ impl Default for Assumptions {
 }
 
 impl Sessions {
-    pub(crate) const NAMES: [&str; 2] = ["none", "visitor"];
+    /// The words that [`parse`](Self::parse) knows.
+    pub const NAMES: [&str; 2] = ["none", "visitor"];
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// The value of a word; `None` where it has none.
+    pub fn parse(text: &str) -> Option<Self> {
         match text {
             "none" => Some(Self::None),
             "visitor" => Some(Self::Visitor),
@@ -63,9 +66,11 @@ impl Sessions {
 }
 
 impl Unasked {
-    pub(crate) const NAMES: [&str; 3] = ["fails", "last", "works"];
+    /// The words that [`parse`](Self::parse) knows.
+    pub const NAMES: [&str; 3] = ["fails", "last", "works"];
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// The value of a word; `None` where it has none.
+    pub fn parse(text: &str) -> Option<Self> {
         match text {
             "fails" => Some(Self::Fails),
             "last" => Some(Self::Last),

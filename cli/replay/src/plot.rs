@@ -4,11 +4,11 @@
 use std::fmt::Write;
 
 use retter_core::breaker::State;
+use retter_log::escape;
 
 use super::simulate::Simulation;
 use super::summary::{Log, Summary};
 use super::tally::Counts;
-use crate::telemetry::escape;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 64.0;

@@ -1,6 +1,7 @@
-//! Owns `retter replay`: what this program would have done, under given settings, to the requests
-//! of an access log.
-//! Never asks an application or opens an address: the log tells what the application did.
+//! Owns the replay of access logs: what RETTER would have done to their requests, under given
+//! settings.
+//! Never asks an application or opens an address: the log tells what the application did. Never
+//! prints: an [`Outcome`] is text.
 
 mod assume;
 mod combined;
@@ -20,60 +21,61 @@ mod truth;
 mod when;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
-use std::process::ExitCode;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use retter_core::config::Settings;
+use retter_core::config::{ConfigErrors, Settings};
 
-use crate::settings::{Loaded, Problem, Sources};
-use crate::{EXIT_SETTINGS, failed, out, report, settings};
 use assume::Forms;
 use input::Lines;
 use line::{Line, Origin, Skipped};
 use order::Order;
 use simulate::Simulation;
-use summary::{Log, Malformed, Summary};
+use summary::{Log, Summary};
 use truth::Truth;
 
-pub(crate) use assume::{Assumptions, Sessions, Unasked};
+pub use assume::{Assumptions, Sessions, Unasked};
 
-/// What to replay, and how to show it.
+/// What to replay.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Options {
-    pub(crate) assumptions: Assumptions,
-    /// Two settings files to put side by side.
-    pub(crate) compare: Option<[String; 2]>,
-    pub(crate) json: bool,
+pub struct Options {
+    /// What is taken for granted where a log says nothing.
+    pub assumptions: Assumptions,
     /// Files in any order; `-` is standard input.
-    pub(crate) logs: Vec<String>,
-    pub(crate) plot: Option<String>,
+    pub logs: Vec<String>,
     /// Of the random part of open times.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 /// Why there is no result.
 #[derive(Debug)]
-enum ReplayError {
-    Read {
-        path: String,
-        error: io::Error,
-    },
+pub enum ReplayError {
+    /// The logs have no request.
     NoRequests {
+        /// How many lines there are.
         lines: u64,
-        malformed: Vec<Malformed>,
+        /// The first of those that cannot be read, and why.
+        malformed: Vec<String>,
     },
-    Write {
+    /// A log cannot be read.
+    Read {
+        /// Its path.
         path: String,
+        /// Why.
         error: io::Error,
+    },
+    /// Settings cannot work.
+    Settings {
+        /// Their name.
+        name: String,
+        /// Why.
+        errors: ConfigErrors,
     },
 }
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, error } => write!(f, "cannot read {path}: {error}"),
             Self::NoRequests { lines: 0, .. } => f.write_str("the log is empty"),
             Self::NoRequests { lines, malformed } => {
                 write!(
@@ -85,84 +87,68 @@ impl fmt::Display for ReplayError {
                     .iter()
                     .try_for_each(|line| write!(f, "\n  {line}"))
             }
-            Self::Write { path, error } => write!(f, "cannot write {path}: {error}"),
+            Self::Read { path, error } => write!(f, "cannot read {path}: {error}"),
+            Self::Settings { name, errors } => write!(f, "{name} cannot work: {errors}"),
         }
     }
 }
 
-/// Replays and shows the result. `sources` are those of the command line and the environment.
-pub(crate) fn run(options: &Options, sources: &Sources) -> ExitCode {
-    let loaded = match load(options, sources) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            report(&problems);
-            return ExitCode::from(EXIT_SETTINGS);
-        }
-    };
-    let settings = loaded
-        .into_iter()
-        .map(|(name, loaded)| (name, loaded.values.core));
-    match show(options, settings.collect()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(format_args!("{error}")),
+impl std::error::Error for ReplayError {}
+
+/// What users would have got.
+pub struct Outcome(Summary);
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outcome").field(&self.0.log).finish()
     }
 }
 
-fn load(options: &Options, sources: &Sources) -> Result<Vec<(String, Loaded)>, Vec<Problem>> {
-    let Some(files) = &options.compare else {
-        return Ok(vec![(
-            "these settings".to_owned(),
-            settings::load(sources)?,
-        )]);
-    };
-    let with = |file: &String| {
-        let loaded = settings::load(&Sources {
-            defaults: sources.defaults.clone(),
-            environment: sources.environment.clone(),
-            file: Some(file.clone()),
-            flags: sources.flags.clone(),
-        });
-        loaded.map(|loaded| (file.clone(), loaded))
-    };
-    // All bad values of both files at once.
-    match files.each_ref().map(with) {
-        [Ok(first), Ok(second)] => Ok(vec![first, second]),
-        [first, second] => {
-            let problems = [first, second].into_iter().filter_map(Result::err);
-            Err(problems.flatten().collect())
-        }
+impl Outcome {
+    /// In words and columns, with what was assumed.
+    #[must_use]
+    pub fn text(&self) -> String {
+        text::of(&self.0)
+    }
+
+    /// As JSON, for programs.
+    ///
+    /// # Panics
+    /// Never: texts and numbers always serialise.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let json = serde_json::to_string_pretty(&summary::json(&self.0));
+        json.expect("texts and numbers always serialise")
+    }
+
+    /// Over time, as a picture in SVG.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        plot::svg(&self.0)
     }
 }
 
-fn show(options: &Options, settings: Vec<(String, Settings)>) -> Result<(), ReplayError> {
-    let mut replay = Replay::new(options, settings);
-    let result = replay.read_all(&options.logs);
-    replay.progress.end();
-    result?;
+/// Replays the logs under each of `settings`, which have names. `progress` is told how many lines
+/// were read, after each.
+///
+/// # Errors
+/// A log cannot be read, has no request, or settings cannot work.
+pub fn replay(
+    options: &Options,
+    settings: Vec<(String, Settings)>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Outcome, ReplayError> {
+    let mut replay = Replay::new(options, settings, progress);
+    replay.read_all(&options.logs)?;
     let summary = replay.summary();
     if summary.log.requests == 0 {
+        let malformed = summary.log.malformed_first.iter();
         return Err(ReplayError::NoRequests {
             lines: summary.log.lines,
-            malformed: summary.log.malformed_first,
+            malformed: malformed.map(ToString::to_string).collect(),
         });
     }
-    if let Some(path) = &options.plot {
-        let write = std::fs::write(path, plot::svg(&summary));
-        write.map_err(|error| ReplayError::Write {
-            path: path.clone(),
-            error,
-        })?;
-    }
-    if options.json {
-        let json = serde_json::to_string_pretty(&summary::json(&summary));
-        out::line(format_args!(
-            "{}",
-            json.expect("texts and numbers always serialise")
-        ));
-    } else {
-        out::text(&text::of(&summary));
-    }
-    Ok(())
+    Ok(Outcome(summary))
 }
 
 /// A file on its way into the order of time.
@@ -196,7 +182,7 @@ struct Replay<'a> {
     log: Log,
     options: &'a Options,
     order: Order,
-    progress: Progress,
+    progress: &'a mut dyn FnMut(u64),
     settings: Vec<(String, Settings)>,
     /// Made with the first line, as that tells when they begin.
     simulations: Vec<Simulation>,
@@ -204,13 +190,17 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(options: &'a Options, settings: Vec<(String, Settings)>) -> Self {
+    fn new(
+        options: &'a Options,
+        settings: Vec<(String, Settings)>,
+        progress: &'a mut dyn FnMut(u64),
+    ) -> Self {
         Self {
             forms: Forms::default(),
             log: Log::default(),
             options,
             order: Order::default(),
-            progress: Progress::new(),
+            progress,
             settings,
             simulations: Vec::new(),
             truth: Truth::new(&options.assumptions),
@@ -233,11 +223,11 @@ impl<'a> Replay<'a> {
             }
             self.read_next(source)?;
             while let Some(line) = self.order.pop() {
-                self.ask(&line);
+                self.ask(&line)?;
             }
         }
         while let Some(line) = self.order.pop_last() {
-            self.ask(&line);
+            self.ask(&line)?;
         }
         for simulation in &mut self.simulations {
             simulation.finish();
@@ -264,7 +254,7 @@ impl<'a> Replay<'a> {
 
     fn parse(&mut self, text: &[u8], path: &str, number: u64) -> Option<Line> {
         self.log.lines += 1;
-        self.progress.line(self.log.lines);
+        (self.progress)(self.log.lines);
         if text.trim_ascii().is_empty() {
             return None;
         }
@@ -281,14 +271,17 @@ impl<'a> Replay<'a> {
         None
     }
 
-    fn ask(&mut self, line: &Line) {
+    fn ask(&mut self, line: &Line) -> Result<(), ReplayError> {
         if self.simulations.is_empty() {
             self.log.first = line.at;
-            let start = |(_, settings): &(String, Settings)| {
-                Simulation::new(settings.clone(), self.options.seed, line.at)
-                    .expect("the settings were checked when they were loaded")
+            let start = |(name, settings): &(String, Settings)| {
+                let simulation = Simulation::new(settings.clone(), self.options.seed, line.at);
+                simulation.map_err(|errors| ReplayError::Settings {
+                    name: name.clone(),
+                    errors,
+                })
             };
-            self.simulations = self.settings.iter().map(start).collect();
+            self.simulations = self.settings.iter().map(start).collect::<Result<_, _>>()?;
         }
         self.log.last = line.at;
         self.log.requests += 1;
@@ -305,6 +298,7 @@ impl<'a> Replay<'a> {
         for simulation in &mut self.simulations {
             simulation.ask(&request, line.at, &origin);
         }
+        Ok(())
     }
 
     fn summary(self) -> Summary {
@@ -315,43 +309,6 @@ impl<'a> Replay<'a> {
             assumed: self.options.assumptions.told(self.forms),
             log,
             runs: names.zip(self.simulations).collect(),
-        }
-    }
-}
-
-/// Tells on a terminal how far it is.
-struct Progress {
-    is_shown: bool,
-    next: Instant,
-    started: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let started = Instant::now();
-        Self {
-            is_shown: io::stderr().is_terminal(),
-            next: started + Duration::from_secs(1),
-            started,
-        }
-    }
-
-    fn line(&mut self, lines: u64) {
-        // The clock is read rarely: it would be a tenth of the work.
-        if !self.is_shown || !lines.is_multiple_of(4096) {
-            return;
-        }
-        let now = Instant::now();
-        if now >= self.next {
-            self.next = now + Duration::from_secs(1);
-            let seconds = self.started.elapsed().as_secs_f64();
-            out::progress(format_args!("{lines} lines in {seconds:.0} s"));
-        }
-    }
-
-    fn end(&self) {
-        if self.is_shown {
-            out::progress(format_args!(""));
         }
     }
 }

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use retter_core::breaker::Transition;
+use retter_log::escape;
 
 use super::simulate::Simulation;
 use super::summary::{Log, Summary};
 use super::tally::{Ages, Tally, Verdicts};
-use crate::telemetry::escape;
 
 /// State changes of each kind that are shown; all are in the JSON form.
 const CHANGES_SHOWN: usize = 12;
