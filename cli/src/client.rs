@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told_why() {
+    fn a_malformed_answer_is_an_error_with_its_reason() {
         #[track_caller]
         fn check(bytes: &str, reason: &str) {
             let (_, answer) = answered(bytes, true);

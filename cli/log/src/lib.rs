@@ -34,7 +34,7 @@ pub struct Line<'a> {
     /// in every line.
     #[serde(with = "word", default)]
     pub time: Option<SystemTime>,
-    /// Who asked: what a trusted proxy tells, or the peer.
+    /// The client's address: as a trusted proxy tells it, or the peer's.
     #[serde(with = "word", default)]
     pub client: Option<IpAddr>,
     /// The other end of the connection.

@@ -76,7 +76,7 @@ fn a_line_is_written_so() {
 }
 
 #[test]
-fn what_is_not_known_or_not_there_is_none() {
+fn unknown_words_and_missing_members_are_none() {
     let line = Line::parse(b"{}").unwrap();
     assert_eq!(line, Line::default());
     let unknown = br#"{"time":"now","client":"?","partition":"crowd-1","source":"moon",

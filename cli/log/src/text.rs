@@ -124,13 +124,13 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Query parameters whose values let whoever reads them act as the user (RFC 6750 §2.3 warns of
-/// logs), by parts of their names.
+/// Parts of the names of query parameters whose values let a reader of the log act as the user
+/// (RFC 6750 §2.3 warns of logs).
 const SECRETS: [&str; 9] = [
     "apikey", "api_key", "auth", "code", "passw", "secret", "session", "sig", "token",
 ];
 
-/// A URL without the values of parameters that let whoever reads them act as the user.
+/// A URL without the values of query parameters that would let a reader act as the user.
 #[must_use]
 pub fn without_secrets(url: &[u8]) -> Cow<'_, [u8]> {
     let Some(mark) = url.iter().position(|&byte| byte == b'?') else {

@@ -156,9 +156,9 @@ impl Word for SessionChange {
 /// of one site apart and gives nothing away.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Visitor {
-    /// Nothing tells who asks: everybody's.
+    /// The request carries nothing that identifies its client: these copies are everybody's.
     Anybody,
-    /// Who sends the same cookies or fields of unknown meaning.
+    /// All clients that send the same cookies or fields of unknown meaning.
     Marked(u64),
     /// One user.
     Session(u64),
@@ -207,7 +207,7 @@ impl From<Duration> for Millis {
 }
 
 impl Millis {
-    /// Nothing for what is no time: a negative number, or too large a one.
+    /// Zero for a number that is no duration: negative, too large, or not finite.
     fn read(millis: f64) -> Self {
         Self(Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default())
     }

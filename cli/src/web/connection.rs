@@ -280,8 +280,8 @@ impl Connection {
 
     // -- its end
 
-    /// No further request is wanted: whoever has sent none as a whole goes now, the others after
-    /// their answer.
+    /// Takes no further request: the connection ends now, or after the answer to the whole request
+    /// that it has sent.
     pub(super) fn handle_drain(&mut self) {
         match &mut self.state {
             State::Answering(terms) => terms.keep = false,

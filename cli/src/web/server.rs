@@ -1,6 +1,6 @@
 //! Owns the sockets, the clock and the threads of a [`Server`]: one thread has all connections,
 //! and a few answer requests.
-//! Never lets a connection wait for another one: whoever is silent or slow has a place, no thread.
+//! Never lets a connection wait for a silent or slow one: that has a place, and no thread.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::{Handler, Limits, Request, Response};
 
 /// Connections that the system holds until they are accepted. The standard library's 128 are too
-/// few for a burst: who finds no room comes again after a second.
+/// few for a burst: a client that finds no room tries again after a second.
 const BACKLOG: i32 = 1024;
 /// How long nothing is accepted after that failed: usually there are no more files to be had.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

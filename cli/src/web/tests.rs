@@ -171,7 +171,7 @@ fn check_refusal(request: &str, status: &str, reason: &str) {
 }
 
 #[test]
-fn what_is_no_request_is_told_why() {
+fn a_malformed_request_is_refused_with_its_reason() {
     check_refusal(
         "GET / HTTP/1.1\r\n\r\n",
         "400 Bad Request",
@@ -212,7 +212,7 @@ fn what_is_no_request_is_told_why() {
 }
 
 #[test]
-fn what_is_too_long_is_told_why() {
+fn a_request_beyond_a_limit_is_refused_with_its_reason() {
     let post = "POST / HTTP/1.1\r\nHost: a\r\n";
     let long = "its content is longer than 65536 bytes";
     check_refusal(
@@ -310,7 +310,7 @@ fn an_ended_stream_ends_a_connection_after_its_answers() {
 }
 
 #[test]
-fn who_owes_a_request_for_the_longest_gives_way_first() {
+fn the_connection_that_owes_a_request_the_longest_gives_way_first() {
     let now = Instant::now();
     let at = |secs| now + Duration::from_secs(secs);
     let peer = |secs| Peer {
