@@ -90,7 +90,7 @@ check_sim() {
         cargo_test -p retter-sim --test sim
 }
 
-# Every interleaving of a few threads, with loom: at the gate, at the store, at the policy.
+# Every interleaving of a few threads, with loom: at the gate, at the store, at a site.
 check_loom() {
     RUSTFLAGS="--cfg loom" cargo_test -p retter-core --lib --target-dir target/loom interleavings
 }

@@ -270,7 +270,7 @@ async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Dr
     }
 }
 
-/// Asks the origin in the background for what the policy wants renewed.
+/// Asks the origin in the background for what the site wants renewed.
 async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
     let mut alarm = Alarm::new(Arc::clone(&worker.runtime));
     let endless = poll_fn(|cx| {

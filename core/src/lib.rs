@@ -179,7 +179,8 @@ pub mod time;
 
 pub use config::{Config, ConfigErrors, Settings};
 pub use gateway::Gateway;
-pub use session::{Action, CallId, Input, Session, Side, Standing, Timer};
+pub use report::CallId;
+pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
 pub use site::{
     Answer, Decision, Fetch, Holding, Passing, Purge, Refresh, Refusal, Ruling, Served, Site, Slow,
     Snapshot, Ticket, Verdict,

@@ -55,6 +55,15 @@ impl fmt::Display for Source {
     }
 }
 
+/// Which exchange of a session something is about.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CallId(u32);
+
+impl CallId {
+    /// That of all exchanges of an HTTP/1.1 connection: there is one at a time.
+    pub const FIRST: Self = Self(0);
+}
+
 /// How the origin failed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Failure {
@@ -148,6 +157,8 @@ pub struct OriginReport {
 /// One exchange, reported when it has ended.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Which of the exchanges of its session it is of.
+    pub call: CallId,
     /// Body bytes received from the client.
     pub bytes_received: u64,
     /// Body bytes sent to the client.

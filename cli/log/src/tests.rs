@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use retter_core::config::CacheSettings;
 use retter_core::message::{Fields, ResponseHead};
+use retter_core::report::CallId;
 use retter_core::report::OriginReport;
 use retter_core::time::Instant;
 
@@ -32,6 +33,7 @@ fn report() -> Report {
         ]),
     );
     Report {
+        call: CallId::FIRST,
         bytes_received: 0,
         bytes_sent: 12,
         circuit: State::Open,
@@ -238,6 +240,7 @@ fn reports() -> impl Strategy<Value = Report> {
         .prop_map(|(numbers, source, end, circuit, request, origin, status)| {
             let (bytes_received, bytes_sent, client, peer, start, took) = numbers;
             Report {
+                call: CallId::FIRST,
                 bytes_received,
                 bytes_sent,
                 circuit,

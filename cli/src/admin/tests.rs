@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use retter_core::breaker::State;
 use retter_core::config::Settings;
-use retter_core::report::{End, Failure, Observer, OriginReport, Report};
+use retter_core::report::{CallId, End, Failure, Observer, OriginReport, Report};
 use retter_core::time::Instant;
 
 use super::*;
@@ -24,6 +24,7 @@ fn telemetry() -> Telemetry {
 fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report {
     let ended = Instant::from_epoch(Duration::from_millis(1));
     Report {
+        call: CallId::FIRST,
         bytes_received: 1,
         bytes_sent: 10,
         circuit: State::Closed,

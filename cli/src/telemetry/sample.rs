@@ -2,11 +2,12 @@
 //! Never in the program.
 
 use retter_core::breaker::State;
-use retter_core::report::{End, Report, Source};
+use retter_core::report::{CallId, End, Report, Source};
 use retter_core::time::Instant;
 
 pub(super) fn report() -> Report {
     Report {
+        call: CallId::FIRST,
         bytes_received: 0,
         bytes_sent: 0,
         circuit: State::Closed,

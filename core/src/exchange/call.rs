@@ -9,19 +9,10 @@ use http::{Method, StatusCode};
 use crate::breaker::State;
 use crate::h1::Framing;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::{End, Failure, OriginReport, Report, Source};
+use crate::report::{CallId, End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
 use crate::time::Instant;
-
-/// Which exchange of a session something is about.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct CallId(u32);
-
-impl CallId {
-    /// That of all exchanges of an HTTP/1.1 connection: there is one at a time.
-    pub const FIRST: Self = Self(0);
-}
 
 /// Whose an origin connection is, which decides what becomes of it after its exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -194,6 +185,7 @@ impl Call {
             status,
         } = outcome;
         Report {
+            call: self.id,
             bytes_received: self.received,
             bytes_sent: sent,
             circuit,

@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 /// What a deadline guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Timer {
+pub enum Timer {
     /// A client that takes no more, until it counts as slow.
     ClientPause,
     /// The next piece of a response body, or the origin taking a request body.

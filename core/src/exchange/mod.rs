@@ -29,7 +29,7 @@ use http::StatusCode;
 
 use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
-use crate::report::{End, Failure, Report};
+use crate::report::{CallId, End, Failure, Report};
 use crate::rules::forwarded::View;
 use crate::site::{Decision, Refresh, Ruling, Slow};
 use crate::time::Instant;
@@ -43,9 +43,8 @@ use room::Room;
 use signal::{Step, Turn};
 use state::State;
 
-pub use call::CallId;
 pub(crate) use call::{Call, Owner};
-pub(crate) use deadline::Timer;
+pub use deadline::Timer;
 pub(crate) use signal::{Action, Content, Intake};
 
 /// One request from its decision to its end.

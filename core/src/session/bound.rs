@@ -2,9 +2,10 @@
 //! on it (NTLM, Negotiate).
 //! Never decides which messages sign in: [`login`] does. Never gives such a connection away.
 
-use crate::exchange::{self, CallId, Owner};
+use crate::exchange::{self, Owner};
 use crate::h1::ClientConn;
 use crate::message::Fields;
+use crate::report::CallId;
 use crate::rules::forwarded::View;
 use crate::rules::login;
 

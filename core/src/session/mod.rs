@@ -28,7 +28,7 @@ use crate::exchange::{self, Call, Exchange};
 use crate::gateway::Gateway;
 use crate::h1::ClientConn;
 use crate::message::RequestHead;
-use crate::report::Report;
+use crate::report::{CallId, Report};
 use crate::rules::forwarded::View;
 use crate::site::Refresh;
 use crate::time::Instant;
@@ -39,7 +39,8 @@ use join::Passed;
 use reports::Reports;
 use work::Work;
 
-pub use crate::exchange::CallId;
+pub use crate::client::h1::Timer as ClientTimer;
+pub use crate::exchange::Timer as CallTimer;
 pub use signal::{Action, Input, Side, Standing};
 pub use timer::Timer;
 
@@ -586,23 +587,18 @@ impl Session {
 
     fn fire(&mut self, timer: Timer, now: Instant) {
         match timer {
-            Timer::ClientBody | Timer::ClientHead => self.request_timed_out(now),
-            Timer::ClientIdle => self.client.close(Last::Close),
-            Timer::ClientLinger => self.client_left(now),
-            // A plain close would leave what the kernel holds of the answer there until it is
-            // taken, which is never.
-            Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
-            Timer::ClientPause
-            | Timer::OriginBody
-            | Timer::OriginConnect
-            | Timer::OriginHead
-            | Timer::OriginRoom
-            | Timer::Slow
-            | Timer::TunnelIdle
-            | Timer::Upload => {
+            Timer::Call(_, _) => {
                 if let Some(exchange) = self.work.exchange_mut() {
                     exchange.handle_timeout(now);
                 }
+            }
+            Timer::Client(ClientTimer::Head) | Timer::Content => self.request_timed_out(now),
+            Timer::Client(ClientTimer::Idle) => self.client.close(Last::Close),
+            Timer::Client(ClientTimer::Linger) => self.client_left(now),
+            // A plain close would leave what the kernel holds of the answer there until it is
+            // taken, which is never.
+            Timer::Client(ClientTimer::Write) => {
+                self.leave_client(Action::Abort(Side::Client), now);
             }
         }
         self.pump(now);

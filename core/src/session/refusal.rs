@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::exchange::reply::{Data, Reply, Told};
 use crate::gateway::Gateway;
 use crate::message::Fields;
-use crate::report::{End, Report, Source};
+use crate::report::{CallId, End, Report, Source};
 use crate::time::Instant;
 
 /// The answer of this `status` to what `peer` has sent since `started`, and its report.
@@ -31,6 +31,7 @@ pub(super) fn unparsed(
     let report = Report {
         bytes_received: 0,
         bytes_sent: content.len() as u64,
+        call: CallId::FIRST,
         circuit: told.circuit,
         claims_forwarding: false,
         client: peer.ip().to_canonical(),

@@ -1,7 +1,7 @@
 //! Owns the words in which a session and the adapter that drives it speak.
 //! Never acts on them.
 
-use crate::exchange::CallId;
+use crate::report::CallId;
 use crate::time::Instant;
 
 /// One of the two sides of a session.

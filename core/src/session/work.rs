@@ -159,7 +159,7 @@ impl Work {
     ) -> Option<(Instant, Timer)> {
         let [write, life] = client.deadlines(self.is_none(), settings);
         let [own, content] = self.deadlines(client);
-        let named = |(at, timer): (Instant, h1::Timer)| (at, timer.into());
+        let named = |(at, timer): (Instant, h1::Timer)| (at, Timer::Client(timer));
         let all = [write.map(named), life.map(named), own, content];
         // Of two at the same time, the first is meant.
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -167,7 +167,7 @@ impl Work {
 
     /// The deadlines of the request, and of the client that is to send the rest of it.
     fn deadlines(&self, client: &Client) -> [Option<(Instant, Timer)>; 2] {
-        let content = |at: Instant| (at, Timer::ClientBody);
+        let content = |at: Instant| (at, Timer::Content);
         match self {
             Self::None => [None, None],
             Self::Receiving(_) => [None, Some(content(client.content_due()))],
@@ -175,7 +175,7 @@ impl Work {
                 let own = exchange.poll_timeout();
                 let least = exchange.content_due();
                 [
-                    own.map(|(at, timer)| (at, timer.into())),
+                    own.map(|(at, timer)| (at, Timer::Call(exchange.call().id, timer))),
                     least.map(|least| content(least.max(client.content_due()))),
                 ]
             }

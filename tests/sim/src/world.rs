@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// Asks the origin in the background for what the policy wants renewed, as adapters do.
+    /// Asks the origin in the background for what the site wants renewed, as adapters do.
     fn refresh(&mut self) {
         if !self.net.borrow().swarm.is_attended || self.hub.draining.get() {
             return;
@@ -322,7 +322,7 @@ impl World {
         self.gateway.site().set_wall_clock(now, UnixTime(unix));
     }
 
-    /// The program is told to end; when it has, the next one begins with the same policy.
+    /// The program is told to end; when it has, the next one begins with the same site.
     fn drain(&self) {
         self.net.borrow_mut().note(format_args!("drain"));
         self.hub.draining.set(true);

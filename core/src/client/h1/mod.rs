@@ -75,7 +75,7 @@ pub(crate) enum Last {
 
 /// What a deadline guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Timer {
+pub enum Timer {
     /// A whole request head, from its first byte.
     Head,
     /// The next request on an idle connection.

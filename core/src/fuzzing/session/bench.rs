@@ -12,7 +12,8 @@ use super::truth;
 use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::limits::IOVECS_MAX;
-use crate::session::{Action, CallId, Input, Session, Side};
+use crate::report::CallId;
+use crate::session::{Action, Input, Session, Side};
 use crate::time::{Instant, UnixTime};
 
 /// Some sessions of one policy, of which one is meant by what is done.

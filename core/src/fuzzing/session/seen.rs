@@ -344,6 +344,7 @@ fn tell(report: &Report) -> String {
         started,
         status,
         bytes_sent: _,
+        call: _,
         peer: _,
     } = report;
     format!(

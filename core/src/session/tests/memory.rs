@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, PARK, Rig, body, get, status};
+use super::rig::{PAGE, PARK, Rig, body, get, of_call, of_client, status};
 use crate::config::Settings;
 use crate::limits::{PAUSE_MIN, QUEUE_BYTES_FREE, RECV_CHUNK};
-use crate::session::{Input, Side, Standing, Timer};
+use crate::report::CallId;
+use crate::session::{CallTimer, ClientTimer, Input, Side, Standing, Timer};
 
 /// What a queue may have when it gets no share of the reserve: a read that began just before it was
 /// full, and a head.
@@ -159,7 +160,7 @@ fn room_that_others_leave_does_not_make_the_origin_late() {
         slow.session.handle_written(Side::Client, 4_000, slow.now);
     }
     drop(crowd);
-    assert_eq!(slow.session.poll_timer(), Some(Timer::ClientWrite));
+    assert_eq!(slow.session.poll_timer(), of_client(ClientTimer::Write));
     slow.wait(Duration::from_secs(10));
     slow.session.handle_written(Side::Client, 1, slow.now);
     assert!(!slow.session.read_buf(Side::Origin).is_empty());
@@ -175,7 +176,13 @@ fn an_answer_that_begins_is_heard_whatever_others_hold() {
     ahead.send(&get("/two", ""));
     let waits = |ahead: &Rig| {
         let timer = ahead.session.poll_timer();
-        matches!(timer, Some(Timer::OriginHead | Timer::Slow))
+        matches!(
+            timer,
+            Some(
+                Timer::Call(CallId::FIRST, CallTimer::OriginHead)
+                    | Timer::Call(CallId::FIRST, CallTimer::Slow)
+            )
+        )
     };
     assert!(waits(&ahead));
     let _crowd: Vec<_> = (0..20)
@@ -322,7 +329,7 @@ fn a_full_queue_to_the_origin_pauses_the_client_until_it_moves() {
         rig.settle();
     }
     assert!(sent < EACH + 2 * RECV_CHUNK, "{sent}");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginBody));
     rig.origin_reads = true;
     rig.settle();
     assert!(!rig.session.read_buf(Side::Client).is_empty());

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
+use crate::report::CallId;
 use crate::report::Report;
-use crate::session::{Action, CallId, Input, Session, Side};
+use crate::session::{Action, CallTimer, ClientTimer, Input, Session, Side, Timer};
 use crate::time::{Instant, UnixTime};
 
 /// 2024-02-29T12:00:00Z, as `Date` in the answers made here.
@@ -296,4 +297,14 @@ pub(super) const PAGE: &str =
 
 pub(super) fn get(path: &str, fields: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
+}
+
+/// A deadline of the exchange.
+pub(super) const fn of_call(timer: CallTimer) -> Option<Timer> {
+    Some(Timer::Call(CallId::FIRST, timer))
+}
+
+/// A deadline of the client.
+pub(super) const fn of_client(timer: ClientTimer) -> Option<Timer> {
+    Some(Timer::Client(timer))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::rig::{CONNECT, DETACH, PAGE, PARK, Rig, body, field, get, status};
 use crate::breaker::State;
 use crate::config::Settings;
+use crate::report::CallId;
 use crate::report::Source;
-use crate::session::{Action, Side, Timer};
+use crate::session::{Action, CallTimer, Side, Timer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,7 +29,10 @@ fn warm(paths: &[&str]) -> Rig {
 fn a_copy_answers_when_the_origin_is_slow_and_is_renewed_all_the_same() {
     let mut rig = warm(&["/"]);
     rig.send(&get("/", ""));
-    assert_eq!(rig.session.poll_timer(), Some(Timer::Slow));
+    assert_eq!(
+        rig.session.poll_timer(),
+        Some(Timer::Call(CallId::FIRST, CallTimer::Slow))
+    );
     rig.wait(SECOND - Duration::from_millis(1));
     assert_eq!(rig.received(), "");
     rig.wait(Duration::from_millis(1));
@@ -93,7 +97,10 @@ fn without_a_copy_it_waits_and_counts_once() {
     let mut rig = Rig::new();
     rig.send(&get("/", "")).wait(2 * SECOND);
     assert_eq!(rig.received(), "");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginHead));
+    assert_eq!(
+        rig.session.poll_timer(),
+        Some(Timer::Call(CallId::FIRST, CallTimer::OriginHead))
+    );
     rig.reply(PAGE);
     assert_eq!(status(&rig.received()), 200);
     assert_eq!(rig.gateway.site().stats(rig.now).slow_calls, 1);

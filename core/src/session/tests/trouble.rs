@@ -3,11 +3,11 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use super::rig::{CONNECT, CONNECT_ANEW, Rig, body, field, status, upload};
+use super::rig::{CONNECT, CONNECT_ANEW, Rig, body, field, of_call, of_client, status, upload};
 use crate::config::Settings;
 use crate::limits::IOVECS_MAX;
 use crate::report::End;
-use crate::session::{Action, Input, Side, Timer};
+use crate::session::{Action, CallTimer, ClientTimer, Input, Side, Timer};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
@@ -242,7 +242,7 @@ fn leaving_is_no_failure_of_the_origin() {
 fn deadlines() {
     let mut rig = Rig::new();
     rig.send("GET / HT");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientHead));
+    assert_eq!(rig.session.poll_timer(), of_client(ClientTimer::Head));
     rig.wait(Duration::from_secs(10))
         .send("TP/1.1\r\n")
         .wait(Duration::from_secs(5));
@@ -254,13 +254,13 @@ fn deadlines() {
 
     let mut rig = Rig::new();
     rig.send(&upload());
-    assert_eq!(rig.session.poll_timer(), Some(Timer::Upload));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::Upload));
     rig.wait(Duration::from_secs(1));
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientBody));
+    assert_eq!(rig.session.poll_timer(), Some(Timer::Content));
 
     let mut rig = Rig::new();
     rig.send(POST);
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientBody));
+    assert_eq!(rig.session.poll_timer(), Some(Timer::Content));
     rig.wait(Duration::from_secs(14))
         .send("a")
         .wait(Duration::from_secs(14))
@@ -272,14 +272,14 @@ fn deadlines() {
     let mut rig = Rig::new();
     rig.send(GET)
         .reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginBody));
     rig.wait(Duration::from_secs(60));
     assert_eq!(rig.reports[0].end, End::Truncated);
 
     let mut rig = Rig::new();
     rig.client_reads = false;
     rig.send(GET).reply(OK);
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientWrite));
+    assert_eq!(rig.session.poll_timer(), of_client(ClientTimer::Write));
     rig.wait(Duration::from_secs(15));
     assert!(
         rig.session.is_done(),
@@ -330,7 +330,7 @@ fn a_slow_reader_does_not_time_the_origin_out() {
     }
     rig.client_reads = true;
     rig.settle();
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginBody));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginBody));
     assert!(rig.session.poll_timeout().unwrap() > rig.now + Duration::from_secs(59));
 }
 
@@ -363,7 +363,7 @@ fn who_asks_for_a_100_and_sends_nothing_holds_no_slot_and_blames_nobody() {
         if continues {
             rig.reply("HTTP/1.1 100 Continue\r\n\r\n");
         }
-        assert_eq!(rig.session.poll_timer(), Some(Timer::Upload));
+        assert_eq!(rig.session.poll_timer(), of_call(CallTimer::Upload));
         assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 1);
         rig.wait(Duration::from_secs(1));
         assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
@@ -442,7 +442,7 @@ fn an_empty_line_begins_no_request() {
     let mut rig = Rig::new();
     rig.send(GET).reply(OK).received();
     rig.send("\r");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientHead));
+    assert_eq!(rig.session.poll_timer(), of_client(ClientTimer::Head));
     rig.send("\n");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::ClientIdle));
+    assert_eq!(rig.session.poll_timer(), of_client(ClientTimer::Idle));
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::rig::{CONNECT_ANEW, PAGE, Rig, body, field, get, rest_of_upload, status, upload};
+use super::rig::{
+    CONNECT_ANEW, PAGE, Rig, body, field, get, of_call, rest_of_upload, status, upload,
+};
 use crate::config::Settings;
 use crate::report::{End, Source};
-use crate::session::{Action, Input, Side, Timer};
+use crate::session::{Action, CallTimer, Input, Side};
 
 const FAILED: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST /order HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=b";
@@ -32,7 +34,7 @@ fn it_is_sent_on_when_there_is_room() {
     let (mut busy, mut rig) = full();
     rig.send(&get("/", ""));
     assert_eq!(rig.asked(), "");
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginRoom));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginRoom));
     busy.reply(PAGE);
     rig.settle();
     assert!(rig.asked().starts_with("GET / HTTP/1.1\r\n"));
@@ -356,7 +358,7 @@ fn a_copy_from_before_is_not_what_is_waited_for() {
     busy.send(&get("/busy", ""));
     let mut rig = busy.another();
     rig.send(&get("/gone", "Cache-Control: no-cache\r\n"));
-    assert_eq!(rig.session.poll_timer(), Some(Timer::OriginRoom));
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginRoom));
     busy.reply(PAGE);
     assert_eq!(woken(&mut rig), "");
     assert!(rig.asked().starts_with("GET /gone HTTP/1.1\r\n"));
