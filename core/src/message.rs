@@ -17,7 +17,7 @@ pub use fields::{Fields, FieldsBuilder, Line};
 pub(crate) use known::{is_forwarding, is_user};
 pub(crate) use names::{Marks, Names};
 pub use text::is_token;
-pub(crate) use text::{is_one_line, text_len, token_len};
+pub(crate) use text::{folded, is_one_line, text_len, token_len};
 
 /// The HTTP/1 minor version of a message. Higher minor versions are treated as 1.1
 /// (RFC 9110 §2.5), other major versions are refused by the parser.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::message::is_token;
+use crate::message::{folded, is_token};
 
 /// Field names and prefixes of them (`x-shop-*`), compared without case; `_` is the same as `-`, as
 /// it is to applications behind CGI and its heirs (RFC 3875 §4.1.18).
@@ -31,13 +31,6 @@ impl FieldNames {
     }
 }
 
-const fn folded(byte: u8) -> u8 {
-    match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    }
-}
-
 impl FromStr for FieldNames {
     type Err = String;
 
@@ -58,7 +51,7 @@ impl FromStr for FieldNames {
                     "`{name}` is not the name of a field, nor a prefix with `*` after it"
                 ));
             }
-            list.push(bare.to_ascii_lowercase().replace('_', "-"));
+            list.push(bare.bytes().map(|byte| char::from(folded(byte))).collect());
         }
         Ok(names)
     }

@@ -8,11 +8,12 @@ use std::io::Write;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::body::Framing;
 use super::send::SendQueue;
-use crate::message::{Fields, Line, is_forwarding, is_one_line, is_token};
+use crate::message::{Fields, Line, folded, is_forwarding, is_one_line, is_token};
 
 /// Writes the head of an HTTP/1.1 message into a queue.
 ///
@@ -267,10 +268,9 @@ const NO_TRAILERS: [&str; 42] = [
 
 fn may_be_trailer(name: &str) -> bool {
     // Spelled with `_`, a name is the same variable to many applications (RFC 3875 §4.1.18).
-    let name = name.replace('_', "-").to_ascii_lowercase();
-    !name.starts_with("retter-")
-        && !NO_TRAILERS.contains(&name.as_str())
-        && !is_forwarding(name.as_bytes())
+    let name: SmallVec<[u8; 64]> = name.bytes().map(folded).collect();
+    let is_it = |known: &&str| known.as_bytes() == &name[..];
+    !name.starts_with(b"retter-") && !NO_TRAILERS.iter().any(is_it) && !is_forwarding(&name)
 }
 
 fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {

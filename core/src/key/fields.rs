@@ -5,6 +5,7 @@
 use super::known::{FRAGMENT, HARMLESS, SHAPING};
 use crate::canary::{Plant, is_planted};
 use crate::config::FieldNames;
+use crate::message::folded;
 
 /// What a request field means to copies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,7 +66,7 @@ fn known(name: &[u8]) -> Meaning {
 #[cold]
 fn unlisted(name: &[u8]) -> Meaning {
     if memchr::memchr(b'_', name).is_some() {
-        let dashed: smallvec::SmallVec<[u8; 64]> = name.iter().map(|&byte| dash(byte)).collect();
+        let dashed: smallvec::SmallVec<[u8; 64]> = name.iter().copied().map(folded).collect();
         // A harmless field in that spelling comes from no browser, and no `Vary` speaks of it, but
         // some applications read it as the other: nobody shares a page that it may have shaped.
         match look_up(&dashed) {
@@ -132,13 +133,6 @@ fn is_same_inside(known: &[u8], name: &[u8]) -> bool {
         name.first_chunk()
             .is_some_and(|name| lower(name) == word(known))
     })
-}
-
-const fn dash(byte: u8) -> u8 {
-    match byte {
-        b'_' => b'-',
-        byte => byte,
-    }
 }
 
 /// Eight bytes as one number.

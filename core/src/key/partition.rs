@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::cookies::Cookie;
 use super::rules::{CookieRules, is_nothing};
 use crate::canary::{Plant, is_planted};
-use crate::message::{Fields, Line};
+use crate::message::{Fields, Line, folded};
 use crate::rng::Rng;
 
 /// The set of copies that one request may see.
@@ -105,14 +105,6 @@ pub(super) fn is_of_many(line: &Line<'_>) -> bool {
     let value = line.value.trim_ascii();
     let start = memchr::memrchr(b' ', value).map_or(0, |space| space + 1);
     is_nothing(&value[start..]) || ENDS.iter().any(|end| name.ends_with(end))
-}
-
-/// `_` is the same as `-` to applications behind CGI and its heirs (RFC 3875 §4.1.18).
-const fn folded(byte: u8) -> u8 {
-    match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    }
 }
 
 // Each hashed item begins with its kind and frames its parts, so that no two different lists of

@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use super::Names;
+use super::text::folded;
 
 /// What every `X-Forwarded-*` field begins with.
 const PREFIX: &[u8] = b"x-forwarded";
@@ -135,8 +136,8 @@ fn is_one(name: &[u8]) -> bool {
     if memchr::memchr(b'_', name).is_none() {
         return is_spelled_so(name);
     }
-    let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
-    is_spelled_so(&with_dashes.collect::<SmallVec<[u8; 64]>>())
+    let name: SmallVec<[u8; 64]> = name.iter().copied().map(folded).collect();
+    is_spelled_so(&name)
 }
 
 /// Whether one of these names begins as `name` does: this is asked of every field of every request,

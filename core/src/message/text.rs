@@ -9,6 +9,15 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().fold(true, is_part)
 }
 
+/// A byte of a field's name as programs behind CGI and its heirs see it: without case, and with `-`
+/// and `_` the same (RFC 3875 §4.1.18).
+pub(crate) const fn folded(byte: u8) -> u8 {
+    match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
 /// Which bytes a token may have.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];

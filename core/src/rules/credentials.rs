@@ -2,7 +2,7 @@
 //! an answer with one of them is anybody else's.
 //! Never reads a cookie: which of them count is `key`'s to say.
 
-use crate::message::Fields;
+use crate::message::{Fields, folded};
 
 /// Whether a response hands out such a credential, cookies aside.
 #[must_use]
@@ -35,11 +35,8 @@ fn ends_with(name: &[u8], end: &[u8]) -> bool {
     let Some(from) = name.len().checked_sub(end.len()) else {
         return false;
     };
-    let as_known = |byte: &u8| match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    };
-    name[from..].iter().map(as_known).eq(end.iter().copied())
+    let end = end.iter().copied();
+    name[from..].iter().copied().map(folded).eq(end)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use super::forwarded::View;
 use crate::message::{
-    Fields, Line, Names, RequestHead, ResponseHead, Version, is_forwarding, is_token, is_user,
+    Fields, Line, Names, RequestHead, ResponseHead, Version, folded, is_forwarding, is_token,
+    is_user,
 };
 
 /// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
@@ -330,8 +331,7 @@ fn is_look_alike(name: &[u8]) -> bool {
     if memchr::memchr(b'_', name).is_none() {
         return false;
     }
-    let with_dashes = name.iter().map(|&b| if b == b'_' { b'-' } else { b });
-    let name: SmallVec<[u8; 64]> = with_dashes.collect();
+    let name: SmallVec<[u8; 64]> = name.iter().copied().map(folded).collect();
     let is_ours = HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name);
     is_ours || is_forwarding(&name) || is_user(&name)
 }
