@@ -12,7 +12,7 @@ use async_std::task::spawn;
 use futures_lite::future::block_on;
 use retter_adapter::{Options, Seat, Server};
 use retter_core::Gateway;
-use retter_core::report::Observer;
+use retter_core::event::Observer;
 
 use crate::reactor::{AsyncIo, Spawn};
 

@@ -20,7 +20,7 @@ use async_io::block_on;
 use retter_adapter::Seat;
 pub use retter_adapter::{Options, Places, Server};
 use retter_core::Gateway;
-use retter_core::report::Observer;
+use retter_core::event::Observer;
 
 use reactor::{AsyncIo, Spawn};
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use retter_adapter::{Options, Places, Server};
 use retter_adapter::{Runtime, Seat};
 use retter_core::Gateway;
-use retter_core::report::Observer;
+use retter_core::event::Observer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 

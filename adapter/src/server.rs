@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 use retter_core::Gateway;
 use retter_core::addresses::Outage;
-use retter_core::report::Observer;
+use retter_core::event::Observer;
 use retter_core::time::{Instant, UnixTime};
 
 use crate::doors::Doors;

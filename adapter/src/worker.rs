@@ -14,8 +14,8 @@ use retter_core::Gateway;
 use retter_core::addresses::Addresses;
 use retter_core::connections::Full;
 use retter_core::drive::{Alarm as _, Drive, Host};
+use retter_core::event::{Observer, Report};
 use retter_core::pool::IdlePool;
-use retter_core::report::{Observer, Report};
 use retter_core::time::Instant;
 use retter_core::{Session, Standing};
 

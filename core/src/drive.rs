@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::addresses::is_want;
+use crate::event::Report;
 use crate::limits::IOVECS_MAX;
-use crate::report::Report;
 use crate::session::{Action, Input, Session, Side, Standing};
 use crate::time::Instant;
 

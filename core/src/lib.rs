@@ -20,7 +20,7 @@
 //! - It has no randomness but from seeds that are constructor arguments: the same calls give the
 //!   same answers.
 //! - It opens no socket or file, starts no thread, does not block, sleep or log. What happened comes
-//!   out as values: [`report::Report`], [`breaker::Transition`].
+//!   out as values: [`event::Report`], [`breaker::Transition`].
 //! - It holds no lock while it calls foreign code, and does not panic on any input.
 //!
 //! # The loop
@@ -155,6 +155,7 @@ pub mod config;
 pub mod connections;
 mod copies;
 pub mod drive;
+pub mod event;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

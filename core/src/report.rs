@@ -1,16 +1,13 @@
-//! Owns the records that leave the core: one [`Report`] per exchange, one [`Stats`] on demand.
+//! Owns the words in which it is said where an answer came from and how a request went, and the
+//! numbers that a site has at one moment ([`Stats`]).
 //! Never formats, counts over time or logs: that is the embedder's part.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::breaker::State;
-use crate::message::{RequestHead, ResponseHead};
-use crate::time::Instant;
 
 /// Where an answer came from; the word in `X-Retter`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -136,58 +133,6 @@ pub enum End {
     Tunnel,
 }
 
-/// What the origin did in one exchange.
-#[derive(Clone, Debug)]
-pub struct OriginReport {
-    /// Body bytes that it sent and that were read.
-    pub bytes: u64,
-    /// Its failure, if it failed below HTTP.
-    pub failure: Option<Failure>,
-    /// Its final response head and when it came, counted from the request's start.
-    pub head: Option<(Arc<ResponseHead>, Duration)>,
-    /// Whether it answered with a stream of events.
-    pub is_stream: bool,
-    /// Its final status, if it sent one.
-    pub status: Option<StatusCode>,
-    /// From the request's start to the end of its response (or failure). For a tunnel or an
-    /// event stream: to its head.
-    pub time: Duration,
-}
-
-/// One exchange, reported when it has ended.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Which of the exchanges of its session it is of.
-    pub call: CallId,
-    /// Body bytes received from the client.
-    pub bytes_received: u64,
-    /// Body bytes sent to the client.
-    pub bytes_sent: u64,
-    /// The circuit as the answer showed it.
-    pub circuit: State,
-    /// Whether the peer, which is no trusted proxy, sent what only proxies send.
-    pub claims_forwarding: bool,
-    /// The address of the client: of who asked the outermost proxy that is trusted, or of the peer.
-    pub client: IpAddr,
-    /// How it ended.
-    pub end: End,
-    /// When it ended.
-    pub ended: Instant,
-    /// What the origin did; `None` when it was not asked.
-    pub origin: Option<OriginReport>,
-    /// The other end of the connection; of a refresh, that of the client's on whose behalf it was
-    /// made.
-    pub peer: SocketAddr,
-    /// The request; `None` when it could not be parsed.
-    pub request: Option<Arc<RequestHead>>,
-    /// Where the answer came from.
-    pub source: Source,
-    /// When the request's first byte was seen.
-    pub started: Instant,
-    /// The status sent; `None` when the client left before, and of a refresh.
-    pub status: Option<StatusCode>,
-}
-
 /// The state of a site at one moment, for `/health` and `/metrics`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -284,23 +229,4 @@ pub struct RefreshStats {
     pub probes_succeeded: u64,
     /// Those that were probes of a circuit and did not.
     pub probes_failed: u64,
-}
-
-/// What an adapter tells its embedder while it runs. All methods are called from worker threads
-/// and must be quick.
-pub trait Observer: Send + Sync {
-    /// An exchange has ended.
-    fn on_report(&self, report: Report);
-
-    /// A client connection was accepted.
-    fn on_connect(&self) {}
-
-    /// A client connection has ended.
-    fn on_disconnect(&self) {}
-
-    /// Something went wrong that an operator should know (accept failed, a name did not
-    /// resolve). The text names the cause and what to do.
-    fn on_trouble(&self, text: &str) {
-        let _ = text;
-    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
-use retter_core::report::{Observer, Report};
+use retter_core::event::{Observer, Report};
 
 const RUNTIMES: [Runtime; 3] = [TOKIO, SMOL, ASYNC_STD];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";

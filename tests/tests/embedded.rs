@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
 use retter_core::config::Settings;
-use retter_core::report::{Observer, Report};
+use retter_core::event::{Observer, Report};
 use retter_tests::DEADLINE;
 use retter_tests::client::{Client, Request};
 use retter_tests::origin::Origin;

@@ -15,7 +15,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["client", "exchange"]),
     ("client", &["exchange", "h1", "pace"]),
     ("gateway", &["reserve", "site"]),
-    ("exchange", &["gateway", "h1", "pace", "report", "rules"]),
+    (
+        "exchange",
+        &["event", "gateway", "h1", "pace", "report", "rules"],
+    ),
     ("addresses", &["seldom", "time"]),
     (
         "site",
@@ -42,7 +45,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("rules", &["config", "message", "report", "time"]),
     ("key", &["canary", "config", "message", "rng", "time"]),
-    ("report", &["breaker", "message"]),
+    ("event", &["breaker", "message", "report", "rules", "time"]),
+    ("report", &["breaker"]),
     ("breaker", &["canary", "config", "rng", "time"]),
     ("canary", &[]),
     ("config", &["limits", "message"]),

@@ -18,9 +18,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use retter_core::breaker::State;
+use retter_core::event::Report;
 use retter_core::key::{Keyer, SessionChange};
 use retter_core::message::RequestHead;
-use retter_core::report::{End, Failure, Report, Source};
+use retter_core::report::{End, Failure, Source};
 use serde::{Deserialize, Serialize};
 
 pub use text::{Text, escape, unescape, without_secrets};
@@ -58,6 +59,9 @@ pub struct Line<'a> {
     /// Where the answer came from.
     #[serde(with = "word", default)]
     pub source: Option<Source>,
+    /// What the answer says of itself in `Cache-Status` (RFC 9211): why a copy answered, or none did.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub cache_status: Option<Text<'a>>,
     /// The circuit as the answer showed it.
     #[serde(with = "word", default)]
     pub circuit: Option<State>,
@@ -140,6 +144,9 @@ impl<'a> Line<'a> {
             partition: head.map(|head| keyer.partition(&head.fields).into()),
             status: report.status.map(|status| status.as_u16()),
             source: Some(report.source),
+            cache_status: report
+                .handling
+                .map(|handling| Text(handling.cache_status().to_vec().into())),
             circuit: Some(report.circuit),
             end: Some(report.end),
             bytes_received: report.bytes_received,

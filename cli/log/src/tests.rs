@@ -3,9 +3,10 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use proptest::prelude::*;
 use retter_core::config::CacheSettings;
+use retter_core::event::OriginReport;
 use retter_core::message::{Fields, ResponseHead};
 use retter_core::report::CallId;
-use retter_core::report::OriginReport;
+use retter_core::rules::label::Handling;
 use retter_core::time::Instant;
 
 use super::*;
@@ -41,6 +42,7 @@ fn report() -> Report {
         client: "203.0.113.9".parse().unwrap(),
         end: End::Complete,
         ended: at(35),
+        handling: Some(Handling::CircuitOpen { ttl: -312 }),
         origin: Some(OriginReport {
             bytes: 34,
             failure: None,
@@ -68,7 +70,9 @@ fn a_line_is_written_so() {
     let expected = r#"{"time":"2026-01-31T12:34:56.789Z","client":"203.0.113.9",
         "peer":"192.0.2.1:4711","host":"shop.example","method":"GET",
         "target":"/a?b=\\x22&token=...","partition":"shared","status":200,
-        "source":"last-known-success","circuit":"OPEN","end":"complete","bytes_received":0,
+        "source":"last-known-success",
+        "cache_status":"retter; hit; ttl=-312; detail=circuit-open","circuit":"OPEN",
+        "end":"complete","bytes_received":0,
         "bytes_sent":12,"duration_ms":35.0,"origin_status":502,"origin_failure":null,
         "origin_ms":30.5,"origin_head_ms":20.0,"origin_bytes":34,
         "origin_cache_control":"private, max-age=\\x225","origin_etag":"W/\\x22v1\\x22",
@@ -229,6 +233,7 @@ fn reports() -> impl Strategy<Value = Report> {
             any::<SocketAddr>(),
             times(),
             times(),
+            any::<Option<i64>>(),
         ),
         proptest::sample::select(sources),
         proptest::sample::select(ends.to_vec()),
@@ -238,7 +243,8 @@ fn reports() -> impl Strategy<Value = Report> {
         proptest::option::of(statuses()),
     )
         .prop_map(|(numbers, source, end, circuit, request, origin, status)| {
-            let (bytes_received, bytes_sent, client, peer, start, took) = numbers;
+            let (bytes_received, bytes_sent, client, peer, start, took, ttl) = numbers;
+            let handling = ttl.map(|ttl| Handling::Overload { ttl });
             Report {
                 call: CallId::FIRST,
                 bytes_received,
@@ -248,6 +254,7 @@ fn reports() -> impl Strategy<Value = Report> {
                 client,
                 end,
                 ended: Instant::from_epoch(start + took),
+                handling,
                 origin,
                 peer,
                 request: request.map(Arc::new),
@@ -272,6 +279,10 @@ proptest! {
         // And these are the values of the exchange.
         prop_assert_eq!(read.source, Some(report.source));
         prop_assert_eq!(read.circuit, Some(report.circuit));
+        prop_assert_eq!(
+            read.cache_status.as_deref().map(<[u8]>::to_vec),
+            report.handling.map(|handling| handling.cache_status().to_vec())
+        );
         prop_assert_eq!(read.end, Some(report.end));
         prop_assert_eq!(read.client, Some(report.client));
         prop_assert_eq!(read.status, report.status.map(|status| status.as_u16()));

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
 use retter_core::report::{AdmissionStats, RefreshStats, Source, Stats};
+use retter_core::rules::label::RESCUES;
 
 use crate::telemetry::{LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index};
 
@@ -91,6 +92,16 @@ fn exchanges(page: &mut Page, totals: &Totals) {
             &[("source", source), ("status", &status.to_string())],
             count,
         );
+    }
+    let name = "retter_rescued_total";
+    page.family(
+        name,
+        "counter",
+        "Answers from a copy where the application should have answered, by what kept it from that.",
+    );
+    for reason in RESCUES {
+        let count = totals.rescued.get(reason).copied().unwrap_or_default();
+        page.sample(name, &[("reason", reason)], count);
     }
     page.counter(
         "retter_clients_left_total",

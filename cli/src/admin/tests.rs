@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use retter_core::breaker::State;
 use retter_core::config::Settings;
-use retter_core::report::{CallId, End, Failure, Observer, OriginReport, Report};
+use retter_core::event::{Observer, OriginReport, Report};
+use retter_core::report::{CallId, End, Failure};
 use retter_core::time::Instant;
 
 use super::*;
@@ -36,6 +37,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
             End::ClientLeft
         },
         ended,
+        handling: None,
         origin: origin_ms.map(|millis| OriginReport {
             bytes: 0,
             failure: (millis > 1000).then_some(Failure::Timeout),

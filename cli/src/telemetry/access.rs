@@ -3,9 +3,9 @@
 
 use std::io::Write;
 
+use retter_core::event::Report;
 use retter_core::key::Keyer;
 use retter_core::message::{RequestHead, Version};
-use retter_core::report::Report;
 use retter_log::{Line, escape, without_secrets};
 
 use super::lines::Lines;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use retter_core::report::{End, Failure, Report, Source};
+use retter_core::event::Report;
+use retter_core::report::{End, Failure, Source};
 use retter_core::time::Instant;
 
 use super::undeclared::Votes;
@@ -33,6 +34,8 @@ pub(crate) struct Totals {
     pub(crate) latency_sum: Duration,
     /// Times of the origin, recent.
     pub(crate) origin_times: Times,
+    /// Copies that answered where the application should have, by the word for why.
+    pub(crate) rescued: BTreeMap<&'static str, u64>,
     /// Answers cut because the origin broke off inside them.
     pub(crate) truncated: u64,
     pub(crate) votes: Votes,
@@ -61,6 +64,9 @@ impl Totals {
         let status = report.status.map_or(0, |status| status.as_u16());
         let answers = self.answers.entry((report.source.as_str(), status));
         *answers.or_default() += 1;
+        if let Some(reason) = report.handling.and_then(|handling| handling.rescue()) {
+            *self.rescued.entry(reason).or_default() += 1;
+        }
         self.bytes_received = self.bytes_received.saturating_add(report.bytes_received);
         self.bytes_sent = self.bytes_sent.saturating_add(report.bytes_sent);
         match report.end {
@@ -86,6 +92,9 @@ impl Totals {
         }
         for (&key, &count) in &other.failures {
             *self.failures.entry(key).or_default() += count;
+        }
+        for (&key, &count) in &other.rescued {
+            *self.rescued.entry(key).or_default() += count;
         }
         for (sum, count) in self.latencies.iter_mut().zip(other.latencies) {
             *sum += count;

@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use retter_core::report::{Failure, Report};
+use retter_core::event::Report;
+use retter_core::report::Failure;
 
 use super::escape;
 
@@ -50,8 +51,9 @@ impl Failures {
 mod tests {
     use std::sync::Arc;
 
+    use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead};
-    use retter_core::report::{OriginReport, Source};
+    use retter_core::report::Source;
     use retter_core::time::Instant;
 
     use super::*;

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use retter_core::report::Report;
+use retter_core::event::Report;
 use retter_core::rules::login;
 
 use super::escape;
@@ -59,8 +59,9 @@ mod tests {
     use std::time::Duration;
 
     use http::{Method, StatusCode};
+    use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead, ResponseHead};
-    use retter_core::report::{OriginReport, Source};
+    use retter_core::report::Source;
 
     use super::*;
     use crate::telemetry::sample;

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::breaker::{State, Tier, Transition};
-use retter_core::report::{Observer, Report, Source};
+use retter_core::event::{Observer, Report};
+use retter_core::report::Source;
 
 use crate::clock::Clock;
 use crate::runtime::{Gateway, Site};

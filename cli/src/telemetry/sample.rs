@@ -2,7 +2,8 @@
 //! Never in the program.
 
 use retter_core::breaker::State;
-use retter_core::report::{CallId, End, Report, Source};
+use retter_core::event::Report;
+use retter_core::report::{CallId, End, Source};
 use retter_core::time::Instant;
 
 pub(super) fn report() -> Report {
@@ -14,6 +15,7 @@ pub(super) fn report() -> Report {
         claims_forwarding: false,
         client: [192, 0, 2, 1].into(),
         end: End::Complete,
+        handling: None,
         ended: Instant::ZERO,
         origin: None,
         peer: ([192, 0, 2, 1], 1).into(),

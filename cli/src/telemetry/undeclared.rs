@@ -3,8 +3,8 @@
 //! Never trusts it: it may be a single visitor with many requests.
 
 use retter_core::config::TrustedProxies;
+use retter_core::event::Report;
 use retter_core::network::Network;
-use retter_core::report::Report;
 
 /// Requests before anything is said: soon reached behind a proxy, and never by hand.
 const REQUESTS_MIN: u32 = 100;

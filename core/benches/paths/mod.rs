@@ -15,9 +15,9 @@ use std::time::Duration;
 use retter_core::Gateway;
 use retter_core::config::Settings;
 use retter_core::drive::{Alarm, Drive, Host, Socket};
+use retter_core::event::Report;
 use retter_core::h1::{Event, ServerConn};
 use retter_core::message::RequestHead;
-use retter_core::report::Report;
 use retter_core::time::{Instant, UnixTime};
 use retter_core::{Session, Standing};
 

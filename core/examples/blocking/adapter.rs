@@ -19,8 +19,8 @@ use retter_core::Gateway;
 use retter_core::Session;
 use retter_core::addresses::Dial;
 use retter_core::drive::{self, Drive, Host};
+use retter_core::event::Report;
 use retter_core::pool::IdlePool;
-use retter_core::report::Report;
 use retter_core::time::{Instant, UnixTime};
 
 /// A write that waits longer lets the other side be read: an origin may answer before it has read

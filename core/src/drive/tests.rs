@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Alarm, Drive, Host, Socket};
 use crate::config::Settings;
+use crate::event::Report;
 use crate::gateway::Gateway;
-use crate::report::Report;
 use crate::session::Session;
 use crate::time::Instant;
 

@@ -14,10 +14,11 @@ use super::room::Room;
 use super::signal::Action;
 use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
+use crate::event::{OriginReport, Report};
 use crate::gateway::Gateway;
 use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
-use crate::report::{End, Failure, OriginReport, Report, Source};
+use crate::report::{End, Failure, Source};
 use crate::site::{Fetch, Refusal, Served, Snapshot};
 use crate::time::Instant;
 
@@ -72,7 +73,7 @@ impl Shared {
     pub(super) fn serve(&mut self, served: Served, origin: Option<OriginReport>, now: Instant) {
         let call = &self.call;
         served.want(&call.request, call.peer.ip(), now);
-        let (circuit, source) = (served.circuit, served.source);
+        let (circuit, source, handling) = (served.circuit, served.source, served.handling);
         let answer = served.answer(&call.request);
         let is_head = call.request.method == Method::HEAD;
         let body = match answer.content_length() {
@@ -105,6 +106,7 @@ impl Shared {
         let outcome = Outcome {
             circuit,
             end: End::Complete,
+            handling: Some(handling),
             origin,
             sent,
             source,
@@ -205,6 +207,7 @@ impl Shared {
         let outcome = Outcome {
             circuit: told.circuit,
             end: End::Complete,
+            handling: told.handling,
             origin,
             sent,
             source: Source::NoCache,
@@ -227,8 +230,9 @@ impl Shared {
         now: Instant,
     ) {
         let outcome = Outcome {
-            circuit: forward.circuit,
+            circuit: forward.labels.0,
             end,
+            handling: Some(forward.labels.1),
             origin: Some(origin),
             sent: forward.sent,
             source: Source::Backend,
@@ -242,6 +246,7 @@ impl Shared {
         let outcome = Outcome {
             circuit: self.gateway.site().circuit(now),
             end,
+            handling: None,
             origin: Some(origin),
             sent: 0,
             source: Source::Refresh,

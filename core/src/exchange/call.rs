@@ -7,11 +7,13 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use crate::breaker::State;
+use crate::event::{OriginReport, Report};
 use crate::h1::Framing;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::{CallId, End, Failure, OriginReport, Report, Source};
+use crate::report::{CallId, End, Failure, Source};
 use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
+use crate::rules::label::Handling;
 use crate::time::Instant;
 
 /// Whose an origin connection is, which decides what becomes of it after its exchange.
@@ -66,6 +68,7 @@ pub(crate) struct Fault {
 pub(super) struct Outcome {
     pub(super) circuit: State,
     pub(super) end: End,
+    pub(super) handling: Option<Handling>,
     pub(super) origin: Option<OriginReport>,
     pub(super) sent: u64,
     pub(super) source: Source,
@@ -167,6 +170,7 @@ impl Call {
         let outcome = Outcome {
             circuit,
             end: End::ClientLeft,
+            handling: None,
             origin: None,
             sent: 0,
             source: Source::NoCache,
@@ -179,6 +183,7 @@ impl Call {
         let Outcome {
             circuit,
             end,
+            handling,
             origin,
             sent,
             source,
@@ -193,6 +198,7 @@ impl Call {
             client: self.view.client(),
             end,
             ended: now,
+            handling,
             origin,
             peer: self.peer,
             request: Some(Arc::clone(&self.request)),

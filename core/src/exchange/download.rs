@@ -150,7 +150,7 @@ pub(super) fn begin(
     let gzip = stream.is_some() || wants_gzip && is_head;
     let labels = passing.labels();
     let forward = Forward {
-        circuit: labels.0,
+        labels,
         event_stream: call.streams,
         gzip: stream.map(Box::new),
         has_length: matches!(framing, Framing::Length(_)),

@@ -12,13 +12,15 @@ use crate::breaker::State;
 use crate::config::OriginSettings;
 use crate::message::ResponseHead;
 use crate::rules::coding::GzipStream;
+use crate::rules::label::Handling;
 use crate::site::Holding;
 use crate::time::Instant;
 
 /// A response whose head is out.
 #[derive(Debug)]
 pub(super) struct Forward {
-    pub(super) circuit: State,
+    /// What its head says of itself.
+    pub(super) labels: (State, Handling),
     pub(super) event_stream: bool,
     /// In a box, so that what is not compressed has no room for it.
     pub(super) gzip: Option<Box<GzipStream>>,

@@ -27,9 +27,10 @@ use std::task::{Poll, Waker};
 
 use http::StatusCode;
 
+use crate::event::Report;
 use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
-use crate::report::{CallId, End, Failure, Report};
+use crate::report::{CallId, End, Failure};
 use crate::rules::forwarded::View;
 use crate::site::{Decision, Refresh, Ruling, Slow};
 use crate::time::Instant;

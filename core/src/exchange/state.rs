@@ -129,6 +129,7 @@ impl State {
         let nothing = Outcome {
             circuit: shared.gateway.site().circuit(now),
             end: End::ClientLeft,
+            handling: None,
             origin: None,
             sent: 0,
             source: Source::NoCache,

@@ -14,13 +14,14 @@ use super::signal::{Action, Step, Turn};
 use crate::breaker::State as Circuit;
 use crate::message::{Fields, ResponseHead};
 use crate::report::{End, Source};
+use crate::rules::label::Handling;
 use crate::site::Passing;
 use crate::time::Instant;
 
 /// The connection carries another protocol now.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    circuit: Circuit,
+    labels: (Circuit, Handling),
     head_at: Instant,
     /// The origin takes nothing more. What it has said may still come.
     is_deaf: bool,
@@ -66,7 +67,7 @@ pub(super) fn switch(
         }),
     }));
     Box::new(Tunnel {
-        circuit: labels.0,
+        labels,
         head_at: now,
         is_deaf: false,
         client_at: now,
@@ -137,8 +138,9 @@ impl Tunnel {
     pub(super) fn ended(&self, shared: &mut Shared, now: Instant) {
         shared.actions.push(Action::Close);
         let outcome = Outcome {
-            circuit: self.circuit,
+            circuit: self.labels.0,
             end: End::Tunnel,
+            handling: Some(self.labels.1),
             origin: Some(shared.call.origin_report(None, self.head_at)),
             sent: self.sent,
             source: Source::Backend,

@@ -17,6 +17,19 @@ pub const X_CIRCUIT: &str = "X-Circuit";
 /// The field whose value is [`Handling::cache_status`].
 pub const CACHE_STATUS: &str = "Cache-Status";
 
+/// The words of [`Handling::rescue`], for counters.
+pub const RESCUES: [&str; 9] = [
+    "circuit-open",
+    "connect",
+    "overload",
+    "protocol",
+    "reset",
+    "slow",
+    "status",
+    "timeout",
+    "truncated",
+];
+
 /// How a request was handled. Every `ttl` is the copy's remaining freshness in seconds, negative
 /// when stale.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -167,6 +180,29 @@ impl Handling {
             }
             Self::Forwarded { .. } => Source::Backend,
             Self::Collapsed { .. } | Self::Failed { .. } | Self::NoCopy { .. } => Source::NoCache,
+        }
+    }
+
+    /// Why a copy answered where the origin should have, whatever the copy's age; `None` for all
+    /// other answers. One word, one of [`RESCUES`].
+    #[must_use]
+    pub const fn rescue(&self) -> Option<&'static str> {
+        match self {
+            Self::CircuitOpen { .. } => Some("circuit-open"),
+            Self::Overload { .. } => Some("overload"),
+            Self::Rescued { cause, .. } => Some(match cause {
+                Cause::Failure(failure) => failure.as_str(),
+                Cause::Slow => "slow",
+                Cause::Status(_) => "status",
+            }),
+            Self::Behind { .. }
+            | Self::Collapsed { .. }
+            | Self::Failed { .. }
+            | Self::Forwarded { .. }
+            | Self::Fresh { .. }
+            | Self::MaxStale { .. }
+            | Self::NoCopy { .. }
+            | Self::Validated { .. } => None,
         }
     }
 

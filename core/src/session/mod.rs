@@ -24,11 +24,12 @@ use http::StatusCode;
 
 use crate::canary::{Plant, is_planted};
 use crate::client::h1::{Client, Last, Life, Next, Read, Received};
+use crate::event::Report;
 use crate::exchange::{self, Call, Exchange};
 use crate::gateway::Gateway;
 use crate::h1::ClientConn;
 use crate::message::RequestHead;
-use crate::report::{CallId, Report};
+use crate::report::CallId;
 use crate::rules::forwarded::View;
 use crate::site::Refresh;
 use crate::time::Instant;

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 
+use crate::event::Report;
 use crate::exchange::reply::{Data, Reply, Told};
 use crate::gateway::Gateway;
 use crate::message::Fields;
-use crate::report::{CallId, End, Report, Source};
+use crate::report::{CallId, End, Source};
 use crate::time::Instant;
 
 /// The answer of this `status` to what `peer` has sent since `started`, and its report.
@@ -37,6 +38,7 @@ pub(super) fn unparsed(
         client: peer.ip().to_canonical(),
         end: End::Complete,
         ended: now,
+        handling: None,
         origin: None,
         peer,
         request: None,

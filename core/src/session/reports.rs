@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::client::h1::Client;
-use crate::report::{End, Report};
+use crate::event::Report;
+use crate::report::End;
 use crate::time::Instant;
 
 /// Reports in the order of their answers.

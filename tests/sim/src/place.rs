@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use retter_core::addresses::{Addresses, Dial, Outage, is_want};
 use retter_core::drive::{Alarm, Host, Socket};
+use retter_core::event::Report;
 use retter_core::pool::IdlePool;
-use retter_core::report::Report;
 use retter_core::time::Instant;
 use retter_core::{Session, Standing};
 

@@ -12,11 +12,12 @@ use http::StatusCode;
 use super::reply::{Body, Head, PutHead, Reply};
 use super::{Action, Call, CallId, Content, Exchange, Intake};
 use crate::config::Settings;
+use crate::event::Report;
 use crate::gateway::Gateway;
 use crate::h1::{Event, Framing, ServerConn};
 use crate::limits::IOVECS_MAX;
 use crate::message::{Fields, Line, RequestHead};
-use crate::report::{End, Report};
+use crate::report::End;
 use crate::rules::forwarded::View;
 use crate::time::{Instant, UnixTime};
 

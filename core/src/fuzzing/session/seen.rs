@@ -6,9 +6,10 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use http::{Method, StatusCode};
 
+use crate::event::Report;
 use crate::fuzzing::naive::{self, Message, Reading, Stop};
 use crate::h1::Framing;
-use crate::report::{End, Report, Source, Stats};
+use crate::report::{End, Source, Stats};
 
 /// Everything that was seen in one run.
 #[derive(Debug)]
@@ -338,6 +339,7 @@ fn tell(report: &Report) -> String {
         client,
         end,
         ended,
+        handling,
         origin,
         request,
         source,
@@ -349,6 +351,6 @@ fn tell(report: &Report) -> String {
     } = report;
     format!(
         "{request:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
-         {bytes_received} {client} {claims_forwarding}"
+         {bytes_received} {client} {claims_forwarding} {handling:?}"
     )
 }

@@ -7,10 +7,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::event::Report;
 use crate::gateway::Gateway;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
 use crate::report::CallId;
-use crate::report::Report;
 use crate::session::{Action, CallTimer, ClientTimer, Input, Session, Side, Timer};
 use crate::time::{Instant, UnixTime};
 
