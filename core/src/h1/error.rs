@@ -11,7 +11,7 @@ pub enum ProtocolError {
     /// A line of a head, chunk or trailer does not end with CRLF (RFC 9112 §2.2).
     #[error("bare cr or lf")]
     BareCrOrLf,
-    /// Chunk extensions beyond [`crate::limits::CHUNK_EXT_BYTES_MAX`].
+    /// Chunk extensions, or zeros before sizes, beyond [`crate::limits::CHUNK_EXT_BYTES_MAX`].
     #[error("chunk extensions too long")]
     ChunkExtTooLong,
     /// Both `Content-Length` and `Transfer-Encoding`: the shape of request smuggling.
@@ -26,8 +26,8 @@ pub enum ProtocolError {
     /// `Content-Length` is repeated, a list, or not a decimal number of 64 bits.
     #[error("invalid content-length")]
     InvalidContentLength,
-    /// A field line has an invalid name, white space before the colon, a control character, or is
-    /// folded (RFC 9112 §5).
+    /// A field line has an invalid name, a control character, or is folded, or one of a request has
+    /// white space before the colon (RFC 9112 §5).
     #[error("invalid field line")]
     InvalidField,
     /// `Host` is repeated, malformed, or not the authority of the target (RFC 9112 §3.2).
@@ -51,7 +51,8 @@ pub enum ProtocolError {
     /// The first line of a request alone is longer than the head may be (RFC 9112 §3).
     #[error("request target too long")]
     TargetTooLong,
-    /// More than [`crate::limits::FIELDS_MAX`] fields in one head or trailer section.
+    /// More fields in one head or trailer section than [`crate::limits::REQUEST_FIELDS_MAX`],
+    /// [`crate::limits::RESPONSE_FIELDS_MAX`], or a setting, allow.
     #[error("too many fields")]
     TooManyFields,
     /// More than [`crate::limits::INTERIM_MAX`] interim responses before a final one.

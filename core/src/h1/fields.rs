@@ -1,23 +1,33 @@
 //! Owns the parsing of field lines: where a name and its value are, and that they are no more than
 //! that.
-//! Never knows what a field means, and never is lenient: no white space around names, no folded
-//! lines, no controls (RFC 9112 §5, RFC 9110 §5.5).
+//! Never knows what a field means, and never is lenient: no folded lines, no controls (RFC 9112 §5,
+//! RFC 9110 §5.5), and white space around names only where an origin put it before the colon.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::error::ProtocolError;
-use crate::limits::{FIELDS_MAX, HEAD_BYTES_CEILING};
+use crate::limits::HEAD_BYTES_CEILING;
 use crate::message::{Fields, Index, text_len, token_len};
+
+/// What the field lines of a head or trailer section may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineRules {
+    pub(super) lines_max: usize,
+    /// White space before a colon belongs to nothing. RFC 9112 §5.1: a server MUST reject a request
+    /// with it, a proxy MUST remove it from a response.
+    pub(super) takes_off_white: bool,
+}
 
 /// Parses the `lines` field lines of `raw` that begin at `start` and end with an empty one.
 pub(super) fn parse_fields(
     raw: Bytes,
     start: usize,
     lines: usize,
+    rules: LineRules,
 ) -> Result<Fields, ProtocolError> {
-    if lines > FIELDS_MAX {
+    if lines > rules.lines_max {
         return Err(ProtocolError::TooManyFields);
     }
     if raw.len() > HEAD_BYTES_CEILING {
@@ -26,7 +36,7 @@ pub(super) fn parse_fields(
     let mut index = Index::with_capacity(lines);
     let mut at = start;
     for _ in 0..lines {
-        let line = parse_line(&raw, at).ok_or(ProtocolError::InvalidField)?;
+        let line = parse_line(&raw, at, rules).ok_or(ProtocolError::InvalidField)?;
         index.push(&raw, line.name, line.value);
         at = line.end;
     }
@@ -43,11 +53,16 @@ struct Found {
 }
 
 /// Parses the line of `raw` that begins at `start`; `None` when it is no field line.
-fn parse_line(raw: &[u8], start: usize) -> Option<Found> {
-    let colon = start + token_len(raw.get(start..)?);
-    if colon == start || raw.get(colon) != Some(&b':') {
+fn parse_line(raw: &[u8], start: usize, rules: LineRules) -> Option<Found> {
+    let name_end = start + token_len(raw.get(start..)?);
+    if name_end == start {
         return None;
     }
+    let colon = match raw.get(name_end)? {
+        b':' => name_end,
+        b' ' | b'\t' if rules.takes_off_white => colon_behind_white(raw, name_end)?,
+        _ => return None,
+    };
     let mut end = colon;
     loop {
         end += text_len(&raw[end..]);
@@ -61,10 +76,19 @@ fn parse_line(raw: &[u8], start: usize) -> Option<Found> {
     let first = (colon + 1..end).find(|at| !is_white(at)).unwrap_or(end);
     let last = (first..end).rfind(|at| !is_white(at));
     Some(Found {
-        name: start..colon,
+        name: start..name_end,
         value: first..last.map_or(first, |last| last + 1),
         end: end + 2,
     })
+}
+
+/// Where the colon is behind the white space at `start`.
+#[cold]
+fn colon_behind_white(raw: &[u8], start: usize) -> Option<usize> {
+    let rest = raw.get(start..)?;
+    let white = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let colon = start + white.count();
+    (raw.get(colon) == Some(&b':')).then_some(colon)
 }
 
 #[cfg(test)]
@@ -87,10 +111,20 @@ mod tests {
 
     #[track_caller]
     fn check(line: &[u8]) {
-        let parsed = parse_line(line, 0).filter(|parsed| parsed.end == line.len());
+        let parsed = parse_line(line, 0, STRICT).filter(|parsed| parsed.end == line.len());
         let parsed = parsed.map(|it| (line[it.name].to_vec(), line[it.value].to_vec()));
         assert_eq!(parsed, by_httparse(line), "{}", line.escape_ascii());
     }
+
+    const STRICT: LineRules = LineRules {
+        lines_max: 100,
+        takes_off_white: false,
+    };
+
+    const ORIGIN: LineRules = LineRules {
+        takes_off_white: true,
+        ..STRICT
+    };
 
     #[test]
     fn each_byte_at_each_place() {
@@ -112,7 +146,7 @@ mod tests {
     fn a_head_is_as_long_as_its_places_can_say() {
         let parse = |len: usize| {
             let raw = format!("a:{}\r\n\r\n", "b".repeat(len - 6));
-            parse_fields(Bytes::from(raw), 0, 1).map(|fields| fields.len())
+            parse_fields(Bytes::from(raw), 0, 1, STRICT).map(|fields| fields.len())
         };
         assert_eq!(parse(HEAD_BYTES_CEILING), Ok(1));
         assert_eq!(
@@ -140,7 +174,39 @@ mod tests {
             "a: \x7f\r\n",
             "\u{e9}: b\r\n",
         ] {
-            assert_eq!(parse_line(line.as_bytes(), 0), None, "{line:?}");
+            assert_eq!(parse_line(line.as_bytes(), 0, STRICT), None, "{line:?}");
+            let is_padded = line.starts_with('a') && line.ends_with(": b\r\n");
+            let parsed = parse_line(line.as_bytes(), 0, ORIGIN);
+            assert_eq!(parsed.is_some(), is_padded, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_before_the_colon_of_an_origin_belongs_to_nothing() {
+        for (line, value) in [
+            ("a: b\r\n", 3..4),
+            ("a : b\r\n", 4..5),
+            ("a\t:b\r\n", 3..4),
+            ("a \t  : b : c\r\n", 7..12),
+            ("a :\r\n", 3..3),
+        ] {
+            let expected = Found {
+                name: 0..1,
+                value,
+                end: line.len(),
+            };
+            let parsed = parse_line(line.as_bytes(), 0, ORIGIN);
+            assert_eq!(parsed, Some(expected), "{line:?}");
+        }
+        for line in [
+            "a b: c\r\n",
+            "a b : c\r\n",
+            "a \r\n",
+            "a \x0b: b\r\n",
+            " : b\r\n",
+            "a ",
+        ] {
+            assert_eq!(parse_line(line.as_bytes(), 0, ORIGIN), None, "{line:?}");
         }
     }
 
