@@ -508,6 +508,13 @@ impl Exchange {
         }
     }
 
+    /// Whether a client that ends its stream gives it up: the origin was not asked yet, or answers
+    /// with a live stream, which may have no other end.
+    pub(crate) fn is_given_up_by_end(&self) -> bool {
+        let is_live = self.shared.call.streams && self.is_forwarding();
+        is_live || matches!(self.state, State::Waiting(_))
+    }
+
     /// Whether nothing is left of it but its report.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Done) && self.shared.outbox.is_empty()

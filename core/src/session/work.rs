@@ -120,16 +120,17 @@ impl Work {
         is_due && !client.has_buffered()
     }
 
-    /// Whether a client may still want its answer after it closed its sending half: it said that
-    /// it would send no more, it sent more requests before, or it has earlier answers to take.
+    /// Whether a client is answered after it closed its sending half: its request is at the origin
+    /// (RFC 9112 §9.6), it said that it would send no more, it sent more requests before, or it has
+    /// earlier answers to take.
     pub(super) fn waits_half_closed(&self, client: &Client) -> bool {
-        let is_asked = match self {
+        let is_given_up = match self {
             Self::None => false,
             Self::Receiving(_) => true,
-            Self::Running(exchange) => !exchange.is_tunnel() && !exchange.is_draining(),
+            Self::Running(exchange) => exchange.is_given_up_by_end(),
         };
         let has_earlier = client.queued() > 0 && !self.is_forwarding();
-        !is_asked || !client.wants_keep() || client.has_buffered() || has_earlier
+        !is_given_up || !client.wants_keep() || client.has_buffered() || has_earlier
     }
 
     /// Bytes in the queues toward the client, and toward the origin.
