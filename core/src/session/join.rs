@@ -4,7 +4,7 @@
 use crate::client::h1::Client;
 use crate::config::ClientSettings;
 use crate::exchange::{Content, Exchange, Intake};
-use crate::h1::Event;
+use crate::h1::{Event, ProtocolError};
 use crate::message::Fields;
 use crate::policy::Retter;
 use crate::time::Instant;
@@ -47,7 +47,7 @@ pub(super) fn pass_content(
             debug_assert!(false, "the decoder ends a body before the next head");
             return Passed::Nothing;
         }
-        Err(_) if client.is_eof() => return Passed::BrokenOff,
+        Err(ProtocolError::UnexpectedEof) => return Passed::BrokenOff,
         Err(error) => Content::Cut {
             status: error.status_hint(),
             text: error.to_string().into(),

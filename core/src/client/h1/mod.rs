@@ -259,7 +259,7 @@ impl Client {
                 debug_assert!(false, "a body is taken before the next head is asked for");
                 Next::Nothing
             }
-            Err(_) if self.conn.is_eof() => Next::BrokenOff,
+            Err(ProtocolError::UnexpectedEof) => Next::BrokenOff,
             Err(error) => Next::Malformed(error),
         }
     }
