@@ -10,7 +10,7 @@ use std::{fmt, io};
 use retter_core::addresses::Outage;
 use retter_core::policy::Retter;
 use retter_core::report::Observer;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 use crate::doors::Doors;
 use crate::runtime::Runtime;
@@ -147,7 +147,6 @@ pub(crate) fn now(epoch: std::time::Instant) -> Instant {
 }
 
 pub(crate) fn set_wall_clock(retter: &Retter, epoch: std::time::Instant) {
-    let unix = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let unix = UnixTime(unix.map_or(0, |since| since.as_secs()));
-    retter.set_wall_clock(now(epoch), unix);
+    let since_1970 = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    retter.set_wall_clock(now(epoch), since_1970.unwrap_or_default());
 }

@@ -13,7 +13,7 @@ use retter_core::config::{Config, ConfigErrors, Settings};
 use retter_core::message::RequestHead;
 use retter_core::policy::{Decision, Fetch, Refusal, Retter, Served, Ticket, Verdict};
 use retter_core::rules::label::{Handling, Refused};
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 use super::flight::{self, Flight, Step};
 use super::line::{Answer, End, Origin};
@@ -21,7 +21,6 @@ use super::message::{SESSION_COOKIE, response};
 use super::tally::{Got, Tally};
 use super::timeline::Timeline;
 use super::truth::{TIME_MAX, Truth};
-use super::when::NANOS_PER_SEC;
 
 /// Once a log is silent for so long, nobody knows how the application is doing. A line with a wrong
 /// year would be centuries of probes.
@@ -108,7 +107,7 @@ impl Simulation {
         settings.site.cache.ignored_cookies = only("");
         let config = settings.validate()?;
         let retter = Retter::new(config.clone(), seed, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
+        retter.set_wall_clock(Instant::ZERO, Duration::from_nanos(start));
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,

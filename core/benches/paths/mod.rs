@@ -19,7 +19,7 @@ use retter_core::message::RequestHead;
 use retter_core::policy::Retter;
 use retter_core::report::Report;
 use retter_core::session::{Session, Standing};
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 /// All paths, by name.
 pub(crate) const NAMES: [&str; 5] = ["forward", "head", "hit", "key", "miss"];
@@ -143,7 +143,7 @@ struct Rig {
 impl Rig {
     fn new(cache_control: &str) -> Self {
         let retter = Retter::new(config(), 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        retter.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         let head = [RESPONSE[0], cache_control, RESPONSE[1]].concat();
         let answer = [head.into_bytes(), vec![b'x'; 1000]].concat();
         let client = Rc::new(Peer::default());

@@ -21,7 +21,7 @@ use retter_core::policy::Retter;
 use retter_core::pool::IdlePool;
 use retter_core::report::Report;
 use retter_core::session::Session;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 /// A write that waits longer lets the other side be read: an origin may answer before it has read
 /// all, and then both would wait for each other.
@@ -94,8 +94,8 @@ impl Host for Place {
     /// The time, and by the way the wall clock for the policy.
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.1.epoch.elapsed());
-        let unix = UnixTime(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs());
-        self.1.retter.set_wall_clock(now, unix);
+        let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
+        self.1.retter.set_wall_clock(now, since_1970);
         now
     }
 

@@ -206,12 +206,12 @@ impl Retter {
         self.snapshot.load_full()
     }
 
-    /// Tells the wall clock; the time between two calls is taken from `now`.
-    pub fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
-        let nanos = unix
-            .0
-            .saturating_mul(NANOS_PER_SEC)
-            .saturating_sub(now.as_nanos());
+    /// Tells the wall clock: how long ago 1970-01-01 UTC was at `now`, as exactly as is known. Whole
+    /// seconds would make a `Date` up to one second older than it is. The time between two calls is
+    /// taken from `now`.
+    pub fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
+        let nanos = Instant::from_epoch(since_1970).as_nanos();
+        let nanos = nanos.saturating_sub(now.as_nanos());
         self.wall_epoch.store(nanos, Ordering::Relaxed);
     }
 

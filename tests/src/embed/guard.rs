@@ -18,7 +18,7 @@ use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
 use retter_core::policy::{Decision, Fetch, Retter, Verdict};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 
 /// Why there is no response.
@@ -143,8 +143,7 @@ impl Guard {
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.epoch.elapsed());
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        let unix = UnixTime(unix.unwrap_or_default().as_secs());
-        self.retter.set_wall_clock(now, unix);
+        self.retter.set_wall_clock(now, unix.unwrap_or_default());
         now
     }
 

@@ -6,6 +6,7 @@ mod one;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -18,12 +19,12 @@ use crate::message::{Fields, Line, RequestHead};
 use crate::policy::Retter;
 use crate::report::{End, Report};
 use crate::rules::forwarded::View;
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 fn retter() -> Arc<Retter> {
     let config = Settings::default().validate().unwrap();
     let retter = Retter::new(config, 7, Instant::ZERO);
-    retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+    retter.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
     retter
 }
 

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::limits::IOVECS_MAX;
 use crate::policy::Retter;
 use crate::session::{Action, CallId, Input, Session, Side};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 /// Some sessions of one policy, of which one is meant by what is done.
 pub(super) struct Bench {
@@ -47,7 +47,7 @@ impl Bench {
             .validate()
             .expect("the settings of the target are valid");
         let retter = Retter::new(config, 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        retter.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         let mut bench = Self {
             connects_fail: false,
             lacks_sockets: false,

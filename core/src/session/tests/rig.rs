@@ -11,7 +11,7 @@ use crate::limits::{IOVECS_MAX, RECV_CHUNK};
 use crate::policy::Retter;
 use crate::report::Report;
 use crate::session::{Action, CallId, Input, Session, Side};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 /// 2024-02-29T12:00:00Z, as `Date` in the answers made here.
 pub(super) const DATE: &str = "Thu, 29 Feb 2024 12:00:00 GMT";
@@ -48,7 +48,7 @@ impl Rig {
     pub(super) fn with(settings: Settings) -> Self {
         let config = settings.validate().unwrap();
         let retter = Retter::new(config, 7, Instant::ZERO);
-        retter.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        retter.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         Self::on(retter, Instant::ZERO)
     }
 

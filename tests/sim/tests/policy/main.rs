@@ -19,7 +19,7 @@ use retter_core::policy::{Decision, Fetch, Retter, Served, Ticket, Verdict};
 use retter_core::report::{Failure, Source};
 use retter_core::rng::Rng;
 use retter_core::rules::label::Handling;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 use model::{Copy, Expected, Model};
 
@@ -185,7 +185,7 @@ impl Pair {
         let config = config();
         let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
         let retter = Retter::new(config, 2, now);
-        retter.set_wall_clock(now, UnixTime(1_700_000_000));
+        retter.set_wall_clock(now, Duration::from_secs(1_700_000_000));
         Self {
             retter,
             model,
