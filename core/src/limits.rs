@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-/// Fields in the head of one request, where no setting says otherwise. hyper's default; a browser
+/// Fields in the head of one request, as the setting says where it is not set. hyper's default; a browser
 /// sends about 15, a chatty proxy chain about 40.
 pub const REQUEST_FIELDS_MAX: usize = 100;
 
-/// Fields in the head of one response, where no setting says otherwise: applications set cookies one
+/// Fields in the head of one response, as the setting says where it is not set: applications set cookies one
 /// by one, and tell of each query that they made.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 

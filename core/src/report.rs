@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::breaker::State;
-use crate::message::{RequestHead, ResponseHead};
+use crate::message::{ProtocolError, RequestHead, ResponseHead};
 use crate::time::Instant;
 
 /// Where an answer came from; the word in `X-Retter`.
@@ -124,6 +124,8 @@ pub enum End {
 /// What the origin did in one exchange.
 #[derive(Clone, Debug)]
 pub struct OriginReport {
+    /// What made it [`Failure::Protocol`]: what it sent that is not HTTP/1.1, or breaks a limit.
+    pub broken: Option<ProtocolError>,
     /// Body bytes that it sent and that were read.
     pub bytes: u64,
     /// Its failure, if it failed below HTTP.
@@ -142,6 +144,8 @@ pub struct OriginReport {
 /// One exchange, reported when it has ended.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What the client sent that is not HTTP/1.1, or breaks a limit, and was refused for.
+    pub broken: Option<ProtocolError>,
     /// Body bytes received from the client.
     pub bytes_received: u64,
     /// Body bytes sent to the client.

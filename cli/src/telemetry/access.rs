@@ -108,6 +108,11 @@ struct JsonLine<'a> {
     duration_ms: f64,
     origin_status: Option<u16>,
     origin_failure: Option<&'a str>,
+    /// What the client sent that is not HTTP/1.1 or breaks a limit, and what the application did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_broke: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_broke: Option<String>,
     origin_ms: Option<f64>,
     origin_head_ms: Option<f64>,
     origin_bytes: Option<u64>,
@@ -167,6 +172,10 @@ fn json(report: &Report, keyer: &Keyer, clock: Clock) -> String {
         origin_failure: origin
             .and_then(|origin| origin.failure)
             .map(|failure| failure.as_str()),
+        client_broke: report.broken.map(|error| error.to_string()),
+        origin_broke: origin
+            .and_then(|origin| origin.broken)
+            .map(|error| error.to_string()),
         origin_ms: origin.map(|origin| millis(origin.time)),
         origin_head_ms: answer.map(|(_, time)| millis(*time)),
         origin_bytes: origin.map(|origin| origin.bytes),
@@ -285,6 +294,7 @@ mod tests {
         );
         let at = |millis| Instant::from_epoch(Duration::from_millis(millis));
         Report {
+            broken: None,
             bytes_received: 0,
             bytes_sent: 12,
             circuit: State::Open,
@@ -293,6 +303,7 @@ mod tests {
             end: End::Complete,
             ended: at(35),
             origin: Some(OriginReport {
+                broken: None,
                 bytes: 34,
                 failure: None,
                 head: Some((Arc::new(answer), Duration::from_millis(20))),

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 
 use crate::breaker::State;
 use crate::h1::Framing;
-use crate::message::{RequestHead, ResponseHead};
+use crate::message::{ProtocolError, RequestHead, ResponseHead};
 use crate::report::{End, Failure, OriginReport, Report, Source};
 use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
@@ -48,8 +48,12 @@ pub(crate) struct Call {
     pub(crate) request: Arc<RequestHead>,
     pub(crate) started: Instant,
     pub(crate) view: View,
+    /// What the client sent of its content that is none.
+    pub(super) broken: Option<ProtocolError>,
     /// Whether the client sends the content only after a 100 (RFC 9110 §10.1.1) that has not come.
     pub(super) expects: bool,
+    /// What the origin sent that is no response.
+    pub(super) origin_broken: Option<ProtocolError>,
     /// Body bytes of the origin's response.
     pub(super) origin_bytes: u64,
     /// The origin's final response head, and when it came.
@@ -102,7 +106,9 @@ impl Call {
             request,
             started,
             view,
+            broken: None,
             expects,
+            origin_broken: None,
             origin_bytes: 0,
             origin_head: None,
             origin_since: started,
@@ -162,6 +168,7 @@ impl Call {
             Some(_) | None => now,
         };
         OriginReport {
+            broken: self.origin_broken,
             bytes: self.origin_bytes,
             failure,
             is_stream: self.streams,
@@ -194,6 +201,7 @@ impl Call {
             status,
         } = outcome;
         Report {
+            broken: self.broken,
             bytes_received: self.received,
             bytes_sent: sent,
             circuit,

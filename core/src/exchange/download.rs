@@ -43,7 +43,10 @@ impl Relay {
                     Failure::Reset
                 }
             }
-            Err(_) => Failure::Protocol,
+            Err(error) => {
+                shared.call.origin_broken = Some(error);
+                Failure::Protocol
+            }
         };
         Step::Turn(Turn::Failed(failure))
     }

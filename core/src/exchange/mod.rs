@@ -146,7 +146,17 @@ impl Exchange {
     pub(crate) fn handle_content(&mut self, content: Content, now: Instant) {
         let shared = &mut self.shared;
         match (content, &mut self.state) {
-            (Content::Cut { status, text }, _) => self.cut(status, &text, now),
+            (
+                Content::Cut {
+                    broken,
+                    status,
+                    text,
+                },
+                _,
+            ) => {
+                shared.call.broken = broken;
+                self.cut(status, &text, now);
+            }
             (Content::Data(data), State::Relaying(relay)) => relay.handle_data(data, shared, now),
             (Content::Data(data), State::Tunnel(tunnel)) => tunnel.handle_data(data, shared),
             (Content::End(trailers), State::Relaying(relay)) => {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::h1::ClientConn;
-use crate::message::{Fields, ResponseHead};
+use crate::message::{Fields, ProtocolError, ResponseHead};
 use crate::policy::Served;
 use crate::report::Failure;
 
@@ -65,6 +65,8 @@ pub(crate) enum Content {
     /// It will not come as a whole, through the client's fault; this is what it is told if it has
     /// no answer yet.
     Cut {
+        /// What it sent that is no content.
+        broken: Option<ProtocolError>,
         status: StatusCode,
         text: Cow<'static, str>,
     },

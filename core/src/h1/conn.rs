@@ -5,13 +5,12 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::body::{Framing, keep_alive, may_be_followed, request_framing, response_framing};
-use super::error::ProtocolError;
 use super::fields::LineRules;
 use super::head::{parse_request, parse_response};
 use super::recv::RecvBuf;
 use super::wire::{Next, Read, Role, Start, Wire};
 use crate::limits::{INTERIM_MAX, REQUEST_FIELDS_MAX, RESPONSE_FIELDS_MAX};
-use crate::message::{Fields, RequestHead, ResponseHead, is_token};
+use crate::message::{Fields, ProtocolError, RequestHead, ResponseHead, is_token};
 
 /// What a connection has to tell next.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,12 +6,11 @@
 use bytes::Bytes;
 
 use super::body::Framing;
-use super::error::ProtocolError;
 use super::fields::{LineRules, parse_fields};
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{CHUNK_EXT_BYTES_MAX, RECV_CHUNK, TRAILER_BYTES_MAX};
-use crate::message::Fields;
+use crate::message::{Fields, ProtocolError};
 
 // A trailer section is parsed when it is whole, so it must fit before reading pauses.
 const _: () = assert!(TRAILER_BYTES_MAX <= RECV_CHUNK);

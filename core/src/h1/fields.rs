@@ -7,9 +7,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::ProtocolError;
 use crate::limits::HEAD_BYTES_CEILING;
-use crate::message::{Fields, Index, text_len, token_len};
+use crate::message::{Fields, Index, ProtocolError, text_len, token_len};
 
 /// What the field lines of a head or trailer section may be.
 #[derive(Clone, Copy, Debug)]

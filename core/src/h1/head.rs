@@ -6,10 +6,9 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::error::ProtocolError;
 use super::fields::{LineRules, parse_fields};
 use super::target;
-use crate::message::{RequestHead, ResponseHead, Version};
+use crate::message::{ProtocolError, RequestHead, ResponseHead, Version};
 
 /// What a [`Scan`] found.
 #[derive(Debug, Eq, PartialEq)]

@@ -26,7 +26,6 @@ mod body;
 mod conn;
 mod decode;
 mod encode;
-mod error;
 mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod harness;
@@ -41,6 +40,7 @@ mod wire;
 pub use body::{Framing, keep_alive, request_framing, response_framing};
 pub use conn::{ClientConn, Event, ServerConn};
 pub use encode::{BodyEncoder, BodyError, HeadWriter};
-pub use error::ProtocolError;
 pub use recv::RecvBuf;
 pub use send::SendQueue;
+
+pub use crate::message::ProtocolError;

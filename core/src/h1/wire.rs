@@ -6,11 +6,11 @@ use bytes::Bytes;
 use super::body::Framing;
 use super::conn::Event;
 use super::decode::{Ahead, Decoded, Decoder};
-use super::error::ProtocolError;
 use super::fields::LineRules;
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{HEAD_BYTES_CEILING, RECV_CHUNK};
+use crate::message::ProtocolError;
 
 /// What differs between reading requests and reading responses.
 pub(super) trait Role {

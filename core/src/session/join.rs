@@ -49,6 +49,7 @@ pub(super) fn pass_content(
         }
         Err(ProtocolError::UnexpectedEof) => return Passed::BrokenOff,
         Err(error) => Content::Cut {
+            broken: Some(error),
             status: error.status_hint(),
             text: error.to_string().into(),
         },

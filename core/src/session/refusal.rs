@@ -6,29 +6,48 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use crate::exchange::reply::{Data, Reply, Told};
-use crate::message::Fields;
+use crate::message::{Fields, ProtocolError};
 use crate::policy::Retter;
 use crate::report::{End, Report, Source};
 use crate::time::Instant;
 
-/// The answer of this `status` to what `peer` has sent since `started`, and its report.
+/// What a client is told whose request did not come in time.
+pub(super) const LATE: (StatusCode, &str) = (
+    StatusCode::REQUEST_TIMEOUT,
+    "the request did not arrive in time",
+);
+
+/// Why what a client sent is no request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unparsed {
+    /// It is not here in time.
+    Late,
+    Malformed(ProtocolError),
+}
+
+/// The answer to what `peer` has sent since `started`, and its report.
 pub(super) fn unparsed(
     retter: &Retter,
     peer: SocketAddr,
-    (status, text): (StatusCode, &str),
+    why: Unparsed,
     started: Instant,
     now: Instant,
 ) -> ([Reply; 3], Report) {
+    let (broken, status, text) = match why {
+        Unparsed::Late => (None, LATE.0, LATE.1.to_owned()),
+        Unparsed::Malformed(error) => (Some(error), error.status_hint(), error.to_string()),
+    };
     let told = Told {
         circuit: retter.circuit(now),
         handling: None,
         may_keep: false,
         retry_after_secs: None,
         status,
-        text,
+        text: &text,
     };
     let (head, content) = told.answer(false, retter.wall_clock(now));
     let report = Report {
+        broken,
         bytes_received: 0,
         bytes_sent: content.len() as u64,
         circuit: told.circuit,

@@ -65,8 +65,13 @@ impl Work {
                 Self::Running(Exchange::refused(retter, *call, status, text, now))
             }
             Self::Running(mut exchange) => {
-                let text = text.into();
-                exchange.handle_content(Content::Cut { status, text }, now);
+                let (broken, text) = (None, text.into());
+                let cut = Content::Cut {
+                    broken,
+                    status,
+                    text,
+                };
+                exchange.handle_content(cut, now);
                 Self::Running(exchange)
             }
         }

@@ -143,7 +143,8 @@ impl Client {
         let pace = Pace::start(read_terms(settings), now);
         Self {
             answer: Answer::None,
-            conn: ServerConn::new(settings.head_bytes_max),
+            conn: ServerConn::new(settings.head_bytes_max)
+                .with_fields_max(settings.head_fields_max),
             head_since: None,
             is_last: false,
             life: Life::Open,

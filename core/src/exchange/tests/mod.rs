@@ -196,6 +196,7 @@ const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 
 fn cut() -> Content {
     Content::Cut {
+        broken: None,
         status: StatusCode::BAD_REQUEST,
         text: "no".into(),
     }

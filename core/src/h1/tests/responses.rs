@@ -64,7 +64,13 @@ fn framing_rules() {
         check(method, &head(status, fields), Ok(framing));
     }
     let bad_length = Err(E::InvalidContentLength);
-    check("GET", &head("200 OK", &length.repeat(2)), bad_length);
+    let repeated = Err(E::RepeatedContentLength);
+    check("GET", &head("200 OK", &length.repeat(2)), repeated);
+    check(
+        "GET",
+        &head("200 OK", &format!("{length}Content-Length: x\r\n")),
+        repeated,
+    );
     check(
         "GET",
         &head("200 OK", "Content-Length: 5, 5\r\n"),

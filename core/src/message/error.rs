@@ -23,7 +23,7 @@ pub enum ProtocolError {
     /// A chunk size line or the end of a chunk is not what RFC 9112 §7.1 says.
     #[error("invalid chunk")]
     InvalidChunk,
-    /// `Content-Length` is repeated, a list, or not a decimal number of 64 bits.
+    /// `Content-Length` is a list, or not a decimal number of 64 bits.
     #[error("invalid content-length")]
     InvalidContentLength,
     /// A field line has an invalid name, a control character, or is folded, or one of a request has
@@ -48,6 +48,9 @@ pub enum ProtocolError {
     /// An HTTP/1.1 request without `Host` (RFC 9112 §3.2).
     #[error("missing host")]
     MissingHost,
+    /// `Content-Length` is there more than once, with whatever values.
+    #[error("repeated content-length")]
+    RepeatedContentLength,
     /// The first line of a request alone is longer than the head may be (RFC 9112 §3).
     #[error("request target too long")]
     TargetTooLong,
@@ -82,6 +85,34 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// All reasons, in their order.
+    pub const ALL: [Self; 24] = [
+        Self::BareCrOrLf,
+        Self::ChunkExtTooLong,
+        Self::ContentLengthAndTransferEncoding,
+        Self::HeadTooLarge,
+        Self::InvalidChunk,
+        Self::InvalidContentLength,
+        Self::InvalidField,
+        Self::InvalidHost,
+        Self::InvalidRequestLine,
+        Self::InvalidStatusLine,
+        Self::InvalidTarget,
+        Self::InvalidTransferEncoding,
+        Self::MissingHost,
+        Self::RepeatedContentLength,
+        Self::TargetTooLong,
+        Self::TooManyFields,
+        Self::TooManyInterim,
+        Self::TrailersTooLarge,
+        Self::TransferEncodingInHttp10,
+        Self::UnexpectedEof,
+        Self::UnexpectedUpgrade,
+        Self::UnknownTransferCoding,
+        Self::UnsolicitedResponse,
+        Self::UnsupportedVersion,
+    ];
+
     /// The status to answer with when a *client* sent these bytes. The origin's errors are the
     /// gateway's 502 (RFC 9110 §15.6.3), whatever the variant.
     #[must_use]
@@ -99,6 +130,7 @@ impl ProtocolError {
             | Self::InvalidTarget
             | Self::InvalidTransferEncoding
             | Self::MissingHost
+            | Self::RepeatedContentLength
             | Self::TooManyInterim
             | Self::TransferEncodingInHttp10
             | Self::UnexpectedEof
@@ -115,5 +147,19 @@ impl ProtocolError {
             // RFC 9110 §15.6.6.
             Self::UnsupportedVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_reasons_are_listed_in_their_order() {
+        for (at, error) in ProtocolError::ALL.into_iter().enumerate() {
+            assert_eq!(error as usize, at, "{error:?}");
+        }
+        let last = ProtocolError::UnsupportedVersion as usize;
+        assert_eq!(ProtocolError::ALL.len(), last + 1);
     }
 }
