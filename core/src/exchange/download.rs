@@ -226,6 +226,9 @@ impl Relay {
                 return self.failed(Failure::Truncated, shared, now);
             }
             let (head, pieces) = (Arc::clone(&held.head), std::mem::take(&mut held.pieces));
+            if let Some(fetch) = &mut self.fetch {
+                fetch.keep_unsent();
+            }
             self.start_forward(head, shared, now);
             if let Download::Forwarding(forward) = &mut self.download {
                 for piece in pieces {

@@ -362,7 +362,7 @@ impl Fetch {
         self.handling = Some(Handling::Forwarded {
             why: self.why,
             status: head.status,
-            stored: self.collector.is_some(),
+            stored: false,
             collapsed: false,
         });
         Verdict::Forward
@@ -420,12 +420,28 @@ impl Fetch {
     /// The response is complete.
     pub fn on_end(mut self: Box<Self>, now: Instant) {
         self.record(Outcome::Success, now);
+        // Kept first, so that those who are let in now find it.
+        self.keep_collected();
+        self.free(now);
+    }
+
+    /// The response is complete and nothing of it is on its way yet: it is kept first, so that its
+    /// labels can say whether it was.
+    pub(crate) fn keep_unsent(&mut self) {
+        self.pass_on();
+        let kept = self.keep_collected();
+        if let Some(Handling::Forwarded { stored, .. }) = &mut self.handling {
+            *stored = kept;
+        }
+    }
+
+    /// Keeps what was collected, once; whether it is kept now.
+    fn keep_collected(&mut self) -> bool {
         let stored = self.collector.take().zip(self.key.take());
         let kept = self.is_current()
             && stored.is_some_and(|(collector, key)| self.keep(key, collector.finish()));
-        // Kept first, so that those who are let in now find it.
         self.land(if kept { Flown::Kept } else { Flown::Unfit });
-        self.free(now);
+        kept
     }
 
     /// The origin failed below HTTP. The copy answers, unless it was
