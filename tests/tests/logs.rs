@@ -91,17 +91,16 @@ fn what_was_logged_comes_before_why_the_program_ends() {
     assert!(place(warning) < place(reason), "{told}");
 }
 
-#[test]
-fn a_line_of_the_log_says_what_was_broken_by_whom_and_what_helps() {
+/// Answers that are none, and what is told of each.
+fn bad_answers() -> Vec<(String, &'static str)> {
     let ok = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-    let many = |count: usize| "X: y\r\n".repeat(count);
-    let answers = [
+    vec![
         (
             ok(&format!("X: {}\r\n", "y".repeat(61_440))),
             "has a head of more than 61440 bytes: RETTER_BACKEND_HEAD_BYTES allows more, up to 65535",
         ),
         (
-            ok(&many(201)),
+            ok(&"X: y\r\n".repeat(201)),
             "has more than 200 fields: RETTER_BACKEND_HEAD_FIELDS allows more",
         ),
         (
@@ -115,34 +114,43 @@ fn a_line_of_the_log_says_what_was_broken_by_whom_and_what_helps() {
         (ok("X: a\r\n b\r\n"), "has a field line that is not valid"),
         (
             "nonsense\r\n\r\n".to_owned(),
-            "does not begin with an HTTP/1.1 status line: RETTER_BACKEND_BASEURL must lead to a port that speaks plain HTTP/1.1",
+            "does not begin with an HTTP/1.1 status line: RETTER_BACKEND_BASEURL must lead to a \
+             port that speaks plain HTTP/1.1",
         ),
+        // Its head is good, so that its client sees it break off.
         (
             ok("Transfer-Encoding: chunked\r\n") + "x\r\n",
             "has a chunk with no valid size",
         ),
-    ];
-    let requests = [
+    ]
+}
+
+/// Requests that are none, and what is told of each.
+fn bad_requests() -> Vec<(String, &'static str)> {
+    let get = |fields: &str| format!("GET / HTTP/1.1\r\n{fields}\r\n");
+    vec![
         (
-            format!(
-                "GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
-                "y".repeat(17_000)
-            ),
-            "was refused with 431: it has a head of more than 16384 bytes: RETTER_SERVER_HEAD_BYTES allows more, up to 65535",
+            get(&format!("Host: h\r\nX: {}\r\n", "y".repeat(17_000))),
+            "was refused with 431: it has a head of more than 16384 bytes: \
+             RETTER_SERVER_HEAD_BYTES allows more, up to 65535",
         ),
         (
-            format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", many(100)),
-            "was refused with 431: it has more than 100 fields: RETTER_SERVER_HEAD_FIELDS allows more",
+            get(&("Host: h\r\n".to_owned() + &"X: y\r\n".repeat(100))),
+            "was refused with 431: it has more than 100 fields: RETTER_SERVER_HEAD_FIELDS allows \
+             more",
         ),
         (
             "\x16\x03\x01\x02\x00".to_owned(),
-            "was refused with 400: it does not begin with a request line (TLS and HTTP/2 do not belong on this port)",
+            "was refused with 400: it does not begin with a request line (TLS and HTTP/2 do not \
+             belong on this port)",
         ),
-        (
-            "GET / HTTP/1.1\r\n\r\n".to_owned(),
-            "was refused with 400: it has no Host",
-        ),
-    ];
+        (get(""), "was refused with 400: it has no Host"),
+    ]
+}
+
+#[test]
+fn a_line_of_the_log_says_what_was_broken_by_whom_and_what_helps() {
+    let (answers, requests) = (bad_answers(), bad_requests());
     let script: Vec<_> = answers.iter().map(|(answer, _)| answer.clone()).collect();
     let origin = Origin::start(move |seen| {
         let path = seen.target.split('?').next().unwrap_or_default();
@@ -156,11 +164,9 @@ fn a_line_of_the_log_says_what_was_broken_by_whom_and_what_helps() {
     let mut retter = Retter::start_with(retter_program!(), origin.address(), &settings);
     let mut wanted = Vec::new();
     for (at, (_, line)) in answers.iter().enumerate() {
-        // The head of the last one is good, so that its client sees it break off.
-        let answer = retter
-            .client()
-            .try_ask(&Request::get(&format!("/{at}?secret")));
-        assert!(answer.map_or(502, |answer| answer.status) == 502, "{line}");
+        let request = Request::get(&format!("/{at}?secret"));
+        let answer = retter.client().try_ask(&request);
+        assert_eq!(answer.map_or(502, |answer| answer.status), 502, "{line}");
         wanted.push(format!("the application's answer to GET /{at} {line}"));
     }
     for (request, line) in &requests {

@@ -63,6 +63,12 @@ fn framing_rules() {
     ] {
         check(method, &head(status, fields), Ok(framing));
     }
+}
+
+#[test]
+fn framing_that_cannot_be_trusted() {
+    let head = |status: &str, fields: &str| format!("HTTP/1.1 {status}\r\n{fields}\r\n");
+    let (length, chunked) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
     let bad_length = Err(E::InvalidContentLength);
     let repeated = Err(E::RepeatedContentLength);
     check("GET", &head("200 OK", &length.repeat(2)), repeated);
