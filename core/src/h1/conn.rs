@@ -59,7 +59,7 @@ impl ServerConn {
     }
 
     /// The same with another limit for the fields of a head or trailer section than
-    /// [`REQUEST_FIELDS_MAX`](crate::limits::REQUEST_FIELDS_MAX).
+    /// [`REQUEST_FIELDS_MAX`].
     #[must_use]
     pub fn with_fields_max(mut self, fields_max: usize) -> Self {
         self.wire.set_lines_max(fields_max);
@@ -187,7 +187,7 @@ impl ClientConn {
     }
 
     /// The same with another limit for the fields of a head or trailer section than
-    /// [`RESPONSE_FIELDS_MAX`](crate::limits::RESPONSE_FIELDS_MAX).
+    /// [`RESPONSE_FIELDS_MAX`].
     #[must_use]
     pub fn with_fields_max(mut self, fields_max: usize) -> Self {
         self.wire.set_lines_max(fields_max);
