@@ -44,7 +44,7 @@ use tunnel::Tunnel;
 pub use call::CallId;
 pub(crate) use call::{Call, Owner};
 pub(crate) use deadline::Timer;
-pub(crate) use signal::{Action, Content, Intake};
+pub(crate) use signal::{Action, Content, Cut, Intake};
 
 /// One request from its decision to its end.
 ///
@@ -146,17 +146,7 @@ impl Exchange {
     pub(crate) fn handle_content(&mut self, content: Content, now: Instant) {
         let shared = &mut self.shared;
         match (content, &mut self.state) {
-            (
-                Content::Cut {
-                    broken,
-                    status,
-                    text,
-                },
-                _,
-            ) => {
-                shared.call.broken = broken;
-                self.cut(status, &text, now);
-            }
+            (Content::Cut(cut), _) => self.cut(&cut, now),
             (Content::Data(data), State::Relaying(relay)) => relay.handle_data(data, shared, now),
             (Content::Data(data), State::Tunnel(tunnel)) => tunnel.handle_data(data, shared),
             (Content::End(trailers), State::Relaying(relay)) => {
@@ -171,13 +161,15 @@ impl Exchange {
     }
 
     /// The request's content will not come.
-    fn cut(&mut self, status: StatusCode, text: &str, now: Instant) {
+    fn cut(&mut self, cut: &Cut, now: Instant) {
+        self.shared.call.broken = cut.broken;
         let may_answer = matches!(&self.state, State::Relaying(relay)
             if matches!(relay.download, Download::Awaiting | Download::Holding(_)));
         if may_answer {
             let origin = self.shared.call.origin_report(None, now);
             self.give_up();
-            self.shared.refuse_call(status, text, Some(origin), now);
+            self.shared
+                .refuse_call(cut.status, &cut.text, Some(origin), now);
         } else {
             self.handle_left(now);
             self.shared.outbox.put_abort(true);

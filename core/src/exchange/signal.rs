@@ -62,17 +62,20 @@ pub(crate) enum Action {
 /// Content of the request, or of a tunnel.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// It will not come as a whole, through the client's fault; this is what it is told if it has
-    /// no answer yet.
-    Cut {
-        /// What it sent that is no content.
-        broken: Option<ProtocolError>,
-        status: StatusCode,
-        text: Cow<'static, str>,
-    },
+    /// It will not come as a whole, through the client's fault.
+    Cut(Cut),
     Data(Bytes),
     /// That was all, with these trailers.
     End(Fields),
+}
+
+/// Why content will not come as a whole, and what its client is told if it has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// What the client sent that is no content.
+    pub(crate) broken: Option<ProtocolError>,
+    pub(crate) status: StatusCode,
+    pub(crate) text: Cow<'static, str>,
 }
 
 /// Whether content is taken now.

@@ -3,7 +3,7 @@
 
 use crate::client::h1::Client;
 use crate::config::ClientSettings;
-use crate::exchange::{Content, Exchange, Intake};
+use crate::exchange::{Content, Cut, Exchange, Intake};
 use crate::h1::{Event, ProtocolError};
 use crate::message::Fields;
 use crate::policy::Retter;
@@ -48,11 +48,11 @@ pub(super) fn pass_content(
             return Passed::Nothing;
         }
         Err(ProtocolError::UnexpectedEof) => return Passed::BrokenOff,
-        Err(error) => Content::Cut {
+        Err(error) => Content::Cut(Cut {
             broken: Some(error),
             status: error.status_hint(),
             text: error.to_string().into(),
-        },
+        }),
     };
     exchange.handle_content(content, now);
     Passed::Some

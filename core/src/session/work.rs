@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::client::h1::Client;
-use crate::exchange::{Call, Content, Exchange};
+use crate::exchange::{Call, Content, Cut, Exchange};
 use crate::policy::Retter;
 use crate::time::Instant;
 
@@ -65,13 +65,12 @@ impl Work {
                 Self::Running(Exchange::refused(retter, *call, status, text, now))
             }
             Self::Running(mut exchange) => {
-                let (broken, text) = (None, text.into());
-                let cut = Content::Cut {
-                    broken,
+                let cut = Cut {
+                    broken: None,
                     status,
-                    text,
+                    text: text.into(),
                 };
-                exchange.handle_content(cut, now);
+                exchange.handle_content(Content::Cut(cut), now);
                 Self::Running(exchange)
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::reply::{Body, Head, PutHead, Reply};
-use super::{Action, Call, CallId, Content, Exchange, Intake};
+use super::{Action, Call, CallId, Content, Cut, Exchange, Intake};
 use crate::config::Settings;
 use crate::h1::{Event, Framing, ServerConn};
 use crate::limits::IOVECS_MAX;
@@ -195,9 +195,9 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n";
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 
 fn cut() -> Content {
-    Content::Cut {
+    Content::Cut(Cut {
         broken: None,
         status: StatusCode::BAD_REQUEST,
         text: "no".into(),
-    }
+    })
 }
