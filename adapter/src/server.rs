@@ -10,7 +10,7 @@ use std::{fmt, io};
 use retter_core::Gateway;
 use retter_core::addresses::Outage;
 use retter_core::event::Observer;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 use crate::doors::Doors;
 use crate::runtime::Runtime;
@@ -144,7 +144,8 @@ pub(crate) fn now(epoch: std::time::Instant) -> Instant {
 }
 
 pub(crate) fn set_wall_clock(gateway: &Gateway, epoch: std::time::Instant) {
-    let unix = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let unix = UnixTime(unix.map_or(0, |since| since.as_secs()));
-    gateway.site().set_wall_clock(now(epoch), unix);
+    let since_1970 = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    gateway
+        .site()
+        .set_wall_clock(now(epoch), since_1970.unwrap_or_default());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::breaker::State;
-use crate::message::{RequestHead, ResponseHead};
+use crate::message::{ProtocolError, RequestHead, ResponseHead};
 use crate::report::{CallId, End, Failure, Source};
 use crate::rules::label::Handling;
 use crate::time::Instant;
@@ -16,6 +16,8 @@ use crate::time::Instant;
 /// What the origin did in one exchange.
 #[derive(Clone, Debug)]
 pub struct OriginReport {
+    /// What made it [`Failure::Protocol`]: what it sent that is not HTTP/1.1, or breaks a limit.
+    pub broken: Option<ProtocolError>,
     /// Body bytes that it sent and that were read.
     pub bytes: u64,
     /// Its failure, if it failed below HTTP.
@@ -34,6 +36,8 @@ pub struct OriginReport {
 /// One exchange, reported when it has ended.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What the client sent that is not HTTP/1.1, or breaks a limit, and was refused for.
+    pub broken: Option<ProtocolError>,
     /// Which of the exchanges of its session it is of.
     pub call: CallId,
     /// Body bytes received from the client.

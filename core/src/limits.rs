@@ -3,8 +3,13 @@
 
 use std::time::Duration;
 
-/// Fields in one head. hyper's default; a browser sends about 15, a chatty proxy chain about 40.
-pub const FIELDS_MAX: usize = 100;
+/// Fields in the head of one request, as the setting says where it is not set. hyper's default; a browser
+/// sends about 15, a chatty proxy chain about 40.
+pub const REQUEST_FIELDS_MAX: usize = 100;
+
+/// Fields in the head of one response, as the setting says where it is not set: applications set cookies one
+/// by one, and tell of each query that they made.
+pub const RESPONSE_FIELDS_MAX: usize = 200;
 
 /// The longest head that a setting may allow: spans into it are 16-bit.
 pub const HEAD_BYTES_CEILING: usize = 65_535;
@@ -32,7 +37,8 @@ pub const ANSWERS_BYTES_MAX: usize = 256 * 1024;
 /// Buffers handed to one vectored write.
 pub const IOVECS_MAX: usize = 64;
 
-/// Bytes of all chunk extensions of one message (RFC 9112 §7.1.1 asks for a bound).
+/// Bytes of all chunk extensions of one message (RFC 9112 §7.1.1 asks for a bound), and of the zeros
+/// beyond 16 digits in its chunk sizes.
 pub const CHUNK_EXT_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of the trailer section of one message.

@@ -4,6 +4,7 @@
 //! A head keeps the bytes it was parsed from and 16-bit spans into them: parsing copies nothing,
 //! and forwarding writes the original bytes again.
 
+mod error;
 mod fields;
 mod known;
 mod names;
@@ -12,6 +13,7 @@ mod text;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+pub use error::ProtocolError;
 pub(crate) use fields::Index;
 pub use fields::{Fields, FieldsBuilder, Line};
 pub(crate) use known::{is_forwarding, is_user};

@@ -4,11 +4,13 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use retter_core::{Gateway, Input, Instant, Settings, Side, UnixTime};
+use retter_core::{Gateway, Input, Instant, Settings, Side};
+use retter_tests::DEADLINE;
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::client::{Client, Request};
 use retter_tests::origin::Origin;
@@ -23,12 +25,12 @@ use rustix::process::Signal;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ngood";
-const UNIX: UnixTime = UnixTime(1_800_000_000);
+const SINCE_1970: Duration = Duration::from_secs(1_800_000_000);
 
 fn gateway() -> Arc<Gateway> {
     let config = Settings::default().validate().expect("defaults are valid");
     let gateway = Gateway::new(config, 7, Instant::ZERO);
-    gateway.site().set_wall_clock(Instant::ZERO, UNIX);
+    gateway.site().set_wall_clock(Instant::ZERO, SINCE_1970);
     gateway
 }
 
@@ -138,11 +140,16 @@ fn an_origin_that_breaks_off_at_any_byte_is_never_taken_for_whole() {
 
 #[test]
 fn a_clock_that_jumps_costs_no_copy() {
-    const DAY: u64 = 24 * 60 * 60;
-    for unix in [UNIX.0 - DAY, UNIX.0 + DAY, 0, u64::MAX] {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    for since_1970 in [
+        SINCE_1970 - DAY,
+        SINCE_1970 + DAY,
+        Duration::ZERO,
+        Duration::MAX,
+    ] {
         let gateway = gateway();
         keep_a_copy(&gateway);
-        gateway.site().set_wall_clock(Instant::ZERO, UnixTime(unix));
+        gateway.site().set_wall_clock(Instant::ZERO, since_1970);
         let mut bench = bench(&gateway);
         bench.feed(Side::Client, GET, Cut::Whole, |_| {});
         if bench.origin_open {
@@ -152,20 +159,39 @@ fn a_clock_that_jumps_costs_no_copy() {
         assert_eq!(
             (status, &body[..], whole),
             (200, &b"good"[..], true),
-            "{unix}"
+            "{since_1970:?}"
         );
     }
 }
 
 #[test]
 fn a_client_that_closed_its_half_gets_what_it_asked_for() {
-    let origin = Origin::start(|seen| Reply::text(seen.target.as_str()));
-    let retter = Retter::start(retter_program!(), origin.address());
-    let mut client = retter.client();
-    client.send(&Request::get("/a").field("Connection", "close").to_bytes());
-    client.wire().finish();
-    assert_eq!(client.response("GET").text(), "/a");
-    client.expect_end();
+    let get = |target: &str| Request::get(target).to_bytes();
+    for requests in [
+        vec![Request::get("/a").field("Connection", "close").to_bytes()],
+        vec![get("/a")],
+        vec![Request::post("/a", "x=y").to_bytes()],
+        vec![get("/a"), Request::post("/b", "x=y").to_bytes(), get("/c")],
+    ] {
+        // The application answers when the client has closed its half.
+        let (closed, waits) = mpsc::channel::<()>();
+        let waits = Mutex::new(waits);
+        let origin = Origin::start(move |seen| {
+            let waits = waits.lock().expect("nobody panics with it");
+            let _ = waits.recv_timeout(DEADLINE);
+            Reply::text(seen.target.as_str())
+        });
+        let retter = Retter::start(retter_program!(), origin.address());
+        let mut client = retter.client();
+        client.send(&requests.concat());
+        client.wire().finish();
+        drop(closed);
+        for (at, _) in requests.iter().enumerate() {
+            let target = ["/a", "/b", "/c"][at];
+            assert_eq!(client.response("GET").text(), target);
+        }
+        client.expect_end();
+    }
 }
 
 /// Starts the program by a shell, which can take more away from it than this process can.

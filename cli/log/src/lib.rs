@@ -83,6 +83,12 @@ pub struct Line<'a> {
     /// How the application failed.
     #[serde(with = "word", default)]
     pub origin_failure: Option<Failure>,
+    /// What the client sent that is not HTTP/1.1 or breaks a limit.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub client_broke: Option<Text<'a>>,
+    /// What the application sent that is not HTTP/1.1 or breaks a limit.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub origin_broke: Option<Text<'a>>,
     /// How long the application was asked; `None` where it was not.
     #[serde(default)]
     pub origin_ms: Option<Millis>,
@@ -154,6 +160,8 @@ impl<'a> Line<'a> {
             duration_ms: report.ended.saturating_since(report.started).into(),
             origin_status: origin.and_then(|origin| Some(origin.status?.as_u16())),
             origin_failure: origin.and_then(|origin| origin.failure),
+            client_broke: report.broken.map(Text::said),
+            origin_broke: origin.and_then(|origin| origin.broken).map(Text::said),
             origin_ms: origin.map(|origin| origin.time.into()),
             origin_head_ms: answer.map(|(_, time)| (*time).into()),
             origin_bytes: origin.map(|origin| origin.bytes),

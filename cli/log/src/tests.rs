@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use retter_core::config::CacheSettings;
 use retter_core::event::OriginReport;
-use retter_core::message::{Fields, ResponseHead};
+use retter_core::message::{Fields, ProtocolError, ResponseHead};
 use retter_core::report::CallId;
 use retter_core::rules::label::Handling;
 use retter_core::time::Instant;
@@ -34,6 +34,7 @@ fn report() -> Report {
         ]),
     );
     Report {
+        broken: None,
         call: CallId::FIRST,
         bytes_received: 0,
         bytes_sent: 12,
@@ -44,6 +45,7 @@ fn report() -> Report {
         ended: at(35),
         handling: Some(Handling::CircuitOpen { ttl: -312 }),
         origin: Some(OriginReport {
+            broken: None,
             bytes: 34,
             failure: None,
             head: Some((Arc::new(answer), Duration::from_millis(20))),
@@ -212,6 +214,7 @@ fn origins() -> impl Strategy<Value = OriginReport> {
         times(),
     )
         .prop_map(|(bytes, failure, head, status, time)| OriginReport {
+            broken: None,
             bytes,
             failure,
             head,
@@ -234,6 +237,7 @@ fn reports() -> impl Strategy<Value = Report> {
             times(),
             times(),
             any::<Option<i64>>(),
+            any::<bool>(),
         ),
         proptest::sample::select(sources),
         proptest::sample::select(ends.to_vec()),
@@ -243,9 +247,11 @@ fn reports() -> impl Strategy<Value = Report> {
         proptest::option::of(statuses()),
     )
         .prop_map(|(numbers, source, end, circuit, request, origin, status)| {
-            let (bytes_received, bytes_sent, client, peer, start, took, ttl) = numbers;
+            let (bytes_received, bytes_sent, client, peer, start, took, ttl, breaks) = numbers;
+            let broken = breaks.then_some(ProtocolError::MissingHost);
             let handling = ttl.map(|ttl| Handling::Overload { ttl });
             Report {
+                broken,
                 call: CallId::FIRST,
                 bytes_received,
                 bytes_sent,
@@ -279,6 +285,10 @@ proptest! {
         // And these are the values of the exchange.
         prop_assert_eq!(read.source, Some(report.source));
         prop_assert_eq!(read.circuit, Some(report.circuit));
+        prop_assert_eq!(
+            read.client_broke.as_deref().map(<[u8]>::to_vec),
+            report.broken.map(|error| error.to_string().into_bytes())
+        );
         prop_assert_eq!(
             read.cache_status.as_deref().map(<[u8]>::to_vec),
             report.handling.map(|handling| handling.cache_status().to_vec())

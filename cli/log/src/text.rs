@@ -13,6 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Text<'a>(pub Cow<'a, [u8]>);
 
 impl Text<'_> {
+    /// What something says of itself.
+    pub(crate) fn said(words: impl ToString) -> Self {
+        Self(words.to_string().into_bytes().into())
+    }
+
     /// The values of several field lines as one list (RFC 9110 §5.2); `None` of none.
     pub(crate) fn joined<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Text<'v>> {
         let mut values = values.peekable();

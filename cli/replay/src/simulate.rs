@@ -12,7 +12,7 @@ use std::time::Duration;
 use retter_core::config::{Config, ConfigErrors, Settings};
 use retter_core::message::RequestHead;
 use retter_core::rules::label::{Handling, Refused};
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use retter_core::{Decision, Fetch, Refusal, Ruling, Served, Site, Slow, Ticket, Verdict};
 
 use super::flight::{self, Flight, Stage, Step};
@@ -21,7 +21,6 @@ use super::message::{SESSION_COOKIE, response};
 use super::tally::{Got, Tally};
 use super::timeline::Timeline;
 use super::truth::{TIME_MAX, Truth};
-use super::when::NANOS_PER_SEC;
 
 /// Once a log is silent for so long, nobody knows how the application is doing. A line with a wrong
 /// year would be centuries of probes.
@@ -108,7 +107,7 @@ impl Simulation {
         settings.site.cache.ignored_cookies = only("");
         let config = settings.validate()?;
         let site = Site::new(&config.clone(), seed, Instant::ZERO);
-        site.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
+        site.set_wall_clock(Instant::ZERO, Duration::from_nanos(start));
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,

@@ -26,6 +26,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
     let ended = Instant::from_epoch(Duration::from_millis(1));
     Report {
         call: CallId::FIRST,
+        broken: None,
         bytes_received: 1,
         bytes_sent: 10,
         circuit: State::Closed,
@@ -39,6 +40,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         ended,
         handling: None,
         origin: origin_ms.map(|millis| OriginReport {
+            broken: None,
             bytes: 0,
             failure: (millis > 1000).then_some(Failure::Timeout),
             head: None,

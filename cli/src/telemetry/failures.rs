@@ -1,43 +1,39 @@
 //! Owns what is logged of single failures of the application: each kind at most once a minute.
 //! Never counts: the counters do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use retter_core::event::Report;
 use retter_core::report::Failure;
+use retter_core::seldom::Seldom;
 
 use super::escape;
 
-/// One line a minute tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(60);
-
-/// When each kind was told last, in nanoseconds of the program's clock; 0 for never.
+/// When each kind was told last: one line a minute tells that it goes on, and does not fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    protocol: AtomicU64,
-    reset: AtomicU64,
-    timeout: AtomicU64,
-    truncated: AtomicU64,
+    protocol: Seldom,
+    reset: Seldom,
+    timeout: Seldom,
+    truncated: Seldom,
 }
 
 impl Failures {
     /// What to log of this exchange. Connect failures are not told here: the adapter tells them
     /// with the system's reason.
     pub(crate) fn note(&self, report: &Report) -> Option<String> {
-        let failure = report.origin.as_ref()?.failure?;
+        let origin = report.origin.as_ref()?;
+        let failure = origin.failure?;
         let told = match failure {
             Failure::Connect => return None,
+            // Told with what was broken.
+            Failure::Protocol if origin.broken.is_some() => return None,
             Failure::Protocol => &self.protocol,
             Failure::Reset => &self.reset,
             Failure::Timeout => &self.timeout,
             Failure::Truncated => &self.truncated,
         };
-        let now = report.ended.as_nanos().max(1);
-        let rest = u64::try_from(REST.as_nanos()).unwrap_or(u64::MAX);
-        let due = |last: u64| (last == 0 || now.saturating_sub(last) >= rest).then_some(now);
-        told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
-            .ok()?;
+        if !told.is_due(report.ended) {
+            return None;
+        }
         let asked = report.request.as_ref().map_or_else(String::new, |request| {
             format!(" {} {}", request.method, escape(request.path()))
         });
@@ -50,6 +46,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead};
@@ -64,12 +61,8 @@ mod tests {
         Report {
             ended: Instant::from_epoch(Duration::from_secs(secs)),
             origin: Some(OriginReport {
-                bytes: 0,
                 failure: Some(failure),
-                head: None,
-                is_stream: false,
-                status: None,
-                time: Duration::ZERO,
+                ..sample::origin()
             }),
             request: Some(Arc::new(request)),
             source: Source::NoCache,

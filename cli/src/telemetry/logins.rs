@@ -72,6 +72,7 @@ mod tests {
         let head = ResponseHead::new(StatusCode::UNAUTHORIZED, fields(answer));
         Report {
             origin: Some(OriginReport {
+                broken: None,
                 bytes: 0,
                 failure: None,
                 head: Some((Arc::new(head), Duration::ZERO)),

@@ -3,6 +3,7 @@
 //! Never changes what is answered, and never waits for whoever reads it.
 
 mod access;
+mod broken;
 mod counters;
 mod failures;
 mod lines;
@@ -24,6 +25,8 @@ use retter_core::report::Source;
 
 use crate::clock::Clock;
 use crate::runtime::{Gateway, Site};
+use broken::Broken;
+use broken::HeadLimits;
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
@@ -42,6 +45,7 @@ const TRANSITIONS_KEPT: usize = 20;
 /// Counts, keeps and logs. One for the whole program.
 pub(crate) struct Telemetry {
     access: Option<AccessLog>,
+    broken: Broken,
     clock: Clock,
     connections_accepted: AtomicU64,
     connections_ended: AtomicU64,
@@ -110,6 +114,7 @@ impl Telemetry {
     pub(crate) fn new(gateway: Arc<Gateway>, clock: Clock, access: Option<AccessLog>) -> Self {
         Self {
             access,
+            broken: Broken::default(),
             clock,
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
@@ -144,6 +149,23 @@ impl Telemetry {
         if let Some((network, assignment)) = self.undeclared() {
             self.undeclared_told.store(true, Ordering::Relaxed);
             tracing::warn!("{}", undeclared::words(&network, &assignment));
+        }
+    }
+
+    fn tell_of_broken(&self, report: &Report) {
+        let of_requests = || {
+            let client = self.gateway.client();
+            HeadLimits::of_requests(client.head_bytes_max, client.head_fields_max)
+        };
+        let of_answers = || {
+            let snapshot = self.gateway.site().snapshot();
+            let origin = &snapshot.config().origin;
+            HeadLimits::of_answers(origin.head_bytes_max, origin.head_fields_max)
+        };
+        match self.broken.note(report, of_requests, of_answers) {
+            Some(told) if told.is_ours => tracing::warn!("{}", told.text),
+            Some(told) => tracing::info!("{}", told.text),
+            None => {}
         }
     }
 
@@ -259,6 +281,7 @@ impl Observer for Telemetry {
         {
             tracing::warn!("{text}");
         }
+        self.tell_of_broken(&report);
         // Only what the origin did changes a circuit, so hits touch nothing shared here. When
         // another thread is at it, it or the next tick takes ours too.
         if report.origin.is_some()

@@ -1,14 +1,17 @@
-//! Owns the report that tests of telemetry begin with: a copy for a client that asked directly.
+//! Owns the reports that tests of telemetry begin with: a copy for a client that asked directly.
 //! Never in the program.
 
+use std::time::Duration;
+
 use retter_core::breaker::State;
-use retter_core::event::Report;
+use retter_core::event::{OriginReport, Report};
 use retter_core::report::{CallId, End, Source};
 use retter_core::time::Instant;
 
 pub(super) fn report() -> Report {
     Report {
         call: CallId::FIRST,
+        broken: None,
         bytes_received: 0,
         bytes_sent: 0,
         circuit: State::Closed,
@@ -23,5 +26,18 @@ pub(super) fn report() -> Report {
         source: Source::Cache,
         started: Instant::ZERO,
         status: None,
+    }
+}
+
+/// What an origin did that never answered.
+pub(super) fn origin() -> OriginReport {
+    OriginReport {
+        broken: None,
+        bytes: 0,
+        failure: None,
+        head: None,
+        is_stream: false,
+        status: None,
+        time: Duration::ZERO,
     }
 }

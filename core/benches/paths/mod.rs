@@ -18,7 +18,7 @@ use retter_core::drive::{Alarm, Drive, Host, Socket};
 use retter_core::event::Report;
 use retter_core::h1::{Event, ServerConn};
 use retter_core::message::RequestHead;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use retter_core::{Session, Standing};
 
 /// All paths, by name.
@@ -145,7 +145,7 @@ impl Rig {
         let gateway = Gateway::new(config(), 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         let head = [RESPONSE[0], cache_control, RESPONSE[1]].concat();
         let answer = [head.into_bytes(), vec![b'x'; 1000]].concat();
         let client = Rc::new(Peer::default());

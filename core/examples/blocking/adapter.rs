@@ -21,7 +21,7 @@ use retter_core::addresses::Dial;
 use retter_core::drive::{self, Drive, Host};
 use retter_core::event::Report;
 use retter_core::pool::IdlePool;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 /// A write that waits longer lets the other side be read: an origin may answer before it has read
 /// all, and then both would wait for each other.
@@ -91,11 +91,11 @@ impl Host for Place {
     type Dial = Ready<io::Result<Socket>>;
     type Socket = Socket;
 
-    /// The time, and by the way the wall clock for the policy.
+    /// The time, and by the way the wall clock for the site.
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.1.epoch.elapsed());
-        let unix = UnixTime(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs());
-        self.1.gateway.site().set_wall_clock(now, unix);
+        let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
+        self.1.gateway.site().set_wall_clock(now, since_1970);
         now
     }
 

@@ -98,3 +98,7 @@ pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) const HEAD: &str = "a size from 1 KiB to 65535 bytes";
 
 pub(super) const HEADS: RangeInclusive<usize> = 1024..=HEAD_BYTES_CEILING;
+
+pub(super) const HEAD_FIELDS_WORDS: &str = "a whole number from 10 to 1000";
+
+pub(super) const HEAD_FIELDS: RangeInclusive<usize> = 10..=1000;

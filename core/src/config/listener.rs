@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
-use super::check::{Check, HEAD, HEADS, RATE_MIN};
+use super::check::{Check, HEAD, HEAD_FIELDS, HEAD_FIELDS_WORDS, HEADS, RATE_MIN};
 use super::{ConfigError, TrustedProxies};
+use crate::limits::REQUEST_FIELDS_MAX;
 
 /// Settings of the client side of a session.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Bytes of a request head, and of the request target in it.
     pub head_bytes_max: usize,
+    /// Fields of a request head, and of a trailer section.
+    pub head_fields_max: usize,
     /// Whether responses are compressed for clients that accept gzip.
     pub gzip: bool,
     /// Longest time for a whole request head, and between two pieces of a request body; also the
@@ -35,6 +38,7 @@ impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             head_bytes_max: 16 << 10,
+            head_fields_max: REQUEST_FIELDS_MAX,
             gzip: true,
             read_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(15),
@@ -54,6 +58,11 @@ impl ClientSettings {
                 HEADS.contains(&self.head_bytes_max),
                 "client.head_bytes_max",
                 HEAD,
+            ),
+            Check::that(
+                HEAD_FIELDS.contains(&self.head_fields_max),
+                "client.head_fields_max",
+                HEAD_FIELDS_WORDS,
             ),
             Check::duration("client.read_timeout", self.read_timeout),
             Check::duration("client.write_timeout", self.write_timeout),

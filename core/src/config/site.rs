@@ -5,8 +5,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{Check, HEAD, HEADS, RATE_MIN, YEAR};
+use super::check::{Check, HEAD, HEAD_FIELDS, HEAD_FIELDS_WORDS, HEADS, RATE_MIN, YEAR};
 use super::{ConfigError, ConfigErrors, FieldNames, NamePatterns, StatusSet};
+use crate::limits::RESPONSE_FIELDS_MAX;
 
 /// Settings of one application and its protection, with their defaults.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +118,8 @@ pub struct OriginSettings {
     pub path_prefix: String,
     /// Bytes of a response head.
     pub head_bytes_max: usize,
+    /// Fields of a response head, and of a trailer section.
+    pub head_fields_max: usize,
     /// Longest time to connect.
     pub connect_timeout: Duration,
     /// Longest time from the request to the response head.
@@ -202,7 +205,8 @@ impl Default for OriginSettings {
         Self {
             authority: "localhost:8088".to_owned(),
             path_prefix: String::new(),
-            head_bytes_max: 32 << 10,
+            head_bytes_max: 60 << 10,
+            head_fields_max: RESPONSE_FIELDS_MAX,
             connect_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -274,7 +278,7 @@ impl SiteSettings {
         checks.filter_map(Check::error)
     }
 
-    fn requirements(&self) -> [Check; 9] {
+    fn requirements(&self) -> [Check; 10] {
         let Self {
             admission,
             breaker,
@@ -317,6 +321,11 @@ impl SiteSettings {
                 HEADS.contains(&origin.head_bytes_max),
                 "origin.head_bytes_max",
                 HEAD,
+            ),
+            Check::that(
+                HEAD_FIELDS.contains(&origin.head_fields_max),
+                "origin.head_fields_max",
+                HEAD_FIELDS_WORDS,
             ),
             Check::that(
                 cache.object_bytes_max <= cache.bytes_max,

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use crate::breaker::State;
 use crate::event::{OriginReport, Report};
 use crate::h1::Framing;
+use crate::message::ProtocolError;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::{CallId, End, Failure, Source};
 use crate::rules::forwarded::View;
@@ -41,8 +42,12 @@ pub(crate) struct Call {
     pub(crate) request: Arc<RequestHead>,
     pub(crate) started: Instant,
     pub(crate) view: View,
+    /// What the client sent of its content that is none.
+    pub(super) broken: Option<ProtocolError>,
     /// Whether the client sends the content only after a 100 (RFC 9110 §10.1.1) that has not come.
     pub(super) expects: bool,
+    /// What the origin sent that is no response.
+    pub(super) origin_broken: Option<ProtocolError>,
     /// Body bytes of the origin's response.
     pub(super) origin_bytes: u64,
     /// The origin's final response head, and when it came.
@@ -96,7 +101,9 @@ impl Call {
             request,
             started,
             view,
+            broken: None,
             expects,
+            origin_broken: None,
             origin_bytes: 0,
             origin_head: None,
             origin_since: started,
@@ -156,6 +163,7 @@ impl Call {
             Some(_) | None => now,
         };
         OriginReport {
+            broken: self.origin_broken,
             bytes: self.origin_bytes,
             failure,
             is_stream: self.streams,
@@ -191,6 +199,7 @@ impl Call {
         } = outcome;
         Report {
             call: self.id,
+            broken: self.broken,
             bytes_received: self.received,
             bytes_sent: sent,
             circuit,

@@ -33,7 +33,11 @@ impl Connecting {
         let mut fetch = self.fetch;
         let call = &shared.call;
         let settings = shared.origin();
-        let mut conn = conn.map_or_else(|| ClientConn::new(settings.head_bytes_max), |conn| *conn);
+        let new = || {
+            let conn = ClientConn::new(settings.head_bytes_max);
+            conn.with_fields_max(settings.head_fields_max)
+        };
+        let mut conn = conn.map_or_else(new, |conn| *conn);
         conn.begin(&call.request.method, call.upgrade);
         let mut out = SendQueue::default();
         put_head(&mut out, &fetch, shared);

@@ -46,7 +46,7 @@ use state::State;
 
 pub(crate) use call::{Call, Owner};
 pub use deadline::Timer;
-pub(crate) use signal::{Action, Content, Intake};
+pub(crate) use signal::{Action, Content, Cut, Intake};
 
 /// One request from its decision to its end.
 ///
@@ -140,7 +140,7 @@ impl Exchange {
     pub(crate) fn handle_content(&mut self, content: Content, now: Instant) {
         let shared = &mut self.shared;
         match (content, &mut self.state) {
-            (Content::Cut { status, text }, _) => self.cut(status, &text, now),
+            (Content::Cut(cut), _) => self.cut(&cut, now),
             (Content::Data(data), State::Relaying(relay)) => relay.handle_data(data, shared, now),
             (Content::Data(data), State::Tunnel(tunnel)) => tunnel.handle_data(data, shared),
             (Content::End(trailers), State::Relaying(relay)) => {
@@ -155,13 +155,15 @@ impl Exchange {
     }
 
     /// The request's content will not come.
-    fn cut(&mut self, status: StatusCode, text: &str, now: Instant) {
+    fn cut(&mut self, cut: &Cut, now: Instant) {
+        self.shared.call.broken = cut.broken;
         let may_answer = matches!(&self.state, State::Relaying(relay)
             if matches!(relay.download, Download::Awaiting(_) | Download::Holding(_)));
         if may_answer {
             let origin = self.shared.call.origin_report(None, now);
             self.give_up();
-            self.shared.refuse_call(status, text, Some(origin), now);
+            self.shared
+                .refuse_call(cut.status, &cut.text, Some(origin), now);
         } else {
             self.handle_left(now);
             self.shared.outbox.put_abort(true);
@@ -477,6 +479,13 @@ impl Exchange {
     /// Whether the origin takes no more of what the client sends.
     pub(crate) fn is_full(&self) -> bool {
         self.state.is_full()
+    }
+
+    /// Whether a client that ends its stream gives it up: the origin was not asked yet, or answers
+    /// with a live stream, which may have no other end.
+    pub(crate) fn is_given_up_by_end(&self) -> bool {
+        let is_live = self.shared.call.streams && self.is_forwarding();
+        is_live || matches!(self.state, State::Waiting(_))
     }
 
     /// Whether nothing is left of it but its report.

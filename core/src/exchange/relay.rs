@@ -90,7 +90,10 @@ impl Relay {
                     Failure::Reset
                 }
             }
-            Err(_) => Failure::Protocol,
+            Err(error) => {
+                shared.call.origin_broken = Some(error);
+                Failure::Protocol
+            }
         };
         Step::Turn(Turn::Failed(failure))
     }
@@ -223,7 +226,7 @@ impl Relay {
             Download::Discarding(passing) => (None, passing),
             Download::Forwarding(forward, passing) => (Some(forward), passing),
             Download::Holding(held) => {
-                let passing = held.holding.pass_on();
+                let passing = held.holding.keep_and_pass_on();
                 let mut forward =
                     download::begin(&passing, held.head, framing, is_sent, shared, now);
                 for piece in held.pieces {

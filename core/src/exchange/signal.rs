@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::h1::ClientConn;
+use crate::message::ProtocolError;
 use crate::message::{Fields, ResponseHead};
 use crate::report::Failure;
 
@@ -59,15 +60,20 @@ pub(crate) enum Action {
 /// Content of the request, or of a tunnel.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// It will not come as a whole, through the client's fault; this is what it is told if it has
-    /// no answer yet.
-    Cut {
-        status: StatusCode,
-        text: Cow<'static, str>,
-    },
+    /// It will not come as a whole, through the client's fault.
+    Cut(Cut),
     Data(Bytes),
     /// That was all, with these trailers.
     End(Fields),
+}
+
+/// Why content will not come as a whole, and what its client is told if it has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// What the client sent that is no content.
+    pub(crate) broken: Option<ProtocolError>,
+    pub(crate) status: StatusCode,
+    pub(crate) text: Cow<'static, str>,
 }
 
 /// Whether content is taken now.

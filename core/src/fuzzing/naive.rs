@@ -44,6 +44,15 @@ pub(super) struct Body {
 /// Name in lower case, value without white space around it.
 pub(super) type Field = (String, Vec<u8>);
 
+/// What is before the colon of a field line (RFC 9112 §5.1).
+#[derive(Clone, Copy)]
+enum Colon {
+    /// The name.
+    Bare,
+    /// The name, and perhaps white space that a gateway takes off.
+    Padded,
+}
+
 /// Reads requests until something is wrong.
 pub(super) fn requests(mut input: &[u8]) -> Reading {
     let mut messages = Vec::new();
@@ -65,24 +74,28 @@ pub(super) fn requests(mut input: &[u8]) -> Reading {
     Reading { messages, end }
 }
 
-/// Reads the answer to one request behind which nothing may come.
+/// Reads an origin's answer to one request, behind which nothing may come.
 pub(super) fn responses(is_head: bool, is_upgrade_asked: bool, mut input: &[u8]) -> Reading {
-    let mut reading = answer(is_head, is_upgrade_asked, &mut input);
+    let mut reading = answer_with(Colon::Padded, is_head, is_upgrade_asked, &mut input);
     if reading.end == Stop::Clean && !input.is_empty() {
         reading.end = Stop::Malformed;
     }
     reading
 }
 
-/// Takes the answer to one request: interim responses, then a final one.
+/// Takes the answer to one request as a client is to get it: interim responses, then a final one.
 pub(super) fn answer(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -> Reading {
+    answer_with(Colon::Bare, is_head, is_upgrade_asked, input)
+}
+
+fn answer_with(colon: Colon, is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -> Reading {
     let mut messages = Vec::new();
     if input.is_empty() {
         let end = Stop::Clean;
         return Reading { messages, end };
     }
     let end = loop {
-        match response(is_head, is_upgrade_asked, input) {
+        match response(colon, is_head, is_upgrade_asked, input) {
             Ok(message) => {
                 let is_interim = message.is_interim();
                 let end = message.body.end;
@@ -97,14 +110,18 @@ pub(super) fn answer(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -
     Reading { messages, end }
 }
 
-/// Takes one chunked body.
+/// Takes one chunked body of a request.
 pub(super) fn chunked(input: &mut &[u8]) -> Body {
+    chunked_with(Colon::Bare, input)
+}
+
+fn chunked_with(colon: Colon, input: &mut &[u8]) -> Body {
     let mut body = Body {
         bytes: Vec::new(),
         trailers: Vec::new(),
         end: Stop::Clean,
     };
-    if let Err(end) = chunks(input, &mut body) {
+    if let Err(end) = chunks(colon, input, &mut body) {
         body.end = end;
     }
     body
@@ -117,12 +134,12 @@ impl Message {
     }
 }
 
-fn chunks(input: &mut &[u8], body: &mut Body) -> Result<(), Stop> {
+fn chunks(colon: Colon, input: &mut &[u8], body: &mut Body) -> Result<(), Stop> {
     loop {
         let line = take_line(input).ok_or(Stop::Cut)?;
         let size = chunk_size(line).ok_or(Stop::Malformed)?;
         if size == 0 {
-            body.trailers = field_section(input)?;
+            body.trailers = field_section(colon, input)?;
             return Ok(());
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -137,7 +154,7 @@ fn chunks(input: &mut &[u8], body: &mut Body) -> Result<(), Stop> {
 }
 
 fn request(input: &mut &[u8]) -> Result<Message, Stop> {
-    let (line, fields) = head(input)?;
+    let (line, fields) = head(Colon::Bare, input)?;
     let parts: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     let [method, target, version] = parts[..] else {
         return Err(Stop::Malformed);
@@ -152,12 +169,17 @@ fn request(input: &mut &[u8]) -> Result<Message, Stop> {
         first: [method.to_vec(), target.to_vec(), name_of(minor)],
         fields,
         framing,
-        body: body(framing, input),
+        body: body(Colon::Bare, framing, input),
     })
 }
 
-fn response(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -> Result<Message, Stop> {
-    let (line, fields) = head(input)?;
+fn response(
+    colon: Colon,
+    is_head: bool,
+    is_upgrade_asked: bool,
+    input: &mut &[u8],
+) -> Result<Message, Stop> {
+    let (line, fields) = head(colon, input)?;
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let mut part = || parts.next().unwrap_or_default();
     let (version, status, reason) = (part(), part(), part());
@@ -176,13 +198,13 @@ fn response(is_head: bool, is_upgrade_asked: bool, input: &mut &[u8]) -> Result<
         first: [name_of(minor), status.to_vec(), reason.to_vec()],
         fields,
         framing,
-        body: body(framing, input),
+        body: body(colon, framing, input),
     })
 }
 
-fn body(framing: Framing, input: &mut &[u8]) -> Body {
+fn body(colon: Colon, framing: Framing, input: &mut &[u8]) -> Body {
     let length = match framing {
-        Framing::Chunked => return chunked(input),
+        Framing::Chunked => return chunked_with(colon, input),
         Framing::Empty => 0,
         Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
         Framing::UntilClose => input.len(),
@@ -201,9 +223,9 @@ fn body(framing: Framing, input: &mut &[u8]) -> Body {
 }
 
 /// The first line and the fields.
-fn head<'a>(input: &mut &'a [u8]) -> Result<(&'a [u8], Vec<Field>), Stop> {
+fn head<'a>(colon: Colon, input: &mut &'a [u8]) -> Result<(&'a [u8], Vec<Field>), Stop> {
     let line = take_line(input).ok_or(Stop::Cut)?;
-    let fields = field_section(input)?;
+    let fields = field_section(colon, input)?;
     if line.is_empty() || line.contains(&b'\n') || line.contains(&b'\r') {
         return Err(Stop::Malformed);
     }
@@ -211,7 +233,7 @@ fn head<'a>(input: &mut &'a [u8]) -> Result<(&'a [u8], Vec<Field>), Stop> {
 }
 
 /// The lines up to an empty one; nothing is said of a section that is not there to its end.
-fn field_section(input: &mut &[u8]) -> Result<Vec<Field>, Stop> {
+fn field_section(colon: Colon, input: &mut &[u8]) -> Result<Vec<Field>, Stop> {
     let mut fields = Vec::new();
     let is_whole = input.starts_with(b"\r\n") || input.windows(4).any(|end| end == b"\r\n\r\n");
     if !is_whole {
@@ -222,17 +244,22 @@ fn field_section(input: &mut &[u8]) -> Result<Vec<Field>, Stop> {
         if line.is_empty() {
             return Ok(fields);
         }
-        fields.push(field(line).ok_or(Stop::Malformed)?);
+        fields.push(field(colon, line).ok_or(Stop::Malformed)?);
     }
 }
 
-fn field(line: &[u8]) -> Option<Field> {
-    let colon = line.iter().position(|&byte| byte == b':')?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
+fn field(colon: Colon, line: &[u8]) -> Option<Field> {
+    let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let at = line.iter().position(|&byte| byte == b':')?;
+    let (mut name, value) = (&line[..at], &line[at + 1..]);
+    while let (Colon::Padded, [rest @ .., last]) = (colon, name)
+        && is_blank(last)
+    {
+        name = rest;
+    }
     if !is_token(name) || !is_text(value) {
         return None;
     }
-    let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let start = value.iter().position(|byte| !is_blank(byte));
     let end = value.iter().rposition(|byte| !is_blank(byte));
     let value = match (start, end) {
@@ -275,7 +302,7 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     let extension = rest.trim_ascii_start();
     let is_blank_only = extension.is_empty() && !rest.is_empty();
     let is_extension = extension.is_empty() || extension[0] == b';';
-    if digits == 0 || digits > 16 || is_blank_only || !is_extension || !is_text(rest) {
+    if digits == 0 || is_blank_only || !is_extension || !is_text(rest) {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()

@@ -3,8 +3,7 @@
 
 use http::{Method, StatusCode};
 
-use super::error::ProtocolError;
-use crate::message::{Fields, RequestHead, ResponseHead, Version, is_token};
+use crate::message::{Fields, ProtocolError, RequestHead, ResponseHead, Version, is_token};
 
 /// How the end of a body is found (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,7 +96,8 @@ fn declared_framing(version: Version, fields: &Fields) -> Result<Option<Framing>
         // since whoever wrote it is broken or tests for a difference between two parsers.
         (false, Some(length)) => match (parse_decimal(length), lengths.next()) {
             (Some(length), None) => Ok(Some(Framing::Length(length))),
-            (None, _) | (_, Some(_)) => Err(ProtocolError::InvalidContentLength),
+            (_, Some(_)) => Err(ProtocolError::RepeatedContentLength),
+            (None, None) => Err(ProtocolError::InvalidContentLength),
         },
         (false, None) => Ok(None),
     }

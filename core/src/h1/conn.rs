@@ -5,13 +5,13 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::body::{Framing, keep_alive, may_be_followed, request_framing, response_framing};
-use super::error::ProtocolError;
 use super::event::Event;
+use super::fields::LineRules;
 use super::head::{parse_request, parse_response};
 use super::recv::RecvBuf;
 use super::wire::{Next, Read, Role, Start, Wire};
-use crate::limits::INTERIM_MAX;
-use crate::message::{RequestHead, ResponseHead, is_token};
+use crate::limits::{INTERIM_MAX, REQUEST_FIELDS_MAX, RESPONSE_FIELDS_MAX};
+use crate::message::{ProtocolError, RequestHead, ResponseHead, is_token};
 
 /// Reads the requests of one client connection.
 ///
@@ -31,10 +31,22 @@ impl ServerConn {
     /// A connection whose heads may have `head_bytes_max` bytes.
     #[must_use]
     pub fn new(head_bytes_max: usize) -> Self {
+        let rules = LineRules {
+            lines_max: REQUEST_FIELDS_MAX,
+            takes_off_white: false,
+        };
         Self {
-            wire: Wire::new(head_bytes_max, RecvBuf::small()),
+            wire: Wire::new(head_bytes_max, RecvBuf::small(), rules),
             role: Requests::default(),
         }
+    }
+
+    /// The same with another limit for the fields of a head or trailer section than
+    /// [`REQUEST_FIELDS_MAX`].
+    #[must_use]
+    pub fn with_fields_max(mut self, fields_max: usize) -> Self {
+        self.wire.set_lines_max(fields_max);
+        self
     }
 
     /// Where to read to. Empty: enough is buffered that [`Self::next_event`] has not consumed, or
@@ -131,8 +143,12 @@ impl ClientConn {
     /// A connection whose heads may have `head_bytes_max` bytes.
     #[must_use]
     pub fn new(head_bytes_max: usize) -> Self {
+        let rules = LineRules {
+            lines_max: RESPONSE_FIELDS_MAX,
+            takes_off_white: true,
+        };
         Self {
-            wire: Wire::new(head_bytes_max, RecvBuf::new()),
+            wire: Wire::new(head_bytes_max, RecvBuf::new(), rules),
             role: Responses {
                 method: Method::GET,
                 is_upgrade_asked: false,
@@ -151,6 +167,14 @@ impl ClientConn {
         self.role.method = method.clone();
         self.role.is_upgrade_asked = upgrade_asked;
         self.role.interim_count = 0;
+    }
+
+    /// The same with another limit for the fields of a head or trailer section than
+    /// [`RESPONSE_FIELDS_MAX`].
+    #[must_use]
+    pub fn with_fields_max(mut self, fields_max: usize) -> Self {
+        self.wire.set_lines_max(fields_max);
+        self
     }
 
     /// Where to read to. Empty: enough is buffered that [`Self::next_event`] has not consumed, or
@@ -274,8 +298,13 @@ impl Role for Requests {
         }
     }
 
-    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<RequestHead>, ProtocolError> {
-        let head = parse_request(raw, lines)?;
+    fn read_head(
+        &mut self,
+        raw: Bytes,
+        lines: usize,
+        rules: LineRules,
+    ) -> Result<Read<RequestHead>, ProtocolError> {
+        let head = parse_request(raw, lines, rules)?;
         let next = Next::Body(request_framing(&head)?);
         Ok(Read { head, next })
     }
@@ -316,8 +345,13 @@ impl Role for Responses {
         ProtocolError::HeadTooLarge
     }
 
-    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<ResponseHead>, ProtocolError> {
-        let head = parse_response(raw, lines)?;
+    fn read_head(
+        &mut self,
+        raw: Bytes,
+        lines: usize,
+        rules: LineRules,
+    ) -> Result<Read<ResponseHead>, ProtocolError> {
+        let head = parse_response(raw, lines, rules)?;
         let framing = response_framing(&self.method, &head)?;
         self.is_persistent &= framing != Framing::UntilClose
             && keep_alive(head.version, &head.fields)

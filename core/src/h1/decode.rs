@@ -6,12 +6,11 @@
 use bytes::Bytes;
 
 use super::body::Framing;
-use super::error::ProtocolError;
-use super::fields::parse_fields;
+use super::fields::{LineRules, parse_fields};
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{CHUNK_EXT_BYTES_MAX, RECV_CHUNK, TRAILER_BYTES_MAX};
-use crate::message::Fields;
+use crate::message::{Fields, ProtocolError};
 
 // A trailer section is parsed when it is whole, so it must fit before reading pauses.
 const _: () = assert!(TRAILER_BYTES_MAX <= RECV_CHUNK);
@@ -44,9 +43,14 @@ impl Decoder {
     }
 
     /// The next piece of the body in `recv`; `eof` tells that nothing follows what is there.
-    pub(super) fn next(&mut self, recv: &mut RecvBuf, eof: bool) -> Result<Decoded, ProtocolError> {
+    pub(super) fn next(
+        &mut self,
+        recv: &mut RecvBuf,
+        eof: bool,
+        rules: LineRules,
+    ) -> Result<Decoded, ProtocolError> {
         let decoded = match self {
-            Self::Chunked(chunked) => chunked.next(recv)?,
+            Self::Chunked(chunked) => chunked.next(recv, rules)?,
             Self::Length(0) => Decoded::End(Fields::default()),
             Self::Length(left) => take_data(recv, left),
             Self::UntilClose if !recv.is_empty() => Decoded::Data(recv.take(recv.len())),
@@ -66,7 +70,7 @@ impl Decoder {
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     state: ChunkState,
-    /// Bytes of extensions so far, over all chunks.
+    /// Bytes of extensions so far, and of zeros that make no size, over all chunks.
     ext_bytes: usize,
 }
 
@@ -74,6 +78,7 @@ pub(super) struct Chunked {
 #[derive(Debug)]
 enum ChunkState {
     Size {
+        /// How many were read, up to one more than a size has.
         digits: u8,
         size: u64,
     },
@@ -102,7 +107,7 @@ impl Default for ChunkState {
 }
 
 impl Chunked {
-    fn next(&mut self, recv: &mut RecvBuf) -> Result<Decoded, ProtocolError> {
+    fn next(&mut self, recv: &mut RecvBuf, rules: LineRules) -> Result<Decoded, ProtocolError> {
         let framing_len = self.read_framing(recv.data())?;
         recv.advance(framing_len);
         match &mut self.state {
@@ -113,7 +118,7 @@ impl Chunked {
                 }
                 Ok(decoded)
             }
-            ChunkState::Trailers(scan) => read_trailers(scan, recv),
+            ChunkState::Trailers(scan) => read_trailers(scan, recv, rules),
             ChunkState::Size { .. }
             | ChunkState::SizeSpace { .. }
             | ChunkState::Ext { .. }
@@ -159,9 +164,16 @@ impl Chunked {
         Ok(consumed)
     }
 
-    /// RFC 9112 §7.1.1: "a recipient ought to limit the total length of chunk extensions".
+    /// RFC 9112 §7.1.1: "a recipient ought to limit the total length of chunk extensions". Zeros
+    /// before a size say as little.
     fn count_ext(&mut self) -> Result<(), ProtocolError> {
-        if let ChunkState::Ext { .. } | ChunkState::SizeSpace { .. } = self.state {
+        if let ChunkState::Ext { .. }
+        | ChunkState::SizeSpace { .. }
+        | ChunkState::Size {
+            digits: SIZE_DIGITS_OVER,
+            ..
+        } = self.state
+        {
             self.ext_bytes += 1;
             if self.ext_bytes > CHUNK_EXT_BYTES_MAX {
                 return Err(ProtocolError::ChunkExtTooLong);
@@ -214,10 +226,11 @@ impl Ahead {
     }
 }
 
+/// One more hexadecimal digit than 64 bits have: the first of them can only be a zero.
+const SIZE_DIGITS_OVER: u8 = 17;
+
 /// The state after `byte` behind `digits` digits of a chunk size.
 fn after_size(digits: u8, size: u64, byte: u8) -> Result<ChunkState, ProtocolError> {
-    /// Hexadecimal digits of 64 bits: more would overflow, or hide behind zeros.
-    const DIGITS_MAX: u8 = 16;
     let value = match byte {
         b'0'..=b'9' => byte - b'0',
         b'a'..=b'f' => byte - b'a' + 10,
@@ -229,22 +242,28 @@ fn after_size(digits: u8, size: u64, byte: u8) -> Result<ChunkState, ProtocolErr
         b' ' | b'\t' => return Ok(ChunkState::SizeSpace { size }),
         _ => return Err(ProtocolError::InvalidChunk),
     };
-    if digits == DIGITS_MAX {
+    // RFC 9112 §7.1: "Recipients MUST anticipate potentially large hexadecimal numerals and prevent
+    // parsing errors due to integer conversion overflows".
+    if size > u64::MAX >> 4 {
         return Err(ProtocolError::InvalidChunk);
     }
     Ok(ChunkState::Size {
-        digits: digits + 1,
+        digits: SIZE_DIGITS_OVER.min(digits + 1),
         size: (size << 4) | u64::from(value),
     })
 }
 
-fn read_trailers(scan: &mut Scan, recv: &mut RecvBuf) -> Result<Decoded, ProtocolError> {
+fn read_trailers(
+    scan: &mut Scan,
+    recv: &mut RecvBuf,
+    rules: LineRules,
+) -> Result<Decoded, ProtocolError> {
     match scan.run(recv.data(), TRAILER_BYTES_MAX)? {
         Scanned::Partial => Ok(Decoded::NeedData),
         Scanned::TooLong { .. } => Err(ProtocolError::TrailersTooLarge),
         Scanned::Whole { len, lines } => {
             let raw = recv.take(len);
-            Ok(Decoded::End(parse_fields(raw, 0, lines)?))
+            Ok(Decoded::End(parse_fields(raw, 0, lines, rules)?))
         }
     }
 }

@@ -1,23 +1,32 @@
 //! Owns the parsing of field lines: where a name and its value are, and that they are no more than
 //! that.
-//! Never knows what a field means, and never is lenient: no white space around names, no folded
-//! lines, no controls (RFC 9112 §5, RFC 9110 §5.5).
+//! Never knows what a field means, and never is lenient: no folded lines, no controls (RFC 9112 §5,
+//! RFC 9110 §5.5), and white space around names only where an origin put it before the colon.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::ProtocolError;
-use crate::limits::{FIELDS_MAX, HEAD_BYTES_CEILING};
-use crate::message::{Fields, Index, text_len, token_len};
+use crate::limits::HEAD_BYTES_CEILING;
+use crate::message::{Fields, Index, ProtocolError, text_len, token_len};
+
+/// What the field lines of a head or trailer section may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineRules {
+    pub(super) lines_max: usize,
+    /// White space before a colon belongs to nothing. RFC 9112 §5.1: a server MUST reject a request
+    /// with it, a proxy MUST remove it from a response.
+    pub(super) takes_off_white: bool,
+}
 
 /// Parses the `lines` field lines of `raw` that begin at `start` and end with an empty one.
 pub(super) fn parse_fields(
     raw: Bytes,
     start: usize,
     lines: usize,
+    rules: LineRules,
 ) -> Result<Fields, ProtocolError> {
-    if lines > FIELDS_MAX {
+    if lines > rules.lines_max {
         return Err(ProtocolError::TooManyFields);
     }
     if raw.len() > HEAD_BYTES_CEILING {
@@ -26,11 +35,33 @@ pub(super) fn parse_fields(
     let mut index = Index::with_capacity(lines);
     let mut at = start;
     for _ in 0..lines {
-        let line = parse_line(&raw, at).ok_or(ProtocolError::InvalidField)?;
+        let Some(line) = parse_line(&raw, at) else {
+            return parse_padded_fields(raw, start, lines, rules);
+        };
         index.push(&raw, line.name, line.value);
         at = line.end;
     }
     debug_assert_eq!(raw.get(at..), Some(&b"\r\n"[..]), "as the scan has found");
+    Ok(Fields::parsed(raw, index))
+}
+
+/// As [`parse_fields`], with lines that have white space before their colons, if the rules take it
+/// off. It shares no code with that, which is faster for heads that have none.
+#[cold]
+fn parse_padded_fields(
+    raw: Bytes,
+    start: usize,
+    lines: usize,
+    rules: LineRules,
+) -> Result<Fields, ProtocolError> {
+    let mut index = Index::with_capacity(lines);
+    let mut at = start;
+    for _ in 0..lines {
+        let line = parse_padded(&raw, at).filter(|_| rules.takes_off_white);
+        let line = line.ok_or(ProtocolError::InvalidField)?;
+        index.push(&raw, line.name, line.value);
+        at = line.end;
+    }
     Ok(Fields::parsed(raw, index))
 }
 
@@ -67,6 +98,31 @@ fn parse_line(raw: &[u8], start: usize) -> Option<Found> {
     })
 }
 
+/// As [`parse_line`], where white space may be before the colon.
+fn parse_padded(raw: &[u8], start: usize) -> Option<Found> {
+    let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let name_end = start + token_len(raw.get(start..)?);
+    let rest = raw.get(name_end..)?;
+    let colon = name_end + rest.iter().take_while(is_white).count();
+    if name_end == start || raw.get(colon) != Some(&b':') {
+        return None;
+    }
+    let rest = &raw[colon + 1..];
+    let len = memchr::memchr(b'\r', rest)?;
+    let value = &rest[..len];
+    let is_text = |byte: &u8| *byte == b'\t' || text_len(&[*byte]) == 1;
+    if rest.get(len + 1) != Some(&b'\n') || !value.iter().all(is_text) {
+        return None;
+    }
+    let end = colon + 1 + len;
+    let first = end - value.trim_ascii_start().len();
+    Some(Found {
+        name: start..name_end,
+        value: first..first + value.trim_ascii().len(),
+        end: end + 2,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -92,6 +148,11 @@ mod tests {
         assert_eq!(parsed, by_httparse(line), "{}", line.escape_ascii());
     }
 
+    const STRICT: LineRules = LineRules {
+        lines_max: 100,
+        takes_off_white: false,
+    };
+
     #[test]
     fn each_byte_at_each_place() {
         let line = b"Some-Name: a value of some \xc3\xa9 length\r\n";
@@ -112,7 +173,7 @@ mod tests {
     fn a_head_is_as_long_as_its_places_can_say() {
         let parse = |len: usize| {
             let raw = format!("a:{}\r\n\r\n", "b".repeat(len - 6));
-            parse_fields(Bytes::from(raw), 0, 1).map(|fields| fields.len())
+            parse_fields(Bytes::from(raw), 0, 1, STRICT).map(|fields| fields.len())
         };
         assert_eq!(parse(HEAD_BYTES_CEILING), Ok(1));
         assert_eq!(
@@ -141,6 +202,38 @@ mod tests {
             "\u{e9}: b\r\n",
         ] {
             assert_eq!(parse_line(line.as_bytes(), 0), None, "{line:?}");
+            let is_padded = line.starts_with('a') && line.ends_with(": b\r\n");
+            let parsed = parse_padded(line.as_bytes(), 0);
+            assert_eq!(parsed.is_some(), is_padded, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_before_the_colon_of_an_origin_belongs_to_nothing() {
+        for (line, value) in [
+            ("a: b\r\n", 3..4),
+            ("a : b\r\n", 4..5),
+            ("a\t:b\r\n", 3..4),
+            ("a \t  : b : c\r\n", 7..12),
+            ("a :\r\n", 3..3),
+        ] {
+            let expected = Found {
+                name: 0..1,
+                value,
+                end: line.len(),
+            };
+            let parsed = parse_padded(line.as_bytes(), 0);
+            assert_eq!(parsed, Some(expected), "{line:?}");
+        }
+        for line in [
+            "a b: c\r\n",
+            "a b : c\r\n",
+            "a \r\n",
+            "a \x0b: b\r\n",
+            " : b\r\n",
+            "a ",
+        ] {
+            assert_eq!(parse_padded(line.as_bytes(), 0), None, "{line:?}");
         }
     }
 
@@ -151,6 +244,16 @@ mod tests {
             0..40,
         )) {
             check(&[name.as_bytes(), b":", &value, b"\r\n"].concat());
+            let shift = |found: Found, by: usize| Found {
+                name: found.name,
+                value: found.value.start + by..found.value.end + by,
+                end: found.end + by,
+            };
+            let name = "name";
+            let bare = [name.as_bytes(), b":", &value, b"\r\n"].concat();
+            let padded = [name.as_bytes(), b" \t:", &value, b"\r\n"].concat();
+            let bare = parse_line(&bare, 0).map(|found| shift(found, 2));
+            prop_assert_eq!(parse_padded(&padded, 0), bare);
         }
     }
 }

@@ -6,10 +6,9 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::error::ProtocolError;
-use super::fields::parse_fields;
+use super::fields::{LineRules, parse_fields};
 use super::target;
-use crate::message::{RequestHead, ResponseHead, Version};
+use crate::message::{ProtocolError, RequestHead, ResponseHead, Version};
 
 /// What a [`Scan`] found.
 #[derive(Debug, Eq, PartialEq)]
@@ -73,7 +72,11 @@ impl Scan {
 }
 
 /// Parses a whole request head of `lines` lines and checks its target and `Host`.
-pub(super) fn parse_request(raw: Bytes, lines: usize) -> Result<RequestHead, ProtocolError> {
+pub(super) fn parse_request(
+    raw: Bytes,
+    lines: usize,
+    rules: LineRules,
+) -> Result<RequestHead, ProtocolError> {
     let line = first_line(&raw);
     // RFC 9112 §3: method SP request-target SP HTTP-version, and single spaces only.
     let mut parts = line.split(|&byte| byte == b' ');
@@ -89,14 +92,18 @@ pub(super) fn parse_request(raw: Bytes, lines: usize) -> Result<RequestHead, Pro
         method,
         target,
         version,
-        fields: parse_fields(raw, start, lines.saturating_sub(1))?,
+        fields: parse_fields(raw, start, lines.saturating_sub(1), rules)?,
     };
     target::check(&head)?;
     Ok(head)
 }
 
 /// Parses a whole response head of `lines` lines.
-pub(super) fn parse_response(raw: Bytes, lines: usize) -> Result<ResponseHead, ProtocolError> {
+pub(super) fn parse_response(
+    raw: Bytes,
+    lines: usize,
+    rules: LineRules,
+) -> Result<ResponseHead, ProtocolError> {
     const INVALID: ProtocolError = ProtocolError::InvalidStatusLine;
     let line = first_line(&raw);
     // RFC 9112 §4: HTTP-version SP status-code SP [ reason-phrase ]; the last SP is often missing.
@@ -117,7 +124,7 @@ pub(super) fn parse_response(raw: Bytes, lines: usize) -> Result<ResponseHead, P
         status,
         reason,
         version,
-        fields: parse_fields(raw, start, lines.saturating_sub(1))?,
+        fields: parse_fields(raw, start, lines.saturating_sub(1), rules)?,
     })
 }
 

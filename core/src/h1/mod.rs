@@ -26,7 +26,6 @@ mod body;
 mod conn;
 mod decode;
 mod encode;
-mod error;
 mod event;
 mod fields;
 #[cfg(any(test, fuzzing))]
@@ -42,7 +41,8 @@ mod wire;
 pub use body::{Framing, keep_alive, request_framing, response_framing};
 pub use conn::{ClientConn, ServerConn};
 pub use encode::{BodyEncoder, BodyError, HeadWriter};
-pub use error::ProtocolError;
 pub use event::Event;
 pub use recv::RecvBuf;
 pub use send::SendQueue;
+
+pub use crate::message::ProtocolError;

@@ -5,8 +5,7 @@
 
 use http::Method;
 
-use super::error::ProtocolError;
-use crate::message::{RequestHead, Version};
+use crate::message::{ProtocolError, RequestHead, Version};
 
 /// Checks the target and the `Host` field of a parsed request.
 pub(super) fn check(head: &RequestHead) -> Result<(), ProtocolError> {

@@ -5,11 +5,12 @@ use bytes::Bytes;
 
 use super::body::Framing;
 use super::decode::{Ahead, Decoded, Decoder};
-use super::error::ProtocolError;
 use super::event::Event;
+use super::fields::LineRules;
 use super::head::{Scan, Scanned};
 use super::recv::RecvBuf;
 use crate::limits::{HEAD_BYTES_CEILING, RECV_CHUNK};
+use crate::message::ProtocolError;
 
 /// What differs between reading requests and reading responses.
 pub(super) trait Role {
@@ -25,7 +26,12 @@ pub(super) trait Role {
     fn too_long(lines: usize) -> ProtocolError;
 
     /// Parses a whole head of `lines` lines.
-    fn read_head(&mut self, raw: Bytes, lines: usize) -> Result<Read<Self::Head>, ProtocolError>;
+    fn read_head(
+        &mut self,
+        raw: Bytes,
+        lines: usize,
+        rules: LineRules,
+    ) -> Result<Read<Self::Head>, ProtocolError>;
 }
 
 /// What to do with bytes between messages.
@@ -72,10 +78,11 @@ pub(super) struct Wire {
     head_bytes_max: usize,
     has_started: bool,
     is_eof: bool,
+    rules: LineRules,
 }
 
 impl Wire {
-    pub(super) fn new(head_bytes_max: usize, recv: RecvBuf) -> Self {
+    pub(super) fn new(head_bytes_max: usize, recv: RecvBuf, rules: LineRules) -> Self {
         Self {
             ahead: Ahead::default(),
             recv,
@@ -84,7 +91,13 @@ impl Wire {
             head_bytes_max: head_bytes_max.min(HEAD_BYTES_CEILING),
             has_started: false,
             is_eof: false,
+            rules,
         }
+    }
+
+    /// Another limit for the lines of a head or trailer section.
+    pub(super) fn set_lines_max(&mut self, lines_max: usize) {
+        self.rules.lines_max = lines_max;
     }
 
     pub(super) fn read_buf(&mut self) -> &mut [u8] {
@@ -244,14 +257,16 @@ impl Wire {
                     };
                 }
                 Phase::Body(decoder) => {
-                    return Ok(match decoder.next(&mut self.recv, self.is_eof)? {
-                        Decoded::Data(data) => Event::Data(data),
-                        Decoded::NeedData => Event::NeedData,
-                        Decoded::End(trailers) => {
-                            self.phase = Phase::Done;
-                            Event::End { trailers }
-                        }
-                    });
+                    return Ok(
+                        match decoder.next(&mut self.recv, self.is_eof, self.rules)? {
+                            Decoded::Data(data) => Event::Data(data),
+                            Decoded::NeedData => Event::NeedData,
+                            Decoded::End(trailers) => {
+                                self.phase = Phase::Done;
+                                Event::End { trailers }
+                            }
+                        },
+                    );
                 }
                 Phase::Done => return Ok(Event::NeedData),
                 Phase::Tunnel if self.is_eof && self.recv.is_empty() => return Ok(Event::Closed),
@@ -268,7 +283,7 @@ impl Wire {
         lines: usize,
     ) -> Result<Event<R::Head>, ProtocolError> {
         let raw = self.recv.take_copy(len);
-        let Read { head, next } = role.read_head(raw, lines)?;
+        let Read { head, next } = role.read_head(raw, lines, self.rules)?;
         self.ahead = Ahead::default();
         (self.phase, self.framing) = match next {
             Next::Body(framing) => (Phase::Body(Decoder::new(framing)), framing),

@@ -59,7 +59,8 @@ pub enum Handling {
         why: Forward,
         /// The origin's status.
         status: StatusCode,
-        /// Whether the answer was, or is being, stored.
+        /// Whether the answer was stored, which is known only where it was whole before its head
+        /// went out (RFC 9211 §2.6).
         stored: bool,
         /// Whether another request for the same fetched it.
         collapsed: bool,

@@ -3,9 +3,11 @@
 
 use crate::client::h1::Client;
 use crate::config::ClientSettings;
+use crate::exchange::Cut;
 use crate::exchange::{Content, Exchange, Intake};
 use crate::gateway::Gateway;
 use crate::h1::Event;
+use crate::h1::ProtocolError;
 use crate::message::Fields;
 use crate::time::Instant;
 
@@ -47,11 +49,12 @@ pub(super) fn pass_content(
             debug_assert!(false, "the decoder ends a body before the next head");
             return Passed::Nothing;
         }
-        Err(_) if client.is_eof() => return Passed::BrokenOff,
-        Err(error) => Content::Cut {
+        Err(ProtocolError::UnexpectedEof) => return Passed::BrokenOff,
+        Err(error) => Content::Cut(Cut {
+            broken: Some(error),
             status: error.status_hint(),
             text: error.to_string().into(),
-        },
+        }),
     };
     exchange.handle_content(content, now);
     Passed::Some

@@ -20,8 +20,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
-use http::StatusCode;
-
 use crate::canary::{Plant, is_planted};
 use crate::client::h1::{Client, Last, Life, Next, Read, Received};
 use crate::event::Report;
@@ -37,6 +35,7 @@ use crate::time::Instant;
 use bound::Bound;
 use held::Held;
 use join::Passed;
+use refusal::Unparsed;
 use reports::Reports;
 use work::Work;
 
@@ -353,9 +352,7 @@ impl Session {
                 self.begin(head, now);
                 return true;
             }
-            Next::Malformed(error) => {
-                self.refuse_unparsed(error.status_hint(), &error.to_string(), now);
-            }
+            Next::Malformed(error) => self.refuse_unparsed(Unparsed::Malformed(error), now),
             Next::Nothing => {}
         }
         false
@@ -568,18 +565,16 @@ impl Session {
 
     /// The client did not send the rest of its request in time.
     fn request_timed_out(&mut self, now: Instant) {
-        let status = StatusCode::REQUEST_TIMEOUT;
-        let text = "the request did not arrive in time";
         if self.work.is_none() {
-            return self.refuse_unparsed(status, text, now);
+            return self.refuse_unparsed(Unparsed::Late, now);
         }
+        let (status, text) = refusal::LATE;
         self.work = mem::take(&mut self.work).cut(&self.gateway, status, text, now);
     }
 
     /// Refuses what is no request.
-    fn refuse_unparsed(&mut self, status: StatusCode, text: &str, now: Instant) {
+    fn refuse_unparsed(&mut self, why: Unparsed, now: Instant) {
         let started = self.client.take_head_since().unwrap_or(now);
-        let why = (status, text);
         let (replies, report) = refusal::unparsed(&self.gateway, self.peer, why, started, now);
         let settings = self.gateway.client();
         (replies.into_iter()).for_each(|reply| self.client.handle_reply(reply, settings, now));

@@ -9,27 +9,47 @@ use crate::event::Report;
 use crate::exchange::reply::{Data, Reply, Told};
 use crate::gateway::Gateway;
 use crate::message::Fields;
+use crate::message::ProtocolError;
 use crate::report::{CallId, End, Source};
 use crate::time::Instant;
 
-/// The answer of this `status` to what `peer` has sent since `started`, and its report.
+/// What a client is told whose request did not come in time.
+pub(super) const LATE: (StatusCode, &str) = (
+    StatusCode::REQUEST_TIMEOUT,
+    "the request did not arrive in time",
+);
+
+/// Why what a client sent is no request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unparsed {
+    /// It is not here in time.
+    Late,
+    Malformed(ProtocolError),
+}
+
+/// The answer to what `peer` has sent since `started`, and its report.
 pub(super) fn unparsed(
     gateway: &Gateway,
     peer: SocketAddr,
-    (status, text): (StatusCode, &str),
+    why: Unparsed,
     started: Instant,
     now: Instant,
 ) -> ([Reply; 3], Report) {
+    let (broken, status, text) = match why {
+        Unparsed::Late => (None, LATE.0, LATE.1.to_owned()),
+        Unparsed::Malformed(error) => (Some(error), error.status_hint(), error.to_string()),
+    };
     let told = Told {
         circuit: gateway.site().circuit(now),
         handling: None,
         may_keep: false,
         retry_after_secs: None,
         status,
-        text,
+        text: &text,
     };
     let (head, content) = told.answer(false, gateway.site().wall_clock(now));
     let report = Report {
+        broken,
         bytes_received: 0,
         bytes_sent: content.len() as u64,
         call: CallId::FIRST,

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::client::h1::{self, Client};
 use crate::config::ClientSettings;
+use crate::exchange::Cut;
 use crate::exchange::{Call, Content, Exchange};
 use crate::gateway::Gateway;
 use crate::time::Instant;
@@ -67,8 +68,12 @@ impl Work {
                 Self::Running(Exchange::refused(gateway, *call, status, text, now))
             }
             Self::Running(mut exchange) => {
-                let text = text.into();
-                exchange.handle_content(Content::Cut { status, text }, now);
+                let cut = Cut {
+                    broken: None,
+                    status,
+                    text: text.into(),
+                };
+                exchange.handle_content(Content::Cut(cut), now);
                 Self::Running(exchange)
             }
         }
@@ -122,16 +127,17 @@ impl Work {
         is_due && !client.has_buffered()
     }
 
-    /// Whether a client may still want its answer after it closed its sending half: it said that
-    /// it would send no more, it sent more requests before, or it has earlier answers to take.
+    /// Whether a client is answered after it closed its sending half: its request is at the origin
+    /// (RFC 9112 §9.6), it said that it would send no more, it sent more requests before, or it has
+    /// earlier answers to take.
     pub(super) fn waits_half_closed(&self, client: &Client) -> bool {
-        let is_asked = match self {
+        let is_given_up = match self {
             Self::None => false,
             Self::Receiving(_) => true,
-            Self::Running(exchange) => !exchange.is_tunnel() && !exchange.is_draining(),
+            Self::Running(exchange) => exchange.is_given_up_by_end(),
         };
         let has_earlier = client.queued() > 0 && !self.is_forwarding();
-        !is_asked || !client.wants_keep() || client.has_buffered() || has_earlier
+        !is_given_up || !client.wants_keep() || client.has_buffered() || has_earlier
     }
 
     /// Bytes in the queues toward the client, and toward the origin.

@@ -176,7 +176,7 @@ impl Fetch {
         let handling = Handling::Forwarded {
             why: course.why,
             status: head.status,
-            stored: course.collector.is_some(),
+            stored: false,
             collapsed: false,
         };
         Verdict::Forward(Holding::new(course, handling))

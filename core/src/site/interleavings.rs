@@ -42,7 +42,7 @@ fn request(method: Method, path: &str) -> Arc<RequestHead> {
 /// Permission to ask the origin.
 fn ask(site: &Site, method: Method, path: &str, now: Instant) -> Fetch {
     match site.decide(&request(method, path), now) {
-        Decision::Fetch(mut fetch) => {
+        Ruling::Now(Decision::Fetch(mut fetch)) => {
             fetch.on_behalf_of(PEER);
             fetch
         }
@@ -123,7 +123,7 @@ fn nor_does_a_renewal_that_only_validates() {
 fn want(site: &Site, path: &str, now: Instant) {
     let request = request(Method::GET, path);
     let key = site.snapshot().keyer().key(&request).unwrap();
-    let errand = wants::Errand {
+    let errand = errand::Errand {
         key,
         peer: PEER,
         request,
@@ -147,9 +147,9 @@ fn nothing_wanted_is_forgotten() {
         assert!(site.poll_refresh(at(0)).is_none());
         ok(ask(&site, Method::GET, "/a", at(0)), at(0));
         assert_eq!(site.poll_refresh_timeout(at(0)), None);
-        let wanting = Arc::clone(&site);
+        let wanting = site.clone();
         let wanting = thread::spawn(move || want(&wanting, "/a", at(60)));
-        let renewing = Arc::clone(&site);
+        let renewing = site.clone();
         let renewing = thread::spawn(move || {
             let flag = Arc::new(Flag::default());
             renewing.set_refresh_waker(&Waker::from(Arc::clone(&flag)));
@@ -177,7 +177,7 @@ fn one_copy_is_renewed_once_at_a_time() {
         ok(ask(&site, Method::GET, "/a", at(0)), at(0));
         want(&site, "/a", at(60));
         let [one, other] = [0; 2].map(|_| {
-            let site = Arc::clone(&site);
+            let site = site.clone();
             thread::spawn(move || site.poll_refresh(at(60)))
         });
         let [one, other] = [one, other].map(|thread| thread.join().unwrap());
@@ -192,8 +192,8 @@ fn one_copy_is_renewed_once_at_a_time() {
 
 /// The flag that is read without the lock says what the circuits say.
 fn check_flag(site: &Site) {
-    let is_calm = site.calm.load(Ordering::Relaxed);
-    assert_eq!(is_calm, site.tiers().is_calm());
+    let is_calm = site.parts.circuits.is_calm();
+    assert_eq!(is_calm, site.parts.circuits.read().is_calm());
 }
 
 fn fail(fetch: Fetch, now: Instant) {
@@ -212,7 +212,7 @@ fn a_circuit_that_closes_hides_none_that_opens() {
             Box::new(move || fail(other, at(2))),
         ]);
         check_flag(&site);
-        let states = [b"/a", b"/b"].map(|path| site.circuit_of(path, at(2)));
+        let states = [b"/a", b"/b"].map(|path| site.parts.circuits.state(path, at(2)));
         assert_eq!(states, [State::Closed, State::Open]);
     });
 }
@@ -227,9 +227,9 @@ fn half_open() -> Site {
 /// A visitor of `/a` at that time, if the circuit lets it pass.
 fn visit(site: &Site) -> Option<Fetch> {
     match site.decide(&request(Method::GET, "/a"), at(2)) {
-        Decision::Fetch(fetch) => Some(fetch),
-        Decision::Refuse(_) | Decision::Serve(_) => None,
-        Decision::Wait(ticket) => panic!("there is room: {ticket:?}"),
+        Ruling::Now(Decision::Fetch(fetch)) => Some(fetch),
+        Ruling::Now(Decision::Refuse(_) | Decision::Serve(_)) => None,
+        Ruling::Wait(ticket) => panic!("there is room: {ticket:?}"),
     }
 }
 
@@ -244,8 +244,8 @@ fn check_free(site: &Site) {
 /// All is well again, and nothing is left behind.
 fn check_closed(site: &Site) {
     check_flag(site);
-    assert_eq!(site.circuit_of(b"/a", at(2)), State::Closed);
-    assert_eq!(site.gate.in_flight(), 0);
+    assert_eq!(site.parts.circuits.state(b"/a", at(2)), State::Closed);
+    assert_eq!(site.parts.gate.in_flight(), 0);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn of_two_who_come_at_once_one_probes() {
     every_interleaving(PREEMPTIONS, || {
         let site = half_open();
         let fetches = [0; 2].map(|_| {
-            let site = Arc::clone(&site);
+            let site = site.clone();
             thread::spawn(move || visit(&site))
         });
         let [one, other] = fetches.map(|thread| thread.join().unwrap());
@@ -269,7 +269,7 @@ fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
         let site = half_open();
         let is_there = Arc::new(AtomicBool::new(true));
         let probe = visit(&site).expect("its time has come");
-        let (coming, seen) = (Arc::clone(&site), Arc::clone(&is_there));
+        let (coming, seen) = (site.clone(), Arc::clone(&is_there));
         together([
             Box::new(move || {
                 is_there.store(false, Ordering::Relaxed);
@@ -291,7 +291,7 @@ fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
     every_interleaving(PREEMPTIONS, || {
         let site = half_open();
         let probe = visit(&site).expect("its time has come");
-        let coming = Arc::clone(&site);
+        let coming = site.clone();
         together([
             Box::new(move || ok(probe, at(2))),
             Box::new(move || {
@@ -311,7 +311,7 @@ fn who_began_before_it_opened_decides_nothing() {
         let site = site();
         let early = ask(&site, Method::GET, "/a", at(0));
         fail(ask(&site, Method::GET, "/a", at(0)), at(0));
-        let coming = Arc::clone(&site);
+        let coming = site.clone();
         together([
             Box::new(move || {
                 let probe = visit(&coming).expect("its time has come");

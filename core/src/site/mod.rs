@@ -29,6 +29,7 @@ mod wants;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Duration;
 
 pub use admit::Decision;
 pub use course::Slow;
@@ -151,9 +152,11 @@ impl Site {
         self.parts.snapshot()
     }
 
-    /// Tells the wall clock; the time between two calls is taken from `now`.
-    pub fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
-        self.parts.set_wall_clock(now, unix);
+    /// Tells the wall clock: how long ago 1970-01-01 UTC was at `now`, as exactly as is known. Whole
+    /// seconds would make a `Date` up to one second older than it is. The time between two calls is
+    /// taken from `now`.
+    pub fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
+        self.parts.set_wall_clock(now, since_1970);
     }
 
     /// The wall clock at `now`.

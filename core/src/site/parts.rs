@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -102,11 +103,9 @@ impl Parts {
         self.snapshot.load_full()
     }
 
-    pub(super) fn set_wall_clock(&self, now: Instant, unix: UnixTime) {
-        let nanos = unix
-            .0
-            .saturating_mul(NANOS_PER_SEC)
-            .saturating_sub(now.as_nanos());
+    pub(super) fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
+        let nanos = Instant::from_epoch(since_1970).as_nanos();
+        let nanos = nanos.saturating_sub(now.as_nanos());
         self.wall_epoch.store(nanos, Ordering::Relaxed);
     }
 

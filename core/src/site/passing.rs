@@ -50,6 +50,17 @@ impl Holding {
         Passing { course, handling }
     }
 
+    /// As [`pass_on`](Self::pass_on), for a response that is complete: it is kept first, so that its
+    /// labels can say whether it was.
+    pub(crate) fn keep_and_pass_on(self) -> Passing {
+        let mut passing = self.pass_on();
+        let kept = keep_collected(&mut passing.course);
+        if let Handling::Forwarded { stored, .. } = &mut passing.handling {
+            *stored = kept;
+        }
+        passing
+    }
+
     /// Whether a copy would answer if the response broke off now.
     #[must_use]
     pub fn can_rescue(&self) -> bool {
@@ -140,12 +151,8 @@ impl Passing {
     pub fn on_end(self, now: Instant) {
         let mut course = self.course;
         course.record(Outcome::Success, now);
-        let stored = course.collector.take().zip(course.key.take());
-        let kept = keep::is_current(&mut course)
-            && stored
-                .is_some_and(|(collector, key)| keep::keep(&mut course, key, collector.finish()));
         // Kept first, so that those who are let in now find it.
-        course.land(if kept { Flown::Kept } else { Flown::Unfit });
+        keep_collected(&mut course);
         course.free(now);
     }
 
@@ -181,4 +188,13 @@ impl Passing {
     pub(crate) fn on_late_content(&mut self, now: Instant) {
         self.course.on_late_content(now);
     }
+}
+
+/// Keeps what was collected, once; whether it is kept now.
+fn keep_collected(course: &mut Course) -> bool {
+    let stored = course.collector.take().zip(course.key.take());
+    let kept = keep::is_current(course)
+        && stored.is_some_and(|(collector, key)| keep::keep(course, key, collector.finish()));
+    course.land(if kept { Flown::Kept } else { Flown::Unfit });
+    kept
 }

@@ -339,10 +339,12 @@ impl Client {
         let Some(&asked) = self.waiting.front() else {
             return;
         };
+        // What the origin was asked is answered though no more will be asked (RFC 9112 §9.6).
+        let was_dropped = self.has_shut && ledger.asked[asked].arrivals == 0;
         let is_excused = net.was_cut(self.link)
             || self.leaves_at.is_some()
             || self.is_slow
-            || self.has_shut
+            || was_dropped
             || self.was_unread(asked, net, ledger);
         match self.seen.take() {
             Some((head, body)) => {

@@ -16,7 +16,7 @@ use retter_core::Session;
 use retter_core::config::Settings;
 use retter_core::drive::Drive;
 use retter_core::limits::RECV_CHUNK;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 
 use crate::answers::unix;
 use crate::clients::Client;
@@ -318,8 +318,10 @@ impl World {
 
     fn set_clock(&self) {
         let now = self.net.borrow().now;
-        let unix = unix(now).0.saturating_add_signed(self.clock_error);
-        self.gateway.site().set_wall_clock(now, UnixTime(unix));
+        let (secs, nanos) = (unix(now).0, now.as_nanos() % 1_000_000_000);
+        let secs = secs.saturating_add_signed(self.clock_error);
+        let since_1970 = Duration::from_secs(secs) + Duration::from_nanos(nanos);
+        self.gateway.site().set_wall_clock(now, since_1970);
     }
 
     /// The program is told to end; when it has, the next one begins with the same site.

@@ -16,7 +16,7 @@ use retter_core::config::Settings;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
 use retter_core::report::Failure;
 use retter_core::rng::Rng;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use retter_core::{Decision, Fetch, Ruling, Site, Ticket, Verdict};
 
 pub use load::{Course, Pages, Shape};
@@ -130,7 +130,7 @@ pub fn run(run: Run) -> Outcome {
     settings.site.breaker.path_outcomes_min = u32::MAX;
     let config = settings.validate().expect("they are valid");
     let site = Site::new(&config, run.seed, Instant::ZERO);
-    site.set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+    site.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
     let middle = Instant::ZERO + run.length / 2;
     let mut rng = Rng::new(run.seed);
     let world = World {

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
 use retter_core::report::Failure;
 use retter_core::rules::forwarding;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use retter_core::{Config, Decision, Passing, Ruling, Site, Verdict};
 use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 
@@ -154,8 +154,7 @@ impl Guard {
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.epoch.elapsed());
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        let unix = UnixTime(unix.unwrap_or_default().as_secs());
-        self.site.set_wall_clock(now, unix);
+        self.site.set_wall_clock(now, unix.unwrap_or_default());
         now
     }
 

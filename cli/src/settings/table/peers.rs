@@ -5,6 +5,8 @@ use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
 use crate::settings::spec::Spec;
 use crate::settings::{AccessFormat, Secret, parse};
 
+const HEAD_FIELDS: &str = "a whole number from 10 to 1000";
+
 pub(super) const SPECS: &[Spec] = &[
     Spec {
         key: "backend.concurrency",
@@ -116,6 +118,24 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.tunnel_timeout = time),
     },
     Spec {
+        key: "backend.head_bytes",
+        default: "60KiB",
+        accepted: "a size from 1KiB to 65535 bytes",
+        example: "60KiB",
+        help: "Largest head of an answer; a larger one is a bad answer (502), and the log says so",
+        core: "origin.head_bytes_max",
+        apply: |v, text| parse::size(text).map(|bytes| v.core.site.origin.head_bytes_max = bytes),
+    },
+    Spec {
+        key: "backend.head_fields",
+        default: "200",
+        accepted: HEAD_FIELDS,
+        example: "200",
+        help: "Most fields in the head of an answer, or in its trailers",
+        core: "origin.head_fields_max",
+        apply: |v, text| parse::count(text).map(|count| v.core.site.origin.head_fields_max = count),
+    },
+    Spec {
         key: "server.timeout_write",
         default: "15s",
         accepted: DURATION,
@@ -209,6 +229,15 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Largest request head",
         core: "client.head_bytes_max",
         apply: |v, text| parse::size(text).map(|bytes| v.core.client.head_bytes_max = bytes),
+    },
+    Spec {
+        key: "server.head_fields",
+        default: "100",
+        accepted: HEAD_FIELDS,
+        example: "100",
+        help: "Most fields in a request head, or in its trailers",
+        core: "client.head_fields_max",
+        apply: |v, text| parse::count(text).map(|count| v.core.client.head_fields_max = count),
     },
     Spec {
         key: "server.gzip",

@@ -144,7 +144,8 @@ impl Client {
         let pace = Pace::start(read_terms(settings), now);
         Self {
             answer: Answer::None,
-            conn: ServerConn::new(settings.head_bytes_max),
+            conn: ServerConn::new(settings.head_bytes_max)
+                .with_fields_max(settings.head_fields_max),
             head_since: None,
             is_last: false,
             life: Life::Open,
@@ -260,7 +261,7 @@ impl Client {
                 debug_assert!(false, "a body is taken before the next head is asked for");
                 Next::Nothing
             }
-            Err(_) if self.conn.is_eof() => Next::BrokenOff,
+            Err(ProtocolError::UnexpectedEof) => Next::BrokenOff,
             Err(error) => Next::Malformed(error),
         }
     }

@@ -6,11 +6,12 @@ mod one;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::reply::{Body, Head, PutHead, Reply};
-use super::{Action, Call, CallId, Content, Exchange, Intake};
+use super::{Action, Call, CallId, Content, Cut, Exchange, Intake};
 use crate::config::Settings;
 use crate::event::Report;
 use crate::gateway::Gateway;
@@ -19,14 +20,14 @@ use crate::limits::IOVECS_MAX;
 use crate::message::{Fields, Line, RequestHead};
 use crate::report::End;
 use crate::rules::forwarded::View;
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 fn retter() -> Arc<Gateway> {
     let config = Settings::default().validate().unwrap();
     let gateway = Gateway::new(config, 7, Instant::ZERO);
     gateway
         .site()
-        .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+        .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
     gateway
 }
 
@@ -197,8 +198,9 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n";
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 
 fn cut() -> Content {
-    Content::Cut {
+    Content::Cut(Cut {
+        broken: None,
         status: StatusCode::BAD_REQUEST,
         text: "no".into(),
-    }
+    })
 }

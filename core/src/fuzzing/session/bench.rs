@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::limits::IOVECS_MAX;
 use crate::report::CallId;
 use crate::session::{Action, Input, Session, Side};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 /// Some sessions of one policy, of which one is meant by what is done.
 pub(super) struct Bench {
@@ -50,7 +50,7 @@ impl Bench {
         let gateway = Gateway::new(config, 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         let mut bench = Self {
             connects_fail: false,
             lacks_sockets: false,

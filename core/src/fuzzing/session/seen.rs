@@ -333,6 +333,7 @@ pub(super) fn content(message: &Message) -> Vec<u8> {
 /// What a report says that must not depend on how bytes came.
 fn tell(report: &Report) -> String {
     let Report {
+        broken,
         bytes_received,
         circuit,
         claims_forwarding,
@@ -351,6 +352,6 @@ fn tell(report: &Report) -> String {
     } = report;
     format!(
         "{request:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
-         {bytes_received} {client} {claims_forwarding} {handling:?}"
+         {bytes_received} {client} {claims_forwarding} {broken:?} {handling:?}"
     )
 }

@@ -73,9 +73,9 @@ fn content_lengths() {
         );
     }
     let twice = "Content-Length: 5\r\nContent-Length: 5\r\n";
-    check_fields(twice, Err(E::InvalidContentLength));
+    check_fields(twice, Err(E::RepeatedContentLength));
     let differ = "Content-Length: 5\r\ncontent-length: 6\r\n";
-    check_fields(differ, Err(E::InvalidContentLength));
+    check_fields(differ, Err(E::RepeatedContentLength));
     check("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n", length(3));
 }
 

@@ -12,6 +12,7 @@ const OOPS: &str = "HTTP/1.1 503 Oops\r\nContent-Length: 0\r\n\r\n";
 type Case = (&'static str, &'static str, &'static str, fn() -> Rig);
 
 const ANSWER: &str = "the application's answer";
+const HELD: &str = "the same, held back and kept before it was sent";
 const BELOW: &str = "copy, the application failed below HTTP";
 const REFUSED: &str = "refused, no copy";
 const SHARED: &str = "shared a fetch with who asked first, no copy";
@@ -141,14 +142,14 @@ const CASES: &[Case] = &[
     ),
     (
         ANSWER,
-        "retter; fwd=uri-miss; fwd-status=200; stored",
-        "retter; fwd=uri-miss; fwd-status=200; stored",
+        "retter; fwd=uri-miss; fwd-status=200",
+        "retter; fwd=uri-miss; fwd-status=200",
         || answered(Rig::new(), &get("/", "")),
     ),
     (
         ANSWER,
         "vary-miss",
-        "retter; fwd=vary-miss; fwd-status=200; stored",
+        "retter; fwd=vary-miss; fwd-status=200",
         || {
             let mut rig = Rig::new();
             rig.send(&get("/", "Accept-Language: de\r\n"))
@@ -157,14 +158,20 @@ const CASES: &[Case] = &[
             answered(rig, &get("/", "Accept-Language: en\r\n"))
         },
     ),
+    (ANSWER, "stale", "retter; fwd=stale; fwd-status=404", || {
+        let mut rig = page();
+        rig.send(&get("/", ""))
+            .reply("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno");
+        rig
+    }),
     (
-        ANSWER,
-        "stale",
+        HELD,
+        "retter; fwd=stale; fwd-status=200; stored",
         "retter; fwd=stale; fwd-status=200; stored",
         || answered(page(), &get("/", "")),
     ),
     (
-        ANSWER,
+        HELD,
         "request",
         "retter; fwd=request; fwd-status=200; stored",
         || {
@@ -274,6 +281,44 @@ fn every_case_of_the_readme_is_told_to_the_letter() {
         rows.retain(|row| !row.starts_with(&start));
     }
     assert!(rows.is_empty(), "nobody has seen this: {rows:?}");
+}
+
+/// RFC 9211 §2.6: `stored` says that it was, so nothing says it whose end is not here yet.
+#[test]
+fn nothing_is_called_stored_that_is_not() {
+    let told = |rig: &mut Rig| {
+        let received = rig.received();
+        let told = field(&received, "cache-status").unwrap_or_default();
+        told.to_owned()
+    };
+    // It begins to be sent before its end is here, and may break off.
+    let mut rig = Rig::new();
+    let (begin, rest) = PAGE.split_at(PAGE.len() - 2);
+    rig.send(&get("/", "")).reply(begin);
+    assert_eq!(told(&mut rig), "retter; fwd=uri-miss; fwd-status=200");
+    rig.reply(rest);
+    assert_eq!(rig.gateway.site().stats(rig.now).copies, 1);
+    // It is held back, and kept or not.
+    for (overtaken, expected) in [
+        (false, "retter; fwd=stale; fwd-status=200; stored"),
+        (true, "retter; fwd=stale; fwd-status=200"),
+    ] {
+        let mut rig = page();
+        rig.send(&get("/", "")).reply(begin);
+        assert_eq!(rig.received(), "");
+        if overtaken {
+            let mut writer = rig.another();
+            writer
+                .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+                .reply("HTTP/1.1 204 No Content\r\n\r\n");
+        }
+        rig.reply(rest);
+        assert_eq!(told(&mut rig), expected);
+        assert_eq!(
+            rig.gateway.site().stats(rig.now).copies,
+            usize::from(!overtaken)
+        );
+    }
 }
 
 /// A client whose page is kept, which nothing is said about.

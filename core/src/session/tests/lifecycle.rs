@@ -108,6 +108,13 @@ fn forwarding() -> Rig {
     rig
 }
 
+fn streaming() -> Rig {
+    let mut rig = asked("/other");
+    rig.reply("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    rig.received();
+    rig
+}
+
 fn holding() -> Rig {
     let mut rig = asked("/");
     rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo");
@@ -237,7 +244,7 @@ const EXCHANGE: &[Row] = &[
     ),
     (
         || asked("/other"),
-        "the client closes",
+        "the client closes its half",
         |rig| {
             rig.end_of(Side::Client);
         },
@@ -254,9 +261,16 @@ const EXCHANGE: &[Row] = &[
     (forwarding, "the origin closes", |rig| {
         rig.end_of(Side::Origin);
     }),
-    (forwarding, "the client closes", |rig| {
+    (forwarding, "the client closes its half", |rig| {
         rig.end_of(Side::Client);
     }),
+    (
+        streaming,
+        "the client closes, and it is a live stream",
+        |rig| {
+            rig.end_of(Side::Client);
+        },
+    ),
     (draining, "the rest of the body", |rig| {
         rig.reply("ps");
     }),

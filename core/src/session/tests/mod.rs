@@ -9,6 +9,7 @@ mod ends;
 mod identity;
 mod labels;
 mod lifecycle;
+mod malformed;
 mod memory;
 mod random;
 mod refresh;

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
 use crate::report::CallId;
 use crate::session::{Action, CallTimer, ClientTimer, Input, Session, Side, Timer};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 /// 2024-02-29T12:00:00Z, as `Date` in the answers made here.
 pub(super) const DATE: &str = "Thu, 29 Feb 2024 12:00:00 GMT";
@@ -51,7 +51,7 @@ impl Rig {
         let gateway = Gateway::new(config, 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, UnixTime(1_709_208_000));
+            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
         Self::on(gateway, Instant::ZERO)
     }
 

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
+use super::rig::rest_of_upload;
 use super::rig::{CONNECT, CONNECT_ANEW, Rig, body, field, of_call, of_client, status, upload};
 use crate::config::Settings;
 use crate::limits::IOVECS_MAX;
@@ -202,29 +203,75 @@ fn a_client_that_leaves_stops_everything() {
         assert_eq!(rig.reports[0].end, End::ClientLeft);
         assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
     }
+    // A live stream has no other end.
     let mut rig = Rig::new();
-    rig.send(GET).end_of(Side::Client);
-    assert!(
-        rig.session.is_done(),
-        "a keep-alive client that closes has left"
-    );
+    rig.send(GET)
+        .reply("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    rig.end_of(Side::Client);
+    assert!(rig.session.is_done());
+    assert_eq!(rig.reports[0].end, End::ClientLeft);
+}
+
+#[test]
+fn a_request_that_the_origin_has_is_answered_to_a_client_that_closed_its_half() {
+    let close = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let keep = "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n";
+    let old = "GET / HTTP/1.0\r\n\r\n";
+    let form = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na=b";
+    let chunks =
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n";
+    let large = upload() + &rest_of_upload();
+    for (requests, count) in [
+        (GET, 1),
+        (close, 1),
+        (keep, 1),
+        (old, 1),
+        (form, 1),
+        (chunks, 1),
+        (&large, 1),
+        (&GET.repeat(3), 3),
+        (&(form.to_owned() + GET), 2),
+        (&(GET.to_owned() + form), 2),
+    ] {
+        // Before a byte of the answer, and within it.
+        for before in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no",
+        ] {
+            let mut rig = Rig::new();
+            rig.send(requests).reply(before).end_of(Side::Client);
+            assert!(!rig.session.is_done(), "{requests:?} {before:?}");
+            rig.wait(Duration::from_millis(200))
+                .reply(&OK[before.len()..]);
+            for _ in 1..count {
+                rig.reply(OK);
+            }
+            let received = rig.received();
+            assert_eq!(
+                received.matches("HTTP/1.1 200 ").count(),
+                count,
+                "{requests:?}"
+            );
+            assert_eq!(body(&received).matches("ok").count(), count, "{requests:?}");
+            assert!(rig.session.is_done(), "nothing more can be asked");
+            assert!(rig.actions.contains(&Action::Close(Side::Client)));
+            assert!(rig.reports.iter().all(|report| report.end == End::Complete));
+        }
+    }
+    // Nor is a connection that is still being made given up.
     let mut rig = Rig::new();
-    rig.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-        .end_of(Side::Client);
-    rig.reply(OK);
-    assert_eq!(
-        body(&rig.received()),
-        "ok",
-        "one that said it sends no more gets its answer"
-    );
+    let sent = rig.session.read_buf(Side::Client);
+    sent[..GET.len()].copy_from_slice(GET.as_bytes());
+    rig.session.handle_read(Side::Client, GET.len(), rig.now);
+    rig.end_of(Side::Client).reply(OK);
+    assert_eq!(body(&rig.received()), "ok");
+    // What breaks the connection says more.
     let mut rig = Rig::new();
-    rig.send(&format!("{GET}{GET}")).end_of(Side::Client);
-    rig.reply(OK);
-    assert_eq!(
-        body(&rig.received()),
-        "ok",
-        "so does one that has sent more requests"
-    );
+    rig.send(GET)
+        .end_of(Side::Client)
+        .input(Input::WriteFailed(Side::Client));
+    assert!(rig.session.is_done() && rig.took().contains(&Action::Close(Side::Origin)));
 }
 
 #[test]
@@ -232,7 +279,7 @@ fn leaving_is_no_failure_of_the_origin() {
     let mut rig = Rig::new();
     for _ in 0..30 {
         let mut client = rig.another();
-        client.send(GET).end_of(Side::Client);
+        client.send(GET).input(Input::ReadFailed(Side::Client));
     }
     rig.send(GET).reply(OK);
     assert_eq!(field(&rig.received(), "x-circuit"), Some("CLOSED"));

@@ -42,7 +42,7 @@ fn it_is_sent_on_when_there_is_room() {
     let received = rig.received();
     assert_eq!(field(&received, "x-retter"), Some("backend"));
     let told = field(&received, "cache-status").unwrap();
-    assert_eq!(told, "retter; fwd=uri-miss; fwd-status=200; stored");
+    assert_eq!(told, "retter; fwd=uri-miss; fwd-status=200");
     assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
 

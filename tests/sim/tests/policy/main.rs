@@ -18,7 +18,7 @@ use retter_core::message::{Fields, RequestHead, ResponseHead};
 use retter_core::report::{Failure, Source};
 use retter_core::rng::Rng;
 use retter_core::rules::label::Handling;
-use retter_core::time::{Instant, UnixTime};
+use retter_core::time::Instant;
 use retter_core::{Decision, Fetch, Ruling, Served, Site, Ticket, Verdict};
 
 use model::{Copy, Expected, Model};
@@ -185,7 +185,7 @@ impl Pair {
         let config = config();
         let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
         let site = Site::new(&config, 2, now);
-        site.set_wall_clock(now, UnixTime(1_700_000_000));
+        site.set_wall_clock(now, Duration::from_secs(1_700_000_000));
         Self {
             site,
             model,

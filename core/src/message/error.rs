@@ -11,7 +11,7 @@ pub enum ProtocolError {
     /// A line of a head, chunk or trailer does not end with CRLF (RFC 9112 §2.2).
     #[error("bare cr or lf")]
     BareCrOrLf,
-    /// Chunk extensions beyond [`crate::limits::CHUNK_EXT_BYTES_MAX`].
+    /// Chunk extensions, or zeros before sizes, beyond [`crate::limits::CHUNK_EXT_BYTES_MAX`].
     #[error("chunk extensions too long")]
     ChunkExtTooLong,
     /// Both `Content-Length` and `Transfer-Encoding`: the shape of request smuggling.
@@ -23,11 +23,11 @@ pub enum ProtocolError {
     /// A chunk size line or the end of a chunk is not what RFC 9112 §7.1 says.
     #[error("invalid chunk")]
     InvalidChunk,
-    /// `Content-Length` is repeated, a list, or not a decimal number of 64 bits.
+    /// `Content-Length` is a list, or not a decimal number of 64 bits.
     #[error("invalid content-length")]
     InvalidContentLength,
-    /// A field line has an invalid name, white space before the colon, a control character, or is
-    /// folded (RFC 9112 §5).
+    /// A field line has an invalid name, a control character, or is folded, or one of a request has
+    /// white space before the colon (RFC 9112 §5).
     #[error("invalid field line")]
     InvalidField,
     /// `Host` is repeated, malformed, or not the authority of the target (RFC 9112 §3.2).
@@ -48,10 +48,14 @@ pub enum ProtocolError {
     /// An HTTP/1.1 request without `Host` (RFC 9112 §3.2).
     #[error("missing host")]
     MissingHost,
+    /// `Content-Length` is there more than once, with whatever values.
+    #[error("repeated content-length")]
+    RepeatedContentLength,
     /// The first line of a request alone is longer than the head may be (RFC 9112 §3).
     #[error("request target too long")]
     TargetTooLong,
-    /// More than [`crate::limits::FIELDS_MAX`] fields in one head or trailer section.
+    /// More fields in one head or trailer section than [`crate::limits::REQUEST_FIELDS_MAX`],
+    /// [`crate::limits::RESPONSE_FIELDS_MAX`], or a setting, allow.
     #[error("too many fields")]
     TooManyFields,
     /// More than [`crate::limits::INTERIM_MAX`] interim responses before a final one.
@@ -81,6 +85,34 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// All reasons, in their order.
+    pub const ALL: [Self; 24] = [
+        Self::BareCrOrLf,
+        Self::ChunkExtTooLong,
+        Self::ContentLengthAndTransferEncoding,
+        Self::HeadTooLarge,
+        Self::InvalidChunk,
+        Self::InvalidContentLength,
+        Self::InvalidField,
+        Self::InvalidHost,
+        Self::InvalidRequestLine,
+        Self::InvalidStatusLine,
+        Self::InvalidTarget,
+        Self::InvalidTransferEncoding,
+        Self::MissingHost,
+        Self::RepeatedContentLength,
+        Self::TargetTooLong,
+        Self::TooManyFields,
+        Self::TooManyInterim,
+        Self::TrailersTooLarge,
+        Self::TransferEncodingInHttp10,
+        Self::UnexpectedEof,
+        Self::UnexpectedUpgrade,
+        Self::UnknownTransferCoding,
+        Self::UnsolicitedResponse,
+        Self::UnsupportedVersion,
+    ];
+
     /// The status to answer with when a *client* sent these bytes. The origin's errors are the
     /// gateway's 502 (RFC 9110 §15.6.3), whatever the variant.
     #[must_use]
@@ -98,6 +130,7 @@ impl ProtocolError {
             | Self::InvalidTarget
             | Self::InvalidTransferEncoding
             | Self::MissingHost
+            | Self::RepeatedContentLength
             | Self::TooManyInterim
             | Self::TransferEncodingInHttp10
             | Self::UnexpectedEof
@@ -114,5 +147,19 @@ impl ProtocolError {
             // RFC 9110 §15.6.6.
             Self::UnsupportedVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_reasons_are_listed_in_their_order() {
+        for (at, error) in ProtocolError::ALL.into_iter().enumerate() {
+            assert_eq!(error as usize, at, "{error:?}");
+        }
+        let last = ProtocolError::UnsupportedVersion as usize;
+        assert_eq!(ProtocolError::ALL.len(), last + 1);
     }
 }
