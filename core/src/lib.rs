@@ -15,7 +15,7 @@
 //! # What it never does
 //!
 //! - It reads no clock: time is the last argument of what needs it, as an
-//!   [`Instant`](time::Instant) since an epoch that you choose. So a test, a simulation or the
+//!   [`Instant`] since an epoch that you choose. So a test, a simulation or the
 //!   replay of a log run at any speed.
 //! - It has no randomness but from seeds that are constructor arguments: the same calls give the
 //!   same answers.

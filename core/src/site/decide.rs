@@ -1,5 +1,5 @@
 //! Owns the decision: which of origin, copy and refusal answers a request, and when that waits.
-//! Never learns from an answer: [`Fetch`](super::Fetch) does.
+//! Never learns from an answer: [`Fetch`] does.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

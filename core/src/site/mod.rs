@@ -112,7 +112,7 @@ use parts::Parts;
 ///    still renew the copy.
 ///
 ///    Some applications sign a user in on the connection, not by the request (NTLM, Negotiate):
-///    [`login::binds_connection`](crate::rules::login::binds_connection) tells it of the fields of
+///    [`login::binds_connection`] tells it of the fields of
 ///    a request and of an answer. Whoever keeps connections to the origin gives the one that
 ///    carried such a message to no other client, asks [`decide_bound`](Self::decide_bound) for all
 ///    later requests of the same client's connection, and closes both together; where a

@@ -25,7 +25,7 @@ pub struct CacheControl {
     /// `must-understand`.
     pub must_understand: bool,
     /// `no-cache` without field names; with them it only keeps those fields out of copies: see
-    /// [`withheld`].
+    /// [`withheld`](super::withheld).
     pub no_cache: bool,
     /// `no-store`.
     pub no_store: bool,
