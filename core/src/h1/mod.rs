@@ -23,7 +23,7 @@
 //! ```
 
 mod body;
-mod conn;
+mod client;
 mod decode;
 mod encode;
 mod event;
@@ -33,16 +33,18 @@ pub(crate) mod harness;
 mod head;
 mod recv;
 mod send;
+mod server;
 mod target;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use body::{Framing, keep_alive, request_framing, response_framing};
-pub use conn::{ClientConn, ServerConn};
+pub use client::ClientConn;
 pub use encode::{BodyEncoder, BodyError, HeadWriter};
 pub use event::Event;
 pub use recv::RecvBuf;
 pub use send::SendQueue;
+pub use server::ServerConn;
 
 pub use crate::message::ProtocolError;
