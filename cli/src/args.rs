@@ -24,6 +24,8 @@ pub(crate) enum Action {
     Check,
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
+    /// Let the instance that runs read its settings again.
+    Reload,
     /// Show what this program would have done to the requests of an access log.
     Replay(replay::Options),
     /// Protect the application.
@@ -60,6 +62,7 @@ pub(crate) fn parse(
             keep: inner.get_flag("keep"),
             repeat: inner.get_flag("loop"),
         }),
+        "reload" => Action::Reload,
         "replay" => Action::Replay(replay_options(inner)),
         "settings" => Action::SettingsMarkdown,
         _ => Action::Serve,
@@ -97,6 +100,10 @@ fn command() -> Command {
         .subcommand(
             Command::new("check").about("Show the settings in effect and ask the application once"),
         )
+        .subcommand(Command::new("reload").about(
+            "Let the instance that runs read its settings file again (as SIGHUP does), and say \
+             what changed",
+        ))
         .subcommand(demo())
         .subcommand(replay())
         .subcommand(

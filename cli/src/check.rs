@@ -2,18 +2,16 @@
 //! the origin answers.
 //! Never starts a server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use http::Method;
 
 use crate::client::{self, Error, Question};
 use crate::clock::millis;
 use crate::settings::{self, Loaded, Values};
 use crate::telemetry::{escape, undeclared};
-use crate::{failed, out};
-
-/// An instance on the same machine answers in no time.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::{failed, instance, out};
 
 /// Shows the settings and asks the origin once.
 pub(crate) fn run(loaded: Loaded) -> ExitCode {
@@ -36,6 +34,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     ));
     let started = Instant::now();
     let result = client::ask(Question {
+        method: &Method::GET,
         host: &origin.host,
         port: origin.port,
         authority: &origin.authority,
@@ -69,24 +68,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
 /// What the instance that runs with these settings says of a proxy in front that is not declared;
 /// nothing where it cannot be asked.
 fn undeclared(values: &Values) -> Option<(String, String)> {
-    let mut addr = *values.admin.as_ref()?.addrs().ok()?.first()?;
-    match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    let token = values.admin_token.as_ref();
-    let token = token.map(|token| format!("Bearer {}", token.reveal()));
-    let more = token.iter().map(|token| ("Authorization", token.as_str()));
-    let more: Vec<_> = more.collect();
-    let answer = client::ask(Question {
-        host: &addr.ip().to_string(),
-        port: addr.port(),
-        authority: &addr.to_string(),
-        path: "/health",
-        more: &more,
-        timeout: HEALTH_TIMEOUT,
-    });
+    let answer = instance::ask(values, &Method::GET, "/health")?;
     let answer = answer.ok().filter(|answer| answer.status == 200)?;
     let health: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let text = |name: &str| {

@@ -19,6 +19,7 @@ const CONTENT_BYTES_MAX: u64 = 1 << 20;
 /// What to ask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
+    pub(crate) method: &'a Method,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
     pub(crate) authority: &'a str,
@@ -123,7 +124,7 @@ fn connect(question: &Question<'_>) -> Result<TcpStream, Error> {
 
 fn send(stream: &mut TcpStream, question: &Question<'_>) -> io::Result<()> {
     let mut out = SendQueue::new();
-    let mut head = HeadWriter::request(&mut out, &Method::GET, question.path.as_bytes());
+    let mut head = HeadWriter::request(&mut out, question.method, question.path.as_bytes());
     head.field("Host", question.authority.as_bytes())
         .field(
             "User-Agent",
@@ -203,6 +204,7 @@ mod tests {
         std::thread::scope(|scope| {
             let asked = scope.spawn(move || {
                 ask(Question {
+                    method: &Method::GET,
                     host: "127.0.0.1",
                     port,
                     authority: "shop.example",

@@ -11,7 +11,9 @@ mod client;
 mod clock;
 mod demo;
 mod files;
+mod instance;
 mod out;
+mod reload;
 mod replay;
 pub mod runtime;
 mod serve;
@@ -56,7 +58,11 @@ pub fn run_on(runtime: Runtime) -> ExitCode {
         Action::Check => with_settings(&sources(from_flags), check::run),
         Action::Demo(options) => demo::run(runtime, from_flags, options),
         Action::Replay(options) => replay::run(&options, &sources(from_flags)),
-        Action::Serve => with_settings(&sources(from_flags), |loaded| serve::run(runtime, loaded)),
+        Action::Reload => with_settings(&sources(from_flags), instance::reload),
+        Action::Serve => {
+            let sources = sources(from_flags);
+            with_settings(&sources, |loaded| serve::run(runtime, &sources, loaded))
+        }
         Action::SettingsMarkdown => {
             out::text(&settings::markdown());
             ExitCode::SUCCESS

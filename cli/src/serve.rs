@@ -17,8 +17,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
+use crate::reload::Reload;
 use crate::runtime::{Gateway, Options, Runtime, Server};
-use crate::settings::{Listen, Loaded, Values};
+use crate::settings::{Listen, Loaded, Sources, Values};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
 
@@ -72,13 +73,18 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
 /// Everything that runs.
 pub(crate) struct Protection {
     pub(crate) admin: Option<web::Server>,
+    pub(crate) reload: Arc<Reload>,
     pub(crate) server: Server,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl Protection {
     /// Starts the server and the admin address.
-    pub(crate) fn start(runtime: Runtime, loaded: &Loaded) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        runtime: Runtime,
+        sources: &Sources,
+        loaded: &Loaded,
+    ) -> Result<Self, StartError> {
         let values = &loaded.values;
         let clock = Clock::start();
         let gateway = Gateway::new(loaded.config.clone(), seed(), clock.now());
@@ -88,6 +94,8 @@ impl Protection {
             .transpose()
             .map_err(StartError::System)?;
         let telemetry = Arc::new(Telemetry::new(Arc::clone(&gateway), clock, access));
+        let reload = Reload::new(Arc::clone(&gateway), clock, sources.clone(), loaded);
+        let reload = Arc::new(reload);
         let in_setting = |key| move |error| listen_error(loaded, key, error);
         // The admin address first: when it is taken, no client has been accepted yet.
         let admin = match &values.admin {
@@ -96,7 +104,7 @@ impl Protection {
                     hosts: values.admin_hosts.clone(),
                     token: values.admin_token.clone(),
                 };
-                let admin = start_admin(listen, guard, &telemetry);
+                let admin = start_admin(listen, guard, &telemetry, &reload);
                 Some(admin.map_err(in_setting("admin.listen"))?)
             }
             None => None,
@@ -108,6 +116,7 @@ impl Protection {
             (runtime.start)(&gateway, options, &observer).map_err(in_setting("server.listen"))?;
         Ok(Self {
             admin,
+            reload,
             server,
             telemetry,
         })
@@ -144,10 +153,12 @@ fn start_admin(
     listen: &Listen,
     guard: admin::Guard,
     telemetry: &Arc<Telemetry>,
+    reload: &Arc<Reload>,
 ) -> io::Result<web::Server> {
     let listener = TcpListener::bind(&listen.addrs()?[..])?;
     let telemetry = Arc::clone(telemetry);
-    let handler = move |request: &web::Request| admin::answer(request, &guard, &telemetry);
+    let reload = Arc::clone(reload);
+    let handler = move |request: &web::Request| admin::answer(request, &guard, &telemetry, &reload);
     let limits = web::Limits::with_workers(ADMIN_WORKERS);
     web::Server::start(listener, limits, Arc::new(handler))
 }
@@ -168,12 +179,12 @@ fn seed() -> u64 {
 }
 
 /// Protects the application until a signal ends it.
-pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
+pub(crate) fn run(runtime: Runtime, sources: &Sources, loaded: Loaded) -> ExitCode {
     let log = match Log::start(loaded.values.log_level, loaded.values.log_json) {
         Ok(log) => log,
         Err(error) => return failed(format_args!("{}", StartError::System(error))),
     };
-    let protected = protect(runtime, &loaded);
+    let protected = protect(runtime, sources, &loaded);
     // What was logged comes before what is told last.
     drop(log);
     match protected {
@@ -182,7 +193,7 @@ pub(crate) fn run(runtime: Runtime, loaded: Loaded) -> ExitCode {
     }
 }
 
-fn protect(runtime: Runtime, loaded: &Loaded) -> Result<(), String> {
+fn protect(runtime: Runtime, sources: &Sources, loaded: &Loaded) -> Result<(), String> {
     for warning in &loaded.warnings {
         tracing::warn!("{}", escape(warning.as_bytes()));
     }
@@ -191,10 +202,12 @@ fn protect(runtime: Runtime, loaded: &Loaded) -> Result<(), String> {
     }
     let signals = signals(&[SIGHUP, SIGUSR1, SIGUSR2])
         .map_err(|error| StartError::System(error).to_string())?;
-    let protection = Protection::start(runtime, loaded).map_err(|error| error.to_string())?;
+    let protection =
+        Protection::start(runtime, sources, loaded).map_err(|error| error.to_string())?;
     greet(&protection, loaded, runtime);
     loop {
         match signals.recv_timeout(TICK) {
+            Ok(SIGHUP) => reload_by_signal(&protection),
             Ok(_) => break,
             Err(RecvTimeoutError::Timeout) => protection.telemetry.tick(),
             Err(RecvTimeoutError::Disconnected) => {
@@ -210,6 +223,15 @@ fn protect(runtime: Runtime, loaded: &Loaded) -> Result<(), String> {
         cut => tracing::warn!("stopped; sessions cut because they had not ended in time: {cut}"),
     }
     Ok(())
+}
+
+fn reload_by_signal(protection: &Protection) {
+    let result = protection.reload.run(false);
+    protection.telemetry.count_reload(result.is_ok());
+    match result {
+        Ok(reloaded) => tracing::info!("SIGHUP: {reloaded}"),
+        Err(why) => tracing::warn!("SIGHUP: {why}"),
+    }
 }
 
 fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
@@ -239,8 +261,8 @@ fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
     );
 }
 
-/// Receives SIGINT and SIGTERM from now on, and lets those of `harmless` end nothing: scripts of
-/// services send them to whatever runs.
+/// Receives SIGINT and SIGTERM from now on, and SIGHUP if it is among the `harmless`: those end
+/// nothing, and scripts of services send them to whatever runs.
 pub(crate) fn signals(harmless: &[i32]) -> io::Result<Receiver<i32>> {
     let mut signals = Signals::new([SIGINT, SIGTERM].iter().chain(harmless))?;
     let (sender, receiver) = channel();
@@ -248,12 +270,7 @@ pub(crate) fn signals(harmless: &[i32]) -> io::Result<Receiver<i32>> {
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                if signal == SIGHUP {
-                    tracing::info!(
-                        "SIGHUP: there is nothing to reload yet; settings need a restart"
-                    );
-                }
-                if !matches!(signal, SIGINT | SIGTERM) {
+                if !matches!(signal, SIGHUP | SIGINT | SIGTERM) {
                     continue;
                 }
                 if sender.send(signal).is_err() {
@@ -268,7 +285,11 @@ pub(crate) fn signals(harmless: &[i32]) -> io::Result<Receiver<i32>> {
 fn exit_at_second(signals: Receiver<i32>) {
     // Without this thread the drain timeout still ends the program.
     let _ = std::thread::Builder::new().spawn(move || {
-        if let Ok(signal) = signals.recv() {
+        while let Ok(signal) = signals.recv() {
+            if signal == SIGHUP {
+                tracing::info!("SIGHUP: nothing is reloaded while the program ends");
+                continue;
+            }
             Log::flush();
             std::process::exit(128 + signal);
         }

@@ -274,7 +274,7 @@ fn a_drain_is_not_cut_short_by_them() {
         retter.signal(signal);
     }
     retter.wait_for("that it heard it", |line| {
-        line.contains("nothing to reload").then_some(())
+        line.contains("nothing is reloaded").then_some(())
     });
     gate.open();
     assert_eq!(running.response("GET").text(), "/slow");

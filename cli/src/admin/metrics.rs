@@ -66,6 +66,15 @@ fn process(page: &mut Page, telemetry: &Telemetry) {
         "Log lines dropped because nobody took them in time.",
         Log::dropped(),
     );
+    let name = "retter_reloads_total";
+    page.family(
+        name,
+        "counter",
+        "Reloads of the settings, by whether they were done.",
+    );
+    for (result, count) in ["done", "refused"].into_iter().zip(telemetry.reloads()) {
+        page.sample(name, &[("result", result)], count);
+    }
     page.counter(
         "retter_troubles_total",
         "Troubles of the server itself; the log names them.",

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use retter_core::report::Source;
 
+use crate::reload::Reload;
 use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
 
@@ -20,15 +21,24 @@ const PATHS: &str = "/         this overview as text\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
-                     /purge    by POST: drops copies (?url=, ?prefix=, ?session= or ?all)\n";
+                     /purge    by POST: drops copies (?url=, ?prefix=, ?session= or ?all)\n\
+                     /reload   by POST: reads the settings file again\n";
 
 /// Answers one request.
-pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) -> Response {
+pub(crate) fn answer(
+    request: &Request,
+    guard: &Guard,
+    telemetry: &Telemetry,
+    reload: &Reload,
+) -> Response {
     if let Some(refusal) = guard.refuse(request) {
         return refusal.with("Cache-Control", "no-store");
     }
     if request.path == "/purge" {
         return purge::answer(request, telemetry.site()).with("Cache-Control", "no-store");
+    }
+    if request.path == "/reload" {
+        return reloaded(request, telemetry, reload).with("Cache-Control", "no-store");
     }
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
@@ -45,6 +55,27 @@ pub(crate) fn answer(request: &Request, guard: &Guard, telemetry: &Telemetry) ->
         _ => Response::text(404, format!("There is no such page. There are:\n\n{PATHS}")),
     };
     response.with("Cache-Control", "no-store")
+}
+
+/// What an operator changed in the settings file counts from now on.
+fn reloaded(request: &Request, telemetry: &Telemetry, reload: &Reload) -> Response {
+    if request.method != "POST" {
+        let text = "POST /reload reads the settings file again.\n";
+        return Response::text(405, text).with("Allow", "POST");
+    }
+    let result = reload.run(request.query == "drop-copies");
+    telemetry.count_reload(result.is_ok());
+    match result {
+        Ok(reloaded) => {
+            tracing::info!("reloaded: {reloaded}");
+            let json = serde_json::to_string(&reloaded).unwrap_or_default();
+            Response::new(200, "application/json", json + "\n")
+        }
+        Err(why) => {
+            tracing::warn!("not reloaded: {why}");
+            Response::text(409, format!("{why}\n"))
+        }
+    }
 }
 
 fn overview(telemetry: &Telemetry) -> String {

@@ -14,6 +14,7 @@ use retter_core::time::Instant;
 use super::*;
 use crate::clock::Clock;
 use crate::runtime::Gateway;
+use crate::settings::{self, Sources};
 use crate::web::{Limits, Server};
 
 fn telemetry() -> Telemetry {
@@ -67,13 +68,22 @@ fn busy() -> Telemetry {
     telemetry
 }
 
+/// Of a program whose settings come from no file.
+fn reload() -> Reload {
+    let sources = Sources::default();
+    let loaded = settings::load(&sources).unwrap();
+    let clock = Clock::start();
+    let gateway = Gateway::new(loaded.config.clone(), 1, clock.now());
+    Reload::new(gateway, clock, sources, &loaded)
+}
+
 fn get(telemetry: &Telemetry, method: &str, path: &str) -> (u16, String) {
     let request = Request {
         method: method.to_owned(),
         path: path.to_owned(),
         ..Request::default()
     };
-    let response = answer(&request, &Guard::default(), telemetry);
+    let response = answer(&request, &Guard::default(), telemetry, &reload());
     (response.status, String::from_utf8(response.body).unwrap())
 }
 
@@ -268,7 +278,9 @@ fn half_open_connections_do_not_delay_readiness() {
             request_timeout: HOUR,
             ..Limits::with_workers(1)
         };
-        let handler = move |request: &Request| answer(request, &Guard::default(), &telemetry);
+        let reload = reload();
+        let handler =
+            move |request: &Request| answer(request, &Guard::default(), &telemetry, &reload);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, limits, Arc::new(handler)).unwrap();
         let connect = |bytes: &str| {

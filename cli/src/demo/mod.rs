@@ -70,12 +70,13 @@ pub(crate) fn run(runtime: Runtime, flags: Sources, options: DemoOptions) -> Exi
         Ok(shop) => shop,
         Err(error) => return failed(format_args!("{}", DemoError::System(error))),
     };
-    with_settings(&sources(flags, &shop), |loaded| {
+    let sources = sources(flags, &shop);
+    with_settings(&sources, |loaded| {
         let log = match Log::start(loaded.values.log_level, loaded.values.log_json) {
             Ok(log) => log,
             Err(error) => return failed(format_args!("{}", DemoError::System(error))),
         };
-        let shown = show(runtime, &loaded, &shop, options);
+        let shown = show(runtime, &sources, &loaded, &shop, options);
         drop(log);
         match shown {
             Ok(()) => ExitCode::SUCCESS,
@@ -108,12 +109,13 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
 
 fn show(
     runtime: Runtime,
+    sources: &Sources,
     loaded: &Loaded,
     shop: &Shop,
     options: DemoOptions,
 ) -> Result<(), DemoError> {
     let signals = serve::signals(&[])?;
-    let protection = Protection::start(runtime, loaded).map_err(DemoError::Start)?;
+    let protection = Protection::start(runtime, sources, loaded).map_err(DemoError::Start)?;
     let port = protection
         .server
         .local_addrs()

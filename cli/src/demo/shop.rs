@@ -314,6 +314,7 @@ mod tests {
         let shop = Shop::start().unwrap();
         let get = |addr: SocketAddr, path| {
             ask(Question {
+                method: &http::Method::GET,
                 host: "127.0.0.1",
                 port: addr.port(),
                 authority: "shop.example",

@@ -165,6 +165,7 @@ fn visit(port: u16, number: usize, rng: &mut Rng) -> (Got, Duration) {
     };
     let started = Instant::now();
     let answer = ask(Question {
+        method: &http::Method::GET,
         host: "127.0.0.1",
         port,
         authority: &format!("localhost:{port}"),

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use retter_core::config::ConfigError;
+use retter_core::config::{Config, ConfigError};
 
 use super::problem::{Problem, nearest};
 use super::spec::Spec;
@@ -74,7 +74,7 @@ impl Given {
 }
 
 /// Everything outside the program that settings come from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
     /// Texts by key that replace defaults (the demo's own).
     pub(crate) defaults: Vec<(&'static str, String)>,
@@ -84,6 +84,16 @@ pub(crate) struct Sources {
     pub(crate) file: Option<String>,
     /// Texts by key.
     pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+impl Sources {
+    /// Whether a settings file is named, which may have changed since it was read.
+    pub(crate) fn names_file(&self) -> bool {
+        let is_named = |(name, value): &(OsString, OsString)| {
+            name.as_os_str() == CONFIG_VARIABLE && !value.is_empty()
+        };
+        self.file.is_some() || self.environment.iter().any(is_named)
+    }
 }
 
 /// Loads and checks all settings.
@@ -120,24 +130,39 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             Given { spec, text, layer }
         })
         .collect();
-    let mut values = Values::defaults();
-    for given in &shown {
-        if let Err(reason) = (given.spec.apply)(&mut values, &given.text) {
-            problems.push(given.problem(reason, given.spec.accepted.to_owned()));
-        }
-    }
-    problems.extend(asks_itself(&values, &shown));
-    problems.extend(lies_open(&values, &shown));
-    match values.core.clone().validate() {
-        Ok(config) if problems.is_empty() => Ok(Loaded {
+    match check(&shown, problems) {
+        Ok((config, values)) => Ok(Loaded {
             config,
             shown,
             values,
             warnings,
         }),
+        Err(problems) => Err(problems),
+    }
+}
+
+/// The core's part of these settings.
+///
+/// # Errors
+/// Every problem at once.
+pub(crate) fn config(shown: &[Given]) -> Result<Config, Vec<Problem>> {
+    Ok(check(shown, Vec::new())?.0)
+}
+
+fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values), Vec<Problem>> {
+    let mut values = Values::defaults();
+    for given in shown {
+        if let Err(reason) = (given.spec.apply)(&mut values, &given.text) {
+            problems.push(given.problem(reason, given.spec.accepted.to_owned()));
+        }
+    }
+    problems.extend(asks_itself(&values, shown));
+    problems.extend(lies_open(&values, shown));
+    match values.core.clone().validate() {
+        Ok(config) if problems.is_empty() => Ok((config, values)),
         Ok(_) => Err(problems),
         Err(errors) => {
-            problems.extend(errors.iter().map(|error| from_core(error, &shown)));
+            problems.extend(errors.iter().map(|error| from_core(error, shown)));
             Err(problems)
         }
     }

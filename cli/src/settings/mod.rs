@@ -20,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::runtime::Places;
 
-pub(crate) use layers::{Given, Sources, load};
+pub(crate) use layers::{Given, Sources, config, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
 pub(crate) use secret::Secret;

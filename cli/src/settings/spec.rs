@@ -28,6 +28,14 @@ impl Spec {
         self.key == "admin.token"
     }
 
+    /// Whether it can change while the program runs: what protects the application can, but for
+    /// the application's address and what is done with its connections outside of the core.
+    pub(crate) fn is_live(&self) -> bool {
+        let of_site = ["admission.", "breaker.", "cache.", "origin."];
+        let is_fixed = matches!(self.key, "backend.baseurl" | "backend.timeout_connect");
+        of_site.iter().any(|part| self.core.starts_with(part)) && !is_fixed
+    }
+
     /// Its value as it may be shown.
     pub(crate) fn shown<'a>(&self, text: &'a str) -> &'a str {
         if self.is_secret() && !text.is_empty() && text != self.default {

@@ -54,6 +54,8 @@ pub(crate) struct Telemetry {
     failures: Failures,
     logins: Logins,
     overload: Mutex<Overload>,
+    /// Reloads that were done, and that changed nothing because they could not work.
+    reloads: [AtomicU64; 2],
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
     gateway: Arc<Gateway>,
@@ -122,6 +124,7 @@ impl Telemetry {
             failures: Failures::default(),
             logins: Logins::default(),
             overload: Mutex::default(),
+            reloads: Default::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             gateway,
             transitions: Mutex::default(),
@@ -253,6 +256,17 @@ impl Telemetry {
     /// The program's clock.
     pub(crate) fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Counts a reload.
+    pub(crate) fn count_reload(&self, is_done: bool) {
+        self.reloads[usize::from(!is_done)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reloads that were done, and those that were not.
+    pub(crate) fn reloads(&self) -> [u64; 2] {
+        let [done, refused] = &self.reloads;
+        [done, refused].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// What all sessions share.
