@@ -198,7 +198,10 @@ impl Shared {
         now: Instant,
     ) {
         let is_head = self.call.request.method == Method::HEAD;
-        let (head, content) = told.answer(is_head, self.gateway.site().wall_clock(now));
+        let (head, content) = told.answer(
+            Some(&self.call.request),
+            self.gateway.site().wall_clock(now),
+        );
         let sent = if is_head { 0 } else { content.len() as u64 };
         self.outbox.put_head(Box::new(head));
         if !is_head {

@@ -9,6 +9,7 @@ mod deadline;
 mod download;
 mod forward;
 mod origin;
+mod page;
 mod relay;
 pub(crate) mod reply;
 mod room;
@@ -18,6 +19,7 @@ mod state;
 mod tests;
 mod tunnel;
 mod upload;
+mod words;
 
 use std::io::IoSlice;
 use std::mem;

@@ -6,10 +6,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
+
+use super::page::{Tale, page};
 
 use crate::breaker::State;
-use crate::message::{Fields, Line, ResponseHead};
+use crate::message::{Fields, Line, RequestHead, ResponseHead};
 use crate::report::Source;
 use crate::rules::label::{self, Handling};
 use crate::rules::{coding, forwarding};
@@ -80,10 +82,6 @@ pub(crate) struct Head {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, from where it is made to where it is written"
-)]
 pub(super) enum MadeFrom {
     Copy(Answer<'static>),
     Nothing(Local),
@@ -96,8 +94,13 @@ pub(super) struct Local {
     circuit: State,
     date: UnixTime,
     handling: Option<Handling>,
+    /// Of a page for a person.
+    language: Option<&'static str>,
     /// Bytes of its content.
     length: u64,
+    media_type: &'static str,
+    /// The site whose script asks, as its browser says.
+    origin: Option<Bytes>,
     retry_after_secs: Option<u64>,
 }
 
@@ -180,7 +183,7 @@ impl Head {
 impl Local {
     fn put(&self, head: &Head, out: &mut impl PutHead) {
         out.line(Line::new("date", self.date.to_string().as_bytes()));
-        out.line(Line::new("content-type", b"text/plain; charset=utf-8"));
+        out.line(Line::new("content-type", self.media_type.as_bytes()));
         out.framing(head);
         out.line(Line::new("cache-control", b"no-store"));
         if matches!(head.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::OK) {
@@ -192,6 +195,23 @@ impl Local {
             out.line(Line::new("retry-after", text.format(secs).as_bytes()));
         }
         let mut put = |name: &str, value: &[u8]| out.line(Line::new(name, value));
+        if let Some(language) = self.language {
+            put("content-language", language.as_bytes());
+            // It needs nothing but its own style.
+            let policy = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                form-action 'none'";
+            put("content-security-policy", policy);
+        }
+        // Without it a script of another site could not read what went wrong, nor when to come back.
+        if let Some(origin) = &self.origin {
+            put("access-control-allow-origin", origin);
+            put("access-control-allow-credentials", b"true");
+            put(
+                "access-control-expose-headers",
+                b"Retry-After, X-Circuit, X-Retter",
+            );
+            put("vary", b"Origin");
+        }
         match &self.handling {
             Some(handling) => put_labels(self.circuit, handling, None, &mut put),
             None => {
@@ -247,12 +267,20 @@ pub(crate) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The whole answer; `is_head` says that its content will not be sent.
-    pub(crate) fn answer(&self, is_head: bool, date: UnixTime) -> (Head, Bytes) {
-        let status = self.status;
-        let reason = status.canonical_reason().unwrap_or("Error");
-        let content = Bytes::from(format!("{} {reason}: {}\n", status.as_str(), self.text));
-        let length = content.len() as u64;
+    /// The whole answer to `request`; `None` for what is no request.
+    pub(crate) fn answer(&self, request: Option<&RequestHead>, date: UnixTime) -> (Head, Bytes) {
+        let page = page(
+            &Tale {
+                handling: self.handling,
+                retry_after_secs: self.retry_after_secs,
+                status: self.status,
+                text: self.text,
+            },
+            request,
+        );
+        let length = page.content.len() as u64;
+        let is_head = request.is_some_and(|request| request.method == Method::HEAD);
+        let origin = request.and_then(|request| request.fields.get("origin"));
         let head = Head {
             body: if is_head {
                 Body::Empty
@@ -260,16 +288,19 @@ impl Told<'_> {
                 Body::Length(length)
             },
             may_keep: self.may_keep,
-            status,
+            status: self.status,
             made_from: MadeFrom::Nothing(Local {
                 circuit: self.circuit,
                 date,
                 handling: self.handling,
+                language: page.language,
                 length,
+                media_type: page.media_type,
+                origin: origin.map(Bytes::copy_from_slice),
                 retry_after_secs: self.retry_after_secs,
             }),
         };
-        (head, content)
+        (head, page.content)
     }
 }
 

@@ -234,6 +234,11 @@ fn check_session_change(request: &Fields, answer: &Fields) {
             // Which of two cookies with one name an answer replaces depends on its path.
             return;
         }
+        if value.iter().any(|byte| b" ,\"".contains(byte)) {
+            // Some applications read it as two cookies, so that it counts whatever its name is; one
+            // that is ignored may take its place.
+            return;
+        }
         jar.push((name, value));
     }
     let as_request = |jar: &[(Vec<u8>, Vec<u8>)]| {

@@ -47,7 +47,7 @@ pub(super) fn unparsed(
         status,
         text: &text,
     };
-    let (head, content) = told.answer(false, gateway.site().wall_clock(now));
+    let (head, content) = told.answer(None, gateway.site().wall_clock(now));
     let report = Report {
         broken,
         bytes_received: 0,

@@ -1,0 +1,318 @@
+//! Owns the content of answers that this program makes itself: as a page to a person, as a problem
+//! (RFC 9457) to a program, as a line of text to all others.
+//! Never decides that one is due, and never writes what came from the network.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::words::{Text, Words, words};
+use crate::key::Kind;
+use crate::message::RequestHead;
+use crate::report::Failure;
+use crate::rules::label::{Handling, Refused};
+
+/// The content of an answer, and what its head says of it.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) content: Bytes,
+    pub(super) media_type: &'static str,
+    /// The language, where it is written for a person to read.
+    pub(super) language: Option<&'static str>,
+}
+
+/// What is to be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tale<'a> {
+    pub(super) handling: Option<Handling>,
+    pub(super) retry_after_secs: Option<u64>,
+    pub(super) status: StatusCode,
+    /// The reason, in English.
+    pub(super) text: &'a str,
+}
+
+/// What became of the request, as far as whoever sent it should know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    Busy,
+    Down,
+    MayHaveArrived,
+    /// It is for the client to mend.
+    Mistake,
+    NotSent,
+}
+
+impl Fate {
+    fn of(handling: Option<Handling>, method: &Method) -> Self {
+        let is_write = !method.is_safe();
+        match handling {
+            Some(Handling::NoCopy { refused, .. }) => match refused {
+                Refused::OnlyIfCached => Self::Mistake,
+                Refused::CircuitOpen | Refused::Overload if is_write => Self::NotSent,
+                Refused::CircuitOpen => Self::Down,
+                Refused::Overload => Self::Busy,
+            },
+            Some(Handling::Failed { failure, .. }) if is_write => match failure {
+                Failure::Connect => Self::NotSent,
+                Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
+                    Self::MayHaveArrived
+                }
+            },
+            Some(
+                Handling::Behind { .. }
+                | Handling::CircuitOpen { .. }
+                | Handling::Collapsed { .. }
+                | Handling::Failed { .. }
+                | Handling::Forwarded { .. }
+                | Handling::Fresh { .. }
+                | Handling::MaxStale { .. }
+                | Handling::Overload { .. }
+                | Handling::Rescued { .. }
+                | Handling::Validated { .. },
+            ) => Self::Down,
+            None => Self::Mistake,
+        }
+    }
+
+    /// What a person is told; `None` where the reason says it better.
+    fn text(self, words: &Words) -> Option<&Text> {
+        match self {
+            Self::Busy => Some(&words.busy),
+            Self::Down => Some(&words.down),
+            Self::MayHaveArrived => Some(&words.may_have_arrived),
+            Self::Mistake => None,
+            Self::NotSent => Some(&words.not_sent),
+        }
+    }
+
+    /// What is added to the reason for whoever reads that.
+    const fn note(self) -> &'static str {
+        match self {
+            Self::Busy | Self::Down | Self::Mistake => "",
+            Self::MayHaveArrived => "; the request may have arrived: look before you repeat it",
+            Self::NotSent => "; the request was not sent, so nothing happened",
+        }
+    }
+}
+
+/// The content for `request`; for what is no request, a line of text.
+pub(super) fn page(tale: &Tale<'_>, request: Option<&RequestHead>) -> Page {
+    let Some(request) = request else {
+        return plain(tale, Fate::Mistake);
+    };
+    let fate = Fate::of(tale.handling, &request.method);
+    let fields = &request.fields;
+    match Kind::of(fields.get("sec-fetch-dest"), fields.get("accept")) {
+        Kind::Document | Kind::Fragment if asks_html(fields.get("accept")) => {
+            let words = words(fields.get("accept-language").unwrap_or_default());
+            match fate.text(words) {
+                Some(text) => html(tale, text, words, request.method == Method::GET),
+                None => plain(tale, fate),
+            }
+        }
+        Kind::Data => problem(tale, fate),
+        Kind::Any | Kind::Asset | Kind::Document | Kind::Fragment => plain(tale, fate),
+    }
+}
+
+fn asks_html(accept: Option<&[u8]>) -> bool {
+    accept.is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some())
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
+}
+
+fn plain(tale: &Tale<'_>, fate: Fate) -> Page {
+    let Tale { status, text, .. } = tale;
+    let (code, reason, note) = (status.as_str(), reason(*status), fate.note());
+    Page {
+        content: format!("{code} {reason}: {text}{note}\n").into(),
+        media_type: "text/plain; charset=utf-8",
+        language: None,
+    }
+}
+
+/// RFC 9457. The texts are of this program and have nothing to escape; a test holds them to it.
+fn problem(tale: &Tale<'_>, fate: Fate) -> Page {
+    let Tale { status, text, .. } = tale;
+    let (code, title, note) = (status.as_u16(), reason(*status), fate.note());
+    let text = escape_json(text);
+    let again = tale
+        .retry_after_secs
+        .map_or_else(String::new, |secs| format!(",\"retry_after\":{secs}"));
+    Page {
+        content: format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\
+             \"detail\":\"{text}{note}\"{again}}}\n"
+        )
+        .into(),
+        media_type: "application/problem+json",
+        language: None,
+    }
+}
+
+fn escape_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => escaped.extend(['\\', letter]),
+            letter if letter.is_control() => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// A page for a person: no script, nothing from elsewhere. `may_repeat` says that it may load itself
+/// again.
+fn html(tale: &Tale<'_>, text: &Text, words: &Words, may_repeat: bool) -> Page {
+    /// Sooner would be no help to an application that is full, later none to its visitors.
+    const AGAIN_SECS: (u64, u64) = (5, 60);
+    const AGAIN_USUALLY: u64 = 10;
+    let Text { title, body } = text;
+    let Words { tag, again, .. } = words;
+    let code = tale.status.as_str();
+    let (least, most) = AGAIN_SECS;
+    let secs = tale.retry_after_secs.unwrap_or(AGAIN_USUALLY);
+    let secs = secs.clamp(least, most);
+    let (refresh, tells) = if may_repeat {
+        let (before, after) = again;
+        (
+            format!("<meta http-equiv=\"refresh\" content=\"{secs}\">\n"),
+            format!("<p>{before}{secs}{after}</p>\n"),
+        )
+    } else {
+        Default::default()
+    };
+    let content = format!(
+        "<!doctype html>\n<html lang=\"{tag}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta name=\"robots\" content=\"noindex\">\n{refresh}<title>{title}</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p>{body}</p>\n\
+         {tells}<p class=\"code\">{code}</p>\n</main>\n</body>\n</html>\n"
+    );
+    Page {
+        content: content.into(),
+        media_type: "text/html; charset=utf-8",
+        language: Some(tag),
+    }
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--soft:#59636e}\
+@media(prefers-color-scheme:dark){:root{--paper:#16181c;--ink:#e6e8eb;--soft:#9aa4ae}}\
+body{margin:0;background:var(--paper);color:var(--ink);font:1.0625rem/1.6 system-ui,sans-serif}\
+main{box-sizing:border-box;min-height:100vh;max-width:34rem;margin:0 auto;padding:2rem 1.5rem;\
+display:flex;flex-direction:column;justify-content:center}\
+h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}\
+.code{color:var(--soft);font-size:.875rem}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Fields;
+    use crate::rules::label::Forward;
+
+    const NAVIGATES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+    fn request(method: Method, accept: &str, language: &str) -> RequestHead {
+        let fields = Fields::from_pairs([
+            ("accept", accept.as_bytes()),
+            ("accept-language", language.as_bytes()),
+        ]);
+        RequestHead::new(method, "/", fields)
+    }
+
+    fn told(handling: Option<Handling>, status: u16) -> Tale<'static> {
+        Tale {
+            handling,
+            retry_after_secs: None,
+            status: StatusCode::from_u16(status).unwrap(),
+            text: "the \"reason\"",
+        }
+    }
+
+    fn failed(failure: Failure) -> Option<Handling> {
+        let why = Forward::Method;
+        Some(Handling::Failed { why, failure })
+    }
+
+    fn text(page: &Page) -> &str {
+        std::str::from_utf8(&page.content).unwrap()
+    }
+
+    #[test]
+    fn everybody_is_told_in_the_form_that_they_ask_for() {
+        let refused = Refused::Overload;
+        let why = Forward::UriMiss;
+        let tale = Tale {
+            retry_after_secs: Some(7),
+            ..told(Some(Handling::NoCopy { why, refused }), 503)
+        };
+        let of = |accept| page(&tale, Some(&request(Method::GET, accept, "de")));
+        let html = of(NAVIGATES);
+        assert_eq!(
+            (html.media_type, html.language),
+            ("text/html; charset=utf-8", Some("de"))
+        );
+        for part in ["<html lang=\"de\">", "content=\"7\"", "Sekunden", ">503<"] {
+            assert!(text(&html).contains(part), "{part}: {}", text(&html));
+        }
+        assert!(!text(&html).contains("http://") && !text(&html).contains("<script"));
+        let problem = of("application/json");
+        assert_eq!(problem.media_type, "application/problem+json");
+        assert_eq!(
+            text(&problem),
+            "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+             \"detail\":\"the \\\"reason\\\"\",\"retry_after\":7}\n"
+        );
+        for accept in [
+            "*/*",
+            "image/avif,image/webp,*/*;q=0.8",
+            "text/css,*/*;q=0.1",
+        ] {
+            assert_eq!(
+                text(&of(accept)),
+                "503 Service Unavailable: the \"reason\"\n",
+                "{accept}"
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_sent_something_is_told_what_became_of_it() {
+        for (failure, part) in [
+            (Failure::Connect, "was not sent"),
+            (Failure::Timeout, "may have arrived"),
+            (Failure::Reset, "may have arrived"),
+        ] {
+            let tale = told(failed(failure), 502);
+            for accept in [NAVIGATES, "application/json", "*/*"] {
+                let page = page(&tale, Some(&request(Method::POST, accept, "en")));
+                assert!(
+                    text(&page).contains(part),
+                    "{failure:?} {accept}: {}",
+                    text(&page)
+                );
+                assert!(
+                    !text(&page).contains("http-equiv"),
+                    "a form is not sent twice"
+                );
+            }
+            let page = page(&tale, Some(&request(Method::GET, NAVIGATES, "en")));
+            assert!(!text(&page).contains(part) && text(&page).contains("content=\"10\""));
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_to_mend_is_said_as_it_is() {
+        let told_of = page(
+            &told(None, 417),
+            Some(&request(Method::GET, NAVIGATES, "fr")),
+        );
+        assert_eq!(text(&told_of), "417 Expectation Failed: the \"reason\"\n");
+        let told_of = page(&told(None, 400), None);
+        assert_eq!(text(&told_of), "400 Bad Request: the \"reason\"\n");
+    }
+}
