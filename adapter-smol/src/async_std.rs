@@ -10,9 +10,8 @@ use std::thread;
 use async_global_executor::GlobalExecutorConfig;
 use async_std::task::spawn;
 use futures_lite::future::block_on;
-use retter_adapter::{Options, Seat, Server};
+use retter_adapter::{Observer, Options, Seat, Server};
 use retter_core::Gateway;
-use retter_core::event::Observer;
 
 use crate::reactor::{AsyncIo, Spawn};
 

@@ -18,9 +18,8 @@ use async_channel::Receiver;
 use async_executor::Executor;
 use async_io::block_on;
 use retter_adapter::Seat;
-pub use retter_adapter::{Options, Places, Server};
+pub use retter_adapter::{Observer, Options, Places, Server};
 use retter_core::Gateway;
-use retter_core::event::Observer;
 
 use reactor::{AsyncIo, Spawn};
 

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-pub use retter_adapter::{Options, Places, Server};
+pub use retter_adapter::{Observer, Options, Places, Server};
 use retter_adapter::{Runtime, Seat};
 use retter_core::Gateway;
-use retter_core::event::Observer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 

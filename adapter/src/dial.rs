@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use retter_core::addresses::{Addresses, Dial};
 
+use crate::observer::Trouble;
 use crate::runtime::{Runtime, within};
 use crate::socket::{peer_of, send_at_once};
 use crate::worker::Worker;
@@ -90,7 +91,9 @@ pub(crate) async fn dial<R: Runtime>(worker: Arc<Worker<R>>) -> io::Result<R::So
     let error = dial.into_error();
     let now = worker.now();
     let told = worker.dialer.lock().addresses.not_connected(&error, now);
-    worker.tell(told);
+    if let Some(trouble) = told {
+        worker.tell(&Trouble::Origin(trouble));
+    }
     Err(error)
 }
 
@@ -107,7 +110,9 @@ async fn look_up<R: Runtime>(worker: Arc<Worker<R>>) {
         let told = known.addresses.found(answer, worker.now());
         (told, std::mem::take(&mut known.waiting))
     };
-    worker.tell(told);
+    if let Some(trouble) = told {
+        worker.tell(&Trouble::Origin(trouble));
+    }
     for waker in waiting {
         waker.wake();
     }

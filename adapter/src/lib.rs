@@ -7,6 +7,7 @@ mod alarm;
 mod dial;
 mod doors;
 mod listen;
+mod observer;
 mod runtime;
 mod server;
 pub mod socket;
@@ -16,6 +17,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use observer::{Observer, Trouble};
 pub use retter_core::connections::Places;
 pub use runtime::Runtime;
 pub use server::{Seat, Server};

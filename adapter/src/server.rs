@@ -9,10 +9,10 @@ use std::{fmt, io};
 
 use retter_core::Gateway;
 use retter_core::addresses::Outage;
-use retter_core::event::Observer;
 use retter_core::time::Instant;
 
 use crate::doors::Doors;
+use crate::observer::Observer;
 use crate::runtime::Runtime;
 use crate::tasks::{Stage, Tasks};
 use crate::{Options, listen, worker};

@@ -14,7 +14,7 @@ use retter_core::Gateway;
 use retter_core::addresses::Addresses;
 use retter_core::connections::Full;
 use retter_core::drive::{Alarm as _, Drive, Host};
-use retter_core::event::{Observer, Report};
+use retter_core::event::Report;
 use retter_core::pool::IdlePool;
 use retter_core::time::Instant;
 use retter_core::{Session, Standing};
@@ -22,6 +22,7 @@ use retter_core::{Session, Standing};
 use crate::alarm::Alarm;
 use crate::dial::{self, Dialer};
 use crate::doors::{Doors, Pass};
+use crate::observer::{Observer, Trouble};
 use crate::runtime::{Runtime, within};
 use crate::server::{Seat, now, set_wall_clock};
 use crate::socket::{bound_unsent, is_alive, reset_on_close, send_at_once};
@@ -34,10 +35,6 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// How long a drain waits before it begins: connections that the kernel took and requests that
 /// lie in sockets would get a reset. Enough for a turn of a busy worker, short for an operator.
 const LAST_CALL: Duration = Duration::from_millis(20);
-
-const FULL: &str = "all client connections are busy: new ones are refused; raise \
-                    RETTER_SERVER_CONNECTIONS if these are honest visitors; told at most once a \
-                    minute";
 
 /// How often the wall clock is set and old idle connections are closed.
 const TICK: Duration = Duration::from_secs(1);
@@ -60,10 +57,8 @@ impl<R: Runtime> Worker<R> {
         now(self.epoch)
     }
 
-    pub(crate) fn tell(&self, trouble: Option<String>) {
-        if let Some(text) = trouble {
-            self.observer.on_trouble(&text);
-        }
+    pub(crate) fn tell(&self, trouble: &Trouble) {
+        self.observer.on_trouble(trouble);
     }
 
     fn pool(&self) -> MutexGuard<'_, IdlePool<R::Socket>> {
@@ -197,7 +192,7 @@ pub(crate) async fn serve<R: Runtime>(seat: Seat, runtime: R) -> usize {
 async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener: TcpListener) {
     let listener = match worker.runtime.listen(listener) {
         Ok(listener) => listener,
-        Err(error) => return worker.tell(Some(format!("cannot listen: {error}"))),
+        Err(error) => return worker.tell(&Trouble::Listen(error)),
     };
     let endless = async {
         loop {
@@ -217,20 +212,17 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
                         Err(Full::Address) => reset_on_close(&socket),
                         Err(Full::Total) => {
                             reset_on_close(&socket);
-                            let told = worker.doors.full.is_due(worker.now());
-                            worker.tell(told.then(|| FULL.to_owned()));
+                            if worker.doors.full.is_due(worker.now()) {
+                                worker.tell(&Trouble::Full);
+                            }
                         }
                     }
                 }
                 Err(error) => {
                     worker.doors.make_room();
-                    let told = worker.doors.trouble.is_due(worker.now());
-                    worker.tell(told.then(|| {
-                        format!(
-                            "cannot accept connections: {error}; raise the limit of open files \
-                             (ulimit -n) if that is the cause; told at most once a minute"
-                        )
-                    }));
+                    if worker.doors.trouble.is_due(worker.now()) {
+                        worker.tell(&Trouble::Accept(error));
+                    }
                     worker.runtime.sleep(ACCEPT_REST).await;
                 }
             }
@@ -260,8 +252,7 @@ async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Dr
         // Runtimes differ in what becomes of a task that panics, and some end the thread. After
         // the panic nothing of the session is used but its sockets, to close them.
         catch_unwind(AssertUnwindSafe(|| drive.poll(cx))).unwrap_or_else(|_| {
-            let text = "a session ended by a panic, which is a bug of this program: please report";
-            worker.tell(Some(text.to_owned()));
+            worker.tell(&Trouble::Panicked);
             Poll::Ready(())
         })
     });

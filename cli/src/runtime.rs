@@ -4,9 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use retter_core::event::Observer;
-
-pub use retter_adapter::{Options, Places, Server};
+pub use retter_adapter::{Observer, Options, Places, Server, Trouble};
 pub use retter_core::{Gateway, Site};
 
 /// Binds, starts the worker threads and returns.

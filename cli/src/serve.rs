@@ -12,13 +12,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use retter_core::config::RescueMode;
-use retter_core::event::Observer;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
 use crate::reload::Reload;
-use crate::runtime::{Gateway, Options, Runtime, Server};
+use crate::runtime::{Gateway, Observer, Options, Runtime, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};

@@ -31,6 +31,49 @@ struct OutageFlags {
     wanting: Seldom,
 }
 
+/// What an operator should know of the way to the origin.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// This side lacks something, which says nothing of the origin. Told at most once a minute.
+    Lacking {
+        /// What the system says.
+        error: String,
+        /// What is lacking.
+        lack: Lack,
+    },
+    /// No address took a connection. Told once, until one does.
+    Unreachable {
+        /// The name or address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why the last of them did not.
+        error: String,
+    },
+    /// The name has no address. Told once, until it has.
+    Unresolved {
+        /// The name.
+        host: String,
+        /// Why.
+        error: String,
+        /// Whether addresses that were found before stay in use.
+        keeps_old: bool,
+    },
+}
+
+/// What this side lacks to make a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lack {
+    /// Open files of this process.
+    Files,
+    /// Memory of the system.
+    Memory,
+    /// Local ports, or addresses of the kind of the origin's.
+    Ports,
+    /// Open files of the whole system.
+    SystemFiles,
+}
+
 /// The addresses of the origin, as one worker knows them.
 #[derive(Debug)]
 pub struct Addresses {
@@ -124,7 +167,7 @@ impl Addresses {
         &mut self,
         answer: Result<Vec<SocketAddr>, String>,
         now: Instant,
-    ) -> Option<String> {
+    ) -> Option<Trouble> {
         self.looking_up = false;
         self.looked_up = Some(now);
         let error = match answer {
@@ -140,17 +183,11 @@ impl Addresses {
             Ok(_) => "it has no address".to_owned(),
             Err(error) => error,
         };
-        let Self { host, known, .. } = self;
-        let meanwhile = if known.is_empty() {
-            ""
-        } else {
-            "; what it stood for before stays in use"
-        };
-        (!self.outage.0.unknown.swap(true, Ordering::Relaxed)).then(|| {
-            format!(
-                "cannot resolve the application's name `{host}`: {error}{meanwhile}; \
-                 is RETTER_BACKEND_BASEURL right, and the name service up?"
-            )
+        let is_new = !self.outage.0.unknown.swap(true, Ordering::Relaxed);
+        is_new.then(|| Trouble::Unresolved {
+            host: self.host.clone(),
+            error,
+            keeps_old: !self.known.is_empty(),
         })
     }
 
@@ -170,31 +207,28 @@ impl Addresses {
     }
 
     /// Takes note of a [`Dial`] that ended in `error`. Returns what to tell the operator.
-    pub fn not_connected(&mut self, error: &io::Error, now: Instant) -> Option<String> {
-        let Some(remedy) = remedy(error) else {
+    pub fn not_connected(&mut self, error: &io::Error, now: Instant) -> Option<Trouble> {
+        let Some(lack) = lack(error) else {
             return self.unreachable(&error.to_string());
         };
-        self.outage.0.wanting.is_due(now).then(|| {
-            format!(
-                "cannot connect to the application for want of something on this machine, which \
-                 says nothing of the application: {error}; {remedy}; told at most once a minute"
-            )
+        self.outage.0.wanting.is_due(now).then(|| Trouble::Lacking {
+            error: error.to_string(),
+            lack,
         })
     }
 
     /// Takes note that no address took a connection. Returns what to tell the operator.
-    pub fn unreachable(&mut self, error: &str) -> Option<String> {
+    pub fn unreachable(&mut self, error: &str) -> Option<Trouble> {
         if self.known.is_empty() {
             // The look-up has told.
             return None;
         }
         self.in_doubt = true;
-        let Self { host, port, .. } = self;
-        (!self.outage.0.unreachable.swap(true, Ordering::Relaxed)).then(|| {
-            format!(
-                "cannot connect to the application at {host}:{port}: {error}; \
-                 is it running, and is RETTER_BACKEND_BASEURL right?"
-            )
+        let is_new = !self.outage.0.unreachable.swap(true, Ordering::Relaxed);
+        is_new.then(|| Trouble::Unreachable {
+            host: self.host.clone(),
+            port: self.port,
+            error: error.to_owned(),
         })
     }
 }
@@ -247,31 +281,24 @@ impl Dial {
     }
 }
 
-/// Whether a connection failed for want of sockets, ports or memory on this side, which says nothing
+/// Whether a connection failed because this side lacks sockets, ports or memory, which says nothing
 /// of the origin.
 #[must_use]
 pub fn is_want(error: &io::Error) -> bool {
-    remedy(error).is_some()
+    lack(error).is_some()
 }
 
-/// What to do about something that is wanting on this side; `None` for any other error.
-fn remedy(error: &io::Error) -> Option<&'static str> {
+/// What is lacking on this side; `None` for any other error.
+fn lack(error: &io::Error) -> Option<Lack> {
     // The standard library has no names for these. The first two have one number on every Unix.
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
-    const NO_MEMORY: &str = "the system has no memory for another socket";
     match (error.raw_os_error(), error.kind()) {
-        (Some(EMFILE), _) => Some(
-            "each client may need two files: raise the limit of open files (`ulimit -n`, \
-             LimitNOFILE), or lower RETTER_SERVER_CONNECTIONS",
-        ),
-        (Some(ENFILE), _) => Some("raise the limit of open files of the system (fs.file-max)"),
-        (Some(ENOBUFS), _) | (_, ErrorKind::OutOfMemory) => Some(NO_MEMORY),
-        (_, ErrorKind::AddrNotAvailable) => Some(
-            "no local port is free: widen their range (net.ipv4.ip_local_port_range); or this \
-             machine has no addresses of that kind",
-        ),
+        (Some(EMFILE), _) => Some(Lack::Files),
+        (Some(ENFILE), _) => Some(Lack::SystemFiles),
+        (Some(ENOBUFS), _) | (_, ErrorKind::OutOfMemory) => Some(Lack::Memory),
+        (_, ErrorKind::AddrNotAvailable) => Some(Lack::Ports),
         _ => None,
     }
 }
@@ -282,6 +309,14 @@ mod tests {
 
     fn at(secs: u64) -> Instant {
         Instant::from_epoch(Duration::from_secs(secs))
+    }
+
+    fn unreachable(host: &str) -> Trouble {
+        Trouble::Unreachable {
+            host: host.to_owned(),
+            port: 80,
+            error: "connection refused".to_owned(),
+        }
     }
 
     fn address(last: u8) -> SocketAddr {
@@ -320,15 +355,17 @@ mod tests {
         assert!(addresses.start_look_up(at(0)));
         addresses.found(Ok(vec![address(1)]), at(0));
         let told = addresses.unreachable("connection refused").unwrap();
-        assert!(told.contains("origin.example:80: connection refused"));
+        assert_eq!(told, unreachable("origin.example"));
         assert!(!addresses.start_look_up(at(0)), "not for each visitor");
         assert!(addresses.start_look_up(at(1)));
         let told = addresses.found(Err("no such name".to_owned()), at(1));
         let told = told.unwrap();
-        assert!(
-            told.contains("`origin.example`: no such name; what it stood for before stays in use"),
-            "{told}"
-        );
+        let expected = Trouble::Unresolved {
+            host: "origin.example".to_owned(),
+            error: "no such name".to_owned(),
+            keeps_old: true,
+        };
+        assert_eq!(told, expected);
         assert!(addresses.start_look_up(at(2)), "the doubt remains");
         addresses.found(Ok(vec![address(1)]), at(2));
         addresses.connected(address(1));
@@ -389,17 +426,20 @@ mod tests {
         let mut two = Addresses::new("192.0.2.1", 80, outage);
         let files = io::Error::from_raw_os_error(24);
         let told = one.not_connected(&files, at(1)).unwrap();
-        assert!(
-            told.contains("`ulimit -n`") && !told.contains("is it running"),
-            "{told}"
-        );
+        assert!(matches!(
+            told,
+            Trouble::Lacking {
+                lack: Lack::Files,
+                ..
+            }
+        ));
         one.connected(address(1));
         assert_eq!(one.not_connected(&files, at(60)), None);
         assert_eq!(two.not_connected(&files, at(60)), None);
         assert!(two.not_connected(&files, at(61)).is_some());
         let refused = io::Error::from(ErrorKind::ConnectionRefused);
         let told = two.not_connected(&refused, at(60)).unwrap();
-        assert!(told.contains("is it running"), "{told}");
+        assert!(matches!(told, Trouble::Unreachable { .. }), "{told:?}");
     }
 
     #[test]
@@ -428,7 +468,7 @@ mod tests {
         let mut one = Addresses::new("192.0.2.1", 80, outage.clone());
         let mut two = Addresses::new("192.0.2.1", 80, outage);
         let told = one.unreachable("connection refused").unwrap();
-        assert!(told.contains("192.0.2.1:80: connection refused"), "{told}");
+        assert_eq!(told, unreachable("192.0.2.1"));
         assert_eq!((one.unreachable("x"), two.unreachable("x")), (None, None));
         two.connected(address(1));
         assert!(one.unreachable("again").is_some());

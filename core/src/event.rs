@@ -1,4 +1,4 @@
-//! Owns what is told of an exchange that has ended ([`Report`]), and to whom ([`Observer`]).
+//! Owns what is told of an exchange that has ended: [`Report`].
 //! Never counts, and never finds words for it.
 
 use std::net::{IpAddr, SocketAddr};
@@ -69,23 +69,4 @@ pub struct Report {
     pub started: Instant,
     /// The status sent; `None` when the client left before, and of a refresh.
     pub status: Option<StatusCode>,
-}
-
-/// What an adapter tells its embedder while it runs. All methods are called from worker threads
-/// and must be quick.
-pub trait Observer: Send + Sync {
-    /// An exchange has ended.
-    fn on_report(&self, report: Report);
-
-    /// A client connection was accepted.
-    fn on_connect(&self) {}
-
-    /// A client connection has ended.
-    fn on_disconnect(&self) {}
-
-    /// Something went wrong that an operator should know (accept failed, a name did not
-    /// resolve). The text names the cause and what to do.
-    fn on_trouble(&self, text: &str) {
-        let _ = text;
-    }
 }

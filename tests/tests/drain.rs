@@ -9,9 +9,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{
+    ASYNC_STD, Gateway, Observer, Options, Places, Runtime, SMOL, Server, TOKIO,
+};
 use retter_core::config::Settings;
-use retter_core::event::{Observer, Report};
+use retter_core::event::Report;
 
 const RUNTIMES: [Runtime; 3] = [TOKIO, SMOL, ASYNC_STD];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{ASYNC_STD, Gateway, Options, Places, Runtime, SMOL, Server, TOKIO};
+use retter::runtime::{
+    ASYNC_STD, Gateway, Observer, Options, Places, Runtime, SMOL, Server, TOKIO, Trouble,
+};
 use retter_core::config::Settings;
-use retter_core::event::{Observer, Report};
+use retter_core::event::Report;
 use retter_tests::DEADLINE;
 use retter_tests::client::{Client, Request};
 use retter_tests::origin::Origin;
@@ -42,9 +44,9 @@ impl Observer for Witness {
         self.connections.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn on_trouble(&self, text: &str) {
+    fn on_trouble(&self, trouble: &Trouble) {
         self.troubles
-            .change(|troubles| troubles.push(text.to_owned()));
+            .change(|troubles| troubles.push(format!("{trouble:?}")));
     }
 }
 
@@ -91,7 +93,7 @@ fn a_panic_ends_one_session_and_no_other() {
         let told = witness.troubles.wait(DEADLINE, |troubles| {
             troubles
                 .iter()
-                .any(|text| text.contains("panic"))
+                .any(|text| text.contains("Panicked"))
                 .then_some(())
         });
         assert!(told.is_some(), "{}", runtime.name);

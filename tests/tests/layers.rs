@@ -140,6 +140,16 @@ fn the_methods_of_a_type_are_in_its_file() {
     assert!(scattered.is_empty(), "{scattered:#?}");
 }
 
+/// Settings have names, and operators are spoken to, outside of the core.
+#[test]
+fn the_core_knows_no_setting_by_its_name() {
+    for module in CORE.modules() {
+        for text in CORE.strings(module) {
+            assert!(!text.contains("RETTER_"), "{}: {text:?}", shown(module));
+        }
+    }
+}
+
 fn shown(module: &Module) -> String {
     match module.is_empty() {
         true => "lib".to_owned(),

@@ -7,13 +7,13 @@ use std::time::Duration;
 use http::StatusCode;
 use retter_core::breaker::State;
 use retter_core::config::Settings;
-use retter_core::event::{Observer, OriginReport, Report};
+use retter_core::event::{OriginReport, Report};
 use retter_core::report::{CallId, End, Failure};
 use retter_core::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
-use crate::runtime::Gateway;
+use crate::runtime::{Gateway, Observer};
 use crate::settings::{self, Sources};
 use crate::web::{Limits, Server};
 

@@ -12,6 +12,7 @@ mod logins;
 mod overload;
 #[cfg(test)]
 mod sample;
+mod trouble;
 pub(crate) mod undeclared;
 
 use std::collections::VecDeque;
@@ -20,11 +21,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::breaker::{State, Tier, Transition};
-use retter_core::event::{Observer, Report};
+use retter_core::event::Report;
 use retter_core::report::Source;
 
 use crate::clock::Clock;
-use crate::runtime::{Gateway, Site};
+use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::Broken;
 use broken::HeadLimits;
 use failures::Failures;
@@ -313,9 +314,9 @@ impl Observer for Telemetry {
         self.connections_ended.fetch_add(1, Ordering::Release);
     }
 
-    fn on_trouble(&self, text: &str) {
+    fn on_trouble(&self, trouble: &Trouble) {
         self.troubles.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("{}", escape(text.as_bytes()));
+        tracing::warn!("{}", escape(trouble::words(trouble).as_bytes()));
     }
 }
 
