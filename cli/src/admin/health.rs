@@ -108,6 +108,8 @@ struct Requests {
     by_source: BTreeMap<&'static str, u64>,
     by_status: BTreeMap<&'static str, u64>,
     clients_left: u64,
+    /// Copies that answered in the application's place, by what kept it from answering.
+    rescued: BTreeMap<&'static str, u64>,
     truncated: u64,
 }
 
@@ -187,6 +189,7 @@ fn read(telemetry: &Telemetry) -> Health {
             by_source: BTreeMap::from(by_source),
             by_status: totals.by_class(),
             clients_left: totals.clients_left,
+            rescued: totals.rescued.clone(),
             truncated: totals.truncated,
         },
         latency_ms: Latencies {
