@@ -60,7 +60,8 @@ pub struct BreakerSettings {
     pub origin_paths_min: u32,
     /// Shortest open time.
     pub open_min: Duration,
-    /// Longest open time; it doubles from the shortest with each failed recovery.
+    /// Longest open time of a path; it doubles from the shortest with each probe that fails. That of
+    /// the whole origin is 2 s at most, or the shortest.
     pub open_max: Duration,
     /// Random part of the open time, ± this share, 0 to below 1.
     pub jitter: f64,
@@ -165,8 +166,8 @@ impl Default for BreakerSettings {
             path_outcomes_min: 5,
             origin_outcomes_min: 20,
             origin_paths_min: 3,
-            open_min: Duration::from_secs(2),
-            open_max: Duration::from_secs(60),
+            open_min: Duration::from_secs(1),
+            open_max: Duration::from_secs(10),
             jitter: 0.2,
             probe_lease: Duration::from_secs(15),
             origin_probes: 3,

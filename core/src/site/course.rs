@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
@@ -351,9 +352,9 @@ impl Course {
         }
     }
 
-    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429. One
-    /// that a visitor gets speaks of that visitor (RFC 6585 §4).
-    pub(super) fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+    /// The origin's own word on when to come back (RFC 9110 §10.2.3): advice to probes on a 503, a
+    /// wish to renewals on a 429. One that a visitor gets speaks of that visitor (RFC 6585 §4).
+    pub(super) fn note_retry_after(&mut self, head: &ResponseHead, now: Instant) {
         let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
             return;
@@ -361,13 +362,15 @@ impl Course {
         let Some(wait) = retry_after(&head.fields, self.parts.wall_clock(now)) else {
             return;
         };
-        let at = now + wait.min(self.snapshot.config().breaker.open_max);
         if is_429 {
+            /// Copies should not grow old because of a wrong word.
+            const REST_MAX: Duration = Duration::from_secs(60);
             if self.renewal.is_some() {
+                let at = now + wait.min(REST_MAX);
                 self.parts.renewals.wants().pause(at);
             }
         } else if let Some(permit) = &mut self.permit {
-            permit.hold(at);
+            permit.hold(now + wait);
         }
     }
 

@@ -141,7 +141,7 @@ impl Fetch {
         if course.slow_at().is_some_and(|at| at <= now) {
             course.record_slow(now);
         }
-        course.obey_retry_after(head, now);
+        course.note_retry_after(head, now);
         if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
             course.parts.logins.store(true, Ordering::Relaxed);
             course.keep_nothing();
