@@ -350,8 +350,10 @@ impl Breaker {
 
     /// Lets probes of an open circuit go at once, because of something that is no call's outcome.
     pub fn return_now(&mut self, news: News, now: Instant) {
-        if let Circuit::Open { .. } = self.circuit {
-            self.probe_early(news, now);
+        match &mut self.circuit {
+            Circuit::Closed(_) => {}
+            Circuit::HalfOpen(half_open) => half_open.by_news = true,
+            Circuit::Open { .. } => self.probe_early(news, now),
         }
     }
 

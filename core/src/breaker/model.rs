@@ -178,8 +178,8 @@ impl Model {
     /// The origin's circuit has closed.
     #[cfg(test)]
     pub(crate) fn return_now(&mut self, now: u64) {
+        self.by_news |= self.mode != State::Closed;
         if self.mode == State::Open {
-            self.by_news = true;
             self.enter(State::HalfOpen, now);
         }
     }

@@ -372,6 +372,12 @@ impl Tiers {
         of_path.max(self.origin.retry_at(now))
     }
 
+    /// When the origin's circuit may let a request pass, if it would not now.
+    #[must_use]
+    pub fn origin_retry_at(&self, now: Instant) -> Option<Instant> {
+        self.origin.retry_at(now)
+    }
+
     /// Whether the origin's circuit counts, rather than refusing or probing.
     #[must_use]
     pub fn is_origin_closed(&self) -> bool {

@@ -34,6 +34,9 @@ pub struct AdmissionSettings {
     pub background_share: f64,
     /// Longest time that a request waits for the origin to have room.
     pub queue_timeout: Duration,
+    /// How long after the first connection that failed a request waits for the origin to take
+    /// connections, where no copy answers; zero for not at all.
+    pub restart_wait: Duration,
 }
 
 /// Settings of the breaker.
@@ -151,6 +154,8 @@ impl Default for AdmissionSettings {
             in_flight_start: 8,
             background_share: 0.25,
             queue_timeout: Duration::from_secs(1),
+            // Most applications restart in less.
+            restart_wait: Duration::from_secs(5),
         }
     }
 }
@@ -275,7 +280,7 @@ impl SiteSettings {
         checks.filter_map(Check::error)
     }
 
-    fn requirements(&self) -> [Check; 9] {
+    fn requirements(&self) -> [Check; 10] {
         let Self {
             admission,
             breaker,
@@ -293,6 +298,11 @@ impl SiteSettings {
                 (0.0..=1.0).contains(&admission.background_share),
                 "admission.background_share",
                 "a number from 0 to 1",
+            ),
+            Check::that(
+                admission.restart_wait <= YEAR,
+                "admission.restart_wait",
+                "a duration up to a year",
             ),
             Check::that(
                 is_share(breaker.failure_rate),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
 use super::refusal::Refusal;
@@ -16,7 +17,7 @@ use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::wants::Ended;
-use crate::admission::{Flown, Lead, Slot};
+use crate::admission::{Class, Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
@@ -25,12 +26,15 @@ use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
+use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
 /// A request on its way through the decision.
 pub(super) struct Ask<'a> {
+    /// Until when it may wait for an origin that takes no connections, if it has waited before.
+    pub(super) waits_until: Option<Instant>,
     /// The last good copy.
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// Whether it says in its target that its session ends. A visitor without a session has a key.
@@ -50,6 +54,28 @@ pub(super) struct Grant {
     pub(super) lead: Option<Lead>,
     pub(super) permit: TierPermit,
     pub(super) slot: Slot,
+}
+
+/// What becomes of a request of which nothing was sent, as no connection came about.
+#[derive(Debug)]
+#[must_use]
+pub enum Unreached {
+    /// The 502 or 504.
+    Refuse(Refusal),
+    /// Answer from this copy.
+    Serve(Served),
+    /// It may be sent yet: the origin may be back soon.
+    Wait(Delayed),
+}
+
+/// What a request is to the queue. Only what asks for a page may be answered from copies, and is
+/// refused by an open circuit.
+pub(super) fn class_of(request: &RequestHead) -> Class {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    match reads && forwarding::upgrade(request).is_none() {
+        true => Class::Read,
+        false => Class::Write,
+    }
 }
 
 /// The copy that answers a slow request.
@@ -101,6 +127,7 @@ pub(super) struct Course {
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
     pub(super) parts: Arc<Parts>,
+    waits_until: Option<Instant>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
     /// The settings of when it began.
@@ -139,6 +166,7 @@ impl Course {
             sent_at: None,
             request: Arc::clone(ask.request),
             parts: Arc::clone(parts),
+            waits_until: ask.waits_until,
             slot: Some(slot),
             snapshot: ask.snapshot,
             why: ask.why,
@@ -270,6 +298,9 @@ impl Course {
             }
         };
         self.drop_ended();
+        if failure == Failure::Connect {
+            self.parts.refused(now);
+        }
         self.record(outcome, now);
         self.outcome = outcome;
         self.free(now);
@@ -282,15 +313,56 @@ impl Course {
         failure: Failure,
         now: Instant,
     ) -> Result<Served, Refusal> {
-        let status = match &self.copy {
+        let status = self.failure_status(failure);
+        let mut refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
+        if failure != Failure::Connect && !self.request.method.is_safe() {
+            refusal = refusal.of_what_may_have_arrived();
+        }
+        self.failed(failure, now);
+        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+    }
+
+    /// No connection to the origin came about. Where no copy answers, and it is of use, the request
+    /// waits for one; whoever waits for this fetch looks for another.
+    pub(super) fn answer_unreached(mut self: Box<Self>, now: Instant) -> Unreached {
+        self.parts.refused(now);
+        if self.renewal.is_none() && !self.can_rescue() {
+            let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
+            let status = self.failure_status(Failure::Connect);
+            let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
+            let ask = Ask {
+                copy: None,
+                ends_session: self.ends_session,
+                key: self.key.clone(),
+                may_rescue: false,
+                request: &request,
+                snapshot: Arc::clone(&self.snapshot),
+                waits_until: self.waits_until,
+                why: self.why,
+            };
+            let class = class_of(&request);
+            if let Ok(delayed) = Delayed::new(&parts, ask, class, refusal, now) {
+                self.drop_ended();
+                self.record(Outcome::ConnectFailure, now);
+                self.outcome = Outcome::ConnectFailure;
+                self.free(now);
+                self.lead = None;
+                return Unreached::Wait(delayed);
+            }
+        }
+        match self.answer_failure(Failure::Connect, now) {
+            Ok(served) => Unreached::Serve(served),
+            Err(refusal) => Unreached::Refuse(refusal),
+        }
+    }
+
+    fn failure_status(&self, failure: Failure) -> StatusCode {
+        match &self.copy {
             // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
             // stale response. The generated response SHOULD have a 504".
             Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
             Some(_) | None => failure.status_hint(),
-        };
-        let refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
-        self.failed(failure, now);
-        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+        }
     }
 
     /// A request that says in its target that its session ends may have ended it, whatever the
@@ -322,8 +394,11 @@ impl Course {
         if self.outcome == Outcome::Failure && is_planted(Plant::LostSlot) {
             return std::mem::forget(self.slot.take());
         }
-        if let Some(slot) = self.slot.take() {
-            slot.release(self.outcome, now);
+        match (self.slot.take(), self.outcome) {
+            // It was not there: how much it bears is not to be learnt from that.
+            (Some(slot), Outcome::ConnectFailure) => drop(slot),
+            (Some(slot), outcome) => slot.release(outcome, now),
+            (None, _) => {}
         }
     }
 
@@ -393,7 +468,7 @@ impl Course {
             self.parts.renewals.count_probe(Outcome::Failure);
         }
         self.parts
-            .change_circuits(|tiers| tiers.record_slow(permit, now));
+            .change_circuits(now, |tiers| tiers.record_slow(permit, now));
     }
 
     /// The copy that answers where the origin does not.

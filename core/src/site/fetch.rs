@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
-use super::course::{Ask, Course, Grant, Slow};
+use super::course::{Ask, Course, Grant, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
@@ -97,6 +97,13 @@ impl Fetch {
     #[must_use]
     pub fn validators(&self) -> Option<Validators<'_>> {
         self.course.validators()
+    }
+
+    /// A new connection to the origin came about. Nothing depends on this call, but an outage is
+    /// known to be over sooner.
+    pub fn on_connected(&mut self, now: Instant) {
+        self.course.last = now;
+        self.course.parts.connected(now);
     }
 
     /// The request is on its way as a whole: from now on the origin is at work. Without this call
@@ -190,6 +197,12 @@ impl Fetch {
         self.course.answer_failure(failure, now)
     }
 
+    /// As [`on_failure`](Self::on_failure) where no connection came about, for who lets a request
+    /// wait until the origin is back: nothing of it must have been sent.
+    pub fn on_unreached(self, now: Instant) -> Unreached {
+        self.course.answer_unreached(now)
+    }
+
     /// This side has no socket, port or memory left to ask the origin with. The copy answers, where
     /// one may, as it does when the origin is full; else the client is told to come back.
     ///
@@ -248,7 +261,7 @@ fn on_good(
         let (kind, took) = (course.kind, now.saturating_since(sent_at));
         course
             .parts
-            .change_circuits(|tiers| tiers.took(kind, took, now));
+            .change_circuits(now, |tiers| tiers.took(kind, took, now));
     }
     outdated::invalidate(course, head, now);
     if head.status == StatusCode::NOT_MODIFIED
