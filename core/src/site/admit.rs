@@ -59,7 +59,9 @@ pub(super) fn go(
             Ok(Decision::Fetch(fetch))
         }
         Err(barred) => {
-            drop((slot, lead));
+            // Those who share this fetch look for another before its place is given away.
+            drop(lead);
+            drop(slot);
             stand_in(parts, ask, circuit, barred, now)
         }
     }

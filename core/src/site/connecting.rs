@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::parts::Parts;
+use crate::canary::{Plant, is_planted};
 use crate::time::Instant;
 
 /// Beyond the time for a connection: how long a probe may be late before another one begins.
@@ -41,6 +42,9 @@ impl ConnectProbe {
     /// The connection stands: the origin's circuit may be probed with requests.
     pub fn on_connected(mut self, now: Instant) {
         self.last = now;
+        if is_planted(Plant::DeafToConnections) {
+            return;
+        }
         self.parts.connected(now);
     }
 
