@@ -60,7 +60,7 @@ impl Connecting {
         let answer = match self.fetch.on_unreached(now) {
             Unreached::Refuse(refusal) => Err(refusal),
             Unreached::Serve(served) => Ok(served),
-            Unreached::Wait(delayed) => return Some(delayed.into()),
+            Unreached::Wait(delayed) => return Some((*delayed).into()),
         };
         shared.answer_failure(answer, report, now);
         None

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::course::{Ask, Grant};
+use super::ask::Ask;
+use super::course::Grant;
 use super::delayed::Delayed;
 use super::fetch::Fetch;
 use super::parts::Parts;
@@ -43,7 +44,7 @@ pub(super) fn go(
     slot: Slot,
     lead: Option<Lead>,
     now: Instant,
-) -> Result<Decision, Delayed> {
+) -> Result<Decision, Box<Delayed>> {
     let path = ask.request.path();
     let (circuit, acquired) = match class {
         Class::Read => acquire(parts, &ask, now),
@@ -158,7 +159,7 @@ pub(super) fn stand_in(
     circuit: State,
     barred: Barred,
     now: Instant,
-) -> Result<Decision, Delayed> {
+) -> Result<Decision, Box<Delayed>> {
     let handling = |ttl| Handling::CircuitOpen { ttl };
     if let Some(served) = serve(parts, &mut ask, circuit, handling, now) {
         return Ok(Decision::Serve(served));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::ask::{Ask, class_of};
 use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
@@ -17,7 +18,7 @@ use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::wants::Ended;
-use crate::admission::{Class, Flown, Lead, Slot};
+use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
@@ -26,28 +27,9 @@ use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rules::conditional::{self, Validators};
-use crate::rules::forwarding;
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
-
-/// A request on its way through the decision.
-pub(super) struct Ask<'a> {
-    /// Until when it may wait for an origin that takes no connections, if it has waited before.
-    pub(super) waits_until: Option<Instant>,
-    /// The last good copy.
-    pub(super) copy: Option<Arc<StoredResponse>>,
-    /// Whether it says in its target that its session ends. A visitor without a session has a key.
-    pub(super) ends_session: bool,
-    /// `None` for what is never kept.
-    pub(super) key: Option<CacheKey>,
-    /// Whether the copy may answer when the origin does not.
-    pub(super) may_rescue: bool,
-    pub(super) request: &'a Arc<RequestHead>,
-    /// The settings of when it began.
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) why: Forward,
-}
 
 /// What a request to the origin needs: room there, the breaker's leave, and perhaps others' trust.
 pub(super) struct Grant {
@@ -65,17 +47,7 @@ pub enum Unreached {
     /// Answer from this copy.
     Serve(Served),
     /// It may be sent yet: the origin may be back soon.
-    Wait(Delayed),
-}
-
-/// What a request is to the queue. Only what asks for a page may be answered from copies, and is
-/// refused by an open circuit.
-pub(super) fn class_of(request: &RequestHead) -> Class {
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
-    match reads && forwarding::upgrade(request).is_none() {
-        true => Class::Read,
-        false => Class::Write,
-    }
+    Wait(Box<Delayed>),
 }
 
 /// The copy that answers a slow request.
@@ -314,10 +286,11 @@ impl Course {
         now: Instant,
     ) -> Result<Served, Refusal> {
         let status = self.failure_status(failure);
-        let mut refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
-        if failure != Failure::Connect && !self.request.method.is_safe() {
-            refusal = refusal.of_what_may_have_arrived();
-        }
+        let was_sent = failure != Failure::Connect;
+        let refusal = match was_sent && !self.request.method.is_safe() {
+            true => Refusal::may_have_arrived(self.why, failure, status, self.circuit),
+            false => Refusal::origin_failed(self.why, failure, status, self.circuit),
+        };
         self.failed(failure, now);
         self.rescue(Cause::Failure(failure), now).ok_or(refusal)
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use http::Method;
 
 use super::admit::{self, Decision};
-use super::course::{Ask, Grant, class_of};
+use super::ask::{Ask, class_of};
+use super::course::Grant;
 use super::delayed::Delayed;
 use super::fetch::Fetch;
 use super::parts::Parts;
@@ -50,11 +51,11 @@ impl Ruling {
     }
 }
 
-impl From<Result<Decision, Delayed>> for Ruling {
-    fn from(decided: Result<Decision, Delayed>) -> Self {
+impl From<Result<Decision, Box<Delayed>>> for Ruling {
+    fn from(decided: Result<Decision, Box<Delayed>>) -> Self {
         match decided {
             Ok(decision) => Self::Now(decision),
-            Err(delayed) => Self::Wait(delayed.into()),
+            Err(delayed) => Self::Wait((*delayed).into()),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::course::Ask;
+use super::ask::Ask;
 use super::parts::Parts;
 use super::reach::Place;
 use super::refusal::Refusal;
@@ -41,14 +41,14 @@ impl Delayed {
         class: Class,
         refusal: Refusal,
         now: Instant,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Box<Self>, Refusal> {
         let wait = ask.snapshot.config().admission.restart_wait;
         let Some(place) = parts.reach.enter(wait, ask.waits_until, now) else {
             return Err(refusal);
         };
         // Connecting is tried more often now.
         parts.renewals.wake();
-        Ok(Self {
+        Ok(Box::new(Self {
             class,
             ends_session: ask.ends_session,
             key: ask.key,
@@ -59,6 +59,6 @@ impl Delayed {
             since: now,
             snapshot: ask.snapshot,
             why: ask.why,
-        })
+        }))
     }
 }

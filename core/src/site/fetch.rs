@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
-use super::course::{Ask, Course, Grant, Slow, Unreached};
+use super::ask::Ask;
+use super::course::{Course, Grant, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;

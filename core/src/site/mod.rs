@@ -3,6 +3,7 @@
 //! for a program that brings its own HTTP.
 
 mod admit;
+mod ask;
 mod circuits;
 mod connecting;
 mod course;

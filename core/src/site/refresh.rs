@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::course::{Ask, Grant};
+use super::ask::Ask;
+use super::course::Grant;
 use super::errand::{self, Errand};
 use super::fetch::Fetch;
 use super::parts::Parts;

@@ -68,13 +68,18 @@ impl Refusal {
         }
     }
 
-    /// It was sent, and is nothing that may be done twice.
-    pub(super) const fn of_what_may_have_arrived(self) -> Self {
-        let kind = match self.kind {
-            Kind::OriginFailed(_, status) => Kind::MayHaveArrived(status),
-            other => other,
-        };
-        Self { kind, ..self }
+    /// The same of a write, which was sent.
+    pub(super) const fn may_have_arrived(
+        why: Forward,
+        failure: Failure,
+        status: StatusCode,
+        circuit: State,
+    ) -> Self {
+        Self {
+            circuit,
+            handling: Handling::Failed { why, failure },
+            kind: Kind::MayHaveArrived(status),
+        }
     }
 
     /// The origin cannot be asked, for want of something here.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::admit::{self, Decision};
-use super::course::Ask;
+use super::ask::Ask;
 use super::delayed::Delayed;
 use super::parts::Parts;
 use super::reach;
@@ -238,7 +238,7 @@ impl Ticket {
                 let since = self.since;
                 *self = Self {
                     since,
-                    ..delayed.into()
+                    ..Self::from(*delayed)
                 };
                 None
             }

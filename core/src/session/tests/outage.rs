@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Whether a visitor whom nobody knows gets a page now.
-    fn is_found(&mut self) -> bool {
+    fn is_found(&self) -> bool {
         let mut visitor = self.another();
         visitor.send(&get("/new", ""));
         if visitor.asked().is_empty() || !matches!(self.origin, Origin::Answers(_)) {
