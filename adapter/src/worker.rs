@@ -17,7 +17,7 @@ use retter_core::drive::{Alarm as _, Drive, Host};
 use retter_core::event::Report;
 use retter_core::pool::IdlePool;
 use retter_core::time::Instant;
-use retter_core::{Session, Standing};
+use retter_core::{ConnectProbe, Session, Standing};
 
 use crate::alarm::Alarm;
 use crate::dial::{self, Dialer};
@@ -261,7 +261,8 @@ async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Dr
     }
 }
 
-/// Asks the origin in the background for what the site wants renewed.
+/// Asks the origin in the background for what the site wants renewed, and connects to one that
+/// takes no connections.
 async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
     let mut alarm = Alarm::new(Arc::clone(&worker.runtime));
     let endless = poll_fn(|cx| {
@@ -269,6 +270,10 @@ async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
         loop {
             let now = worker.now();
             gateway.site().set_refresh_waker(cx.waker());
+            if let Some(probe) = gateway.site().poll_connect(now) {
+                let connect = connect(worker.tasks.enter(), Arc::clone(&worker), probe);
+                worker.runtime.spawn(connect);
+            }
             while let Some(refresh) = gateway.site().poll_refresh(now) {
                 let session = Session::background(Arc::clone(gateway), refresh, now);
                 run_background(&worker, None, session);
@@ -280,6 +285,18 @@ async fn refresh<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>) {
         }
     });
     let _: Option<()> = member.until(Stage::Draining, endless).await;
+}
+
+/// Connects to the origin and closes the connection again.
+async fn connect<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, probe: ConnectProbe) {
+    let dialled = member
+        .until(Stage::Draining, dial::dial(Arc::clone(&worker)))
+        .await;
+    match dialled {
+        Some(Ok(_)) => probe.on_connected(worker.now()),
+        Some(Err(_)) => probe.on_failed(worker.now()),
+        None => {}
+    }
 }
 
 /// Runs a session without a client beside the caller.

@@ -112,8 +112,13 @@ fn files_are_merged_by_time() {
         let files = files.each_ref().map(|file| file.to_str().unwrap());
         json(&files, b"")
     };
-    // As a shell lists what was rotated: the older file second.
-    let [older, newer] = [lines[..300].concat(), lines[300..].concat()];
+    // As a shell lists what was rotated: the older file second. Between two seconds: the lines of one
+    // come in the order of the files.
+    let second = |at: &usize| lines[*at].split(|byte| *byte == b']').next();
+    let time = |at: &usize| second(at).and_then(|start| start.split(|byte| *byte == b'[').nth(1));
+    let cut = (300..lines.len()).find(|at| time(at) != time(&(at - 1)));
+    let (older, newer) = lines.split_at(cut.unwrap());
+    let [older, newer] = [older, newer].map(|lines| lines.concat());
     let rotated = replayed([newer, older]);
     assert_eq!(rotated["runs"], plain["runs"]);
     assert_eq!(rotated["log"]["late"], 0);
@@ -265,9 +270,9 @@ fn a_slow_application_opens_the_circuit_while_it_is() {
     assert_eq!(run["got"]["rescued_slow"], 6);
     assert_eq!(run["got"]["left"], 0);
     assert_eq!(run["got"]["errors"], 0);
-    // The application answered at last, with the same page.
-    let rescued = run["got"]["rescued_slow"].as_u64().unwrap()
-        + run["got"]["rescued_circuit_open"].as_u64().unwrap();
+    // The application answered at last, with the same page. Probes that take long may fill it.
+    let got = |name: &str| run["got"][name].as_u64().unwrap();
+    let rescued = got("rescued_slow") + got("rescued_circuit_open") + got("rescued_full");
     assert_eq!(run["rescued_while_answering"]["same"], rescued);
 }
 
@@ -328,9 +333,9 @@ fn a_silent_log_is_no_end_of_probes_and_loses_none() {
     for pair in changes.windows(2) {
         assert_eq!(pair[0]["to"], pair[1]["from"], "{pair:?}");
     }
-    // The night, and the day after its last line: each minute one probe, about.
+    // The night, and the day after its last line: it takes no connections, and is asked for nothing.
     let probes = run["asked_in_background"].as_u64().unwrap();
-    assert!((1800..2600).contains(&probes), "{probes}");
+    assert!(probes < 100, "{probes}");
     assert_eq!(run["circuit_opened"], 1);
 }
 

@@ -7,6 +7,8 @@
 pub enum Plant {
     /// Who is told to give way does so though its request runs.
     BusyGivesWay,
+    /// A connection that comes about to an origin that took none says nothing.
+    DeafToConnections,
     /// A connection that still owes a response is kept for the next request (response desync).
     Desync,
     /// A circuit that is half-open lets everybody probe.
@@ -49,8 +51,9 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BusyGivesWay,
+        Self::DeafToConnections,
         Self::Desync,
         Self::EveryoneProbes,
         Self::ForbiddenStale,

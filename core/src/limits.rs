@@ -83,6 +83,10 @@ pub const RANGES_MAX: usize = 16;
 /// kilobyte beside its connection, and a small server gets through fewer in a second.
 pub const WAITING_MAX: usize = 4096;
 
+/// Requests that wait for an origin that takes no connections, as while it restarts: each costs
+/// about a kilobyte beside its connection, and all of them come to the origin when it is back.
+pub const RESTART_WAITING_MAX: usize = 256;
+
 /// How long a client may take to send its request's content before that is no work for the origin
 /// but a transfer. A form is here in one or two packets; eight clients that send nothing must not
 /// keep all others out.

@@ -128,6 +128,10 @@ impl Assumptions {
              line it is not asked"
         ));
         tell(format_args!(
+            "no request waits for an application that takes no connections: what it would have been \
+             answered is not in the log"
+        ));
+        tell(format_args!(
             "users send the same requests whatever they get, without conditions and ranges, and \
              the rest of a request does not matter (Vary)"
         ));

@@ -105,6 +105,8 @@ impl Simulation {
         let only = |names: &str| names.parse().expect("a cookie name is a pattern");
         settings.site.cache.session_cookies = only(SESSION_COOKIE);
         settings.site.cache.ignored_cookies = only("");
+        // What it would have been answered is not in the log.
+        settings.site.admission.restart_wait = Duration::ZERO;
         let config = settings.validate()?;
         let site = Site::new(&config.clone(), seed, Instant::ZERO);
         site.set_wall_clock(Instant::ZERO, Duration::from_nanos(start));
@@ -161,6 +163,12 @@ impl Simulation {
             return;
         }
         self.site.set_refresh_waker(&Arc::clone(&self.alarm).into());
+        if let Some(probe) = self.site.poll_connect(now) {
+            match truth.takes_connections() {
+                true => probe.on_connected(now),
+                false => probe.on_failed(now),
+            }
+        }
         while let Some(refresh) = self.site.poll_refresh(now) {
             self.tally.renewals += 1;
             let origin = truth.now(&refresh.request);

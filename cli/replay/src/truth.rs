@@ -106,6 +106,12 @@ impl Truth {
         }
     }
 
+    /// Whether the application would take a connection, after what the log has told so far.
+    pub(super) fn takes_connections(&self) -> bool {
+        let is_refused = matches!(self.last, Some(Trouble::Failure(Failure::Connect)));
+        !is_refused || matches!(self.assumptions.unasked, Unasked::Works)
+    }
+
     fn note_head(&mut self, head: Duration) {
         self.heads.truncate(HEADS - 1);
         self.heads.push_front(head);

@@ -194,7 +194,7 @@ fn every_bad_value_is_named_at_once() {
         "RETTER_BREAKER_FAIL_RATE = 1.5",
         "accepted: a number above 0 and up to 1",
         // The cross-field error of the core, in the operator's words.
-        "RETTER_BREAKER_OPEN_MAX = 60s",
+        "RETTER_BREAKER_OPEN_MAX = 10s",
         "a duration not shorter than RETTER_BREAKER_OPEN_MIN",
         "RETTER_SERVER_GZIP = maybe",
         "example:  RETTER_SERVER_GZIP=true",

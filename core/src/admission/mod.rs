@@ -265,6 +265,13 @@ impl Gate {
         self.0.counts().in_flight
     }
 
+    /// How many are thought to be borne, whatever is tried now.
+    #[must_use]
+    pub fn settled_limit(&self) -> u32 {
+        let inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.limit.settled()
+    }
+
     /// How many may be there now.
     #[must_use]
     pub fn limit(&self) -> u32 {

@@ -10,7 +10,6 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Closed {
-    since: Instant,
     streak: u32,
     slow: SlowRow,
     window: Window,
@@ -28,7 +27,6 @@ struct SlowRow {
 impl Closed {
     pub(super) fn new(trip: &Trip, now: Instant) -> Self {
         Self {
-            since: now,
             streak: 0,
             slow: SlowRow::default(),
             window: Window::new(trip.window, trip.paths_min > 1, now),
@@ -70,11 +68,6 @@ impl Closed {
                 None
             }
         }
-    }
-
-    /// Whether the circuit has been closed for at least as long as it was open before.
-    pub(super) fn outlasted(&self, open_time: Duration, now: Instant) -> bool {
-        self.since + open_time <= now
     }
 
     /// Whether nothing bad was seen lately.

@@ -25,7 +25,7 @@ use closed::Closed;
 
 pub use terms::{Recovery, SlowTrip, Streak, Trip};
 pub use tiers::{TierPermit, TierRejected, Tiers};
-pub use transition::{Outcome, Reason, State, Tier, Transition};
+pub use transition::{News, Outcome, Reason, State, Tier, Transition};
 
 /// One circuit, usable alone around any call that can fail.
 ///
@@ -36,8 +36,10 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 /// 2. Nothing happens between calls. An open circuit becomes half-open in the first
 ///    `try_acquire` at or after the end of its open time; [`state`](Self::state) tells the same
 ///    without changing anything.
-/// 3. Each change of state begins a new generation. An outcome counts only in the generation
-///    its permit is from: calls that began before a change decide nothing after it.
+/// 3. Each change of state begins a new generation. A failure counts only in the generation its
+///    permit is from: calls that began before a change decide nothing bad after it. A success is
+///    news whenever it comes: while the circuit is open it lets probes go at once. News is believed
+///    once: where the probes that it led to do not close the circuit, the next open time is sat out.
 /// 4. Only a failure opens a circuit: as the last of a row ([`Trip::streak`]), or when it
 ///    finds the failure rate of the window reached. So does a slow call, where there are terms
 ///    for it ([`Trip::slow`]). A call is slow at the moment when it should have been over: record
@@ -49,14 +51,16 @@ pub use transition::{Outcome, Reason, State, Tier, Transition};
 ///    its lease but within the generation still counts: an origin slower than the lease could
 ///    never be found healthy otherwise.
 /// 7. [`Outcome::Ignore`] frees the slot and is neutral in every state.
-/// 8. The open time doubles with each failed recovery. A circuit that stayed closed for at
-///    least as long as it was last open begins anew at the shortest; one that opens again
-///    sooner is left alone for longer.
+/// 8. The open time is the shortest when the circuit opens, and doubles with each probe that fails.
+///    A probe that is slow leaves it as it is, and an open time ends with its outage: no other one
+///    inherits it.
 /// 9. Each call makes at most one change; [`poll_change`](Self::poll_change) takes it. A change
 ///    nobody takes gives way to the next.
-/// 10. [`Permit::hold`] keeps probes back for longer, up to [`Recovery::open_max`], where the outcome
-///     of that very call opens the circuit.
-/// 11. Time should not go back; if it does, nothing breaks but what is due comes later.
+/// 10. [`Permit::hold`] is advice: where the outcome of that very call opens the circuit, probes go
+///     when it says, not before the shortest open time and not later than after 4 s.
+/// 11. [`return_now`](Self::return_now) lets probes of an open circuit go at once, and
+///     [`stay_open`](Self::stay_open) keeps it open for longer: for who knows more than calls tell.
+/// 12. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -104,10 +108,8 @@ pub struct Breaker {
     recovery: Recovery,
     rng: Rng,
     generation: u64,
-    /// Failed recoveries in a row: the exponent of the next open time.
+    /// Probes that failed since the circuit was last closed: the exponent of the next open time.
     attempt: u32,
-    /// The last open time; zero before the first.
-    open_time: Duration,
     circuit: Circuit,
     change: Option<Change>,
 }
@@ -121,12 +123,20 @@ enum Circuit {
     Open {
         since: Instant,
         until: Instant,
+        /// The next news is believed.
+        believes: bool,
     },
 }
+
+/// The longest time for which advice of when to come back is taken, so that a wrong one does no
+/// harm.
+const ADVICE_MAX: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Default)]
 #[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct HalfOpen {
+    /// News led to it, and no open time that had passed.
+    by_news: bool,
     leases: Vec<Lease>,
     /// Probes so far, which is also the next lease's name.
     probes: u64,
@@ -160,8 +170,7 @@ impl Permit {
     }
 
     /// Notes that what was called asked not to be called before `at`. Where the outcome of this
-    /// call opens the circuit, no probe goes before, within the longest open time; on any other
-    /// call it has nothing to say.
+    /// call opens the circuit, that is taken as advice; on any other call it has nothing to say.
     pub const fn hold(&mut self, at: Instant) {
         self.not_before = at;
     }
@@ -215,7 +224,6 @@ impl Breaker {
             rng: Rng::new(seed),
             generation,
             attempt: 0,
-            open_time: Duration::ZERO,
             circuit: Circuit::Closed(Box::new(Closed::new(&trip, now))),
             change: None,
         }
@@ -237,7 +245,7 @@ impl Breaker {
     /// # Errors
     /// Open, or half-open with all probes out.
     pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Rejected> {
-        if let Circuit::Open { since, until } = self.circuit
+        if let Circuit::Open { since, until, .. } = self.circuit
             && now >= until
         {
             let open = now.saturating_since(since);
@@ -266,18 +274,17 @@ impl Breaker {
             probe,
             not_before,
         } = permit;
+        if outcome == Outcome::Success {
+            self.hear_news(now);
+        }
         if generation != self.generation {
             return;
         }
         match &mut self.circuit {
             Circuit::Closed(closed) => {
                 if let Some(reason) = closed.count(&self.trip, path, outcome, now) {
-                    self.attempt = if closed.outlasted(self.open_time, now) {
-                        0
-                    } else {
-                        self.attempt.saturating_add(1)
-                    };
-                    self.open(|_| reason, not_before, now);
+                    self.attempt = 0;
+                    self.open(|_| reason, not_before, true, now);
                 }
             }
             Circuit::HalfOpen(half_open) => {
@@ -287,16 +294,18 @@ impl Breaker {
                 if !is_lost {
                     half_open.leases.retain(|lease| lease.probe != probe);
                 }
+                let believes = !half_open.by_news;
                 match outcome {
                     Outcome::Ignore => {}
                     Outcome::Success => self.succeed(now),
                     Outcome::ConnectFailure | Outcome::Failure => {
                         self.attempt = self.attempt.saturating_add(1);
-                        self.open(|open| Reason::ProbeFailed { open }, not_before, now);
+                        let reason = |open| Reason::ProbeFailed { open };
+                        self.open(reason, not_before, believes, now);
                     }
                     Outcome::Slow { over } => {
-                        self.attempt = self.attempt.saturating_add(1);
-                        self.open(|open| Reason::ProbeSlow { open, over }, not_before, now);
+                        let reason = |open| Reason::ProbeSlow { open, over };
+                        self.open(reason, not_before, believes, now);
                     }
                 }
             }
@@ -331,18 +340,57 @@ impl Breaker {
         }
     }
 
+    /// Takes note of a success, of whatever call: where the circuit is open, probes may go at once,
+    /// unless news has deceived it since the open time last passed.
+    pub fn hear_news(&mut self, now: Instant) {
+        if let Circuit::Open { believes: true, .. } = self.circuit {
+            self.probe_early(News::Answered, now);
+        }
+    }
+
+    /// Lets probes of an open circuit go at once, because of something that is no call's outcome.
+    pub fn return_now(&mut self, news: News, now: Instant) {
+        match &mut self.circuit {
+            Circuit::Closed(_) => {}
+            Circuit::HalfOpen(half_open) => half_open.by_news = true,
+            Circuit::Open { .. } => self.probe_early(news, now),
+        }
+    }
+
+    /// Keeps an open circuit open until `at` at least, unless something is heard of it before.
+    pub fn stay_open(&mut self, at: Instant) {
+        if let Circuit::Open { until, .. } = &mut self.circuit {
+            *until = at.max(*until);
+        }
+    }
+
+    /// Whether it is half-open because of news, and no open time that had passed.
+    #[must_use]
+    pub fn is_returning(&self) -> bool {
+        matches!(&self.circuit, Circuit::HalfOpen(half_open) if half_open.by_news)
+    }
+
+    fn probe_early(&mut self, news: News, now: Instant) {
+        let Circuit::Open { since, .. } = self.circuit else {
+            return;
+        };
+        let open = now.saturating_since(since);
+        let probing = Circuit::HalfOpen(HalfOpen {
+            by_news: true,
+            ..HalfOpen::default()
+        });
+        self.change_to(probing, Reason::News { news, open }, now);
+    }
+
     /// A permit that holds no slot: its outcome counts if the circuit is closed now and stays so.
     const fn onlooker(&self) -> Permit {
         Permit::new(self.generation, None)
     }
 
-    /// Whether forgetting this circuit forgets nothing: closed, not failing, and long enough so
-    /// that its next open time would be the shortest.
+    /// Whether forgetting this circuit forgets nothing: closed, and not failing.
     fn is_healthy(&self, now: Instant) -> bool {
         match &self.circuit {
-            Circuit::Closed(closed) => {
-                closed.is_spotless(now) && closed.outlasted(self.open_time, now)
-            }
+            Circuit::Closed(closed) => closed.is_spotless(now),
             Circuit::HalfOpen(_) | Circuit::Open { .. } => false,
         }
     }
@@ -359,11 +407,23 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, reason: impl FnOnce(Duration) -> Reason, not_before: Instant, now: Instant) {
-        self.open_time = self.recovery.open_time(self.attempt, &mut self.rng);
-        let held = not_before.min(now + self.recovery.open_max);
-        let until = held.max(now + self.open_time);
-        let open = Circuit::Open { since: now, until };
+    fn open(
+        &mut self,
+        reason: impl FnOnce(Duration) -> Reason,
+        not_before: Instant,
+        believes: bool,
+        now: Instant,
+    ) {
+        // Who says when to come back is not left alone for longer each time.
+        let attempt = if not_before > now { 0 } else { self.attempt };
+        let open_time = self.recovery.open_time(attempt, &mut self.rng);
+        let advice_max = ADVICE_MAX.min(self.recovery.open_max);
+        let until = not_before.min(now + advice_max).max(now + open_time);
+        let open = Circuit::Open {
+            since: now,
+            until,
+            believes,
+        };
         self.change_to(open, reason(until.saturating_since(now)), now);
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Model {
     mode_since: u64,
     open_time: u64,
     attempt: u32,
+    /// News led to the probes that run, or to those that failed last.
+    by_news: bool,
     /// All outcomes since the circuit closed: when, and what.
     log: Vec<(u64, Outcome)>,
     row: u32,
@@ -79,6 +81,7 @@ impl Model {
             mode_since: 0,
             open_time: 0,
             attempt: 0,
+            by_news: false,
             log: Vec::new(),
             row: 0,
             slow_row: 0,
@@ -101,18 +104,17 @@ impl Model {
         self.mode == State::Closed
     }
 
-    /// Closed, with nothing bad in the window, and for so long that it would next be open for the
-    /// shortest time.
+    /// Closed, with nothing bad in the window.
     #[cfg(test)]
     pub(crate) fn is_healthy(&self, now: u64) -> bool {
         let is_spotless = self.seen(now).all(|outcome| outcome == Outcome::Success);
         let in_a_row = self.row + self.slow_row;
-        let is_stable = now - self.mode_since >= self.open_time;
-        self.is_closed() && is_spotless && in_a_row == 0 && is_stable
+        self.is_closed() && is_spotless && in_a_row == 0
     }
 
     pub(crate) fn acquire(&mut self, now: u64) -> Result<Ticket, u64> {
         if self.state(now) != self.mode {
+            self.by_news = false;
             self.enter(State::HalfOpen, now);
         }
         match self.mode {
@@ -136,6 +138,9 @@ impl Model {
 
     pub(crate) fn record(&mut self, ticket: Ticket, outcome: Outcome, now: u64) {
         let Ticket(generation, slot) = ticket;
+        if outcome == Outcome::Success {
+            self.hear_news(now);
+        }
         if generation != self.generation {
             return;
         }
@@ -149,7 +154,7 @@ impl Model {
         match self.mode {
             State::Closed => self.count(outcome, bad, now),
             State::HalfOpen if outcome != Outcome::Success => {
-                self.attempt += 1;
+                self.attempt += u32::from(bad);
                 self.enter(State::Open, now);
             }
             State::HalfOpen => {
@@ -159,6 +164,23 @@ impl Model {
                 }
             }
             State::Open => panic!("an open circuit gives no tickets"),
+        }
+    }
+
+    /// It is believed once.
+    pub(crate) fn hear_news(&mut self, now: u64) {
+        if self.mode == State::Open && !self.by_news {
+            self.by_news = true;
+            self.enter(State::HalfOpen, now);
+        }
+    }
+
+    /// The origin's circuit has closed.
+    #[cfg(test)]
+    pub(crate) fn return_now(&mut self, now: u64) {
+        self.by_news |= self.mode != State::Closed;
+        if self.mode == State::Open {
+            self.enter(State::HalfOpen, now);
         }
     }
 
@@ -181,8 +203,7 @@ impl Model {
         let too_many = total >= terms.outcomes_min && rate >= terms.rate;
         let dragged = slow && terms.row > 0 && (self.slow_row >= terms.row || too_many);
         if failed || dragged {
-            let stable = now - self.mode_since >= self.open_time;
-            self.attempt = if stable { 0 } else { self.attempt + 1 };
+            (self.attempt, self.by_news) = (0, false);
             self.enter(State::Open, now);
         }
     }

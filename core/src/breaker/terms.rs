@@ -105,15 +105,15 @@ impl SlowTrip {
 }
 
 impl Recovery {
-    /// How the circuit of the whole origin comes back.
+    /// How the circuit of the whole origin comes back: its open time grows to 2 s at most, unless the
+    /// shortest is set longer. Everybody waits for it, and what it costs is a probe.
     #[must_use]
-    pub const fn of_origin(settings: &BreakerSettings) -> Self {
+    pub fn of_origin(settings: &BreakerSettings) -> Self {
+        const OPEN_MAX: Duration = Duration::from_secs(2);
         Self {
-            open_min: settings.open_min,
-            open_max: settings.open_max,
-            jitter: settings.jitter,
-            probe_lease: settings.probe_lease,
+            open_max: settings.open_max.min(OPEN_MAX.max(settings.open_min)),
             probes_needed: settings.origin_probes,
+            ..Self::of_path(settings)
         }
     }
 
@@ -121,8 +121,11 @@ impl Recovery {
     #[must_use]
     pub const fn of_path(settings: &BreakerSettings) -> Self {
         Self {
+            open_min: settings.open_min,
+            open_max: settings.open_max,
+            jitter: settings.jitter,
+            probe_lease: settings.probe_lease,
             probes_needed: 1,
-            ..Self::of_origin(settings)
         }
     }
 
@@ -155,7 +158,7 @@ mod tests {
     fn check(attempt: u32, jitter: f64, seconds: std::ops::RangeInclusive<f64>) {
         let recovery = Recovery {
             jitter,
-            ..Recovery::of_origin(&BreakerSettings::default())
+            ..Recovery::of_path(&BreakerSettings::default())
         };
         let mut rng = Rng::new(7);
         let times: Vec<f64> = (0..1_000)
@@ -175,13 +178,30 @@ mod tests {
 
     #[test]
     fn open_times_double_up_to_the_longest_and_are_spread() {
-        check(0, 0.0, 2.0..=2.0);
-        check(1, 0.0, 4.0..=4.0);
-        check(4, 0.0, 32.0..=32.0);
-        check(5, 0.0, 60.0..=60.0);
-        check(u32::MAX, 0.0, 60.0..=60.0);
-        check(0, 0.2, 1.6..=2.4);
-        check(5, 0.2, 48.0..=60.0);
+        check(0, 0.0, 1.0..=1.0);
+        check(1, 0.0, 2.0..=2.0);
+        check(3, 0.0, 8.0..=8.0);
+        check(4, 0.0, 10.0..=10.0);
+        check(u32::MAX, 0.0, 10.0..=10.0);
+        check(0, 0.2, 0.8..=1.2);
+        check(4, 0.2, 8.0..=10.0);
+    }
+
+    #[test]
+    fn the_whole_origin_is_left_alone_for_two_seconds_at_most_unless_all_times_are_longer() {
+        #[track_caller]
+        fn check(open_min: u64, open_max: u64, expected: u64) {
+            let settings = BreakerSettings {
+                open_min: Duration::from_secs(open_min),
+                open_max: Duration::from_secs(open_max),
+                ..BreakerSettings::default()
+            };
+            let longest = Recovery::of_origin(&settings).open_max;
+            assert_eq!(longest, Duration::from_secs(expected));
+        }
+        check(1, 60, 2);
+        check(1, 1, 1);
+        check(7, 60, 7);
     }
 
     #[test]

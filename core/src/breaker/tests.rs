@@ -167,7 +167,7 @@ fn slow_calls() {
         &[
             TRIPPED,
             PROBING,
-            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+            "OPEN: probe slow (over 1.2 s), next probe in 4.0 s",
             PROBING_2,
             CLOSED,
         ],
@@ -188,7 +188,7 @@ fn slow_calls() {
         &[
             TRIPPED,
             PROBING,
-            "OPEN: probe slow (over 1.2 s), next probe in 8.0 s",
+            "OPEN: probe slow (over 1.2 s), next probe in 4.0 s",
         ],
     );
 }
@@ -246,9 +246,24 @@ fn a_slot_is_free_when_its_lease_ends_and_only_its_holder_is_a_probe() {
 }
 
 #[test]
-fn older_generations_decide_nothing() {
+fn older_generations_bring_good_news_only() {
+    const NEWS: &str = "HALF-OPEN: open for 0.0 s, a request was answered, probing";
     check(&TERMS, "ppp ff f", &[TRIPPED]);
-    check(&TERMS, "ppp ff s", &[TRIPPED]);
+    check(&TERMS, "ppp ff s", &[TRIPPED, NEWS]);
+    // What it leads to counts, and it is believed once in each open time that passes.
+    check(&TERMS, "ppp ff s S", &[TRIPPED, NEWS, CLOSED]);
+    check(
+        &TERMS,
+        "ppppp ff s F s 8 F s",
+        &[
+            TRIPPED,
+            NEWS,
+            REOPENED,
+            PROBING_2,
+            "OPEN: probe failed, next probe in 12.0 s",
+            NEWS,
+        ],
+    );
     check(&TERMS, "ppp ff4 p fs", &[TRIPPED, PROBING, CLOSED]);
     check(&TERMS, "pppp ff4 S ff", &[TRIPPED, PROBING, CLOSED]);
     // A probe of the half-open before this one frees no slot of this one.
@@ -260,7 +275,7 @@ fn older_generations_decide_nothing() {
 }
 
 #[test]
-fn open_times_grow_until_the_circuit_stays_closed() {
+fn open_times_grow_while_probes_fail_and_no_longer() {
     let twelve = "OPEN: probe failed, next probe in 12.0 s";
     let probing_12 = "HALF-OPEN: open for 12.0 s, probing";
     check(
@@ -270,23 +285,33 @@ fn open_times_grow_until_the_circuit_stays_closed() {
             TRIPPED, PROBING, REOPENED, PROBING_2, twelve, probing_12, twelve,
         ],
     );
-    // Closed for 3 s after 4 s open: the next open time doubles.
+    // An open time ends with its outage, however soon the next one is.
     check(
         &TERMS,
-        "FF4S 3FF 7p",
-        &[TRIPPED, PROBING, CLOSED, TRIPPED, "refused for 1"],
-    );
-    // Closed for 4 s: it begins anew.
-    check(
-        &TERMS,
-        "FF4S 4FF 3p1p",
-        &[TRIPPED, PROBING, CLOSED, TRIPPED, "refused for 1", PROBING],
+        "FF4F8S FF 3p1p",
+        &[
+            TRIPPED,
+            PROBING,
+            REOPENED,
+            PROBING_2,
+            CLOSED,
+            TRIPPED,
+            "refused for 1",
+            PROBING,
+        ],
     );
 }
 
 #[test]
 fn the_origin_may_say_when_to_come_back() {
-    let mut breaker = breaker(&TERMS, 0.0, 0);
+    let mut breaker = breaker(
+        &Terms {
+            open_min: 2,
+            ..TERMS
+        },
+        0.0,
+        0,
+    );
     let fail = |breaker: &mut Breaker, now, hold| {
         let mut permit = breaker.try_acquire(at(now)).unwrap();
         permit.hold(at(hold));
@@ -295,30 +320,31 @@ fn the_origin_may_say_when_to_come_back() {
     fail(&mut breaker, 0, 9);
     assert!(breaker.try_acquire(at(0)).is_ok(), "closed, it lets pass");
     let late = breaker.try_acquire(at(0)).map(|mut permit| {
-        permit.hold(at(10_000));
+        permit.hold(at(4));
         permit
     });
     let mut bystander = breaker.onlooker();
-    bystander.hold(at(10_000));
-    fail(&mut breaker, 0, 7);
-    assert_eq!(breaker.retry_at(at(0)), Some(at(7)), "by what opened it");
+    bystander.hold(at(4));
+    fail(&mut breaker, 0, 3);
+    assert_eq!(breaker.retry_at(at(0)), Some(at(3)), "by what opened it");
     // What was called before has nothing to say any more.
     breaker.record(late.unwrap(), Outcome::Failure, at(1));
     breaker.record(bystander, Outcome::Failure, at(1));
-    assert_eq!(breaker.retry_at(at(1)), Some(at(7)));
+    assert_eq!(breaker.retry_at(at(1)), Some(at(3)));
     // Nor has what goes in any case.
     let mut write = breaker.onlooker();
-    write.hold(at(10_000));
+    write.hold(at(4));
     breaker.record(write, Outcome::Failure, at(2));
-    assert_eq!(breaker.retry_at(at(2)), Some(at(7)));
-    // Sooner than the open time it is not, and no longer than the longest.
-    fail(&mut breaker, 7, 8);
-    let change = breaker.poll_change().unwrap();
-    assert_eq!(
-        change.reason.to_string(),
-        "probe failed, next probe in 8.0 s"
-    );
-    fail(&mut breaker, 15, 10_000);
+    assert_eq!(breaker.retry_at(at(2)), Some(at(3)));
+    // Sooner than the shortest open time it is not, however many probes have failed, and a wrong
+    // word does no harm.
+    for (now, hold, until) in [(3, 4, 5), (5, 600, 9), (9, 600, 13), (13, 14, 15)] {
+        fail(&mut breaker, now, hold);
+        assert_eq!(breaker.retry_at(at(now)), Some(at(until)));
+    }
+    // Who says nothing is left alone for longer each time.
+    let probe = breaker.try_acquire(at(15)).unwrap();
+    breaker.record(probe, Outcome::Failure, at(15));
     assert_eq!(breaker.retry_at(at(15)), Some(at(27)));
     let probe = breaker.try_acquire(at(27)).unwrap();
     breaker.record(probe, Outcome::Success, at(27));

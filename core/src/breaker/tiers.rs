@@ -21,7 +21,8 @@ use crate::time::Instant;
 
 use super::usual::{FACTOR, Usuals};
 use super::{
-    Breaker, Change, Outcome, Permit, Reason, Recovery, Rejected, State, Tier, Transition, Trip,
+    Breaker, Change, News, Outcome, Permit, Reason, Recovery, Rejected, State, Tier, Transition,
+    Trip,
 };
 
 /// Transitions that wait to be polled. An origin's failure opens a few dozen circuits at once.
@@ -40,25 +41,29 @@ const NAME_BYTES_MAX: usize = 200;
 /// 2. A path is what comes before the `?`. Paths are told apart by a seeded 64-bit hash; two
 ///    that collide share a circuit.
 /// 3. A healthy path costs nothing: its circuit is made at its first failure or slow call, and
-///    dropped at its first outcome that finds it closed, without such in the window, and closed for
-///    long enough that its next open time would be the shortest.
+///    dropped at its first outcome that finds it closed, or closes it, without such in the window.
 /// 4. There are at most `paths_max` path circuits. A new one takes the place of the one that
 ///    failed least recently, of a closed one if there is any. Dropping one that is not closed
 ///    is a transition too, with [`Reason::Forgotten`].
 /// 5. A connect failure says nothing about a path, so it counts toward the origin alone. An
-///    outcome of a `pass` counts toward the origin alone, and only while that is closed; it says
-///    nothing of when to come back.
+///    outcome of a `pass` counts toward the origin alone, and only while that is closed, but for a
+///    success, which is news to it; it says nothing of when to come back.
 ///    The failure of a probe of both circuits counts toward the path alone: the page was broken
 ///    before, and would keep the origin's circuit open for as long as it is.
-/// 6. Outcomes of an older generation do not count. When a circuit that has ever been open is
+/// 6. Failures of an older generation do not count. When a circuit that has ever been open is
 ///    dropped, this ends the generation of all paths that have no circuit.
 /// 7. Every change of state is one [`Transition`]; the oldest give way when nobody polls.
 /// 8. A request that is not over [`TierPermit::slow_after`] its sending is slow: tell it with
 ///    [`record_slow`](Self::record_slow) then, at once. It counts toward the origin, and toward
 ///    its path only where the path's own time is known: a page that was never seen before may be
-///    slow by nature. What was counted as slow is not counted again at its end.
+///    slow by nature. What was counted as slow is not counted again at its end, which is news all
+///    the same if it is a success: what hung goes on.
 /// 9. [`took`](Self::took) teaches what is usual, by kinds of paths: one kind for all that differ
 ///    in digits only. Writes are kinds of their own.
+/// 10. Who hears of the origin in other ways tells: [`connected`](Self::connected) when it takes
+///     connections after it did not, [`unreached`](Self::unreached) as long as it does not. With
+///     that, and when the origin's circuit closes, paths that are open may be probed at once: what
+///     they have seen was of the outage.
 #[derive(Debug)]
 pub struct Tiers {
     origin: Breaker,
@@ -110,6 +115,8 @@ pub struct TierPermit {
     /// `None` for a request that goes in any case, and once it was told to be slow.
     path: Option<Permit>,
     hash: u64,
+    /// It asked both circuits.
+    is_read: bool,
     kind: u64,
     slow: Option<SlowAfter>,
     /// The path's first bytes; most paths fit without an allocation.
@@ -217,6 +224,7 @@ impl Tiers {
         let length = name.len().min(NAME_BYTES_MAX + 1);
         TierPermit {
             origin: Some(origin),
+            is_read: path.is_some(),
             path,
             hash,
             kind,
@@ -265,9 +273,11 @@ impl Tiers {
             origin,
             path,
             hash,
+            is_read,
             name,
             ..
         } = permit;
+        let was_closed = self.origin.is_closed();
         if let Some(origin) = origin {
             // A page that is known to be broken is so again: no news of the origin.
             let is_known = origin.is_probe() && path.as_ref().is_some_and(Permit::is_probe);
@@ -275,6 +285,20 @@ impl Tiers {
             let told = if is_news { outcome } else { Outcome::Ignore };
             self.origin.record_on(origin, hash, told, now);
             self.note_origin();
+        } else if outcome == Outcome::Success {
+            self.origin.hear_news(now);
+            self.note_origin();
+        }
+        if path.is_none()
+            && is_read
+            && outcome == Outcome::Success
+            && let Some(circuit) = self.paths.get_mut(&hash)
+        {
+            circuit.breaker.hear_news(now);
+            self.note_path(hash);
+        }
+        if !was_closed && self.origin.is_closed() {
+            self.return_paths(now);
         }
         if let Some(mut permit) = path {
             let outcome = match outcome {
@@ -290,6 +314,34 @@ impl Tiers {
                 permit.hold(not_before);
             }
             self.record_path(permit, hash, &name, outcome, now);
+        }
+    }
+
+    /// A connection to the origin came about, after some that did not.
+    pub fn connected(&mut self, now: Instant) {
+        self.origin.return_now(News::Connected, now);
+        self.note_origin();
+        self.return_paths(now);
+    }
+
+    /// The origin takes no connection, and somebody goes on trying: its circuit stays open until
+    /// `at` at least if it is open, so that no request is the one that finds out.
+    pub fn unreached(&mut self, at: Instant) {
+        self.origin.stay_open(at);
+    }
+
+    /// Paths that are open may be probed at once.
+    fn return_paths(&mut self, now: Instant) {
+        let first = Rank {
+            not_closed: true,
+            failed: 0,
+        };
+        let open: Vec<u64> = self.ranks.range(first..).map(|(_, hash)| *hash).collect();
+        for hash in open {
+            if let Some(circuit) = self.paths.get_mut(&hash) {
+                circuit.breaker.return_now(News::Returned, now);
+                self.note_path(hash);
+            }
         }
     }
 
@@ -320,10 +372,22 @@ impl Tiers {
         of_path.max(self.origin.retry_at(now))
     }
 
+    /// When the origin's circuit may let a request pass, if it would not now.
+    #[must_use]
+    pub fn origin_retry_at(&self, now: Instant) -> Option<Instant> {
+        self.origin.retry_at(now)
+    }
+
     /// Whether the origin's circuit counts, rather than refusing or probing.
     #[must_use]
     pub fn is_origin_closed(&self) -> bool {
         self.origin.is_closed()
+    }
+
+    /// Whether the origin's circuit is half-open because something good was heard of it.
+    #[must_use]
+    pub fn is_origin_returning(&self) -> bool {
+        self.origin.is_returning()
     }
 
     /// How many changes of state there were.
@@ -382,10 +446,12 @@ impl Tiers {
             self.ranks.remove(&circuit.rank);
             circuit.rank.failed = self.failures;
             self.ranks.insert(circuit.rank, hash);
-        } else if circuit.breaker.is_healthy(now) {
+        }
+        let is_healthy = circuit.breaker.is_healthy(now);
+        self.note_path(hash);
+        if !failed && is_healthy {
             self.remove(hash, now);
         }
-        self.note_path(hash);
     }
 
     /// Makes the circuit of a path and returns a permit of it.

@@ -81,6 +81,18 @@ impl fmt::Display for Tier {
     }
 }
 
+/// What lets probes go before the open time has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum News {
+    /// A call was answered well.
+    Answered,
+    /// A connection came about, after some that did not.
+    Connected,
+    /// The circuit of the whole origin has closed, or takes connections: what this one has seen was
+    /// of the outage.
+    Returned,
+}
+
 /// Why a circuit changed its state, in words a person can read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
@@ -107,6 +119,13 @@ pub enum Reason {
     },
     /// The circuit of a path gave way to that of a path that failed more recently.
     Forgotten,
+    /// Probes may go before the open time has passed.
+    News {
+        /// What was heard.
+        news: News,
+        /// How long the circuit was open.
+        open: Duration,
+    },
     /// The open time has passed; probes may go.
     OpenTimeElapsed {
         /// How long the circuit was open: longer than its open time when nobody asked.
@@ -155,6 +174,16 @@ pub enum Reason {
     },
 }
 
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Answered => "a request was answered",
+            Self::Connected => "it takes connections again",
+            Self::Returned => "the application is back",
+        })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,6 +202,10 @@ impl fmt::Display for Reason {
                 write_paths(*paths, f)
             }
             Self::Forgotten => f.write_str("forgotten to make room for another path"),
+            Self::News { news, open } => {
+                let open = open.as_secs_f64();
+                write!(f, "open for {open:.1} s, {news}, probing")
+            }
             Self::OpenTimeElapsed { open } => {
                 write!(f, "open for {:.1} s, probing", open.as_secs_f64())
             }

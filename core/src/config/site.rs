@@ -35,6 +35,9 @@ pub struct AdmissionSettings {
     pub background_share: f64,
     /// Longest time that a request waits for the origin to have room.
     pub queue_timeout: Duration,
+    /// How long after the first connection that failed a request waits for the origin to take
+    /// connections, where no copy answers; zero for not at all.
+    pub restart_wait: Duration,
 }
 
 /// Settings of the breaker.
@@ -61,7 +64,8 @@ pub struct BreakerSettings {
     pub origin_paths_min: u32,
     /// Shortest open time.
     pub open_min: Duration,
-    /// Longest open time; it doubles from the shortest with each failed recovery.
+    /// Longest open time of a path; it doubles from the shortest with each probe that fails. That of
+    /// the whole origin is 2 s at most, or the shortest.
     pub open_max: Duration,
     /// Random part of the open time, ± this share, 0 to below 1.
     pub jitter: f64,
@@ -153,6 +157,8 @@ impl Default for AdmissionSettings {
             in_flight_start: 8,
             background_share: 0.25,
             queue_timeout: Duration::from_secs(1),
+            // Most applications restart in less.
+            restart_wait: Duration::from_secs(5),
         }
     }
 }
@@ -168,8 +174,8 @@ impl Default for BreakerSettings {
             path_outcomes_min: 5,
             origin_outcomes_min: 20,
             origin_paths_min: 3,
-            open_min: Duration::from_secs(2),
-            open_max: Duration::from_secs(60),
+            open_min: Duration::from_secs(1),
+            open_max: Duration::from_secs(10),
             jitter: 0.2,
             probe_lease: Duration::from_secs(15),
             origin_probes: 3,
@@ -278,7 +284,7 @@ impl SiteSettings {
         checks.filter_map(Check::error)
     }
 
-    fn requirements(&self) -> [Check; 10] {
+    fn requirements(&self) -> [Check; 11] {
         let Self {
             admission,
             breaker,
@@ -296,6 +302,11 @@ impl SiteSettings {
                 (0.0..=1.0).contains(&admission.background_share),
                 "admission.background_share",
                 "a number from 0 to 1",
+            ),
+            Check::that(
+                admission.restart_wait <= YEAR,
+                "admission.restart_wait",
+                "a duration up to a year",
             ),
             Check::that(
                 is_share(breaker.failure_rate),

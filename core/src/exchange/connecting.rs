@@ -10,7 +10,7 @@ use crate::canary::{Plant, is_planted};
 use crate::h1::{ClientConn, Framing, HeadWriter, SendQueue};
 use crate::report::{End, Failure};
 use crate::rules::{conditional, forwarding};
-use crate::site::Fetch;
+use crate::site::{Fetch, Ticket, Unreached};
 use crate::time::Instant;
 
 /// Waiting for a connection to the origin.
@@ -41,6 +41,9 @@ impl Connecting {
         conn.begin(&call.request.method, call.upgrade);
         let mut out = SendQueue::default();
         put_head(&mut out, &fetch, shared);
+        if !reused {
+            fetch.on_connected(now);
+        }
         if call.is_read {
             fetch.on_sent(now);
         }
@@ -49,6 +52,22 @@ impl Connecting {
             origin: Origin::new(conn, out, reused, settings, now),
             upload: Upload::new(call.framing, call.is_read),
         })
+    }
+
+    /// No connection came about, so nothing was sent: the request may wait for one.
+    pub(super) fn failed(self, shared: &mut Shared, now: Instant) -> Option<Ticket> {
+        if !shared.is_joined {
+            shared.fail(self.fetch, Failure::Connect, now);
+            return None;
+        }
+        let report = shared.call.origin_report(Some(Failure::Connect), now);
+        let answer = match self.fetch.on_unreached(now) {
+            Unreached::Refuse(refusal) => Err(refusal),
+            Unreached::Serve(served) => Ok(served),
+            Unreached::Wait(delayed) => return Some((*delayed).into()),
+        };
+        shared.answer_failure(answer, report, now);
+        None
     }
 
     /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.

@@ -263,9 +263,9 @@ impl Exchange {
 
     /// No address of the origin took a connection.
     pub(crate) fn handle_connect_failed(&mut self, now: Instant) {
-        self.leave_connecting(|connecting, shared| {
-            shared.fail(connecting.fetch, Failure::Connect, now);
-            State::Done
+        self.leave_connecting(|connecting, shared| match connecting.failed(shared, now) {
+            Some(ticket) => State::Waiting(Box::new(ticket)),
+            None => State::Done,
         });
     }
 

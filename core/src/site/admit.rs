@@ -5,13 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::course::{Ask, Grant};
+use http::Method;
+
+use super::ask::Ask;
+use super::course::Grant;
+use super::delayed::Delayed;
 use super::fetch::Fetch;
 use super::parts::Parts;
 use super::refusal::Refusal;
 use super::served::Served;
+use super::snapshot::Snapshot;
 use crate::admission::{Class, Lead, Slot};
-use crate::breaker::{State, TierPermit};
+use crate::breaker::{State, Tier, TierPermit, TierRejected};
+use crate::message::RequestHead;
 use crate::rules::label::{Handling, Refused};
 use crate::time::Instant;
 
@@ -28,6 +34,9 @@ pub enum Decision {
 }
 
 /// The origin has room: asks the breaker, which for a write has no say.
+///
+/// # Errors
+/// Nothing is decided: the request waits until the origin is back.
 pub(super) fn go(
     parts: &Arc<Parts>,
     ask: Ask<'_>,
@@ -35,7 +44,7 @@ pub(super) fn go(
     slot: Slot,
     lead: Option<Lead>,
     now: Instant,
-) -> Decision {
+) -> Result<Decision, Box<Delayed>> {
     let path = ask.request.path();
     let (circuit, acquired) = match class {
         Class::Read => acquire(parts, &ask, now),
@@ -47,10 +56,23 @@ pub(super) fn go(
     match acquired {
         Ok(permit) => {
             let grant = Grant { lead, permit, slot };
-            Decision::Fetch(Fetch::new(parts, ask, grant, circuit, now))
+            let fetch = Fetch::new(parts, ask, grant, circuit, now);
+            Ok(Decision::Fetch(fetch))
         }
-        Err(retry_at) => stand_in(parts, ask, circuit, retry_at, now),
+        Err(barred) => {
+            // Those who share this fetch look for another before its place is given away.
+            drop(lead);
+            drop(slot);
+            stand_in(parts, ask, circuit, barred, now)
+        }
     }
+}
+
+/// A circuit refuses a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Barred {
+    retry_at: Instant,
+    tier: Tier,
 }
 
 /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as it was
@@ -59,17 +81,56 @@ pub(super) fn acquire(
     parts: &Parts,
     ask: &Ask<'_>,
     now: Instant,
-) -> (State, Result<TierPermit, Instant>) {
+) -> (State, Result<TierPermit, Barred>) {
     let path = ask.request.path();
     let circuit = parts.circuits.state(path, now);
-    // No visitor is the guinea pig where a copy can be.
-    if circuit == State::HalfOpen && probes_by_itself(parts, path, ask.may_rescue, now) {
-        return (circuit, Err(now));
+    if circuit == State::HalfOpen
+        && let Some(tier) = leaves_probing(parts, path, ask.may_rescue, now)
+    {
+        return (
+            circuit,
+            Err(Barred {
+                retry_at: now,
+                tier,
+            }),
+        );
     }
-    parts.change_circuits(|tiers| match tiers.try_acquire(path, now) {
+    parts.change_circuits(now, |tiers| match tiers.try_acquire(path, now) {
         Ok(permit) => (permit.circuit(), Ok(permit)),
-        Err(rejected) => (tiers.state(path, now), Err(rejected.retry_at)),
+        Err(TierRejected { retry_at, tier }) => {
+            let barred = Barred { retry_at, tier };
+            (tiers.state(path, now), Err(barred))
+        }
     })
+}
+
+/// Whether the origin's circuit would refuse a request without a copy now, as
+/// [`acquire`] would find.
+pub(super) fn bars(parts: &Parts, path: &[u8], now: Instant) -> bool {
+    let (origin, is_shut) = {
+        let tiers = parts.circuits.read();
+        (
+            tiers.origin_state(now),
+            tiers.origin_retry_at(now).is_some(),
+        )
+    };
+    match origin {
+        State::Closed => false,
+        State::HalfOpen => is_shut || leaves_probing(parts, path, false, now) == Some(Tier::Origin),
+        State::Open => true,
+    }
+}
+
+/// The circuit that is probed by others, so that this visitor does not have to.
+fn leaves_probing(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) -> Option<Tier> {
+    let is_path = parts.circuits.read().path_state(path, now) != State::Closed;
+    // What is found out by connecting alone is not found out with a request.
+    if parts.reach.is_refused() && parts.circuits.read().origin_state(now) != State::Closed {
+        return Some(Tier::Origin);
+    }
+    // No visitor is the guinea pig where a copy can be.
+    let tier = if is_path { Tier::Path } else { Tier::Origin };
+    probes_by_itself(parts, path, has_copy, now).then_some(tier)
 }
 
 /// Whether circuits are probed in the background, so that this visitor does not have to: with a
@@ -89,20 +150,28 @@ fn probes_by_itself(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) ->
 }
 
 /// The circuit refuses: a copy answers, or nothing does.
+///
+/// # Errors
+/// Nothing is decided: the request waits until the origin is back.
 pub(super) fn stand_in(
     parts: &Arc<Parts>,
     mut ask: Ask<'_>,
     circuit: State,
-    retry_at: Instant,
+    barred: Barred,
     now: Instant,
-) -> Decision {
+) -> Result<Decision, Box<Delayed>> {
     let handling = |ttl| Handling::CircuitOpen { ttl };
-    match serve(parts, &mut ask, circuit, handling, now) {
-        Some(served) => Decision::Serve(served),
-        None => {
-            let wait = retry_at.saturating_since(now);
-            Decision::Refuse(Refusal::new(ask.why, Refused::CircuitOpen, circuit, wait))
-        }
+    if let Some(served) = serve(parts, &mut ask, circuit, handling, now) {
+        return Ok(Decision::Serve(served));
+    }
+    let wait = barred.retry_at.saturating_since(now);
+    let refusal = Refusal::new(ask.why, Refused::CircuitOpen, circuit, wait);
+    match barred.tier {
+        Tier::Origin => match Delayed::new(parts, ask, Class::Read, refusal, now) {
+            Ok(delayed) => Err(delayed),
+            Err(refusal) => Ok(Decision::Refuse(refusal)),
+        },
+        Tier::Path => Ok(Decision::Refuse(refusal)),
     }
 }
 
@@ -122,6 +191,13 @@ pub(super) fn serve(
     let snapshot = &ask.snapshot;
     let served = Served::new(parts, snapshot, key, copy, circuit, handling, now);
     Some(served)
+}
+
+/// Whether the answer to this request can be that to others: only what may become a copy can.
+pub(super) fn shares(request: &RequestHead, snapshot: &Snapshot) -> bool {
+    request.method == Method::GET
+        && !request.fields.contains("range")
+        && !snapshot.keyer().has_ignored_query(request)
 }
 
 /// There is no room for a request that nothing can stand in for.

@@ -44,13 +44,55 @@ impl Circuits {
         self.tiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the circuits; says whether the state of any has changed. Whether all are closed is
-    /// noted under the lock, so that the newest state is noted last.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> (T, bool) {
+    /// Changes the circuits; says what has changed. Whether all are closed is noted under the lock,
+    /// so that the newest state is noted last.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> (T, Changed) {
         let mut tiers = self.read();
         let before = tiers.changes();
+        let was = (tiers.is_origin_closed(), tiers.is_origin_returning());
         let changed = change(&mut tiers);
+        let is = (tiers.is_origin_closed(), tiers.is_origin_returning());
         self.calm.store(tiers.is_calm(), Ordering::Relaxed);
-        (changed, tiers.changes() != before)
+        let changes = Changed {
+            any: tiers.changes() != before,
+            origin: Origin::between(was, is),
+        };
+        (changed, changes)
+    }
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed {
+    /// The state of some circuit.
+    pub(super) any: bool,
+    pub(super) origin: Origin,
+}
+
+/// What has become of the origin's circuit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// It was closed, and is not.
+    Left,
+    /// Nothing that others have to know.
+    Same,
+    /// It is half-open because something good was heard.
+    Returning,
+    /// It was that, and is not closed either.
+    Relapsed,
+    /// It is closed, and was not.
+    Returned,
+}
+
+impl Origin {
+    /// From whether it was closed, and returning, to whether it is.
+    const fn between(was: (bool, bool), is: (bool, bool)) -> Self {
+        match (was, is) {
+            ((true, _), (false, _)) => Self::Left,
+            ((false, _), (true, _)) => Self::Returned,
+            ((_, false), (_, true)) => Self::Returning,
+            ((_, true), (_, false)) => Self::Relapsed,
+            _ => Self::Same,
+        }
     }
 }

@@ -5,9 +5,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::ask::{Ask, class_of};
+use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
 use super::refusal::Refusal;
@@ -28,27 +31,23 @@ use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
-/// A request on its way through the decision.
-pub(super) struct Ask<'a> {
-    /// The last good copy.
-    pub(super) copy: Option<Arc<StoredResponse>>,
-    /// Whether it says in its target that its session ends. A visitor without a session has a key.
-    pub(super) ends_session: bool,
-    /// `None` for what is never kept.
-    pub(super) key: Option<CacheKey>,
-    /// Whether the copy may answer when the origin does not.
-    pub(super) may_rescue: bool,
-    pub(super) request: &'a Arc<RequestHead>,
-    /// The settings of when it began.
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) why: Forward,
-}
-
 /// What a request to the origin needs: room there, the breaker's leave, and perhaps others' trust.
 pub(super) struct Grant {
     pub(super) lead: Option<Lead>,
     pub(super) permit: TierPermit,
     pub(super) slot: Slot,
+}
+
+/// What becomes of a request of which nothing was sent, as no connection came about.
+#[derive(Debug)]
+#[must_use]
+pub enum Unreached {
+    /// The 502 or 504.
+    Refuse(Refusal),
+    /// Answer from this copy.
+    Serve(Served),
+    /// It may be sent yet: the origin may be back soon.
+    Wait(Box<Delayed>),
 }
 
 /// The copy that answers a slow request.
@@ -100,6 +99,7 @@ pub(super) struct Course {
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
     pub(super) parts: Arc<Parts>,
+    waits_until: Option<Instant>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
     /// The settings of when it began.
@@ -138,6 +138,7 @@ impl Course {
             sent_at: None,
             request: Arc::clone(ask.request),
             parts: Arc::clone(parts),
+            waits_until: ask.waits_until,
             slot: Some(slot),
             snapshot: ask.snapshot,
             why: ask.why,
@@ -269,6 +270,9 @@ impl Course {
             }
         };
         self.drop_ended();
+        if failure == Failure::Connect {
+            self.parts.refused(now);
+        }
         self.record(outcome, now);
         self.outcome = outcome;
         self.free(now);
@@ -281,15 +285,57 @@ impl Course {
         failure: Failure,
         now: Instant,
     ) -> Result<Served, Refusal> {
-        let status = match &self.copy {
+        let status = self.failure_status(failure);
+        let was_sent = failure != Failure::Connect;
+        let refusal = match was_sent && !self.request.method.is_safe() {
+            true => Refusal::may_have_arrived(self.why, failure, status, self.circuit),
+            false => Refusal::origin_failed(self.why, failure, status, self.circuit),
+        };
+        self.failed(failure, now);
+        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+    }
+
+    /// No connection to the origin came about. Where no copy answers, and it is of use, the request
+    /// waits for one; whoever waits for this fetch looks for another.
+    pub(super) fn answer_unreached(mut self: Box<Self>, now: Instant) -> Unreached {
+        self.parts.refused(now);
+        if self.renewal.is_none() && !self.can_rescue() {
+            let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
+            let status = self.failure_status(Failure::Connect);
+            let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
+            let ask = Ask {
+                copy: None,
+                ends_session: self.ends_session,
+                key: self.key.clone(),
+                may_rescue: false,
+                request: &request,
+                snapshot: Arc::clone(&self.snapshot),
+                waits_until: self.waits_until,
+                why: self.why,
+            };
+            let class = class_of(&request);
+            if let Ok(delayed) = Delayed::new(&parts, ask, class, refusal, now) {
+                self.drop_ended();
+                self.record(Outcome::ConnectFailure, now);
+                self.outcome = Outcome::ConnectFailure;
+                self.free(now);
+                self.lead = None;
+                return Unreached::Wait(delayed);
+            }
+        }
+        match self.answer_failure(Failure::Connect, now) {
+            Ok(served) => Unreached::Serve(served),
+            Err(refusal) => Unreached::Refuse(refusal),
+        }
+    }
+
+    fn failure_status(&self, failure: Failure) -> StatusCode {
+        match &self.copy {
             // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
             // stale response. The generated response SHOULD have a 504".
             Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
             Some(_) | None => failure.status_hint(),
-        };
-        let refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
-        self.failed(failure, now);
-        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
+        }
     }
 
     /// A request that says in its target that its session ends may have ended it, whatever the
@@ -321,8 +367,11 @@ impl Course {
         if self.outcome == Outcome::Failure && is_planted(Plant::LostSlot) {
             return std::mem::forget(self.slot.take());
         }
-        if let Some(slot) = self.slot.take() {
-            slot.release(self.outcome, now);
+        match (self.slot.take(), self.outcome) {
+            // It was not there: how much it bears is not to be learnt from that.
+            (Some(slot), Outcome::ConnectFailure) => drop(slot),
+            (Some(slot), outcome) => slot.release(outcome, now),
+            (None, _) => {}
         }
     }
 
@@ -351,9 +400,9 @@ impl Course {
         }
     }
 
-    /// The origin's own word on when to come back: to probes on a 503, to renewals on a 429. One
-    /// that a visitor gets speaks of that visitor (RFC 6585 §4).
-    pub(super) fn obey_retry_after(&mut self, head: &ResponseHead, now: Instant) {
+    /// The origin's own word on when to come back (RFC 9110 §10.2.3): advice to probes on a 503, a
+    /// wish to renewals on a 429. One that a visitor gets speaks of that visitor (RFC 6585 §4).
+    pub(super) fn note_retry_after(&mut self, head: &ResponseHead, now: Instant) {
         let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
             return;
@@ -361,13 +410,15 @@ impl Course {
         let Some(wait) = retry_after(&head.fields, self.parts.wall_clock(now)) else {
             return;
         };
-        let at = now + wait.min(self.snapshot.config().breaker.open_max);
         if is_429 {
+            /// Copies should not grow old because of a wrong word.
+            const REST_MAX: Duration = Duration::from_secs(60);
             if self.renewal.is_some() {
+                let at = now + wait.min(REST_MAX);
                 self.parts.renewals.wants().pause(at);
             }
         } else if let Some(permit) = &mut self.permit {
-            permit.hold(at);
+            permit.hold(now + wait);
         }
     }
 
@@ -390,7 +441,7 @@ impl Course {
             self.parts.renewals.count_probe(Outcome::Failure);
         }
         self.parts
-            .change_circuits(|tiers| tiers.record_slow(permit, now));
+            .change_circuits(now, |tiers| tiers.record_slow(permit, now));
     }
 
     /// The copy that answers where the origin does not.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::Method;
 
 use super::admit::{self, Decision};
-use super::course::{Ask, Grant};
+use super::ask::{Ask, class_of};
+use super::course::Grant;
+use super::delayed::Delayed;
 use super::fetch::Fetch;
 use super::parts::Parts;
 use super::refusal::Refusal;
@@ -49,6 +51,15 @@ impl Ruling {
     }
 }
 
+impl From<Result<Decision, Box<Delayed>>> for Ruling {
+    fn from(decided: Result<Decision, Box<Delayed>>) -> Self {
+        match decided {
+            Ok(decision) => Self::Now(decision),
+            Err(delayed) => Self::Wait((*delayed).into()),
+        }
+    }
+}
+
 impl From<Decision> for Ruling {
     fn from(decision: Decision) -> Self {
         Self::Now(decision)
@@ -63,8 +74,7 @@ pub(super) fn decide(
     is_bound: bool,
     now: Instant,
 ) -> Ruling {
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
-    if !reads || forwarding::upgrade(request).is_some() {
+    if class_of(request) == Class::Write {
         return decide_write(parts, request, now);
     }
     let snapshot = parts.snapshot();
@@ -112,6 +122,7 @@ pub(super) fn decide(
         may_rescue,
         request,
         snapshot,
+        waits_until: None,
         why,
     };
     ask_origin(parts, ask, now)
@@ -206,6 +217,7 @@ fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) ->
         may_rescue: false,
         request,
         snapshot,
+        waits_until: None,
         why,
     };
     match parts.gate.try_enter(now) {
@@ -219,7 +231,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     let (circuit, acquired) = admit::acquire(parts, &ask, now);
     let permit = match acquired {
         Ok(permit) => permit,
-        Err(retry_at) => return admit::stand_in(parts, ask, circuit, retry_at, now).into(),
+        Err(barred) => return admit::stand_in(parts, ask, circuit, barred, now).into(),
     };
     if !(ask.may_rescue && is_planted(Plant::OverloadWithRoom))
         && let Some(slot) = parts.gate.try_enter(now)
@@ -245,10 +257,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
 
 /// The origin is full and no copy can answer: the request waits, if that is of use.
 fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
-    // Only what may become a copy can be the answer to others.
-    let shares = ask.request.method == Method::GET
-        && !ask.request.fields.contains("range")
-        && !ask.snapshot.keyer().has_ignored_query(ask.request);
+    let shares = admit::shares(ask.request, &ask.snapshot);
     let key = ask.key.as_ref().filter(|_| shares);
     match parts.gate.enter(class, key, now) {
         Entry::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),

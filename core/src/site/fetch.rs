@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
-use super::course::{Ask, Course, Grant, Slow};
+use super::ask::Ask;
+use super::course::{Course, Grant, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
@@ -99,6 +100,13 @@ impl Fetch {
         self.course.validators()
     }
 
+    /// A new connection to the origin came about. Nothing depends on this call, but an outage is
+    /// known to be over sooner.
+    pub fn on_connected(&mut self, now: Instant) {
+        self.course.last = now;
+        self.course.parts.connected(now);
+    }
+
     /// The request is on its way as a whole: from now on the origin is at work. Without this call
     /// it is from the start, and never slow.
     pub fn on_sent(&mut self, now: Instant) {
@@ -141,7 +149,7 @@ impl Fetch {
         if course.slow_at().is_some_and(|at| at <= now) {
             course.record_slow(now);
         }
-        course.obey_retry_after(head, now);
+        course.note_retry_after(head, now);
         if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
             course.parts.logins.store(true, Ordering::Relaxed);
             course.keep_nothing();
@@ -188,6 +196,12 @@ impl Fetch {
     /// The 502 or 504, where none may.
     pub fn on_failure(mut self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
         self.course.answer_failure(failure, now)
+    }
+
+    /// As [`on_failure`](Self::on_failure) where no connection came about, for who lets a request
+    /// wait until the origin is back: nothing of it must have been sent.
+    pub fn on_unreached(self, now: Instant) -> Unreached {
+        self.course.answer_unreached(now)
     }
 
     /// This side has no socket, port or memory left to ask the origin with. The copy answers, where
@@ -248,7 +262,7 @@ fn on_good(
         let (kind, took) = (course.kind, now.saturating_since(sent_at));
         course
             .parts
-            .change_circuits(|tiers| tiers.took(kind, took, now));
+            .change_circuits(now, |tiers| tiers.took(kind, took, now));
     }
     outdated::invalidate(course, head, now);
     if head.status == StatusCode::NOT_MODIFIED

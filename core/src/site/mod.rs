@@ -3,9 +3,12 @@
 //! for a program that brings its own HTTP.
 
 mod admit;
+mod ask;
 mod circuits;
+mod connecting;
 mod course;
 mod decide;
+mod delayed;
 mod errand;
 mod fetch;
 mod handed;
@@ -18,6 +21,7 @@ mod outdated;
 mod parts;
 mod passing;
 mod purge;
+mod reach;
 mod refresh;
 mod refusal;
 mod renewals;
@@ -32,8 +36,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use admit::Decision;
-pub use course::Slow;
+pub use connecting::ConnectProbe;
+pub use course::{Slow, Unreached};
 pub use decide::Ruling;
+pub use delayed::Delayed;
 pub use fetch::{Fetch, Verdict};
 pub(crate) use labels::put_labels;
 pub use passing::{Holding, Passing};
@@ -122,6 +128,9 @@ use parts::Parts;
 /// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
 /// 5. Who wants copies renewed and circuits probed in the background calls
 ///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
+/// 6. Who wants the end of an outage found out by connecting calls
+///    [`poll_connect`](Self::poll_connect), and [`Fetch::on_unreached`] in place of
+///    [`Fetch::on_failure`] where no connection came about: the request may be sent yet.
 #[derive(Clone, Debug)]
 pub struct Site {
     parts: Arc<Parts>,
@@ -198,10 +207,21 @@ impl Site {
         refresh::next(&self.parts, now)
     }
 
-    /// When to call [`poll_refresh`](Self::poll_refresh) again after it returned `None`; `None`
-    /// when only the waker tells.
+    /// The next attempt to connect to an origin that takes no connections.
+    ///
+    /// Whoever calls this promises to go on: from the first call on, an outage that shows in
+    /// connections ends by a connection, and no visitor's request finds it out. Requests of which
+    /// nothing was sent can wait for that: see [`Fetch::on_unreached`]. Call it again when
+    /// [`poll_refresh`](Self::poll_refresh) has to be called again.
+    pub fn poll_connect(&self, now: Instant) -> Option<ConnectProbe> {
+        connecting::next(&self.parts, now)
+    }
+
+    /// When to call [`poll_refresh`](Self::poll_refresh) and [`poll_connect`](Self::poll_connect)
+    /// again after they returned `None`; `None` when only the waker tells.
     pub fn poll_refresh_timeout(&self, now: Instant) -> Option<Instant> {
-        refresh::due_at(&self.parts, now)
+        let due = [refresh::due_at(&self.parts, now), self.parts.reach.due_at()];
+        due.into_iter().flatten().min()
     }
 
     /// Notes whom to wake when a refresh may be due earlier than was told. Once: note it again

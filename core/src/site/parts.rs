@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::circuits::Circuits;
+use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
+use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
 use super::snapshot::Snapshot;
 use super::wants::Schedule;
@@ -23,7 +24,7 @@ use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
-use crate::sync::{AtomicBool, AtomicU64};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
 use crate::time::{Instant, UnixTime};
 
 /// Breaker, admission, copies and settings of one site.
@@ -38,8 +39,11 @@ pub(super) struct Parts {
     key_seed: u64,
     /// The origin has signed somebody in by connection, or wanted to.
     pub(super) logins: AtomicBool,
+    /// What the origin was thought to bear when its circuit was last closed.
+    limit_before: AtomicU32,
     /// Answers from copies because the origin was full.
     pub(super) overload_copies: AtomicU64,
+    pub(super) reach: Reach,
     pub(super) renewals: Renewals,
     snapshot: ArcSwap<Snapshot>,
     /// The settings of the start, by which the tables have their sizes.
@@ -62,7 +66,9 @@ impl Parts {
             handed: Handed::new(),
             key_seed,
             logins: AtomicBool::new(false),
+            limit_before: AtomicU32::new(0),
             overload_copies: AtomicU64::new(0),
+            reach: Reach::default(),
             renewals: Renewals::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             start: site.clone(),
@@ -77,7 +83,7 @@ impl Parts {
         let snapshot = Snapshot::new(config.clone(), self.key_seed);
         self.snapshot.store(Arc::new(snapshot));
         self.gate.reconfigure(&config.admission, now);
-        self.change_circuits(|tiers| tiers.reconfigure(&config.breaker, now));
+        self.change_circuits(now, |tiers| tiers.reconfigure(&config.breaker, now));
         if !before.cache.same_keys(&config.cache) {
             self.outdate(Outdated::Chosen(&|_| true));
         }
@@ -146,32 +152,63 @@ impl Parts {
 
     fn admission(&self, now: Instant) -> AdmissionStats {
         let mut stats = self.gate.stats(now);
+        stats.waiting += self.reach.waiting();
         stats.shed.copy = self.overload_copies.load(Ordering::Relaxed);
         stats
     }
 
     /// Tells the breaker how a request went.
     pub(super) fn record(&self, permit: TierPermit, outcome: Outcome, now: Instant) {
-        let returned = self.change_circuits(|tiers| {
-            let was_closed = tiers.is_origin_closed();
-            tiers.record(permit, outcome, now);
-            !was_closed && tiers.is_origin_closed()
-        });
-        if returned {
-            // Restart at the concurrency that the probes proved; the limit grows from there.
-            let probes = self.snapshot.load().config().breaker.origin_probes;
-            self.gate.restart(probes, now);
-        }
+        self.change_circuits(now, |tiers| tiers.record(permit, outcome, now));
+        // A probe's slot may be free.
+        self.reach.wake();
     }
 
-    /// Changes the circuits. Whoever renews copies is woken where that changes a state: what is due
-    /// may be something else now.
-    pub(super) fn change_circuits<T>(&self, change: impl FnOnce(&mut Tiers) -> T) -> T {
-        let (changed, has_changed) = self.circuits.change(change);
-        if has_changed {
+    /// Changes the circuits, and tells those who have to know. Whoever renews copies is woken where
+    /// that changes a state: what is due may be something else now.
+    pub(super) fn change_circuits<T>(
+        &self,
+        now: Instant,
+        change: impl FnOnce(&mut Tiers) -> T,
+    ) -> T {
+        let (changed, changes) = self.circuits.change(change);
+        match changes.origin {
+            Origin::Left => {
+                let limit = self.gate.settled_limit();
+                self.limit_before.store(limit, Ordering::Relaxed);
+            }
+            Origin::Same => {}
+            Origin::Returning => self.reach.returning(now),
+            Origin::Relapsed => self.reach.returned(),
+            Origin::Returned => {
+                let before = self.limit_before.load(Ordering::Relaxed);
+                self.gate.restart(before.min(RESTART_LIMIT_MAX), now);
+                self.reach.returned();
+            }
+        }
+        if changes.any {
             self.renewals.wake();
         }
         changed
+    }
+
+    /// A connection to the origin came about.
+    pub(super) fn connected(&self, now: Instant) {
+        if !self.reach.is_on() {
+            return;
+        }
+        let is_returning = self.change_circuits(now, |tiers| {
+            tiers.connected(now);
+            tiers.is_origin_returning()
+        });
+        self.reach.connected(is_returning, now);
+    }
+
+    /// No connection to the origin came about.
+    pub(super) fn refused(&self, now: Instant) {
+        if self.reach.refused(now) {
+            self.renewals.wake();
+        }
     }
 
     /// When the circuits of this request can be probed again.
@@ -252,5 +289,9 @@ impl Parts {
         self.renewals.ended(renewal, schedule);
     }
 }
+
+/// With how many requests at a time an origin begins that is back. It is cold, and its visitors come
+/// all at once: one request at a time wastes it, and as many as it bore before may be its end.
+const RESTART_LIMIT_MAX: u32 = 8;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;

@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::course::{Ask, Grant};
+use super::ask::Ask;
+use super::course::Grant;
 use super::errand::{self, Errand};
 use super::fetch::Fetch;
 use super::parts::Parts;
@@ -49,12 +50,16 @@ pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
         return None;
     }
     parts.renewals.attend();
+    if parts.reach.is_refused() {
+        // It is found out by connecting alone.
+        return None;
+    }
     probe(parts, now).or_else(|| renew(parts, now))
 }
 
 /// When to ask for the next one; `None` when only the waker tells.
 pub(super) fn due_at(parts: &Parts, now: Instant) -> Option<Instant> {
-    if parts.background_max() == 0 {
+    if parts.background_max() == 0 || parts.reach.is_refused() {
         return None;
     }
     let probe = next_probe(parts, now);
@@ -137,7 +142,7 @@ fn start(
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
-    let permit = parts.change_circuits(|tiers| {
+    let permit = parts.change_circuits(now, |tiers| {
         // What is wanted most is not the best to probe with.
         let may_ask = is_probe || tiers.state(path, now) == State::Closed;
         let permit = may_ask.then(|| tiers.try_acquire(path, now));
@@ -158,6 +163,7 @@ fn start(
         may_rescue: false,
         request: &request,
         snapshot: parts.snapshot(),
+        waits_until: None,
         why: Forward::Stale,
     };
     let grant = Grant {

@@ -26,6 +26,8 @@ enum Kind {
     Failed(Cause),
     /// The origin failed below HTTP, and this is the status for it.
     OriginFailed(Failure, StatusCode),
+    /// The same of a write that was sent: it may have been done.
+    MayHaveArrived(StatusCode),
     /// The origin was not asked; asking again can help after so many seconds.
     Refused(Refused, u64),
     /// There is nothing here to ask the origin with.
@@ -66,6 +68,20 @@ impl Refusal {
         }
     }
 
+    /// The same of a write, which was sent.
+    pub(super) const fn may_have_arrived(
+        why: Forward,
+        failure: Failure,
+        status: StatusCode,
+        circuit: State,
+    ) -> Self {
+        Self {
+            circuit,
+            handling: Handling::Failed { why, failure },
+            kind: Kind::MayHaveArrived(status),
+        }
+    }
+
     /// The origin cannot be asked, for want of something here.
     pub(super) const fn unasked(why: Forward, circuit: State) -> Self {
         let refused = Refused::Overload;
@@ -84,7 +100,9 @@ impl Refusal {
             Kind::Failed(Cause::Failure(failure)) => failure.status_hint(),
             // Nothing is refused for being slow alone: somebody may still get its answer.
             Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Failed(Cause::Status(status)) | Kind::OriginFailed(_, status) => status,
+            Kind::Failed(Cause::Status(status))
+            | Kind::MayHaveArrived(status)
+            | Kind::OriginFailed(_, status) => status,
             Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) | Kind::Unasked => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -97,9 +115,10 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self.kind {
-            Kind::Failed(_) | Kind::OriginFailed(..) | Kind::Refused(Refused::OnlyIfCached, _) => {
-                None
-            }
+            Kind::Failed(_)
+            | Kind::MayHaveArrived(_)
+            | Kind::OriginFailed(..)
+            | Kind::Refused(Refused::OnlyIfCached, _) => None,
             Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
             // Sockets come back as fast as answers end.
             Kind::Unasked => Some(1),
@@ -113,6 +132,10 @@ impl Refusal {
             Kind::Failed(_) => {
                 "the application failed on this page and no copy of it is held; \
                  please try again soon"
+            }
+            Kind::MayHaveArrived(_) => {
+                "the application gave no answer; what you sent may have arrived, and is not sent \
+                 again: please look before you repeat it"
             }
             Kind::OriginFailed(failure, _) => failure.text(),
             Kind::Refused(Refused::CircuitOpen, _) => {

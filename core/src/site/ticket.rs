@@ -1,4 +1,4 @@
-//! Owns [`Ticket`]: a decision that has to wait until the origin has room.
+//! Owns [`Ticket`]: a decision that has to wait until the origin has room, or takes connections.
 //! Never waits itself: it is polled, by a task that is woken or has a timer.
 
 use std::future::Future;
@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::admit::{self, Decision};
-use super::course::Ask;
+use super::ask::Ask;
+use super::delayed::Delayed;
 use super::parts::Parts;
+use super::reach;
 use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
@@ -20,7 +22,7 @@ use crate::rules::freshness::Wishes;
 use crate::rules::label::{Forward, Handling};
 use crate::time::Instant;
 
-/// A place in the queue before the origin. Dropped, as when the client leaves, it is free at once.
+/// A place in the queue before the origin, or among those that wait for it to be back. Dropped, as when the client leaves, it is free at once.
 ///
 /// The contract: [`poll`](Self::poll) it when its waker was called, and at its
 /// [`deadline`](Self::deadline); then it has a decision. A runtime with a clock can await [`decided`](Self::decided).
@@ -32,12 +34,23 @@ pub struct Ticket {
     ends_session: bool,
     key: Option<CacheKey>,
     /// `None` once it has led to a decision.
-    place: Option<Place>,
+    place: Option<Waits>,
     request: Arc<RequestHead>,
     parts: Arc<Parts>,
     since: Instant,
     snapshot: Arc<Snapshot>,
+    /// Until when it may wait for an origin that takes no connections, if it has.
+    waits_until: Option<Instant>,
     why: Forward,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+enum Waits {
+    /// A connection to the origin; the refusal is its answer if there is none in time.
+    Return(reach::Place, Refusal),
+    /// Room at the origin.
+    Room(Place),
 }
 
 impl Ticket {
@@ -54,10 +67,11 @@ impl Ticket {
             ends_session: ask.ends_session,
             key: ask.key,
             parts: Arc::clone(parts),
-            place: Some(place),
+            place: Some(Waits::Room(place)),
             request: Arc::clone(ask.request),
             since: now,
             snapshot: ask.snapshot,
+            waits_until: ask.waits_until,
             why: ask.why,
         }
     }
@@ -72,47 +86,98 @@ impl Ticket {
     /// deadline nobody is called. Not to be asked again after it was ready.
     pub fn poll(&mut self, waker: &Waker, now: Instant) -> Poll<Decision> {
         loop {
-            let Some(place) = &mut self.place else {
-                debug_assert!(false, "a ticket is good for one decision");
-                return Poll::Ready(self.refuse(now));
+            let decision = match &mut self.place {
+                None => {
+                    debug_assert!(false, "a ticket is good for one decision");
+                    Some(self.refuse(now))
+                }
+                Some(Waits::Return(place, refusal)) => {
+                    // Noted before it is asked how things stand, so that no change is missed.
+                    let is_refused = place.register(waker);
+                    if self.deadline <= now {
+                        let refusal = *refusal;
+                        self.place = None;
+                        return Poll::Ready(Decision::Refuse(refusal));
+                    }
+                    if is_refused || self.is_barred(now) {
+                        return Poll::Pending;
+                    }
+                    self.place = None;
+                    // The origin is back: from here on it is a request like others.
+                    let key = self.key.clone().filter(|_| self.shares());
+                    self.ask_for_room(key.as_ref(), now)
+                }
+                Some(Waits::Room(place)) => {
+                    let Poll::Ready(admitted) = place.poll(waker, now) else {
+                        if self.deadline > now {
+                            return Poll::Pending;
+                        }
+                        // A second place has a later deadline than its request.
+                        self.place = None;
+                        return Poll::Ready(self.refuse(now));
+                    };
+                    self.place = None;
+                    self.admitted(admitted, now)
+                }
             };
-            let Poll::Ready(admitted) = place.poll(waker, now) else {
-                if self.deadline > now {
-                    return Poll::Pending;
-                }
-                // A second place has a later deadline than its request.
-                self.place = None;
-                return Poll::Ready(self.refuse(now));
-            };
-            self.place = None;
-            match admitted {
-                Admitted::Shed(_) => return Poll::Ready(self.refuse(now)),
-                Admitted::Slot(slot, lead) => {
-                    // Another may have fetched it meanwhile: the origin has better things to do.
-                    if let Some(served) = self.look(now) {
-                        drop((slot, lead));
-                        return Poll::Ready(Decision::Serve(served));
-                    }
-                    return Poll::Ready(self.go(slot, lead, now));
-                }
-                Admitted::Flown(Flown::Failed(cause)) => {
-                    let circuit = self.parts.circuits.state(self.request.path(), now);
-                    let refusal = Refusal::failed(self.why, cause, circuit);
-                    return Poll::Ready(Decision::Refuse(refusal));
-                }
-                Admitted::Flown(Flown::Abandoned | Flown::Kept | Flown::Unfit) => {
-                    if let Some(served) = self.look(now) {
-                        return Poll::Ready(Decision::Serve(served));
-                    }
-                    // What was fetched is not for this request: it asks for itself.
-                    match self.parts.gate.enter(self.class, None, now) {
-                        Entry::Place(place) => self.place = Some(place),
-                        Entry::Shed(_) => return Poll::Ready(self.refuse(now)),
-                        Entry::Slot(slot) => return Poll::Ready(self.go(slot, None, now)),
-                    }
-                }
+            if let Some(decision) = decision {
+                return Poll::Ready(decision);
             }
         }
+    }
+
+    /// Its turn in the queue has come, or the fetch that it shared has ended; `None` where it waits
+    /// again.
+    fn admitted(&mut self, admitted: Admitted, now: Instant) -> Option<Decision> {
+        match admitted {
+            Admitted::Shed(_) => Some(self.refuse(now)),
+            Admitted::Slot(slot, lead) => {
+                // Another may have fetched it meanwhile: the origin has better things to do.
+                if let Some(served) = self.look(now) {
+                    drop((slot, lead));
+                    return Some(Decision::Serve(served));
+                }
+                self.go(slot, lead, now)
+            }
+            Admitted::Flown(Flown::Failed(cause)) => {
+                let circuit = self.parts.circuits.state(self.request.path(), now);
+                let refusal = Refusal::failed(self.why, cause, circuit);
+                Some(Decision::Refuse(refusal))
+            }
+            // What was fetched is not for this request: it asks for itself.
+            Admitted::Flown(Flown::Abandoned | Flown::Kept | Flown::Unfit) => {
+                self.ask_for_room(None, now)
+            }
+        }
+    }
+
+    /// Looks for a copy that came meanwhile, and then for room; `None` where it waits again.
+    fn ask_for_room(&mut self, key: Option<&CacheKey>, now: Instant) -> Option<Decision> {
+        if let Some(served) = self.look(now) {
+            return Some(Decision::Serve(served));
+        }
+        match self.parts.gate.enter(self.class, key, now) {
+            Entry::Place(place) => {
+                if self.waits_until.is_some() {
+                    self.deadline = place.deadline();
+                }
+                self.place = Some(Waits::Room(place));
+                None
+            }
+            Entry::Shed(_) => Some(self.refuse(now)),
+            Entry::Slot(slot) => self.go(slot, None, now),
+        }
+    }
+
+    /// Whether it would be refused while the origin is on its way back.
+    fn is_barred(&self, now: Instant) -> bool {
+        let is_read = self.class == Class::Read;
+        is_read && self.parts.reach.is_on() && admit::bars(&self.parts, self.request.path(), now)
+    }
+
+    /// Whether its answer can be that to others.
+    fn shares(&self) -> bool {
+        admit::shares(&self.request, &self.snapshot)
     }
 
     /// Waits for the decision. `clock` tells the time whenever it is asked; `at` is a future that
@@ -164,9 +229,20 @@ impl Ticket {
         Some(served)
     }
 
-    fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Decision {
+    /// Asks the circuit; `None` where the request has to wait for the origin's return.
+    fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Option<Decision> {
         let (parts, class) = (Arc::clone(&self.parts), self.class);
-        admit::go(&parts, self.ask(), class, slot, lead, now)
+        match admit::go(&parts, self.ask(), class, slot, lead, now) {
+            Ok(decision) => Some(decision),
+            Err(delayed) => {
+                let since = self.since;
+                *self = Self {
+                    since,
+                    ..Self::from(*delayed)
+                };
+                None
+            }
+        }
     }
 
     fn refuse(&mut self, now: Instant) -> Decision {
@@ -188,7 +264,27 @@ impl Ticket {
             may_rescue: false,
             request: &self.request,
             snapshot: Arc::clone(&self.snapshot),
+            waits_until: self.waits_until,
             why: self.why,
+        }
+    }
+}
+
+impl From<Delayed> for Ticket {
+    fn from(delayed: Delayed) -> Self {
+        let deadline = delayed.place.deadline();
+        Self {
+            class: delayed.class,
+            deadline,
+            ends_session: delayed.ends_session,
+            key: delayed.key,
+            place: Some(Waits::Return(delayed.place, delayed.refusal)),
+            request: delayed.request,
+            parts: delayed.parts,
+            since: delayed.since,
+            snapshot: delayed.snapshot,
+            waits_until: Some(deadline),
+            why: delayed.why,
         }
     }
 }

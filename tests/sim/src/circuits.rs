@@ -14,7 +14,8 @@ use crate::ledger::{Asked, Ledger};
 #[derive(Debug)]
 pub(crate) struct Circuits {
     settings: BreakerSettings,
-    /// Circuits are probed in the background, so that visitors may be refused for the time.
+    /// Circuits are probed in the background, or by connecting alone, so that visitors may be refused
+    /// for the time.
     is_attended: bool,
     origin: Told,
     paths: BTreeMap<String, Told>,

@@ -67,7 +67,6 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(settings: Settings, is_attended: bool) -> Self {
-        let is_attended = is_attended && settings.site.admission.background_share > 0.0;
         Self {
             circuits: Circuits::new(settings.site.breaker.clone(), is_attended),
             copies: Copies::new(settings.site.cache.clone()),

@@ -177,6 +177,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
+    admission.restart_wait = secs(*chance.pick(&[0, 1, 5]));
     admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
     let breaker = &mut settings.site.breaker;
     breaker.slow_rate = *chance.pick(&[None, Some(0.66)]);

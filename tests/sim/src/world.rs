@@ -5,18 +5,19 @@ mod end;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use retter_core::Gateway;
-use retter_core::Session;
 use retter_core::config::Settings;
-use retter_core::drive::Drive;
+use retter_core::drive::{Drive, Host as _};
 use retter_core::limits::RECV_CHUNK;
 use retter_core::time::Instant;
+use retter_core::{ConnectProbe, Gateway, Session};
 
 use crate::answers::unix;
 use crate::clients::Client;
@@ -25,7 +26,7 @@ use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
 use crate::oracle::Oracle;
 use crate::origin::{Health, Origin};
-use crate::place::{Hub, Place, Reach, SimSocket};
+use crate::place::{Hub, Place, Reach, SimDial, SimSocket};
 use crate::requests::Memory;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
@@ -44,7 +45,7 @@ pub(crate) struct World {
     hub: Rc<Hub>,
     net: Rc<RefCell<Net>>,
     gateway: Arc<Gateway>,
-    tasks: Vec<Option<Drive<Place>>>,
+    tasks: Vec<Option<Task>>,
     /// One for each session; some runtimes give another at each poll.
     wakers: Vec<Waker>,
     /// When the refresher is to be woken.
@@ -57,6 +58,13 @@ pub(crate) struct World {
     /// Seconds that the program's wall clock is off.
     clock_error: i64,
     steps: u64,
+}
+
+/// What runs.
+enum Task {
+    /// A connection that is closed again, to find out whether the origin takes any.
+    Connects(Pin<Box<SimDial>>, ConnectProbe),
+    Serves(Box<Drive<Place>>),
 }
 
 impl World {
@@ -157,24 +165,47 @@ impl World {
                 self.refresh();
                 continue;
             }
-            let Some(Some(drive)) = self.tasks.get_mut(task) else {
+            let Some(Some(_)) = self.tasks.get(task) else {
                 continue;
             };
             if net.borrow_mut().chance.hits(100) {
                 self.wakers[task] = self.hub.waker(task);
             }
-            let ready = drive.poll(&mut Context::from_waker(&self.wakers[task]));
-            if ready == Poll::Ready(()) {
-                self.tasks[task] = None;
-            }
-            self.take_notes(task, ready.is_ready());
+            let is_over = self.poll(task);
+            self.take_notes(task, is_over);
             for (session, origin) in self.hub.detached.take() {
                 let place = self.place(None);
-                self.run_task(Drive::background(place, Some(origin), session));
+                self.serve(Drive::background(place, Some(origin), session));
             }
         }
         self.ledger
             .violate("sessions wake each other for ever".to_owned());
+    }
+
+    /// Polls a task; says whether it is over.
+    fn poll(&mut self, task: usize) -> bool {
+        let cx = &mut Context::from_waker(&self.wakers[task]);
+        let Some(running) = self.tasks[task].take() else {
+            return true;
+        };
+        self.tasks[task] = match running {
+            Task::Serves(mut drive) => {
+                let is_over = drive.poll(cx).is_ready();
+                (!is_over).then_some(Task::Serves(drive))
+            }
+            Task::Connects(mut dial, probe) => match dial.as_mut().poll(cx) {
+                Poll::Pending => Some(Task::Connects(dial, probe)),
+                Poll::Ready(dialled) => {
+                    let now = self.net.borrow().now;
+                    match dialled {
+                        Ok(_) => probe.on_connected(now),
+                        Err(_) => probe.on_failed(now),
+                    }
+                    None
+                }
+            },
+        };
+        self.tasks[task].is_none()
     }
 
     /// Takes what the program has told since.
@@ -195,7 +226,8 @@ impl World {
         }
     }
 
-    /// Asks the origin in the background for what the site wants renewed, as adapters do.
+    /// Asks the origin in the background for what the site wants renewed, and connects to one that
+    /// takes no connections, as adapters do.
     fn refresh(&mut self) {
         if !self.net.borrow().swarm.is_attended || self.hub.draining.get() {
             return;
@@ -204,11 +236,16 @@ impl World {
         self.gateway
             .site()
             .set_refresh_waker(&self.hub.waker(REFRESHER));
+        if let Some(probe) = self.gateway.site().poll_connect(now) {
+            self.net.borrow_mut().note(format_args!("connects"));
+            let dial = Box::pin(self.place(None).dial());
+            self.run_task(Task::Connects(dial, probe));
+        }
         while let Some(refresh) = self.gateway.site().poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
             let session = Session::background(Arc::clone(&self.gateway), refresh, now);
             let place = self.place(None);
-            self.run_task(Drive::background(place, None, session));
+            self.serve(Drive::background(place, None, session));
         }
         let next = self.gateway.site().poll_refresh_timeout(now);
         self.net
@@ -229,10 +266,14 @@ impl World {
         Place::new(&self.hub, self.tasks.len(), pass)
     }
 
-    fn run_task(&mut self, drive: Drive<Place>) {
+    fn serve(&mut self, drive: Drive<Place>) {
+        self.run_task(Task::Serves(Box::new(drive)));
+    }
+
+    fn run_task(&mut self, running: Task) {
         let task = self.tasks.len();
         self.wakers.push(self.hub.waker(task));
-        self.tasks.push(Some(drive));
+        self.tasks.push(Some(running));
         self.hub.queue.push(task);
     }
 
@@ -302,7 +343,7 @@ impl World {
         let session = Session::new(Arc::clone(&self.gateway), peer, now);
         let socket = SimSocket::new(&self.net, link);
         let place = self.place(Some(pass));
-        self.run_task(Drive::new(place, socket, session));
+        self.serve(Drive::new(place, socket, session));
     }
 
     fn jump(&mut self) {

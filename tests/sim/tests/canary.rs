@@ -45,6 +45,7 @@ fn says(bug: Plant) -> &'static str {
         Plant::KeptWithCookie | Plant::UnknownIsHarmless => "bytes that were never sent",
         Plant::ParkedLogin => "another client's login",
         Plant::BusyGivesWay
+        | Plant::DeafToConnections
         | Plant::Desync
         | Plant::EveryoneProbes
         | Plant::ForbiddenStale

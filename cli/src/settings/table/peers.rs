@@ -53,6 +53,17 @@ pub(super) const SPECS: &[Spec] = &[
         },
     },
     Spec {
+        key: "backend.restart_wait",
+        default: "5s",
+        accepted: "a duration; 0 for not at all",
+        example: "10s",
+        help: "How long a request without a copy waits for an application that takes no connections, from the first that it refused on; at most 256 wait",
+        core: "admission.restart_wait",
+        apply: |v, text| {
+            parse::duration(text).map(|wait| v.core.site.admission.restart_wait = wait)
+        },
+    },
+    Spec {
         key: "backend.idle_connections",
         default: "64",
         accepted: "a whole number; 0 keeps none",

@@ -31,6 +31,7 @@ const ORIGIN: Terms = Terms {
     outcomes_min: 6,
     row_of_connect_failures: true,
     needed: 2,
+    open_max: 2,
     ..PATH
 };
 
@@ -40,6 +41,7 @@ struct Call {
     page: u8,
     origin: Option<Ticket>,
     path: Option<Ticket>,
+    is_read: bool,
     /// It may be told to be slow; `true` where the path's own time is known.
     slow: Option<bool>,
 }
@@ -77,6 +79,7 @@ impl TiersModel {
                 page,
                 origin: Some(origin),
                 path: Some(path),
+                is_read: true,
                 slow: Some(self.known.contains(&page)),
             }),
             Err(retry_at) => {
@@ -93,6 +96,7 @@ impl TiersModel {
             page,
             origin: counts.then(|| Ticket::of(self.origin.generation)),
             path: None,
+            is_read: false,
             slow: Some(false),
         }
     }
@@ -110,6 +114,15 @@ impl TiersModel {
     }
 
     fn record(&mut self, call: Call, outcome: Outcome, now: u64) {
+        let was_closed = self.origin.is_closed();
+        if outcome == Outcome::Success {
+            self.origin.hear_news(now);
+            if call.is_read
+                && let Some(path) = self.paths.get_mut(&call.page)
+            {
+                path.circuit.hear_news(now);
+            }
+        }
         if let Some(origin) = call.origin {
             // A page that is known to be broken says nothing of the origin by being so.
             let is_known = origin.is_probe() && call.path.is_some_and(Ticket::is_probe);
@@ -121,6 +134,9 @@ impl TiersModel {
             };
             self.origin.record(origin, told, now);
         }
+        if !was_closed && self.origin.is_closed() {
+            self.paths_return(now);
+        }
         if let Some(path) = call.path {
             let says_nothing = outcome == Outcome::ConnectFailure;
             let outcome = if says_nothing {
@@ -129,6 +145,12 @@ impl TiersModel {
                 outcome
             };
             self.record_path(call.page, path, outcome, now);
+        }
+    }
+
+    fn paths_return(&mut self, now: u64) {
+        for path in self.paths.values_mut() {
+            path.circuit.return_now(now);
         }
     }
 
@@ -185,6 +207,8 @@ enum Event {
     End(prop::sample::Index, Outcome),
     Slow(prop::sample::Index),
     Wait(u64),
+    /// The origin takes connections again.
+    Connected,
 }
 
 /// The tiers and their model, side by side.
@@ -234,6 +258,11 @@ impl Pair {
         let now = self.now;
         match *event {
             Event::Wait(seconds) => self.now += seconds,
+            Event::Connected => {
+                self.tiers.connected(at(now));
+                self.model.origin.return_now(now);
+                self.model.paths_return(now);
+            }
             Event::Begin(page, true) => {
                 let permit = self.tiers.pass(&path(page));
                 self.begun.push((permit, self.model.pass(page)));
@@ -309,6 +338,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..5_u8).prop_map(|page| Event::Begin(page, true)),
         8 => (which(), outcome).prop_map(|(which, outcome)| Event::End(which, outcome)),
         2 => which().prop_map(Event::Slow),
+        1 => Just(Event::Connected),
         3 => (0..4_u64).prop_map(Event::Wait),
         1 => (5..30_u64).prop_map(Event::Wait),
     ]

@@ -12,6 +12,8 @@ use super::*;
 fn settings() -> BreakerSettings {
     BreakerSettings {
         jitter: 0.0,
+        open_min: Duration::from_secs(2),
+        open_max: Duration::from_secs(60),
         ..BreakerSettings::default()
     }
 }
@@ -32,11 +34,16 @@ const fn outcome(token: &str) -> Outcome {
 
 /// Plays a script on circuits: `/a:F` is a GET with that outcome, `!/a:F` a write, `/a:F*5`
 /// five of them one after the other, `/a:p` begins a GET that is lost, `+2` lets two seconds
-/// pass. Returns what changed and what was refused.
+/// pass, `=connected` tells that connections come about again. Returns what changed and what was refused.
 fn play(tiers: &mut Tiers, script: &str) -> String {
     let mut now = 0;
     let mut said = String::new();
     for word in script.split_whitespace() {
+        if word == "=connected" {
+            tiers.connected(at(now));
+            say_transitions(tiers, &mut said);
+            continue;
+        }
         if let Some(seconds) = word.strip_prefix('+') {
             now += seconds.parse::<u64>().unwrap();
             continue;
@@ -270,8 +277,99 @@ fn a_path_that_refuses_gives_the_probe_of_the_origin_back() {
             "origin HALF-OPEN: open for 2.0 s, probing",
             "path refuses for 2",
             "origin CLOSED: the probe succeeded",
+            "/a HALF-OPEN: open for 2.0 s, the application is back, probing",
         ],
     );
+}
+
+#[test]
+fn any_success_is_news() {
+    let open = "origin OPEN: 5 connect failures in a row";
+    let probing = "origin HALF-OPEN: open for 1.0 s, a request was answered, probing";
+    // That of a write is one of the origin, and says nothing of a page.
+    check(
+        &settings(),
+        "/a:F*5 /b:C*5 +1 !/a:S /a:S /b:S",
+        &[
+            "/a OPEN: 5 failures in a row",
+            open,
+            probing,
+            "path refuses for 1",
+        ],
+    );
+    // A failure is none, and what leads nowhere is not believed again until its time has passed.
+    check(
+        &settings(),
+        "/b:C*5 +1 !/a:F !/a:S /b:F !/a:S /c:S +2 /b:C !/a:S",
+        &[
+            open,
+            probing,
+            "origin OPEN: probe failed, next probe in 2.0 s",
+            "origin refuses for 2",
+            "origin HALF-OPEN: open for 2.0 s, probing",
+            "origin OPEN: probe failed, next probe in 2.0 s",
+            "origin HALF-OPEN: open for 0.0 s, a request was answered, probing",
+        ],
+    );
+}
+
+#[test]
+fn what_hung_and_goes_on_is_news_of_its_page_and_of_the_origin() {
+    let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
+    let pages = ["/a", "/b", "/c", "/c", "/c"];
+    let mut said = String::new();
+    play(&mut tiers, "/a:S /b:S /c:S");
+    for page in ["/a", "/b", "/c"] {
+        let kind = tiers.pass(page.as_bytes()).kind();
+        let read = tiers.try_acquire(page.as_bytes(), at(0)).unwrap();
+        assert_ne!(kind, read.kind());
+        tiers.took(read.kind(), Duration::from_millis(10), at(0));
+    }
+    let hang = |page: &&str| tiers.try_acquire(page.as_bytes(), at(0)).unwrap();
+    let mut hung: Vec<_> = pages.iter().map(hang).collect();
+    for permit in &mut hung {
+        tiers.record_slow(permit, at(2));
+    }
+    let mut third: Vec<_> = (0..2).map(|_| tiers.pass(b"/c")).collect();
+    say_transitions(&mut tiers, &mut said);
+    assert_eq!(said, "origin OPEN: 5 slow in a row (over 1.0 s), 3 paths; ");
+    // A write that hung is news of the origin alone.
+    tiers.record_slow(&mut third[0], at(3));
+    tiers.record(third.remove(0), Outcome::Success, at(3));
+    assert!(tiers.is_origin_returning());
+    for permit in hung {
+        tiers.record(permit, Outcome::Success, at(3));
+    }
+    assert_eq!(tiers.origin_state(at(3)), State::HalfOpen);
+}
+
+#[test]
+fn with_the_origin_its_pages_are_back() {
+    let pages = "/a:F*5 /b:F*5";
+    check(
+        &settings(),
+        &format!("{pages} /c:C*5 +1 =connected /a:S /b:F /c:S /c:S"),
+        &[
+            "/a OPEN: 5 failures in a row",
+            "/b OPEN: 5 failures in a row",
+            "origin OPEN: 5 connect failures in a row",
+            "origin HALF-OPEN: open for 1.0 s, it takes connections again, probing",
+            "/a HALF-OPEN: open for 1.0 s, the application is back, probing",
+            "/b HALF-OPEN: open for 1.0 s, the application is back, probing",
+            "/a CLOSED: the probe succeeded",
+            "/b OPEN: probe failed, next probe in 4.0 s",
+            "origin CLOSED: 3 probes succeeded",
+            "/b HALF-OPEN: open for 0.0 s, the application is back, probing",
+        ],
+    );
+    // While it takes none, and somebody goes on trying, no request finds out.
+    let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
+    play(&mut tiers, "/a:C*5");
+    tiers.unreached(at(9));
+    assert_eq!(tiers.origin_state(at(8)), State::Open);
+    tiers.unreached(at(3));
+    assert_eq!(tiers.retry_at(b"/a", at(8)), Some(at(9)));
+    assert_eq!(tiers.origin_state(at(9)), State::HalfOpen, "never wedged");
 }
 
 #[test]
@@ -292,7 +390,7 @@ fn each_change_is_counted_and_each_probe_known() {
     assert_eq!(told(&tiers), (3, false, false), "the origin is half-open");
     assert!(!tiers.pass(b"/b").is_probe());
     play(&mut tiers, "+17 /b:S*3");
-    assert_eq!(told(&tiers), (4, true, false));
+    assert_eq!(told(&tiers), (5, true, false), "and its pages are too");
     assert!(is_probe(&mut tiers, b"/a", 17), "of its path");
     assert!(!is_probe(&mut tiers, b"/b", 17));
 }
@@ -307,7 +405,7 @@ fn an_answer_holds_the_circuit_that_it_opens() {
     };
     let permit = tiers.try_acquire(b"/a", at(0)).unwrap();
     fail(&mut tiers, permit, Outcome::Failure);
-    assert_eq!(tiers.retry_at(b"/a", at(0)), Some(at(30)));
+    assert_eq!(tiers.retry_at(b"/a", at(0)), Some(at(4)), "it is advice");
     assert_eq!(
         tiers.retry_at(b"/b", at(0)),
         None,
@@ -386,13 +484,14 @@ fn a_broken_page_keeps_no_origin_open() {
     ];
     let again = "/a OPEN: probe failed, next probe in 4.0 s";
     let closed = "origin CLOSED: 3 probes succeeded";
+    let back = "/a HALF-OPEN: open for 0.0 s, the application is back, probing";
     check(
         &settings(),
         "/a:F*5 /b:C*5 +2 /a:F /b:S*3",
-        &[opened, origin[0], origin[1], probing, again, closed],
+        &[opened, origin[0], origin[1], probing, again, closed, back],
     );
     // What it says for the first time counts, and so does that nobody listens, or that it is well.
-    let reopened = "origin OPEN: probe failed, next probe in 4.0 s";
+    let reopened = "origin OPEN: probe failed, next probe in 2.0 s";
     check(
         &settings(),
         "/b:C*5 +2 /a:F",

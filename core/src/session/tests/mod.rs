@@ -11,6 +11,7 @@ mod labels;
 mod lifecycle;
 mod malformed;
 mod memory;
+mod outage;
 mod random;
 mod refresh;
 mod rescue;

@@ -35,6 +35,8 @@ pub(super) struct Rig {
     pub(super) reused: bool,
     /// Whether a connection that the client has kept is still there when it is to be used.
     pub(super) is_alive: bool,
+    /// Whether the origin takes no new connection.
+    pub(super) refuses: bool,
     /// Whether the client reads.
     pub(super) client_reads: bool,
     /// Whether the origin does.
@@ -77,6 +79,7 @@ impl Rig {
             piece: usize::MAX,
             reused: false,
             is_alive: true,
+            refuses: false,
             client_reads: true,
             origin_reads: true,
         }
@@ -89,6 +92,21 @@ impl Rig {
         rig.session = Session::background(Arc::clone(&self.gateway), refresh, self.now);
         rig.settle();
         Some(rig)
+    }
+
+    /// As a server does whenever something is due: connects to an origin that takes no connections,
+    /// and renews copies. Returns the renewals, of which the origin has the requests.
+    pub(super) fn attend(&self) -> Vec<Self> {
+        if let Some(probe) = self.gateway.site().poll_connect(self.now) {
+            match self.refuses {
+                true => probe.on_failed(self.now),
+                false => probe.on_connected(self.now),
+            }
+        }
+        let renewals: Vec<_> = std::iter::from_fn(|| self.refresh()).collect();
+        let finds_out = self.refuses && !renewals.is_empty();
+        assert!(!finds_out, "a request finds out what connecting would");
+        renewals
     }
 
     /// The session that goes on without a client.
@@ -184,8 +202,11 @@ impl Rig {
                     | Action::Park(_)
                     | Action::Shutdown(_) => continue,
                 };
-                self.session
-                    .handle_input(Input::Connected { reused }, self.now);
+                let input = match self.refuses && !reused {
+                    true => Input::ConnectFailed,
+                    false => Input::Connected { reused },
+                };
+                self.session.handle_input(input, self.now);
             }
             while let Some(report) = self.session.poll_report() {
                 self.reports.push(report);

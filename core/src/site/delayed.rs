@@ -1,0 +1,64 @@
+//! Owns [`Delayed`]: a request that was not sent, as the origin takes no connection, and waits for
+//! that to end.
+//! Never waits: [`Ticket`](super::Ticket) does.
+
+use std::sync::Arc;
+
+use super::ask::Ask;
+use super::parts::Parts;
+use super::reach::Place;
+use super::refusal::Refusal;
+use super::snapshot::Snapshot;
+use crate::admission::Class;
+use crate::key::CacheKey;
+use crate::message::RequestHead;
+use crate::rules::label::Forward;
+use crate::time::Instant;
+
+/// A request of which nothing was sent, and which may be sent when the origin is back. Nothing is
+/// decided about it: make a [`Ticket`](super::Ticket) of it, or drop it when its client leaves.
+#[derive(Debug)]
+#[must_use = "make a ticket of it"]
+pub struct Delayed {
+    pub(super) class: Class,
+    pub(super) ends_session: bool,
+    pub(super) key: Option<CacheKey>,
+    pub(super) parts: Arc<Parts>,
+    pub(super) place: Place,
+    /// The answer when it has waited in vain.
+    pub(super) refusal: Refusal,
+    pub(super) request: Arc<RequestHead>,
+    pub(super) since: Instant,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) why: Forward,
+}
+
+impl Delayed {
+    /// Lets a request wait that would be refused in this way, if that is of use.
+    pub(super) fn new(
+        parts: &Arc<Parts>,
+        ask: Ask<'_>,
+        class: Class,
+        refusal: Refusal,
+        now: Instant,
+    ) -> Result<Box<Self>, Refusal> {
+        let wait = ask.snapshot.config().admission.restart_wait;
+        let Some(place) = parts.reach.enter(wait, ask.waits_until, now) else {
+            return Err(refusal);
+        };
+        // Connecting is tried more often now.
+        parts.renewals.wake();
+        Ok(Box::new(Self {
+            class,
+            ends_session: ask.ends_session,
+            key: ask.key,
+            parts: Arc::clone(parts),
+            place,
+            refusal,
+            request: Arc::clone(ask.request),
+            since: now,
+            snapshot: ask.snapshot,
+            why: ask.why,
+        }))
+    }
+}
