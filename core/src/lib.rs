@@ -181,8 +181,8 @@ pub use config::{Config, ConfigErrors, Settings};
 pub use gateway::Gateway;
 pub use session::{Action, CallId, Input, Session, Side, Standing, Timer};
 pub use site::{
-    Answer, Decision, Fetch, Holding, Passing, Purge, Refresh, Refusal, Ruling, Served, Site, Slow,
-    Snapshot, Ticket, Verdict,
+    Answer, Completed, Decision, Fetch, Holding, Passing, Purge, Refresh, Refusal, Ruling, Served,
+    Site, Slow, Snapshot, Ticket, Verdict,
 };
 pub use time::{Instant, UnixTime};
 

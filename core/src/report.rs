@@ -1,6 +1,8 @@
 //! Owns the records that leave the core: one [`Report`] per exchange, one [`Stats`] on demand.
 //! Never formats, counts over time or logs: that is the embedder's part.
 
+mod soft;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use http::StatusCode;
 use crate::breaker::State;
 use crate::message::{RequestHead, ResponseHead};
 use crate::time::Instant;
+
+pub use soft::{Sign, Signs, SoftFailure, SoftStats, SoftVerdict};
 
 /// Where an answer came from; the word in `X-Retter`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -204,6 +208,8 @@ pub struct Stats {
     pub admission: AdmissionStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
+    /// Pages that were no good though their status said so.
+    pub soft: SoftStats,
 }
 
 /// The gate before the origin at one moment.

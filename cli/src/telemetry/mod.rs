@@ -11,6 +11,7 @@ mod logins;
 mod overload;
 #[cfg(test)]
 mod sample;
+mod soft;
 pub(crate) mod undeclared;
 
 use std::collections::VecDeque;
@@ -20,12 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::breaker::{State, Tier, Transition};
 use retter_core::report::{Observer, Report, Source};
+use retter_core::time::Instant;
 
 use crate::clock::Clock;
 use crate::runtime::{Gateway, Site};
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
+use soft::Soft;
 use undeclared::Votes;
 
 pub(crate) use access::AccessLog;
@@ -49,6 +52,7 @@ pub(crate) struct Telemetry {
     failures: Failures,
     logins: Logins,
     overload: Mutex<Overload>,
+    soft: Mutex<Soft>,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
     gateway: Arc<Gateway>,
@@ -116,6 +120,7 @@ impl Telemetry {
             failures: Failures::default(),
             logins: Logins::default(),
             overload: Mutex::default(),
+            soft: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             gateway,
             transitions: Mutex::default(),
@@ -133,7 +138,17 @@ impl Telemetry {
         if let Some(text) = told {
             tracing::warn!("{text}");
         }
+        self.tell_of_soft_failures(now);
         self.tell_of_undeclared();
+    }
+
+    fn tell_of_soft_failures(&self, now: Instant) {
+        let site = self.gateway.site();
+        let failures = std::iter::from_fn(|| site.poll_soft_failure());
+        let told = lock(&self.soft).note(failures, now);
+        if let Some(text) = told {
+            tracing::warn!("{text}");
+        }
     }
 
     fn tell_of_undeclared(&self) {
@@ -326,7 +341,6 @@ mod tests {
     use std::time::Duration;
 
     use retter_core::breaker::Reason;
-    use retter_core::time::Instant;
 
     use super::*;
 

@@ -5,6 +5,7 @@ mod check;
 mod field_names;
 mod listener;
 mod site;
+mod soft;
 mod trusted;
 mod values;
 
@@ -15,6 +16,7 @@ pub use site::{
     AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,
     SiteConfig, SiteSettings,
 };
+pub use soft::{FailTexts, SoftMode};
 pub use trusted::TrustedProxies;
 pub use values::{NamePatterns, StatusSet};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, HEAD, HEADS, RATE_MIN, YEAR};
-use super::{ConfigError, ConfigErrors, FieldNames, NamePatterns, StatusSet};
+use super::{ConfigError, ConfigErrors, FailTexts, FieldNames, NamePatterns, SoftMode, StatusSet};
 
 /// Settings of one application and its protection, with their defaults.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,11 @@ pub struct BreakerSettings {
     pub paths_max: usize,
     /// Response status codes that are failures.
     pub failure_statuses: StatusSet,
+    /// Texts of the application's own error pages that come with status 200, beside those that are
+    /// known.
+    pub failure_texts: FailTexts,
+    /// What is done about error pages that come with status 200.
+    pub soft: SoftMode,
 }
 
 /// Settings of the store and of partitions.
@@ -172,6 +177,8 @@ impl Default for BreakerSettings {
             origin_probes: 3,
             paths_max: 1024,
             failure_statuses: StatusSet::default(),
+            failure_texts: FailTexts::default(),
+            soft: SoftMode::Rescue,
         }
     }
 }

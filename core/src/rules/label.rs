@@ -144,6 +144,8 @@ pub enum Cause {
     Failure(Failure),
     /// The origin takes longer than it should.
     Slow,
+    /// The origin sent an error page with status 200.
+    Soft,
     /// The origin sent a status that is a failure.
     Status(StatusCode),
 }
@@ -178,9 +180,7 @@ impl Handling {
         match *self {
             Self::Collapsed { why, cause } => {
                 member.token("; fwd=", why.as_str());
-                if let Cause::Status(status) = cause {
-                    member.integer("; fwd-status=", i64::from(status.as_u16()));
-                }
+                member.status_of(cause);
                 member.push("; collapsed");
                 if let Cause::Failure(failure) = cause {
                     member.token("; detail=", failure.as_str());
@@ -208,9 +208,7 @@ impl Handling {
                     Forward::Stale
                 };
                 member.token("; fwd=", why.as_str());
-                if let Cause::Status(status) = cause {
-                    member.integer("; fwd-status=", i64::from(status.as_u16()));
-                }
+                member.status_of(cause);
                 member.integer("; ttl=", ttl);
                 member.token("; detail=", rescued(cause));
             }
@@ -253,6 +251,7 @@ impl Handling {
 const fn rescued(cause: Cause) -> &'static str {
     match cause {
         Cause::Slow => "slow",
+        Cause::Soft => "rescued-soft",
         Cause::Status(_) => "rescued",
         Cause::Failure(Failure::Connect) => "rescued-connect",
         Cause::Failure(Failure::Protocol) => "rescued-protocol",
@@ -284,6 +283,17 @@ impl Member {
         self.hit();
         self.integer("; ttl=", ttl);
         self.token("; detail=", detail);
+    }
+
+    /// What the origin answered with, where it did.
+    fn status_of(&mut self, cause: Cause) {
+        match cause {
+            Cause::Failure(_) | Cause::Slow => {}
+            Cause::Soft => self.token("; fwd-status=", "200"),
+            Cause::Status(status) => {
+                self.integer("; fwd-status=", i64::from(status.as_u16()));
+            }
+        }
     }
 
     /// `key` comes with what is before and behind it.

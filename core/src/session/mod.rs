@@ -593,6 +593,7 @@ impl Session {
             // taken, which is never.
             Timer::ClientWrite => self.leave_client(Action::Abort(Side::Client), now),
             Timer::ClientPause
+            | Timer::Held
             | Timer::OriginBody
             | Timer::OriginConnect
             | Timer::OriginHead

@@ -19,6 +19,8 @@ pub enum Timer {
     ClientPause,
     /// Progress of the client's send queue.
     ClientWrite,
+    /// The rest of a response that is held back: until it is passed on all the same.
+    Held,
     /// The next piece of a response body, or the origin taking a request body.
     OriginBody,
     /// A connection to the origin.
@@ -50,6 +52,7 @@ impl From<exchange::Timer> for Timer {
     fn from(timer: exchange::Timer) -> Self {
         match timer {
             exchange::Timer::ClientPause => Self::ClientPause,
+            exchange::Timer::Held => Self::Held,
             exchange::Timer::OriginBody => Self::OriginBody,
             exchange::Timer::OriginConnect => Self::OriginConnect,
             exchange::Timer::OriginHead => Self::OriginHead,

@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::soft::Judging;
 use super::wants::Ended;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
@@ -22,7 +23,7 @@ use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::CacheKey;
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::Failure;
+use crate::report::{Failure, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
@@ -72,6 +73,8 @@ pub(super) struct Course {
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// The request says in its target that its session ends.
     pub(super) ends_session: bool,
+    /// The answer, where it may turn out to be an error page, until that is said.
+    pub(super) judging: Option<Box<Judging>>,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     pub(super) key: Option<CacheKey>,
@@ -123,6 +126,7 @@ impl Course {
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
+            judging: None,
             keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
@@ -163,6 +167,39 @@ impl Course {
         };
         let copies = &self.parts.copies;
         copies.still_holds(copy, key, &self.request.fields, self.mark)
+    }
+
+    /// Begins to read the answer beside the copy, where it may turn out to be an error page.
+    pub(super) fn begin_judging(&mut self, head: &ResponseHead) {
+        let judging = self.copy.as_ref().zip(self.key.as_ref());
+        let judging = judging
+            .and_then(|(copy, key)| Judging::begin(&self.snapshot, &self.request, head, key, copy));
+        self.judging = judging.map(Box::new);
+    }
+
+    /// Whether the copy would answer if the answer turned out to be an error page.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        let judging = self.judging.as_ref();
+        judging.is_some_and(|judging| judging.may_rescue()) && self.can_rescue()
+    }
+
+    /// The answer is complete. What a verdict befalls is not kept, and those who wait for this fetch
+    /// are told; the origin has failed where it is a failure.
+    pub(super) fn judge(&mut self, now: Instant) -> Option<SoftVerdict> {
+        let judging = self.judging.take()?;
+        let page = self.parts.page(self.key.as_ref()?);
+        let (soft, own) = (&self.parts.soft, self.snapshot.failure_texts());
+        let verdict = soft.judge(*judging, own, &self.request, page, now)?;
+        match verdict {
+            SoftVerdict::Failed => {
+                self.record(Outcome::Failure, now);
+                self.outcome = Outcome::Failure;
+                self.land(Flown::Failed(Cause::Soft));
+            }
+            SoftVerdict::Doubted => {}
+        }
+        self.discard();
+        Some(verdict)
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -246,6 +283,9 @@ impl Course {
         self.passed = self.passed.saturating_add(data.len() as u64);
         if self.passed > WORK_BYTES_MAX {
             self.free(now);
+        }
+        if let Some(judging) = &mut self.judging {
+            judging.push(data);
         }
         if let Some(collector) = &mut self.collector
             && !collector.push(data)

@@ -10,14 +10,16 @@ use arc_swap::ArcSwap;
 use super::circuits::Circuits;
 use super::errand::Errand;
 use super::handed::Handed;
+use super::quarantine::Page;
 use super::renewals::{Renewal, Renewals};
 use super::snapshot::Snapshot;
+use super::soft::SoftFailures;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{Copies, Outdated};
-use crate::key::{Keyer, Partition};
+use crate::key::{CacheKey, Keyer, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
@@ -41,6 +43,7 @@ pub(super) struct Parts {
     pub(super) overload_copies: AtomicU64,
     pub(super) renewals: Renewals,
     snapshot: ArcSwap<Snapshot>,
+    pub(super) soft: SoftFailures,
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
     /// Wall-clock nanoseconds at the adapter's epoch.
@@ -64,6 +67,7 @@ impl Parts {
             overload_copies: AtomicU64::new(0),
             renewals: Renewals::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
+            soft: SoftFailures::default(),
             start: site.clone(),
             wall_epoch: AtomicU64::new(0),
         }
@@ -142,6 +146,7 @@ impl Parts {
             insertions: copies.insertions,
             admission: self.admission(now),
             refresh: self.renewals.stats(),
+            soft: self.soft.stats(),
         }
     }
 
@@ -179,6 +184,14 @@ impl Parts {
     pub(super) fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
         let retry_at = self.circuits.read().retry_at(request.path(), now);
         retry_at.unwrap_or(now)
+    }
+
+    /// The page of a key, as verdicts on it are remembered.
+    pub(super) fn page(&self, key: &CacheKey) -> Page {
+        Page {
+            key: key.hash(),
+            resource: self.copies.resource(key),
+        }
     }
 
     /// Drops copies, and the wish to renew them. Returns how many there were.

@@ -207,6 +207,28 @@ pub(super) const SPECS: &[Spec] = &[
         },
     },
     Spec {
+        key: "breaker.soft",
+        default: "rescue",
+        accepted: "off, observe, rescue",
+        example: "rescue",
+        help: "Error pages that come with status 200: `rescue` keeps the copy that they would \
+               replace, and answers with it; `observe` counts and logs them only",
+        core: "breaker.soft",
+        apply: |v, text| parse::soft(text).map(|mode| v.core.site.breaker.soft = mode),
+    },
+    Spec {
+        key: "breaker.fail_text",
+        default: "none",
+        accepted: "texts of six characters and more separated by commas, or `none`",
+        example: "Too many visitors,Zu viele Besucher",
+        help: "Texts of the application's own error pages that come with status 200; those of \
+               databases, PHP, WordPress and others are known",
+        core: "breaker.failure_texts",
+        apply: |v, text| {
+            parse::fail_texts(text).map(|texts| v.core.site.breaker.failure_texts = texts)
+        },
+    },
+    Spec {
         key: "breaker.slow_rate",
         default: "0.66",
         accepted: "a number above 0 and up to 1, or `off`",

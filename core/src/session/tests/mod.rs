@@ -15,6 +15,7 @@ mod refresh;
 mod rescue;
 mod rig;
 mod slow;
+mod soft;
 mod transfer;
 mod trouble;
 mod waiting;
