@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use retter_core::config::{
-    FailTexts, FieldNames, FreshMode, NamePatterns, RescueMode, SoftMode, StatusSet, TrustedProxies,
+    FailTexts, FieldNames, FreshMode, NamePatterns, PathPatterns, RescueMode, SoftMode, StatusSet,
+    TrustedProxies,
 };
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
@@ -169,6 +170,14 @@ pub(crate) fn soft(text: &str) -> Result<SoftMode, String> {
 pub(crate) fn fail_texts(text: &str) -> Result<FailTexts, String> {
     match text.trim() {
         "none" => Ok(FailTexts::default()),
+        text => text.parse(),
+    }
+}
+
+/// Patterns of paths; the text `none` for no path.
+pub(crate) fn paths(text: &str) -> Result<PathPatterns, String> {
+    match text.trim() {
+        "none" => Ok(PathPatterns::default()),
         text => text.parse(),
     }
 }

@@ -4,6 +4,7 @@
 mod check;
 mod field_names;
 mod listener;
+mod paths;
 mod site;
 mod soft;
 mod trusted;
@@ -12,6 +13,7 @@ mod values;
 pub use check::{ConfigError, ConfigErrors};
 pub use field_names::FieldNames;
 pub use listener::ClientSettings;
+pub use paths::PathPatterns;
 pub use site::{
     AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,
     SiteConfig, SiteSettings,

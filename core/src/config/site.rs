@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, HEAD, HEADS, RATE_MIN, YEAR};
-use super::{ConfigError, ConfigErrors, FailTexts, FieldNames, NamePatterns, SoftMode, StatusSet};
+use super::{
+    ConfigError, ConfigErrors, FailTexts, FieldNames, NamePatterns, PathPatterns, SoftMode,
+    StatusSet,
+};
 
 /// Settings of one application and its protection, with their defaults.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +103,8 @@ pub struct CacheSettings {
     pub entries_max: usize,
     /// Body bytes of one copy.
     pub object_bytes_max: usize,
+    /// Paths of which nothing is kept, and which nothing but the origin answers.
+    pub excluded_paths: PathPatterns,
     /// Names of cookies that carry a session.
     pub session_cookies: NamePatterns,
     /// Names of cookies that never change a page.
@@ -195,6 +200,7 @@ impl Default for CacheSettings {
             bytes_max: 64 << 20,
             entries_max: 100_000,
             object_bytes_max: 4 << 20,
+            excluded_paths: PathPatterns::default(),
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
             ignored_query: NamePatterns::ignored_query(),

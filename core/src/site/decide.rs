@@ -64,10 +64,17 @@ pub(super) fn decide(
     now: Instant,
 ) -> Ruling {
     let reads = matches!(request.method, Method::GET | Method::HEAD);
-    if !reads || forwarding::upgrade(request).is_some() {
-        return decide_write(parts, request, now);
-    }
     let snapshot = parts.snapshot();
+    let is_excluded = || {
+        snapshot
+            .config()
+            .cache
+            .excluded_paths
+            .matches(request.path())
+    };
+    if !reads || forwarding::upgrade(request).is_some() || is_excluded() {
+        return pass_by(parts, request, snapshot, now);
+    }
     let mut key = match is_bound {
         true => None,
         false => key_of(parts, &snapshot, request),
@@ -186,15 +193,20 @@ fn reason(
     }
 }
 
-/// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
-fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) -> Ruling {
-    let snapshot = parts.snapshot();
+/// RFC 9111 §4: an unsafe method is written through; also while the circuit is open. So is what the
+/// settings exclude: who asks for it wants the origin's own word.
+fn pass_by(
+    parts: &Arc<Parts>,
+    request: &Arc<RequestHead>,
+    snapshot: Arc<Snapshot>,
+    now: Instant,
+) -> Ruling {
     let keyer = snapshot.keyer();
     let ends_session = keyer.ends_session(request);
     if ends_session {
         parts.drop_session_of(keyer, &request.fields);
     }
-    let why = if request.method == Method::GET {
+    let why = if matches!(request.method, Method::GET | Method::HEAD) {
         Forward::Bypass
     } else {
         Forward::Method

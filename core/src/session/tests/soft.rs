@@ -417,3 +417,72 @@ fn an_overloaded_application_that_says_200_does_not_raise_the_limit() {
     assert_eq!(soft, honest);
     assert!(soft < well, "{soft} {well}");
 }
+
+/// Statuses below 500 that the settings name are failures as others are.
+#[test]
+fn statuses_from_400_up_may_be_failures() {
+    let mut settings = Settings::default();
+    settings.site.breaker.failure_statuses = "429,500-599".parse().unwrap();
+    let mut rig = warm(settings, "");
+    for _ in 0..5 {
+        rig.send(&get("/products", ""))
+            .reply("HTTP/1.1 429 Slow down\r\nContent-Length: 0\r\n\r\n");
+        let received = rig.received();
+        assert_eq!(body(&received), good("Products"));
+        let told = field(&received, "cache-status").unwrap();
+        assert!(told.contains("fwd-status=429"), "{told}");
+    }
+    assert_eq!(rig.gateway.site().circuit(rig.now), State::Closed);
+    rig.send(&get("/products", ""));
+    assert_eq!(field(&rig.received(), "x-circuit"), Some("OPEN"));
+}
+
+/// Who asks for an excluded path gets the application's own word, whatever that is.
+#[test]
+fn excluded_paths_are_left_alone() {
+    let mut settings = Settings::default();
+    settings.site.cache.excluded_paths = "/healthz,/admin/*".parse().unwrap();
+    let mut rig = Rig::with(settings);
+    let fresh = with_length("Cache-Control: max-age=60\r\n", &good("Well"));
+    let targets = [
+        "/healthz",
+        "/healthz?x=1",
+        "/admin/",
+        "/admin/a/b",
+        "/%61dmin/x",
+    ];
+    for target in targets {
+        for _ in 0..2 {
+            rig.send(&get(target, "")).reply(&fresh);
+            assert_eq!(body(&rig.received()), good("Well"), "{target}");
+        }
+        for answer in [
+            with_length("", "Too many connections"),
+            "HTTP/1.1 503 Oops\r\nContent-Length: 20\r\n\r\nToo many connections".to_owned(),
+        ] {
+            // Also when the circuit is open.
+            for _ in 0..7 {
+                rig.send(&get(target, ""));
+                assert!(rig.asked().contains("GET "), "{target}");
+                rig.reply(&answer);
+                let received = rig.received();
+                assert_eq!(body(&received), "Too many connections", "{target}");
+                let told = field(&received, "cache-status").unwrap();
+                assert!(
+                    told.contains("fwd=bypass") && !told.contains("stored"),
+                    "{told}"
+                );
+            }
+        }
+        rig.wait(Duration::from_secs(20));
+        assert!(rig.refresh().is_none(), "nothing of it is asked for");
+    }
+    assert_eq!(rig.gateway.site().stats(rig.now).copies, 0);
+    assert!(rig.gateway.site().poll_soft_failure().is_none());
+    for target in ["/", "/healthz2", "/admin"] {
+        rig.send(&get(target, "")).reply(&fresh);
+        rig.asked();
+        rig.send(&get(target, ""));
+        assert_eq!(rig.asked(), "", "{target} is not excluded");
+    }
+}
