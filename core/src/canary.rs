@@ -13,6 +13,8 @@ pub enum Plant {
     EveryoneProbes,
     /// A copy rescues though it is too old, or its directives forbid to use it stale.
     ForbiddenStale,
+    /// A page that is as good as its copy is taken for an error page.
+    GoodIsError,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
     /// An answer that sets a cookie that counts is kept for all whose requests are alike, and handed
@@ -49,11 +51,12 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BusyGivesWay,
         Self::Desync,
         Self::EveryoneProbes,
         Self::ForbiddenStale,
+        Self::GoodIsError,
         Self::KeptAfterWrite,
         Self::KeptWithCookie,
         Self::LostProbe,

@@ -340,6 +340,11 @@ impl Collector {
         self.body.push(data)
     }
 
+    /// Status, fields and content, as far as they have come.
+    pub(crate) fn answer(&self) -> ((StatusCode, &Fields), &[u8]) {
+        ((self.status, &self.fields), self.body.bytes())
+    }
+
     /// Whether there is little room for more of such size.
     pub(crate) fn is_short(&self) -> bool {
         self.body.is_short()

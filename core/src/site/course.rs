@@ -171,10 +171,11 @@ impl Course {
 
     /// Begins to read the answer beside the copy, where it may turn out to be an error page.
     pub(super) fn begin_judging(&mut self, head: &ResponseHead) {
-        let judging = self.copy.as_ref().zip(self.key.as_ref());
-        let judging = judging
-            .and_then(|(copy, key)| Judging::begin(&self.snapshot, &self.request, head, key, copy));
-        self.judging = judging.map(Box::new);
+        self.judging = self.copy.as_ref().and_then(|copy| {
+            let answer = (head.status, &head.fields);
+            let key = self.key.as_ref()?;
+            Judging::begin(&self.snapshot, &self.request, answer, key, copy).map(Box::new)
+        });
     }
 
     /// Whether the copy would answer if the answer turned out to be an error page.
@@ -186,11 +187,27 @@ impl Course {
     /// The answer is complete. What a verdict befalls is not kept, and those who wait for this fetch
     /// are told; the origin has failed where it is a failure.
     pub(super) fn judge(&mut self, now: Instant) -> Option<SoftVerdict> {
-        let judging = self.judging.take()?;
         let page = self.parts.page(self.key.as_ref()?);
-        let (soft, own) = (&self.parts.soft, self.snapshot.failure_texts());
-        let verdict = soft.judge(*judging, own, &self.request, page, now)?;
-        match verdict {
+        // Another request may have brought a copy since: it is not to be replaced either.
+        let newer = self.judging_beside_newer();
+        let judging = self.judging.take();
+        let judge = |judging: Box<Judging>| {
+            let own = self.snapshot.failure_texts();
+            let soft = &self.parts.soft;
+            soft.judge(*judging, own, &self.request, page, now)
+        };
+        let mut verdict = judging.and_then(judge);
+        if verdict.is_none()
+            && let Some((judging, copy)) = newer
+        {
+            verdict = judge(judging);
+            if verdict.is_some() && self.copy.is_some() {
+                let age_max = self.snapshot.config().cache.rescue_age_max;
+                self.may_rescue = copy.may_rescue(age_max, now);
+                self.copy = Some(copy);
+            }
+        }
+        match verdict? {
             SoftVerdict::Failed => {
                 self.record(Outcome::Failure, now);
                 self.outcome = Outcome::Failure;
@@ -199,7 +216,21 @@ impl Course {
             SoftVerdict::Doubted => {}
         }
         self.discard();
-        Some(verdict)
+        verdict
+    }
+
+    /// The answer beside the copy that it would replace, where that is not the one of its beginning.
+    fn judging_beside_newer(&self) -> Option<(Box<Judging>, Arc<StoredResponse>)> {
+        let (collector, key) = self.collector.as_ref().zip(self.key.as_ref())?;
+        let copy = self.parts.copies.look_up_good(key, &self.request.fields)?;
+        let judging = self.judging.as_ref();
+        if judging.is_some_and(|judging| judging.is_beside(&copy)) {
+            return None;
+        }
+        let (answer, body) = collector.answer();
+        let mut judging = Judging::begin(&self.snapshot, &self.request, answer, key, &copy)?;
+        judging.push(body);
+        Some((Box::new(judging), copy))
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and

@@ -10,11 +10,12 @@ use http::{Method, StatusCode};
 
 use super::quarantine::{Page, Quarantine};
 use super::snapshot::Snapshot;
+use crate::canary::{Plant, is_planted};
 use crate::config::SoftMode;
 use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Kind, Partition};
-use crate::message::{RequestHead, ResponseHead};
-use crate::report::{SoftFailure, SoftStats, SoftVerdict};
+use crate::message::{Fields, RequestHead};
+use crate::report::{Sign, Signs, SoftFailure, SoftStats, SoftVerdict};
 use crate::rules::soft::{self, Coding, Finding, Known, Look, Reader, Texts, Witness};
 use crate::time::Instant;
 
@@ -59,21 +60,21 @@ impl Judging {
     pub(super) fn begin(
         snapshot: &Snapshot,
         request: &RequestHead,
-        head: &ResponseHead,
+        (status, fields): (StatusCode, &Fields),
         key: &CacheKey,
         copy: &Arc<StoredResponse>,
     ) -> Option<Self> {
         let mode = snapshot.config().breaker.soft;
         let is_document = matches!(key.kind(), Kind::Any | Kind::Document);
-        let is_page = head.status == StatusCode::OK
+        let is_page = status == StatusCode::OK
             && copy.status() == StatusCode::OK
             && request.method == Method::GET
-            && soft::is_page(&head.fields)
+            && soft::is_page(fields)
             && soft::is_page(copy.fields());
         if mode == SoftMode::Off || !is_document || !is_page || request.fields.contains("range") {
             return None;
         }
-        let reader = Reader::new(Coding::of(&head.fields))?;
+        let reader = Reader::new(Coding::of(fields))?;
         Some(Self {
             copy: Arc::downgrade(copy),
             is_own: key.partition() != Partition::Shared,
@@ -81,6 +82,11 @@ impl Judging {
             mode,
             reader,
         })
+    }
+
+    /// Whether the page is held against this very copy.
+    pub(super) fn is_beside(&self, copy: &Arc<StoredResponse>) -> bool {
+        std::ptr::eq(self.copy.as_ptr(), Arc::as_ptr(copy))
     }
 
     /// Whether the copy is to answer where the page is no good.
@@ -125,6 +131,9 @@ impl SoftFailures {
         let (signs, verdict) = match soft::judge(copy, &sample, known, request) {
             Finding::Doubtful(signs) => (signs, SoftVerdict::Doubted),
             Finding::Failed(signs) => (signs, SoftVerdict::Failed),
+            Finding::Well if is_planted(Plant::GoodIsError) => {
+                (Signs::from_iter([Sign::Text]), SoftVerdict::Failed)
+            }
             Finding::Well => {
                 self.is_well(page, now);
                 return None;
