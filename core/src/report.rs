@@ -186,6 +186,9 @@ pub struct Report {
 pub struct Stats {
     /// State of the origin's circuit.
     pub circuit: State,
+    /// By how much the origin's clock seems to be behind, where its `Date` is older than can be
+    /// believed; the last such.
+    pub clock_behind: Option<Duration>,
     /// Paths whose own circuit is not closed.
     pub paths_open: usize,
     /// Exchanges in which the origin took longer than it should, since start.

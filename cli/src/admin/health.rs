@@ -21,6 +21,8 @@ struct Health {
     /// How long the application usually takes to begin an answer.
     usual_ms: Option<f64>,
     slow_calls: u64,
+    /// By how much the application's clock seems to be behind.
+    clock_behind_seconds: Option<u64>,
     soft_failures: SoftFailures,
     copies: Copies,
     admission: Admission,
@@ -182,6 +184,7 @@ fn read(telemetry: &Telemetry) -> Health {
         paths_open: stats.paths_open,
         usual_ms: stats.usual.map(millis),
         slow_calls: stats.slow_calls,
+        clock_behind_seconds: stats.clock_behind.map(|behind| behind.as_secs()),
         soft_failures: stats.soft.into(),
         copies: Copies {
             count: stats.copies,

@@ -47,6 +47,8 @@ pub(crate) struct Telemetry {
     clock: Clock,
     connections_accepted: AtomicU64,
     connections_ended: AtomicU64,
+    /// Whether a clock of the application that is behind was told of.
+    clock_told: AtomicBool,
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
@@ -116,6 +118,7 @@ impl Telemetry {
             clock,
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
+            clock_told: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             logins: Logins::default(),
@@ -133,8 +136,17 @@ impl Telemetry {
     pub(crate) fn tick(&self) {
         self.drain_transitions();
         let now = self.clock.now();
-        let stats = self.gateway.site().stats(now).admission;
-        let told = lock(&self.overload).note(&stats, now);
+        let stats = self.gateway.site().stats(now);
+        if let Some(behind) = stats.clock_behind
+            && !self.clock_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "the clock of the application is {} s behind by the Date of its answers: its pages are \
+                 never fresh; the age of copies that rescue counts from when they came",
+                behind.as_secs()
+            );
+        }
+        let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
         }

@@ -73,6 +73,8 @@ pub(super) struct Course {
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// The request says in its target that its session ends.
     pub(super) ends_session: bool,
+    /// It is said already what the answer turned out to be.
+    is_judged: bool,
     /// The answer, where it may turn out to be an error page, until that is said.
     pub(super) judging: Option<Box<Judging>>,
     /// Whether the answer may become a copy, as far as the request tells.
@@ -126,8 +128,13 @@ impl Course {
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
+            is_judged: false,
             judging: None,
-            keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
+            keeps: ask
+                .key
+                .as_ref()
+                .is_some_and(|key| key.is_named_by(ask.request))
+                && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
             last: now,
@@ -187,10 +194,16 @@ impl Course {
     /// The answer is complete. What a verdict befalls is not kept, and those who wait for this fetch
     /// are told; the origin has failed where it is a failure.
     pub(super) fn judge(&mut self, now: Instant) -> Option<SoftVerdict> {
-        let page = self.parts.page(self.key.as_ref()?);
+        if std::mem::replace(&mut self.is_judged, true) {
+            return None;
+        }
         // Another request may have brought a copy since: it is not to be replaced either.
         let newer = self.judging_beside_newer();
         let judging = self.judging.take();
+        if judging.is_none() && newer.is_none() {
+            return None;
+        }
+        let page = self.parts.page(self.key.as_ref()?);
         let judge = |judging: Box<Judging>| {
             let own = self.snapshot.failure_texts();
             let soft = &self.parts.soft;

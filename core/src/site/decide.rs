@@ -83,6 +83,14 @@ pub(super) fn decide(
     let mut copy = key
         .as_ref()
         .and_then(|key| parts.copies.look_up(key, fields));
+    if copy.is_none()
+        && let Some(plain) = key.as_ref().and_then(|key| snapshot.keyer().plain_key(key))
+        && parts.copies.look_up_good(&plain, fields).is_some()
+    {
+        // Who calls the site `shop:80` may read what `shop` has, and makes no copy of it.
+        copy = parts.copies.look_up(&plain, fields);
+        key = Some(plain);
+    }
     let wishes = Wishes::of(fields);
     let usable = copy.as_ref().zip(key.as_ref());
     let usable = usable.and_then(|(copy, key)| {
@@ -261,7 +269,10 @@ fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling 
     let shares = ask.request.method == Method::GET
         && !ask.request.fields.contains("range")
         && !ask.snapshot.keyer().has_ignored_query(ask.request);
-    let key = ask.key.as_ref().filter(|_| shares);
+    let key = ask
+        .key
+        .as_ref()
+        .filter(|key| shares && key.is_named_by(ask.request));
     match parts.gate.enter(class, key, now) {
         Entry::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
         Entry::Shed(_) => admit::shed(parts, &ask, class, now).into(),

@@ -5,6 +5,7 @@
 use http::{Method, StatusCode};
 
 use super::course::Course;
+use super::parts::Parts;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Partition, SessionChange};
@@ -61,7 +62,9 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
         .keyer()
         .names_visitor(&course.request.fields)
     {
+        // To another name of the site it may say where the plain one is.
         let asks_page = course.request.method == Method::GET
+            && own.is_named_by(&course.request)
             && !course.snapshot.keyer().has_ignored_query(&course.request)
             && !course.request.fields.contains("range");
         // Not only the one that was there when the origin was asked.
@@ -81,7 +84,12 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
     let (copies, keyer) = (&course.parts.copies, course.snapshot.keyer());
     let whole = keyer.keys_of(&course.request, own.path_and_query(), own.partition());
     let fragment = own.is_fragment().then(|| own.clone());
-    let keys: Vec<_> = whole.chain(fragment).collect();
+    let mut keys: Vec<_> = whole.chain(fragment).collect();
+    for other in course.parts.spellings().others(course.request.authority()) {
+        let others = keys.iter().filter_map(|key| keyer.key_on(key, &other));
+        let others: Vec<_> = others.filter(|key| !keys.contains(key)).collect();
+        keys.extend(others);
+    }
     // Other parts of the page, of this visitor, who has had some of it.
     if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
         copies.note_refusal(held, now);
@@ -113,12 +121,21 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
         let shared = (target == asked).then_some(Partition::Shared);
         for partition in [own].into_iter().chain(shared) {
             let keys: Vec<_> = keyer.keys_of(&course.request, &target, partition).collect();
-            if let Some(first) = keys.first() {
-                course.parts.copies.note_write(first, now);
+            drop_written(&course.parts, &keys, now);
+            for other in course.parts.spellings().others(authority) {
+                let keys = keys.iter().filter_map(|key| keyer.key_on(key, &other));
+                drop_written(&course.parts, &keys.collect::<Vec<_>>(), now);
             }
-            course.parts.outdate(Outdated::Pages(&keys));
         }
     }
+}
+
+/// Drops the copies of one written page, by its keys.
+fn drop_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
+    if let Some(first) = keys.first() {
+        parts.copies.note_write(first, now);
+    }
+    parts.outdate(Outdated::Pages(keys));
 }
 
 /// Whether a status says that its reader may not have the page, or that there is none: with the codes

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -19,7 +20,7 @@ use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{Copies, Outdated};
-use crate::key::{CacheKey, Keyer, Partition};
+use crate::key::{CacheKey, Keyer, Partition, Spellings};
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
@@ -31,6 +32,8 @@ use crate::time::{Instant, UnixTime};
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) circuits: Circuits,
+    /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
+    pub(super) clock_behind: AtomicU64,
     pub(super) copies: Copies,
     pub(super) gate: Gate,
     /// The compressors, where clients may get compressed content.
@@ -44,6 +47,8 @@ pub(super) struct Parts {
     pub(super) renewals: Renewals,
     snapshot: ArcSwap<Snapshot>,
     pub(super) soft: SoftFailures,
+    /// The ways in which sites are called of which there may be copies, as bits of `Spellings`.
+    spellings: AtomicU64,
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
     /// Wall-clock nanoseconds at the adapter's epoch.
@@ -58,6 +63,7 @@ impl Parts {
         let tiers = Tiers::new(&site.breaker, rng.next(), now);
         Self {
             circuits: Circuits::new(tiers),
+            clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
             gate: Gate::new(&site.admission, now),
             gzip: config.client().gzip.then(Arc::default),
@@ -68,6 +74,7 @@ impl Parts {
             renewals: Renewals::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             soft: SoftFailures::default(),
+            spellings: AtomicU64::new(0),
             start: site.clone(),
             wall_epoch: AtomicU64::new(0),
         }
@@ -133,8 +140,10 @@ impl Parts {
             )
         };
         let copies = self.copies.stats();
+        let behind = self.clock_behind.load(Ordering::Relaxed);
         Stats {
             circuit,
+            clock_behind: (behind > 0).then(|| Duration::from_secs(behind)),
             paths_open,
             slow_calls,
             usual,
@@ -184,6 +193,21 @@ impl Parts {
     pub(super) fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
         let retry_at = self.circuits.read().retry_at(request.path(), now);
         retry_at.unwrap_or(now)
+    }
+
+    /// Takes note that there is a copy of a site that is called so.
+    pub(super) fn note_spelling(&self, authority: &[u8]) {
+        let spelling = Spellings::of(authority);
+        if !spelling.is_plain() {
+            let bits = u64::from(spelling.0);
+            self.spellings.fetch_or(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// The ways in which sites are called of which there may be copies.
+    pub(super) fn spellings(&self) -> Spellings {
+        let bits = self.spellings.load(Ordering::Relaxed);
+        Spellings(u8::try_from(bits).unwrap_or(u8::MAX))
     }
 
     /// The page of a key, as verdicts on it are remembered.

@@ -16,6 +16,7 @@ mod rescue;
 mod rig;
 mod slow;
 mod soft;
+mod spelling;
 mod transfer;
 mod trouble;
 mod waiting;

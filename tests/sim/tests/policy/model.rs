@@ -98,6 +98,18 @@ impl Copy {
         }
     }
 
+    /// An error page that nothing was there to tell by.
+    const fn soft(version: u32, asked: Instant, now: Instant) -> Self {
+        Self {
+            version,
+            asked,
+            received: now,
+            fresh: Duration::ZERO,
+            stale: true,
+            is_soft: true,
+        }
+    }
+
     /// What is kept of an answer, if anything is.
     fn of(says: Says, user: User, version: u32, asked: Instant, now: Instant) -> Option<Self> {
         let in_session = matches!(user, User::Session(_));
@@ -339,14 +351,7 @@ impl Model {
                 (Outcome::Failure, Flown::Failed, rescue)
             }
             (Ends::Soft(_), Ask::Read(_)) => {
-                let page = Copy {
-                    version,
-                    asked,
-                    received: now,
-                    fresh: Duration::ZERO,
-                    stale: true,
-                    is_soft: true,
-                };
+                let page = Copy::soft(version, asked, now);
                 match writes == self.writes(key) {
                     true => {
                         self.store.insert(key, page);
