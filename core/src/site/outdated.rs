@@ -8,8 +8,8 @@ use super::course::Course;
 use super::parts::Parts;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
-use crate::key::{CacheKey, Partition, SessionChange};
-use crate::message::ResponseHead;
+use crate::key::{CacheKey, Keyer, Partition, SessionChange};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::rules::reference;
 use crate::time::Instant;
 
@@ -102,7 +102,8 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
 }
 
 /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
-/// `Content-Location`: what this user sees of them goes, and of the target what everybody sees.
+/// `Content-Location`: what this user sees of them goes, and of the target what everybody sees. So it
+/// does of the other resource that MOVE and COPY write (RFC 4918 §9.8, §9.9).
 /// All other copies of them are asked about before they answer: each sign-in that leads to the
 /// front page must not take its copy from everybody.
 pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
@@ -112,13 +113,16 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
     }
     let keyer = course.snapshot.keyer();
     let (authority, asked) = (course.request.authority(), course.request.path_and_query());
-    let own = keyer.partition(&course.request.fields);
+    let own = reader(keyer, &course.request.fields);
     let named = ["location", "content-location"].iter().filter_map(|name| {
         let reference = head.fields.get(name)?;
         reference::same_origin(reference, asked, authority)
     });
-    for target in named.chain([asked.to_vec()]) {
-        let shared = (target == asked).then_some(Partition::Shared);
+    let written = [Some(asked.to_vec()), destination(&course.request)];
+    let written = written.into_iter().flatten().map(|target| (target, true));
+    let named = named.map(|target| (target, false));
+    for (target, is_written) in written.chain(named) {
+        let shared = is_written.then_some(Partition::Shared);
         for partition in [own].into_iter().chain(shared) {
             let keys: Vec<_> = keyer.keys_of(&course.request, &target, partition).collect();
             drop_written(&course.parts, &keys, now);
@@ -128,6 +132,34 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
             }
         }
     }
+}
+
+/// Whose copies a writer reads: who moves a page reads without what only writes have.
+fn reader(keyer: &Keyer, writer: &Fields) -> Partition {
+    // RFC 4918 §10.
+    const OF_WRITES: [&str; 6] = [
+        "depth",
+        "destination",
+        "if",
+        "lock-token",
+        "overwrite",
+        "timeout",
+    ];
+    let is_of_writes = |name: &str| OF_WRITES.iter().any(|it| it.eq_ignore_ascii_case(name));
+    if !writer.iter().any(|(name, _)| is_of_writes(name)) {
+        return keyer.partition(writer);
+    }
+    let others = writer.iter().filter(|(name, _)| !is_of_writes(name));
+    keyer.partition(&Fields::from_pairs(others))
+}
+
+/// What MOVE and COPY write, beside their target (RFC 4918 §10.3).
+fn destination(request: &RequestHead) -> Option<Vec<u8>> {
+    if !matches!(request.method.as_str(), "MOVE" | "COPY") {
+        return None;
+    }
+    let reference = request.fields.get("destination")?;
+    reference::same_origin(reference, request.path_and_query(), request.authority())
 }
 
 /// Drops the copies of one written page, by its keys.
