@@ -15,6 +15,8 @@ pub enum Plant {
     EveryoneProbes,
     /// A copy rescues though it is too old, or its directives forbid to use it stale.
     ForbiddenStale,
+    /// A page that is as good as its copy is taken for an error page.
+    GoodIsError,
     /// A copy that a write made wrong stays.
     KeptAfterWrite,
     /// An answer that sets a cookie that counts is kept for all whose requests are alike, and handed
@@ -51,12 +53,13 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BusyGivesWay,
         Self::DeafToConnections,
         Self::Desync,
         Self::EveryoneProbes,
         Self::ForbiddenStale,
+        Self::GoodIsError,
         Self::KeptAfterWrite,
         Self::KeptWithCookie,
         Self::LostProbe,

@@ -61,6 +61,10 @@ pub const KEY_BYTES_MAX: usize = 8 * 1024;
 /// breaking off: a page comes in one or two reads, so nobody waits longer for it.
 pub const HOLD_BYTES_MAX: usize = 64 * 1024;
 
+/// How long after its head a body of unknown length is held back, where it may turn out to be an
+/// error page: longer than an application needs to end one, and a visitor hardly notices it.
+pub const HOLD_TIME_MAX: Duration = Duration::from_millis(250);
+
 /// Smallest body that is worth gzip: below it the frame costs more than it saves.
 pub const GZIP_BYTES_MIN: usize = 301;
 

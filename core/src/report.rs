@@ -2,12 +2,16 @@
 //! numbers that a site has at one moment ([`Stats`]).
 //! Never formats, counts over time or logs: that is the embedder's part.
 
+mod soft;
+
 use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::breaker::State;
+
+pub use soft::{Sign, Signs, SoftFailure, SoftStats, SoftVerdict};
 
 /// Where an answer came from; the word in `X-Retter`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -138,6 +142,9 @@ pub enum End {
 pub struct Stats {
     /// State of the origin's circuit.
     pub circuit: State,
+    /// By how much the origin's clock seems to be behind, where its `Date` is older than can be
+    /// believed; the last such.
+    pub clock_behind: Option<Duration>,
     /// Paths whose own circuit is not closed.
     pub paths_open: usize,
     /// Exchanges in which the origin took longer than it should, since start.
@@ -160,6 +167,8 @@ pub struct Stats {
     pub admission: AdmissionStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
+    /// Pages that were no good though their status said so.
+    pub soft: SoftStats,
 }
 
 /// The gate before the origin at one moment.

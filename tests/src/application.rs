@@ -18,8 +18,16 @@ pub struct Application {
 
 #[derive(Debug)]
 enum Kind {
-    Flask { script: &'static str },
-    Php { sessions: PathBuf },
+    Flask {
+        script: &'static str,
+    },
+    Php {
+        /// Of PHP, each as `name=value`.
+        options: Vec<String>,
+        script: &'static str,
+        /// A directory of its own, so that sessions outlive the process and not the test.
+        state: PathBuf,
+    },
 }
 
 impl Application {
@@ -51,12 +59,49 @@ impl Application {
     #[track_caller]
     #[must_use]
     pub fn php() -> Self {
+        Self::start_php("index.php", &[])
+    }
+
+    /// Starts the PHP application that fails in the ways of such applications, see
+    /// `tests/apps/php/soft.php`, with options of PHP (`display_errors=1`).
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn php_soft(options: &[&str]) -> Self {
+        Self::start_php("soft.php", options)
+    }
+
+    /// Says in which way that application fails from now on; `well` for in none.
+    ///
+    /// # Panics
+    /// If it is another application.
+    #[track_caller]
+    pub fn fail_by(&self, mode: &str) {
+        let Kind::Php { state, .. } = &self.kind else {
+            panic!("only PHP fails so");
+        };
+        let (new, file) = (state.join("new"), state.join("mode"));
+        std::fs::write(&new, mode).expect("a file in the application's directory");
+        std::fs::rename(&new, &file).expect("it takes the place of the old one");
+    }
+
+    #[track_caller]
+    fn start_php(script: &'static str, options: &[&str]) -> Self {
         let port = Port::reserve();
-        // A directory of its own, so that sessions outlive the process and not the test.
         let name = format!("retter-php-{}", port.address().port());
-        let sessions = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&sessions).expect("a directory for sessions");
-        Self::start(port, Kind::Php { sessions })
+        let state = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&state).expect("a directory for sessions");
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self::start(
+            port,
+            Kind::Php {
+                options,
+                script,
+                state,
+            },
+        )
     }
 
     #[track_caller]
@@ -107,13 +152,20 @@ impl Application {
                     .arg(self.address().port().to_string());
                 command
             }
-            Kind::Php { sessions } => {
+            Kind::Php {
+                options,
+                script,
+                state,
+            } => {
                 let mut command = Command::new("php");
+                let sessions = format!("session.save_path={}", state.display());
+                for option in options.iter().chain([&sessions]) {
+                    command.arg("-d").arg(option);
+                }
                 command
-                    .arg("-d")
-                    .arg(format!("session.save_path={}", sessions.display()))
+                    .env("SOFT_STATE", state)
                     .args(["-S", &self.address().to_string()])
-                    .arg(apps.join("php/index.php"));
+                    .arg(apps.join("php").join(script));
                 command
             }
         }
@@ -123,8 +175,8 @@ impl Application {
 impl Drop for Application {
     fn drop(&mut self) {
         self.kill();
-        if let Kind::Php { sessions } = &self.kind {
-            let _ = std::fs::remove_dir_all(sessions);
+        if let Kind::Php { state, .. } = &self.kind {
+            let _ = std::fs::remove_dir_all(state);
         }
     }
 }

@@ -122,6 +122,12 @@ pub struct Line<'a> {
     /// The client's program.
     #[serde(borrow, default)]
     pub user_agent: Option<Text<'a>>,
+    /// The trace that the request belongs to (W3C Trace Context §3.2).
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Text<'a>>,
+    /// What tracing systems add to that (W3C Trace Context §3.3).
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<Text<'a>>,
 }
 
 impl<'a> Line<'a> {
@@ -178,6 +184,11 @@ impl<'a> Line<'a> {
                 .filter(|change| *change != SessionChange::None),
             referer: asked("referer").map(|url| Text(without_secrets(url))),
             user_agent: asked("user-agent").map(Text::from),
+            traceparent: asked("traceparent").map(Text::from),
+            tracestate: Text::joined(
+                head.into_iter()
+                    .flat_map(|head| head.fields.get_all("tracestate")),
+            ),
         }
     }
 

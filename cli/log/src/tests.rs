@@ -84,6 +84,21 @@ fn a_line_is_written_so() {
 }
 
 #[test]
+fn a_trace_is_told_where_there_is_one() {
+    let mut report = report();
+    let fields: [(&str, &[u8]); 3] = [
+        ("traceparent", b"00-0af7-b7ad-01"),
+        ("tracestate", b"a=1"),
+        ("tracestate", b"b=\"2"),
+    ];
+    let request = RequestHead::new(Method::GET, "/", Fields::from_pairs(fields));
+    report.request = Some(Arc::new(request));
+    let text = Line::of(&report, &keyer(), UNIX_EPOCH).to_json();
+    let expected = r#","traceparent":"00-0af7-b7ad-01","tracestate":"a=1, b=\\x222"}"#;
+    assert!(text.trim_end().ends_with(expected), "{text}");
+}
+
+#[test]
 fn unknown_words_and_missing_members_are_none() {
     let line = Line::parse(b"{}").unwrap();
     assert_eq!(line, Line::default());
@@ -172,6 +187,8 @@ fn requests() -> impl Strategy<Value = RequestHead> {
         "cookie",
         "authorization",
         "referer",
+        "traceparent",
+        "tracestate",
         "user-agent",
         "x-unknown",
     ];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use retter_core::breaker::State;
-use retter_core::report::{RefreshStats, Source};
+use retter_core::report::{RefreshStats, Sign, SoftStats, Source};
 use serde::Serialize;
 
 use crate::clock::millis;
@@ -21,6 +21,9 @@ struct Health {
     /// How long the application usually takes to begin an answer.
     usual_ms: Option<f64>,
     slow_calls: u64,
+    /// By how much the application's clock seems to be behind.
+    clock_behind_seconds: Option<u64>,
+    soft_failures: SoftFailures,
     copies: Copies,
     admission: Admission,
     refresh: Refresh,
@@ -67,6 +70,25 @@ struct Shed {
     deadline: u64,
     early: u64,
     full: u64,
+}
+
+/// Error pages that came with status 200.
+#[derive(Serialize)]
+struct SoftFailures {
+    /// By the sign that says most.
+    failed: BTreeMap<&'static str, u64>,
+    /// Those of which it is not known.
+    doubted: u64,
+}
+
+impl From<SoftStats> for SoftFailures {
+    fn from(stats: SoftStats) -> Self {
+        let by_sign = Sign::ALL.map(|sign| (sign.as_str(), stats.failed(sign)));
+        Self {
+            failed: BTreeMap::from(by_sign),
+            doubted: stats.doubted,
+        }
+    }
 }
 
 /// What is asked in the background.
@@ -164,6 +186,8 @@ fn read(telemetry: &Telemetry) -> Health {
         paths_open: stats.paths_open,
         usual_ms: stats.usual.map(millis),
         slow_calls: stats.slow_calls,
+        clock_behind_seconds: stats.clock_behind.map(|behind| behind.as_secs()),
+        soft_failures: stats.soft.into(),
         copies: Copies {
             count: stats.copies,
             bytes: stats.copies_bytes,

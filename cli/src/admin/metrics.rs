@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
-use retter_core::report::{AdmissionStats, RefreshStats, Source, Stats};
+use retter_core::report::{AdmissionStats, RefreshStats, Sign, SoftStats, Source, Stats};
 use retter_core::rules::label::RESCUES;
 
 use crate::telemetry::{LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index};
@@ -27,6 +27,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     circuits(&mut page, &stats, &telemetry.transitions());
     site(&mut page, &stats);
     refreshes(&mut page, &stats.refresh);
+    soft(&mut page, &stats.soft);
     page.0
 }
 
@@ -234,6 +235,23 @@ fn site(page: &mut Page, stats: &Stats) {
         stats.evictions,
     );
     admission(page, &stats.admission);
+}
+
+fn soft(page: &mut Page, stats: &SoftStats) {
+    let name = "retter_soft_failures_total";
+    page.family(
+        name,
+        "counter",
+        "Error pages that came with status 200, by the sign that says most.",
+    );
+    for sign in Sign::ALL {
+        page.sample(name, &[("sign", sign.as_str())], stats.failed(sign));
+    }
+    page.counter(
+        "retter_soft_doubts_total",
+        "Pages that may be error pages: the copy before them was kept for now.",
+        stats.doubted,
+    );
 }
 
 fn admission(page: &mut Page, stats: &AdmissionStats) {

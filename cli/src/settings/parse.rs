@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use retter_core::config::{
-    FieldNames, FreshMode, NamePatterns, RescueMode, StatusSet, TrustedProxies,
+    FailTexts, FieldNames, FreshMode, NamePatterns, PathPatterns, RescueMode, SoftMode, StatusSet,
+    TrustedProxies,
 };
 
 /// A duration as people write it: `15 seconds`, `1m 30s`, `500ms`, `1.5s`; a bare number is
@@ -152,6 +153,32 @@ pub(crate) fn fresh(text: &str) -> Result<FreshMode, String> {
         "origin" => Ok(FreshMode::Origin),
         "ttl" => Ok(FreshMode::Ttl),
         other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// What is done about error pages that come with status 200.
+pub(crate) fn soft(text: &str) -> Result<SoftMode, String> {
+    match text.trim() {
+        "off" => Ok(SoftMode::Off),
+        "observe" => Ok(SoftMode::Observe),
+        "rescue" => Ok(SoftMode::Rescue),
+        other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// Texts of error pages; the text `none` for no text.
+pub(crate) fn fail_texts(text: &str) -> Result<FailTexts, String> {
+    match text.trim() {
+        "none" => Ok(FailTexts::default()),
+        text => text.parse(),
+    }
+}
+
+/// Patterns of paths; the text `none` for no path.
+pub(crate) fn paths(text: &str) -> Result<PathPatterns, String> {
+    match text.trim() {
+        "none" => Ok(PathPatterns::default()),
+        text => text.parse(),
     }
 }
 

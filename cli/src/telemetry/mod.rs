@@ -12,6 +12,7 @@ mod logins;
 mod overload;
 #[cfg(test)]
 mod sample;
+mod soft;
 mod trouble;
 pub(crate) mod undeclared;
 
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use retter_core::breaker::{State, Tier, Transition};
 use retter_core::event::Report;
 use retter_core::report::Source;
+use retter_core::time::Instant;
 
 use crate::clock::Clock;
 use crate::runtime::{Gateway, Observer, Site, Trouble};
@@ -31,6 +33,7 @@ use broken::HeadLimits;
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
+use soft::Soft;
 use undeclared::Votes;
 
 pub(crate) use access::AccessLog;
@@ -50,6 +53,8 @@ pub(crate) struct Telemetry {
     clock: Clock,
     connections_accepted: AtomicU64,
     connections_ended: AtomicU64,
+    /// Whether a clock of the application that is behind was told of.
+    clock_told: AtomicBool,
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
@@ -57,6 +62,7 @@ pub(crate) struct Telemetry {
     overload: Mutex<Overload>,
     /// Reloads that were done, and that changed nothing because they could not work.
     reloads: [AtomicU64; 2],
+    soft: Mutex<Soft>,
     /// Exchanges are counted by the thread that did them, so the locks are never contended.
     shards: Vec<Mutex<Totals>>,
     gateway: Arc<Gateway>,
@@ -121,11 +127,13 @@ impl Telemetry {
             clock,
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
+            clock_told: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             logins: Logins::default(),
             overload: Mutex::default(),
             reloads: Default::default(),
+            soft: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             gateway,
             transitions: Mutex::default(),
@@ -138,12 +146,31 @@ impl Telemetry {
     pub(crate) fn tick(&self) {
         self.drain_transitions();
         let now = self.clock.now();
-        let stats = self.gateway.site().stats(now).admission;
-        let told = lock(&self.overload).note(&stats, now);
+        let stats = self.gateway.site().stats(now);
+        if let Some(behind) = stats.clock_behind
+            && !self.clock_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "the clock of the application is {} s behind by the Date of its answers: its pages are \
+                 never fresh; the age of copies that rescue counts from when they came",
+                behind.as_secs()
+            );
+        }
+        let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
         }
+        self.tell_of_soft_failures(now);
         self.tell_of_undeclared();
+    }
+
+    fn tell_of_soft_failures(&self, now: Instant) {
+        let site = self.gateway.site();
+        let failures = std::iter::from_fn(|| site.poll_soft_failure());
+        let told = lock(&self.soft).note(failures, now);
+        if let Some(text) = told {
+            tracing::warn!("{text}");
+        }
     }
 
     fn tell_of_undeclared(&self) {
@@ -365,7 +392,6 @@ mod tests {
     use std::time::Duration;
 
     use retter_core::breaker::Reason;
-    use retter_core::time::Instant;
 
     use super::*;
 

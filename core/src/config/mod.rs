@@ -4,17 +4,21 @@
 mod check;
 mod field_names;
 mod listener;
+mod paths;
 mod site;
+mod soft;
 mod trusted;
 mod values;
 
 pub use check::{ConfigError, ConfigErrors};
 pub use field_names::FieldNames;
 pub use listener::ClientSettings;
+pub use paths::PathPatterns;
 pub use site::{
     AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,
     SiteConfig, SiteSettings,
 };
+pub use soft::{FailTexts, SoftMode};
 pub use trusted::TrustedProxies;
 pub use values::{NamePatterns, StatusSet};
 

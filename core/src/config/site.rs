@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, HEAD, HEAD_FIELDS, HEAD_FIELDS_WORDS, HEADS, RATE_MIN, YEAR};
-use super::{ConfigError, ConfigErrors, FieldNames, NamePatterns, StatusSet};
+use super::{
+    ConfigError, ConfigErrors, FailTexts, FieldNames, NamePatterns, PathPatterns, SoftMode,
+    StatusSet,
+};
 use crate::limits::RESPONSE_FIELDS_MAX;
 
 /// Settings of one application and its protection, with their defaults.
@@ -77,6 +80,11 @@ pub struct BreakerSettings {
     pub paths_max: usize,
     /// Response status codes that are failures.
     pub failure_statuses: StatusSet,
+    /// Texts of the application's own error pages that come with status 200, beside those that are
+    /// known.
+    pub failure_texts: FailTexts,
+    /// What is done about error pages that come with status 200.
+    pub soft: SoftMode,
 }
 
 /// Settings of the store and of partitions.
@@ -100,6 +108,8 @@ pub struct CacheSettings {
     pub entries_max: usize,
     /// Body bytes of one copy.
     pub object_bytes_max: usize,
+    /// Paths of which nothing is kept, and which nothing but the origin answers.
+    pub excluded_paths: PathPatterns,
     /// Names of cookies that carry a session.
     pub session_cookies: NamePatterns,
     /// Names of cookies that never change a page.
@@ -181,6 +191,8 @@ impl Default for BreakerSettings {
             origin_probes: 3,
             paths_max: 1024,
             failure_statuses: StatusSet::default(),
+            failure_texts: FailTexts::default(),
+            soft: SoftMode::Rescue,
         }
     }
 }
@@ -197,6 +209,7 @@ impl Default for CacheSettings {
             bytes_max: 64 << 20,
             entries_max: 100_000,
             object_bytes_max: 4 << 20,
+            excluded_paths: PathPatterns::default(),
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
             ignored_query: NamePatterns::ignored_query(),

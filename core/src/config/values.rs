@@ -4,69 +4,94 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A set of 5xx status codes: `500-599,!501,!505` is the default.
+/// A set of 4xx and 5xx status codes: `500-599,!501,!505` is the default.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Codes([u128; 2]);
+
+/// The status codes that are failures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct StatusSet(u128);
+pub struct StatusSet(Codes);
+
+impl Codes {
+    const FIRST: u16 = 400;
+    const LAST: u16 = 599;
+
+    /// Where the bit of a code is.
+    fn place(code: u16) -> Option<(usize, u16)> {
+        let class = match code {
+            400..=499 => 0,
+            500..=599 => 1,
+            _ => return None,
+        };
+        Some((class, code % 100))
+    }
+
+    fn contains(self, code: u16) -> bool {
+        Self::place(code).is_some_and(|(class, bit)| self.0[class] >> bit & 1 == 1)
+    }
+
+    fn change(&mut self, from: u16, to: u16, is_in: bool) {
+        for (class, bit) in (from..=to).filter_map(Self::place) {
+            let codes = &mut self.0[class];
+            *codes = *codes & !(1 << bit) | u128::from(is_in) << bit;
+        }
+    }
+}
 
 impl StatusSet {
     /// Whether `status` is in the set.
     #[must_use]
     pub fn contains(self, status: http::StatusCode) -> bool {
-        status
-            .as_u16()
-            .checked_sub(500)
-            .is_some_and(|bit| bit < 100 && self.0 >> bit & 1 == 1)
-    }
-
-    fn range(from: u16, to: u16) -> u128 {
-        (from..=to).fold(0, |set, status| set | 1 << (status - 500))
+        self.0.contains(status.as_u16())
     }
 }
 
 impl Default for StatusSet {
     fn default() -> Self {
+        let mut codes = Codes::default();
+        codes.change(500, 599, true);
         // 501 and 505 answer what was asked, not how the origin is (HAProxy counts them as good).
-        Self(Self::range(500, 599) & !Self::range(501, 501) & !Self::range(505, 505))
+        codes.change(501, 501, false);
+        codes.change(505, 505, false);
+        Self(codes)
     }
 }
 
 impl FromStr for StatusSet {
     type Err = String;
 
-    /// Comma-separated codes and ranges from 500 to 599; `!` takes out what was put in before.
+    /// Comma-separated codes and ranges from 400 to 599; `!` takes out what was put in before.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut set = 0;
+        let mut codes = Codes::default();
         for item in text.split(',').map(str::trim) {
-            let (remove, item) = item
+            let (is_in, item) = item
                 .strip_prefix('!')
-                .map_or((false, item), |item| (true, item));
+                .map_or((true, item), |item| (false, item));
             let (from, to) = item.split_once('-').unwrap_or((item, item));
             let code = |text: &str| {
-                text.trim()
-                    .parse::<u16>()
-                    .ok()
-                    .filter(|code| (500..=599).contains(code))
+                let code = text.trim().parse::<u16>().ok()?;
+                (Codes::FIRST..=Codes::LAST).contains(&code).then_some(code)
             };
             let (Some(from), Some(to)) = (code(from), code(to)) else {
-                return Err(format!("`{item}` is not a code or range from 500 to 599"));
+                return Err(format!("`{item}` is not a code or range from 400 to 599"));
             };
             if from > to {
                 return Err(format!("range `{item}` runs backwards"));
             }
-            let range = Self::range(from, to);
-            set = if remove { set & !range } else { set | range };
+            codes.change(from, to, is_in);
         }
-        Ok(Self(set))
+        Ok(Self(codes))
     }
 }
 
 impl fmt::Display for StatusSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_in = |code: u16| self.0.contains(code);
         let mut separator = "";
-        let mut code = 500;
-        while code < 600 {
+        let mut code = Codes::FIRST;
+        while code <= Codes::LAST {
             let start = code;
-            while code < 600 && self.0 >> (code - 500) & 1 == 1 {
+            while is_in(code) {
                 code += 1;
             }
             match code - start {
@@ -248,11 +273,22 @@ mod tests {
         check("503", "503");
         check("502-504, 500", "500,502-504");
         assert_eq!("500-599,!501,!505".parse(), Ok(StatusSet::default()));
-        for bad in ["", "404", "5xx", "504-502", "500,", "!"] {
+        check("429,500-599", "429,500-599");
+        check("400-599,!404", "400-403,405-599");
+        check("499-500", "499-500");
+        for bad in [
+            "", "399", "302", "600", "4xx", "5xx", "504-502", "500,", "!",
+        ] {
             assert!(bad.parse::<StatusSet>().is_err(), "{bad}");
         }
         assert!(!StatusSet::default().contains(http::StatusCode::OK));
         assert!(StatusSet::default().contains(http::StatusCode::BAD_GATEWAY));
+        assert!(!StatusSet::default().contains(http::StatusCode::TOO_MANY_REQUESTS));
+        let all: StatusSet = "400-599".parse().unwrap();
+        for code in 100..1000 {
+            let status = http::StatusCode::from_u16(code).unwrap();
+            assert_eq!(all.contains(status), (400..600).contains(&code), "{code}");
+        }
     }
 
     #[test]

@@ -91,6 +91,10 @@ impl Collected {
         fits
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether there is little room for more of such size.
     pub(super) fn is_short(&self) -> bool {
         self.budget.is_short(self.bytes.len())

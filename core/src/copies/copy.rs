@@ -13,6 +13,7 @@ use crate::canary::{Plant, is_planted};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
 use crate::rules::freshness::{Allowed, Lifetimes, Wishes};
+use crate::rules::soft::{self, Coding, Look};
 use crate::rules::{cache_control, forwarding};
 use crate::store::{Entry, Vary};
 use crate::time::{Instant, UnixTime};
@@ -37,6 +38,8 @@ pub(crate) struct StoredResponse {
     /// The body compressed, made when a client first asks for it; `None` when not worth it.
     gzip: OnceLock<Option<Content>>,
     lifetimes: Lifetimes,
+    /// What a page looks like whose content has to be decoded for that.
+    look: OnceLock<Option<Box<Look>>>,
     status: StatusCode,
     /// The fields that speak to this program alone: they count again when a 304 comes. Most
     /// responses have none.
@@ -139,6 +142,22 @@ impl StoredResponse {
         })
     }
 
+    /// What it looks like as a page; `None` where its content cannot be read.
+    pub(crate) fn look(&self) -> Option<Look> {
+        let look = || soft::look(self.body(), Coding::of(&self.fields));
+        if !self.fields.contains("content-encoding") {
+            return look();
+        }
+        // It is decoded once, not for each page that is held against it.
+        let coded = self.look.get_or_init(|| look().map(Box::new));
+        coded.as_deref().copied()
+    }
+
+    /// Whether `text` stands in it, in letters of either case.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        soft::holds(self.body(), Coding::of(&self.fields), text)
+    }
+
     /// The head of this copy as it would be had the origin sent it whole with what `head` says
     /// now (RFC 9111 §3.2, §4.3.4); `None` where both together are more than a head can hold.
     pub(crate) fn updated_head(&self, head: &ResponseHead, unix: UnixTime) -> Option<ResponseHead> {
@@ -183,6 +202,7 @@ impl StoredResponse {
             fields: stored_fields(head, unix),
             gzip: self.gzip.clone(),
             lifetimes,
+            look: self.look.clone(),
             status: self.status,
             targeted: targeted_fields(head),
             times,
@@ -198,6 +218,7 @@ impl StoredResponse {
             fields: self.fields.clone(),
             gzip: self.gzip.clone(),
             lifetimes: self.lifetimes.expired(),
+            look: self.look.clone(),
             status: self.status,
             targeted: self.targeted.clone(),
             times: self.times,
@@ -319,6 +340,11 @@ impl Collector {
         self.body.push(data)
     }
 
+    /// Status, fields and content, as far as they have come.
+    pub(crate) fn answer(&self) -> ((StatusCode, &Fields), &[u8]) {
+        ((self.status, &self.fields), self.body.bytes())
+    }
+
     /// Whether there is little room for more of such size.
     pub(crate) fn is_short(&self) -> bool {
         self.body.is_short()
@@ -332,6 +358,7 @@ impl Collector {
             fields: self.fields,
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,
+            look: OnceLock::new(),
             status: self.status,
             targeted: self.targeted,
             times: self.times,

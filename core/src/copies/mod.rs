@@ -164,7 +164,7 @@ impl Copies {
     }
 
     /// A hash of what a key names, whoever it is for, whatever shapes it and its kind.
-    fn resource(&self, key: &CacheKey) -> u64 {
+    pub(crate) fn resource(&self, key: &CacheKey) -> u64 {
         self.resource_hash.hash_one(key.resource())
     }
 

@@ -17,6 +17,8 @@ pub enum Timer {
     ClientPause,
     /// The next piece of a response body, or the origin taking a request body.
     OriginBody,
+    /// The rest of a response that is held back: until it is passed on all the same.
+    Held,
     /// A connection to the origin.
     OriginConnect,
     /// The response head.
@@ -105,7 +107,11 @@ fn of_relay(relay: &Relay, shared: &Shared) -> Option<Deadline> {
         // From the last byte of the request, whatever trickles in.
         Download::Awaiting(_) => Some(of_head(relay, shared, origin.write_at)),
         // To the client, a held response has not begun.
-        Download::Holding(held) => Some(of_head(relay, shared, held.since)),
+        Download::Holding(held) => {
+            let due = of_head(relay, shared, held.since);
+            let held = held.until.map(|until| (until, Timer::Held));
+            Some(held.filter(|held| held.0 <= due.0).unwrap_or(due))
+        }
         Download::Forwarding(forward, _) if !waits_for_client => {
             let silence = forward.silence_max(settings);
             let due = if forward.has_length && !forward.event_stream {

@@ -11,7 +11,7 @@ use super::forward::{Forward, Held};
 use super::reply::{Body, Head, MadeFrom, Passed};
 use crate::breaker::State as Circuit;
 use crate::h1::Framing;
-use crate::limits::HOLD_BYTES_MAX;
+use crate::limits::{HOLD_BYTES_MAX, HOLD_TIME_MAX};
 use crate::message::ResponseHead;
 use crate::rules::coding::{self, GzipPool};
 use crate::site::{Fetch, Holding, Passing, Slow};
@@ -26,8 +26,8 @@ pub(super) enum Download {
     Discarding(Passing),
     /// Its body is being passed on.
     Forwarding(Forward, Passing),
-    /// It is short and held back until complete, because a copy could rescue from its breaking
-    /// off.
+    /// It is held back until complete, because a copy could rescue from its breaking off, or from
+    /// what it turns out to be.
     Holding(Box<Held>),
 }
 
@@ -105,21 +105,38 @@ impl Download {
     }
 }
 
-/// The length of a body that is to be here as a whole before the first byte goes out: it is
-/// short, so that nobody waits long, and there is a copy to rescue with should it break off.
-pub(super) fn held_length(
+/// How long a response is held back.
+pub(super) struct Hold {
+    /// Bytes that it has for certain.
+    pub(super) length: usize,
+    /// When it is passed on all the same; `None` for never.
+    pub(super) until: Option<Instant>,
+}
+
+/// Whether a response is to be here as a whole before the first byte goes out: there is a copy to
+/// rescue with, should it break off or turn out to be an error page, and it is short, or may be.
+pub(super) fn hold(
     holding: &Holding,
     framing: Framing,
     status: StatusCode,
     is_sent: bool,
-) -> Option<usize> {
-    let Framing::Length(length) = framing else {
+    now: Instant,
+) -> Option<Hold> {
+    if status != StatusCode::OK || !is_sent {
         return None;
+    }
+    let (length, until) = match framing {
+        Framing::Length(length) => (usize::try_from(length).ok()?, None),
+        Framing::Chunked | Framing::UntilClose => (0, Some(now + HOLD_TIME_MAX)),
+        Framing::Empty => return None,
     };
-    let length = usize::try_from(length).ok()?;
-    let is_short = (1..=HOLD_BYTES_MAX).contains(&length);
-    let is_page = status == StatusCode::OK && is_sent;
-    (is_short && is_page && holding.can_rescue()).then_some(length)
+    // Nothing is lost by an end that comes with the head, or whose time is not known, but a page.
+    let holds = match length {
+        0 => holding.awaits_verdict(),
+        1..=HOLD_BYTES_MAX => holding.can_rescue(),
+        _ => false,
+    };
+    holds.then_some(Hold { length, until })
 }
 
 /// Begins to pass a response on: its head goes out. `is_sent` says whether all of the request

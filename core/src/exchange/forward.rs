@@ -42,6 +42,8 @@ pub(super) struct Held {
     pub(super) pieces: Vec<Bytes>,
     /// When its head came.
     pub(super) since: Instant,
+    /// When it is passed on all the same; `None` for never.
+    pub(super) until: Option<Instant>,
 }
 
 impl Forward {

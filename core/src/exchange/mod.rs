@@ -554,6 +554,7 @@ impl Exchange {
             Timer::OriginBody | Timer::OriginHead => {
                 self.turn(Turn::Failed(Failure::Timeout), now);
             }
+            Timer::Held => self.turn(Turn::Release, now),
             Timer::OriginConnect => {
                 self.shared.actions.push(Action::Close);
                 self.handle_connect_failed(now);

@@ -17,11 +17,11 @@ use super::tunnel::{self, Tunnel};
 use super::upload::Upload;
 use crate::canary::{Plant, is_planted};
 use crate::h1::{Event, Framing};
-use crate::limits::DRAIN_BYTES_MAX;
+use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
 use crate::report::{End, Failure};
 use crate::rules::{forwarding, login};
-use crate::site::{Fetch, Passing, Served, Verdict};
+use crate::site::{Completed, Fetch, Passing, Served, Verdict};
 use crate::time::Instant;
 
 /// Connected: the request goes out, the response comes in.
@@ -148,19 +148,23 @@ impl Relay {
         }
         let framing = self.origin.conn.framing();
         let is_sent = self.upload.is_sent();
-        let hold = download::held_length(&holding, framing, head.status, is_sent)
-            .is_some_and(|length| shared.gateway.reserve().admits(shared.queued + length));
-        self.download = if hold {
-            Download::Holding(Box::new(Held {
+        let hold = download::hold(&holding, framing, head.status, is_sent, now).filter(|hold| {
+            let queued = shared.queued + hold.length;
+            shared.gateway.reserve().admits(queued)
+        });
+        self.download = match hold {
+            Some(hold) => Download::Holding(Box::new(Held {
                 head,
                 holding,
                 pieces: Vec::new(),
                 since: now,
-            }))
-        } else {
-            let passing = holding.pass_on();
-            let forward = download::begin(&passing, head, framing, is_sent, shared, now);
-            Download::Forwarding(forward, passing)
+                until: hold.until,
+            })),
+            None => {
+                let passing = holding.pass_on();
+                let forward = download::begin(&passing, head, framing, is_sent, shared, now);
+                Download::Forwarding(forward, passing)
+            }
         };
         Next::Relaying(self)
     }
@@ -183,9 +187,29 @@ impl Relay {
             Download::Holding(held) => {
                 held.holding.on_data(&data, now);
                 held.pieces.push(data);
+                if held.until.is_some() && !may_hold(held, shared) {
+                    return Step::Turn(Turn::Release);
+                }
             }
         }
         Step::Moved
+    }
+
+    /// The response is held back no longer: what has come of it goes out.
+    pub(super) fn released(mut self: Box<Self>, shared: &mut Shared, now: Instant) -> Next {
+        self.download = match self.download {
+            Download::Holding(held) => {
+                let passing = held.holding.pass_on();
+                let framing = self.origin.conn.framing();
+                let is_sent = self.upload.is_sent();
+                let begun = (held.head, held.pieces);
+                let forward = pass_on(&passing, begun, framing, is_sent, shared, now);
+                Download::Forwarding(forward, passing)
+            }
+            other
+            @ (Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..)) => other,
+        };
+        Next::Relaying(self)
     }
 
     /// The origin pauses: what the compressor holds goes out, so that no page waits half drawn.
@@ -225,15 +249,19 @@ impl Relay {
             }
             Download::Discarding(passing) => (None, passing),
             Download::Forwarding(forward, passing) => (Some(forward), passing),
-            Download::Holding(held) => {
-                let passing = held.holding.keep_and_pass_on();
-                let mut forward =
-                    download::begin(&passing, held.head, framing, is_sent, shared, now);
-                for piece in held.pieces {
-                    forward.write(piece, &mut shared.outbox);
+            Download::Holding(held) => match held.holding.complete(now) {
+                Completed::PassOn(passing) => {
+                    let begun = (held.head, held.pieces);
+                    let forward = pass_on(&passing, begun, framing, is_sent, shared, now);
+                    (Some(forward), passing)
                 }
-                (Some(forward), passing)
-            }
+                Completed::Serve(served) => {
+                    self.origin.leave(is_sent, had_content, shared);
+                    let report = shared.call.origin_report(None, now);
+                    shared.serve(served, Some(report), now);
+                    return Next::Done;
+                }
+            },
         };
         self.origin.leave(is_sent, had_content, shared);
         let report = shared.call.origin_report(None, now);
@@ -310,6 +338,28 @@ impl Relay {
             Action::Close
         }
     }
+}
+
+/// Whether what has come of a response of unknown length may still be held back.
+fn may_hold(held: &Held, shared: &Shared) -> bool {
+    let bytes: usize = held.pieces.iter().map(Bytes::len).sum();
+    bytes <= HOLD_BYTES_MAX && shared.gateway.reserve().admits(shared.queued + bytes)
+}
+
+/// Passes on what was held back of a response.
+fn pass_on(
+    passing: &Passing,
+    (head, pieces): (Arc<ResponseHead>, Vec<Bytes>),
+    framing: Framing,
+    is_sent: bool,
+    shared: &mut Shared,
+    now: Instant,
+) -> Forward {
+    let mut forward = download::begin(passing, head, framing, is_sent, shared, now);
+    for piece in pieces {
+        forward.write(piece, &mut shared.outbox);
+    }
+    forward
 }
 
 /// Answers from a copy instead of passing the response on, whose body is drained if it is short.

@@ -32,6 +32,8 @@ pub(super) enum Turn {
     Head(Arc<ResponseHead>),
     /// Nothing of the response is wanted.
     PassOver,
+    /// What was held back of the response goes out, and the rest as it comes.
+    Release,
     /// The rest is not worth waiting for, or there is none.
     Stop,
 }

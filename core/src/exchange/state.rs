@@ -42,6 +42,7 @@ impl State {
                     Turn::Failed(failure) => relay.failed(failure, shared, now),
                     Turn::Head(head) => relay.headed(head, shared, now),
                     Turn::PassOver => relay.passed_over(shared, now),
+                    Turn::Release => relay.released(shared, now),
                     Turn::Stop => {
                         debug_assert!(false, "a relay ends by its response or a failure");
                         Next::Relaying(relay)
@@ -52,7 +53,11 @@ impl State {
             Self::Draining(draining) => {
                 match turn {
                     Turn::End(_) => draining.origin.leave(true, false, shared),
-                    Turn::Failed(_) | Turn::Head(_) | Turn::PassOver | Turn::Stop => {
+                    Turn::Failed(_)
+                    | Turn::Head(_)
+                    | Turn::PassOver
+                    | Turn::Release
+                    | Turn::Stop => {
                         shared.actions.push(Action::Close);
                     }
                 }

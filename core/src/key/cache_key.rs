@@ -7,6 +7,7 @@ use std::hash::Hasher;
 use bytes::Bytes;
 
 use super::{Kind, Partition};
+use crate::message::RequestHead;
 
 /// The name of a copy: authority, path, query and partition, with their hash.
 ///
@@ -48,6 +49,11 @@ impl CacheKey {
     #[must_use]
     pub fn authority(&self) -> &[u8] {
         self.split().0
+    }
+
+    /// Whether it names the site as `request` does, and not in another way.
+    pub(crate) fn is_named_by(&self, request: &RequestHead) -> bool {
+        self.authority().eq_ignore_ascii_case(request.authority())
     }
 
     /// Path and query as they are in the key.

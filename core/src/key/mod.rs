@@ -29,6 +29,7 @@ mod partition;
 mod query;
 mod rules;
 mod shaping;
+mod spelling;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +49,7 @@ use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
 use self::shaping::{KIND_BYTES, Read, Shape};
+pub(crate) use self::spelling::{Spellings, canonical, plain};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
     known::{FRAGMENT, HARMLESS, SHAPING},
@@ -217,6 +219,28 @@ impl Keyer {
             kind_at,
             resource_len,
         })
+    }
+
+    /// The key of the same thing on a site that is called so.
+    pub(crate) fn key_on(&self, key: &CacheKey, authority: &[u8]) -> Option<CacheKey> {
+        let authority_len = u16::try_from(authority.len()).ok()?;
+        let before = AUTHORITY_LEN_BYTES + key.authority().len();
+        let rest = key.bytes.get(before..)?;
+        let bytes = [&authority_len.to_be_bytes(), authority, rest].concat();
+        let moved = |at: usize| at - before + AUTHORITY_LEN_BYTES + authority.len();
+        (bytes.len() <= KEY_BYTES_MAX).then(|| CacheKey {
+            hash: self.key_hash.hash_one((&bytes[..], key.partition)),
+            bytes: Bytes::from(bytes),
+            partition: key.partition,
+            kind_at: moved(key.kind_at),
+            resource_len: moved(key.resource_len),
+        })
+    }
+
+    /// The key of the same thing on the same site by its plain name; `None` where that is this one.
+    pub(crate) fn plain_key(&self, key: &CacheKey) -> Option<CacheKey> {
+        let plain = plain(key.authority());
+        (plain.len() < key.authority().len()).then(|| self.key_on(key, plain))?
     }
 
     /// Path and query as a key holds them.

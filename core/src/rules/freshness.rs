@@ -146,9 +146,11 @@ pub fn assess(
     } else {
         0
     };
+    let age = age_at_receipt(&response.fields, received);
     let lifetimes = Lifetimes {
         fresh,
-        age_at_receipt: age_at_receipt(&response.fields, received),
+        age_at_receipt: age,
+        in_doubt: doubted_age(&response.fields, age),
         stale,
         behind,
         validates,
@@ -242,6 +244,8 @@ pub struct Lifetimes {
     fresh: u32,
     /// Seconds.
     age_at_receipt: u32,
+    /// Seconds of that age which only a `Date` says that is too old to be believed.
+    in_doubt: u32,
     stale: StaleRule,
     /// Seconds past freshness in which it may be used while it is fetched again (RFC 5861 §3).
     behind: u32,
@@ -264,6 +268,7 @@ impl Lifetimes {
     pub const NEVER: Self = Self {
         fresh: 0,
         age_at_receipt: 0,
+        in_doubt: 0,
         stale: StaleRule::Never,
         behind: 0,
         validates: false,
@@ -273,8 +278,11 @@ impl Lifetimes {
     /// These, of what was at least as old when it was received as `other`.
     #[must_use]
     pub fn not_younger_than(self, other: &Self) -> Self {
+        let believed = |it: &Self| it.age_at_receipt - it.in_doubt;
+        let age = self.age_at_receipt.max(other.age_at_receipt);
         Self {
-            age_at_receipt: self.age_at_receipt.max(other.age_at_receipt),
+            age_at_receipt: age,
+            in_doubt: age - believed(&self).max(believed(other)),
             ..self
         }
     }
@@ -292,10 +300,11 @@ impl Lifetimes {
     }
 
     /// Whether the copy may be used when the origin fails, is refused or is full: it is fresh, or
-    /// it is not older than `age_max` and its directives allow its staleness.
+    /// it is not older than `age_max` and its directives allow its staleness. An origin whose clock
+    /// is hours behind is no reason to let its visitors down: its `Date` does not count here.
     #[must_use]
     pub fn may_rescue(&self, resident: Duration, age_max: Duration) -> bool {
-        let age = self.age(resident);
+        let age = self.age(resident).saturating_sub(seconds(self.in_doubt));
         let stale_for = age.saturating_sub(seconds(self.fresh));
         let allowed = match self.stale {
             StaleRule::Always => true,
@@ -303,6 +312,12 @@ impl Lifetimes {
             StaleRule::Within(bound) => stale_for <= seconds(bound),
         };
         self.is_fresh(resident) || allowed && age <= age_max
+    }
+
+    /// By how much the origin's clock seems to be behind, where that is more than can be believed.
+    #[must_use]
+    pub fn clock_behind(&self) -> Option<Duration> {
+        (self.in_doubt > 0).then(|| seconds(self.in_doubt))
     }
 
     /// Whether the copy may answer while it is fetched again behind the answer.
@@ -496,6 +511,18 @@ fn age_at_receipt(fields: &Fields, received: UnixTime) -> u32 {
     // RFC 9111 §5.1: of several members the first counts, an invalid one does not.
     let told = fields.tokens("age").next().and_then(delta_seconds);
     apparent.max(told.unwrap_or(0))
+}
+
+/// How much of an age of `age` seconds is not to be believed. A cache between us and the origin
+/// would say `Age` (RFC 9111 §5.1): where nothing does, and the `Date` is hours old, the clock that
+/// it came from is wrong.
+fn doubted_age(fields: &Fields, age: u32) -> u32 {
+    const PLAUSIBLE: u32 = 60 * 60;
+    if age > PLAUSIBLE && !fields.contains("age") {
+        age
+    } else {
+        0
+    }
 }
 
 /// RFC 9110 §6.6.1: a response without a (valid) date is dated when it was received.

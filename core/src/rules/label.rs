@@ -18,13 +18,14 @@ pub const X_CIRCUIT: &str = "X-Circuit";
 pub const CACHE_STATUS: &str = "Cache-Status";
 
 /// The words of [`Handling::rescue`], for counters.
-pub const RESCUES: [&str; 9] = [
+pub const RESCUES: [&str; 10] = [
     "circuit-open",
     "connect",
     "overload",
     "protocol",
     "reset",
     "slow",
+    "soft",
     "status",
     "timeout",
     "truncated",
@@ -158,6 +159,8 @@ pub enum Cause {
     Failure(Failure),
     /// The origin takes longer than it should.
     Slow,
+    /// The origin sent an error page with status 200.
+    Soft,
     /// The origin sent a status that is a failure.
     Status(StatusCode),
 }
@@ -194,6 +197,7 @@ impl Handling {
             Self::Rescued { cause, .. } => Some(match cause {
                 Cause::Failure(failure) => failure.as_str(),
                 Cause::Slow => "slow",
+                Cause::Soft => "soft",
                 Cause::Status(_) => "status",
             }),
             Self::Behind { .. }
@@ -215,9 +219,7 @@ impl Handling {
         match *self {
             Self::Collapsed { why, cause } => {
                 member.token("; fwd=", why.as_str());
-                if let Cause::Status(status) = cause {
-                    member.integer("; fwd-status=", i64::from(status.as_u16()));
-                }
+                member.status_of(cause);
                 member.push("; collapsed");
                 if let Cause::Failure(failure) = cause {
                     member.token("; detail=", failure.as_str());
@@ -245,9 +247,7 @@ impl Handling {
                     Forward::Stale
                 };
                 member.token("; fwd=", why.as_str());
-                if let Cause::Status(status) = cause {
-                    member.integer("; fwd-status=", i64::from(status.as_u16()));
-                }
+                member.status_of(cause);
                 member.integer("; ttl=", ttl);
                 member.token("; detail=", rescued(cause));
             }
@@ -290,6 +290,7 @@ impl Handling {
 const fn rescued(cause: Cause) -> &'static str {
     match cause {
         Cause::Slow => "slow",
+        Cause::Soft => "rescued-soft",
         Cause::Status(_) => "rescued",
         Cause::Failure(Failure::Connect) => "rescued-connect",
         Cause::Failure(Failure::Protocol) => "rescued-protocol",
@@ -321,6 +322,17 @@ impl Member {
         self.hit();
         self.integer("; ttl=", ttl);
         self.token("; detail=", detail);
+    }
+
+    /// What the origin answered with, where it did.
+    fn status_of(&mut self, cause: Cause) {
+        match cause {
+            Cause::Failure(_) | Cause::Slow => {}
+            Cause::Soft => self.token("; fwd-status=", "200"),
+            Cause::Status(status) => {
+                self.integer("; fwd-status=", i64::from(status.as_u16()));
+            }
+        }
     }
 
     /// `key` comes with what is before and behind it.

@@ -15,6 +15,7 @@
 //! | [`range`] | RFC 9110 §14 |
 //! | [`reference`](mod@reference) | RFC 3986 §5.2 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
+//! | `soft` | none: what an error page looks like that says 200 |
 
 pub mod cache_control;
 pub mod coding;
@@ -28,3 +29,4 @@ pub mod login;
 pub mod range;
 pub mod reference;
 pub mod retry_after;
+pub(crate) mod soft;

@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::soft::Judging;
 use super::wants::Ended;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
@@ -25,7 +26,7 @@ use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::CacheKey;
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::Failure;
+use crate::report::{Failure, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
 use crate::rules::label::{Cause, Forward, Handling};
 use crate::rules::retry_after::retry_after;
@@ -71,6 +72,10 @@ pub(super) struct Course {
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// The request says in its target that its session ends.
     pub(super) ends_session: bool,
+    /// It is said already what the answer turned out to be.
+    is_judged: bool,
+    /// The answer, where it may turn out to be an error page, until that is said.
+    pub(super) judging: Option<Box<Judging>>,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     pub(super) key: Option<CacheKey>,
@@ -123,7 +128,13 @@ impl Course {
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
-            keeps: ask.key.is_some() && !ask.snapshot.keyer().has_ignored_query(ask.request),
+            is_judged: false,
+            judging: None,
+            keeps: ask
+                .key
+                .as_ref()
+                .is_some_and(|key| key.is_named_by(ask.request))
+                && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
             last: now,
@@ -164,6 +175,76 @@ impl Course {
         };
         let copies = &self.parts.copies;
         copies.still_holds(copy, key, &self.request.fields, self.mark)
+    }
+
+    /// Begins to read the answer beside the copy, where it may turn out to be an error page.
+    pub(super) fn begin_judging(&mut self, head: &ResponseHead) {
+        self.judging = self.copy.as_ref().and_then(|copy| {
+            let answer = (head.status, &head.fields);
+            let key = self.key.as_ref()?;
+            Judging::begin(&self.snapshot, &self.request, answer, key, copy).map(Box::new)
+        });
+    }
+
+    /// Whether the copy would answer if the answer turned out to be an error page.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        let judging = self.judging.as_ref();
+        judging.is_some_and(|judging| judging.may_rescue()) && self.can_rescue()
+    }
+
+    /// The answer is complete. What a verdict befalls is not kept, and those who wait for this fetch
+    /// are told; the origin has failed where it is a failure.
+    pub(super) fn judge(&mut self, now: Instant) -> Option<SoftVerdict> {
+        if std::mem::replace(&mut self.is_judged, true) {
+            return None;
+        }
+        // Another request may have brought a copy since: it is not to be replaced either.
+        let newer = self.judging_beside_newer();
+        let judging = self.judging.take();
+        if judging.is_none() && newer.is_none() {
+            return None;
+        }
+        let page = self.parts.page(self.key.as_ref()?);
+        let judge = |judging: Box<Judging>| {
+            let own = self.snapshot.failure_texts();
+            let soft = &self.parts.soft;
+            soft.judge(*judging, own, &self.request, page, now)
+        };
+        let mut verdict = judging.and_then(judge);
+        if verdict.is_none()
+            && let Some((judging, copy)) = newer
+        {
+            verdict = judge(judging);
+            if verdict.is_some() && self.copy.is_some() {
+                let age_max = self.snapshot.config().cache.rescue_age_max;
+                self.may_rescue = copy.may_rescue(age_max, now);
+                self.copy = Some(copy);
+            }
+        }
+        match verdict? {
+            SoftVerdict::Failed => {
+                self.record(Outcome::Failure, now);
+                self.outcome = Outcome::Failure;
+                self.land(Flown::Failed(Cause::Soft));
+            }
+            SoftVerdict::Doubted => {}
+        }
+        self.discard();
+        verdict
+    }
+
+    /// The answer beside the copy that it would replace, where that is not the one of its beginning.
+    fn judging_beside_newer(&self) -> Option<(Box<Judging>, Arc<StoredResponse>)> {
+        let (collector, key) = self.collector.as_ref().zip(self.key.as_ref())?;
+        let copy = self.parts.copies.look_up_good(key, &self.request.fields)?;
+        let judging = self.judging.as_ref();
+        if judging.is_some_and(|judging| judging.is_beside(&copy)) {
+            return None;
+        }
+        let (answer, body) = collector.answer();
+        let mut judging = Judging::begin(&self.snapshot, &self.request, answer, key, &copy)?;
+        judging.push(body);
+        Some((Box::new(judging), copy))
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -247,6 +328,9 @@ impl Course {
         self.passed = self.passed.saturating_add(data.len() as u64);
         if self.passed > WORK_BYTES_MAX {
             self.free(now);
+        }
+        if let Some(judging) = &mut self.judging {
+            judging.push(data);
         }
         if let Some(collector) = &mut self.collector
             && !collector.push(data)

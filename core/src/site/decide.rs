@@ -74,10 +74,17 @@ pub(super) fn decide(
     is_bound: bool,
     now: Instant,
 ) -> Ruling {
-    if class_of(request) == Class::Write {
-        return decide_write(parts, request, now);
-    }
     let snapshot = parts.snapshot();
+    let is_excluded = || {
+        snapshot
+            .config()
+            .cache
+            .excluded_paths
+            .matches(request.path())
+    };
+    if class_of(request) == Class::Write || is_excluded() {
+        return pass_by(parts, request, snapshot, now);
+    }
     let mut key = match is_bound {
         true => None,
         false => key_of(parts, &snapshot, request),
@@ -86,6 +93,14 @@ pub(super) fn decide(
     let mut copy = key
         .as_ref()
         .and_then(|key| parts.copies.look_up(key, fields));
+    if copy.is_none()
+        && let Some(plain) = key.as_ref().and_then(|key| snapshot.keyer().plain_key(key))
+        && parts.copies.look_up_good(&plain, fields).is_some()
+    {
+        // Who calls the site `shop:80` may read what `shop` has, and makes no copy of it.
+        copy = parts.copies.look_up(&plain, fields);
+        key = Some(plain);
+    }
     let wishes = Wishes::of(fields);
     let usable = copy.as_ref().zip(key.as_ref());
     let usable = usable.and_then(|(copy, key)| {
@@ -197,15 +212,20 @@ fn reason(
     }
 }
 
-/// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
-fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) -> Ruling {
-    let snapshot = parts.snapshot();
+/// RFC 9111 §4: an unsafe method is written through; also while the circuit is open. So is what the
+/// settings exclude: who asks for it wants the origin's own word.
+fn pass_by(
+    parts: &Arc<Parts>,
+    request: &Arc<RequestHead>,
+    snapshot: Arc<Snapshot>,
+    now: Instant,
+) -> Ruling {
     let keyer = snapshot.keyer();
     let ends_session = keyer.ends_session(request);
     if ends_session {
         parts.drop_session_of(keyer, &request.fields);
     }
-    let why = if request.method == Method::GET {
+    let why = if matches!(request.method, Method::GET | Method::HEAD) {
         Forward::Bypass
     } else {
         Forward::Method
@@ -258,7 +278,10 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
 /// The origin is full and no copy can answer: the request waits, if that is of use.
 fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
     let shares = admit::shares(ask.request, &ask.snapshot);
-    let key = ask.key.as_ref().filter(|_| shares);
+    let key = ask
+        .key
+        .as_ref()
+        .filter(|key| shares && key.is_named_by(ask.request));
     match parts.gate.enter(class, key, now) {
         Entry::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
         Entry::Shed(_) => admit::shed(parts, &ask, class, now).into(),

@@ -171,6 +171,7 @@ impl Fetch {
         let is_stream = forwarding::is_event_stream(&head.fields);
         if !is_stream {
             course.collector = keep::collect(&course, head, session, now);
+            course.begin_judging(head);
         }
         let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
         if course.collector.is_none() || !is_anybodys {

@@ -2,6 +2,7 @@
 //! Never decides what answers a client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
@@ -148,6 +149,9 @@ pub(super) fn is_current(course: &mut Course) -> bool {
 pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> bool {
     let is_good = copy.is_good();
     let is_kept = course.parts.copies.keep(&key, copy, course.mark);
+    if is_kept {
+        course.parts.note_spelling(key.authority());
+    }
     if is_kept && is_good {
         note_kept(course, key);
     }
@@ -189,6 +193,10 @@ pub(super) fn collect(
         return None;
     }
     let lifetimes = assess(course, key.partition(), head, now).ok()?;
+    if let Some(behind) = lifetimes.clock_behind() {
+        let behind = behind.as_secs();
+        course.parts.clock_behind.store(behind, Ordering::Relaxed);
+    }
     // Nobody who navigates is to be answered with data, though the application gave it.
     if key.kind() == Kind::Document && is_data(&head.fields) {
         return None;

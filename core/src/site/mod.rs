@@ -21,12 +21,14 @@ mod outdated;
 mod parts;
 mod passing;
 mod purge;
+mod quarantine;
 mod reach;
 mod refresh;
 mod refusal;
 mod renewals;
 mod served;
 mod snapshot;
+mod soft;
 mod ticket;
 mod wants;
 
@@ -42,7 +44,7 @@ pub use decide::Ruling;
 pub use delayed::Delayed;
 pub use fetch::{Fetch, Verdict};
 pub(crate) use labels::put_labels;
-pub use passing::{Holding, Passing};
+pub use passing::{Completed, Holding, Passing};
 pub use purge::Purge;
 pub use refresh::Refresh;
 pub use refusal::Refusal;
@@ -54,7 +56,7 @@ use crate::admission::Gate;
 use crate::breaker::{State, Transition};
 use crate::config::{Config, SiteConfig};
 use crate::message::RequestHead;
-use crate::report::Stats;
+use crate::report::{SoftFailure, Stats};
 use crate::rules::coding::GzipPool;
 use crate::rules::login;
 use crate::time::{Instant, UnixTime};
@@ -109,7 +111,8 @@ use parts::Parts;
 ///    [`Fetch::unasked`] where the origin could not be asked because something is missing here. A head
 ///    that is to be forwarded makes a [`Holding`] of it, from which a copy can still rescue, and
 ///    [`Holding::pass_on`] a [`Passing`], from which none can: [`Passing::on_data`] for each piece of
-///    the body, then [`Passing::on_end`] or [`Passing::on_broken_off`]. Bound each wait for the
+///    the body, then [`Passing::on_end`] or [`Passing::on_broken_off`]. One that
+///    [awaits a verdict](Holding::awaits_verdict) may be held back until [`Holding::complete`]. Bound each wait for the
 ///    origin: it has its slot until it is told or dropped.
 ///
 ///    From `on_sent` on a hanging origin is found while it hangs: wait for the head until
@@ -239,6 +242,12 @@ impl Site {
     /// The next state change that nobody has taken yet.
     pub fn poll_transition(&self) -> Option<Transition> {
         self.parts.circuits.read().poll_transition()
+    }
+
+    /// The oldest page that was no good though its status said so, and that nobody has taken yet.
+    /// Only a few are kept; [`Stats::soft`] counts all.
+    pub fn poll_soft_failure(&self) -> Option<SoftFailure> {
+        self.parts.soft.poll()
     }
 
     /// The state of the origin's circuit.

@@ -5,10 +5,11 @@
 use http::{Method, StatusCode};
 
 use super::course::Course;
+use super::parts::Parts;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
-use crate::key::{CacheKey, Partition, SessionChange};
-use crate::message::ResponseHead;
+use crate::key::{CacheKey, Keyer, Partition, SessionChange};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::rules::reference;
 use crate::time::Instant;
 
@@ -61,7 +62,9 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
         .keyer()
         .names_visitor(&course.request.fields)
     {
+        // To another name of the site it may say where the plain one is.
         let asks_page = course.request.method == Method::GET
+            && own.is_named_by(&course.request)
             && !course.snapshot.keyer().has_ignored_query(&course.request)
             && !course.request.fields.contains("range");
         // Not only the one that was there when the origin was asked.
@@ -81,7 +84,12 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
     let (copies, keyer) = (&course.parts.copies, course.snapshot.keyer());
     let whole = keyer.keys_of(&course.request, own.path_and_query(), own.partition());
     let fragment = own.is_fragment().then(|| own.clone());
-    let keys: Vec<_> = whole.chain(fragment).collect();
+    let mut keys: Vec<_> = whole.chain(fragment).collect();
+    for other in course.parts.spellings().others(course.request.authority()) {
+        let others = keys.iter().filter_map(|key| keyer.key_on(key, &other));
+        let others: Vec<_> = others.filter(|key| !keys.contains(key)).collect();
+        keys.extend(others);
+    }
     // Other parts of the page, of this visitor, who has had some of it.
     if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
         copies.note_refusal(held, now);
@@ -94,7 +102,8 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
 }
 
 /// RFC 9111 §4.4: a successful unsafe request invalidates its target, `Location` and
-/// `Content-Location`: what this user sees of them goes, and of the target what everybody sees.
+/// `Content-Location`: what this user sees of them goes, and of the target what everybody sees. So it
+/// does of the other resource that MOVE and COPY write (RFC 4918 §9.8, §9.9).
 /// All other copies of them are asked about before they answer: each sign-in that leads to the
 /// front page must not take its copy from everybody.
 pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
@@ -104,21 +113,61 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
     }
     let keyer = course.snapshot.keyer();
     let (authority, asked) = (course.request.authority(), course.request.path_and_query());
-    let own = keyer.partition(&course.request.fields);
+    let own = reader(keyer, &course.request.fields);
     let named = ["location", "content-location"].iter().filter_map(|name| {
         let reference = head.fields.get(name)?;
         reference::same_origin(reference, asked, authority)
     });
-    for target in named.chain([asked.to_vec()]) {
-        let shared = (target == asked).then_some(Partition::Shared);
+    let written = [Some(asked.to_vec()), destination(&course.request)];
+    let written = written.into_iter().flatten().map(|target| (target, true));
+    let named = named.map(|target| (target, false));
+    for (target, is_written) in written.chain(named) {
+        let shared = is_written.then_some(Partition::Shared);
         for partition in [own].into_iter().chain(shared) {
             let keys: Vec<_> = keyer.keys_of(&course.request, &target, partition).collect();
-            if let Some(first) = keys.first() {
-                course.parts.copies.note_write(first, now);
+            drop_written(&course.parts, &keys, now);
+            for other in course.parts.spellings().others(authority) {
+                let keys = keys.iter().filter_map(|key| keyer.key_on(key, &other));
+                drop_written(&course.parts, &keys.collect::<Vec<_>>(), now);
             }
-            course.parts.outdate(Outdated::Pages(&keys));
         }
     }
+}
+
+/// Whose copies a writer reads: who moves a page reads without what only writes have.
+fn reader(keyer: &Keyer, writer: &Fields) -> Partition {
+    // RFC 4918 §10.
+    const OF_WRITES: [&str; 6] = [
+        "depth",
+        "destination",
+        "if",
+        "lock-token",
+        "overwrite",
+        "timeout",
+    ];
+    let is_of_writes = |name: &str| OF_WRITES.iter().any(|it| it.eq_ignore_ascii_case(name));
+    if !writer.iter().any(|(name, _)| is_of_writes(name)) {
+        return keyer.partition(writer);
+    }
+    let others = writer.iter().filter(|(name, _)| !is_of_writes(name));
+    keyer.partition(&Fields::from_pairs(others))
+}
+
+/// What MOVE and COPY write, beside their target (RFC 4918 §10.3).
+fn destination(request: &RequestHead) -> Option<Vec<u8>> {
+    if !matches!(request.method.as_str(), "MOVE" | "COPY") {
+        return None;
+    }
+    let reference = request.fields.get("destination")?;
+    reference::same_origin(reference, request.path_and_query(), request.authority())
+}
+
+/// Drops the copies of one written page, by its keys.
+fn drop_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
+    if let Some(first) = keys.first() {
+        parts.copies.note_write(first, now);
+    }
+    parts.outdate(Outdated::Pages(keys));
 }
 
 /// Whether a status says that its reader may not have the page, or that there is none: with the codes

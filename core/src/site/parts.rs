@@ -11,15 +11,17 @@ use arc_swap::ArcSwap;
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
+use super::quarantine::Page;
 use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
 use super::snapshot::Snapshot;
+use super::soft::SoftFailures;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{Copies, Outdated};
-use crate::key::{Keyer, Partition};
+use crate::key::{CacheKey, Keyer, Partition, Spellings};
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, Stats};
 use crate::rng::Rng;
@@ -31,6 +33,8 @@ use crate::time::{Instant, UnixTime};
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) circuits: Circuits,
+    /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
+    pub(super) clock_behind: AtomicU64,
     pub(super) copies: Copies,
     pub(super) gate: Gate,
     /// The compressors, where clients may get compressed content.
@@ -46,6 +50,9 @@ pub(super) struct Parts {
     pub(super) reach: Reach,
     pub(super) renewals: Renewals,
     snapshot: ArcSwap<Snapshot>,
+    pub(super) soft: SoftFailures,
+    /// The ways in which sites are called of which there may be copies, as bits of `Spellings`.
+    spellings: AtomicU64,
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
     /// Wall-clock nanoseconds at the adapter's epoch.
@@ -60,6 +67,7 @@ impl Parts {
         let tiers = Tiers::new(&site.breaker, rng.next(), now);
         Self {
             circuits: Circuits::new(tiers),
+            clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
             gate: Gate::new(&site.admission, now),
             gzip: config.client().gzip.then(Arc::default),
@@ -71,6 +79,8 @@ impl Parts {
             reach: Reach::default(),
             renewals: Renewals::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
+            soft: SoftFailures::default(),
+            spellings: AtomicU64::new(0),
             start: site.clone(),
             wall_epoch: AtomicU64::new(0),
         }
@@ -134,8 +144,10 @@ impl Parts {
             )
         };
         let copies = self.copies.stats();
+        let behind = self.clock_behind.load(Ordering::Relaxed);
         Stats {
             circuit,
+            clock_behind: (behind > 0).then(|| Duration::from_secs(behind)),
             paths_open,
             slow_calls,
             usual,
@@ -147,6 +159,7 @@ impl Parts {
             insertions: copies.insertions,
             admission: self.admission(now),
             refresh: self.renewals.stats(),
+            soft: self.soft.stats(),
         }
     }
 
@@ -215,6 +228,29 @@ impl Parts {
     pub(super) fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
         let retry_at = self.circuits.read().retry_at(request.path(), now);
         retry_at.unwrap_or(now)
+    }
+
+    /// Takes note that there is a copy of a site that is called so.
+    pub(super) fn note_spelling(&self, authority: &[u8]) {
+        let spelling = Spellings::of(authority);
+        if !spelling.is_plain() {
+            let bits = u64::from(spelling.0);
+            self.spellings.fetch_or(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// The ways in which sites are called of which there may be copies.
+    pub(super) fn spellings(&self) -> Spellings {
+        let bits = self.spellings.load(Ordering::Relaxed);
+        Spellings(u8::try_from(bits).unwrap_or(u8::MAX))
+    }
+
+    /// The page of a key, as verdicts on it are remembered.
+    pub(super) fn page(&self, key: &CacheKey) -> Page {
+        Page {
+            key: key.hash(),
+            resource: self.copies.resource(key),
+        }
     }
 
     /// Drops copies, and the wish to renew them. Returns how many there were.

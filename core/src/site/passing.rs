@@ -11,8 +11,8 @@ use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::copies::Collector;
-use crate::report::Failure;
-use crate::rules::label::Handling;
+use crate::report::{Failure, SoftVerdict};
+use crate::rules::label::{Cause, Handling};
 use crate::time::Instant;
 
 /// A response of which nothing has gone out. Whoever holds it back until it is complete can answer
@@ -22,6 +22,21 @@ use crate::time::Instant;
 pub struct Holding {
     course: Box<Course>,
     handling: Handling,
+}
+
+/// What a response is, now that it is complete and nothing of it has gone out.
+#[derive(Debug)]
+#[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
+pub enum Completed {
+    /// It is the answer: pass all of it on, then say [`Passing::on_end`].
+    PassOn(Passing),
+    /// It is an error page whatever its status says: answer from this copy instead. The fetch has
+    /// ended.
+    Serve(Served),
 }
 
 /// A response on its way to the client.
@@ -50,15 +65,34 @@ impl Holding {
         Passing { course, handling }
     }
 
-    /// As [`pass_on`](Self::pass_on), for a response that is complete: it is kept first, so that its
-    /// labels can say whether it was.
-    pub(crate) fn keep_and_pass_on(self) -> Passing {
-        let mut passing = self.pass_on();
+    /// Whether the response may turn out to be an error page that comes with status 200, so that it
+    /// pays to hold it back until it is complete, for a short time.
+    #[must_use]
+    pub fn awaits_verdict(&self) -> bool {
+        self.course.awaits_verdict()
+    }
+
+    /// The response is complete, and all of it is held back. The copy answers where it turns out to
+    /// be an error page.
+    pub fn complete(self, now: Instant) -> Completed {
+        let Self {
+            mut course,
+            handling,
+        } = self;
+        let verdict = course.judge(now);
+        if verdict == Some(SoftVerdict::Failed)
+            && let Some(served) = course.rescue(Cause::Soft, now)
+        {
+            course.free(now);
+            return Completed::Serve(served);
+        }
+        // Kept first, so that its labels can say whether it was.
+        let mut passing = Self::new(course, handling).pass_on();
         let kept = keep_collected(&mut passing.course);
         if let Handling::Forwarded { stored, .. } = &mut passing.handling {
             *stored = kept;
         }
-        passing
+        Completed::PassOn(passing)
     }
 
     /// Whether a copy would answer if the response broke off now.
@@ -115,7 +149,7 @@ impl Holding {
 }
 
 impl Passing {
-    /// Writes `X-Site`, `X-Circuit` and `Cache-Status` of the response.
+    /// Writes `X-Retter`, `X-Circuit` and `Cache-Status` of the response.
     pub fn put_labels(&self, put: &mut dyn FnMut(&str, &[u8])) {
         put_labels(self.course.circuit, &self.handling, None, put);
     }
@@ -147,9 +181,10 @@ impl Passing {
         }
     }
 
-    /// The response is complete.
+    /// The response is complete. One that turns out to be an error page is not kept.
     pub fn on_end(self, now: Instant) {
         let mut course = self.course;
+        let _ = course.judge(now);
         course.record(Outcome::Success, now);
         // Kept first, so that those who are let in now find it.
         keep_collected(&mut course);

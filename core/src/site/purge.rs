@@ -3,10 +3,11 @@
 
 use super::parts::Parts;
 use crate::copies::Outdated;
-use crate::key::CacheKey;
+use crate::key::{CacheKey, canonical, plain};
 use crate::message::Fields;
 
-/// Copies to drop, in every partition but where one is named. Host names compare without case.
+/// Copies to drop, in every partition but where one is named. Host names compare without case, the
+/// ports 80 and 443 and a dot at their end; paths however they are percent-encoded (RFC 3986 §6.2.2.1).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Purge {
     /// All of them.
@@ -35,15 +36,19 @@ pub enum Purge {
 /// Drops copies; returns how many there were. Looks at every key but for a session.
 pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
     let of_host = |key: &CacheKey, host: &Option<String>| {
-        let is_it = |host: &String| host.as_bytes().eq_ignore_ascii_case(key.authority());
+        let is_it =
+            |host: &String| plain(host.as_bytes()).eq_ignore_ascii_case(plain(key.authority()));
         host.as_ref().is_none_or(is_it)
     };
     let drop_chosen = |chosen: &dyn Fn(&CacheKey) -> bool| parts.outdate(Outdated::Chosen(chosen));
     match purge {
         Purge::All => drop_chosen(&|_| true),
-        Purge::Prefix { host, path } => drop_chosen(&|key| {
-            of_host(key, host) && key.path_and_query().starts_with(path.as_bytes())
-        }),
+        Purge::Prefix { host, path } => {
+            let wanted = canonical(path.as_bytes());
+            drop_chosen(&|key| {
+                of_host(key, host) && canonical(key.path_and_query()).starts_with(&wanted)
+            })
+        }
         Purge::Session { cookie } => {
             let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
             parts.drop_session(parts.snapshot().keyer().partition(&request))
@@ -56,7 +61,8 @@ pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
                 .snapshot()
                 .keyer()
                 .path_and_query_of(path_and_query.as_bytes());
-            drop_chosen(&|key| of_host(key, host) && key.path_and_query() == wanted)
+            let wanted = canonical(&wanted);
+            drop_chosen(&|key| of_host(key, host) && canonical(key.path_and_query()) == wanted)
         }
     }
 }
@@ -160,6 +166,8 @@ mod tests {
         check(&url(None, "/a"), &[0, 3, 4, 5]);
         check(&url(Some("OTHER"), "/a"), &[3]);
         check(&url(None, "/a?q=1"), &[1]);
+        check(&url(Some("other.:80"), "/%61"), &[3]);
+        check(&prefix(Some("h:443"), "/%61/"), &[2]);
     }
 
     #[test]

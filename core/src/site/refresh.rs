@@ -129,6 +129,11 @@ fn start(
         return Err(NotStarted::Gone);
     };
     let path = request.path();
+    let snapshot = parts.snapshot();
+    if snapshot.config().cache.excluded_paths.matches(path) {
+        renewals.wants().forget(key);
+        return Err(NotStarted::Gone);
+    }
     let has_room = || gate.in_flight() < gate.limit();
     let slot = match gate.try_enter_background(now) {
         // Renewals that hang must not keep a probe back: it is what visitors wait for.
@@ -162,7 +167,7 @@ fn start(
         // Nobody waits for an answer.
         may_rescue: false,
         request: &request,
-        snapshot: parts.snapshot(),
+        snapshot,
         waits_until: None,
         why: Forward::Stale,
     };

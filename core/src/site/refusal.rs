@@ -100,6 +100,7 @@ impl Refusal {
             Kind::Failed(Cause::Failure(failure)) => failure.status_hint(),
             // Nothing is refused for being slow alone: somebody may still get its answer.
             Kind::Failed(Cause::Slow) => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Failed(Cause::Soft) => StatusCode::BAD_GATEWAY,
             Kind::Failed(Cause::Status(status))
             | Kind::MayHaveArrived(status)
             | Kind::OriginFailed(_, status) => status,

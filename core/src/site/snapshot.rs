@@ -3,11 +3,14 @@
 
 use crate::config::SiteConfig;
 use crate::key::Keyer;
+use crate::rules::soft::Texts;
 
 /// The settings by which one exchange is treated from its beginning to its end.
 #[derive(Debug)]
 pub struct Snapshot {
     config: SiteConfig,
+    /// Of error pages, those that the settings name.
+    failure_texts: Option<Texts>,
     keyer: Keyer,
 }
 
@@ -15,13 +18,22 @@ impl Snapshot {
     /// The same `seed` gives the same keys.
     pub(super) fn new(config: SiteConfig, seed: u64) -> Self {
         let keyer = Keyer::new(&config.cache, seed);
-        Self { config, keyer }
+        let failure_texts = Texts::own(&config.breaker.failure_texts);
+        Self {
+            config,
+            failure_texts,
+            keyer,
+        }
     }
 
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &SiteConfig {
         &self.config
+    }
+
+    pub(super) const fn failure_texts(&self) -> Option<&Texts> {
+        self.failure_texts.as_ref()
     }
 
     /// Who may see which copy.

@@ -125,6 +125,10 @@ impl Plan {
         let user = known_by.or_else(|| start.clone());
         let edits = net.chance.hits(net.swarm.edits);
         let mut len = net.chance.size(net.swarm.body_max);
+        if net.swarm.body_max > 1_024 {
+            // Next to nothing in the place of a page is taken for an error.
+            len = len.max(256);
+        }
         let url = format!("{}{}", asked.host, asked.target);
         let key = match &user {
             Some(user) => {
@@ -138,6 +142,7 @@ impl Plan {
             is_personal: user.is_some(),
             version: 0,
             len,
+            is_error: false,
         });
         if edits {
             page.version += 1;
@@ -155,6 +160,15 @@ impl Plan {
         if status == 200 && is_read && known && net.chance.hits(800) {
             status = 304;
         }
+        let is_error = status == 200
+            && asked.method == "GET"
+            && !net.is_calm
+            && net.chance.hits(net.swarm.errors);
+        let page = if is_error {
+            page.failed()
+        } else {
+            page.clone()
+        };
         let has_body = !matches!(status, 204 | 304) && asked.method != "HEAD";
         let framing = has_body.then(|| match net.chance.weighted(&[6, 4, 1]) {
             0 => Framing::Length(page.len as u64),
@@ -163,7 +177,7 @@ impl Plan {
         });
         Self {
             status,
-            page: page.clone(),
+            page,
             directives: DIRECTIVES[net.chance.weighted(&net.swarm.directives)],
             varies,
             new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
@@ -172,7 +186,7 @@ impl Plan {
             is_bound: false,
             framing,
             is_head: asked.method == "HEAD",
-            text: net.chance.hits(700),
+            text: is_error || net.chance.hits(700),
         }
     }
 

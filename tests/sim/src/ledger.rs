@@ -159,11 +159,28 @@ pub(crate) struct Page {
     pub(crate) is_personal: bool,
     pub(crate) version: u32,
     pub(crate) len: usize,
+    /// It is none, but says that there is an error, though its status says otherwise.
+    pub(crate) is_error: bool,
 }
 
+/// What stands in the place of a page when its application has lost its database.
+pub(crate) const ERROR: &[u8] = b"<title>Error</title>SQLSTATE[08004] [1040] Too many connections";
+
 impl Page {
+    /// The error page in its place.
+    pub(crate) fn failed(&self) -> Self {
+        Self {
+            len: ERROR.len(),
+            is_error: true,
+            ..self.clone()
+        }
+    }
+
     /// The whole body: who it is for is its first line, the rest tells every byte's place.
     pub(crate) fn body(&self) -> Vec<u8> {
+        if self.is_error {
+            return ERROR.to_vec();
+        }
         let mut body = format!("{}|v{}|{}\n", self.key, self.version, self.len).into_bytes();
         body.truncate(self.len);
         let salt = body.iter().fold(7, |salt: usize, byte| {
@@ -182,7 +199,8 @@ impl Page {
         let key = self.key.bytes().fold(7_u32, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(u32::from(byte))
         });
-        format!("\"{key:x}-{}-{}\"", self.version, self.len)
+        let error = if self.is_error { "-error" } else { "" };
+        format!("\"{key:x}-{}-{}{error}\"", self.version, self.len)
     }
 }
 

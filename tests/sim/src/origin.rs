@@ -269,6 +269,7 @@ impl Origin {
                 is_personal: false,
                 version: 0,
                 len: 0,
+                is_error: false,
             },
             directives: "",
             varies: false,

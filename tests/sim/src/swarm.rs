@@ -60,6 +60,8 @@ pub(crate) struct Swarm {
     pub(crate) starts: u32,
     /// Cookies that are handed out within one second are the same.
     pub(crate) same_second: bool,
+    /// Error pages that come with status 200, per mille.
+    pub(crate) errors: u32,
     /// Requests sent ahead, clients that leave early, that read slowly, that send slowly, that
     /// close their half, per mille.
     pub(crate) pipelining: u32,
@@ -118,6 +120,7 @@ impl Swarm {
             made_up: made_up(chance),
             started: visitors::STARTS[chance.below(3)],
             starts,
+            errors: *chance.pick(&[0, 0, 60, 300]),
             same_second: chance.hits(150),
             kinds,
             pipelining: rate(chance, 500),

@@ -49,6 +49,7 @@ fn says(bug: Plant) -> &'static str {
         | Plant::Desync
         | Plant::EveryoneProbes
         | Plant::ForbiddenStale
+        | Plant::GoodIsError
         | Plant::KeptAfterWrite
         | Plant::LostProbe
         | Plant::LostSlot

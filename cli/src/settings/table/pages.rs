@@ -115,6 +115,16 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::size(text).map(|bytes| v.core.site.cache.object_bytes_max = bytes),
     },
     Spec {
+        key: "cache.exclude",
+        default: "none",
+        accepted: "patterns of paths separated by commas, `*` for any text, or `none`",
+        example: "/healthz,/admin/*",
+        help: "Paths to leave alone: never kept, never answered from a copy, asked for also while \
+               the circuit is open; for monitors and back offices",
+        core: "cache.excluded_paths",
+        apply: |v, text| parse::paths(text).map(|paths| v.core.site.cache.excluded_paths = paths),
+    },
+    Spec {
         key: "cache.session_cookies",
         default: "known",
         accepted: NAMES,
@@ -198,12 +208,34 @@ pub(super) const SPECS: &[Spec] = &[
     Spec {
         key: "breaker.fail_status",
         default: "500-599,!501,!505",
-        accepted: "status codes and ranges from 500 to 599 separated by commas; `!` takes out",
-        example: "500-599,!501,!505",
+        accepted: "status codes and ranges from 400 to 599 separated by commas; `!` takes out",
+        example: "429,500-599,!501,!505",
         help: "Status codes that count as failures",
         core: "breaker.failure_statuses",
         apply: |v, text| {
             parse::statuses(text).map(|set| v.core.site.breaker.failure_statuses = set)
+        },
+    },
+    Spec {
+        key: "breaker.soft",
+        default: "rescue",
+        accepted: "off, observe, rescue",
+        example: "rescue",
+        help: "Error pages that come with status 200: `rescue` keeps the copy that they would \
+               replace, and answers with it; `observe` counts and logs them only",
+        core: "breaker.soft",
+        apply: |v, text| parse::soft(text).map(|mode| v.core.site.breaker.soft = mode),
+    },
+    Spec {
+        key: "breaker.fail_text",
+        default: "none",
+        accepted: "texts of six characters and more separated by commas, or `none`",
+        example: "Too many visitors,Zu viele Besucher",
+        help: "Texts of the application's own error pages that come with status 200; those of \
+               databases, PHP, WordPress and others are known",
+        core: "breaker.failure_texts",
+        apply: |v, text| {
+            parse::fail_texts(text).map(|texts| v.core.site.breaker.failure_texts = texts)
         },
     },
     Spec {

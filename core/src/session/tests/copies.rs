@@ -236,3 +236,62 @@ fn a_compressed_copy_has_no_parts() {
     assert_eq!(status(&head_of(&part)), 206);
     assert_eq!(status(&head_of(&format!("{part}{gzip}"))), 200);
 }
+
+/// RFC 4918 §9.8, §9.9: what MOVE and COPY write is not only their target.
+#[test]
+fn a_move_or_copy_drops_the_copies_of_its_destination() {
+    #[track_caller]
+    fn check(request: &str, answer: &str, [gone_a, gone_b]: [bool; 2]) {
+        let session = "Cookie: PHPSESSID=0123456789abcdef0123\r\n";
+        for fields in ["", session] {
+            let mut rig = Rig::new();
+            for path in ["/a", "/b", "/c"] {
+                rig.send(&get(path, fields)).reply(PAGE);
+            }
+            let head = format!("HTTP/1.1 {answer} X\r\nContent-Length: 0\r\n\r\n");
+            rig.send(&format!("{request}\r\nHost: h\r\n{fields}\r\n"))
+                .reply(&head);
+            let answered = rig.received();
+            assert!(answered.contains(answer), "{answered}");
+            let gone = ["/a", "/b", "/c"].map(|path| {
+                rig.send(&get(path, fields));
+                rig.input(Input::ReadFailed(Side::Origin));
+                status(&rig.received()) == 502
+            });
+            assert_eq!(gone, [gone_a, gone_b, false], "{request}");
+        }
+    }
+    check(
+        "MOVE /a HTTP/1.1\r\nDestination: http://h/b",
+        "201",
+        [true, true],
+    );
+    check("MOVE /a HTTP/1.1\r\nDestination: /b", "204", [true, true]);
+    check(
+        "COPY /a HTTP/1.1\r\nDestination: http://H:80/b",
+        "204",
+        [true, true],
+    );
+    check(
+        "COPY /a HTTP/1.1\r\nDestination: http://other/b",
+        "201",
+        [true, false],
+    );
+    check("COPY /a HTTP/1.1\r\nDestination: /b", "412", [false, false]);
+    let locked = "PUT /a HTTP/1.1\r\nIf: (<urn:uuid:1>)\r\nLock-Token: <urn:uuid:1>";
+    check(locked, "204", [true, false]);
+    check("PUT /a HTTP/1.1\r\nDestination: /b", "201", [true, false]);
+}
+
+/// W3C Trace Context: what belongs to a trace says so to the application, and is nobody's.
+#[test]
+fn traces_pass() {
+    let mut rig = Rig::new();
+    let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: a=1,b=2\r\n";
+    rig.send(&get("/", trace)).reply(PAGE);
+    let asked = rig.asked();
+    assert!(trace.lines().all(|line| asked.contains(line)), "{asked}");
+    rig.send(&get("/", ""));
+    rig.input(Input::ReadFailed(Side::Origin));
+    assert!(rig.received().ends_with("good"));
+}

@@ -80,6 +80,19 @@ const CASES: &[Case] = &[
         },
     ),
     (
+        "copy, the application answered with an error page and status 200",
+        "retter; fwd=stale; fwd-status=200; ttl=-2; detail=rescued-soft",
+        "retter; fwd=stale; fwd-status=200; ttl=-2; detail=rescued-soft",
+        || {
+            let text = "a page of some length, ".repeat(50);
+            let length = text.len();
+            let page = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{text}");
+            let mut rig = ask_after(answered_before(Rig::new(), &page), 2, "");
+            rig.reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            rig
+        },
+    ),
+    (
         "copy, the application takes too long to begin",
         "retter; fwd=stale; ttl=-1; detail=slow",
         "retter; fwd=stale; ttl=-1; detail=slow",

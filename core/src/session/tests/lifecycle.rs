@@ -49,10 +49,13 @@ fn fresh() -> Rig {
     settings.site.admission.in_flight_start = 1;
     let mut rig = Rig::with(settings);
     rig.send(&get("/", "")).reply(PAGE);
+    rig.send(&get("/page", "")).reply(HTML);
     rig.received();
     rig.took();
     rig
 }
+
+const HTML: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\ngood";
 
 /// A request arrives whose connection to the origin is not there yet.
 fn connecting() -> Rig {
@@ -114,6 +117,16 @@ fn streaming() -> Rig {
     rig.received();
     rig
 }
+
+/// A page of unknown length is on its way.
+fn holding_page() -> Rig {
+    let mut rig = asked("/page");
+    rig.reply(BEGUN);
+    rig
+}
+
+const BEGUN: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ngo\r\n";
 
 fn holding() -> Rig {
     let mut rig = asked("/");
@@ -208,6 +221,13 @@ const EXCHANGE: &[Row] = &[
         },
     ),
     (
+        || asked("/page"),
+        "part of a page of unknown length, and a copy is held",
+        |rig| {
+            rig.reply(BEGUN);
+        },
+    ),
+    (
         || asked("/"),
         "part of a 500, and a copy is held",
         |rig| {
@@ -251,6 +271,16 @@ const EXCHANGE: &[Row] = &[
     ),
     (holding, "the rest of the body", |rig| {
         rig.reply("od");
+    }),
+    (
+        holding_page,
+        "the same, and it is no worse than the copy",
+        |rig| {
+            rig.reply("2\r\nod\r\n0\r\n\r\n");
+        },
+    ),
+    (holding_page, "it takes more than 250 ms", |rig| {
+        rig.wait(Duration::from_millis(250));
     }),
     (holding, "the origin closes", |rig| {
         rig.end_of(Side::Origin);

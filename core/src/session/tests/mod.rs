@@ -17,6 +17,8 @@ mod refresh;
 mod rescue;
 mod rig;
 mod slow;
+mod soft;
+mod spelling;
 mod transfer;
 mod trouble;
 mod waiting;

@@ -57,7 +57,7 @@ impl Oracle {
                 holds(is_slow, "the origin was not slow")
             }
             Some(detail) if detail.starts_with("rescued") => {
-                self.check_rescued(id, detail, says, net, ledger)
+                self.check_rescued(id, detail, answer, seen, net, ledger)
             }
             Some(_) => Err("an undocumented reason".to_owned()),
         }?;
@@ -147,16 +147,25 @@ impl Oracle {
         &self,
         id: AskedId,
         detail: &str,
-        says: &str,
+        copy: &Answer,
+        seen: &Seen,
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
+        let says = cache_status(seen);
         let mut own = own_answers(&ledger.asked[id], ledger);
         if detail == "rescued" {
             let failed = own.any(|own| {
                 is_failure(own.status) && says.contains(&format!("fwd-status={};", own.status))
             });
             return holds(failed, "rescued from a status that did not come");
+        }
+        if detail == "rescued-soft" {
+            let is_error = own.any(|own| {
+                let (page, kept) = (&own.page, &copy.page);
+                own.status == 200 && page.is_error && !kept.is_error && page.len * 4 < kept.len
+            });
+            return holds(is_error, "rescued from a page that is no error");
         }
         holds(
             !own.any(|own| came(own, net)),

@@ -19,7 +19,7 @@ use retter_core::report::{Failure, Source};
 use retter_core::rng::Rng;
 use retter_core::rules::label::Handling;
 use retter_core::time::Instant;
-use retter_core::{Decision, Fetch, Ruling, Served, Site, Ticket, Verdict};
+use retter_core::{Completed, Decision, Fetch, Ruling, Served, Site, Ticket, Verdict};
 
 use model::{Copy, Expected, Model};
 
@@ -65,6 +65,8 @@ enum Ends {
     No(u16),
     Ok(Says),
     Oops,
+    /// With an error page that says 200; `true` if it is held back until it is complete.
+    Soft(bool),
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +101,21 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// A page of a version, or the error page in its place; no two of them have the same title.
+fn body(version: u32, is_soft: bool) -> String {
+    match is_soft {
+        true => format!("<title>error {version}</title>Too many connections"),
+        false => {
+            let text = "some words, ".repeat(100);
+            format!("<html><title>page {version}</title>{text}</html>")
+        }
+    }
+}
+
+fn page(copy: Copy) -> String {
+    body(copy.version, copy.is_soft)
 }
 
 fn path((page, _): Key) -> Vec<u8> {
@@ -136,7 +153,7 @@ fn response(ends: Ends) -> ResponseHead {
         Ends::Ok(Says::Fresh) => (200, Some("max-age=10")),
         Ends::Ok(Says::MustRevalidate) => (200, Some("max-age=10, must-revalidate")),
         Ends::Ok(Says::NoStore) => (200, Some("no-store")),
-        Ends::Ok(Says::Nothing) => (200, None),
+        Ends::Ok(Says::Nothing) | Ends::Soft(_) => (200, None),
         Ends::No(status) => (status, None),
         Ends::Abandoned | Ends::Failed(_) | Ends::Oops => (500, None),
     };
@@ -147,7 +164,7 @@ fn response(ends: Ends) -> ResponseHead {
 
 /// The copy has to be of this version, and labelled as old as it is.
 fn check_served(served: &Served, request: &RequestHead, copy: Copy, now: Instant) {
-    assert_eq!(served.answer(request).body(), copy.version.to_string());
+    assert_eq!(served.answer(request).body(), page(copy));
     assert_eq!(served.source, copy.source(now));
 }
 
@@ -263,7 +280,7 @@ impl Pair {
                 check_served(&served, &request, copy, now);
             }
             (Decision::Serve(served), Expected::Shared(copy)) => {
-                assert_eq!(served.answer(&request).body(), copy.version.to_string());
+                assert_eq!(served.answer(&request).body(), page(copy));
                 assert_eq!(served.source, Source::Backend);
             }
             (Decision::Refuse(refusal), Expected::Refused(expected)) => {
@@ -319,13 +336,23 @@ fn end(fetch: Fetch, ends: Ends, version: u32, now: Instant) -> Option<Served> {
     match ends {
         Ends::Abandoned => fetch.abandon(now),
         Ends::Failed(failure) => return fetch.on_failure(failure, now).ok(),
-        Ends::No(_) | Ends::Ok(_) | Ends::Oops => {
-            let mut passing = match fetch.on_head(&response(ends), now) {
-                Verdict::Forward(holding) => holding.pass_on(),
+        Ends::No(_) | Ends::Ok(_) | Ends::Oops | Ends::Soft(_) => {
+            let mut holding = match fetch.on_head(&response(ends), now) {
+                Verdict::Forward(holding) => holding,
                 Verdict::Serve(served) => return Some(served),
             };
-            passing.on_data(version.to_string().as_bytes(), now);
-            passing.on_end(now);
+            let page = body(version, matches!(ends, Ends::Soft(_)));
+            if let Ends::Soft(false) = ends {
+                let mut passing = holding.pass_on();
+                passing.on_data(page.as_bytes(), now);
+                passing.on_end(now);
+                return None;
+            }
+            holding.on_data(page.as_bytes(), now);
+            match holding.complete(now) {
+                Completed::PassOn(passing) => passing.on_end(now),
+                Completed::Serve(served) => return Some(served),
+            }
         }
     }
     None
@@ -433,6 +460,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => says.prop_map(Ends::Ok),
         1 => prop::sample::select(vec![302, 401, 403, 404, 410, 451]).prop_map(Ends::No),
         2 => Just(Ends::Oops),
+        2 => any::<bool>().prop_map(Ends::Soft),
         2 => prop::sample::select(failures.to_vec()).prop_map(Ends::Failed),
         1 => Just(Ends::Abandoned),
     ];

@@ -25,6 +25,8 @@ pub(crate) struct Copy {
     fresh: Duration,
     /// It may be used when it is stale.
     stale: bool,
+    /// It is an error page that said 200, kept as there was no copy to tell it by.
+    pub(crate) is_soft: bool,
 }
 
 /// A request at the origin.
@@ -38,6 +40,8 @@ pub(crate) struct Flight {
     pub(crate) copy: Option<Copy>,
     /// Others wait for this page.
     leads: Option<Key>,
+    /// The copy that the answer is held against, whether it may answer or not.
+    witness: Option<Copy>,
     /// How often the page had been written when the origin was asked.
     writes: u32,
 }
@@ -94,6 +98,18 @@ impl Copy {
         }
     }
 
+    /// An error page that nothing was there to tell by.
+    const fn soft(version: u32, asked: Instant, now: Instant) -> Self {
+        Self {
+            version,
+            asked,
+            received: now,
+            fresh: Duration::ZERO,
+            stale: true,
+            is_soft: true,
+        }
+    }
+
     /// What is kept of an answer, if anything is.
     fn of(says: Says, user: User, version: u32, asked: Instant, now: Instant) -> Option<Self> {
         let in_session = matches!(user, User::Session(_));
@@ -111,6 +127,7 @@ impl Copy {
             received: now,
             fresh,
             stale,
+            is_soft: false,
         })
     }
 }
@@ -257,6 +274,7 @@ impl Model {
             permit,
             copy: None,
             leads: None,
+            witness: self.store.get(&key).copied(),
             writes: self.writes(key),
         })
     }
@@ -294,8 +312,11 @@ impl Model {
             permit,
             copy,
             leads,
+            witness,
             writes,
         } = flight;
+        let is_good = |copy: Copy| !copy.is_soft;
+        let current = self.store.get(&key).copied();
         // A write has made wrong what would have answered.
         let copy = copy.filter(|_| writes == self.writes(key));
         let (outcome, flown, rescue) = match (ends, ask) {
@@ -303,7 +324,7 @@ impl Model {
             (Ends::Failed(Failure::Connect), _) => (Outcome::ConnectFailure, Flown::Failed, copy),
             (Ends::Failed(_) | Ends::Oops, _) => (Outcome::Failure, Flown::Failed, copy),
             (Ends::No(400..), Ask::Write) => (Outcome::Success, Flown::Unfit, None),
-            (Ends::No(_) | Ends::Ok(_), Ask::Write) => {
+            (Ends::No(_) | Ends::Ok(_) | Ends::Soft(_), Ask::Write) => {
                 self.drop(key, now);
                 self.drop((key.0, User::Everybody), now);
                 (Outcome::Success, Flown::Unfit, None)
@@ -318,6 +339,26 @@ impl Model {
                     *self.written.entry(key).or_default() += 1;
                 }
                 (Outcome::Success, Flown::Unfit, None)
+            }
+            // An error page is told by what the good one has.
+            (Ends::Soft(is_held), Ask::Read(_)) if witness.is_some_and(is_good) => {
+                (Outcome::Failure, Flown::Failed, copy.filter(|_| is_held))
+            }
+            // Another request may have brought that meanwhile.
+            (Ends::Soft(is_held), Ask::Read(_)) if current.is_some_and(is_good) => {
+                let current = current.filter(|copy| copy.rescues(now));
+                let rescue = witness.and(current).filter(|_| is_held);
+                (Outcome::Failure, Flown::Failed, rescue)
+            }
+            (Ends::Soft(_), Ask::Read(_)) => {
+                let page = Copy::soft(version, asked, now);
+                match writes == self.writes(key) {
+                    true => {
+                        self.store.insert(key, page);
+                        (Outcome::Success, Flown::Kept, None)
+                    }
+                    false => (Outcome::Success, Flown::Unfit, None),
+                }
             }
             // The page may be from before a write.
             (Ends::Ok(says), Ask::Read(_)) => match Copy::of(says, key.1, version, asked, now) {
