@@ -18,8 +18,13 @@ pub struct Application {
 
 #[derive(Debug)]
 enum Kind {
-    Flask { script: &'static str },
-    Php { sessions: PathBuf },
+    Flask {
+        script: &'static str,
+    },
+    Php {
+        script: &'static str,
+        sessions: PathBuf,
+    },
 }
 
 impl Application {
@@ -51,12 +56,28 @@ impl Application {
     #[track_caller]
     #[must_use]
     pub fn php() -> Self {
+        Self::php_script("index.php")
+    }
+
+    /// Starts the PHP application with a session, and a secret of it, on each of many pages, see
+    /// `tests/apps/php/many.php`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn php_many() -> Self {
+        Self::php_script("many.php")
+    }
+
+    #[track_caller]
+    fn php_script(script: &'static str) -> Self {
         let port = Port::reserve();
         // A directory of its own, so that sessions outlive the process and not the test.
         let name = format!("retter-php-{}", port.address().port());
         let sessions = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&sessions).expect("a directory for sessions");
-        Self::start(port, Kind::Php { sessions })
+        Self::start(port, Kind::Php { script, sessions })
     }
 
     #[track_caller]
@@ -107,13 +128,13 @@ impl Application {
                     .arg(self.address().port().to_string());
                 command
             }
-            Kind::Php { sessions } => {
+            Kind::Php { script, sessions } => {
                 let mut command = Command::new("php");
                 command
                     .arg("-d")
                     .arg(format!("session.save_path={}", sessions.display()))
                     .args(["-S", &self.address().to_string()])
-                    .arg(apps.join("php/index.php"));
+                    .arg(apps.join("php").join(script));
                 command
             }
         }
@@ -123,7 +144,7 @@ impl Application {
 impl Drop for Application {
     fn drop(&mut self) {
         self.kill();
-        if let Kind::Php { sessions } = &self.kind {
+        if let Kind::Php { sessions, .. } = &self.kind {
             let _ = std::fs::remove_dir_all(sessions);
         }
     }

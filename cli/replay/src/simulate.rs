@@ -106,6 +106,8 @@ impl Simulation {
         let only = |names: &str| names.parse().expect("a cookie name is a pattern");
         settings.site.cache.session_cookies = only(SESSION_COOKIE);
         settings.site.cache.ignored_cookies = only("");
+        // What the application would have sent to a stranger is in no log.
+        settings.site.cache.public = false;
         let config = settings.validate()?;
         let site = Site::new(&config.clone(), seed, Instant::ZERO);
         site.set_wall_clock(Instant::ZERO, UnixTime(start / NANOS_PER_SEC));
@@ -269,6 +271,7 @@ impl Simulation {
             | Handling::Fresh { .. }
             | Handling::MaxStale { .. }
             | Handling::Overload { .. }
+            | Handling::Public { .. }
             | Handling::Rescued { .. }
             | Handling::Validated { .. } => Got::Error,
         };
@@ -469,7 +472,10 @@ impl Simulation {
                 self.count(Got::Fresh, came);
             }
             Handling::Overload { .. } => self.rescued(served, answer, Got::RescuedFull, came),
-            Handling::Rescued { .. } => self.rescued(served, answer, Got::RescuedFailed, came),
+            // There is none: nobody asks as a stranger here.
+            Handling::Public { .. } | Handling::Rescued { .. } => {
+                self.rescued(served, answer, Got::RescuedFailed, came);
+            }
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }

@@ -155,6 +155,13 @@ pub(crate) fn fresh(text: &str) -> Result<FreshMode, String> {
     }
 }
 
+/// An IP address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not an IP address"))
+}
+
 /// A set of failure statuses.
 pub(crate) fn statuses(text: &str) -> Result<StatusSet, String> {
     text.parse()

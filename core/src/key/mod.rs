@@ -24,11 +24,14 @@ mod cookies;
 mod fields;
 mod kind;
 mod known;
+mod login;
 mod logout;
 mod partition;
 mod query;
+mod random;
 mod rules;
 mod shaping;
+mod stranger;
 #[cfg(test)]
 mod tests;
 
@@ -40,14 +43,17 @@ use foldhash::quality::FixedState;
 
 use self::cache_key::AUTHORITY_LEN_BYTES;
 pub use self::cache_key::CacheKey;
+pub(crate) use self::cookies::handed_pairs;
 pub use self::cookies::logs_in_once;
 use self::fields::{Meaning, Meanings};
 pub use self::kind::Kind;
+pub(crate) use self::login::says_login;
 pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
 use self::shaping::{KIND_BYTES, Read, Shape};
+pub(crate) use self::stranger::{may_be_asked, request_of};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
     known::{FRAGMENT, HARMLESS, SHAPING},
@@ -171,6 +177,16 @@ impl Keyer {
         keys.into_iter()
     }
 
+    /// The key of what the origin sends to a stranger who asks for what `key` names.
+    pub(crate) fn public_key(&self, key: &CacheKey) -> CacheKey {
+        let partition = Partition::Public;
+        CacheKey {
+            hash: self.key_hash.hash_one((&key.bytes[..], partition)),
+            partition,
+            ..key.clone()
+        }
+    }
+
     fn build(
         &self,
         request: &RequestHead,
@@ -216,6 +232,7 @@ impl Keyer {
             partition,
             kind_at,
             resource_len,
+            has_identity: read.identity().next().is_some(),
         })
     }
 
@@ -293,6 +310,16 @@ impl Keyer {
     ) -> impl Iterator<Item = Option<u64>> + 'a {
         let set = self.cookie_rules.set(request, response);
         set.map(|set| (!set.is_surely_deletion).then(|| self.partitioner.mark(set.name, set.value)))
+    }
+
+    /// Those of the handed out values that should each be one visitor's only.
+    pub(crate) fn handed_tokens<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let set = self.cookie_rules.set_tokens(request, response);
+        set.map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
     }
 
     /// Whether a response sets a cookie that counts, be it one that its client has.

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::served::Served;
 use crate::admission::{Class, Lead, Slot};
 use crate::breaker::{State, TierPermit};
-use crate::rules::label::{Handling, Refused};
+use crate::rules::label::{Handling, Instead, Refused};
 use crate::time::Instant;
 
 /// What to do with a request.
@@ -56,15 +56,19 @@ pub(super) fn go(
 /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as it was
 /// at that moment.
 pub(super) fn acquire(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     ask: &Ask<'_>,
     now: Instant,
 ) -> (State, Result<TierPermit, Instant>) {
     let path = ask.request.path();
     let circuit = parts.circuits.state(path, now);
     // No visitor is the guinea pig where a copy can be.
-    if circuit == State::HalfOpen && probes_by_itself(parts, path, ask.may_rescue, now) {
-        return (circuit, Err(now));
+    if circuit == State::HalfOpen {
+        let has_copy =
+            ask.may_rescue || ask.wanting(parts).find(Instead::CircuitOpen, now).is_some();
+        if probes_by_itself(parts, path, has_copy, now) {
+            return (circuit, Err(now));
+        }
     }
     parts.change_circuits(|tiers| match tiers.try_acquire(path, now) {
         Ok(permit) => (permit.circuit(), Ok(permit)),
@@ -86,6 +90,7 @@ fn probes_by_itself(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) ->
         false => tiers.retry_at(other, now).is_none(),
     };
     parts.renewals.wants().can_probe(lets, has_copy, now)
+        || parts.asks().can_probe(lets, has_copy, now)
 }
 
 /// The circuit refuses: a copy answers, or nothing does.
@@ -97,7 +102,9 @@ pub(super) fn stand_in(
     now: Instant,
 ) -> Decision {
     let handling = |ttl| Handling::CircuitOpen { ttl };
-    match serve(parts, &mut ask, circuit, handling, now) {
+    let served = serve(parts, &mut ask, circuit, handling, now)
+        .or_else(|| ask.wanting(parts).serve(Instead::CircuitOpen, circuit, now));
+    match served {
         Some(served) => Decision::Serve(served),
         None => {
             let wait = retry_at.saturating_since(now);

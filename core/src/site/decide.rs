@@ -1,6 +1,7 @@
 //! Owns the decision: which of origin, copy and refusal answers a request, and when that waits.
 //! Never learns from an answer: [`Fetch`](super::Fetch) does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::ticket::Ticket;
+use super::visitor::Asker;
 use crate::admission::{Class, Entry};
 use crate::breaker::Outcome;
 use crate::canary::{Plant, is_planted};
@@ -23,7 +25,7 @@ use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
-use crate::rules::label::{Forward, Handling, Refused};
+use crate::rules::label::{Forward, Handling, Instead, Refused};
 use crate::rules::{conditional, forwarding};
 use crate::store::Entry as _;
 use crate::time::Instant;
@@ -60,22 +62,30 @@ impl From<Decision> for Ruling {
 pub(super) fn decide(
     parts: &Arc<Parts>,
     request: &Arc<RequestHead>,
-    is_bound: bool,
+    asker: Asker,
     now: Instant,
 ) -> Ruling {
     let reads = matches!(request.method, Method::GET | Method::HEAD);
     if !reads || forwarding::upgrade(request).is_some() {
-        return decide_write(parts, request, now);
+        return decide_write(parts, request, asker.address, now);
     }
     let snapshot = parts.snapshot();
-    let mut key = match is_bound {
+    let mut key = match asker.is_bound {
         true => None,
         false => key_of(parts, &snapshot, request),
     };
     let fields = &request.fields;
-    let mut copy = key
+    // Each visitor with cookies or fields that say so has copies apart from others.
+    let is_own = |key: &CacheKey| key.partition() != Partition::Shared;
+    let may_share = key.as_ref().is_none_or(|key| {
+        let who = (asker.address, fields);
+        is_own(key) || parts.visitors.may_share(snapshot.keyer(), key, who, now)
+    });
+    let copy = key
         .as_ref()
         .and_then(|key| parts.copies.look_up(key, fields));
+    // Who may not have the page may have what says so.
+    let mut copy = copy.filter(|copy| may_share || !copy.is_good());
     let wishes = Wishes::of(fields);
     let usable = copy.as_ref().zip(key.as_ref());
     let usable = usable.and_then(|(copy, key)| {
@@ -96,9 +106,8 @@ pub(super) fn decide(
         return Decision::Refuse(refusal).into();
     }
     if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
-        copy = key
-            .as_ref()
-            .and_then(|key| parts.copies.look_up_good(key, fields));
+        let seen = key.as_ref().filter(|_| may_share);
+        copy = seen.and_then(|key| parts.copies.look_up_good(key, fields));
     }
     let age_max = snapshot.config().cache.rescue_age_max;
     let may_rescue = copy
@@ -106,10 +115,12 @@ pub(super) fn decide(
         .is_some_and(|copy| copy.may_rescue(age_max, now));
     let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
     let ask = Ask {
+        address: asker.address,
         copy,
         ends_session,
         key,
         may_rescue,
+        may_share,
         request,
         snapshot,
         why,
@@ -187,7 +198,12 @@ fn reason(
 }
 
 /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open.
-fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) -> Ruling {
+fn decide_write(
+    parts: &Arc<Parts>,
+    request: &Arc<RequestHead>,
+    address: Option<IpAddr>,
+    now: Instant,
+) -> Ruling {
     let snapshot = parts.snapshot();
     let keyer = snapshot.keyer();
     let ends_session = keyer.ends_session(request);
@@ -200,10 +216,12 @@ fn decide_write(parts: &Arc<Parts>, request: &Arc<RequestHead>, now: Instant) ->
         Forward::Method
     };
     let ask = Ask {
+        address,
         copy: None,
         ends_session,
         key: None,
         may_rescue: false,
+        may_share: false,
         request,
         snapshot,
         why,
@@ -234,7 +252,9 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     // Who waits must not hold a probe back.
     parts.record(permit, Outcome::Ignore, now);
     let handling = |ttl| Handling::Overload { ttl };
-    match admit::serve(parts, &mut ask, circuit, handling, now) {
+    let served = admit::serve(parts, &mut ask, circuit, handling, now)
+        .or_else(|| ask.wanting(parts).serve(Instead::Overload, circuit, now));
+    match served {
         Some(served) => {
             parts.overload_copies.fetch_add(1, Ordering::Relaxed);
             Decision::Serve(served).into()
@@ -246,7 +266,8 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
 /// The origin is full and no copy can answer: the request waits, if that is of use.
 fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
     // Only what may become a copy can be the answer to others.
-    let shares = ask.request.method == Method::GET
+    let shares = ask.may_share
+        && ask.request.method == Method::GET
         && !ask.request.fields.contains("range")
         && !ask.snapshot.keyer().has_ignored_query(ask.request);
     let key = ask.key.as_ref().filter(|_| shares);

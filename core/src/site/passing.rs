@@ -140,10 +140,14 @@ impl Passing {
     pub fn on_end(self, now: Instant) {
         let mut course = self.course;
         course.record(Outcome::Success, now);
+        let page = course.key.clone().filter(|_| course.is_page);
         let stored = course.collector.take().zip(course.key.take());
         let kept = keep::is_current(&mut course)
             && stored
                 .is_some_and(|(collector, key)| keep::keep(&mut course, key, collector.finish()));
+        if let Some(page) = page {
+            keep::want_public(&course, &page, kept, now);
+        }
         // Kept first, so that those who are let in now find it.
         course.land(if kept { Flown::Kept } else { Flown::Unfit });
         course.free(now);

@@ -148,6 +148,13 @@ impl Served {
     /// [renews copies](super::Site::poll_refresh).
     pub fn want(&self, request: &Arc<RequestHead>, peer: IpAddr, now: Instant) {
         let due = match self.handling {
+            Handling::Public { .. } => {
+                // That of the next visitor is asked for by a stranger.
+                if self.parts.renewals.is_attended() {
+                    self.parts.ask_for(|asks| asks.want(&self.key, now));
+                }
+                return;
+            }
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
                 self.copy.times().received + self.snapshot.config().cache.ttl

@@ -129,7 +129,13 @@ impl Plan {
         let key = match &user {
             Some(user) => {
                 len = len.max(SECRET_LEN);
-                format!("{}|{url}|{flavour}", secret(user))
+                let shows = asked.is_strangers && net.chance.hits(net.swarm.shows);
+                let own = match (shows, user.split_once('=')) {
+                    // As applications do that put the session into their links.
+                    (true, Some((_, value))) => value.to_owned(),
+                    (_, _) => secret(user),
+                };
+                format!("{own}|{url}|{flavour}")
             }
             None => format!("{url}|{}|{flavour}", asked.who),
         };
@@ -228,14 +234,8 @@ impl Plan {
         if self.varies {
             put("Vary", FLAVOUR.to_owned());
         }
-        if self.new_session {
-            put("Set-Cookie", format!("PHPSESSID=new{answer}; Path=/"));
-        }
-        if self.new_cookie {
-            put("Set-Cookie", format!("basket={answer}"));
-        }
-        if let Some(start) = &self.start {
-            put("Set-Cookie", format!("{start}; Path=/; HttpOnly"));
+        for cookie in self.cookies(answer) {
+            put("Set-Cookie", format!("{cookie}; Path=/; HttpOnly"));
         }
         if self.is_bound {
             put("Persistent-Auth", "true".to_owned());
@@ -263,6 +263,19 @@ impl Plan {
         let start = format!("HTTP/1.1 {} {reason}", self.status);
         bytes.extend(codec::head(&start, &fields));
         bytes
+    }
+
+    /// The page that it shows, if it `is_sent`.
+    pub(crate) fn shown(&self, is_sent: bool) -> Option<&Page> {
+        (is_sent && self.framing.is_some()).then_some(&self.page)
+    }
+
+    /// The cookies that it hands out.
+    pub(crate) fn cookies(&self, answer: AnswerId) -> Vec<String> {
+        let session = self.new_session.then(|| format!("PHPSESSID=new{answer}"));
+        let other = self.new_cookie.then(|| format!("basket={answer}"));
+        let all = [session, other, self.start.clone()];
+        all.into_iter().flatten().collect()
     }
 
     fn body(&self, net: &mut Net) -> Vec<u8> {

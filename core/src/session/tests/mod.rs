@@ -10,6 +10,7 @@ mod identity;
 mod labels;
 mod lifecycle;
 mod memory;
+mod public;
 mod random;
 mod refresh;
 mod rescue;

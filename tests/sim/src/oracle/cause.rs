@@ -128,13 +128,18 @@ impl Oracle {
 
     /// Whether the origin may have had no room for a request sent at that time, or this side no
     /// socket.
-    fn check_overload(&self, sent: Instant, net: &Net) -> Result<(), String> {
+    pub(super) fn check_overload(&self, sent: Instant, net: &Net) -> Result<(), String> {
         let may = self.full_at >= Some(sent) || net.attempts.lacked_since(sent);
         holds(may, "there was room at the origin")
     }
 
     /// Whether a circuit may have refused this request, which is answered now.
-    fn check_refused(&self, asked: &Asked, net: &Net, ledger: &Ledger) -> Result<(), String> {
+    pub(super) fn check_refused(
+        &self,
+        asked: &Asked,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
         let time = (asked.sent_at.unwrap_or(net.now), net.now);
         let may = self
             .circuits
@@ -143,7 +148,7 @@ impl Oracle {
     }
 
     /// Whether the origin failed in the way that a rescue says, on this client's own behalf.
-    fn check_rescued(
+    pub(super) fn check_rescued(
         &self,
         id: AskedId,
         detail: &str,
@@ -167,7 +172,7 @@ impl Oracle {
     }
 
     /// Whether the origin can have failed on this request in this way below HTTP.
-    fn check_failure(
+    pub(super) fn check_failure(
         &self,
         id: AskedId,
         failure: &str,
