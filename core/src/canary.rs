@@ -35,12 +35,20 @@ pub enum Plant {
     OverloadWithRoom,
     /// An origin connection that a client has signed in on is kept for the requests of all clients.
     ParkedLogin,
+    /// Who is known to be somebody is given what a stranger was sent.
+    PublicForPersonal,
+    /// What a visitor was sent is kept as if a stranger had been.
+    PublicOfVisitor,
+    /// What a stranger was sent is kept although it holds the value that the stranger was handed.
+    PublicWithToken,
     /// A request is sent again although it is not safe.
     RepeatedWrite,
     /// A short answer that came as a whole gives way to the copy.
     RescuedForNothing,
     /// A connection that has had an answer ends at the next request, without a word.
     SilentEnd,
+    /// A stranger asks with a visitor's cookie.
+    StrangerWithCookie,
     /// A body that broke off is kept as a copy.
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
@@ -53,7 +61,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::BusyGivesWay,
         Self::DeafToConnections,
         Self::Desync,
@@ -68,9 +76,13 @@ impl Plant {
         Self::OpenLetsPass,
         Self::OverloadWithRoom,
         Self::ParkedLogin,
+        Self::PublicForPersonal,
+        Self::PublicOfVisitor,
+        Self::PublicWithToken,
         Self::RepeatedWrite,
         Self::RescuedForNothing,
         Self::SilentEnd,
+        Self::StrangerWithCookie,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
         Self::UnknownIsHarmless,

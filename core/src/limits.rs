@@ -99,3 +99,11 @@ pub const UPLOAD_WORK_MAX: Duration = Duration::from_secs(1);
 /// Body bytes after which a response is no work for the origin any more but a transfer, and does
 /// not count as a request at the origin: pages are smaller, downloads are not.
 pub const WORK_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Pages that are asked for as a stranger, or that are known not to be: a shop of a few thousand
+/// articles, in a mebibyte.
+pub const ASKED_PAGES_MAX: usize = 4096;
+
+/// Hosts of which it is counted how many requests say by a field who asks: more than one small
+/// server has names, and few enough that those a client makes up cost nothing.
+pub const ASKED_HOSTS_MAX: usize = 64;

@@ -165,6 +165,8 @@ pub struct Stats {
     pub insertions: u64,
     /// The gate before the origin.
     pub admission: AdmissionStats,
+    /// What is asked as a stranger.
+    pub public: PublicStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
     /// Pages that were no good though their status said so.
@@ -238,4 +240,25 @@ pub struct RefreshStats {
     pub probes_succeeded: u64,
     /// Those that were probes of a circuit and did not.
     pub probes_failed: u64,
+}
+
+/// What was asked of the origin as a stranger, for the copies of those who have none of their own.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PublicStats {
+    /// Pages that are wanted and may be asked for now, or when they are due.
+    pub wanted: usize,
+    /// Times that the origin was asked, since start.
+    pub asked: u64,
+    /// Those that made a copy, or found one right.
+    pub kept: u64,
+    /// Those to which the origin said that a stranger may not see the page, or sent it elsewhere.
+    pub refused: u64,
+    /// Those of whose answer nothing may be kept.
+    pub passed: u64,
+    /// Those on which the origin failed, or that were given up.
+    pub failed: u64,
+    /// Time that the origin took for them.
+    pub spent: Duration,
+    /// Answers from such copies.
+    pub served: u64,
 }

@@ -62,6 +62,17 @@ impl Application {
         Self::start_php("index.php", &[])
     }
 
+    /// Starts the PHP application with a session, and a secret of it, on each of many pages, see
+    /// `tests/apps/php/many.php`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn php_many() -> Self {
+        Self::start_php("many.php", &[])
+    }
+
     /// Starts the PHP application that fails in the ways of such applications, see
     /// `tests/apps/php/soft.php`, with options of PHP (`display_errors=1`).
     ///

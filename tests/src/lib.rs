@@ -11,6 +11,7 @@ pub mod bench;
 pub mod browser;
 pub mod client;
 pub mod corpus;
+pub mod coverage;
 pub mod embed;
 pub mod names;
 pub mod namespace;

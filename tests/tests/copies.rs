@@ -17,6 +17,8 @@ fn start(origin: &Origin) -> Retter {
     let settings = [
         ("RETTER_BREAKER_FAIL_RATE", "1"),
         ("RETTER_BREAKER_CONSECUTIVE_FAIL", "1000"),
+        // What strangers are sent is another story: `coverage` tells it.
+        ("RETTER_CACHE_PUBLIC", "off"),
         // It says what the origin is to do, not who asks.
         ("RETTER_CACHE_HARMLESS_FIELDS", "known,x-fail"),
     ];

@@ -168,7 +168,7 @@ impl From<Partition> for Visitor {
     fn from(partition: Partition) -> Self {
         let half = |hash: u128| u64::try_from(hash >> 64).unwrap_or_default();
         match partition {
-            Partition::Shared => Self::Anybody,
+            Partition::Public | Partition::Shared => Self::Anybody,
             Partition::Marked(hash) => Self::Marked(half(hash)),
             Partition::Session(hash) => Self::Session(half(hash)),
         }

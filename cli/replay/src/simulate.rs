@@ -107,6 +107,8 @@ impl Simulation {
         settings.site.cache.ignored_cookies = only("");
         // What it would have been answered is not in the log.
         settings.site.admission.restart_wait = Duration::ZERO;
+        // What the application would have sent to a stranger is in no log.
+        settings.site.cache.public = false;
         let config = settings.validate()?;
         let site = Site::new(&config.clone(), seed, Instant::ZERO);
         site.set_wall_clock(Instant::ZERO, Duration::from_nanos(start));
@@ -276,6 +278,7 @@ impl Simulation {
             | Handling::Fresh { .. }
             | Handling::MaxStale { .. }
             | Handling::Overload { .. }
+            | Handling::Public { .. }
             | Handling::Rescued { .. }
             | Handling::Validated { .. } => Got::Error,
         };
@@ -476,7 +479,10 @@ impl Simulation {
                 self.count(Got::Fresh, came);
             }
             Handling::Overload { .. } => self.rescued(served, answer, Got::RescuedFull, came),
-            Handling::Rescued { .. } => self.rescued(served, answer, Got::RescuedFailed, came),
+            // There is none: nobody asks as a stranger here.
+            Handling::Public { .. } | Handling::Rescued { .. } => {
+                self.rescued(served, answer, Got::RescuedFailed, came);
+            }
             // It waited, and another fetched the same page meanwhile.
             Handling::Collapsed { .. }
             | Handling::Failed { .. }

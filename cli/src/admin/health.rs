@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use retter_core::breaker::State;
-use retter_core::report::{RefreshStats, Sign, SoftStats, Source};
+use retter_core::report::{PublicStats, RefreshStats, Sign, SoftStats, Source};
 use serde::Serialize;
 
 use crate::clock::millis;
@@ -26,6 +26,7 @@ struct Health {
     soft_failures: SoftFailures,
     copies: Copies,
     admission: Admission,
+    public: Public,
     refresh: Refresh,
     connections: Connections,
     requests: Requests,
@@ -87,6 +88,39 @@ impl From<SoftStats> for SoftFailures {
         Self {
             failed: BTreeMap::from(by_sign),
             doubted: stats.doubted,
+        }
+    }
+}
+
+/// What is asked as a stranger.
+#[derive(Serialize)]
+struct Public {
+    /// Pages to be asked for, now or when they are due.
+    wanted: usize,
+    asked: u64,
+    kept: u64,
+    /// The application said that a stranger may not see the page.
+    refused: u64,
+    /// Nothing of such an answer is kept.
+    passed: u64,
+    failed: u64,
+    /// The application's time.
+    spent_ms: f64,
+    /// Visitors who were answered with what a stranger was sent.
+    served: u64,
+}
+
+impl From<PublicStats> for Public {
+    fn from(stats: PublicStats) -> Self {
+        Self {
+            wanted: stats.wanted,
+            asked: stats.asked,
+            kept: stats.kept,
+            refused: stats.refused,
+            passed: stats.passed,
+            failed: stats.failed,
+            spent_ms: millis(stats.spent),
+            served: stats.served,
         }
     }
 }
@@ -207,6 +241,7 @@ fn read(telemetry: &Telemetry) -> Health {
                 full: stats.admission.shed.full,
             },
         },
+        public: stats.public.into(),
         refresh: stats.refresh.into(),
         connections: Connections { open, accepted },
         requests: Requests {

@@ -8,7 +8,9 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 use retter_core::breaker::{State, Tier};
-use retter_core::report::{AdmissionStats, RefreshStats, Sign, SoftStats, Source, Stats};
+use retter_core::report::{
+    AdmissionStats, PublicStats, RefreshStats, Sign, SoftStats, Source, Stats,
+};
 use retter_core::rules::label::RESCUES;
 
 use crate::telemetry::{LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index};
@@ -26,6 +28,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
     site(&mut page, &stats);
+    public(&mut page, &stats.public);
     refreshes(&mut page, &stats.refresh);
     soft(&mut page, &stats.soft);
     page.0
@@ -301,6 +304,38 @@ fn admission(page: &mut Page, stats: &AdmissionStats) {
     ] {
         page.sample(name, &[("reason", reason)], count);
     }
+}
+
+fn public(page: &mut Page, stats: &PublicStats) {
+    page.gauge(
+        "retter_public_wanted",
+        "Pages that the application should be asked for as a stranger.",
+        stats.wanted,
+    );
+    let name = "retter_public_asked_total";
+    page.family(
+        name,
+        "counter",
+        "Requests to the application as a stranger, by result.",
+    );
+    for (result, count) in [
+        ("failed", stats.failed),
+        ("kept", stats.kept),
+        ("passed", stats.passed),
+        ("refused", stats.refused),
+    ] {
+        page.sample(name, &[("result", result)], count);
+    }
+    page.counter(
+        "retter_public_seconds_total",
+        "Time that the application took for them.",
+        stats.spent.as_secs_f64(),
+    );
+    page.counter(
+        "retter_public_served_total",
+        "Visitors who were answered with what a stranger was sent.",
+        stats.served,
+    );
 }
 
 fn refreshes(page: &mut Page, stats: &RefreshStats) {

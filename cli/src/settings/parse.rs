@@ -182,6 +182,13 @@ pub(crate) fn paths(text: &str) -> Result<PathPatterns, String> {
     }
 }
 
+/// An IP address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not an IP address"))
+}
+
 /// A set of failure statuses.
 pub(crate) fn statuses(text: &str) -> Result<StatusSet, String> {
     text.parse()

@@ -1,6 +1,7 @@
 //! Owns the settings of one site: one application and its protection.
 //! Never knows who listens for it.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +118,15 @@ pub struct CacheSettings {
     /// Names of query parameters that never change a page: the key is made without them, and who
     /// sends one makes no copy.
     pub ignored_query: NamePatterns,
+    /// Whether the origin is asked as a stranger for pages that visitors want, and what it sends is
+    /// kept for those who have no copy of their own; only where `rescue` is
+    /// [`Session`](RescueMode::Session) and cookies partition the copies.
+    pub public: bool,
+    /// Address that the origin is told when it is asked as a stranger: a global one that is nobody's.
+    pub public_address: IpAddr,
+    /// Part of one worker's time at the origin that asking as a stranger may take, above 0 and up
+    /// to 1.
+    pub public_share: f64,
     /// Request fields that change no page, beside those that are known.
     pub harmless_fields: FieldNames,
     /// Request fields that identify who asks, though they are known as harmless or as shaping.
@@ -213,6 +223,9 @@ impl Default for CacheSettings {
             session_cookies: NamePatterns::session_cookies(),
             ignored_cookies: NamePatterns::ignored_cookies(),
             ignored_query: NamePatterns::ignored_query(),
+            public: true,
+            public_address: IpAddr::from([192, 31, 196, 1]),
+            public_share: 0.1,
             harmless_fields: FieldNames::default(),
             identity_fields: FieldNames::default(),
         }
@@ -297,7 +310,7 @@ impl SiteSettings {
         checks.filter_map(Check::error)
     }
 
-    fn requirements(&self) -> [Check; 11] {
+    fn requirements(&self) -> [Check; 12] {
         let Self {
             admission,
             breaker,
@@ -350,6 +363,11 @@ impl SiteSettings {
                 HEAD_FIELDS.contains(&origin.head_fields_max),
                 "origin.head_fields_max",
                 HEAD_FIELDS_WORDS,
+            ),
+            Check::that(
+                is_share(cache.public_share),
+                "cache.public_share",
+                "a number above 0 and up to 1",
             ),
             Check::that(
                 cache.object_bytes_max <= cache.bytes_max,
@@ -407,6 +425,12 @@ impl SiteSettings {
 }
 
 impl CacheSettings {
+    /// Whether there are copies of what a stranger is sent.
+    #[must_use]
+    pub fn has_public(&self) -> bool {
+        self.public && self.detect_session && self.rescue == RescueMode::Session
+    }
+
     /// Whether keys made by these settings and by `other` are the same for every request: where
     /// they are not, copies made by one are not found by the other.
     #[must_use]

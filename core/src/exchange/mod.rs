@@ -34,7 +34,7 @@ use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
 use crate::report::{CallId, End, Failure};
 use crate::rules::forwarded::View;
-use crate::site::{Decision, Refresh, Ruling, Slow};
+use crate::site::{Asker, Decision, Refresh, Ruling, Slow};
 use crate::time::Instant;
 
 use answer::Shared;
@@ -77,8 +77,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Asks the site about a request and does what it says.
     pub(crate) fn begin(gateway: &Arc<Gateway>, call: Call, now: Instant) -> Box<Self> {
-        let is_bound = call.owner != Owner::Anyone;
-        let ruling = gateway.site().decide_on(&call.request, is_bound, now);
+        let asker = Asker {
+            // Behind a proxy that is not declared all visitors have its address.
+            address: (!call.view.claims_forwarding()).then(|| call.view.client()),
+            is_bound: call.owner != Owner::Anyone,
+        };
+        let ruling = gateway.site().decide_on(&call.request, asker, now);
         // Allocated first, so that it is built in its place.
         let place = Box::new_uninit();
         let shared = Shared::new(Arc::clone(gateway), call, true);
@@ -118,10 +122,14 @@ impl Exchange {
             fetch,
             peer,
             request,
+            is_strangers,
         } = refresh;
         let trusted = &gateway.client().trusted_proxies;
-        // Of what the client sent all is there by which its proxies told.
-        let view = View::of(&request, peer, trusted);
+        let view = match is_strangers {
+            true => View::vouched(&request, peer, trusted),
+            // Of what the client sent all is there by which its proxies told.
+            false => View::of(&request, peer, trusted),
+        };
         let peer = SocketAddr::new(peer, 0);
         let mut call = Call::new(CallId::FIRST, request, Framing::Empty, view, peer, now);
         call.is_read = true;

@@ -66,6 +66,7 @@ impl Fate {
                 | Handling::Fresh { .. }
                 | Handling::MaxStale { .. }
                 | Handling::Overload { .. }
+                | Handling::Public { .. }
                 | Handling::Rescued { .. }
                 | Handling::Validated { .. },
             ) => Self::Down,

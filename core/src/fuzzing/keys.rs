@@ -27,6 +27,7 @@ pub fn keys(data: &[u8]) {
     for (told, naive) in [(told_one, &one), (told_two, &two)] {
         match told {
             Partition::Shared => assert!(naive.parts.is_empty()),
+            Partition::Public => panic!("no request has it"),
             Partition::Marked(_) => assert!(!naive.is_session && !naive.parts.is_empty()),
             Partition::Session(_) => assert!(naive.is_session),
         }

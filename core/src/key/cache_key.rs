@@ -24,6 +24,8 @@ pub struct CacheKey {
     pub(super) kind_at: usize,
     /// How many of the bytes name the resource, whatever shapes it and the kind of answer.
     pub(super) resource_len: usize,
+    /// Whether a field, and not only cookies, says who asks.
+    pub(super) has_identity: bool,
 }
 
 impl CacheKey {
@@ -65,6 +67,12 @@ impl CacheKey {
         &rest[..end]
     }
 
+    /// The path.
+    pub(crate) fn path(&self) -> &[u8] {
+        let target = self.path_and_query();
+        &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
+    }
+
     /// The kind of answer.
     pub(crate) fn kind(&self) -> Kind {
         match self.bytes[self.kind_at..].get(1) {
@@ -76,6 +84,11 @@ impl CacheKey {
         }
     }
 
+    /// Whether the request that it was made for has a field that says who asks.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.has_identity
+    }
+
     /// Whether it names a part of a page, of which there may be any number.
     pub(crate) fn is_fragment(&self) -> bool {
         self.kind() == Kind::Fragment
@@ -84,6 +97,11 @@ impl CacheKey {
     /// Whether fields shape what it names: there may be any number of others beside it.
     pub(crate) fn is_shaped(&self) -> bool {
         self.kind_at > self.resource_len
+    }
+
+    /// What shapes what it names: pieces behind line feeds.
+    pub(super) fn shaping(&self) -> &[u8] {
+        &self.bytes[self.resource_len..self.kind_at]
     }
 
     /// The bytes that name the resource.

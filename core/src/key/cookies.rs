@@ -63,6 +63,14 @@ pub fn logs_in_once(request: &Fields) -> bool {
         .any(|cookie| cookie.name == b"nc_token" || PARTS.iter().any(|part| has(cookie.name, part)))
 }
 
+/// Names and values of the cookies that a response hands out, those left out that it deletes.
+pub(crate) fn handed_pairs(response: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = response.get_all("set-cookie");
+    let set = lines.map(|line| SetCookie::parse(line, response.get("date")));
+    let kept = set.filter(|set| !set.is_deletion);
+    kept.map(|set| (set.name, set.value))
+}
+
 /// A `Set-Cookie` line, as far as it tells what becomes of the cookie.
 pub(super) struct SetCookie<'a> {
     pub(super) name: &'a [u8],

@@ -24,12 +24,15 @@ mod cookies;
 mod fields;
 mod kind;
 mod known;
+mod login;
 mod logout;
 mod partition;
 mod query;
+mod random;
 mod rules;
 mod shaping;
 mod spelling;
+mod stranger;
 #[cfg(test)]
 mod tests;
 
@@ -41,15 +44,18 @@ use foldhash::quality::FixedState;
 
 use self::cache_key::AUTHORITY_LEN_BYTES;
 pub use self::cache_key::CacheKey;
+pub(crate) use self::cookies::handed_pairs;
 pub use self::cookies::logs_in_once;
 use self::fields::{Meaning, Meanings};
 pub use self::kind::Kind;
+pub(crate) use self::login::says_login;
 pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
 use self::shaping::{KIND_BYTES, Read, Shape};
 pub(crate) use self::spelling::{Spellings, canonical, plain};
+pub(crate) use self::stranger::{may_be_asked, request_of};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
     known::{FRAGMENT, HARMLESS, SHAPING},
@@ -173,6 +179,16 @@ impl Keyer {
         keys.into_iter()
     }
 
+    /// The key of what the origin sends to a stranger who asks for what `key` names.
+    pub(crate) fn public_key(&self, key: &CacheKey) -> CacheKey {
+        let partition = Partition::Public;
+        CacheKey {
+            hash: self.key_hash.hash_one((&key.bytes[..], partition)),
+            partition,
+            ..key.clone()
+        }
+    }
+
     fn build(
         &self,
         request: &RequestHead,
@@ -218,6 +234,7 @@ impl Keyer {
             partition,
             kind_at,
             resource_len,
+            has_identity: read.identity().next().is_some(),
         })
     }
 
@@ -234,6 +251,7 @@ impl Keyer {
             partition: key.partition,
             kind_at: moved(key.kind_at),
             resource_len: moved(key.resource_len),
+            has_identity: key.has_identity,
         })
     }
 
@@ -247,11 +265,18 @@ impl Keyer {
     #[must_use]
     pub fn path_and_query_of(&self, path_and_query: &[u8]) -> Vec<u8> {
         let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+        match self.detect_query {
+            true => self.without_ignored(path_and_query),
+            false => path_and_query[..mark].to_vec(),
+        }
+    }
+
+    /// Path and query without the parameters that choose no page.
+    pub(crate) fn without_ignored(&self, path_and_query: &[u8]) -> Vec<u8> {
+        let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
         let (path, query) = path_and_query.split_at(mark);
         let mut kept = path.to_vec();
-        if self.detect_query {
-            query::put(&self.ignored_query, query, &mut kept);
-        }
+        query::put(&self.ignored_query, query, &mut kept);
         kept
     }
 
@@ -271,10 +296,7 @@ impl Keyer {
         if !logout::says_logout(target) {
             return false;
         }
-        let mut kept = request.path().to_vec();
-        let query = &target[kept.len()..];
-        query::put(&self.ignored_query, query, &mut kept);
-        logout::says_logout(&kept)
+        logout::says_logout(&self.without_ignored(target))
     }
 
     /// Whether a request has a cookie or a field that should be one visitor's only. What all who
@@ -317,6 +339,16 @@ impl Keyer {
     ) -> impl Iterator<Item = Option<u64>> + 'a {
         let set = self.cookie_rules.set(request, response);
         set.map(|set| (!set.is_surely_deletion).then(|| self.partitioner.mark(set.name, set.value)))
+    }
+
+    /// Those of the handed out values that should each be one visitor's only.
+    pub(crate) fn handed_tokens<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let set = self.cookie_rules.set_tokens(request, response);
+        set.map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
     }
 
     /// Whether a response sets a cookie that counts, be it one that its client has.

@@ -23,6 +23,9 @@ pub enum Partition {
     /// Cookies or fields of unknown meaning, or a credential that many may have (an API key, a
     /// password of `Basic`): whoever sends the same.
     Marked(u128),
+    /// What the origin sent to RETTER itself, which asked as a stranger: whoever is taken for one.
+    /// No request has this partition.
+    Public,
     /// A session cookie, or a bearer token (RFC 6750), with a value: one user.
     Session(u128),
 }

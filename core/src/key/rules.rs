@@ -89,6 +89,21 @@ impl CookieRules {
             })
     }
 
+    /// Those of them that should be one visitor's only.
+    pub(super) fn set_tokens<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = Cookie<'a>> + 'a {
+        let set = self.set(request, response).filter(|set| !set.is_deletion);
+        let cookies = set.map(|set| Cookie {
+            has_name: true,
+            name: set.name,
+            value: set.value,
+        });
+        cookies.filter(|cookie| self.is_token(cookie))
+    }
+
     /// What a response does to the cookies of the request that it answers.
     pub(super) fn change(&self, request: &Fields, response: &Fields) -> SessionChange {
         // Clear-Site-Data §3.1: the types are quoted; `"*"` includes cookies.

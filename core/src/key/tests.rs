@@ -29,7 +29,7 @@ fn request(target: &str, host: &str) -> RequestHead {
 
 fn hash_of(partition: Partition) -> Option<u128> {
     match partition {
-        Partition::Shared => None,
+        Partition::Public | Partition::Shared => None,
         Partition::Marked(hash) | Partition::Session(hash) => Some(hash),
     }
 }
@@ -47,6 +47,7 @@ fn well_known_cookies_get_their_partition() {
         let kind = match keyer().partition(&fields(lines)) {
             Partition::Shared => Kind::Shared,
             Partition::Marked(_) => Kind::Marked,
+            Partition::Public => panic!("no request has it"),
             Partition::Session(_) => Kind::Session,
         };
         assert_eq!(kind, expected);

@@ -85,10 +85,25 @@ impl View {
     /// [received](Self::receive) from that peer the view is the same again.
     #[must_use]
     pub fn of(request: &RequestHead, peer: IpAddr, trusted: &TrustedProxies) -> Self {
+        let is_trusted = trusted.contain(peer.to_canonical());
+        Self::read(request, peer, is_trusted, trusted)
+    }
+
+    /// The view of a request that this program has made, for a client with the address `peer`: what it
+    /// says of scheme and host is believed.
+    pub(crate) fn vouched(request: &RequestHead, peer: IpAddr, trusted: &TrustedProxies) -> Self {
+        Self::read(request, peer, true, trusted)
+    }
+
+    fn read(
+        request: &RequestHead,
+        peer: IpAddr,
+        is_trusted: bool,
+        trusted: &TrustedProxies,
+    ) -> Self {
         let fields = &request.fields;
         // An IPv4 client of a socket for both families comes as ::ffff:192.0.2.1.
         let peer = peer.to_canonical();
-        let is_trusted = trusted.contain(peer);
         let is_telling = fields.tell_forwarding();
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {

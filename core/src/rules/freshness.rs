@@ -17,6 +17,8 @@ pub enum Scope {
     /// Cookies or fields that may identify who asks, none of which is known to carry a session, or
     /// a credential that many may have.
     Marked,
+    /// Whoever is taken for a stranger, as which the origin was asked for it.
+    Public,
     /// One session or one bearer token.
     Session,
     /// Everybody.
@@ -110,6 +112,9 @@ pub fn assess(
     let lenient = is_good
         && match (terms.rescue, terms.scope) {
             (RescueMode::All, _) | (RescueMode::Session, Scope::Session) => true,
+            // What is meant for one visitor was sent to a stranger who is none. A field that speaks
+            // to this program alone is obeyed all the same.
+            (RescueMode::Session, Scope::Public) => !control.targeted,
             (RescueMode::Session, Scope::Marked | Scope::Shared) | (RescueMode::Strict, _) => false,
         };
     let may_ask = matches!(objection, None | Some(NotStorable::NoCache));
@@ -128,6 +133,8 @@ pub fn assess(
         Some(reason) if !excused => return Err(reason),
         // A copy kept against its directives is there to rescue only: it is never fresh.
         Some(_) => 0,
+        // That of a stranger too.
+        None if terms.scope == Scope::Public => 0,
         None => lifetime(terms, &control, response, received),
     };
     let within = control
@@ -141,7 +148,8 @@ pub fn assess(
         }
         RescueMode::Session | RescueMode::Strict => within,
     };
-    let behind = if objection.is_none() && stale != StaleRule::Never {
+    let behind = if objection.is_none() && terms.scope != Scope::Public && stale != StaleRule::Never
+    {
         control.stale_while_revalidate.unwrap_or(0)
     } else {
         0
@@ -154,7 +162,7 @@ pub fn assess(
         stale,
         behind,
         validates,
-        tolerates: objection.is_none(),
+        tolerates: objection.is_none() && terms.scope != Scope::Public,
     };
     // Its first moment is over before it could serve anybody.
     if validates || lifetimes.may_rescue(Duration::from_nanos(1), Duration::MAX) {

@@ -93,6 +93,13 @@ pub enum Handling {
         /// Remaining freshness.
         ttl: i64,
     },
+    /// From the copy of what a stranger was sent, as there is none of the client's own.
+    Public {
+        /// Remaining freshness.
+        ttl: i64,
+        /// Why the origin does not answer.
+        instead: Instead,
+    },
     /// From a copy, after the origin was asked and failed.
     Rescued {
         /// Remaining freshness.
@@ -152,6 +159,30 @@ pub enum Refused {
     Overload,
 }
 
+/// Why a copy answers in the origin's stead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Instead {
+    /// The circuit is open.
+    CircuitOpen,
+    /// The origin is full.
+    Overload,
+    /// The origin was asked and failed.
+    Rescued(Cause),
+}
+
+impl Instead {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CircuitOpen => "circuit-open",
+            Self::Overload => "overload",
+            Self::Rescued(Cause::Failure(failure)) => failure.as_str(),
+            Self::Rescued(Cause::Slow) => "slow",
+            Self::Rescued(Cause::Soft) => "soft",
+            Self::Rescued(Cause::Status(_)) => "status",
+        }
+    }
+}
+
 /// What the copy rescued from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
@@ -175,7 +206,10 @@ impl Handling {
             | Self::Fresh { .. }
             | Self::MaxStale { .. }
             | Self::Validated { .. } => Source::Cache,
-            Self::CircuitOpen { ttl } | Self::Overload { ttl } | Self::Rescued { ttl, .. } => {
+            Self::CircuitOpen { ttl }
+            | Self::Overload { ttl }
+            | Self::Public { ttl, .. }
+            | Self::Rescued { ttl, .. } => {
                 if ttl > 0 || age < young_below {
                     Source::Cache
                 } else {
@@ -192,14 +226,10 @@ impl Handling {
     #[must_use]
     pub const fn rescue(&self) -> Option<&'static str> {
         match self {
-            Self::CircuitOpen { .. } => Some("circuit-open"),
-            Self::Overload { .. } => Some("overload"),
-            Self::Rescued { cause, .. } => Some(match cause {
-                Cause::Failure(failure) => failure.as_str(),
-                Cause::Slow => "slow",
-                Cause::Soft => "soft",
-                Cause::Status(_) => "status",
-            }),
+            Self::CircuitOpen { .. } => Some(Instead::CircuitOpen.as_str()),
+            Self::Overload { .. } => Some(Instead::Overload.as_str()),
+            Self::Public { instead, .. } => Some(instead.as_str()),
+            Self::Rescued { cause, .. } => Some(Instead::Rescued(*cause).as_str()),
             Self::Behind { .. }
             | Self::Collapsed { .. }
             | Self::Failed { .. }
@@ -233,24 +263,16 @@ impl Handling {
             Self::CircuitOpen { ttl } => member.hit_because(ttl, "circuit-open"),
             Self::MaxStale { ttl } => member.hit_because(ttl, "max-stale"),
             Self::Overload { ttl } => member.hit_because(ttl, "overload"),
+            Self::Public { ttl, instead } => match instead {
+                Instead::CircuitOpen | Instead::Overload => member.hit_because(ttl, PUBLIC),
+                Instead::Rescued(cause) => member.rescued(ttl, cause, PUBLIC),
+            },
             Self::Validated { ttl, why } => {
                 member.token("; fwd=", why.as_str());
                 member.token("; fwd-status=", "304");
                 member.integer("; ttl=", ttl);
             }
-            // The origin was asked, so this is no hit: the copy is the answer to a forward.
-            Self::Rescued { ttl, cause } => {
-                // A fresh copy is passed by only where the client asked for the origin.
-                let why = if ttl > 0 {
-                    Forward::Request
-                } else {
-                    Forward::Stale
-                };
-                member.token("; fwd=", why.as_str());
-                member.status_of(cause);
-                member.integer("; ttl=", ttl);
-                member.token("; detail=", rescued(cause));
-            }
+            Self::Rescued { ttl, cause } => member.rescued(ttl, cause, rescued(cause)),
             Self::Forwarded {
                 why,
                 status,
@@ -287,6 +309,9 @@ impl Handling {
     }
 }
 
+/// The detail of an answer that was sent to a stranger before.
+const PUBLIC: &str = "public";
+
 const fn rescued(cause: Cause) -> &'static str {
     match cause {
         Cause::Slow => "slow",
@@ -320,6 +345,20 @@ impl Member {
 
     fn hit_because(&mut self, ttl: i64, detail: &str) {
         self.hit();
+        self.integer("; ttl=", ttl);
+        self.token("; detail=", detail);
+    }
+
+    /// The origin was asked, so this is no hit: the copy is the answer to a forward.
+    fn rescued(&mut self, ttl: i64, cause: Cause, detail: &str) {
+        // A fresh copy is passed by only where the client asked for the origin.
+        let why = if ttl > 0 {
+            Forward::Request
+        } else {
+            Forward::Stale
+        };
+        self.token("; fwd=", why.as_str());
+        self.status_of(cause);
         self.integer("; ttl=", ttl);
         self.token("; detail=", detail);
     }
@@ -423,6 +462,23 @@ mod tests {
                 cause: Cause::Failure(Failure::Reset),
             },
             "retter; fwd=request; ttl=3; detail=rescued-reset",
+        );
+    }
+
+    #[test]
+    fn cache_status_of_what_a_stranger_was_sent() {
+        let public = |instead| Handling::Public { ttl: -9, instead };
+        for instead in [Instead::CircuitOpen, Instead::Overload] {
+            check(public(instead), "retter; hit; ttl=-9; detail=public");
+        }
+        let failed = StatusCode::SERVICE_UNAVAILABLE;
+        check(
+            public(Instead::Rescued(Cause::Status(failed))),
+            "retter; fwd=stale; fwd-status=503; ttl=-9; detail=public",
+        );
+        check(
+            public(Instead::Rescued(Cause::Failure(Failure::Connect))),
+            "retter; fwd=stale; ttl=-9; detail=public",
         );
     }
 

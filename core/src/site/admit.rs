@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use crate::admission::{Class, Lead, Slot};
 use crate::breaker::{State, Tier, TierPermit, TierRejected};
 use crate::message::RequestHead;
-use crate::rules::label::{Handling, Refused};
+use crate::rules::label::{Handling, Instead, Refused};
 use crate::time::Instant;
 
 /// What to do with a request.
@@ -78,14 +78,19 @@ pub(super) struct Barred {
 /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as it was
 /// at that moment.
 pub(super) fn acquire(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     ask: &Ask<'_>,
     now: Instant,
 ) -> (State, Result<TierPermit, Barred>) {
     let path = ask.request.path();
     let circuit = parts.circuits.state(path, now);
+    // A copy that stands in for one of its own is as good as that.
+    let has_copy = || {
+        let instead = Instead::CircuitOpen;
+        ask.may_rescue || ask.wanting(parts).find(instead, now).is_some()
+    };
     if circuit == State::HalfOpen
-        && let Some(tier) = leaves_probing(parts, path, ask.may_rescue, now)
+        && let Some(tier) = leaves_probing(parts, path, has_copy(), now)
     {
         return (
             circuit,
@@ -147,6 +152,7 @@ fn probes_by_itself(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) ->
         false => tiers.retry_at(other, now).is_none(),
     };
     parts.renewals.wants().can_probe(lets, has_copy, now)
+        || parts.asks().can_probe(lets, has_copy, now)
 }
 
 /// The circuit refuses: a copy answers, or nothing does.
@@ -161,7 +167,9 @@ pub(super) fn stand_in(
     now: Instant,
 ) -> Result<Decision, Box<Delayed>> {
     let handling = |ttl| Handling::CircuitOpen { ttl };
-    if let Some(served) = serve(parts, &mut ask, circuit, handling, now) {
+    let served = serve(parts, &mut ask, circuit, handling, now)
+        .or_else(|| ask.wanting(parts).serve(Instead::CircuitOpen, circuit, now));
+    if let Some(served) = served {
         return Ok(Decision::Serve(served));
     }
     let wait = barred.retry_at.saturating_since(now);

@@ -1,10 +1,13 @@
 //! Owns [`Ask`]: a request on its way through the decision, and what it is to the queue.
 //! Never decides anything about it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
+use super::parts::Parts;
+use super::public::Wanting;
 use super::snapshot::Snapshot;
 use crate::admission::Class;
 use crate::copies::StoredResponse;
@@ -16,6 +19,8 @@ use crate::time::Instant;
 
 /// A request on its way through the decision.
 pub(super) struct Ask<'a> {
+    /// The client's address, where it is known.
+    pub(super) address: Option<IpAddr>,
     /// Until when it may wait for an origin that takes no connections, if it has waited before.
     pub(super) waits_until: Option<Instant>,
     /// The last good copy.
@@ -26,10 +31,25 @@ pub(super) struct Ask<'a> {
     pub(super) key: Option<CacheKey>,
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
+    /// Whether it may see what others like its client see, and they what it is sent.
+    pub(super) may_share: bool,
     pub(super) request: &'a Arc<RequestHead>,
     /// The settings of when it began.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) why: Forward,
+}
+
+impl Ask<'_> {
+    /// What stands in for a copy of its own.
+    pub(super) fn wanting<'a>(&'a self, parts: &'a Arc<Parts>) -> Wanting<'a> {
+        Wanting {
+            address: self.address,
+            key: self.key.as_ref(),
+            parts,
+            request: self.request,
+            snapshot: &self.snapshot,
+        }
+    }
 }
 
 /// What a request is to the queue. Only what asks for a page may be answered from copies, and is

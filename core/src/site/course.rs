@@ -10,14 +10,17 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::ask::{Ask, class_of};
+use super::asks;
 use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
+use super::public::Wanting;
 use super::refusal::Refusal;
 use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::soft::Judging;
+use super::visit::Visit;
 use super::wants::Ended;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
@@ -28,7 +31,7 @@ use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::{Failure, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
-use crate::rules::label::{Cause, Forward, Handling};
+use crate::rules::label::{Cause, Forward, Handling, Instead};
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -61,9 +64,22 @@ pub struct Slow {
     pub goes_on: bool,
 }
 
+/// For whom the origin is asked.
+#[derive(Debug)]
+pub(super) enum Sake {
+    /// For a client who waits.
+    Client,
+    /// For nobody: a copy is to be renewed as its user would, or a circuit probed.
+    Renewal(Renewal),
+    /// For all who have no copy of their own, as a stranger.
+    Stranger(Visit),
+}
+
 /// One request to the origin. Dropped without a word, it counts as given up.
 #[derive(Debug)]
 pub(super) struct Course {
+    /// The client's address, where it is known.
+    pub(super) address: Option<IpAddr>,
     /// When it was allowed.
     pub(super) asked: Instant,
     pub(super) circuit: State,
@@ -76,6 +92,8 @@ pub(super) struct Course {
     is_judged: bool,
     /// The answer, where it may turn out to be an error page, until that is said.
     pub(super) judging: Option<Box<Judging>>,
+    /// The answer is a page, or a part of one with a URL of its own, that a stranger may get too.
+    pub(super) is_page: bool,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     pub(super) key: Option<CacheKey>,
@@ -89,6 +107,8 @@ pub(super) struct Course {
     pub(super) mark: Mark,
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
+    /// Whether it may see what others like its client see, and they what it is sent.
+    may_share: bool,
     /// What the limit learns when the origin is done: the status counts even where the breaker has
     /// learnt it before.
     pub(super) outcome: Outcome,
@@ -98,8 +118,8 @@ pub(super) struct Course {
     pub(super) peer: Option<IpAddr>,
     /// `None` once the outcome is recorded.
     pub(super) permit: Option<TierPermit>,
-    /// Of a request for which nobody waits.
-    pub(super) renewal: Option<Renewal>,
+    /// For whom.
+    pub(super) sake: Sake,
     /// When the request had left as a whole.
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
@@ -123,17 +143,20 @@ impl Course {
         let Grant { lead, permit, slot } = grant;
         let mark = parts.copies.mark();
         Box::new(Self {
+            address: ask.address,
             asked: now,
             circuit,
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
             is_judged: false,
+            is_page: false,
             judging: None,
             keeps: ask
                 .key
                 .as_ref()
                 .is_some_and(|key| key.is_named_by(ask.request))
+                && ask.may_share
                 && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
             kind: permit.kind(),
@@ -141,11 +164,12 @@ impl Course {
             lead,
             mark,
             may_rescue: ask.may_rescue,
+            may_share: ask.may_share,
             outcome: Outcome::Success,
             passed: 0,
             peer: None,
             permit: Some(permit),
-            renewal: None,
+            sake: Sake::Client,
             sent_at: None,
             request: Arc::clone(ask.request),
             parts: Arc::clone(parts),
@@ -168,8 +192,46 @@ impl Course {
         Served::new(parts, snapshot, key, copy, self.circuit, handling, now)
     }
 
+    /// The renewal that it is.
+    pub(super) fn renewal(&self) -> Option<&Renewal> {
+        match &self.sake {
+            Sake::Renewal(renewal) => Some(renewal),
+            Sake::Client | Sake::Stranger(_) => None,
+        }
+    }
+
+    /// The asking as a stranger that it is.
+    pub(super) fn visit_mut(&mut self) -> Option<&mut Visit> {
+        match &mut self.sake {
+            Sake::Stranger(visit) => Some(visit),
+            Sake::Client | Sake::Renewal(_) => None,
+        }
+    }
+
+    /// Whether a client waits for the answer.
+    pub(super) fn is_clients(&self) -> bool {
+        matches!(self.sake, Sake::Client)
+    }
+
+    /// What stands in for a copy of its own.
+    fn wanting(&self) -> Wanting<'_> {
+        Wanting {
+            address: self.address,
+            key: self.key.as_ref().filter(|_| self.is_clients()),
+            parts: &self.parts,
+            request: &self.request,
+            snapshot: &self.snapshot,
+        }
+    }
+
     /// Whether a copy would answer if the origin failed now.
     pub(super) fn can_rescue(&self) -> bool {
+        let instead = Instead::Rescued(Cause::Failure(Failure::Truncated));
+        self.has_own() || self.wanting().find(instead, self.last).is_some()
+    }
+
+    /// Whether it would be a copy of its own.
+    fn has_own(&self) -> bool {
         let (true, Some(copy), Some(key)) = (self.may_rescue, &self.copy, &self.key) else {
             return false;
         };
@@ -290,35 +352,41 @@ impl Course {
     pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         self.last = now;
         self.record_slow(now);
-        if let Some(renewal) = &self.renewal {
-            let retry_at = self.parts.retry_at(&self.request, now);
-            self.parts.renewals.is_slow(renewal, retry_at, now);
-            return None;
+        match &self.sake {
+            Sake::Client => {}
+            Sake::Renewal(renewal) => {
+                let retry_at = self.parts.retry_at(&self.request, now);
+                self.parts.renewals.is_slow(renewal, retry_at, now);
+                return None;
+            }
+            Sake::Stranger(_) => return None,
         }
-        if !self.can_rescue() {
-            return None;
-        }
-        // A 304 may still renew it.
-        let (copy, key) = (self.copy.clone()?, self.key.clone()?);
+        let served = if self.has_own() {
+            // A 304 may still renew it.
+            let (copy, key) = (self.copy.clone()?, self.key.clone()?);
+            let handling = Handling::Rescued {
+                ttl: copy.ttl_seconds(now),
+                cause: Cause::Slow,
+            };
+            self.serve(key, copy, handling, now)
+        } else {
+            let instead = Instead::Rescued(Cause::Slow);
+            self.wanting().serve(instead, self.circuit, now)?
+        };
+        let key = self.key.clone()?;
         if let Some(peer) = self.peer
             && self.keeps
             && errand::renews(&self.request)
         {
             let request = Arc::clone(&self.request);
-            let errand = Errand {
-                key: key.clone(),
-                peer,
-                request,
-            };
-            self.renewal = self.parts.adopt(&errand, now);
+            let errand = Errand { key, peer, request };
+            if let Some(renewal) = self.parts.adopt(&errand, now) {
+                self.sake = Sake::Renewal(renewal);
+            }
         }
-        let handling = Handling::Rescued {
-            ttl: copy.ttl_seconds(now),
-            cause: Cause::Slow,
-        };
         Some(Slow {
-            served: self.serve(key, copy, handling, now),
-            goes_on: self.renewal.is_some(),
+            served,
+            goes_on: !self.is_clients(),
         })
     }
 
@@ -383,15 +451,17 @@ impl Course {
     /// waits for one; whoever waits for this fetch looks for another.
     pub(super) fn answer_unreached(mut self: Box<Self>, now: Instant) -> Unreached {
         self.parts.refused(now);
-        if self.renewal.is_none() && !self.can_rescue() {
+        if self.is_clients() && !self.can_rescue() {
             let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
             let status = self.failure_status(Failure::Connect);
             let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
             let ask = Ask {
+                address: self.address,
                 copy: None,
                 ends_session: self.ends_session,
                 key: self.key.clone(),
                 may_rescue: false,
+                may_share: self.may_share,
                 request: &request,
                 snapshot: Arc::clone(&self.snapshot),
                 waits_until: self.waits_until,
@@ -468,20 +538,22 @@ impl Course {
 
     pub(super) fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
-        if let Some(renewal) = &mut self.renewal {
-            renewal.ended = match outcome {
-                Outcome::ConnectFailure => Ended::NotReached,
-                Outcome::Failure => Ended::Failed,
-                Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => renewal.ended,
-            };
+        let Some(permit) = self.permit.take() else {
+            self.sake.note(outcome);
+            return;
+        };
+        self.sake.note(outcome);
+        if permit.is_probe() && !self.sake.is_counted() {
+            self.parts.renewals.count_probe(outcome);
         }
-        if let Some(permit) = self.permit.take() {
-            let renewal = self.renewal.as_ref();
-            if permit.is_probe() && renewal.is_some_and(|renewal| !renewal.is_counted) {
-                self.parts.renewals.count_probe(outcome);
-            }
-            self.parts.record(permit, outcome, now);
-        }
+        // That the application fails on a stranger is no news of how it does on visitors, but where
+        // it is what a circuit is probed with.
+        let is_odd = matches!(self.sake, Sake::Stranger(_)) && !permit.is_probe();
+        let outcome = match is_odd && outcome == Outcome::Failure {
+            true => Outcome::Ignore,
+            false => outcome,
+        };
+        self.parts.record(permit, outcome, now);
     }
 
     /// The origin's own word on when to come back (RFC 9110 §10.2.3): advice to probes on a 503, a
@@ -497,7 +569,7 @@ impl Course {
         if is_429 {
             /// Copies should not grow old because of a wrong word.
             const REST_MAX: Duration = Duration::from_secs(60);
-            if self.renewal.is_some() {
+            if self.renewal().is_some() {
                 let at = now + wait.min(REST_MAX);
                 self.parts.renewals.wants().pause(at);
             }
@@ -517,11 +589,7 @@ impl Course {
         let Some(permit) = &mut self.permit else {
             return;
         };
-        if let Some(renewal) = &mut self.renewal
-            && permit.slow_after().is_some()
-            && permit.is_probe()
-        {
-            renewal.is_counted = true;
+        if permit.slow_after().is_some() && permit.is_probe() && self.sake.count() {
             self.parts.renewals.count_probe(Outcome::Failure);
         }
         self.parts
@@ -530,12 +598,19 @@ impl Course {
 
     /// The copy that answers where the origin does not.
     pub(super) fn take_copy(&mut self) -> Option<(Arc<StoredResponse>, CacheKey)> {
-        let can_rescue = self.can_rescue();
-        can_rescue.then(|| self.copy.take().zip(self.key.take()))?
+        let has_own = self.has_own();
+        has_own.then(|| self.copy.take().zip(self.key.take()))?
+    }
+
+    /// What a stranger was sent, as the answer.
+    pub(super) fn stand_in(&self, instead: Instead, now: Instant) -> Option<Served> {
+        self.wanting().serve(instead, self.circuit, now)
     }
 
     pub(super) fn rescue(&mut self, cause: Cause, now: Instant) -> Option<Served> {
-        let (copy, key) = self.take_copy()?;
+        let Some((copy, key)) = self.take_copy() else {
+            return self.stand_in(Instead::Rescued(cause), now);
+        };
         let handling = Handling::Rescued {
             ttl: copy.ttl_seconds(now),
             cause,
@@ -544,11 +619,60 @@ impl Course {
     }
 }
 
+impl Sake {
+    /// Takes note of how the origin was found.
+    fn note(&mut self, outcome: Outcome) {
+        match self {
+            Self::Client => {}
+            Self::Renewal(renewal) => {
+                renewal.ended = match outcome {
+                    Outcome::ConnectFailure => Ended::NotReached,
+                    Outcome::Failure => Ended::Failed,
+                    Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => renewal.ended,
+                };
+            }
+            Self::Stranger(visit) => match outcome {
+                Outcome::ConnectFailure => visit.ended = asks::Ended::NotReached,
+                Outcome::Failure => visit.ended = asks::Ended::Failed,
+                Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => {}
+            },
+        }
+    }
+
+    /// Whether a probe that it is was counted before, or is a client's.
+    const fn is_counted(&self) -> bool {
+        match self {
+            Self::Client => true,
+            Self::Renewal(renewal) => renewal.is_counted,
+            Self::Stranger(visit) => visit.is_counted,
+        }
+    }
+
+    /// Lets a probe that it is be counted; returns whether it is to be.
+    const fn count(&mut self) -> bool {
+        match self {
+            Self::Client => false,
+            Self::Renewal(renewal) => {
+                renewal.is_counted = true;
+                true
+            }
+            Self::Stranger(visit) => {
+                visit.is_counted = true;
+                true
+            }
+        }
+    }
+}
+
 impl Drop for Course {
     fn drop(&mut self) {
         self.give_up(self.last);
-        if let Some(renewal) = self.renewal.take() {
-            self.parts.renewal_ended(renewal, &self.request, self.last);
+        match std::mem::replace(&mut self.sake, Sake::Client) {
+            Sake::Client => {}
+            Sake::Renewal(renewal) => {
+                self.parts.renewal_ended(renewal, &self.request, self.last);
+            }
+            Sake::Stranger(visit) => self.parts.visit_ended(visit, self.asked, self.last),
         }
     }
 }

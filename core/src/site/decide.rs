@@ -1,6 +1,7 @@
 //! Owns the decision: which of origin, copy and refusal answers a request, and when that waits.
 //! Never learns from an answer: [`Fetch`] does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::ticket::Ticket;
+use super::visitor::Asker;
 use crate::admission::{Class, Entry};
 use crate::breaker::Outcome;
 use crate::canary::{Plant, is_planted};
@@ -25,7 +27,7 @@ use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
-use crate::rules::label::{Forward, Handling, Refused};
+use crate::rules::label::{Forward, Handling, Instead, Refused};
 use crate::rules::{conditional, forwarding};
 use crate::store::Entry as _;
 use crate::time::Instant;
@@ -71,7 +73,7 @@ impl From<Decision> for Ruling {
 pub(super) fn decide(
     parts: &Arc<Parts>,
     request: &Arc<RequestHead>,
-    is_bound: bool,
+    asker: Asker,
     now: Instant,
 ) -> Ruling {
     let snapshot = parts.snapshot();
@@ -83,24 +85,14 @@ pub(super) fn decide(
             .matches(request.path())
     };
     if class_of(request) == Class::Write || is_excluded() {
-        return pass_by(parts, request, snapshot, now);
+        return pass_by(parts, request, asker.address, snapshot, now);
     }
-    let mut key = match is_bound {
-        true => None,
-        false => key_of(parts, &snapshot, request),
-    };
     let fields = &request.fields;
-    let mut copy = key
-        .as_ref()
-        .and_then(|key| parts.copies.look_up(key, fields));
-    if copy.is_none()
-        && let Some(plain) = key.as_ref().and_then(|key| snapshot.keyer().plain_key(key))
-        && parts.copies.look_up_good(&plain, fields).is_some()
-    {
-        // Who calls the site `shop:80` may read what `shop` has, and makes no copy of it.
-        copy = parts.copies.look_up(&plain, fields);
-        key = Some(plain);
-    }
+    let Found {
+        mut copy,
+        mut key,
+        may_share,
+    } = find(parts, &snapshot, request, asker, now);
     let wishes = Wishes::of(fields);
     let usable = copy.as_ref().zip(key.as_ref());
     let usable = usable.and_then(|(copy, key)| {
@@ -121,9 +113,8 @@ pub(super) fn decide(
         return Decision::Refuse(refusal).into();
     }
     if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
-        copy = key
-            .as_ref()
-            .and_then(|key| parts.copies.look_up_good(key, fields));
+        let seen = key.as_ref().filter(|_| may_share);
+        copy = seen.and_then(|key| parts.copies.look_up_good(key, fields));
     }
     let age_max = snapshot.config().cache.rescue_age_max;
     let may_rescue = copy
@@ -131,16 +122,64 @@ pub(super) fn decide(
         .is_some_and(|copy| copy.may_rescue(age_max, now));
     let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
     let ask = Ask {
+        address: asker.address,
         copy,
         ends_session,
         key,
         may_rescue,
+        may_share,
         request,
         snapshot,
         waits_until: None,
         why,
     };
     ask_origin(parts, ask, now)
+}
+
+/// What there is for a request.
+struct Found {
+    copy: Option<Arc<StoredResponse>>,
+    /// `None` where no copy is looked for or made.
+    key: Option<CacheKey>,
+    /// Whether it may see what others like its client see, and they what it is sent.
+    may_share: bool,
+}
+
+fn find(
+    parts: &Arc<Parts>,
+    snapshot: &Snapshot,
+    request: &RequestHead,
+    asker: Asker,
+    now: Instant,
+) -> Found {
+    let (fields, keyer) = (&request.fields, snapshot.keyer());
+    let mut key = match asker.is_bound {
+        true => None,
+        false => key_of(parts, snapshot, request),
+    };
+    let mut copy = key
+        .as_ref()
+        .and_then(|key| parts.copies.look_up(key, fields));
+    if copy.is_none()
+        && let Some(plain) = key.as_ref().and_then(|key| keyer.plain_key(key))
+        && parts.copies.look_up_good(&plain, fields).is_some()
+    {
+        // Who calls the site `shop:80` may read what `shop` has, and makes no copy of it.
+        copy = parts.copies.look_up(&plain, fields);
+        key = Some(plain);
+    }
+    // Each visitor with cookies or fields that say so has copies apart from others.
+    let may_share = key.as_ref().is_none_or(|key| {
+        let who = (asker.address, fields);
+        key.partition() != Partition::Shared || parts.visitors.may_share(keyer, key, who, now)
+    });
+    // Who may not have the page may have what says so.
+    copy = copy.filter(|copy| may_share || !copy.is_good());
+    Found {
+        copy,
+        key,
+        may_share,
+    }
 }
 
 /// The key of a request's copies; `None` where none is looked for or made.
@@ -217,6 +256,7 @@ fn reason(
 fn pass_by(
     parts: &Arc<Parts>,
     request: &Arc<RequestHead>,
+    address: Option<IpAddr>,
     snapshot: Arc<Snapshot>,
     now: Instant,
 ) -> Ruling {
@@ -231,10 +271,12 @@ fn pass_by(
         Forward::Method
     };
     let ask = Ask {
+        address,
         copy: None,
         ends_session,
         key: None,
         may_rescue: false,
+        may_share: false,
         request,
         snapshot,
         waits_until: None,
@@ -266,7 +308,9 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     // Who waits must not hold a probe back.
     parts.record(permit, Outcome::Ignore, now);
     let handling = |ttl| Handling::Overload { ttl };
-    match admit::serve(parts, &mut ask, circuit, handling, now) {
+    let served = admit::serve(parts, &mut ask, circuit, handling, now)
+        .or_else(|| ask.wanting(parts).serve(Instead::Overload, circuit, now));
+    match served {
         Some(served) => {
             parts.overload_copies.fetch_add(1, Ordering::Relaxed);
             Decision::Serve(served).into()
@@ -277,7 +321,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
 
 /// The origin is full and no copy can answer: the request waits, if that is of use.
 fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
-    let shares = admit::shares(ask.request, &ask.snapshot);
+    let shares = ask.may_share && admit::shares(ask.request, &ask.snapshot);
     let key = ask
         .key
         .as_ref()

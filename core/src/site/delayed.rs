@@ -2,6 +2,7 @@
 //! that to end.
 //! Never waits: [`Ticket`](super::Ticket) does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ask::Ask;
@@ -20,9 +21,13 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "make a ticket of it"]
 pub struct Delayed {
+    /// The client's address, where it is known.
+    pub(super) address: Option<IpAddr>,
     pub(super) class: Class,
     pub(super) ends_session: bool,
     pub(super) key: Option<CacheKey>,
+    /// Whether it may see what others like its client see, and they what it is sent.
+    pub(super) may_share: bool,
     pub(super) parts: Arc<Parts>,
     pub(super) place: Place,
     /// The answer when it has waited in vain.
@@ -49,9 +54,11 @@ impl Delayed {
         // Connecting is tried more often now.
         parts.renewals.wake();
         Ok(Box::new(Self {
+            address: ask.address,
             class,
             ends_session: ask.ends_session,
             key: ask.key,
+            may_share: ask.may_share,
             parts: Arc::clone(parts),
             place,
             refusal,

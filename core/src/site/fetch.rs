@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 
 use super::ask::Ask;
-use super::course::{Course, Grant, Slow, Unreached};
+use super::course::{Course, Grant, Sake, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
-use super::renewals::Renewal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::{keep, outdated};
@@ -25,7 +24,7 @@ use crate::message::ResponseHead;
 use crate::report::Failure;
 use crate::rules::conditional::Validators;
 use crate::rules::forwarding;
-use crate::rules::label::{Cause, Handling};
+use crate::rules::label::{Cause, Handling, Instead};
 use crate::rules::login;
 use crate::time::Instant;
 
@@ -65,9 +64,9 @@ impl Fetch {
         Self { course }
     }
 
-    /// Makes it a renewal.
-    pub(super) fn renews(&mut self, renewal: Renewal) {
-        self.course.renewal = Some(renewal);
+    /// Makes it one for which no client waits.
+    pub(super) fn is_for(&mut self, sake: Sake) {
+        self.course.sake = sake;
     }
 
     /// Tells on whose behalf the origin is asked, so that what it answers can be renewed in the
@@ -154,9 +153,19 @@ impl Fetch {
             course.parts.logins.store(true, Ordering::Relaxed);
             course.keep_nothing();
         }
-        let keyer = course.snapshot.keyer();
-        let session = keyer.session_change(&course.request.fields, &head.fields);
-        outdated::note_cookies(&mut course, head);
+        let session = match course.visit_mut() {
+            // Its cookies are thrown away.
+            Some(visit) => {
+                visit.note_head(head);
+                SessionChange::None
+            }
+            None => {
+                outdated::note_cookies(&mut course, head);
+                let keyer = course.snapshot.keyer();
+                keyer.session_change(&course.request.fields, &head.fields)
+            }
+        };
+        outdated::note_visitor(&mut course, head, now);
         course.drop_ended();
         let fails = &course.snapshot.config().breaker.failure_statuses;
         let instead = if fails.contains(head.status) {
@@ -169,6 +178,7 @@ impl Fetch {
             return Verdict::Serve(served);
         }
         let is_stream = forwarding::is_event_stream(&head.fields);
+        course.is_page &= !is_stream && !keep::is_data(&head.fields);
         if !is_stream {
             course.collector = keep::collect(&course, head, session, now);
             course.begin_judging(head);
@@ -221,7 +231,9 @@ impl Fetch {
                 copies.fetch_add(1, Ordering::Relaxed);
                 Ok(course.serve(key, copy, Handling::Overload { ttl }, now))
             }
-            None => Err(Refusal::unasked(course.why, course.circuit)),
+            None => course
+                .stand_in(Instead::Overload, now)
+                .ok_or_else(|| Refusal::unasked(course.why, course.circuit)),
         };
         course.give_up(now);
         answer
@@ -244,7 +256,7 @@ fn on_failing(
     course.outcome = Outcome::Failure;
     course.land(Flown::Failed(Cause::Status(status)));
     let served = course.rescue(Cause::Status(status), now);
-    if served.is_none() && course.renewal.is_none() {
+    if served.is_none() && course.is_clients() {
         outdated::drop_changed(course, session);
     }
     served

@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
-use super::course::Course;
+use super::asks;
+use super::course::{Course, Sake};
 use super::errand::Errand;
 use super::served::Served;
 use super::wants::Ended;
 use crate::admission::Flown;
+use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Making, StoredResponse, Times};
 use crate::key::{CacheKey, Kind, Partition, SessionChange};
-use crate::message::{Fields, ResponseHead};
+use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
 use crate::rules::label::Handling;
@@ -135,7 +137,7 @@ fn renewed(
 
 /// Whether the answer to a renewal may be kept: another one may have begun since.
 pub(super) fn is_current(course: &mut Course) -> bool {
-    let Some(renewal) = &mut course.renewal else {
+    let Sake::Renewal(renewal) = &mut course.sake else {
         return true;
     };
     let is_current = course.parts.renewals.is_current(renewal);
@@ -148,6 +150,18 @@ pub(super) fn is_current(course: &mut Course) -> bool {
 /// Keeps a new copy; returns whether it is there.
 pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> bool {
     let is_good = copy.is_good();
+    if let Some(visit) = course.visit_mut()
+        && !visit.is_anybodys(&copy)
+    {
+        return false;
+    }
+    let key = match is_planted(Plant::PublicOfVisitor) && course.is_clients() {
+        true => {
+            course.parts.has_public.store(true, Ordering::Relaxed);
+            course.snapshot.keyer().public_key(&key)
+        }
+        false => key,
+    };
     let is_kept = course.parts.copies.keep(&key, copy, course.mark);
     if is_kept {
         course.parts.note_spelling(key.authority());
@@ -160,15 +174,32 @@ pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> 
 
 /// Notes what a copy can be renewed with.
 fn note_kept(course: &mut Course, key: CacheKey) {
-    match (&mut course.renewal, course.peer) {
-        (Some(renewal), _) => renewal.ended = Ended::Renewed,
-        (None, Some(peer)) => course.parts.remember(Errand {
+    match (&mut course.sake, course.peer) {
+        (Sake::Renewal(renewal), _) => renewal.ended = Ended::Renewed,
+        (Sake::Stranger(visit), _) => {
+            visit.ended = asks::Ended::Kept;
+            course.parts.has_public.store(true, Ordering::Relaxed);
+        }
+        (Sake::Client, Some(peer)) => course.parts.remember(Errand {
             key,
             peer,
             request: Arc::clone(&course.request),
         }),
-        (None, None) => {}
+        (Sake::Client, None) => {}
     }
+}
+
+/// A visitor got a page: who has no copy of it should be able to get what a stranger is sent. Where
+/// there is one for everybody (`is_kept` in that `partition`), nobody lacks it but those who bring
+/// cookies.
+pub(super) fn want_public(course: &Course, key: &CacheKey, is_kept: bool, now: Instant) {
+    let is_everybodys = is_kept && key.partition() == Partition::Shared;
+    if is_everybodys || key.is_fragment() || !course.parts.renewals.is_attended() {
+        return;
+    }
+    course.parts.address_fields.note(&course.request.fields);
+    let public = course.snapshot.keyer().public_key(key);
+    course.parts.ask_for(|asks| asks.want(&public, now));
 }
 
 pub(super) fn collect(
@@ -197,8 +228,10 @@ pub(super) fn collect(
         let behind = behind.as_secs();
         course.parts.clock_behind.store(behind, Ordering::Relaxed);
     }
-    // Nobody who navigates is to be answered with data, though the application gave it.
-    if key.kind() == Kind::Document && is_data(&head.fields) {
+    // Nobody who navigates is to be answered with data, though the application gave it; and what a
+    // program is told when nobody is signed in would sign its user out.
+    let is_page = key.kind() == Kind::Document || key.partition() == Partition::Public;
+    if is_page && is_data(&head.fields) {
         return None;
     }
     if !may_keep(course, key, head, session) {
@@ -227,7 +260,10 @@ fn may_keep(course: &Course, key: &CacheKey, head: &ResponseHead, session: Sessi
         (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
             false
         }
-        (SessionChange::SetsCookie, Partition::Marked(_) | Partition::Session(_))
+        (
+            SessionChange::SetsCookie,
+            Partition::Marked(_) | Partition::Public | Partition::Session(_),
+        )
         | (SessionChange::None, _) => true,
     };
     course.keeps && may_be_kept && !credentials::are_in(&head.fields)
@@ -243,6 +279,7 @@ fn assess(
     let scope = match partition {
         Partition::Shared => Scope::Shared,
         Partition::Marked(_) => Scope::Marked,
+        Partition::Public => Scope::Public,
         Partition::Session(_) => Scope::Session,
     };
     let terms = Terms {
@@ -273,6 +310,9 @@ fn wants_nothing_kept(course: &Course, head: &ResponseHead) -> bool {
 
 /// The secondary key that `head` gives a copy for this request.
 fn vary(course: &Course, head: &ResponseHead) -> Option<Vary> {
+    if let Sake::Stranger(_) = course.sake {
+        return vary_of_stranger(&course.request.fields, &head.fields);
+    }
     // A client may keep a field from the origin by naming it in `Connection`: then the origin
     // chose the variant without it, and it is not the one for those who send that value.
     let forwarded = forwarding::HopByHop::of(&course.request.fields);
@@ -286,8 +326,44 @@ fn vary(course: &Course, head: &ResponseHead) -> Option<Vary> {
     Vary::of(&course.request.fields, &head.fields, detect_session)
 }
 
+/// The secondary key of what a stranger was sent. It has no cookie, and takes any page or part of one
+/// in its plainest coding, as all can read that: what depends on these is for everybody. What depends
+/// on anything else that it has, or that nearly every visitor has, would be for nobody.
+fn vary_of_stranger(request: &Fields, response: &Fields) -> Option<Vary> {
+    let is_plain = !response.contains("content-encoding");
+    let is_same = |name: &[u8]| {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        is("accept") || is("accept-encoding") && is_plain || is("authorization") || is("cookie")
+    };
+    let others = || response.tokens("vary").filter(|name| !is_same(name));
+    let is_of_visitors = |name: &[u8]| {
+        let has = std::str::from_utf8(name).is_ok_and(|name| request.contains(name));
+        let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+        has || [
+            "accept-encoding",
+            "accept-language",
+            "referer",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "user-agent",
+        ]
+        .iter()
+        .any(is)
+            || forwarding::tells_client(name)
+    };
+    if others().any(is_of_visitors) {
+        return None;
+    }
+    let mut named = FieldsBuilder::default();
+    for name in others() {
+        named.push("vary", name);
+    }
+    Vary::of(request, &named.build(), true)
+}
+
 /// Whether an answer is JSON, or a part of a page by its media type.
-fn is_data(response: &Fields) -> bool {
+pub(super) fn is_data(response: &Fields) -> bool {
     let media_type = response.get("content-type").unwrap_or_default();
     let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
     let media_type = media_type[..end].trim_ascii();

@@ -2,8 +2,10 @@
 //! Never sees bytes of a wire: it is the same object for [`Session`](crate::session::Session) and
 //! for a program that brings its own HTTP.
 
+mod address;
 mod admit;
 mod ask;
+mod asks;
 mod circuits;
 mod connecting;
 mod course;
@@ -17,9 +19,11 @@ mod interleavings;
 mod interop;
 mod keep;
 mod labels;
+mod lately;
 mod outdated;
 mod parts;
 mod passing;
+mod public;
 mod purge;
 mod quarantine;
 mod reach;
@@ -30,8 +34,11 @@ mod served;
 mod snapshot;
 mod soft;
 mod ticket;
+mod visit;
+mod visitor;
 mod wants;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -51,6 +58,7 @@ pub use refusal::Refusal;
 pub use served::{Answer, Served};
 pub use snapshot::Snapshot;
 pub use ticket::Ticket;
+pub(crate) use visitor::Asker;
 
 use crate::admission::Gate;
 use crate::breaker::{State, Transition};
@@ -181,23 +189,36 @@ impl Site {
     /// ([`login::binds_connection`]) is answered by the origin or not at all.
     pub fn decide(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
         let is_bound = login::binds_connection(&request.fields);
-        decide::decide(&self.parts, request, is_bound, now)
+        let address = None;
+        decide::decide(&self.parts, request, Asker { address, is_bound }, now)
+    }
+
+    /// As [`decide`](Self::decide), for a client whose address is known: whoever was refused a page
+    /// gets no copy of it for an hour, and comes perhaps without any cookie.
+    pub fn decide_for(&self, request: &Arc<RequestHead>, client: IpAddr, now: Instant) -> Ruling {
+        let is_bound = login::binds_connection(&request.fields);
+        let address = Some(client);
+        decide::decide(&self.parts, request, Asker { address, is_bound }, now)
     }
 
     /// As [`decide`](Self::decide), for a request of a client that has signed in by its connection
     /// before: no copy answers, nothing is kept of the answer, and nobody shares it.
     pub fn decide_bound(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
-        decide::decide(&self.parts, request, true, now)
+        let asker = Asker {
+            address: None,
+            is_bound: true,
+        };
+        decide::decide(&self.parts, request, asker, now)
     }
 
-    /// As [`decide`](Self::decide), for whoever has looked already whether it is bound.
+    /// As [`decide`](Self::decide), for whoever has looked already who asks.
     pub(crate) fn decide_on(
         &self,
         request: &Arc<RequestHead>,
-        is_bound: bool,
+        asker: Asker,
         now: Instant,
     ) -> Ruling {
-        decide::decide(&self.parts, request, is_bound, now)
+        decide::decide(&self.parts, request, asker, now)
     }
 
     /// The next copy to renew, or circuit to probe, in the background.

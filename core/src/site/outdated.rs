@@ -4,7 +4,8 @@
 
 use http::{Method, StatusCode};
 
-use super::course::Course;
+use super::asks::Ended;
+use super::course::{Course, Sake};
 use super::parts::Parts;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
@@ -28,7 +29,9 @@ pub(super) fn note_cookies(course: &mut Course, head: &ResponseHead) {
         is_own = true;
         forgets |= mark.is_none();
         // What answers no client is handed out to nobody.
-        if let (Some(mark), None) = (mark, &course.renewal) {
+        if let Some(mark) = mark
+            && course.is_clients()
+        {
             course.parts.handed.note(mark);
         }
     }
@@ -38,6 +41,80 @@ pub(super) fn note_cookies(course: &mut Course, head: &ResponseHead) {
         course
             .parts
             .drop_session(keyer.partition(&course.request.fields));
+    }
+}
+
+/// Notes what the answer says of its visitor, and what it says to a stranger.
+pub(super) fn note_visitor(course: &mut Course, head: &ResponseHead, now: Instant) {
+    match course.sake {
+        Sake::Client => note_client(course, head, now),
+        Sake::Renewal(_) => {}
+        Sake::Stranger(_) => note_stranger(course, head, now),
+    }
+}
+
+fn note_client(course: &mut Course, head: &ResponseHead, now: Instant) {
+    let (parts, keyer) = (&course.parts, course.snapshot.keyer());
+    let (request, key) = (&course.request, course.key.as_ref());
+    let (visitors, fields) = (&parts.visitors, &request.fields);
+    let has_public = course.snapshot.config().cache.has_public();
+    if has_public {
+        visitors.note_answer(keyer, request, (course.address, key), head, now);
+    }
+    let (Some(key), true) = (key, matches!(request.method, Method::GET | Method::HEAD)) else {
+        return;
+    };
+    let is_no = is_no(head.status);
+    let is_ok = head.status == StatusCode::OK;
+    // It may lead to where its parameter is not in the way, or to the plain name of the site.
+    let is_other = keyer.has_ignored_query(request) || !key.is_named_by(request);
+    let leads_on = head.status.is_redirection() && is_other;
+    if (is_ok || is_no) && !leads_on {
+        visitors.note_refusal(keyer, key, (course.address, fields), is_no, now);
+    }
+    if !has_public {
+        return;
+    }
+    course.is_page = is_ok && request.method == Method::GET;
+    // A page that takes a cookie away has an effect.
+    let takes_away = head.fields.contains("set-cookie")
+        && keyer
+            .handed_out(fields, &head.fields)
+            .any(|mark| mark.is_none());
+    if !(is_no || takes_away) || !parts.renewals.is_attended() {
+        return;
+    }
+    let public = keyer.public_key(key);
+    let shared = || keyer.key_of(request, key.path_and_query(), Partition::Shared);
+    let is_shared = parts.copies.contains(&public)
+        || shared().is_some_and(|shared| parts.copies.contains(&shared));
+    if is_no && is_shared {
+        parts.ask_for(|asks| asks.hasten(&public, true, now));
+    } else if takes_away || head.status.is_redirection() {
+        parts.asks().leave_alone(&public);
+        course.is_page = false;
+    }
+}
+
+/// What a stranger may not see is nobody's to share, and its copy goes.
+fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
+    let is_no = is_no(head.status);
+    let Some(visit) = course.visit_mut() else {
+        return;
+    };
+    visit.ended = match head.status {
+        _ if is_no => Ended::Refused,
+        StatusCode::TOO_MANY_REQUESTS => Ended::Failed,
+        // Until it is kept.
+        _ => Ended::Unfit,
+    };
+    let key = visit.key.clone();
+    if is_no || head.status == StatusCode::OK {
+        course.parts.visitors.note_public(&key, is_no, now);
+    }
+    if is_no {
+        let keys = std::slice::from_ref(&key);
+        course.parts.copies.drop_outdated(Outdated::Pages(keys));
     }
 }
 
@@ -57,6 +134,9 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
     let (true, Some(own)) = (is_no(status), &course.key) else {
         return;
     };
+    if own.partition() == Partition::Public {
+        return;
+    }
     if !course
         .snapshot
         .keyer()
@@ -96,7 +176,7 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
     }
     course.mark = copies.drop_by_answer(&keys, own, course.mark);
     // A renewal ends by itself.
-    let renewed = course.renewal.as_ref().map(|renewal| &renewal.key);
+    let renewed = course.renewal().map(|renewal| &renewal.key);
     let is_over = |key: &CacheKey| keys.contains(key) && renewed != Some(key);
     course.parts.renewals.wants().forget_where(&is_over);
 }
@@ -118,6 +198,15 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
         let reference = head.fields.get(name)?;
         reference::same_origin(reference, asked, authority)
     });
+    if course.snapshot.config().cache.has_public()
+        && let Some(own) = keyer.key_of(&course.request, asked, Partition::Shared)
+    {
+        // What a stranger is sent changes by it only when a stranger is sent it.
+        let public = keyer.public_key(&own);
+        course
+            .parts
+            .ask_for(|asks| asks.hasten(&public, false, now));
+    }
     let written = [Some(asked.to_vec()), destination(&course.request)];
     let written = written.into_iter().flatten().map(|target| (target, true));
     let named = named.map(|target| (target, false));

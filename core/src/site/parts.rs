@@ -2,12 +2,14 @@
 //! them have to do together is here.
 //! Never decides what answers a request.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::address::AddressFields;
+use super::asks::Asks;
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
@@ -16,6 +18,8 @@ use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
 use super::snapshot::Snapshot;
 use super::soft::SoftFailures;
+use super::visit::Visit;
+use super::visitor::Visitors;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
@@ -23,15 +27,17 @@ use crate::config::{Config, SiteConfig};
 use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Keyer, Partition, Spellings};
 use crate::message::{Fields, RequestHead};
-use crate::report::{AdmissionStats, Stats};
+use crate::report::{AdmissionStats, PublicStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
 /// Breaker, admission, copies and settings of one site.
 #[derive(Debug)]
 pub(super) struct Parts {
+    pub(super) address_fields: AddressFields,
+    asks: Mutex<Asks>,
     pub(super) circuits: Circuits,
     /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
     pub(super) clock_behind: AtomicU64,
@@ -40,6 +46,8 @@ pub(super) struct Parts {
     /// The compressors, where clients may get compressed content.
     pub(super) gzip: Option<Arc<GzipPool>>,
     pub(super) handed: Handed,
+    /// A stranger was sent something that was kept.
+    pub(super) has_public: AtomicBool,
     key_seed: u64,
     /// The origin has signed somebody in by connection, or wanted to.
     pub(super) logins: AtomicBool,
@@ -47,6 +55,8 @@ pub(super) struct Parts {
     limit_before: AtomicU32,
     /// Answers from copies because the origin was full.
     pub(super) overload_copies: AtomicU64,
+    /// Answers from copies of what a stranger was sent.
+    pub(super) public_served: AtomicU64,
     pub(super) reach: Reach,
     pub(super) renewals: Renewals,
     snapshot: ArcSwap<Snapshot>,
@@ -55,6 +65,7 @@ pub(super) struct Parts {
     spellings: AtomicU64,
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
+    pub(super) visitors: Visitors,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
 }
@@ -66,22 +77,27 @@ impl Parts {
         let site = config.site();
         let tiers = Tiers::new(&site.breaker, rng.next(), now);
         Self {
+            address_fields: AddressFields::default(),
+            asks: Mutex::new(Asks::new()),
             circuits: Circuits::new(tiers),
             clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
             gate: Gate::new(&site.admission, now),
             gzip: config.client().gzip.then(Arc::default),
             handed: Handed::new(),
+            has_public: AtomicBool::new(false),
             key_seed,
             logins: AtomicBool::new(false),
             limit_before: AtomicU32::new(0),
             overload_copies: AtomicU64::new(0),
+            public_served: AtomicU64::new(0),
             reach: Reach::default(),
             renewals: Renewals::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             soft: SoftFailures::default(),
             spellings: AtomicU64::new(0),
             start: site.clone(),
+            visitors: Visitors::new(rng.next()),
             wall_epoch: AtomicU64::new(0),
         }
     }
@@ -158,6 +174,7 @@ impl Parts {
             evictions: copies.evictions,
             insertions: copies.insertions,
             admission: self.admission(now),
+            public: self.public(),
             refresh: self.renewals.stats(),
             soft: self.soft.stats(),
         }
@@ -168,6 +185,37 @@ impl Parts {
         stats.waiting += self.reach.waiting();
         stats.shed.copy = self.overload_copies.load(Ordering::Relaxed);
         stats
+    }
+
+    fn public(&self) -> PublicStats {
+        let asks = self.asks();
+        PublicStats {
+            wanted: asks.wanted(),
+            served: self.public_served.load(Ordering::Relaxed),
+            ..asks.stats
+        }
+    }
+
+    /// What is to be asked as a stranger, behind its lock.
+    pub(super) fn asks(&self) -> MutexGuard<'_, Asks> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A visitor got a page, or was told that there is news of it: a stranger should ask for it.
+    pub(super) fn ask_for(&self, note: impl FnOnce(&mut Asks) -> bool) {
+        let wakes = note(&mut self.asks());
+        if wakes {
+            self.renewals.wake();
+        }
+    }
+
+    /// An asking as a stranger has ended.
+    pub(super) fn visit_ended(&self, visit: Visit, since: Instant, now: Instant) {
+        let took = now.saturating_since(since);
+        let share = self.snapshot.load().config().cache.public_share;
+        self.asks()
+            .end(visit.number, visit.ended, (took, share), now);
+        self.renewals.wake();
     }
 
     /// Tells the breaker how a request went.
@@ -258,6 +306,9 @@ impl Parts {
         let dropped = self.copies.drop_outdated(outdated);
         let has = |key: &_| outdated.has(key);
         self.renewals.wants().forget_where(&has);
+        if let Outdated::Chosen(_) = outdated {
+            self.asks().forget_where(&has);
+        }
         dropped
     }
 
@@ -272,7 +323,7 @@ impl Parts {
     /// Drops all copies of a partition; what everybody sees is no session's. Returns how many.
     pub(super) fn drop_session(&self, partition: Partition) -> usize {
         match partition {
-            Partition::Shared => 0,
+            Partition::Public | Partition::Shared => 0,
             Partition::Marked(_) | Partition::Session(_) => {
                 self.outdate(Outdated::Partition(partition))
             }

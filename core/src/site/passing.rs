@@ -88,7 +88,7 @@ impl Holding {
         }
         // Kept first, so that its labels can say whether it was.
         let mut passing = Self::new(course, handling).pass_on();
-        let kept = keep_collected(&mut passing.course);
+        let kept = keep_collected(&mut passing.course, now);
         if let Handling::Forwarded { stored, .. } = &mut passing.handling {
             *stored = kept;
         }
@@ -187,7 +187,7 @@ impl Passing {
         let _ = course.judge(now);
         course.record(Outcome::Success, now);
         // Kept first, so that those who are let in now find it.
-        keep_collected(&mut course);
+        keep_collected(&mut course, now);
         course.free(now);
     }
 
@@ -226,10 +226,14 @@ impl Passing {
 }
 
 /// Keeps what was collected, once; whether it is kept now.
-fn keep_collected(course: &mut Course) -> bool {
+fn keep_collected(course: &mut Course, now: Instant) -> bool {
+    let page = course.key.clone().filter(|_| course.is_page);
     let stored = course.collector.take().zip(course.key.take());
     let kept = keep::is_current(course)
         && stored.is_some_and(|(collector, key)| keep::keep(course, key, collector.finish()));
+    if let Some(page) = page {
+        keep::want_public(course, &page, kept, now);
+    }
     course.land(if kept { Flown::Kept } else { Flown::Unfit });
     kept
 }

@@ -6,12 +6,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ask::Ask;
-use super::course::Grant;
+use super::asks;
+use super::course::{Grant, Sake};
 use super::errand::{self, Errand};
 use super::fetch::Fetch;
 use super::parts::Parts;
+use super::snapshot::Snapshot;
+use super::visit::Visit;
 use super::wants::LOOK_AGAIN;
-use crate::breaker::{Outcome, State};
+use crate::admission::{Gate, Slot};
+use crate::breaker::{Outcome, State, TierPermit};
+use crate::copies::StoredResponse;
+use crate::key::{self, CacheKey};
 use crate::message::RequestHead;
 use crate::rules::label::Forward;
 use crate::time::Instant;
@@ -24,10 +30,15 @@ use crate::time::Instant;
 pub struct Refresh {
     /// To be fed with the answer; see [`Fetch`]. What it would rescue with is of no use here.
     pub fetch: Fetch,
-    /// On whose behalf: the address of the client that was answered from the copy.
+    /// On whose behalf: the address of the client that was answered from the copy, or of the
+    /// stranger.
     pub peer: IpAddr,
-    /// What to send: a plain GET with that client's cookies and credentials.
+    /// What to send: a plain GET with that client's cookies and credentials, or with none, as a
+    /// stranger does.
     pub request: Arc<RequestHead>,
+    /// Whether what the request says of scheme and host, and of the address that it comes from, is to
+    /// be passed on as it is: no client has sent it.
+    pub is_strangers: bool,
 }
 
 /// Why a renewal does not start.
@@ -54,7 +65,9 @@ pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
         // It is found out by connecting alone.
         return None;
     }
-    probe(parts, now).or_else(|| renew(parts, now))
+    probe(parts, now)
+        .or_else(|| renew(parts, now))
+        .or_else(|| ask(parts, now))
 }
 
 /// When to ask for the next one; `None` when only the waker tells.
@@ -64,19 +77,49 @@ pub(super) fn due_at(parts: &Parts, now: Instant) -> Option<Instant> {
     }
     let probe = next_probe(parts, now);
     let only_probes = only_probes(parts);
+    let asks = match only_probes || !asks_strangers(parts) {
+        true => None,
+        false => parts.asks().due_at(),
+    };
     let mut wants = parts.renewals.wants();
     let due = if only_probes { None } else { wants.due_at() };
-    let next = [probe, due].into_iter().flatten().min();
+    let next = [probe, due, asks].into_iter().flatten().min();
     // Due, but there is no room.
     let next = next.map(|at| at.max(now + LOOK_AGAIN));
     wants.looks_at(next, only_probes);
+    drop(wants);
+    parts.asks().looks_at(next);
     next
+}
+
+/// Whether there are copies of what a stranger is sent.
+fn asks_strangers(parts: &Parts) -> bool {
+    parts.snapshot().config().cache.has_public()
+}
+
+/// Asks as a stranger for what visitors want most.
+fn ask(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
+    if only_probes(parts) || !asks_strangers(parts) {
+        return None;
+    }
+    for _ in 0..LOOKS_MAX {
+        let ask = parts.asks().next(now)?;
+        match start_asking(parts, &ask, false, now) {
+            Ok(refresh) => return Some(refresh),
+            Err(NotStarted::Full) => return None,
+            Err(NotStarted::Gone | NotStarted::Refused) => parts.asks().postpone(&ask.key, now),
+        }
+    }
+    None
 }
 
 /// Probes a circuit whose time has come.
 fn probe(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     if parts.circuits.is_calm() {
         return None;
+    }
+    if let Some(refresh) = probe_as_stranger(parts, now) {
+        return Some(refresh);
     }
     let mut candidates = parts.renewals.wants().to_probe_with();
     {
@@ -90,6 +133,22 @@ fn probe(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     }
     let mut candidates = candidates.iter().take(LOOKS_MAX);
     candidates.find_map(|candidate| start(parts, &candidate.errand, true, now).ok())
+}
+
+/// Probes with what means least: what anybody may ask for.
+fn probe_as_stranger(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
+    let mut candidates = parts.asks().to_probe_with();
+    {
+        let tiers = parts.circuits.read();
+        candidates.retain(|(ask, from)| {
+            let path = ask.key.path();
+            tiers.state(path, now) == State::HalfOpen
+                && tiers.retry_at(path, now).is_none()
+                && *from <= now
+        });
+    }
+    let mut candidates = candidates.iter();
+    candidates.find_map(|(ask, _)| start_asking(parts, ask, true, now).ok())
 }
 
 /// Whether the origin's circuit is not closed: what comes to it then is a probe.
@@ -134,25 +193,14 @@ fn start(
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
-    let has_room = || gate.in_flight() < gate.limit();
-    let slot = match gate.try_enter_background(now) {
-        // Renewals that hang must not keep a probe back: it is what visitors wait for.
-        None if is_probe && has_room() => gate.try_enter(now),
-        slot => slot,
-    };
-    let slot = slot.ok_or(NotStarted::Full)?;
+    let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
     let plain = errand::plain(request);
     if plain.fields.is_cut() {
         // Without what is missing it would be somebody else's page.
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
-    let permit = parts.change_circuits(now, |tiers| {
-        // What is wanted most is not the best to probe with.
-        let may_ask = is_probe || tiers.state(path, now) == State::Closed;
-        let permit = may_ask.then(|| tiers.try_acquire(path, now));
-        permit.and_then(Result::ok).ok_or(NotStarted::Refused)
-    })?;
+    let permit = permit(parts, path, is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();
     let Some(renewal) = renewals.start(errand, now) else {
         // Another has begun it meanwhile.
@@ -160,29 +208,109 @@ fn start(
         return Err(NotStarted::Gone);
     };
     let request = Arc::new(plain);
-    let ask = Ask {
-        copy: Some(copy),
-        ends_session: false,
-        key: Some(key.clone()),
-        // Nobody waits for an answer.
-        may_rescue: false,
-        request: &request,
-        snapshot,
-        waits_until: None,
-        why: Forward::Stale,
-    };
+    let ask = unattended(Some(copy), key, &request, snapshot);
     let grant = Grant {
         lead: None,
         permit,
         slot,
     };
     let mut fetch = Fetch::new(parts, ask, grant, circuit, now);
-    fetch.renews(renewal);
+    fetch.is_for(Sake::Renewal(renewal));
     Ok(Refresh {
         fetch,
         peer: *peer,
         request,
+        is_strangers: false,
     })
+}
+
+/// Starts to ask as a stranger, where there is a place that nobody else wants and the circuits let it
+/// pass.
+fn start_asking(
+    parts: &Arc<Parts>,
+    ask: &asks::Ask,
+    is_probe: bool,
+    now: Instant,
+) -> Result<Refresh, NotStarted> {
+    let asks::Ask { key, cookies } = ask;
+    let gate = &parts.gate;
+    if gate.in_flight() >= gate.limit() {
+        return Err(NotStarted::Full);
+    }
+    let snapshot = parts.snapshot();
+    let peer = snapshot.config().cache.public_address;
+    let address = peer.to_string();
+    let names = parts.address_fields.names();
+    let request =
+        key::request_of(key, cookies.as_deref(), &names, &address).ok_or(NotStarted::Gone)?;
+    let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
+    let permit = permit(parts, key.path(), is_probe, now).ok_or(NotStarted::Refused)?;
+    let circuit = permit.circuit();
+    let Some(number) = parts.asks().start(key, now) else {
+        parts.record(permit, Outcome::Ignore, now);
+        return Err(NotStarted::Gone);
+    };
+    // What it was handed may be in the answer that it is to be compared with.
+    let copy = match cookies {
+        Some(_) => None,
+        None => parts.copies.look_up_good(key, &request.fields),
+    };
+    let request = Arc::new(request);
+    let grant = Grant {
+        lead: None,
+        permit,
+        slot,
+    };
+    let visit = Visit::new(key, number, cookies.as_deref());
+    let ask = unattended(copy, key, &request, snapshot);
+    let mut fetch = Fetch::new(parts, ask, grant, circuit, now);
+    fetch.is_for(Sake::Stranger(visit));
+    Ok(Refresh {
+        fetch,
+        peer,
+        request,
+        is_strangers: true,
+    })
+}
+
+/// A slot for what no client waits for.
+fn slot(gate: &Gate, is_probe: bool, now: Instant) -> Option<Slot> {
+    let has_room = || gate.in_flight() < gate.limit();
+    match gate.try_enter_background(now) {
+        // Renewals that hang must not keep a probe back: it is what visitors wait for.
+        None if is_probe && has_room() => gate.try_enter(now),
+        slot => slot,
+    }
+}
+
+/// The circuits' leave. What is wanted most is not the best to probe with.
+fn permit(parts: &Parts, path: &[u8], is_probe: bool, now: Instant) -> Option<TierPermit> {
+    parts.change_circuits(now, |tiers| {
+        let may_ask = is_probe || tiers.state(path, now) == State::Closed;
+        let permit = may_ask.then(|| tiers.try_acquire(path, now));
+        permit.and_then(Result::ok)
+    })
+}
+
+/// A request for whose answer nobody waits.
+fn unattended<'a>(
+    copy: Option<Arc<StoredResponse>>,
+    key: &CacheKey,
+    request: &'a Arc<RequestHead>,
+    snapshot: Arc<Snapshot>,
+) -> Ask<'a> {
+    Ask {
+        address: None,
+        copy,
+        ends_session: false,
+        key: Some(key.clone()),
+        may_rescue: false,
+        may_share: true,
+        request,
+        snapshot,
+        waits_until: None,
+        why: Forward::Stale,
+    }
 }
 
 /// When a circuit that is not closed can be probed.
@@ -191,11 +319,17 @@ fn next_probe(parts: &Parts, now: Instant) -> Option<Instant> {
         return None;
     }
     let candidates = parts.renewals.wants().to_probe_with();
+    let strangers = parts.asks().to_probe_with();
     let tiers = parts.circuits.read();
-    let next = candidates.iter().filter_map(|candidate| {
-        let path = candidate.errand.request.path();
+    let at = |path: &[u8], from: Instant| {
         let at = tiers.retry_at(path, now).unwrap_or(now);
-        (tiers.state(path, now) != State::Closed).then(|| at.max(candidate.from))
-    });
-    next.min()
+        (tiers.state(path, now) != State::Closed).then(|| at.max(from))
+    };
+    let of_users = candidates
+        .iter()
+        .filter_map(|candidate| at(candidate.errand.request.path(), candidate.from));
+    let of_strangers = strangers
+        .iter()
+        .filter_map(|(ask, from)| at(ask.key.path(), *from));
+    of_users.chain(of_strangers).min()
 }

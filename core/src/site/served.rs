@@ -148,6 +148,13 @@ impl Served {
     /// [renews copies](super::Site::poll_refresh).
     pub fn want(&self, request: &Arc<RequestHead>, peer: IpAddr, now: Instant) {
         let due = match self.handling {
+            Handling::Public { .. } => {
+                // That of the next visitor is asked for by a stranger.
+                if self.parts.renewals.is_attended() {
+                    self.parts.ask_for(|asks| asks.want(&self.key, now));
+                }
+                return;
+            }
             // Up to that age it is as good as new; see `CacheSettings::ttl`.
             Handling::CircuitOpen { .. } | Handling::Overload { .. } | Handling::Rescued { .. } => {
                 self.copy.times().received + self.snapshot.config().cache.ttl
@@ -162,10 +169,11 @@ impl Served {
             | Handling::Validated { .. } => return,
         };
         let mut request = Arc::clone(request);
-        if self.snapshot.keyer().has_ignored_query(&request) {
+        let keyer = self.snapshot.keyer();
+        if keyer.has_ignored_query(&request) {
             // With those parameters the answer could not be kept.
-            let target = Bytes::copy_from_slice(self.key.path_and_query());
-            Arc::make_mut(&mut request).target = target;
+            let target = keyer.without_ignored(request.path_and_query());
+            Arc::make_mut(&mut request).target = Bytes::from(target);
         }
         let errand = Errand {
             key: self.key.clone(),

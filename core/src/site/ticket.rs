@@ -2,6 +2,7 @@
 //! Never waits itself: it is polled, by a task that is woken or has a timer.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -29,10 +30,12 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "poll it until it has a decision; dropping it gives the place up"]
 pub struct Ticket {
+    address: Option<IpAddr>,
     class: Class,
     deadline: Instant,
     ends_session: bool,
     key: Option<CacheKey>,
+    may_share: bool,
     /// `None` once it has led to a decision.
     place: Option<Waits>,
     request: Arc<RequestHead>,
@@ -62,10 +65,12 @@ impl Ticket {
         now: Instant,
     ) -> Self {
         Self {
+            address: ask.address,
             class,
             deadline: place.deadline(),
             ends_session: ask.ends_session,
             key: ask.key,
+            may_share: ask.may_share,
             parts: Arc::clone(parts),
             place: Some(Waits::Room(place)),
             request: Arc::clone(ask.request),
@@ -177,7 +182,7 @@ impl Ticket {
 
     /// Whether its answer can be that to others.
     fn shares(&self) -> bool {
-        admit::shares(&self.request, &self.snapshot)
+        self.may_share && admit::shares(&self.request, &self.snapshot)
     }
 
     /// Waits for the decision. `clock` tells the time whenever it is asked; `at` is a future that
@@ -200,7 +205,7 @@ impl Ticket {
     /// A copy that somebody else's fetch has brought since.
     fn look(&mut self, now: Instant) -> Option<Served> {
         let parts = &self.parts;
-        let key = self.key.as_ref()?;
+        let key = self.key.as_ref().filter(|_| self.may_share)?;
         let copy = parts.copies.look_up(key, &self.request.fields)?;
         let age_max = self.snapshot.config().cache.rescue_age_max;
         // One that was there before is not what this request waits for.
@@ -254,14 +259,15 @@ impl Ticket {
         // What could rescue would have answered before; it may still be asked about.
         let key = self.key.take();
         let copies = &self.parts.copies;
-        let copy = key
-            .as_ref()
-            .and_then(|key| copies.look_up_good(key, &self.request.fields));
+        let seen = key.as_ref().filter(|_| self.may_share);
+        let copy = seen.and_then(|key| copies.look_up_good(key, &self.request.fields));
         Ask {
+            address: self.address,
             copy,
             ends_session: self.ends_session,
             key,
             may_rescue: false,
+            may_share: self.may_share,
             request: &self.request,
             snapshot: Arc::clone(&self.snapshot),
             waits_until: self.waits_until,
@@ -274,10 +280,12 @@ impl From<Delayed> for Ticket {
     fn from(delayed: Delayed) -> Self {
         let deadline = delayed.place.deadline();
         Self {
+            address: delayed.address,
             class: delayed.class,
             deadline,
             ends_session: delayed.ends_session,
             key: delayed.key,
+            may_share: delayed.may_share,
             place: Some(Waits::Return(delayed.place, delayed.refusal)),
             request: delayed.request,
             parts: delayed.parts,

@@ -57,7 +57,10 @@ impl<V: Entry> Shard<V> {
                 "a group that its key does not find",
             )?;
             entries += group.variants.len();
-            in_partitions += usize::from(group.key.partition() != Partition::Shared);
+            in_partitions += usize::from(!matches!(
+                group.key.partition(),
+                Partition::Public | Partition::Shared
+            ));
         }
         check(entries == self.entries, "entries miscounted")?;
         let mut members = 0;

@@ -473,7 +473,7 @@ const ALLOCATION_BYTES: usize = 16;
 pub(super) fn group_bytes<V>(key: &CacheKey) -> usize {
     let slot = size_of::<Option<Group<V>>>() + size_of::<usize>() + 1;
     let partition = match key.partition() {
-        Partition::Shared => 0,
+        Partition::Public | Partition::Shared => 0,
         Partition::Marked(_) | Partition::Session(_) => size_of::<Members>() + 1,
     };
     2 * (slot + partition) + Ghosts::BYTES + key.bytes_held() + ALLOCATION_BYTES
@@ -494,11 +494,11 @@ fn queue_of<'a>(place: Place, small: &'a mut Queue, main: &'a mut Queue) -> &'a 
     }
 }
 
-/// A partition is a keyed hash already. `None` for the shared one: it has no list, as it would
-/// hold most of the store and is never dropped as a whole.
+/// A partition is a keyed hash already. `None` for those that many see: they have no list, as it
+/// would hold most of the store and is never dropped as a whole.
 fn partition_hash(partition: Partition) -> Option<u64> {
     match partition {
-        Partition::Shared => None,
+        Partition::Public | Partition::Shared => None,
         Partition::Marked(hash) | Partition::Session(hash) => Some((hash >> 64) as u64),
     }
 }

@@ -89,6 +89,25 @@ pub(crate) enum Piece {
     Wait(Duration),
 }
 
+fn status(is_failing: bool, net: &mut Net) -> u16 {
+    let status = STATUSES[net.chance.weighted(&net.swarm.statuses)];
+    match (net.is_calm, is_failing) {
+        (true, _) => 200,
+        (false, true) => 500,
+        (false, false) => status,
+    }
+}
+
+/// How long a page is.
+fn body_len(net: &mut Net) -> usize {
+    let len = net.chance.size(net.swarm.body_max);
+    match net.swarm.body_max > 1_024 {
+        // Next to nothing in the place of a page is taken for an error.
+        true => len.max(256),
+        false => len,
+    }
+}
+
 /// An answer before it is written.
 pub(crate) struct Plan {
     pub(crate) status: u16,
@@ -124,16 +143,18 @@ impl Plan {
         let start = starts.then(|| start(net));
         let user = known_by.or_else(|| start.clone());
         let edits = net.chance.hits(net.swarm.edits);
-        let mut len = net.chance.size(net.swarm.body_max);
-        if net.swarm.body_max > 1_024 {
-            // Next to nothing in the place of a page is taken for an error.
-            len = len.max(256);
-        }
+        let mut len = body_len(net);
         let url = format!("{}{}", asked.host, asked.target);
         let key = match &user {
             Some(user) => {
                 len = len.max(SECRET_LEN);
-                format!("{}|{url}|{flavour}", secret(user))
+                let shows = asked.is_strangers && net.chance.hits(net.swarm.shows);
+                let own = match (shows, user.split_once('=')) {
+                    // As applications do that put the session into their links.
+                    (true, Some((_, value))) => value.to_owned(),
+                    (_, _) => secret(user),
+                };
+                format!("{own}|{url}|{flavour}")
             }
             None => format!("{url}|{}|{flavour}", asked.who),
         };
@@ -148,13 +169,7 @@ impl Plan {
             page.version += 1;
             page.len = len;
         }
-        let mut status = STATUSES[net.chance.weighted(&net.swarm.statuses)];
-        if is_failing {
-            status = 500;
-        }
-        if net.is_calm {
-            status = 200;
-        }
+        let mut status = status(is_failing, net);
         let is_read = matches!(asked.method, "GET" | "HEAD");
         let known = head.fields.lists("if-none-match", &page.etag());
         if status == 200 && is_read && known && net.chance.hits(800) {
@@ -242,14 +257,8 @@ impl Plan {
         if self.varies {
             put("Vary", FLAVOUR.to_owned());
         }
-        if self.new_session {
-            put("Set-Cookie", format!("PHPSESSID=new{answer}; Path=/"));
-        }
-        if self.new_cookie {
-            put("Set-Cookie", format!("basket={answer}"));
-        }
-        if let Some(start) = &self.start {
-            put("Set-Cookie", format!("{start}; Path=/; HttpOnly"));
+        for cookie in self.cookies(answer) {
+            put("Set-Cookie", format!("{cookie}; Path=/; HttpOnly"));
         }
         if self.is_bound {
             put("Persistent-Auth", "true".to_owned());
@@ -277,6 +286,19 @@ impl Plan {
         let start = format!("HTTP/1.1 {} {reason}", self.status);
         bytes.extend(codec::head(&start, &fields));
         bytes
+    }
+
+    /// The page that it shows, if it `is_sent`.
+    pub(crate) fn shown(&self, is_sent: bool) -> Option<&Page> {
+        (is_sent && self.framing.is_some()).then_some(&self.page)
+    }
+
+    /// The cookies that it hands out.
+    pub(crate) fn cookies(&self, answer: AnswerId) -> Vec<String> {
+        let session = self.new_session.then(|| format!("PHPSESSID=new{answer}"));
+        let other = self.new_cookie.then(|| format!("basket={answer}"));
+        let all = [session, other, self.start.clone()];
+        all.into_iter().flatten().collect()
     }
 
     fn body(&self, net: &mut Net) -> Vec<u8> {

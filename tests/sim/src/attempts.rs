@@ -123,6 +123,11 @@ impl Attempt {
             }
     }
 
+    /// Whether it was over at that time.
+    pub(crate) fn was_over(&self, at: Instant) -> bool {
+        self.done_at.is_some_and(|done| done <= at)
+    }
+
     /// Until when it was certainly not over: nothing of an answer had been read.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
         match (self.heard_at, self.done_at) {

@@ -11,11 +11,18 @@ use retter_core::time::Instant;
 use crate::ledger::{Answer, Asked};
 use crate::seen::{lifetime, seconds};
 
+/// How many addresses the simulated clients have.
+const ADDRESSES: usize = 250;
+
+const REFUSED: Duration = Duration::from_secs(3_600);
+
 /// What is promised, and what has made copies wrong so far.
 #[derive(Debug)]
 pub(crate) struct Copies {
     pub(crate) settings: CacheSettings,
     wrong: Vec<Wrong>,
+    /// Where the program was told "no", for which page, and when it was passed on.
+    refused: Vec<(usize, String, Instant)>,
 }
 
 /// What made copies wrong.
@@ -40,6 +47,7 @@ impl Copies {
         Self {
             settings,
             wrong: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -48,6 +56,7 @@ impl Copies {
         let Some(head_at) = answer.head_at else {
             return;
         };
+        self.note_refused(asked, answer, now);
         let succeeded = (200..400).contains(&answer.status);
         let who = &asked.who;
         let wrong = |key| Wrong {
@@ -75,6 +84,29 @@ impl Copies {
             let wrong = wrong(Some(self.key(asked)));
             self.wrong.push(Wrong { is_no, ..wrong });
         }
+    }
+
+    /// Whoever was refused a page gets no copy of what others are sent, be it without a cookie.
+    fn note_refused(&mut self, asked: &Asked, answer: &Answer, now: Instant) {
+        let leads_on = asked.is_tracked() && (300..400).contains(&answer.status);
+        if !asked.is_read() || asked.is_bound || leads_on {
+            return;
+        }
+        let (address, key) = (asked.client % ADDRESSES, self.key(asked));
+        if answer.status == 200 {
+            self.refused
+                .retain(|(other, page, _)| *other != address || *page != key);
+        } else if is_no(answer.status) {
+            self.refused.push((address, key, now));
+        }
+    }
+
+    /// Whether whoever has the address of this request was refused the page.
+    pub(crate) fn was_refused(&self, asked: &Asked, sent: Instant) -> bool {
+        let (address, key) = (asked.client % ADDRESSES, self.key(asked));
+        self.refused.iter().any(|(other, page, at)| {
+            *other == address && *page == key && *at < sent && sent < *at + REFUSED
+        })
     }
 
     /// Whether a copy of an answer to `other`, which the origin made or confirmed by `basis`, may
@@ -199,7 +231,7 @@ impl Copies {
 }
 
 /// Whether the answer to a read says that this user sees the page no longer.
-fn is_no(status: u16) -> bool {
+pub(crate) fn is_no(status: u16) -> bool {
     matches!(status, 301..=303 | 307 | 308 | 401..=404 | 410 | 451)
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use retter_core::time::Instant;
 
+use crate::attempts::AttemptId;
 use crate::net::LinkId;
 use crate::sent::Sent;
 use crate::visitors::{Line, VisitorId};
@@ -50,6 +51,8 @@ pub(crate) struct Asked {
     pub(crate) lines: Rc<[Line]>,
     /// The application knows who asks: by more than a cookie of unknown meaning.
     pub(crate) is_known: bool,
+    /// Nobody sent it: the program asks as a stranger.
+    pub(crate) is_strangers: bool,
     /// Its visitor logs in on each connection before anything else.
     pub(crate) is_bound: bool,
     pub(crate) flavour: &'static str,
@@ -116,6 +119,10 @@ pub(crate) struct Answer {
     pub(crate) method: &'static str,
     /// The program asked on its own account: no client waited.
     pub(crate) renews: bool,
+    /// It asked as a stranger.
+    pub(crate) is_strangers: bool,
+    /// The attempt by which it came.
+    pub(crate) attempt: Option<AttemptId>,
     /// The request that the origin got said `no-store`.
     pub(crate) no_store: bool,
     pub(crate) status: u16,
@@ -217,11 +224,26 @@ pub(crate) struct Ledger {
     pub(crate) asked: Vec<Asked>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) sent: Sent,
+    /// The values of cookies that strangers were handed.
+    pub(crate) handed: Vec<String>,
     /// What broke the contract first.
     pub(crate) violation: Option<String>,
 }
 
 impl Ledger {
+    /// Takes note of what the origin sends in answer to a request: a page, and cookies.
+    pub(crate) fn note_sent(&mut self, asked: &Asked, page: Option<&Page>, cookies: &[String]) {
+        match (page, asked.is_strangers) {
+            (None, _) => {}
+            (Some(page), true) => self.sent.note_stranger(page),
+            (Some(page), false) => self.sent.note(asked.visitor, &asked.who, page),
+        }
+        if asked.is_strangers {
+            let values = cookies.iter().filter_map(|cookie| cookie.split('=').nth(1));
+            self.handed.extend(values.map(str::to_owned));
+        }
+    }
+
     pub(crate) fn violate(&mut self, text: String) {
         self.violation.get_or_insert(text);
     }

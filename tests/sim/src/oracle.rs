@@ -3,6 +3,7 @@
 //! Never looks into the program, so that the program may be rewritten.
 
 mod cause;
+mod public;
 
 use retter_core::breaker::Transition;
 use retter_core::config::Settings;
@@ -14,8 +15,8 @@ use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::seen::{
-    Seen, basis, bodiless, cache_status, check_bodiless, check_body, find_answer, holds, number,
-    plain, status,
+    Seen, basis, bodiless, cache_status, check_bodiless, check_body, detail, find_answer, holds,
+    number, plain, status,
 };
 
 /// How many answers came from where.
@@ -25,6 +26,8 @@ pub struct Tally {
     pub backend: u64,
     /// From copies.
     pub copies: u64,
+    /// Those of them that a stranger was sent.
+    pub public: u64,
     /// From the program itself.
     pub local: u64,
     /// From what another request brought.
@@ -45,6 +48,7 @@ impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.backend += other.backend;
         self.copies += other.copies;
+        self.public += other.public;
         self.local += other.local;
         self.shared += other.shared;
         self.tunnels += other.tunnels;
@@ -240,6 +244,8 @@ impl Oracle {
                 .check(asked.visitor, &asked.who, &answer.page, &body)?;
             let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
             let basis = basis.ok_or("no answer of the origin")?;
+            let is_strangers = answer.is_strangers || basis.is_strangers;
+            holds(!is_strangers, "what a stranger was sent, and not said so")?;
             self.check_kept(asked, seen, (answer, basis), ledger)?;
             check_body(asked, &answer.page, seen)?;
             return judge(answer, basis);
@@ -303,6 +309,13 @@ impl Oracle {
         let asked = &ledger.asked[id];
         let sent = asked.sent_at.unwrap_or(net.now);
         holds(asked.is_read(), "a copy answers what is no read")?;
+        if detail(cache_status(seen)) == Some("public") {
+            self.tally.public += 1;
+            return self.judge_public(id, seen, net, ledger);
+        }
+        if asked.who.is_empty() && status(seen) == 200 {
+            self.check_shared(asked, sent, net, ledger)?;
+        }
         self.judge_kept(asked, seen, ledger, |answer, basis| {
             let other = &ledger.asked[answer.asked];
             if let Some(done) = basis.seen_at {

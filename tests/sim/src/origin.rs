@@ -11,6 +11,7 @@ use crate::codec::{Part, Reader};
 use crate::head::{Framing, Head};
 use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
+use crate::requests::HOSTS;
 use crate::visitors::known_by;
 
 /// How the origin is.
@@ -201,13 +202,13 @@ impl Origin {
         let head = plan.head(asked_id, answer, closes, net);
         let is_sound = matches!(fault, Fault::None | Fault::Unsolicited);
         let is_sent = !matches!(fault, Fault::Closed | Fault::Garbage | Fault::Never);
-        if is_sent && plan.framing.is_some() {
-            ledger.sent.note(asked.visitor, &asked.who, &plan.page);
-        }
+        ledger.note_sent(&asked, plan.shown(is_sent), &plan.cookies(answer));
         ledger.answers.push(Answer {
             asked: asked_id,
             method: asked.method,
             renews,
+            is_strangers: asked.is_strangers,
+            attempt: net.carried(id),
             no_store,
             status: plan.status,
             page: plan.page.clone(),
@@ -262,6 +263,8 @@ impl Origin {
             asked,
             method: "GET",
             renews: false,
+            is_strangers: false,
+            attempt: None,
             no_store: false,
             status: 101,
             page: Page {
@@ -306,6 +309,11 @@ fn take_request(
 ) -> Option<AskedId> {
     let number = head.fields.get(ASKED);
     let number = number.and_then(|id| id.parse::<AskedId>().ok());
+    let is_strangers = number.is_none() && renews(id, net);
+    let number = match is_strangers {
+        true => take_stranger(&head, ledger),
+        false => number,
+    };
     let Some(asked) = number.filter(|id| *id < ledger.asked.len()) else {
         ledger.violate(format!("the origin got a request nobody sent: {head:?}"));
         return None;
@@ -347,6 +355,65 @@ fn take_request(
     }
     conn.request = Some((asked, head, 0, false));
     Some(asked)
+}
+
+/// The fields that a stranger may send: none of a visitor's.
+const OF_STRANGERS: [&str; 11] = [
+    "accept",
+    "cookie",
+    "forwarded",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Takes what the program asks as a stranger: it has to be what a visitor had, asked with nothing that
+/// a visitor has.
+fn take_stranger(head: &Head, ledger: &mut Ledger) -> Option<AskedId> {
+    let fields = &head.fields;
+    let target = head.start.strip_prefix("GET ")?;
+    let target = target.strip_suffix(" HTTP/1.1")?;
+    let host = HOSTS
+        .into_iter()
+        .find(|host| fields.get("host") == Some(host))?;
+    let is_plain = fields.0.iter().all(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        OF_STRANGERS.contains(&&*name) || name == "x-real-ip"
+    });
+    let cookies = fields.get("cookie").unwrap_or_default();
+    let mut values = cookies.split("; ").filter(|pair| !pair.is_empty());
+    let is_own = values.all(|pair| {
+        let value = pair.split('=').nth(1).unwrap_or_default();
+        ledger.handed.iter().any(|handed| handed == value)
+    });
+    ledger.check(is_plain && is_own, || {
+        format!("a stranger asks with what is a visitor's: {head:?}")
+    });
+    // Where the query is no part of the key, it asks without.
+    let had = |asked: &Asked| {
+        let answers = asked.answers.iter();
+        let is_good = |answer: &usize| matches!(ledger.answers[*answer].status, 200 | 304);
+        asked.host == host
+            && (asked.page() == target || asked.path() == target)
+            && answers.copied().any(|id| is_good(&id))
+    };
+    let was_had = ledger.asked.iter().any(had);
+    ledger.check(was_had, || {
+        format!("a stranger asks for what nobody had: {head:?}")
+    });
+    ledger.asked.push(Asked {
+        method: "GET",
+        host,
+        target: target.to_owned(),
+        is_strangers: true,
+        ..Asked::default()
+    });
+    Some(ledger.asked.len() - 1)
 }
 
 /// Whether what comes on this link renews a copy: no client waits for it.

@@ -11,7 +11,7 @@ use crate::visitors::{VisitorId, Visitors, known_by};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "upgrade", "bad"];
 
-const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
+pub(crate) const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 
 /// The part of a page that some ask for: `bytes=2-9`.
 pub(crate) const RANGE: (usize, usize) = (2, 10);

@@ -22,7 +22,11 @@ enum Reader {
 
 /// The pages sent to each reader.
 #[derive(Debug, Default)]
-pub(crate) struct Sent(BTreeMap<Reader, BTreeSet<Page>>);
+pub(crate) struct Sent {
+    by_reader: BTreeMap<Reader, BTreeSet<Page>>,
+    /// Those sent to the program, which asked as a stranger.
+    to_strangers: BTreeSet<Page>,
+}
 
 impl Sent {
     /// Takes note that the origin sends a page in answer to a request of `visitor`, who asked as
@@ -31,8 +35,20 @@ impl Sent {
         let one = visitor.map(Reader::One);
         let alike = (!page.is_personal).then(|| Reader::Alike(Rc::clone(who)));
         for reader in one.into_iter().chain(alike) {
-            self.0.entry(reader).or_default().insert(page.clone());
+            let pages = self.by_reader.entry(reader).or_default();
+            pages.insert(page.clone());
         }
+    }
+
+    /// Takes note that the origin sends a page to a stranger.
+    pub(crate) fn note_stranger(&mut self, page: &Page) {
+        self.to_strangers.insert(page.clone());
+    }
+
+    /// Whether each run of eight bytes of `body`, which claims to be some of `page`, was sent to a
+    /// stranger before.
+    pub(crate) fn check_public(&self, page: &Page, body: &[u8]) -> Result<(), String> {
+        known_by("strangers", &[&self.to_strangers], page, body)
     }
 
     /// Whether each run of eight bytes of `body`, which claims to be some of `page`, was sent before
@@ -49,19 +65,25 @@ impl Sent {
             Some(Reader::Alike(Rc::clone(who))),
         ];
         let readers = readers.iter().flatten();
-        let known: Vec<_> = readers.filter_map(|reader| self.0.get(reader)).collect();
-        // Nearly always it is known as a whole; whether it is of that page is looked at anyway.
-        if body.len() < RUN || known.iter().any(|pages| pages.contains(page)) {
-            return Ok(());
-        }
-        let mut runs = HashSet::new();
-        for page in known.into_iter().flatten() {
-            runs.extend(page.body().windows(RUN).map(<[u8]>::to_vec));
-        }
-        let mut strange = body.windows(RUN).filter(|run| !runs.contains(*run));
-        strange.next().map_or(Ok(()), |run| {
-            let run = String::from_utf8_lossy(run);
-            Err(format!("bytes that were never sent to `{who}`: {run:?}"))
-        })
+        let known: Vec<_> = readers
+            .filter_map(|reader| self.by_reader.get(reader))
+            .collect();
+        known_by(who, &known, page, body)
     }
+}
+
+fn known_by(who: &str, known: &[&BTreeSet<Page>], page: &Page, body: &[u8]) -> Result<(), String> {
+    // Nearly always it is known as a whole; whether it is of that page is looked at anyway.
+    if body.len() < RUN || known.iter().any(|pages| pages.contains(page)) {
+        return Ok(());
+    }
+    let mut runs = HashSet::new();
+    for page in known.iter().copied().flatten() {
+        runs.extend(page.body().windows(RUN).map(<[u8]>::to_vec));
+    }
+    let mut strange = body.windows(RUN).filter(|run| !runs.contains(*run));
+    strange.next().map_or(Ok(()), |run| {
+        let run = String::from_utf8_lossy(run);
+        Err(format!("bytes that were never sent to `{who}`: {run:?}"))
+    })
 }

@@ -58,6 +58,8 @@ pub(crate) struct Swarm {
     /// and are personal already, per mille.
     pub(crate) started: &'static str,
     pub(crate) starts: u32,
+    /// Pages that show a stranger the cookie that it has or is handed, per mille.
+    pub(crate) shows: u32,
     /// Cookies that are handed out within one second are the same.
     pub(crate) same_second: bool,
     /// Error pages that come with status 200, per mille.
@@ -121,6 +123,7 @@ impl Swarm {
             started: visitors::STARTS[chance.below(3)],
             starts,
             errors: *chance.pick(&[0, 0, 60, 300]),
+            shows: *chance.pick(&[0, 0, 500, 1_000]),
             same_second: chance.hits(150),
             kinds,
             pipelining: rate(chance, 500),
@@ -199,7 +202,15 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     cache.ttl = secs(*chance.pick(&[1, 5]));
     cache.fresh = *chance.pick(&[FreshMode::Off, FreshMode::Origin, FreshMode::Ttl]);
     cache.detect_query = chance.hits(800);
-    cache.rescue = *chance.pick(&[RescueMode::Session, RescueMode::Strict, RescueMode::All]);
+    cache.rescue = *chance.pick(&[
+        RescueMode::Session,
+        RescueMode::Session,
+        RescueMode::Session,
+        RescueMode::Strict,
+        RescueMode::All,
+    ]);
+    cache.public = chance.hits(800);
+    cache.public_share = *chance.pick(&[0.1, 1.0, 1.0]);
     cache.rescue_age_max = secs(*chance.pick(&[10, 60, 86_400]));
     cache.bytes_max = *chance.pick(&[20_000, 200_000, 64 << 20]);
     cache.object_bytes_max = cache.bytes_max.min(*chance.pick(&[2_000, 16_000, 60_000]));

@@ -434,7 +434,7 @@ impl World {
         let config = self.gateway.config();
         let limits = config.site().admission.in_flight_min..=config.site().admission.in_flight_max;
         // Renewals may have their share also where the rest is used up.
-        let background = stats.refresh.running.max(1);
+        let background = stats.refresh.running.max(1) + 1;
         let sessions = self.tasks.iter().flatten().count();
         let holds = stats.copies_bytes <= config.site().cache.bytes_max
             && stats.copies <= config.site().cache.entries_max

@@ -44,6 +44,10 @@ fn says(bug: Plant) -> &'static str {
     match bug {
         Plant::KeptWithCookie | Plant::UnknownIsHarmless => "bytes that were never sent",
         Plant::ParkedLogin => "another client's login",
+        Plant::PublicForPersonal => "for who is somebody",
+        Plant::PublicOfVisitor => "bytes that were never sent to `strangers`",
+        Plant::PublicWithToken => "a value that a stranger was handed",
+        Plant::StrangerWithCookie => "a stranger asks with what is a visitor's",
         Plant::BusyGivesWay
         | Plant::DeafToConnections
         | Plant::Desync

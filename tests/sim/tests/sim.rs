@@ -47,7 +47,13 @@ fn every_seed_keeps_the_contract() {
         "{count} seeds:\n{}",
         failures.join("\n")
     );
-    let happened = [tally.backend, tally.copies, tally.local, tally.transitions];
+    let happened = [
+        tally.backend,
+        tally.copies,
+        tally.public,
+        tally.local,
+        tally.transitions,
+    ];
     assert!(
         happened.iter().all(|count| *count > 0),
         "an idle world: {tally:?}"

@@ -186,6 +186,35 @@ pub(super) const SPECS: &[Spec] = &[
         },
     },
     Spec {
+        key: "cache.public",
+        default: "on",
+        accepted: SWITCH,
+        example: "on",
+        help: "Whether the application is asked as a stranger, without any cookie, for pages that \
+               visitors want, and what it sends is given to visitors without a copy of their own \
+               when it does not answer; only with `RETTER_CACHE_RESCUE=session`",
+        core: "cache.public",
+        apply: |v, text| parse::switch(text).map(|on| v.core.site.cache.public = on),
+    },
+    Spec {
+        key: "cache.public_share",
+        default: "0.1",
+        accepted: "a number above 0 and up to 1",
+        example: "0.1",
+        help: "Part of one worker's time at the application that asking as a stranger may take",
+        core: "cache.public_share",
+        apply: |v, text| parse::number(text).map(|share| v.core.site.cache.public_share = share),
+    },
+    Spec {
+        key: "cache.public_address",
+        default: "192.31.196.1",
+        accepted: "an IP address",
+        example: "192.31.196.1",
+        help: "Address that the application is told as a stranger's: a global one that is nobody's",
+        core: "cache.public_address",
+        apply: |v, text| parse::address(text).map(|ip| v.core.site.cache.public_address = ip),
+    },
+    Spec {
         key: "breaker.fail_rate",
         default: "0.66",
         accepted: "a number above 0 and up to 1",

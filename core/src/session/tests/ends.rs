@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::identity::{answer, check, lines, page, rescued, visit};
+use super::identity::{answer, check, lines, page, rescued, visit, visit_from};
 use super::rig::{Rig, field, get, status};
 use crate::session::{Input, Side};
 
@@ -160,7 +160,7 @@ fn what_is_many_visitors_is_nobodys_to_drop() {
         let rig = Rig::new();
         visit(&rig, ("/", ""), &languages);
         visit(&rig, ("/", "HX-Target: a"), &page("", "part"));
-        visit(&rig, odd, &answer("302 Found", "Location: /x", ""));
+        visit_from(&rig, 7, odd, &answer("302 Found", "Location: /x", ""));
         assert_eq!(
             rescued(&rig, ("/", "")).as_deref(),
             Some("of all"),

@@ -12,8 +12,16 @@ pub(super) type Ask = (&'static str, &'static str);
 pub(super) type Answered = (Ask, &'static str, &'static str);
 
 /// A new connection of somebody, on which the application answers.
-pub(super) fn visit(rig: &Rig, (path, fields): Ask, answer: &str) -> String {
-    let mut visitor = rig.another();
+pub(super) fn visit(rig: &Rig, ask: Ask, answer: &str) -> String {
+    answered(rig.another(), ask, answer)
+}
+
+/// The same of a visitor with this address.
+pub(super) fn visit_from(rig: &Rig, last: u8, ask: Ask, answer: &str) -> String {
+    answered(rig.elsewhere(last), ask, answer)
+}
+
+fn answered(mut visitor: Rig, (path, fields): Ask, answer: &str) -> String {
     visitor.send(&get(path, &lines(fields)));
     if visitor.asked().is_empty() {
         return visitor.received();

@@ -14,10 +14,31 @@ type Case = (&'static str, &'static str, &'static str, fn() -> Rig);
 const ANSWER: &str = "the application's answer";
 const HELD: &str = "the same, held back and kept before it was sent";
 const BELOW: &str = "copy, the application failed below HTTP";
+const PUBLIC: &str = "no copy of one's own, but one of what a stranger was sent";
 const REFUSED: &str = "refused, no copy";
 const SHARED: &str = "shared a fetch with who asked first, no copy";
 
 const CASES: &[Case] = &[
+    (
+        PUBLIC,
+        "retter; hit; ttl=-312; detail=public",
+        "retter; hit; ttl=-312; detail=public",
+        || {
+            let rig = later(sent_to_a_stranger(), 312);
+            open_circuit(&rig);
+            ask_after(rig, 0, "")
+        },
+    ),
+    (
+        PUBLIC,
+        "retter; fwd=stale; fwd-status=503; ttl=-3; detail=public",
+        "retter; fwd=stale; fwd-status=503; ttl=-3; detail=public",
+        || {
+            let mut rig = ask_after(sent_to_a_stranger(), 3, "");
+            rig.reply(OOPS);
+            rig
+        },
+    ),
     (
         "fresh copy",
         "retter; hit; ttl=12",
@@ -337,6 +358,16 @@ fn nothing_is_called_stored_that_is_not() {
 /// A client whose page is kept, which nothing is said about.
 fn page() -> Rig {
     page_of(Settings::default())
+}
+
+/// A client without a copy of its own, of whose page a stranger was sent one.
+fn sent_to_a_stranger() -> Rig {
+    let private = PAGE.replace("ETag", "Cache-Control: private\r\nETag");
+    let rig = Rig::new();
+    assert!(rig.refresh().is_none());
+    rig.another().send(&get("/", "")).reply(&private);
+    rig.refresh().expect("it is wanted").reply(&private);
+    rig
 }
 
 fn page_of(settings: Settings) -> Rig {

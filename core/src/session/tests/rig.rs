@@ -120,6 +120,14 @@ impl Rig {
         Self::on(Arc::clone(&self.gateway), self.now)
     }
 
+    /// A client with another address.
+    pub(super) fn elsewhere(&self, last: u8) -> Self {
+        let mut rig = self.another();
+        let peer = SocketAddr::from(([198, 51, 100, last], 4711));
+        rig.session = Session::new(Arc::clone(&self.gateway), peer, self.now);
+        rig
+    }
+
     /// The client sends `bytes`.
     #[track_caller]
     pub(super) fn send(&mut self, bytes: &str) -> &mut Self {

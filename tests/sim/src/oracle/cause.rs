@@ -128,13 +128,18 @@ impl Oracle {
 
     /// Whether the origin may have had no room for a request sent at that time, or this side no
     /// socket.
-    fn check_overload(&self, sent: Instant, net: &Net) -> Result<(), String> {
+    pub(super) fn check_overload(&self, sent: Instant, net: &Net) -> Result<(), String> {
         let may = self.full_at >= Some(sent) || net.attempts.lacked_since(sent);
         holds(may, "there was room at the origin")
     }
 
     /// Whether a circuit may have refused this request, which is answered now.
-    fn check_refused(&self, asked: &Asked, net: &Net, ledger: &Ledger) -> Result<(), String> {
+    pub(super) fn check_refused(
+        &self,
+        asked: &Asked,
+        net: &Net,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
         let time = (asked.sent_at.unwrap_or(net.now), net.now);
         let may = self
             .circuits
@@ -143,7 +148,7 @@ impl Oracle {
     }
 
     /// Whether the origin failed in the way that a rescue says, on this client's own behalf.
-    fn check_rescued(
+    pub(super) fn check_rescued(
         &self,
         id: AskedId,
         detail: &str,
@@ -152,13 +157,9 @@ impl Oracle {
         net: &Net,
         ledger: &Ledger,
     ) -> Result<(), String> {
-        let says = cache_status(seen);
         let mut own = own_answers(&ledger.asked[id], ledger);
         if detail == "rescued" {
-            let failed = own.any(|own| {
-                is_failure(own.status) && says.contains(&format!("fwd-status={};", own.status))
-            });
-            return holds(failed, "rescued from a status that did not come");
+            return check_status(&ledger.asked[id], cache_status(seen), ledger);
         }
         if detail == "rescued-soft" {
             let is_error = own.any(|own| {
@@ -176,7 +177,7 @@ impl Oracle {
     }
 
     /// Whether the origin can have failed on this request in this way below HTTP.
-    fn check_failure(
+    pub(super) fn check_failure(
         &self,
         id: AskedId,
         failure: &str,
@@ -255,9 +256,19 @@ impl Oracle {
 }
 
 /// The answers that the origin gave this client itself, and not to the renewal of a copy behind it.
-fn own_answers<'a>(asked: &'a Asked, ledger: &'a Ledger) -> impl Iterator<Item = &'a Answer> {
+pub(super) fn own_answers<'a>(
+    asked: &'a Asked,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = &'a Answer> {
     let answers = asked.answers.iter().map(|answer| &ledger.answers[*answer]);
     answers.filter(|answer| !answer.renews)
+}
+
+/// Whether the origin sent this client the failing status that a rescue names.
+pub(super) fn check_status(asked: &Asked, says: &str, ledger: &Ledger) -> Result<(), String> {
+    let failed = own_answers(asked, ledger)
+        .any(|own| is_failure(own.status) && says.contains(&format!("fwd-status={};", own.status)));
+    holds(failed, "rescued from a status that did not come")
 }
 
 /// Whether the program got all of an answer with which nothing was wrong.

@@ -1,0 +1,586 @@
+//! Owns [`Asks`]: what the application should be asked as a stranger, in which order, and within
+//! which share of its time.
+//! Never asks, and never looks at a copy or a circuit. A visitor's request never gets here: only what
+//! its key names.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::key::{self, CacheKey};
+use crate::limits::{ASKED_HOSTS_MAX, ASKED_PAGES_MAX};
+use crate::report::PublicStats;
+use crate::time::Instant;
+
+/// How long what a stranger was sent is good enough.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// How long a page is left alone that was asked for a moment ago, whoever is told what there.
+const REST: Duration = Duration::from_secs(10);
+
+/// How long a page is left alone at most on which the application failed.
+const REST_MAX: Duration = AGAIN;
+
+/// How long a page is left alone of which nothing can be kept.
+const UNFIT: Duration = Duration::from_secs(3_600);
+
+/// How long no circuit is probed with a page that failed twice in a row.
+const PROBE_REST: Duration = Duration::from_secs(16);
+
+/// When a page is due that no stranger should ask for.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
+/// Of so many requests at most it is counted how many say by a field who asks.
+const COUNTED_MAX: u32 = 1_000;
+
+/// Pages to be asked for as a stranger. Bounded: the least wanted of a few gives way.
+#[derive(Debug)]
+pub(super) struct Asks {
+    /// By host: how many requests there were, and how many of them said by a field who asks.
+    hosts: BTreeMap<Box<[u8]>, (u32, u32)>,
+    /// By the hash of the key; of two keys that collide the first stays.
+    pages: BTreeMap<u64, Page>,
+    running: Option<Running>,
+    starts: u64,
+    /// Before, the share of the application's time is used up.
+    not_before: Instant,
+    /// When whoever asks looks again by itself; `None` for never.
+    looks_at: Option<Instant>,
+    pub(super) stats: PublicStats,
+}
+
+#[derive(Debug)]
+struct Page {
+    key: CacheKey,
+    /// How often visitors had it since it was asked for.
+    count: u32,
+    due: Instant,
+    /// When it was last asked for.
+    asked: Option<Instant>,
+    /// It is asked for once more with what the stranger was just handed.
+    cookies: Option<Box<[u8]>>,
+    /// Times in a row that the application failed on it.
+    failures: u32,
+    /// There should be a copy.
+    is_kept: bool,
+    /// It comes before all others: a visitor was told "no".
+    is_urgent: bool,
+    probes_from: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    hash: u64,
+    number: u64,
+}
+
+/// What is to be asked for.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) key: CacheKey,
+    /// With these cookies, which the stranger was just handed.
+    pub(super) cookies: Option<Box<[u8]>>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// The answer holds what the stranger was handed with it: these cookies are to be sent.
+    Again(Box<[u8]>),
+    /// It was given up, or says nothing.
+    Dropped,
+    /// The application failed.
+    Failed,
+    /// There is a new copy, or the one that there was is found right.
+    Kept,
+    /// No connection to the application came about, which says nothing of the page.
+    NotReached,
+    /// The stranger may not see it.
+    Refused,
+    /// Nothing of such an answer is kept.
+    Unfit,
+}
+
+impl Asks {
+    pub(super) fn new() -> Self {
+        Self {
+            hosts: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            running: None,
+            starts: 0,
+            not_before: Instant::ZERO,
+            looks_at: None,
+            stats: PublicStats::default(),
+        }
+    }
+
+    /// Notes that a visitor got a page that a stranger may get too. Returns whether whoever asks
+    /// should be woken for it.
+    pub(super) fn want(&mut self, key: &CacheKey, now: Instant) -> bool {
+        let has_identity = key.has_identity();
+        self.count_host(key.authority(), has_identity);
+        let hash = key.hash();
+        if let Some(page) = self.pages.get_mut(&hash) {
+            let was_wanted = page.count > 0;
+            page.count = page.count.saturating_add(1);
+            return !was_wanted && self.wakes(hash);
+        }
+        // Once, as it takes some looking.
+        let due = match key::may_be_asked(key) {
+            true => now,
+            false => NEVER,
+        };
+        self.insert(key, due);
+        self.wakes(hash)
+    }
+
+    /// Notes that there is news of a page: it is asked for soon, and first of all where a visitor was
+    /// told "no".
+    pub(super) fn hasten(&mut self, key: &CacheKey, is_no: bool, now: Instant) -> bool {
+        self.count_host(key.authority(), key.has_identity());
+        let hash = key.hash();
+        if !self.pages.contains_key(&hash) {
+            if !is_no || !key::may_be_asked(key) {
+                return false;
+            }
+            self.insert(key, now);
+        }
+        let Some(page) = self.pages.get_mut(&hash) else {
+            return false;
+        };
+        if page.due == NEVER {
+            return false;
+        }
+        let rested = page.asked.map_or(now, |asked| asked + REST);
+        page.due = page.due.min(rested.max(now));
+        page.count = page.count.max(1);
+        page.is_urgent |= is_no;
+        self.wakes(hash)
+    }
+
+    /// A page is none that a stranger should ask for: it sends its visitors on, or takes something
+    /// away from them.
+    pub(super) fn leave_alone(&mut self, key: &CacheKey) {
+        let hash = key.hash();
+        if !self.pages.contains_key(&hash) {
+            self.insert(key, NEVER);
+        }
+        if let Some(page) = self.pages.get_mut(&hash)
+            && !page.is_kept
+            && page.key == *key
+        {
+            page.due = NEVER;
+        }
+    }
+
+    /// Those copies are gone: they are asked for when they are wanted.
+    pub(super) fn forget_where(&mut self, chosen: &dyn Fn(&CacheKey) -> bool) {
+        for page in self.pages.values_mut().filter(|page| chosen(&page.key)) {
+            page.is_kept = false;
+            if page.due != NEVER {
+                page.due = Instant::ZERO;
+            }
+        }
+    }
+
+    /// The page that is wanted most of those that are due.
+    pub(super) fn next(&self, now: Instant) -> Option<Ask> {
+        if self.running.is_some() || now < self.not_before {
+            return None;
+        }
+        let due = self.waiting().filter(|page| page.due <= now);
+        let most = due.max_by_key(|page| (page.is_urgent, page.count, Reverse(page.due)));
+        most.map(Page::ask)
+    }
+
+    /// When a page is due; `None` when none is wanted.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        if self.running.is_some() {
+            return None;
+        }
+        let first = self.waiting().map(|page| page.due).min();
+        first.map(|due| due.max(self.not_before))
+    }
+
+    /// Notes when whoever asks looks again by itself.
+    pub(super) const fn looks_at(&mut self, at: Option<Instant>) {
+        self.looks_at = at;
+    }
+
+    /// The pages that a circuit could be probed with, the best first, and from when on.
+    pub(super) fn to_probe_with(&self) -> Vec<(Ask, Instant)> {
+        if self.running.is_some() {
+            return Vec::new();
+        }
+        let kept = self.pages.values().filter(|page| page.is_kept);
+        let mut kept: Vec<_> = kept.filter(|page| !self.is_gated(&page.key)).collect();
+        kept.sort_by_key(|page| (page.failures, Reverse(page.count)));
+        kept.truncate(PROBES_MAX);
+        kept.into_iter()
+            .map(|page| (page.ask(), page.probes_from))
+            .collect()
+    }
+
+    /// Whether there is a page that a circuit could be probed with, now or `later`, on one of the paths
+    /// that `lets` says.
+    pub(super) fn can_probe(
+        &self,
+        lets: impl Fn(&[u8]) -> bool,
+        later: bool,
+        now: Instant,
+    ) -> bool {
+        let can = |page: &&Page| page.is_kept && (later || page.probes_from <= now);
+        let mut kept = self.pages.values().filter(can);
+        kept.any(|page| lets(page.key.path()) && !self.is_gated(&page.key))
+    }
+
+    /// Begins to ask; `None` when another page is being asked for.
+    pub(super) fn start(&mut self, key: &CacheKey, now: Instant) -> Option<u64> {
+        let page = self.pages.get_mut(&key.hash())?;
+        if self.running.is_some() || page.key != *key {
+            return None;
+        }
+        self.starts += 1;
+        (page.asked, page.is_urgent, page.cookies) = (Some(now), false, None);
+        self.running = Some(Running {
+            hash: key.hash(),
+            number: self.starts,
+        });
+        self.stats.asked += 1;
+        Some(self.starts)
+    }
+
+    /// Leaves a page alone for a while that could not be asked for.
+    pub(super) fn postpone(&mut self, key: &CacheKey, now: Instant) {
+        if let Some(page) = self.pages.get_mut(&key.hash())
+            && page.due != NEVER
+        {
+            page.due = now + REST;
+        }
+    }
+
+    /// The asking has ended that was begun so long ago; of the application's time it may have this
+    /// share.
+    pub(super) fn end(
+        &mut self,
+        number: u64,
+        ended: Ended,
+        (took, share): (Duration, f64),
+        now: Instant,
+    ) {
+        let Some(running) = self.running.filter(|running| running.number == number) else {
+            return;
+        };
+        self.running = None;
+        let stats = &mut self.stats;
+        stats.spent += took;
+        *match ended {
+            Ended::Again(_) | Ended::Unfit => &mut stats.passed,
+            Ended::Dropped | Ended::Failed | Ended::NotReached => &mut stats.failed,
+            Ended::Kept => &mut stats.kept,
+            Ended::Refused => &mut stats.refused,
+        } += 1;
+        let rest = took.as_secs_f64() * (1.0 / share.clamp(0.000_1, 1.0) - 1.0);
+        let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
+        self.not_before = now + rest.min(REST_MAX);
+        let Some(page) = self.pages.get_mut(&running.hash) else {
+            return;
+        };
+        page.end(ended, now);
+    }
+
+    /// Pages that visitors want and that may be asked for, without one that is being asked for.
+    fn waiting(&self) -> impl Iterator<Item = &Page> {
+        let waits = |page: &&Page| page.count > 0 && page.due < NEVER;
+        let waiting = self.pages.values().filter(waits);
+        waiting.filter(|page| !self.is_gated(&page.key))
+    }
+
+    /// How many there are.
+    pub(super) fn wanted(&self) -> usize {
+        self.waiting().count()
+    }
+
+    /// Whether nearly every request for a host says by a field who asks: a gateway signs people in
+    /// there, past which no stranger comes.
+    fn is_gated(&self, key: &CacheKey) -> bool {
+        let counts = self.hosts.get(key.authority());
+        counts.is_none_or(|&(all, identified)| identified * 10 >= all * 9)
+    }
+
+    fn count_host(&mut self, host: &[u8], has_identity: bool) {
+        if !self.hosts.contains_key(host) {
+            if self.hosts.len() >= ASKED_HOSTS_MAX {
+                let least = self.hosts.iter().min_by_key(|(_, (all, _))| *all);
+                let Some(least) = least.map(|(host, _)| host.clone()) else {
+                    return;
+                };
+                self.hosts.remove(&least);
+            }
+            self.hosts.insert(host.into(), (0, 0));
+        }
+        let Some((all, identified)) = self.hosts.get_mut(host) else {
+            return;
+        };
+        *all += 1;
+        *identified += u32::from(has_identity);
+        if *all >= COUNTED_MAX {
+            (*all, *identified) = (*all / 2, *identified / 2);
+        }
+    }
+
+    /// Whether a page is due earlier than whoever asks looks again.
+    fn wakes(&self, hash: u64) -> bool {
+        let Some(page) = self.pages.get(&hash) else {
+            return false;
+        };
+        let due = page.due.max(self.not_before);
+        let is_asked = self.running.is_none() && due < NEVER && !self.is_gated(&page.key);
+        is_asked && self.looks_at.is_none_or(|at| due < at)
+    }
+
+    fn insert(&mut self, key: &CacheKey, due: Instant) {
+        let hash = key.hash();
+        if self.pages.len() >= ASKED_PAGES_MAX {
+            let is_free = |at: u64| self.running.is_none_or(|running| running.hash != at);
+            // Hashes are as good as random.
+            let around = self.pages.range(hash..).chain(self.pages.range(..hash));
+            let few = around.filter(|(at, _)| is_free(**at)).take(LOOKS);
+            let least = few.min_by_key(|(_, page)| (page.count, page.asked));
+            let Some(least) = least.map(|(&at, _)| at) else {
+                return;
+            };
+            self.pages.remove(&least);
+        }
+        let page = Page {
+            key: key.clone(),
+            count: 1,
+            due,
+            asked: None,
+            cookies: None,
+            failures: 0,
+            is_kept: false,
+            is_urgent: false,
+            probes_from: Instant::ZERO,
+        };
+        self.pages.insert(hash, page);
+    }
+}
+
+/// So many pages are looked at for one that gives way.
+const LOOKS: usize = 16;
+
+/// Pages that are offered to probe with: those behind them are worse.
+const PROBES_MAX: usize = 8;
+
+impl Page {
+    fn ask(&self) -> Ask {
+        Ask {
+            key: self.key.clone(),
+            cookies: self.cookies.clone(),
+        }
+    }
+
+    fn end(&mut self, ended: Ended, now: Instant) {
+        if !matches!(ended, Ended::Failed) {
+            self.failures = 0;
+        }
+        match ended {
+            Ended::Again(cookies) => {
+                (self.cookies, self.due) = (Some(cookies), now);
+                self.count = self.count.max(1);
+            }
+            Ended::Dropped | Ended::NotReached => self.due = now + REST,
+            Ended::Failed => {
+                self.due = now + (REST * 2_u32.pow(self.failures.min(6))).min(REST_MAX);
+                self.failures = self.failures.saturating_add(1);
+                if self.failures >= 2 {
+                    self.probes_from = now + PROBE_REST;
+                }
+            }
+            Ended::Kept => {
+                (self.count, self.due) = (0, now + AGAIN);
+                self.is_kept = true;
+            }
+            Ended::Refused => {
+                (self.count, self.due) = (0, now + AGAIN);
+                self.is_kept = false;
+            }
+            Ended::Unfit => {
+                (self.count, self.due) = (0, now + UNFIT);
+                self.is_kept = false;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::config::CacheSettings;
+    use crate::key::Keyer;
+    use crate::message::{Fields, RequestHead};
+
+    const SHARE: f64 = 0.1;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_epoch(Duration::from_millis(millis))
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn key(host: &str, target: &str, user: Option<&str>) -> CacheKey {
+        let keyer = Keyer::new(&CacheSettings::default(), 1);
+        let user = user.map(|user| ("x-user", user.as_bytes()));
+        let fields = [("host", host.as_bytes())].into_iter().chain(user);
+        let fields = Fields::from_pairs(fields);
+        let own = keyer.key(&RequestHead::new(Method::GET, target, fields));
+        keyer.public_key(&own.unwrap())
+    }
+
+    fn page(number: usize) -> CacheKey {
+        key("h", &format!("/{number}"), None)
+    }
+
+    fn ask(asks: &mut Asks, now: Instant) -> Option<(CacheKey, u64)> {
+        let next = asks.next(now)?.key;
+        let number = asks.start(&next, now).unwrap();
+        Some((next, number))
+    }
+
+    #[test]
+    fn one_at_a_time_the_most_wanted_first_within_a_share_of_the_time() {
+        let mut asks = Asks::new();
+        for number in [1, 2, 3, 2, 3, 3] {
+            asks.want(&page(number), at(0));
+        }
+        assert_eq!(asks.due_at(), Some(at(0)));
+        let (first, number) = ask(&mut asks, at(0)).unwrap();
+        assert_eq!(first, page(3));
+        assert!(asks.next(at(5)).is_none() && asks.due_at().is_none());
+        assert!(asks.start(&page(2), at(5)).is_none(), "one at a time");
+        asks.end(number, Ended::Kept, (millis(10), SHARE), at(10));
+        assert_eq!(asks.due_at(), Some(at(100)), "a tenth of the time");
+        assert!(asks.next(at(99)).is_none());
+        let (second, number) = ask(&mut asks, at(100)).unwrap();
+        assert_eq!(second, page(2));
+        asks.end(number, Ended::Kept, (millis(1), 1.0), at(101));
+        assert_eq!(asks.due_at(), Some(at(101)), "all of the time");
+        assert_eq!(asks.stats.spent, millis(11));
+        // What is not wanted is not asked for again, what is wanted is, ten minutes later.
+        let (third, number) = ask(&mut asks, at(101)).unwrap();
+        asks.end(number, Ended::Kept, (millis(1), 1.0), at(102));
+        assert_eq!((third, asks.due_at()), (page(1), None));
+        assert!(asks.want(&page(2), at(5_000)));
+        assert_eq!(asks.due_at(), Some(at(600_101)));
+    }
+
+    #[test]
+    fn a_no_to_a_visitor_comes_first_and_is_no_way_to_make_it_ask_all_the_time() {
+        let mut asks = Asks::new();
+        for number in [1, 2, 2, 2] {
+            asks.want(&page(number), at(0));
+        }
+        asks.hasten(&page(1), true, at(0));
+        let (first, number) = ask(&mut asks, at(0)).unwrap();
+        assert_eq!(first, page(1));
+        asks.end(number, Ended::Kept, (millis(1), 1.0), at(1));
+        asks.hasten(&page(1), true, at(2));
+        let (second, number) = ask(&mut asks, at(2)).unwrap();
+        assert_eq!(second, page(2), "the other one was asked for a moment ago");
+        asks.end(number, Ended::Refused, (millis(1), 1.0), at(3));
+        assert_eq!(asks.due_at(), Some(at(10_000)));
+        // Nobody has seen that page: there is nothing to lose.
+        assert!(!asks.hasten(&page(9), false, at(3)));
+        assert!(asks.hasten(&page(9), true, at(3)));
+        assert_eq!(asks.next(at(3)).unwrap().key, page(9));
+    }
+
+    #[test]
+    fn what_failed_or_is_unfit_is_left_alone_for_longer_and_longer() {
+        let mut asks = Asks::new();
+        asks.want(&page(1), at(0));
+        for (now, due) in [(0, 10_001), (10_001, 30_002), (30_002, 70_003)] {
+            let (_, number) = ask(&mut asks, at(now)).unwrap();
+            asks.end(number, Ended::Failed, (millis(1), 1.0), at(now + 1));
+            assert_eq!(asks.due_at(), Some(at(due)));
+        }
+        let (_, number) = ask(&mut asks, at(70_003)).unwrap();
+        let cookies: Box<[u8]> = b"a=1"[..].into();
+        asks.end(
+            number,
+            Ended::Again(cookies.clone()),
+            (millis(1), 1.0),
+            at(70_004),
+        );
+        assert_eq!(asks.next(at(70_004)).unwrap().cookies, Some(cookies));
+        let (_, number) = ask(&mut asks, at(70_004)).unwrap();
+        asks.end(number, Ended::Unfit, (millis(1), 1.0), at(70_005));
+        asks.want(&page(1), at(70_005));
+        let again = asks.due_at().unwrap();
+        assert_eq!(again, at(70_005) + UNFIT);
+        assert_eq!(asks.next(again).unwrap().cookies, None, "only once");
+    }
+
+    #[test]
+    fn where_a_gateway_signs_people_in_no_stranger_asks() {
+        let mut asks = Asks::new();
+        asks.want(&key("in", "/", Some("anna")), at(0));
+        assert!(asks.next(at(0)).is_none() && asks.due_at().is_none());
+        asks.want(&key("out", "/", None), at(0));
+        assert_eq!(asks.next(at(0)).unwrap().key, key("out", "/", None));
+        // One who has found a way around it does not open it.
+        for _ in 0..20 {
+            asks.want(&key("in", "/", Some("bert")), at(0));
+        }
+        asks.want(&key("in", "/", None), at(0));
+        assert!(asks.waiting().all(|page| page.key.authority() == b"out"));
+        for _ in 0..10 {
+            asks.want(&key("out", "/", Some("anna")), at(0));
+        }
+        assert_eq!(asks.wanted(), 0);
+        for _ in 0..10 {
+            asks.want(&key("out", "/", None), at(0));
+        }
+        assert_eq!(asks.wanted(), 1);
+        for number in 0..1_000 {
+            asks.want(&key(&format!("made-up-{number}"), "/", None), at(0));
+        }
+        assert!(asks.hosts.len() <= ASKED_HOSTS_MAX);
+    }
+
+    #[test]
+    fn pages_are_bounded_and_those_that_visitors_want_stay() {
+        let mut asks = Asks::new();
+        for _ in 0..3 {
+            asks.want(&page(0), at(0));
+        }
+        for number in 1..2 * ASKED_PAGES_MAX {
+            asks.want(&page(number), at(0));
+        }
+        assert_eq!(asks.pages.len(), ASKED_PAGES_MAX);
+        assert_eq!(asks.next(at(0)).unwrap().key, page(0));
+    }
+
+    #[test]
+    fn what_sends_visitors_on_is_not_asked_for_and_what_is_kept_is_probed_with() {
+        let mut asks = Asks::new();
+        asks.leave_alone(&page(1));
+        asks.want(&page(1), at(0));
+        assert!(asks.next(at(0)).is_none());
+        asks.want(&page(2), at(0));
+        assert!(asks.to_probe_with().is_empty());
+        let (_, number) = ask(&mut asks, at(0)).unwrap();
+        asks.end(number, Ended::Kept, (millis(1), SHARE), at(1));
+        assert_eq!(asks.to_probe_with()[0].0.key, page(2));
+        asks.leave_alone(&page(2));
+        assert!(
+            asks.hasten(&page(2), true, at(20_000)),
+            "there is a copy to lose"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Owns which copy stands in for the application where a visitor has none: that of what a stranger
+//! was sent, for whoever is taken for one.
+//! Never asks as a stranger.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::parts::Parts;
+use super::served::Served;
+use super::snapshot::Snapshot;
+use crate::breaker::State;
+use crate::copies::StoredResponse;
+use crate::key::CacheKey;
+use crate::message::RequestHead;
+use crate::rules::label::{Cause, Handling, Instead};
+use crate::time::Instant;
+
+/// A request for which there is no copy of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Wanting<'a> {
+    pub(super) address: Option<IpAddr>,
+    /// `None` for what is never kept.
+    pub(super) key: Option<&'a CacheKey>,
+    pub(super) parts: &'a Arc<Parts>,
+    pub(super) request: &'a RequestHead,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+}
+
+impl Wanting<'_> {
+    /// The copy of what a stranger was sent, where this visitor may have it.
+    pub(super) fn find(
+        &self,
+        instead: Instead,
+        now: Instant,
+    ) -> Option<(CacheKey, Arc<StoredResponse>)> {
+        let (parts, cache) = (self.parts, &self.snapshot.config().cache);
+        let own = self.key?;
+        if !parts.has_public.load(Ordering::Relaxed) || !cache.has_public() {
+            return None;
+        }
+        let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
+        let key = keyer.public_key(own);
+        let copy = parts.copies.look_up_good(&key, fields)?;
+        let who = (self.address, fields);
+        let fails = match instead {
+            Instead::CircuitOpen
+            | Instead::Rescued(Cause::Failure(_) | Cause::Soft | Cause::Status(_)) => true,
+            Instead::Overload | Instead::Rescued(Cause::Slow) => false,
+        };
+        let is_his = copy.may_rescue(cache.rescue_age_max, now)
+            && parts.visitors.is_stranger(keyer, own, who, fails, now)
+            && parts.visitors.may_share(keyer, own, who, now);
+        is_his.then_some((key, copy))
+    }
+
+    /// The same as an answer.
+    pub(super) fn serve(&self, instead: Instead, circuit: State, now: Instant) -> Option<Served> {
+        let (key, copy) = self.find(instead, now)?;
+        self.parts.public_served.fetch_add(1, Ordering::Relaxed);
+        let ttl = copy.ttl_seconds(now);
+        let handling = Handling::Public { ttl, instead };
+        let (parts, snapshot) = (self.parts, self.snapshot);
+        Some(Served::new(
+            parts, snapshot, key, copy, circuit, handling, now,
+        ))
+    }
+}
