@@ -140,7 +140,11 @@ impl Passing {
     pub fn on_end(self, now: Instant) {
         let mut course = self.course;
         course.record(Outcome::Success, now);
-        let page = course.key.clone().filter(|_| course.is_page);
+        let page = if course.is_page {
+            course.key.clone()
+        } else {
+            None
+        };
         let stored = course.collector.take().zip(course.key.take());
         let kept = keep::is_current(&mut course)
             && stored

@@ -329,9 +329,13 @@ fn take_request(
     let is_start = |method: &str, target: &str| head.start == format!("{method} {target} HTTP/1.1");
     // A copy is renewed on behalf of whom it answered, for everybody who sees it.
     let renewed = ledger.asked[asked].page();
+    // Without the query, where that is no part of the key.
+    let bare = ledger.asked[asked].path();
+    let is_tracked = ledger.asked[asked].is_tracked();
+    let is_renewal = is_start("GET", renewed) || is_tracked && is_start("GET", bare);
     let is_right = is_start(method, target)
         || *method == "HEAD" && is_start("GET", target)
-        || renews(id, net) && is_start("GET", renewed);
+        || renews(id, net) && is_renewal;
     let mut lines = lines.iter();
     let same_user = lines.all(|(name, value)| head.fields.get(name) == Some(value));
     let same_user = who.is_empty() || same_user;
