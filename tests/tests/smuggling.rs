@@ -347,7 +347,9 @@ fn requests_that_fail(until: fn(&Case) -> Until) -> Vec<(Case, String)> {
         let is_head = message.head.starts_with(b"HEAD ");
         ((if is_head { OK_HEAD } else { OK }).to_vec(), End::Keep)
     });
-    let retter = Retter::start(retter_program!(), origin.address);
+    // The origin is to get what the client sent, and nothing of a stranger's.
+    let only = [("RETTER_CACHE_PUBLIC", "off")];
+    let retter = Retter::start_with(retter_program!(), origin.address, &only);
     let cases = corpus::read("requests").into_iter();
     let failed = cases.filter_map(|case| {
         let why = request_on_sockets(&case, until(&case), &retter, &origin).err()?;
@@ -548,6 +550,7 @@ fn responses_on_sockets() {
     });
     // One worker has one pool, so that a kept connection is the one that is used next.
     let settings = [
+        ("RETTER_CACHE_PUBLIC", "off"),
         ("RETTER_SERVER_WORKERS", "1"),
         ("RETTER_BREAKER_FAIL_RATE", "1"),
     ];

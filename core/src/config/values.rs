@@ -246,7 +246,7 @@ const IGNORED_COOKIES: &str = "\
     _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
     _uetsid _uetvid _ttp _tt_* _pin_unauth _scid _matomo* mp_*_mixpanel ajs_* amplitude_* optimizely* \
     __hstc __hssc __hssrc hubspotutk _dc_gtm_* OptanonConsent OptanonAlertBoxClosed \
-    CookieConsent euconsent-v2 \
+    CookieConsent euconsent-v2 cookieyes-consent cmplz_* _dd_s sbjs_* wordpress_test_cookie \
     AWSALB AWSALBCORS AWSALBTG AWSALBTGCORS AWSELB AWSELBCORS ARRAffinity ARRAffinitySameSite GCLB \
     SERVERID BIGipServer* NSC_* __cflb __cf_bm __cfruid _cfuvid cf_clearance incap_ses_* \
     visid_incap_* nlbi_* ak_bmsc bm_sv bm_sz _abck";
@@ -255,7 +255,8 @@ const IGNORED_QUERY: &str = "\
     utm_* gclid gclsrc gbraid wbraid dclid gad_source gad_campaignid fbclid msclkid ttclid twclid \
     li_fat_id igshid yclid ysclid _openstat mc_cid mc_eid _ga _gl _hsenc _hsmi __hssc __hstc __hsfp \
     hsCtaTracking mkt_tok vero_id vero_conv oly_anon_id oly_enc_id wickedid irclickid epik \
-    rdt_cid sccid srsltid";
+    rdt_cid sccid srsltid hsa_* mtm_* pk_campaign pk_cid pk_content pk_keyword pk_kwd pk_medium \
+    pk_source";
 
 #[cfg(test)]
 mod tests {
@@ -297,6 +298,12 @@ mod tests {
         assert!(names.matches(b"PHPSESSID") && !names.matches(b"phpsessid"));
         assert!(names.matches(b"wordpress_logged_in_abc") && !names.matches(b"_ga"));
         assert_eq!(names.to_string().parse(), Ok(names));
+        let ignored = NamePatterns::ignored_query();
+        for name in ["utm_source", "pk_campaign", "mtm_kwd", "hsa_acc"] {
+            assert!(ignored.matches(name.as_bytes()), "{name}");
+        }
+        // A key of a table, which chooses a page.
+        assert!(!ignored.matches(b"pk") && !ignored.matches(b"pk_item"));
         let names: NamePatterns = "mp_*_mixpanel, *_session, a*".parse().unwrap();
         for name in [
             "mp_1_mixpanel",

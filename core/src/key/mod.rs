@@ -181,12 +181,16 @@ impl Keyer {
 
     /// The key of what the origin sends to a stranger who asks for what `key` names.
     pub(crate) fn public_key(&self, key: &CacheKey) -> CacheKey {
-        let partition = Partition::Public;
         CacheKey {
-            hash: self.key_hash.hash_one((&key.bytes[..], partition)),
-            partition,
+            hash: self.public_hash(key),
+            partition: Partition::Public,
             ..key.clone()
         }
+    }
+
+    /// The hash of that key.
+    pub(crate) fn public_hash(&self, key: &CacheKey) -> u64 {
+        self.key_hash.hash_one((&key.bytes[..], Partition::Public))
     }
 
     fn build(

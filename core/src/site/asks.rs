@@ -117,21 +117,27 @@ impl Asks {
     /// Notes that a visitor got a page that a stranger may get too. Returns whether whoever asks
     /// should be woken for it.
     pub(super) fn want(&mut self, key: &CacheKey, now: Instant) -> bool {
-        let has_identity = key.has_identity();
-        self.count_host(key.authority(), has_identity);
-        let hash = key.hash();
-        if let Some(page) = self.pages.get_mut(&hash) {
-            let was_wanted = page.count > 0;
-            page.count = page.count.saturating_add(1);
-            return !was_wanted && self.wakes(hash);
+        let (host, has_identity, hash) = (key.authority(), key.has_identity(), key.hash());
+        if let Some(wakes) = self.want_again(host, has_identity, hash) {
+            return wakes;
         }
-        // Once, as it takes some looking.
-        let due = match key::may_be_asked(key) {
-            true => now,
-            false => NEVER,
-        };
-        self.insert(key, due);
+        self.count_host(host, has_identity);
+        self.insert(key, now);
         self.wakes(hash)
+    }
+
+    /// As [`want`](Self::want), of a page that is known already; `None` where it is not.
+    pub(super) fn want_again(
+        &mut self,
+        host: &[u8],
+        has_identity: bool,
+        hash: u64,
+    ) -> Option<bool> {
+        let page = self.pages.get_mut(&hash)?;
+        let was_wanted = page.count > 0;
+        page.count = page.count.saturating_add(1);
+        self.count_host(host, has_identity);
+        Some(!was_wanted && self.wakes(hash))
     }
 
     /// Notes that there is news of a page: it is asked for soon, and first of all where a visitor was
@@ -140,7 +146,7 @@ impl Asks {
         self.count_host(key.authority(), key.has_identity());
         let hash = key.hash();
         if !self.pages.contains_key(&hash) {
-            if !is_no || !key::may_be_asked(key) {
+            if !is_no {
                 return false;
             }
             self.insert(key, now);
@@ -184,13 +190,20 @@ impl Asks {
     }
 
     /// The page that is wanted most of those that are due.
-    pub(super) fn next(&self, now: Instant) -> Option<Ask> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<Ask> {
         if self.running.is_some() || now < self.not_before {
             return None;
         }
-        let due = self.waiting().filter(|page| page.due <= now);
-        let most = due.max_by_key(|page| (page.is_urgent, page.count, Reverse(page.due)));
-        most.map(Page::ask)
+        loop {
+            let due = self.waiting().filter(|page| page.due <= now);
+            let most = due.max_by_key(|page| (page.is_urgent, page.count, Reverse(page.due)))?;
+            // Not before, as it takes some looking, and a visitor would wait for it.
+            if most.asked.is_some() || key::may_be_asked(&most.key) {
+                return Some(most.ask());
+            }
+            let hash = most.key.hash();
+            self.pages.get_mut(&hash)?.due = NEVER;
+        }
     }
 
     /// When a page is due; `None` when none is wanted.
@@ -309,24 +322,17 @@ impl Asks {
     }
 
     fn count_host(&mut self, host: &[u8], has_identity: bool) {
-        if !self.hosts.contains_key(host) {
-            if self.hosts.len() >= ASKED_HOSTS_MAX {
-                let least = self.hosts.iter().min_by_key(|(_, (all, _))| *all);
-                let Some(least) = least.map(|(host, _)| host.clone()) else {
-                    return;
-                };
-                self.hosts.remove(&least);
-            }
-            self.hosts.insert(host.into(), (0, 0));
+        if let Some(counts) = self.hosts.get_mut(host) {
+            return count(counts, has_identity);
         }
-        let Some((all, identified)) = self.hosts.get_mut(host) else {
-            return;
-        };
-        *all += 1;
-        *identified += u32::from(has_identity);
-        if *all >= COUNTED_MAX {
-            (*all, *identified) = (*all / 2, *identified / 2);
+        if self.hosts.len() >= ASKED_HOSTS_MAX {
+            let least = self.hosts.iter().min_by_key(|(_, (all, _))| *all);
+            let Some(least) = least.map(|(host, _)| host.clone()) else {
+                return;
+            };
+            self.hosts.remove(&least);
         }
+        self.hosts.insert(host.into(), (1, u32::from(has_identity)));
     }
 
     /// Whether a page is due earlier than whoever asks looks again.
@@ -364,6 +370,15 @@ impl Asks {
             probes_from: Instant::ZERO,
         };
         self.pages.insert(hash, page);
+    }
+}
+
+/// Counts one more request for a host.
+fn count((all, identified): &mut (u32, u32), has_identity: bool) {
+    *all += 1;
+    *identified += u32::from(has_identity);
+    if *all >= COUNTED_MAX {
+        (*all, *identified) = (*all / 2, *identified / 2);
     }
 }
 

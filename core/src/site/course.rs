@@ -72,7 +72,7 @@ pub(super) enum Sake {
     /// For nobody: a copy is to be renewed as its user would, or a circuit probed.
     Renewal(Renewal),
     /// For all who have no copy of their own, as a stranger.
-    Stranger(Visit),
+    Stranger(Box<Visit>),
 }
 
 /// One request to the origin. Dropped without a word, it counts as given up.
@@ -359,7 +359,11 @@ impl Course {
                 self.parts.renewals.is_slow(renewal, retry_at, now);
                 return None;
             }
-            Sake::Stranger(_) => return None,
+            Sake::Stranger(visit) => {
+                // Nobody waits for it, and no circuit is left unprobed for it.
+                self.parts.visit_is_slow(visit.number, self.asked, now);
+                return None;
+            }
         }
         let served = if self.has_own() {
             // A 304 may still renew it.
@@ -672,7 +676,7 @@ impl Drop for Course {
             Sake::Renewal(renewal) => {
                 self.parts.renewal_ended(renewal, &self.request, self.last);
             }
-            Sake::Stranger(visit) => self.parts.visit_ended(visit, self.asked, self.last),
+            Sake::Stranger(visit) => self.parts.visit_ended(*visit, self.asked, self.last),
         }
     }
 }

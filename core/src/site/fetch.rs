@@ -178,7 +178,9 @@ impl Fetch {
             return Verdict::Serve(served);
         }
         let is_stream = forwarding::is_event_stream(&head.fields);
-        course.is_page &= !is_stream && !keep::is_data(&head.fields);
+        if course.is_page {
+            course.is_page = !is_stream && !keep::is_data(&head.fields);
+        }
         if !is_stream {
             course.collector = keep::collect(&course, head, session, now);
             course.begin_judging(head);

@@ -194,12 +194,16 @@ fn note_kept(course: &mut Course, key: CacheKey) {
 /// cookies.
 pub(super) fn want_public(course: &Course, key: &CacheKey, is_kept: bool, now: Instant) {
     let is_everybodys = is_kept && key.partition() == Partition::Shared;
-    if is_everybodys || key.is_fragment() || !course.parts.renewals.is_attended() {
+    if is_everybodys || key.is_fragment() {
         return;
     }
     course.parts.address_fields.note(&course.request.fields);
-    let public = course.snapshot.keyer().public_key(key);
-    course.parts.ask_for(|asks| asks.want(&public, now));
+    let keyer = course.snapshot.keyer();
+    let hash = keyer.public_hash(key);
+    course.parts.ask_for(|asks| {
+        let again = asks.want_again(key.authority(), key.has_identity(), hash);
+        again.unwrap_or_else(|| asks.want(&keyer.public_key(key), now))
+    });
 }
 
 pub(super) fn collect(

@@ -3,11 +3,10 @@
 //!
 //! Bounded: where too many share a bucket, the one that ends first gives way.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::sync::AtomicU64;
 use crate::time::Instant;
 
 /// With [`WAYS`] places each: 32,768 marks in a quarter of a mebibyte.

@@ -72,7 +72,7 @@ fn note_client(course: &mut Course, head: &ResponseHead, now: Instant) {
     if (is_ok || is_no) && !leads_on {
         visitors.note_refusal(keyer, key, (course.address, fields), is_no, now);
     }
-    if !has_public {
+    if !has_public || !parts.renewals.is_attended() {
         return;
     }
     course.is_page = is_ok && request.method == Method::GET;
@@ -81,7 +81,7 @@ fn note_client(course: &mut Course, head: &ResponseHead, now: Instant) {
         && keyer
             .handed_out(fields, &head.fields)
             .any(|mark| mark.is_none());
-    if !(is_no || takes_away) || !parts.renewals.is_attended() {
+    if !(is_no || takes_away) {
         return;
     }
     let public = keyer.public_key(key);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::address::AddressFields;
-use super::asks::Asks;
+use super::asks::{self, Asks};
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
@@ -211,10 +211,20 @@ impl Parts {
 
     /// An asking as a stranger has ended.
     pub(super) fn visit_ended(&self, visit: Visit, since: Instant, now: Instant) {
+        let Visit { ended, number, .. } = visit;
+        self.end_visit(number, ended, since, now);
+    }
+
+    /// An asking as a stranger takes longer than it should: what comes of it may still be kept, but
+    /// others need not wait for its end.
+    pub(super) fn visit_is_slow(&self, number: u64, since: Instant, now: Instant) {
+        self.end_visit(number, asks::Ended::Failed, since, now);
+    }
+
+    fn end_visit(&self, number: u64, ended: asks::Ended, since: Instant, now: Instant) {
         let took = now.saturating_since(since);
         let share = self.snapshot.load().config().cache.public_share;
-        self.asks()
-            .end(visit.number, visit.ended, (took, share), now);
+        self.asks().end(number, ended, (took, share), now);
         self.renewals.wake();
     }
 

@@ -227,7 +227,11 @@ impl Passing {
 
 /// Keeps what was collected, once; whether it is kept now.
 fn keep_collected(course: &mut Course, now: Instant) -> bool {
-    let page = course.key.clone().filter(|_| course.is_page);
+    let page = if course.is_page {
+        course.key.clone()
+    } else {
+        None
+    };
     let stored = course.collector.take().zip(course.key.take());
     let kept = keep::is_current(course)
         && stored.is_some_and(|(collector, key)| keep::keep(course, key, collector.finish()));

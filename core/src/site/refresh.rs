@@ -264,7 +264,7 @@ fn start_asking(
     let visit = Visit::new(key, number, cookies.as_deref());
     let ask = unattended(copy, key, &request, snapshot);
     let mut fetch = Fetch::new(parts, ask, grant, circuit, now);
-    fetch.is_for(Sake::Stranger(visit));
+    fetch.is_for(Sake::Stranger(Box::new(visit)));
     Ok(Refresh {
         fetch,
         peer,

@@ -62,7 +62,7 @@ impl Visitors {
     }
 
     /// Whether a copy that several see is for this visitor: the page is not closed, and the visitor
-    /// was not refused it. `page` is its public key, made where it is looked at.
+    /// was not refused it.
     pub(super) fn may_share(
         &self,
         keyer: &Keyer,
@@ -73,7 +73,7 @@ impl Visitors {
         if !self.closed.has_any(now) && !self.refused.has_any(now) {
             return true;
         }
-        let page = keyer.public_key(key).hash();
+        let page = keyer.public_hash(key);
         !self.closed.has(page, now)
             && !self
                 .marks_on(keyer, page, address, request)
@@ -163,7 +163,7 @@ impl Visitors {
         if !is_no && !self.refused.has_any(now) {
             return;
         }
-        let page = keyer.public_key(key).hash();
+        let page = keyer.public_hash(key);
         for mark in self.marks_on(keyer, page, address, request) {
             match is_no {
                 true => self.refused.note(mark, now + REFUSED),

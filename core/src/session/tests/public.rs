@@ -535,3 +535,30 @@ fn a_failure_on_a_stranger_is_no_sign_of_how_visitors_fare() {
     );
     assert_eq!(rig.gateway.site().stats(rig.now).paths_open, 0);
 }
+
+#[test]
+fn a_stranger_who_waits_keeps_no_circuit_from_being_probed() {
+    let mut settings = Settings::default();
+    settings.site.breaker.open_max = Duration::from_secs(2);
+    let mut rig = attended(settings);
+    visited(&mut rig, NO_STORE, &page(NO_STORE, "public"));
+    rig.now = rig.now + Duration::from_secs(601);
+    visit_from(&rig, 1, BARE, &page(NO_STORE, "page of a"));
+    let mut waits = stranger(&mut rig);
+    // It hangs, and so does the origin.
+    waits.wait(Duration::from_secs(5));
+    assert!(!waits.session.is_done());
+    rig.now = waits.now;
+    super::refresh::open_origin(&rig);
+    assert_eq!(left(&rig, 2, BARE), public("public"));
+    let asked = tell_stranger(&mut rig, &page(NO_STORE, "newer"));
+    assert!(asked.starts_with("GET / "), "{asked}");
+    assert_eq!(
+        rig.gateway.site().stats(rig.now).refresh.probes_succeeded,
+        1
+    );
+    // Its late answer is an answer all the same.
+    waits.reply(&page(NO_STORE, "late"));
+    assert!(waits.session.is_done());
+    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
+}
