@@ -16,6 +16,7 @@ mod refresh;
 mod rescue;
 mod rig;
 mod slow;
+mod strangers;
 mod transfer;
 mod trouble;
 mod waiting;
