@@ -20,6 +20,7 @@ mod rig;
 mod slow;
 mod soft;
 mod spelling;
+mod strangers;
 mod transfer;
 mod trouble;
 mod waiting;

@@ -11,12 +11,13 @@ use crate::session::{Input, Side};
 
 const HTML: &str = "Content-Type: text/html";
 /// What PHP sends with each page of a session.
-const NO_STORE: &str =
+pub(super) const NO_STORE: &str =
     "Content-Type: text/html\r\nCache-Control: no-store, no-cache, must-revalidate";
-const FIREFOX: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+pub(super) const FIREFOX: &str =
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// A site for which somebody asks as a stranger.
-fn attended(settings: Settings) -> Rig {
+pub(super) fn attended(settings: Settings) -> Rig {
     let rig = Rig::with(settings);
     assert!(rig.refresh().is_none(), "nothing is wanted yet");
     rig
@@ -36,7 +37,7 @@ fn stats(rig: &Rig) -> PublicStats {
 }
 
 /// The next request that a stranger sends; time passes until it is due, and renewals are given up.
-fn stranger(rig: &mut Rig) -> Rig {
+pub(super) fn stranger(rig: &mut Rig) -> Rig {
     for _ in 0..50 {
         if let Some(other) = rig.refresh() {
             let asked = std::str::from_utf8(&other.origin).unwrap();
@@ -54,7 +55,7 @@ fn stranger(rig: &mut Rig) -> Rig {
 
 /// A stranger asks and is answered so; what it asked.
 #[track_caller]
-fn tell_stranger(rig: &mut Rig, answer: &str) -> String {
+pub(super) fn tell_stranger(rig: &mut Rig, answer: &str) -> String {
     let mut stranger = stranger(rig);
     let asked = stranger.asked();
     stranger.reply(answer);
@@ -63,7 +64,7 @@ fn tell_stranger(rig: &mut Rig, answer: &str) -> String {
 }
 
 /// What somebody with an address gets once the application is gone: the body and the detail.
-fn left(rig: &Rig, last: u8, (path, fields): Ask) -> Option<(String, String)> {
+pub(super) fn left(rig: &Rig, last: u8, (path, fields): Ask) -> Option<(String, String)> {
     let mut visitor = rig.elsewhere(last);
     visitor.send(&get(path, &lines(fields)));
     if !visitor.asked().is_empty() {
@@ -75,14 +76,14 @@ fn left(rig: &Rig, last: u8, (path, fields): Ask) -> Option<(String, String)> {
     (status(&received) == 200).then(|| (body(&received).to_owned(), detail))
 }
 
-fn public(body: &str) -> Option<(String, String)> {
+pub(super) fn public(body: &str) -> Option<(String, String)> {
     Some((body.to_owned(), "public".to_owned()))
 }
 
-const BARE: Ask = ("/", FIREFOX);
+pub(super) const BARE: Ask = ("/", FIREFOX);
 
 /// A first visit with an answer of this kind, and what a stranger is then sent.
-fn visited(rig: &mut Rig, fields: &str, to_stranger: &str) {
+pub(super) fn visited(rig: &mut Rig, fields: &str, to_stranger: &str) {
     visit_from(rig, 1, BARE, &page(fields, "page of a"));
     tell_stranger(rig, to_stranger);
 }
@@ -488,77 +489,4 @@ fn who_has_written_waits_for_the_application_unless_it_fails() {
     assert_eq!(body(&other.received()), "empty cart");
     slow.input(Input::ReadFailed(Side::Origin));
     assert_eq!(body(&slow.received()), "empty cart", "it fails");
-}
-
-#[test]
-fn a_circuit_is_probed_with_what_a_stranger_may_ask_first_of_all() {
-    let mut rig = attended(Settings::default());
-    visited(&mut rig, NO_STORE, &page(NO_STORE, "public"));
-    let own = (
-        "/own",
-        "Cookie: PHPSESSID=b1b2b3b4b5b6b7b8\r\nAccept: text/html",
-    );
-    visit(&rig, own, &page(NO_STORE, "own"));
-    super::refresh::open_origin(&rig);
-    assert_eq!(left(&rig, 2, BARE), public("public"));
-    let mut asked = Vec::new();
-    for _ in 0..3 {
-        asked.push(tell_stranger(&mut rig, &page(NO_STORE, "newer")));
-    }
-    assert!(
-        asked.iter().all(|asked| asked.starts_with("GET / ")),
-        "{asked:?}"
-    );
-    assert!(asked.iter().all(|asked| field(asked, "cookie").is_none()));
-    assert_eq!(
-        rig.gateway.site().circuit(rig.now),
-        crate::breaker::State::Closed
-    );
-    assert_eq!(
-        rig.gateway.site().stats(rig.now).refresh.probes_succeeded,
-        3
-    );
-    assert_eq!(left(&rig, 2, BARE), public("newer"));
-}
-
-#[test]
-fn a_failure_on_a_stranger_is_no_sign_of_how_visitors_fare() {
-    let mut rig = attended(Settings::default());
-    for number in 0..12 {
-        let path = &*format!("/{number}").leak();
-        visit_from(&rig, 1, (path, FIREFOX), &page(NO_STORE, "page of a"));
-        tell_stranger(&mut rig, &answer("500 Oops", "", ""));
-    }
-    assert_eq!(
-        rig.gateway.site().circuit(rig.now),
-        crate::breaker::State::Closed
-    );
-    assert_eq!(rig.gateway.site().stats(rig.now).paths_open, 0);
-}
-
-#[test]
-fn a_stranger_who_waits_keeps_no_circuit_from_being_probed() {
-    let mut settings = Settings::default();
-    settings.site.breaker.open_max = Duration::from_secs(2);
-    let mut rig = attended(settings);
-    visited(&mut rig, NO_STORE, &page(NO_STORE, "public"));
-    rig.now = rig.now + Duration::from_secs(601);
-    visit_from(&rig, 1, BARE, &page(NO_STORE, "page of a"));
-    let mut waits = stranger(&mut rig);
-    // It hangs, and so does the origin.
-    waits.wait(Duration::from_secs(5));
-    assert!(!waits.session.is_done());
-    rig.now = waits.now;
-    super::refresh::open_origin(&rig);
-    assert_eq!(left(&rig, 2, BARE), public("public"));
-    let asked = tell_stranger(&mut rig, &page(NO_STORE, "newer"));
-    assert!(asked.starts_with("GET / "), "{asked}");
-    assert_eq!(
-        rig.gateway.site().stats(rig.now).refresh.probes_succeeded,
-        1
-    );
-    // Its late answer is an answer all the same.
-    waits.reply(&page(NO_STORE, "late"));
-    assert!(waits.session.is_done());
-    assert_eq!(rig.gateway.site().stats(rig.now).admission.in_flight, 0);
 }
