@@ -17,8 +17,10 @@ use retter_tests::scenario::until;
 use retter_tests::signal::Watched;
 use rustix::process::Signal;
 
-/// Circuits that stay open for longer than any test, unless something is heard.
-const FOR_EVER: [(&str, &str); 2] = [
+/// Circuits that stay open for longer than any test, unless something is heard; and nothing is asked
+/// for as a stranger.
+const FOR_EVER: [(&str, &str); 3] = [
+    ("RETTER_CACHE_PUBLIC", "off"),
     ("RETTER_BREAKER_OPEN_MIN", "10m"),
     ("RETTER_BREAKER_OPEN_MAX", "10m"),
 ];
