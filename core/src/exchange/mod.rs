@@ -23,7 +23,7 @@ mod words;
 
 use std::io::IoSlice;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
@@ -34,7 +34,7 @@ use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
 use crate::report::{CallId, End, Failure};
 use crate::rules::forwarded::View;
-use crate::site::{Asker, Decision, Refresh, Ruling, Slow};
+use crate::site::{Asker, Refresh, Slow};
 use crate::time::Instant;
 
 use answer::Shared;
@@ -95,7 +95,7 @@ impl Exchange {
                 state,
             },
         );
-        exchange.state = rule(ruling, &mut exchange.shared, now);
+        exchange.state = State::ruled(ruling, &mut exchange.shared, now);
         exchange
     }
 
@@ -409,7 +409,7 @@ impl Exchange {
         };
         // The ticket has led to its decision.
         self.state = State::Done;
-        self.state = carry_out(decision, &mut self.shared, now);
+        self.state = State::decided(decision, &mut self.shared, now);
         true
     }
 
@@ -638,32 +638,4 @@ impl Exchange {
             self.shared.actions.push(action);
         }
     }
-}
-
-/// Does what the site said.
-fn rule(ruling: Ruling, shared: &mut Shared, now: Instant) -> State {
-    match ruling {
-        Ruling::Now(decision) => carry_out(decision, shared, now),
-        Ruling::Wait(ticket) => State::Waiting(Box::new(ticket)),
-    }
-}
-
-fn carry_out(decision: Decision, shared: &mut Shared, now: Instant) -> State {
-    match decision {
-        Decision::Fetch(mut fetch) => {
-            let peer: IpAddr = shared.call.peer.ip();
-            fetch.on_behalf_of(peer);
-            shared.let_through(&fetch);
-            // An idle connection may be dead; a request that must not be repeated, or cannot be
-            // because its content has passed, is not entrusted to it.
-            let call = &mut shared.call;
-            let fresh = !call.request.method.is_safe() || !call.is_read;
-            call.origin_since = now;
-            shared.actions.push(Action::Connect { fresh });
-            return State::Connecting(Connecting { fetch, since: now });
-        }
-        Decision::Refuse(refusal) => shared.refuse(&refusal, None, now),
-        Decision::Serve(served) => shared.serve(served, None, now),
-    }
-    State::Done
 }

@@ -1,6 +1,8 @@
 //! Owns [`State`]: where a request stands, and what it becomes when that is left.
 //! Never decides when it is left.
 
+use std::net::IpAddr;
+
 use super::answer::Shared;
 use super::call::Outcome;
 use super::connecting::Connecting;
@@ -10,7 +12,7 @@ use super::relay::{Next, Relay};
 use super::signal::{Action, Turn};
 use super::tunnel::Tunnel;
 use crate::report::{End, Source};
-use crate::site::Ticket;
+use crate::site::{Decision, Ruling, Ticket};
 use crate::time::Instant;
 
 /// Where the request stands. A variant owns the origin's connection. Large variants are boxed:
@@ -33,6 +35,35 @@ pub(super) enum State {
 }
 
 impl State {
+    /// Does what the site said.
+    pub(super) fn ruled(ruling: Ruling, shared: &mut Shared, now: Instant) -> Self {
+        match ruling {
+            Ruling::Now(decision) => Self::decided(decision, shared, now),
+            Ruling::Wait(ticket) => Self::Waiting(Box::new(ticket)),
+        }
+    }
+
+    /// The same, of a decision.
+    pub(super) fn decided(decision: Decision, shared: &mut Shared, now: Instant) -> Self {
+        match decision {
+            Decision::Fetch(mut fetch) => {
+                let peer: IpAddr = shared.call.peer.ip();
+                fetch.on_behalf_of(peer);
+                shared.let_through(&fetch);
+                // An idle connection may be dead; a request that must not be repeated, or cannot be
+                // because its content has passed, is not entrusted to it.
+                let call = &mut shared.call;
+                let fresh = !call.request.method.is_safe() || !call.is_read;
+                call.origin_since = now;
+                shared.actions.push(Action::Connect { fresh });
+                return Self::Connecting(Connecting { fetch, since: now });
+            }
+            Decision::Refuse(refusal) => shared.refuse(&refusal, None, now),
+            Decision::Serve(served) => shared.serve(served, None, now),
+        }
+        Self::Done
+    }
+
     /// Leaves the state.
     pub(super) fn turned(self, turn: Turn, shared: &mut Shared, now: Instant) -> Self {
         match self {

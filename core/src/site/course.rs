@@ -10,18 +10,17 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::ask::{Ask, class_of};
-use super::asks;
 use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
 use super::public::Wanting;
 use super::refusal::Refusal;
 use super::renewals::Renewal;
+use super::sake::Sake;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::soft::Judging;
 use super::visit::Visit;
-use super::wants::Ended;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
@@ -62,17 +61,6 @@ pub struct Slow {
     pub served: Served,
     /// The fetch goes on to renew the copy, though nobody waits any more; else it is to be dropped.
     pub goes_on: bool,
-}
-
-/// For whom the origin is asked.
-#[derive(Debug)]
-pub(super) enum Sake {
-    /// For a client who waits.
-    Client,
-    /// For nobody: a copy is to be renewed as its user would, or a circuit probed.
-    Renewal(Renewal),
-    /// For all who have no copy of their own, as a stranger.
-    Stranger(Box<Visit>),
 }
 
 /// One request to the origin. Dropped without a word, it counts as given up.
@@ -194,18 +182,12 @@ impl Course {
 
     /// The renewal that it is.
     pub(super) fn renewal(&self) -> Option<&Renewal> {
-        match &self.sake {
-            Sake::Renewal(renewal) => Some(renewal),
-            Sake::Client | Sake::Stranger(_) => None,
-        }
+        self.sake.renewal()
     }
 
     /// The asking as a stranger that it is.
     pub(super) fn visit_mut(&mut self) -> Option<&mut Visit> {
-        match &mut self.sake {
-            Sake::Stranger(visit) => Some(visit),
-            Sake::Client | Sake::Renewal(_) => None,
-        }
+        self.sake.visit_mut()
     }
 
     /// Whether a client waits for the answer.
@@ -620,51 +602,6 @@ impl Course {
             cause,
         };
         Some(self.serve(key, copy, handling, now))
-    }
-}
-
-impl Sake {
-    /// Takes note of how the origin was found.
-    fn note(&mut self, outcome: Outcome) {
-        match self {
-            Self::Client => {}
-            Self::Renewal(renewal) => {
-                renewal.ended = match outcome {
-                    Outcome::ConnectFailure => Ended::NotReached,
-                    Outcome::Failure => Ended::Failed,
-                    Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => renewal.ended,
-                };
-            }
-            Self::Stranger(visit) => match outcome {
-                Outcome::ConnectFailure => visit.ended = asks::Ended::NotReached,
-                Outcome::Failure => visit.ended = asks::Ended::Failed,
-                Outcome::Ignore | Outcome::Slow { .. } | Outcome::Success => {}
-            },
-        }
-    }
-
-    /// Whether a probe that it is was counted before, or is a client's.
-    const fn is_counted(&self) -> bool {
-        match self {
-            Self::Client => true,
-            Self::Renewal(renewal) => renewal.is_counted,
-            Self::Stranger(visit) => visit.is_counted,
-        }
-    }
-
-    /// Lets a probe that it is be counted; returns whether it is to be.
-    const fn count(&mut self) -> bool {
-        match self {
-            Self::Client => false,
-            Self::Renewal(renewal) => {
-                renewal.is_counted = true;
-                true
-            }
-            Self::Stranger(visit) => {
-                visit.is_counted = true;
-                true
-            }
-        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 
 use super::ask::Ask;
-use super::course::{Course, Grant, Sake, Slow, Unreached};
+use super::course::{Course, Grant, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
+use super::sake::Sake;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::{keep, outdated};

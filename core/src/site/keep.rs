@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use http::{Method, StatusCode};
 
 use super::asks;
-use super::course::{Course, Sake};
+use super::course::Course;
 use super::errand::Errand;
+use super::sake::Sake;
 use super::served::Served;
 use super::wants::Ended;
 use crate::admission::Flown;

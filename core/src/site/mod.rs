@@ -30,6 +30,7 @@ mod reach;
 mod refresh;
 mod refusal;
 mod renewals;
+mod sake;
 mod served;
 mod snapshot;
 mod soft;

@@ -5,8 +5,9 @@
 use http::{Method, StatusCode};
 
 use super::asks::Ended;
-use super::course::{Course, Sake};
+use super::course::Course;
 use super::parts::Parts;
+use super::sake::Sake;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Keyer, Partition, SessionChange};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::ask::Ask;
 use super::asks;
-use super::course::{Grant, Sake};
+use super::course::Grant;
 use super::errand::{self, Errand};
 use super::fetch::Fetch;
 use super::parts::Parts;
+use super::sake::Sake;
 use super::snapshot::Snapshot;
 use super::visit::Visit;
 use super::wants::LOOK_AGAIN;
