@@ -78,8 +78,9 @@ impl World {
 
     /// With a healthy origin every page comes from it, and every circuit closes.
     fn examine(&mut self) {
-        self.pass(Duration::from_secs(3_600));
         self.hub.draining.set(false);
+        // What is due in the background is found out again, too.
+        self.pass(Duration::from_secs(3_600));
         for _ in 0..ROUNDS {
             self.examine_once();
         }
