@@ -397,7 +397,9 @@ fn take_stranger(head: &Head, ledger: &mut Ledger) -> Option<AskedId> {
     // Where the query is no part of the key, it asks without.
     let had = |asked: &Asked| {
         let answers = asked.answers.iter();
-        let is_good = |answer: &usize| matches!(ledger.answers[*answer].status, 200 | 304);
+        // A copy that is only fresh may be of another status; whoever is refused such a page lets the
+        // stranger ask, too.
+        let is_good = |answer: &usize| ledger.answers[*answer].status < 500;
         asked.host == host
             && (asked.page() == target || asked.path() == target)
             && answers.copied().any(|id| is_good(&id))
