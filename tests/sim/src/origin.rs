@@ -8,6 +8,7 @@ use retter_core::time::Instant;
 
 use crate::answers::{self, Fault, Piece, Plan};
 use crate::codec::{Part, Reader};
+use crate::copies::is_no;
 use crate::head::{Framing, Head};
 use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
@@ -395,16 +396,16 @@ fn take_stranger(head: &Head, ledger: &mut Ledger) -> Option<AskedId> {
         format!("a stranger asks with what is a visitor's: {head:?}")
     });
     // Where the query is no part of the key, it asks without.
-    let had = |asked: &Asked| {
-        let answers = asked.answers.iter();
-        // A copy that is only fresh may be of another status; whoever is refused such a page lets the
-        // stranger ask, too.
-        let is_good = |answer: &usize| ledger.answers[*answer].status < 500;
-        asked.host == host
-            && (asked.page() == target || asked.path() == target)
-            && answers.copied().any(|id| is_good(&id))
-    };
-    let was_had = ledger.asked.iter().any(had);
+    let is_page =
+        |asked: &&Asked| asked.host == host && (asked.page() == target || asked.path() == target);
+    let asked = ledger.asked.iter().filter(is_page);
+    let ids = asked.flat_map(|asked| asked.answers.iter());
+    let answers: Vec<&Answer> = ids.map(|id| &ledger.answers[*id]).collect();
+    let had = |status: u16| matches!(status, 200 | 304);
+    // What is only fresh may have another status; whoever is refused it lets the stranger ask, too.
+    let was_refused = answers.iter().any(|answer| is_no(answer.status))
+        && answers.iter().any(|answer| answer.says("max-age"));
+    let was_had = was_refused || answers.iter().any(|answer| had(answer.status));
     ledger.check(was_had, || {
         format!("a stranger asks for what nobody had: {head:?}")
     });
