@@ -9,7 +9,7 @@ use crate::application::Application;
 use crate::browser::Browser;
 use crate::client::Response;
 use crate::retter::Retter;
-use crate::scenario::until;
+use crate::scenario::{until, word};
 
 const PAGES: usize = 12;
 
@@ -185,15 +185,10 @@ fn judge(
 fn shown(response: &Response) -> Shown {
     let text = response.text();
     assert!(text.trim_end().ends_with("</html>"), "not whole: {text}");
-    let word = |id: &str| {
-        let (_, rest) = text.split_once(&format!("<b id=\"{id}\">"))?;
-        rest.split_once("</b>").map(|(word, _)| word.to_owned())
-    };
-    let missing = || panic!("not a page: {text}");
     Shown {
-        user: word("user").unwrap_or_else(missing),
-        page: word("page").unwrap_or_else(missing),
-        secret: word("secret").unwrap_or_else(missing),
+        user: word(&text, "user"),
+        page: word(&text, "page"),
+        secret: word(&text, "secret"),
     }
 }
 

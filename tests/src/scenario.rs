@@ -145,16 +145,20 @@ fn shown(response: &Response) -> Shown {
         text.trim_end().ends_with("</ul>"),
         "the page is whole: {text}"
     );
-    let word = |id: &str| {
-        let (_, rest) = text.split_once(&format!("<b id=\"{id}\">"))?;
-        rest.split_once("</b>").map(|(word, _)| word.to_owned())
-    };
-    let missing = || panic!("not a page: {text}");
     Shown {
-        user: word("user").unwrap_or_else(missing),
-        page: word("page").unwrap_or_else(missing),
-        rendering: word("rendering").unwrap_or_else(missing),
+        user: word(&text, "user"),
+        page: word(&text, "page"),
+        rendering: word(&text, "rendering"),
     }
+}
+
+/// What a page of the sample applications says under this id.
+#[track_caller]
+pub(crate) fn word(text: &str, id: &str) -> String {
+    let from = text.split_once(&format!("<b id=\"{id}\">"));
+    let word = from.and_then(|(_, rest)| rest.split_once("</b>"));
+    let (word, _) = word.unwrap_or_else(|| panic!("not a page: {text}"));
+    word.to_owned()
 }
 
 /// Repeats `step` until it is true.

@@ -10,7 +10,7 @@ use retter_core::report::Failure;
 use retter_log::{Visitor, unescape};
 
 use super::assume::{Assumptions, Sessions};
-use super::line::{Answer, Cookies, End, Line, Origin, Skipped, hash, request};
+use super::line::{Answer, Line, Origin, Skipped, hash, request};
 use super::when;
 
 const NO_ADDRESS: Skipped = Skipped::Malformed("no address, identity and user before the time");
@@ -117,17 +117,9 @@ fn origin(method: &Method, status: StatusCode, bytes: u64, assumptions: &Assumpt
             took: Duration::MAX,
         },
         _ => Origin::Answered(Answer {
-            bytes,
-            cache_control: assumptions.cache_control.as_deref().map(Into::into),
-            content_type: None,
-            cookies: Cookies::None,
-            end: End::Complete,
-            head: took,
-            status,
-            took,
-            varies_on_all: false,
             // An answer to HEAD has the length of nothing.
             version: (status == StatusCode::OK && method != Method::HEAD).then_some(bytes),
+            ..Answer::whole(status, bytes, took, assumptions.cache_control.as_deref())
         }),
     }
 }

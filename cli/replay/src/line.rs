@@ -64,6 +64,29 @@ pub(super) struct Answer {
     pub(super) version: Option<u64>,
 }
 
+impl Answer {
+    /// A whole response of which no more is known: it came all at once, and set no cookie.
+    pub(super) fn whole(
+        status: StatusCode,
+        bytes: u64,
+        took: Duration,
+        cache_control: Option<&str>,
+    ) -> Self {
+        Self {
+            bytes,
+            cache_control: cache_control.map(Into::into),
+            content_type: None,
+            cookies: Cookies::None,
+            end: End::Complete,
+            head: took,
+            status,
+            took,
+            varies_on_all: false,
+            version: None,
+        }
+    }
+}
+
 /// What a response did to the client's cookies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Cookies {

@@ -11,7 +11,7 @@ use retter_core::message::RequestHead;
 use retter_core::report::Failure;
 
 use super::assume::{Assumptions, Unasked};
-use super::line::{Answer, Cookies, End, Line, Origin, hash};
+use super::line::{Answer, End, Line, Origin, hash};
 
 /// Pages whose trouble is remembered.
 const PATHS_MAX: usize = 65_536;
@@ -161,18 +161,8 @@ impl Truth {
             Some(Trouble::Status(status)) => status,
             None => StatusCode::OK,
         };
-        Origin::Answered(Answer {
-            bytes,
-            cache_control: self.assumptions.cache_control.as_deref().map(Into::into),
-            content_type: None,
-            cookies: Cookies::None,
-            end: End::Complete,
-            head: took,
-            status,
-            took,
-            varies_on_all: false,
-            version: None,
-        })
+        let cache_control = self.assumptions.cache_control.as_deref();
+        Origin::Answered(Answer::whole(status, bytes, took, cache_control))
     }
 
     fn trouble(&self, origin: &Origin) -> Option<Trouble> {

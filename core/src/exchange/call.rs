@@ -80,6 +80,21 @@ pub(super) struct Outcome {
     pub(super) status: Option<StatusCode>,
 }
 
+impl Outcome {
+    /// Of a request whose client left before it was answered.
+    pub(super) const fn client_left(circuit: State) -> Self {
+        Self {
+            circuit,
+            end: End::ClientLeft,
+            handling: None,
+            origin: None,
+            sent: 0,
+            source: Source::NoCache,
+            status: None,
+        }
+    }
+}
+
 impl Call {
     /// A request of `peer` whose first byte was seen at `started`.
     pub(crate) fn new(
@@ -175,16 +190,7 @@ impl Call {
 
     /// The report of a request that was given up before anything was decided about it.
     pub(crate) fn abandoned(&self, circuit: State, now: Instant) -> Report {
-        let outcome = Outcome {
-            circuit,
-            end: End::ClientLeft,
-            handling: None,
-            origin: None,
-            sent: 0,
-            source: Source::NoCache,
-            status: None,
-        };
-        self.report(outcome, now)
+        self.report(Outcome::client_left(circuit), now)
     }
 
     pub(super) fn report(&self, outcome: Outcome, now: Instant) -> Report {

@@ -11,7 +11,7 @@ use super::origin::{Draining, Origin};
 use super::relay::{Next, Relay};
 use super::signal::{Action, Turn};
 use super::tunnel::Tunnel;
-use crate::report::{End, Source};
+use crate::report::Source;
 use crate::site::{Decision, Ruling, Ticket};
 use crate::time::Instant;
 
@@ -162,15 +162,7 @@ impl State {
     /// What there is to tell of a request whose client leaves now.
     pub(super) fn left(&self, shared: &Shared, now: Instant) -> Outcome {
         let call = &shared.call;
-        let nothing = Outcome {
-            circuit: shared.gateway.site().circuit(now),
-            end: End::ClientLeft,
-            handling: None,
-            origin: None,
-            sent: 0,
-            source: Source::NoCache,
-            status: None,
-        };
+        let nothing = Outcome::client_left(shared.gateway.site().circuit(now));
         match self {
             Self::Connecting(connecting) => Outcome {
                 circuit: connecting.fetch.circuit(),

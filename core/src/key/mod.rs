@@ -268,11 +268,11 @@ impl Keyer {
     /// Path and query as a key holds them.
     #[must_use]
     pub fn path_and_query_of(&self, path_and_query: &[u8]) -> Vec<u8> {
-        let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
-        match self.detect_query {
-            true => self.without_ignored(path_and_query),
-            false => path_and_query[..mark].to_vec(),
+        if self.detect_query {
+            return self.without_ignored(path_and_query);
         }
+        let mark = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+        path_and_query[..mark].to_vec()
     }
 
     /// Path and query without the parameters that choose no page.

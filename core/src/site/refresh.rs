@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::visit::Visit;
 use super::wants::LOOK_AGAIN;
 use crate::admission::{Gate, Slot};
-use crate::breaker::{Outcome, State, TierPermit};
+use crate::breaker::{Outcome, State, TierPermit, Tiers};
 use crate::copies::StoredResponse;
 use crate::key::{self, CacheKey};
 use crate::message::RequestHead;
@@ -126,10 +126,7 @@ fn probe(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     {
         let tiers = parts.circuits.read();
         candidates.retain(|candidate| {
-            let path = candidate.errand.request.path();
-            tiers.state(path, now) == State::HalfOpen
-                && tiers.retry_at(path, now).is_none()
-                && candidate.from <= now
+            is_due(&tiers, candidate.errand.request.path(), candidate.from, now)
         });
     }
     let mut candidates = candidates.iter().take(LOOKS_MAX);
@@ -141,15 +138,15 @@ fn probe_as_stranger(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     let mut candidates = parts.asks().to_probe_with();
     {
         let tiers = parts.circuits.read();
-        candidates.retain(|(ask, from)| {
-            let path = ask.key.path();
-            tiers.state(path, now) == State::HalfOpen
-                && tiers.retry_at(path, now).is_none()
-                && *from <= now
-        });
+        candidates.retain(|(ask, from)| is_due(&tiers, ask.key.path(), *from, now));
     }
     let mut candidates = candidates.iter();
     candidates.find_map(|(ask, _)| start_asking(parts, ask, true, now).ok())
+}
+
+/// Whether a circuit of `path` can be probed now, with what may do so `from` then on.
+fn is_due(tiers: &Tiers, path: &[u8], from: Instant, now: Instant) -> bool {
+    from <= now && tiers.state(path, now) == State::HalfOpen && tiers.retry_at(path, now).is_none()
 }
 
 /// Whether the origin's circuit is not closed: what comes to it then is a probe.

@@ -98,12 +98,7 @@ fn requests_on_a_session() {
             }
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} cases:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    assert_none(&failed);
 }
 
 /// Answers what is complete at the origin.
@@ -326,6 +321,16 @@ fn requests_of_a_client_that_closes_its_half() {
     let (passed, all) = (passed.count(), entries.len());
     let _ = writeln!(std::io::stderr(), "h1spec-dropseed: {passed} of {all}");
     assert!(failed.is_empty() && passed == 33, "{}", listed(&failed));
+}
+
+#[track_caller]
+fn assert_none(failed: &[String]) {
+    assert!(
+        failed.is_empty(),
+        "{} cases:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 /// As the suites name a row.

@@ -12,7 +12,7 @@ use retter_tests::retter::Retter;
 use retter_tests::retter_program;
 use retter_tests::strict::{self, Rest, Sender};
 
-use crate::{OK, PEER, Until, show, status, talk};
+use crate::{OK, PEER, Until, assert_none, show, status, talk};
 
 /// Fields that the gateway adds to what it passes on.
 const LABELS: [&[u8]; 5] = [b"date", b"via", b"cache-status", b"x-retter", b"x-circuit"];
@@ -44,12 +44,7 @@ fn responses_on_a_session() {
             }
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} cases:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    assert_none(&failed);
 }
 
 /// The request that a case's response answers. `GET upgrade` and `GET 1.0` are what they say.
@@ -157,12 +152,7 @@ fn responses_on_sockets() {
             failed.push(format!("{}: {why}", case.name));
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} cases:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    assert_none(&failed);
 }
 
 fn response_on_sockets(
