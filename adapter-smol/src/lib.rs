@@ -18,7 +18,7 @@ use async_channel::Receiver;
 use async_executor::Executor;
 use async_io::block_on;
 use retter_adapter::Seat;
-pub use retter_adapter::{Observer, Options, Places, Server};
+pub use retter_adapter::{Observer, Options, Seats, Server};
 use retter_core::Gateway;
 
 use reactor::{AsyncIo, Spawn};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-pub use retter_adapter::{Observer, Options, Places, Server};
+pub use retter_adapter::{Observer, Options, Seats, Server};
 use retter_adapter::{Runtime, Seat};
 use retter_core::Gateway;
 use tokio::net::{TcpListener, TcpStream};

@@ -1,11 +1,11 @@
-//! Owns the way in: who gets a place, and the waking of those who give theirs up.
+//! Owns the way in: who gets a seat, and the waking of those who give theirs up.
 //! Never decides who that is: [`Connections`] does.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use retter_core::config::TrustedProxies;
-use retter_core::connections::{Connections, Full, Place, Places};
+use retter_core::connections::{Connections, Full, Seat, Seats};
 use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 
@@ -15,16 +15,16 @@ use crate::tasks::Bell;
 #[derive(Debug)]
 pub(crate) struct Doors {
     connections: Mutex<Connections<Bell>>,
-    /// That every place is taken.
+    /// That every seat is taken.
     pub(crate) full: Seldom,
     /// That connections cannot be accepted.
     pub(crate) trouble: Seldom,
 }
 
 impl Doors {
-    pub(crate) fn new(places: Places, trusted: TrustedProxies) -> Arc<Self> {
+    pub(crate) fn new(seats: Seats, trusted: TrustedProxies) -> Arc<Self> {
         Arc::new(Self {
-            connections: Mutex::new(Connections::new(places, trusted)),
+            connections: Mutex::new(Connections::new(seats, trusted)),
             full: Seldom::default(),
             trouble: Seldom::default(),
         })
@@ -40,10 +40,10 @@ impl Doors {
         let mut leaving = Vec::new();
         let entered = self.lock().enter(address, bell, &mut leaving, now);
         ring(&leaving);
-        entered.map(|(key, place)| Pass {
+        entered.map(|(key, seat)| Pass {
             doors: Arc::clone(self),
             key,
-            place,
+            seat,
         })
     }
 
@@ -72,12 +72,12 @@ fn ring(bells: &[Bell]) {
 pub(crate) struct Pass {
     doors: Arc<Doors>,
     key: usize,
-    place: Arc<Place>,
+    seat: Arc<Seat>,
 }
 
 impl Pass {
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
     }
 }
 

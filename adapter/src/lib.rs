@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use observer::{Observer, Trouble};
-pub use retter_core::connections::Places;
+pub use retter_core::connections::Seats;
 pub use runtime::Runtime;
 pub use server::{Seat, Server};
 
@@ -38,7 +38,7 @@ pub struct Options {
     /// Longest time an origin connection is kept idle.
     pub idle_timeout: Duration,
     /// How many client connections there may be.
-    pub places: Places,
+    pub seats: Seats,
     /// Longest time that running exchanges get to finish after [`Server::drain`].
     pub drain_timeout: Duration,
     /// The zero of the core's time.

@@ -40,7 +40,7 @@ impl Server {
         set_wall_clock(gateway, options.epoch);
         let workers = workers.max(1);
         let (sets, local_addrs) = listen::bind(&options.listen, workers)?;
-        let doors = Doors::new(options.places, gateway.client().trusted_proxies.clone());
+        let doors = Doors::new(options.seats, gateway.client().trusted_proxies.clone());
         let options = Arc::new(options);
         let outage = Outage::default();
         let mut server = Self {

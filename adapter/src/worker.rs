@@ -67,9 +67,9 @@ impl<R: Runtime> Worker<R> {
 }
 
 /// The worker as one session sees it.
-struct Place<R: Runtime>(Arc<Worker<R>>, Option<Pass>);
+struct SessionHost<R: Runtime>(Arc<Worker<R>>, Option<Pass>);
 
-/// A client's place, which tells that it is there.
+/// A client's seat, which tells that it is there.
 struct Visit<R: Runtime>(Arc<Worker<R>>);
 
 impl<R: Runtime> Visit<R> {
@@ -79,7 +79,7 @@ impl<R: Runtime> Visit<R> {
     }
 }
 
-impl<R: Runtime> Host for Place<R> {
+impl<R: Runtime> Host for SessionHost<R> {
     type Alarm = Alarm<R>;
     type Dial = Pin<Box<dyn Future<Output = io::Result<R::Socket>> + Send>>;
     type Socket = R::Socket;
@@ -120,14 +120,12 @@ impl<R: Runtime> Host for Place<R> {
     }
 
     fn must_leave(&self) -> bool {
-        self.1
-            .as_ref()
-            .is_some_and(|pass| pass.place().must_leave())
+        self.1.as_ref().is_some_and(|pass| pass.seat().must_leave())
     }
 
     fn note(&self, standing: Standing) {
         if let Some(pass) = &self.1 {
-            pass.place().note(standing);
+            pass.seat().note(standing);
         }
     }
 
@@ -240,14 +238,22 @@ async fn run_session<R: Runtime>(
 ) {
     let visit = Visit::new(&worker);
     let session = Session::new(Arc::clone(&worker.gateway), peer, worker.now());
-    let mut drive = Drive::new(Place(Arc::clone(&worker), Some(pass)), client, session);
+    let mut drive = Drive::new(
+        SessionHost(Arc::clone(&worker), Some(pass)),
+        client,
+        session,
+    );
     run(&mut member, &worker, &mut drive).await;
     drop(drive);
     drop(visit);
 }
 
 /// Runs a session to its end.
-async fn run<R: Runtime>(member: &mut Member, worker: &Worker<R>, drive: &mut Drive<Place<R>>) {
+async fn run<R: Runtime>(
+    member: &mut Member,
+    worker: &Worker<R>,
+    drive: &mut Drive<SessionHost<R>>,
+) {
     let ended = poll_fn(|cx| {
         // Runtimes differ in what becomes of a task that panics, and some end the thread. After
         // the panic nothing of the session is used but its sockets, to close them.
@@ -305,7 +311,7 @@ fn run_background<R: Runtime>(
     origin: Option<R::Socket>,
     session: Session,
 ) {
-    let drive = Drive::background(Place(Arc::clone(worker), None), origin, session);
+    let drive = Drive::background(SessionHost(Arc::clone(worker), None), origin, session);
     let task = run_drive(worker.tasks.enter(), Arc::clone(worker), drive);
     worker.runtime.spawn(task);
 }
@@ -313,7 +319,7 @@ fn run_background<R: Runtime>(
 async fn run_drive<R: Runtime>(
     mut member: Member,
     worker: Arc<Worker<R>>,
-    mut drive: Drive<Place<R>>,
+    mut drive: Drive<SessionHost<R>>,
 ) {
     run(&mut member, &worker, &mut drive).await;
 }

@@ -32,14 +32,14 @@ pub(crate) struct Question<'a> {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Reply {
     pub(crate) status: u16,
     /// Its content, or the beginning of it.
     pub(crate) body: Vec<u8>,
     fields: Fields,
 }
 
-impl Answer {
+impl Reply {
     /// The value of the first field named `name`; empty when there is none.
     pub(crate) fn field(&self, name: &str) -> String {
         let value = self.fields.get(name).unwrap_or_default();
@@ -100,7 +100,7 @@ fn is_timeout(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// Names which part failed: the name, the connection, the exchange or what came back.
-pub(crate) fn ask(question: Question<'_>) -> Result<Answer, Error> {
+pub(crate) fn ask(question: Question<'_>) -> Result<Reply, Error> {
     let deadline = Instant::now() + question.timeout;
     let mut stream = connect(&question)?;
     stream.set_write_timeout(Some(question.timeout))?;
@@ -147,10 +147,10 @@ fn send(stream: &mut TcpStream, question: &Question<'_>) -> io::Result<()> {
 
 /// Reads the head and counted content, or as much of it as is looked at. Content without a count
 /// is not waited for: what is asked here is whether the answer came.
-fn receive(stream: &mut TcpStream, deadline: Instant) -> Result<Answer, Error> {
+fn receive(stream: &mut TcpStream, deadline: Instant) -> Result<Reply, Error> {
     let mut conn = ClientConn::new(HEAD_BYTES_CEILING);
     conn.begin(&Method::GET, false);
-    let mut answer: Option<Answer> = None;
+    let mut answer: Option<Reply> = None;
     loop {
         match (conn.next_event()?, &mut answer) {
             (Event::Head(head), _) if head.status.is_informational() => {}
@@ -172,8 +172,8 @@ fn receive(stream: &mut TcpStream, deadline: Instant) -> Result<Answer, Error> {
     answer.ok_or(Error::NotHttp(ProtocolError::UnexpectedEof))
 }
 
-fn begin(head: &ResponseHead) -> Answer {
-    Answer {
+fn begin(head: &ResponseHead) -> Reply {
+    Reply {
         status: head.status.as_u16(),
         body: Vec::new(),
         fields: head.fields.clone(),
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     /// What is made of `bytes`, after which the connection stays open, or ends.
-    fn answered(bytes: &str, ends: bool) -> (String, Result<Answer, Error>) {
+    fn answered(bytes: &str, ends: bool) -> (String, Result<Reply, Error>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::scope(|scope| {

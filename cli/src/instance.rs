@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::client::{self, Answer, Error, Question};
+use crate::client::{self, Error, Question, Reply};
 use crate::settings::{Loaded, Values};
 use crate::{failed, out};
 
@@ -16,7 +16,7 @@ use crate::{failed, out};
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Asks the instance; `None` where the settings name no admin address.
-pub(crate) fn ask(values: &Values, method: &Method, path: &str) -> Option<Result<Answer, Error>> {
+pub(crate) fn ask(values: &Values, method: &Method, path: &str) -> Option<Result<Reply, Error>> {
     let listen = values.admin.as_ref()?;
     let addr = listen.addrs().and_then(|addrs| {
         let first = addrs.first().copied();

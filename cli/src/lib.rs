@@ -1,7 +1,7 @@
 //! The `retter` program as a library: settings, commands, telemetry, the admin address and the
 //! demo, for any runtime.
 //!
-//! A program for another runtime is one line: [`run_on`] with its [`runtime::Runtime`].
+//! A program for another runtime is one line: [`run_on`] with its [`runtime::Adapter`].
 //! Never decides how a request is answered: that is the core's part.
 
 mod admin;
@@ -24,7 +24,7 @@ mod web;
 use std::process::ExitCode;
 
 use args::Action;
-use runtime::Runtime;
+use runtime::Adapter;
 use settings::{Loaded, Problem, Sources};
 
 /// The settings cannot work; also what clap exits with for a bad command line.
@@ -37,7 +37,7 @@ const EXIT_FAILURE: u8 = 1;
 /// Exit codes: 0 done, 1 failure, 2 bad settings or command line, 130 and 143 when a second
 /// signal cut the shutdown short.
 #[must_use]
-pub fn run_on(runtime: Runtime) -> ExitCode {
+pub fn run_on(runtime: Adapter) -> ExitCode {
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {

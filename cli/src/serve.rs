@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
 use crate::reload::Reload;
-use crate::runtime::{Gateway, Observer, Options, Runtime, Server};
+use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
@@ -80,7 +80,7 @@ pub(crate) struct Protection {
 impl Protection {
     /// Starts the server and the admin address.
     pub(crate) fn start(
-        runtime: Runtime,
+        runtime: Adapter,
         sources: &Sources,
         loaded: &Loaded,
     ) -> Result<Self, StartError> {
@@ -142,7 +142,7 @@ fn options(values: &Values, listen: Vec<SocketAddr>, clock: Clock) -> Options {
         origin_port: values.origin.port,
         idle_connections_max: values.idle_connections,
         idle_timeout: values.idle_timeout,
-        places: values.places,
+        seats: values.seats,
         drain_timeout: values.drain_timeout,
         epoch: clock.epoch,
     }
@@ -178,7 +178,7 @@ fn seed() -> u64 {
 }
 
 /// Protects the application until a signal ends it.
-pub(crate) fn run(runtime: Runtime, sources: &Sources, loaded: Loaded) -> ExitCode {
+pub(crate) fn run(runtime: Adapter, sources: &Sources, loaded: Loaded) -> ExitCode {
     let log = match Log::start(loaded.values.log_level, loaded.values.log_json) {
         Ok(log) => log,
         Err(error) => return failed(format_args!("{}", StartError::System(error))),
@@ -192,11 +192,11 @@ pub(crate) fn run(runtime: Runtime, sources: &Sources, loaded: Loaded) -> ExitCo
     }
 }
 
-fn protect(runtime: Runtime, sources: &Sources, loaded: &Loaded) -> Result<(), String> {
+fn protect(runtime: Adapter, sources: &Sources, loaded: &Loaded) -> Result<(), String> {
     for warning in &loaded.warnings {
         tracing::warn!("{}", escape(warning.as_bytes()));
     }
-    if let Some(text) = files::allow(loaded.values.places.total) {
+    if let Some(text) = files::allow(loaded.values.seats.total) {
         tracing::warn!("{text}");
     }
     let signals = signals(&[SIGHUP, SIGUSR1, SIGUSR2])
@@ -233,7 +233,7 @@ fn reload_by_signal(protection: &Protection) {
     }
 }
 
-fn greet(protection: &Protection, loaded: &Loaded, runtime: Runtime) {
+fn greet(protection: &Protection, loaded: &Loaded, runtime: Adapter) {
     let values = &loaded.values;
     let addrs: Vec<_> = protection
         .server

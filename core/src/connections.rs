@@ -1,5 +1,5 @@
 //! Owns who may have a connection: how many there are, of whom, and who gives way when all
-//! places are taken.
+//! seats are taken.
 //! Never closes one: it says which, and the adapter tells the session.
 
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use crate::config::TrustedProxies;
 use crate::session::Standing;
 use crate::time::Instant;
 
-/// One in this many places is freed at a time: looking for the longest idle is paid for once by
+/// One in this many seats is freed at a time: looking for the longest idle is paid for once by
 /// that many newcomers.
 const FREED_SHARE: usize = 128;
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Places {
+pub struct Seats {
     /// Of all clients.
     pub total: usize,
     /// Of one address, an IPv6 network of 64 bits being one; `None` for no bound. Trusted proxies
@@ -27,7 +27,7 @@ pub struct Places {
     pub per_address: Option<usize>,
 }
 
-/// Why a client gets no place.
+/// Why a client gets no seat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Full {
     /// Its address has all that it may have.
@@ -36,9 +36,9 @@ pub enum Full {
     Total,
 }
 
-/// One connection's place, shared with whoever runs its session.
+/// One connection's seat, shared with whoever runs its session.
 #[derive(Debug)]
-pub struct Place {
+pub struct Seat {
     must_leave: AtomicBool,
     /// Nanoseconds, doubled, plus one where a head is being read; [`BUSY`] otherwise.
     standing: AtomicU64,
@@ -46,7 +46,7 @@ pub struct Place {
 
 const BUSY: u64 = u64::MAX;
 
-impl Place {
+impl Seat {
     /// Notes how the session stands.
     pub fn note(&self, standing: Standing) {
         let since = |instant: Instant| instant.as_nanos().min(u64::MAX / 4) * 2;
@@ -71,33 +71,33 @@ impl Place {
 pub struct Connections<B> {
     by_network: BTreeMap<u128, usize>,
     leaving: usize,
-    open: Slab<Entry<B>>,
-    places: Places,
+    open: Slab<Seated<B>>,
+    seats: Seats,
     trusted: TrustedProxies,
 }
 
 #[derive(Debug)]
-struct Entry<B> {
+struct Seated<B> {
     bell: B,
     network: Option<u128>,
-    place: Arc<Place>,
+    seat: Arc<Seat>,
 }
 
 impl<B: Clone> Connections<B> {
     /// Nobody is there.
     #[must_use]
-    pub fn new(places: Places, trusted: TrustedProxies) -> Self {
-        debug_assert!(places.total > 0, "nobody would be served");
+    pub fn new(seats: Seats, trusted: TrustedProxies) -> Self {
+        debug_assert!(seats.total > 0, "nobody would be served");
         Self {
             by_network: BTreeMap::new(),
             leaving: 0,
             open: Slab::new(),
-            places,
+            seats,
             trusted,
         }
     }
 
-    /// Takes a place for a client; the key gives it back with [`leave`](Self::leave). Where all
+    /// Takes a seat for a client; the key gives it back with [`leave`](Self::leave). Where all
     /// were taken, those that give way are put into `leaving`: ring their bells.
     ///
     /// # Errors
@@ -108,10 +108,10 @@ impl<B: Clone> Connections<B> {
         bell: B,
         leaving: &mut Vec<B>,
         now: Instant,
-    ) -> Result<(usize, Arc<Place>), Full> {
-        let is_bounded = self.places.per_address.is_some() && !self.trusted.contain(address);
+    ) -> Result<(usize, Arc<Seat>), Full> {
+        let is_bounded = self.seats.per_address.is_some() && !self.trusted.contain(address);
         let network = is_bounded.then(|| network(address));
-        if let (Some(network), Some(max)) = (network, self.places.per_address)
+        if let (Some(network), Some(max)) = (network, self.seats.per_address)
             && self
                 .by_network
                 .get(&network)
@@ -120,23 +120,23 @@ impl<B: Clone> Connections<B> {
             return Err(Full::Address);
         }
         let staying = self.open.len() - self.leaving;
-        if staying >= self.places.total && !self.make_room(leaving) {
+        if staying >= self.seats.total && !self.make_room(leaving) {
             return Err(Full::Total);
         }
         if let Some(network) = network {
             *self.by_network.entry(network).or_default() += 1;
         }
-        let place = Arc::new(Place {
+        let seat = Arc::new(Seat {
             must_leave: AtomicBool::new(false),
             standing: AtomicU64::new(0),
         });
-        place.note(Standing::Idle(now));
-        let entry = Entry {
+        seat.note(Standing::Idle(now));
+        let entry = Seated {
             bell,
             network,
-            place: Arc::clone(&place),
+            seat: Arc::clone(&seat),
         };
-        Ok((self.open.insert(entry), place))
+        Ok((self.open.insert(entry), seat))
     }
 
     /// Tells some that run no request to leave: the longest idle, and where none is idle, who has
@@ -145,32 +145,32 @@ impl<B: Clone> Connections<B> {
         let mut candidates: Vec<(u64, u64, usize)> = self
             .open
             .iter()
-            .filter(|(_, entry)| !entry.place.must_leave())
-            .map(|(key, entry)| (entry.place.standing.load(Ordering::Relaxed), key))
+            .filter(|(_, entry)| !entry.seat.must_leave())
+            .map(|(key, entry)| (entry.seat.standing.load(Ordering::Relaxed), key))
             .filter(|(standing, _)| *standing != BUSY)
             .map(|(standing, key)| (standing % 2, standing / 2, key))
             .collect();
-        let count = (self.places.total / FREED_SHARE).clamp(1, candidates.len().max(1));
+        let count = (self.seats.total / FREED_SHARE).clamp(1, candidates.len().max(1));
         if count < candidates.len() {
             candidates.select_nth_unstable(count - 1);
             candidates.truncate(count);
         }
         for (_, _, key) in &candidates {
             let entry = &self.open[*key];
-            entry.place.must_leave.store(true, Ordering::Release);
+            entry.seat.must_leave.store(true, Ordering::Release);
             leaving.push(entry.bell.clone());
         }
         self.leaving += candidates.len();
         !candidates.is_empty()
     }
 
-    /// Gives the place `key` back, and the bell, to be dropped outside of any lock.
+    /// Gives the seat `key` back, and the bell, to be dropped outside of any lock.
     pub fn leave(&mut self, key: usize) -> Option<B> {
         let Some(entry) = self.open.try_remove(key) else {
-            debug_assert!(false, "a place is given back once");
+            debug_assert!(false, "a seat is given back once");
             return None;
         };
-        if entry.place.must_leave() {
+        if entry.seat.must_leave() {
             self.leaving -= 1;
         }
         if let Some(network) = entry.network
@@ -225,14 +225,14 @@ mod tests {
         fn new(total: usize, per_address: Option<usize>) -> Self {
             Self {
                 connections: Connections::new(
-                    Places { total, per_address },
+                    Seats { total, per_address },
                     "127.0.0.0/8,::1,10.0.0.0/8".parse().unwrap(),
                 ),
                 left: Vec::new(),
             }
         }
 
-        fn enter(&mut self, address: &str, bell: u64) -> Result<(usize, Arc<Place>), Full> {
+        fn enter(&mut self, address: &str, bell: u64) -> Result<(usize, Arc<Seat>), Full> {
             let address = address.parse().unwrap();
             self.left.clear();
             self.connections
@@ -278,7 +278,7 @@ mod tests {
             assert!(door.enter("::ffff:10.0.0.7", bell).is_ok());
         }
         door.connections.leave(key);
-        assert!(door.enter("192.0.2.1", 30).is_ok(), "a place came back");
+        assert!(door.enter("192.0.2.1", 30).is_ok(), "a seat came back");
     }
 
     #[test]

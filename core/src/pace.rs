@@ -7,7 +7,7 @@ use crate::time::Instant;
 
 /// What is asked of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Terms {
+pub struct Demand {
     /// The most time that fast bytes can earn ahead; at least the grace time.
     pub ahead_max: Duration,
     /// Longest time without a byte for who earned nothing ahead.
@@ -30,7 +30,7 @@ pub struct Pace {
 impl Pace {
     /// Begins: the peer has the whole grace time for its first bytes.
     #[must_use]
-    pub fn start(terms: Terms, now: Instant) -> Self {
+    pub fn start(terms: Demand, now: Instant) -> Self {
         Self {
             due: now + terms.grace,
             spare: 0,
@@ -39,12 +39,12 @@ impl Pace {
 
     /// Goes on after a time in which nothing was to be moved: the peer has the grace time, or what
     /// it had earned ahead where that is more.
-    pub fn resume(&mut self, terms: Terms, now: Instant) {
+    pub fn resume(&mut self, terms: Demand, now: Instant) {
         self.due = self.due.max(now + terms.grace);
     }
 
     /// Takes note that the peer moved `bytes` bytes.
-    pub fn moved(&mut self, bytes: usize, terms: Terms, now: Instant) {
+    pub fn moved(&mut self, bytes: usize, terms: Demand, now: Instant) {
         debug_assert!(terms.ahead_max >= terms.grace);
         let Some(rate) = terms.rate_min else {
             *self = Self::start(terms, now);
@@ -72,14 +72,14 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const TERMS: Terms = Terms {
+    const TERMS: Demand = Demand {
         ahead_max: Duration::from_secs(10),
         grace: Duration::from_secs(10),
         rate_min: Some(100),
     };
 
     /// When a peer that moves `bytes` every `every` seconds is too late, within an hour.
-    fn ends(terms: Terms, bytes: usize, every: u64) -> Option<u64> {
+    fn ends(terms: Demand, bytes: usize, every: u64) -> Option<u64> {
         let mut pace = Pace::start(terms, Instant::ZERO);
         for secs in (every..3600).step_by(usize::try_from(every).unwrap()) {
             let now = Instant::from_epoch(Duration::from_secs(secs));
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(ends(TERMS, 50, 1), Some(19), "half the rate");
         assert_eq!(ends(TERMS, 99, 1), Some(901), "a little below");
         assert_eq!(ends(TERMS, usize::MAX, 11), Some(10), "silence");
-        let patient = Terms {
+        let patient = Demand {
             rate_min: None,
             ..TERMS
         };
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_number_of_pieces_does_not_matter() {
-        let terms = Terms {
+        let terms = Demand {
             rate_min: Some(70),
             ..TERMS
         };
@@ -127,7 +127,7 @@ mod tests {
     fn what_was_fast_buys_no_more_than_its_bound() {
         for secs in [10, 40] {
             let ahead_max = Duration::from_secs(secs);
-            let terms = Terms { ahead_max, ..TERMS };
+            let terms = Demand { ahead_max, ..TERMS };
             let mut pace = Pace::start(terms, Instant::ZERO);
             assert_eq!(pace.due(), Instant::ZERO + TERMS.grace);
             pace.moved(1 << 30, terms, Instant::ZERO);

@@ -9,13 +9,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use retter::runtime::{
-    ASYNC_STD, Gateway, Observer, Options, Places, Runtime, SMOL, Server, TOKIO,
-};
+use retter::runtime::{ASYNC_STD, Adapter, Gateway, Observer, Options, SMOL, Seats, Server, TOKIO};
 use retter_core::config::Settings;
 use retter_core::event::Report;
 
-const RUNTIMES: [Runtime; 3] = [TOKIO, SMOL, ASYNC_STD];
+const RUNTIMES: [Adapter; 3] = [TOKIO, SMOL, ASYNC_STD];
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// Holds the worker in each accept until it is let go.
@@ -40,7 +38,7 @@ fn a_request_that_has_arrived_is_answered() {
     }
 }
 
-fn has_arrived(runtime: Runtime) {
+fn has_arrived(runtime: Adapter) {
     let origin_port = origin(serve);
     let (reached, has_reached) = channel();
     let (let_go, go) = channel();
@@ -89,7 +87,7 @@ fn an_answer_that_is_cut_off_does_not_look_complete() {
     }
 }
 
-fn is_cut_off(runtime: Runtime) {
+fn is_cut_off(runtime: Adapter) {
     struct Nobody;
     impl Observer for Nobody {
         fn on_report(&self, _: Report) {}
@@ -122,7 +120,7 @@ fn origin(serve: fn(TcpStream)) -> u16 {
 }
 
 fn start(
-    runtime: Runtime,
+    runtime: Adapter,
     origin_port: u16,
     drain_timeout: Duration,
     observer: impl Observer + 'static,
@@ -136,7 +134,7 @@ fn start(
         origin_port,
         idle_connections_max: 4,
         idle_timeout: Duration::from_secs(4),
-        places: Places {
+        seats: Seats {
             total: 100,
             per_address: None,
         },

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use retter::runtime::{
-    ASYNC_STD, Gateway, Observer, Options, Places, Runtime, SMOL, Server, TOKIO, Trouble,
+    ASYNC_STD, Adapter, Gateway, Observer, Options, SMOL, Seats, Server, TOKIO, Trouble,
 };
 use retter_core::config::Settings;
 use retter_core::event::Report;
@@ -18,7 +18,7 @@ use retter_tests::origin::Origin;
 use retter_tests::reply::Reply;
 use retter_tests::signal::{Gate, Watched};
 
-const RUNTIMES: [Runtime; 3] = [TOKIO, SMOL, ASYNC_STD];
+const RUNTIMES: [Adapter; 3] = [TOKIO, SMOL, ASYNC_STD];
 
 /// Counts connections and reports, keeps what it is told, and panics once when it is asked to.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Observer for Witness {
 }
 
 #[track_caller]
-fn start(runtime: Runtime, origin: &Origin, host: &str, witness: &Arc<Witness>) -> Server {
+fn start(runtime: Adapter, origin: &Origin, host: &str, witness: &Arc<Witness>) -> Server {
     let config = Settings::default().validate().expect("defaults");
     let gateway = Gateway::new(config, 1, retter_core::time::Instant::ZERO);
     let options = Options {
@@ -61,7 +61,7 @@ fn start(runtime: Runtime, origin: &Origin, host: &str, witness: &Arc<Witness>) 
         origin_port: origin.address().port(),
         idle_connections_max: 4,
         idle_timeout: Duration::from_secs(4),
-        places: Places {
+        seats: Seats {
             total: 100,
             per_address: None,
         },

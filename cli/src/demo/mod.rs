@@ -14,7 +14,7 @@ use std::{fmt, io};
 use retter_core::report::{AdmissionStats, RefreshStats};
 
 use crate::args::DemoOptions;
-use crate::runtime::Runtime;
+use crate::runtime::Adapter;
 use crate::serve::{self, Protection, StartError};
 use crate::settings::{Loaded, Sources};
 use crate::telemetry::Log;
@@ -65,7 +65,7 @@ impl fmt::Display for DemoError {
 }
 
 /// Shows the day, or days.
-pub(crate) fn run(runtime: Runtime, flags: Sources, options: DemoOptions) -> ExitCode {
+pub(crate) fn run(runtime: Adapter, flags: Sources, options: DemoOptions) -> ExitCode {
     let shop = match Shop::start() {
         Ok(shop) => shop,
         Err(error) => return failed(format_args!("{}", DemoError::System(error))),
@@ -108,7 +108,7 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
 }
 
 fn show(
-    runtime: Runtime,
+    runtime: Adapter,
     sources: &Sources,
     loaded: &Loaded,
     shop: &Shop,

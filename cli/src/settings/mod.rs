@@ -18,7 +18,7 @@ use std::time::Duration;
 use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
-use crate::runtime::Places;
+use crate::runtime::Seats;
 
 pub(crate) use layers::{Given, Sources, config, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
@@ -47,7 +47,7 @@ pub(crate) struct Values {
     pub(crate) log_json: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) origin: BaseUrl,
-    pub(crate) places: Places,
+    pub(crate) seats: Seats,
     pub(crate) workers: usize,
 }
 
@@ -72,7 +72,7 @@ impl Values {
             log_json: false,
             log_level: LevelFilter::INFO,
             origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
-            places: Places {
+            seats: Seats {
                 total: 1,
                 per_address: None,
             },

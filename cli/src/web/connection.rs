@@ -33,12 +33,12 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum State {
     /// The request is with the handler.
-    Answering(Terms),
+    Answering(ReplyForm),
     Closed,
     /// A head was read; its content comes.
     Content {
         request: Request,
-        terms: Terms,
+        form: ReplyForm,
         /// Bytes of content so far.
         len: u64,
         /// First byte of the request.
@@ -57,15 +57,15 @@ enum State {
 
 /// How a request is to be answered.
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+struct ReplyForm {
     /// Not for HEAD.
     has_body: bool,
     keep: bool,
     version: Version,
 }
 
-impl Terms {
-    /// The terms for bytes that are no request, and for those of which no more is read.
+impl ReplyForm {
+    /// The form for bytes that are no request, and for those of which no more is read.
     const LAST: Self = Self {
         has_body: true,
         keep: false,
@@ -169,11 +169,11 @@ impl Connection {
                 Ok(Event::Data(data)) => self.count(data.len(), now),
                 Ok(Event::End { .. }) => {
                     let ended = std::mem::replace(&mut self.state, State::Closed);
-                    let State::Content { request, terms, .. } = ended else {
+                    let State::Content { request, form, .. } = ended else {
                         debug_assert!(false, "the head comes first");
                         return None;
                     };
-                    self.state = State::Answering(terms);
+                    self.state = State::Answering(form);
                     return Some(request);
                 }
                 Ok(Event::NeedData) => {
@@ -193,7 +193,7 @@ impl Connection {
     }
 
     fn begin(&mut self, head: &RequestHead, now: Instant) {
-        let terms = Terms {
+        let form = ReplyForm {
             has_body: head.method != Method::HEAD,
             keep: keep_alive(head.version, &head.fields),
             version: head.version,
@@ -204,7 +204,7 @@ impl Connection {
         };
         self.state = State::Content {
             request: Request::from(head),
-            terms,
+            form,
             len: 0,
             since: since.unwrap_or(now),
         };
@@ -241,18 +241,18 @@ impl Connection {
     /// Says what is wrong with a request, as its last answer.
     fn refuse(&mut self, status: StatusCode, reason: &str, now: Instant) {
         let text = format!("This request cannot be answered: {reason}.\n");
-        self.put(Response::text(status.as_u16(), text), Terms::LAST, now);
+        self.put(Response::text(status.as_u16(), text), ReplyForm::LAST, now);
     }
 
     /// Queues the answer to the request that was polled last.
     pub(super) fn handle_response(&mut self, response: Response, now: Instant) {
-        if let State::Answering(terms) = self.state {
-            self.put(response, terms, now);
+        if let State::Answering(form) = self.state {
+            self.put(response, form, now);
         }
     }
 
-    fn put(&mut self, response: Response, terms: Terms, now: Instant) {
-        let Terms { keep, .. } = terms;
+    fn put(&mut self, response: Response, form: ReplyForm, now: Instant) {
+        let ReplyForm { keep, .. } = form;
         let status = StatusCode::from_u16(response.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut head = HeadWriter::response(&mut self.out, status, b"");
@@ -261,7 +261,7 @@ impl Connection {
         }
         head.field_number("Content-Length", response.body.len() as u64);
         // RFC 9112 §9.3: what becomes of the connection, where it is not the version's default.
-        match (keep, terms.version) {
+        match (keep, form.version) {
             (false, _) => {
                 head.field("Connection", b"close");
             }
@@ -271,7 +271,7 @@ impl Connection {
             (true, Version::Http11) => {}
         }
         head.finish();
-        if terms.has_body {
+        if form.has_body {
             self.out.push(response.body.into());
         }
         let until = now + self.limits.write_timeout;
@@ -284,7 +284,7 @@ impl Connection {
     /// that it has sent.
     pub(super) fn handle_drain(&mut self) {
         match &mut self.state {
-            State::Answering(terms) => terms.keep = false,
+            State::Answering(form) => form.keep = false,
             State::Writing { keep, .. } => *keep = false,
             State::Closed | State::Content { .. } | State::Head(_) | State::Lingering(_) => {
                 self.state = State::Closed;

@@ -135,7 +135,7 @@ fn config() -> retter_core::config::Config {
 /// A client's kept connection, and an application that answers at once.
 struct Rig {
     client: Rc<Peer>,
-    drive: Drive<Place>,
+    drive: Drive<BenchHost>,
     origin: Rc<Peer>,
     time: Rc<Cell<Instant>>,
 }
@@ -154,7 +154,7 @@ impl Rig {
             ..Peer::default()
         });
         let time = Rc::new(Cell::new(Instant::ZERO));
-        let place = Place {
+        let place = BenchHost {
             idle: RefCell::new(None),
             origin: Rc::clone(&origin),
             time: Rc::clone(&time),
@@ -239,13 +239,13 @@ impl Alarm for Never {
     }
 }
 
-struct Place {
+struct BenchHost {
     idle: RefCell<Option<Pipe>>,
     origin: Rc<Peer>,
     time: Rc<Cell<Instant>>,
 }
 
-impl Host for Place {
+impl Host for BenchHost {
     type Alarm = Never;
     type Dial = Ready<io::Result<Pipe>>;
     type Socket = Pipe;

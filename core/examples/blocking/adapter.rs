@@ -70,7 +70,7 @@ pub(crate) fn start(
 
 fn serve(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
     let next = Rc::new(Cell::new(None));
-    let place = Place(Rc::clone(&next), Arc::clone(shared));
+    let place = ThreadHost(Rc::clone(&next), Arc::clone(shared));
     let session = Session::new(Arc::clone(&shared.gateway), peer, place.now());
     let mut drive = Drive::new(place, Socket::new(client)?, session);
     let waker = Waker::from(Arc::new(Unpark(current())));
@@ -84,9 +84,9 @@ fn serve(shared: &Arc<Shared>, client: TcpStream, peer: SocketAddr) -> io::Resul
 }
 
 /// One session's next deadline, and what it shares.
-struct Place(Rc<Cell<Option<Instant>>>, Arc<Shared>);
+struct ThreadHost(Rc<Cell<Option<Instant>>>, Arc<Shared>);
 
-impl Host for Place {
+impl Host for ThreadHost {
     type Alarm = Alarm;
     type Dial = Ready<io::Result<Socket>>;
     type Socket = Socket;

@@ -8,7 +8,7 @@ pub(super) const NOISES: f64 = 1.2;
 
 /// What a trial has to show.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Bar {
     /// Growth of the rate, as a share of the step, above which the step is worth it.
     pub(super) worth: f64,
     /// Standard deviations above that, to be believed.
@@ -56,7 +56,7 @@ impl Growth {
     }
 
     /// Whether the rate grew as the terms demand.
-    pub(super) fn finding(self, terms: Terms) -> Finding {
+    pub(super) fn finding(self, terms: Bar) -> Finding {
         let margin = self.gain - terms.worth * self.step;
         let is_proven = margin >= terms.proof * self.noise || -margin >= NOISES * self.noise;
         let is_sure = is_proven || self.visits >= terms.visits_max;

@@ -53,18 +53,20 @@ impl Inside {
             return self.stay(slot);
         }
         match self.gate.enter(Class::Read, None, NOW) {
-            Entry::Slot(slot) => self.stay(slot),
-            Entry::Shed(shed) => panic!("there is no end of time here: {shed:?}"),
-            Entry::Place(mut place) => match block_on(poll_fn(|cx| place.poll(cx.waker(), NOW))) {
-                Admitted::Slot(slot, _) => self.stay(slot),
-                other => panic!("there is nothing else to wait for: {other:?}"),
-            },
+            Entered::Slot(slot) => self.stay(slot),
+            Entered::Shed(shed) => panic!("there is no end of time here: {shed:?}"),
+            Entered::Place(mut place) => {
+                match block_on(poll_fn(|cx| place.poll(cx.waker(), NOW))) {
+                    Admitted::Slot(slot, _) => self.stay(slot),
+                    other => panic!("there is nothing else to wait for: {other:?}"),
+                }
+            }
         }
     }
 
     /// A request that joins the queue and gives up.
     fn give_up(&self) {
-        if let Entry::Slot(slot) = self.gate.enter(Class::Read, None, NOW) {
+        if let Entered::Slot(slot) = self.gate.enter(Class::Read, None, NOW) {
             self.stay(slot);
         }
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::growth::{Finding, Growth, NOISES, Terms};
+use super::growth::{Bar, Finding, Growth, NOISES};
 use super::measure::{Arm, Visit};
 use super::quiet::{Quiet, scaled};
 use super::service::{BORNE, STRAIN_HIGH, Service};
@@ -368,7 +368,7 @@ impl Limit {
     }
 
     /// What a trial has to show.
-    fn terms(&self, way: Way) -> Terms {
+    fn terms(&self, way: Way) -> Bar {
         let (at_least, at_most) = self.service.strain();
         let (worth, proof) = match way {
             Way::Up if self.is_harmless(self.target(way)) => (-HARM_MAX, NOISES),
@@ -378,7 +378,7 @@ impl Limit {
             Way::Down if self.is_quick(self.base) => (HARM_MAX, 1.5 * NOISES),
             Way::Down => (LOSS_MAX, NOISES),
         };
-        Terms {
+        Bar {
             worth,
             proof,
             visits_max: way.visits_max(at_most),

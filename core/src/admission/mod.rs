@@ -30,7 +30,7 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::Instant;
 
 pub use limit::{Limit, LimitBounds, Sample};
-use queue::{Fate, Pace, Queue, Wakers};
+use queue::{Fate, Queue, Turnover, Wakers};
 pub use words::{Class, Flown, Shed};
 
 /// The gate before the origin. Shared by reference.
@@ -40,7 +40,7 @@ pub use words::{Class, Flown, Shed};
 ///
 /// ```
 /// use std::time::Duration;
-/// use retter_core::admission::{Class, Entry, Gate};
+/// use retter_core::admission::{Class, Entered, Gate};
 /// use retter_core::breaker::Outcome;
 /// use retter_core::config::AdmissionSettings;
 /// use retter_core::time::Instant;
@@ -49,7 +49,7 @@ pub use words::{Class, Flown, Shed};
 /// let now = Instant::ZERO;
 /// let gate = Gate::new(&settings, now);
 /// let slot = gate.try_enter(now).ok_or("full")?;
-/// let Entry::Place(mut place) = gate.enter(Class::Read, None, now) else { return Err("room") };
+/// let Entered::Place(mut place) = gate.enter(Class::Read, None, now) else { return Err("room") };
 /// slot.release(Outcome::Success, now + Duration::from_millis(20));
 /// let waker = std::task::Waker::noop();
 /// assert!(place.poll(waker, now + Duration::from_millis(20)).is_ready());
@@ -61,7 +61,7 @@ pub struct Gate(Arc<Shared>);
 /// How entering went.
 #[derive(Debug)]
 #[must_use]
-pub enum Entry {
+pub enum Entered {
     /// There is room later, perhaps.
     Place(Place),
     /// It is no use waiting.
@@ -192,12 +192,12 @@ impl Gate {
 
     /// Takes a slot or a place in the queue, for who was not let in by
     /// [`try_enter`](Self::try_enter). Those with the same key share one fetch.
-    pub fn enter(&self, class: Class, key: Option<&CacheKey>, now: Instant) -> Entry {
+    pub fn enter(&self, class: Class, key: Option<&CacheKey>, now: Instant) -> Entered {
         let shared = &self.0;
         let mut wakers = Wakers::new();
         let mut inner = shared.lock(now);
         if let Some(found) = shared.try_count(Counts::entered) {
-            return Entry::Slot(Slot::new(shared, found, now));
+            return Entered::Slot(Slot::new(shared, found, now));
         }
         let pace = inner.pace();
         let joined = inner.queue.join(class, key, pace, now, &mut wakers);
@@ -210,13 +210,13 @@ impl Gate {
         drop(inner);
         wake(wakers);
         match joined {
-            Ok(id) => Entry::Place(Place {
+            Ok(id) => Entered::Place(Place {
                 shared: Arc::clone(shared),
                 id,
                 deadline,
                 is_over: false,
             }),
-            Err(shed) => Entry::Shed(shed),
+            Err(shed) => Entered::Shed(shed),
         }
     }
 
@@ -505,8 +505,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Inner {
-    fn pace(&self) -> Pace {
-        Pace {
+    fn pace(&self) -> Turnover {
+        Turnover {
             service: self.limit.service_time(),
             limit: self.limit.current(),
         }

@@ -51,7 +51,7 @@ pub(super) enum Fate {
 
 /// How fast places become free.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct Turnover {
     /// Mean time of a request at the origin; zero when unknown.
     pub(super) service: Duration,
     /// How many may be there.
@@ -107,7 +107,7 @@ impl Queue {
         &mut self,
         class: Class,
         key: Option<&CacheKey>,
-        pace: Pace,
+        pace: Turnover,
         now: Instant,
         wakers: &mut Wakers,
     ) -> Result<u64, Shed> {
@@ -273,7 +273,7 @@ impl Queue {
     }
 
     /// Time until a request that comes now would be let in.
-    pub(super) fn wait(&self, class: Class, pace: Pace) -> Duration {
+    pub(super) fn wait(&self, class: Class, pace: Turnover) -> Duration {
         let ahead = match class {
             Class::Read => self.len(),
             Class::Write => self.writes.len(),
@@ -285,7 +285,7 @@ impl Queue {
     fn make_room(
         &mut self,
         class: Class,
-        pace: Pace,
+        pace: Turnover,
         now: Instant,
         wakers: &mut Wakers,
     ) -> Result<(), Shed> {
@@ -378,7 +378,7 @@ impl Queue {
     }
 }
 
-impl Pace {
+impl Turnover {
     /// Time until the one behind `ahead` others is let in.
     fn wait(self, ahead: usize) -> Duration {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);

@@ -12,19 +12,21 @@ const SLOTS: usize = 8192;
 #[derive(Debug)]
 pub(super) struct Writes {
     /// Of all: mostly it is older than a copy, and nothing else has to be looked at.
-    last: Slot,
-    slots: Box<[Slot]>,
+    last: LatestWrite,
+    slots: Box<[LatestWrite]>,
 }
 
 /// Nanoseconds, 0 for never.
 #[derive(Debug, Default)]
-struct Slot(AtomicU64);
+struct LatestWrite(AtomicU64);
 
 impl Writes {
     pub(super) fn new() -> Self {
         Self {
-            last: Slot::default(),
-            slots: std::iter::repeat_with(Slot::default).take(SLOTS).collect(),
+            last: LatestWrite::default(),
+            slots: std::iter::repeat_with(LatestWrite::default)
+                .take(SLOTS)
+                .collect(),
         }
     }
 
@@ -39,12 +41,12 @@ impl Writes {
         self.last.is_since(asked) && self.slot(resource()).is_since(asked)
     }
 
-    fn slot(&self, resource: u64) -> &Slot {
+    fn slot(&self, resource: u64) -> &LatestWrite {
         &self.slots[usize::try_from(resource % SLOTS as u64).unwrap_or_default()]
     }
 }
 
-impl Slot {
+impl LatestWrite {
     fn note(&self, now: Instant) {
         self.0.fetch_max(now.as_nanos().max(1), Ordering::AcqRel);
     }

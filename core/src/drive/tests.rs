@@ -61,14 +61,14 @@ impl Alarm for Never {
 }
 
 #[derive(Default)]
-struct Place {
+struct TestHost {
     /// Every connection to the origin.
     dialled: RefCell<Vec<Rc<Peer>>>,
     is_dead: Cell<bool>,
     parked: Cell<usize>,
 }
 
-impl Host for Rc<Place> {
+impl Host for Rc<TestHost> {
     type Alarm = Never;
     type Dial = Ready<io::Result<Pipe>>;
     type Socket = Pipe;
@@ -104,8 +104,8 @@ impl Host for Rc<Place> {
 
 struct Bench {
     client: Rc<Peer>,
-    drive: Drive<Rc<Place>>,
-    place: Rc<Place>,
+    drive: Drive<Rc<TestHost>>,
+    place: Rc<TestHost>,
 }
 
 impl Bench {
@@ -114,7 +114,7 @@ impl Bench {
         let config = Settings::default().validate().unwrap();
         let gateway = Gateway::new(config, 7, Instant::ZERO);
         let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-        let (client, place) = (Rc::<Peer>::default(), Rc::<Place>::default());
+        let (client, place) = (Rc::<Peer>::default(), Rc::<TestHost>::default());
         let session = Session::new(gateway, peer, Instant::ZERO);
         let drive = Drive::new(Rc::clone(&place), Pipe(Rc::clone(&client)), session);
         let mut bench = Self {

@@ -9,7 +9,7 @@ use crate::canary::{Plant, is_planted};
 use crate::config::OriginSettings;
 use crate::h1::{ClientConn, Event, SendQueue};
 use crate::limits::DRAIN_BYTES_MAX;
-use crate::pace::{Pace, Terms};
+use crate::pace::{Demand, Pace};
 use crate::time::Instant;
 
 /// The origin's connection. It dies with its exchange or is left without any of this.
@@ -40,8 +40,8 @@ pub(super) struct Draining {
 }
 
 /// What is asked of an origin that sends a body of known length.
-const fn terms(settings: &OriginSettings) -> Terms {
-    Terms {
+const fn terms(settings: &OriginSettings) -> Demand {
+    Demand {
         ahead_max: settings.body_timeout,
         grace: settings.body_timeout,
         rate_min: settings.rate_min,

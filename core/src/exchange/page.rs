@@ -212,7 +212,7 @@ h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}\
 mod tests {
     use super::*;
     use crate::message::Fields;
-    use crate::rules::label::Forward;
+    use crate::rules::label::ForwardReason;
 
     const NAVIGATES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn failed(failure: Failure) -> Option<Handling> {
-        let why = Forward::Method;
+        let why = ForwardReason::Method;
         Some(Handling::Failed { why, failure })
     }
 
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn everybody_is_told_in_the_form_that_they_ask_for() {
         let refused = Refused::Overload;
-        let why = Forward::UriMiss;
+        let why = ForwardReason::UriMiss;
         let tale = Tale {
             retry_after_secs: Some(7),
             ..told(Some(Handling::NoCopy { why, refused }), 503)

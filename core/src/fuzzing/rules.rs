@@ -16,7 +16,7 @@ use crate::rules::coding::accepts_gzip;
 use crate::rules::conditional::{
     Validators, is_cache_condition, not_modified, same_representation,
 };
-use crate::rules::freshness::{Allowed, Lifetimes, NotStorable, Scope, Terms, Wishes, assess};
+use crate::rules::freshness::{Allowed, Criteria, Lifetimes, NotStorable, Scope, Wishes, assess};
 use crate::rules::range::{Cut, cut};
 use crate::store::Vary;
 use crate::time::UnixTime;
@@ -159,8 +159,8 @@ fn check_modes(scope: Scope, request: &RequestHead, response: &ResponseHead, spr
 
 const RECEIVED: UnixTime = UnixTime(784_111_777);
 
-fn terms(rescue: RescueMode, fresh: FreshMode, scope: Scope) -> Terms {
-    Terms {
+fn terms(rescue: RescueMode, fresh: FreshMode, scope: Scope) -> Criteria {
+    Criteria {
         rescue,
         fresh,
         ttl: Duration::from_secs(5),

@@ -81,7 +81,7 @@ impl NotStorable {
 
 /// What a response is assessed by beside itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Criteria {
     /// What may be kept against its directives.
     pub rescue: RescueMode,
     /// What counts as fresh.
@@ -100,7 +100,7 @@ pub struct Terms {
 /// # Errors
 /// Why it may not be stored.
 pub fn assess(
-    terms: &Terms,
+    terms: &Criteria,
     request: &RequestHead,
     response: &ResponseHead,
     received: UnixTime,
@@ -431,7 +431,7 @@ fn forbids_stale(control: &CacheControl) -> bool {
 
 /// RFC 9111 §4.2.1 and §4.2.2, in seconds.
 fn lifetime(
-    terms: &Terms,
+    terms: &Criteria,
     control: &CacheControl,
     response: &ResponseHead,
     received: UnixTime,

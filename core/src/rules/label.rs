@@ -38,7 +38,7 @@ pub enum Handling {
     /// The fetch that it shared with another request failed, and there was no copy.
     Collapsed {
         /// Why no copy was used.
-        why: Forward,
+        why: ForwardReason,
         /// How the origin failed.
         cause: Cause,
     },
@@ -50,14 +50,14 @@ pub enum Handling {
     /// The origin failed below HTTP and there was no copy: 502 or 504.
     Failed {
         /// Why no copy was used.
-        why: Forward,
+        why: ForwardReason,
         /// How the origin failed.
         failure: Failure,
     },
     /// The origin's own answer.
     Forwarded {
         /// Why no copy was used.
-        why: Forward,
+        why: ForwardReason,
         /// The origin's status.
         status: StatusCode,
         /// Whether the answer was stored, which is known only where it was whole before its head
@@ -84,7 +84,7 @@ pub enum Handling {
     /// Refused with 503: the origin was not asked and there was no copy.
     NoCopy {
         /// Why no copy was used.
-        why: Forward,
+        why: ForwardReason,
         /// Why the origin was not asked.
         refused: Refused,
     },
@@ -112,13 +112,13 @@ pub enum Handling {
         /// Remaining freshness.
         ttl: i64,
         /// Why the origin was asked.
-        why: Forward,
+        why: ForwardReason,
     },
 }
 
 /// Why a request went past the copies (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Forward {
+pub enum ForwardReason {
     /// Copies were not consulted at all, as for an upgrade.
     Bypass,
     /// The method is never answered from a copy.
@@ -133,7 +133,7 @@ pub enum Forward {
     VaryMiss,
 }
 
-impl Forward {
+impl ForwardReason {
     /// The token of RFC 9211 §2.2.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -353,9 +353,9 @@ impl Member {
     fn rescued(&mut self, ttl: i64, cause: Cause, detail: &str) {
         // A fresh copy is passed by only where the client asked for the origin.
         let why = if ttl > 0 {
-            Forward::Request
+            ForwardReason::Request
         } else {
-            Forward::Stale
+            ForwardReason::Stale
         };
         self.token("; fwd=", why.as_str());
         self.status_of(cause);
@@ -424,13 +424,13 @@ mod tests {
         check(
             Handling::Validated {
                 ttl: 60,
-                why: Forward::Stale,
+                why: ForwardReason::Stale,
             },
             "retter; fwd=stale; fwd-status=304; ttl=60",
         );
         check(
             Handling::NoCopy {
-                why: Forward::UriMiss,
+                why: ForwardReason::UriMiss,
                 refused: Refused::OnlyIfCached,
             },
             "retter; fwd=uri-miss; detail=only-if-cached",
@@ -491,28 +491,28 @@ mod tests {
             collapsed,
         };
         check(
-            forwarded(Forward::UriMiss, 200, true, false),
+            forwarded(ForwardReason::UriMiss, 200, true, false),
             "retter; fwd=uri-miss; fwd-status=200; stored",
         );
         check(
-            forwarded(Forward::VaryMiss, 200, true, true),
+            forwarded(ForwardReason::VaryMiss, 200, true, true),
             "retter; fwd=vary-miss; fwd-status=200; stored; collapsed",
         );
         check(
-            forwarded(Forward::Method, 201, false, false),
+            forwarded(ForwardReason::Method, 201, false, false),
             "retter; fwd=method; fwd-status=201",
         );
         check(
-            forwarded(Forward::Request, 304, false, false),
+            forwarded(ForwardReason::Request, 304, false, false),
             "retter; fwd=request; fwd-status=304",
         );
         check(
-            forwarded(Forward::Bypass, 101, false, false),
+            forwarded(ForwardReason::Bypass, 101, false, false),
             "retter; fwd=bypass; fwd-status=101",
         );
         check(
             Handling::Failed {
-                why: Forward::UriMiss,
+                why: ForwardReason::UriMiss,
                 failure: Failure::Timeout,
             },
             "retter; fwd=uri-miss; detail=timeout",
@@ -527,19 +527,19 @@ mod tests {
                 "retter; fwd=uri-miss; fwd-status=502; collapsed",
             ),
         ] {
-            let why = Forward::UriMiss;
+            let why = ForwardReason::UriMiss;
             check(Handling::Collapsed { why, cause }, expected);
         }
         check(
             Handling::NoCopy {
-                why: Forward::UriMiss,
+                why: ForwardReason::UriMiss,
                 refused: Refused::CircuitOpen,
             },
             "retter; fwd=uri-miss; detail=circuit-open-no-copy",
         );
         check(
             Handling::NoCopy {
-                why: Forward::Method,
+                why: ForwardReason::Method,
                 refused: Refused::Overload,
             },
             "retter; fwd=method; detail=overload-no-copy",
@@ -563,7 +563,7 @@ mod tests {
         check(Handling::Overload { ttl: 1 }, 100, Source::Cache);
         check(
             Handling::Failed {
-                why: Forward::Stale,
+                why: ForwardReason::Stale,
                 failure: Failure::Connect,
             },
             0,

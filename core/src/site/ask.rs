@@ -14,7 +14,7 @@ use crate::copies::StoredResponse;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::forwarding;
-use crate::rules::label::Forward;
+use crate::rules::label::ForwardReason;
 use crate::time::Instant;
 
 /// A request on its way through the decision.
@@ -36,7 +36,7 @@ pub(super) struct Ask<'a> {
     pub(super) request: &'a Arc<RequestHead>,
     /// The settings of when it began.
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) why: Forward,
+    pub(super) why: ForwardReason,
 }
 
 impl Ask<'_> {

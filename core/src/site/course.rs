@@ -30,7 +30,7 @@ use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::{Failure, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
-use crate::rules::label::{Cause, Forward, Handling, Instead};
+use crate::rules::label::{Cause, ForwardReason, Handling, Instead};
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -117,7 +117,7 @@ pub(super) struct Course {
     pub(super) slot: Option<Slot>,
     /// The settings of when it began.
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) why: Forward,
+    pub(super) why: ForwardReason,
 }
 
 impl Course {

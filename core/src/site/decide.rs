@@ -19,7 +19,7 @@ use super::served::Served;
 use super::snapshot::Snapshot;
 use super::ticket::Ticket;
 use super::visitor::Asker;
-use crate::admission::{Class, Entry};
+use crate::admission::{Class, Entered};
 use crate::breaker::Outcome;
 use crate::canary::{Plant, is_planted};
 use crate::config::FreshMode;
@@ -27,7 +27,7 @@ use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
-use crate::rules::label::{Forward, Handling, Instead, Refused};
+use crate::rules::label::{ForwardReason, Handling, Instead, Refused};
 use crate::rules::{conditional, forwarding};
 use crate::store::Entry as _;
 use crate::time::Instant;
@@ -238,16 +238,18 @@ fn reason(
     key: Option<&CacheKey>,
     snapshot: &Snapshot,
     now: Instant,
-) -> Forward {
+) -> ForwardReason {
     match (copy, key) {
-        (_, None) => Forward::Bypass,
+        (_, None) => ForwardReason::Bypass,
         (Some(copy), Some(key)) if !copy.is_fresh(now) || parts.copies.is_written(copy, key) => {
-            Forward::Stale
+            ForwardReason::Stale
         }
-        (Some(_), Some(_)) if snapshot.config().cache.fresh == FreshMode::Off => Forward::Bypass,
-        (Some(_), Some(_)) => Forward::Request,
-        (None, Some(key)) if parts.copies.contains(key) => Forward::VaryMiss,
-        (None, Some(_)) => Forward::UriMiss,
+        (Some(_), Some(_)) if snapshot.config().cache.fresh == FreshMode::Off => {
+            ForwardReason::Bypass
+        }
+        (Some(_), Some(_)) => ForwardReason::Request,
+        (None, Some(key)) if parts.copies.contains(key) => ForwardReason::VaryMiss,
+        (None, Some(_)) => ForwardReason::UriMiss,
     }
 }
 
@@ -266,9 +268,9 @@ fn pass_by(
         parts.drop_session_of(keyer, &request.fields);
     }
     let why = if matches!(request.method, Method::GET | Method::HEAD) {
-        Forward::Bypass
+        ForwardReason::Bypass
     } else {
-        Forward::Method
+        ForwardReason::Method
     };
     let ask = Ask {
         address,
@@ -327,8 +329,8 @@ fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling 
         .as_ref()
         .filter(|key| shares && key.is_named_by(ask.request));
     match parts.gate.enter(class, key, now) {
-        Entry::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
-        Entry::Shed(_) => admit::shed(parts, &ask, class, now).into(),
-        Entry::Slot(slot) => admit::go(parts, ask, class, slot, None, now).into(),
+        Entered::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
+        Entered::Shed(_) => admit::shed(parts, &ask, class, now).into(),
+        Entered::Slot(slot) => admit::go(parts, ask, class, slot, None, now).into(),
     }
 }

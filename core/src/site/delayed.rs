@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::ask::Ask;
 use super::parts::Parts;
-use super::reach::Place;
+use super::reach::RestartWait;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use crate::admission::Class;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
-use crate::rules::label::Forward;
+use crate::rules::label::ForwardReason;
 use crate::time::Instant;
 
 /// A request of which nothing was sent, and which may be sent when the origin is back. Nothing is
@@ -29,13 +29,13 @@ pub struct Delayed {
     /// Whether it may see what others like its client see, and they what it is sent.
     pub(super) may_share: bool,
     pub(super) parts: Arc<Parts>,
-    pub(super) place: Place,
+    pub(super) place: RestartWait,
     /// The answer when it has waited in vain.
     pub(super) refusal: Refusal,
     pub(super) request: Arc<RequestHead>,
     pub(super) since: Instant,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) why: Forward,
+    pub(super) why: ForwardReason,
 }
 
 impl Delayed {

@@ -18,7 +18,7 @@ use crate::copies::{Collector, Making, StoredResponse, Times};
 use crate::key::{CacheKey, Kind, Partition, SessionChange};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::cache_control::CacheControl;
-use crate::rules::freshness::{self, Lifetimes, NotStorable, Scope, Terms};
+use crate::rules::freshness::{self, Criteria, Lifetimes, NotStorable, Scope};
 use crate::rules::label::Handling;
 use crate::rules::{conditional, credentials, forwarding};
 use crate::store::{Entry, Vary};
@@ -287,7 +287,7 @@ fn assess(
         Partition::Public => Scope::Public,
         Partition::Session(_) => Scope::Session,
     };
-    let terms = Terms {
+    let terms = Criteria {
         rescue: cache.rescue,
         fresh: cache.fresh,
         ttl: cache.ttl,

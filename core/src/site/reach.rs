@@ -70,7 +70,7 @@ enum Trial {
 
 /// Waiting for the origin to take connections. Dropped, it is free at once.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RestartWait {
     deadline: Instant,
     inner: Arc<Mutex<Inner>>,
     name: u64,
@@ -194,7 +194,7 @@ impl Reach {
         wait: Duration,
         until: Option<Instant>,
         now: Instant,
-    ) -> Option<Place> {
+    ) -> Option<RestartWait> {
         if !self.is_disturbed() || !self.attended.load(Ordering::Relaxed) {
             return None;
         }
@@ -216,7 +216,7 @@ impl Reach {
         inner.names += 1;
         let name = inner.names;
         inner.waiting.insert(name, None);
-        Some(Place {
+        Some(RestartWait {
             deadline,
             inner: Arc::clone(&self.inner),
             name,
@@ -278,7 +278,7 @@ impl Trial {
     }
 }
 
-impl Place {
+impl RestartWait {
     /// Until when it is of use.
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
@@ -295,7 +295,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for RestartWait {
     fn drop(&mut self) {
         let left = lock(&self.inner).waiting.remove(&self.name);
         drop(left);

@@ -20,7 +20,7 @@ use crate::breaker::{Outcome, State, TierPermit, Tiers};
 use crate::copies::StoredResponse;
 use crate::key::{self, CacheKey};
 use crate::message::RequestHead;
-use crate::rules::label::Forward;
+use crate::rules::label::ForwardReason;
 use crate::time::Instant;
 
 /// Permission, and the wish, to ask the origin for a page though no client waits for it.
@@ -307,7 +307,7 @@ fn unattended<'a>(
         request,
         snapshot,
         waits_until: None,
-        why: Forward::Stale,
+        why: ForwardReason::Stale,
     }
 }
 

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::labels::put_labels;
 use crate::breaker::State;
 use crate::report::Failure;
-use crate::rules::label::{Cause, Forward, Handling, Refused};
+use crate::rules::label::{Cause, ForwardReason, Handling, Refused};
 
 /// The answer where neither the origin nor a copy gives one, and why.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,12 @@ enum Kind {
 
 impl Refusal {
     /// The origin is not asked, and `wait` is how long that may last.
-    pub(super) fn new(why: Forward, refused: Refused, circuit: State, wait: Duration) -> Self {
+    pub(super) fn new(
+        why: ForwardReason,
+        refused: Refused,
+        circuit: State,
+        wait: Duration,
+    ) -> Self {
         let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {
             circuit,
@@ -46,7 +51,7 @@ impl Refusal {
     }
 
     /// The origin was asked for another request, and failed.
-    pub(super) const fn failed(why: Forward, cause: Cause, circuit: State) -> Self {
+    pub(super) const fn failed(why: ForwardReason, cause: Cause, circuit: State) -> Self {
         Self {
             circuit,
             handling: Handling::Collapsed { why, cause },
@@ -56,7 +61,7 @@ impl Refusal {
 
     /// The origin was asked, and failed below HTTP.
     pub(super) const fn origin_failed(
-        why: Forward,
+        why: ForwardReason,
         failure: Failure,
         status: StatusCode,
         circuit: State,
@@ -70,7 +75,7 @@ impl Refusal {
 
     /// The same of a write, which was sent.
     pub(super) const fn may_have_arrived(
-        why: Forward,
+        why: ForwardReason,
         failure: Failure,
         status: StatusCode,
         circuit: State,
@@ -83,7 +88,7 @@ impl Refusal {
     }
 
     /// The origin cannot be asked, for want of something here.
-    pub(super) const fn unasked(why: Forward, circuit: State) -> Self {
+    pub(super) const fn unasked(why: ForwardReason, circuit: State) -> Self {
         let refused = Refused::Overload;
         Self {
             circuit,

@@ -15,12 +15,12 @@ use super::reach;
 use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
-use crate::admission::{Admitted, Class, Entry, Flown, Lead, Place, Slot};
+use crate::admission::{Admitted, Class, Entered, Flown, Lead, Place, Slot};
 use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::conditional;
 use crate::rules::freshness::Wishes;
-use crate::rules::label::{Forward, Handling};
+use crate::rules::label::{ForwardReason, Handling};
 use crate::time::Instant;
 
 /// A place in the queue before the origin, or among those that wait for it to be back. Dropped, as when the client leaves, it is free at once.
@@ -44,14 +44,14 @@ pub struct Ticket {
     snapshot: Arc<Snapshot>,
     /// Until when it may wait for an origin that takes no connections, if it has.
     waits_until: Option<Instant>,
-    why: Forward,
+    why: ForwardReason,
 }
 
 /// What a request waits for.
 #[derive(Debug)]
 enum Waits {
     /// A connection to the origin; the refusal is its answer if there is none in time.
-    Return(reach::Place, Refusal),
+    Return(reach::RestartWait, Refusal),
     /// Room at the origin.
     Room(Place),
 }
@@ -162,15 +162,15 @@ impl Ticket {
             return Some(Decision::Serve(served));
         }
         match self.parts.gate.enter(self.class, key, now) {
-            Entry::Place(place) => {
+            Entered::Place(place) => {
                 if self.waits_until.is_some() {
                     self.deadline = place.deadline();
                 }
                 self.place = Some(Waits::Room(place));
                 None
             }
-            Entry::Shed(_) => Some(self.refuse(now)),
-            Entry::Slot(slot) => self.go(slot, None, now),
+            Entered::Shed(_) => Some(self.refuse(now)),
+            Entered::Slot(slot) => self.go(slot, None, now),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::entry::Entry;
-use super::shard::{Place, Shard, USES_MAX, group_bytes};
+use super::shard::{Fifo, Shard, USES_MAX, group_bytes};
 use crate::key::Partition;
 use crate::limits::VARIANTS_MAX;
 
@@ -25,13 +25,13 @@ impl<V: Entry> Shard<V> {
             "index and slab differ in size",
         )?;
         let mut seen = 0;
-        for (queue, place) in [(&self.small, Place::Small), (&self.main, Place::Main)] {
+        for (queue, fifo) in [(&self.small, Fifo::Small), (&self.main, Fifo::Main)] {
             let nodes = queue
                 .list
                 .checked_nodes(&self.groups)
                 .ok_or("broken queue links")?;
-            let in_place = nodes.iter().all(|&at| self.groups[at].place == place);
-            check(in_place, "a group in a queue that is not its place")?;
+            let in_fifo = nodes.iter().all(|&at| self.groups[at].fifo == fifo);
+            check(in_fifo, "a group in a queue that is not its own")?;
             let bytes: usize = nodes.iter().map(|&at| self.groups[at].bytes).sum();
             check(bytes == queue.bytes, "a queue's bytes are not its groups'")?;
             seen += nodes.len();

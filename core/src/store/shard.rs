@@ -46,7 +46,7 @@ pub(super) struct Group<V> {
     pub(super) variants: SmallVec<[Variant<V>; 1]>,
     /// What the group is charged for, variants included.
     pub(super) bytes: usize,
-    pub(super) place: Place,
+    pub(super) fifo: Fifo,
     /// Uses since the group came into its queue, up to [`USES_MAX`].
     pub(super) uses: AtomicU8,
     pub(super) in_partition: Links,
@@ -64,7 +64,7 @@ pub(super) struct Members {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Place {
+pub(super) enum Fifo {
     Main,
     Small,
 }
@@ -279,17 +279,17 @@ impl<V: Entry> Shard<V> {
         debug_assert!(self.find(&key).is_none(), "one group per key");
         let hash = key.hash();
         let partition = key.partition();
-        let place = if self.ghosts.contains(hash) {
-            Place::Main
+        let fifo = if self.ghosts.contains(hash) {
+            Fifo::Main
         } else {
-            Place::Small
+            Fifo::Small
         };
         let bytes = group_bytes::<V>(&key);
         let at = self.groups.insert(Group {
             key,
             variants: SmallVec::new(),
             bytes,
-            place,
+            fifo,
             uses: AtomicU8::new(0),
             in_partition: Links::default(),
             in_queue: Links::default(),
@@ -309,7 +309,7 @@ impl<V: Entry> Shard<V> {
                 });
             found.into_mut().list.push_back(groups, at);
         }
-        self.enter_queue(at, place);
+        self.enter_queue(at, fifo);
         at
     }
 
@@ -350,7 +350,7 @@ impl<V: Entry> Shard<V> {
         let group = &mut self.groups[at];
         let variant = group.variants.remove(which);
         group.bytes -= variant.bytes;
-        queue_of(group.place, &mut self.small, &mut self.main).bytes -= variant.bytes;
+        queue_of(group.fifo, &mut self.small, &mut self.main).bytes -= variant.bytes;
         self.entries -= 1;
         dropped.push(variant.value);
     }
@@ -358,22 +358,22 @@ impl<V: Entry> Shard<V> {
     fn charge(&mut self, at: usize, bytes: usize) {
         let group = &mut self.groups[at];
         group.bytes += bytes;
-        queue_of(group.place, &mut self.small, &mut self.main).bytes += bytes;
+        queue_of(group.fifo, &mut self.small, &mut self.main).bytes += bytes;
     }
 
     fn leave_queue(&mut self, at: usize) {
         let group = &self.groups[at];
         let bytes = group.bytes;
-        let queue = queue_of(group.place, &mut self.small, &mut self.main);
+        let queue = queue_of(group.fifo, &mut self.small, &mut self.main);
         queue.list.unlink(&mut self.groups, at);
         queue.bytes -= bytes;
     }
 
-    fn enter_queue(&mut self, at: usize, place: Place) {
+    fn enter_queue(&mut self, at: usize, fifo: Fifo) {
         let group = &mut self.groups[at];
-        group.place = place;
+        group.fifo = fifo;
         let bytes = group.bytes;
-        let queue = queue_of(place, &mut self.small, &mut self.main);
+        let queue = queue_of(fifo, &mut self.small, &mut self.main);
         queue.list.push_back(&mut self.groups, at);
         queue.bytes += bytes;
     }
@@ -407,22 +407,22 @@ impl<V: Entry> Shard<V> {
             let group = &mut self.groups[at];
             let hash = group.key.hash();
             let uses = group.uses.get_mut();
-            match group.place {
-                Place::Small if *uses > 1 && chances > 0 => {
+            match group.fifo {
+                Fifo::Small if *uses > 1 && chances > 0 => {
                     *uses = 0;
                     self.leave_queue(at);
-                    self.enter_queue(at, Place::Main);
+                    self.enter_queue(at, Fifo::Main);
                 }
-                Place::Small => {
+                Fifo::Small => {
                     self.ghosts.remember(hash, self.groups.len());
                     return Some(at);
                 }
-                Place::Main if *uses > 0 && chances > 0 => {
+                Fifo::Main if *uses > 0 && chances > 0 => {
                     *uses -= 1;
                     self.leave_queue(at);
-                    self.enter_queue(at, Place::Main);
+                    self.enter_queue(at, Fifo::Main);
                 }
-                Place::Main => return Some(at),
+                Fifo::Main => return Some(at),
             }
             chances -= 1;
         }
@@ -487,10 +487,10 @@ fn variant_bytes<V: Entry>(value: &V) -> usize {
         .saturating_add(fixed + 2 * size_of::<Variant<V>>())
 }
 
-fn queue_of<'a>(place: Place, small: &'a mut Queue, main: &'a mut Queue) -> &'a mut Queue {
-    match place {
-        Place::Main => main,
-        Place::Small => small,
+fn queue_of<'a>(fifo: Fifo, small: &'a mut Queue, main: &'a mut Queue) -> &'a mut Queue {
+    match fifo {
+        Fifo::Main => main,
+        Fifo::Small => small,
     }
 }
 

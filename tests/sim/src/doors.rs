@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use retter_core::Standing;
 use retter_core::config::TrustedProxies;
-use retter_core::connections::{Connections, Place, Places};
+use retter_core::connections::{Connections, Seat, Seats};
 use retter_core::time::Instant;
 
 /// The register of all connections; its bells are the numbers of sessions.
@@ -20,27 +20,27 @@ pub(crate) struct Doors {
     pushed: RefCell<BTreeSet<usize>>,
 }
 
-/// The place of one session.
+/// The seat of one session.
 pub(crate) struct Pass {
     doors: Rc<Doors>,
     key: usize,
-    place: Arc<Place>,
+    seat: Arc<Seat>,
     task: usize,
 }
 
 impl Doors {
     pub(crate) fn new(total: usize) -> Rc<Self> {
-        let places = Places {
+        let seats = Seats {
             total,
             per_address: None,
         };
         Rc::new(Self {
-            connections: RefCell::new(Connections::new(places, TrustedProxies::default())),
+            connections: RefCell::new(Connections::new(seats, TrustedProxies::default())),
             pushed: RefCell::default(),
         })
     }
 
-    /// Takes a place for a session, where there is one; with those that are to give way for it.
+    /// Takes a seat for a session, where there is one; with those that are to give way for it.
     pub(crate) fn enter(
         self: &Rc<Self>,
         address: IpAddr,
@@ -50,10 +50,10 @@ impl Doors {
         let mut leaving = Vec::new();
         let mut connections = self.connections.borrow_mut();
         let entered = connections.enter(address, task, &mut leaving, now);
-        let pass = entered.ok().map(|(key, place)| Pass {
+        let pass = entered.ok().map(|(key, seat)| Pass {
             doors: Rc::clone(self),
             key,
-            place,
+            seat,
             task,
         });
         (pass, leaving)
@@ -67,11 +67,11 @@ impl Doors {
 
 impl Pass {
     pub(crate) fn must_leave(&self) -> bool {
-        self.place.must_leave() || self.doors.pushed.borrow().contains(&self.task)
+        self.seat.must_leave() || self.doors.pushed.borrow().contains(&self.task)
     }
 
     pub(crate) fn note(&self, standing: Standing) {
-        self.place.note(standing);
+        self.seat.note(standing);
     }
 }
 

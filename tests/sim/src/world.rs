@@ -22,11 +22,11 @@ use retter_core::{ConnectProbe, Gateway, Session};
 use crate::answers::unix;
 use crate::clients::Client;
 use crate::doors::Pass;
+use crate::host::{Hub, Reach, SessionHost, SimDial, SimSocket};
 use crate::ledger::{Asked, Ledger};
 use crate::net::{Actor, Event, Net};
 use crate::oracle::Oracle;
 use crate::origin::{Health, Origin};
-use crate::place::{Hub, Place, Reach, SimDial, SimSocket};
 use crate::requests::Memory;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
@@ -64,7 +64,7 @@ pub(crate) struct World {
 enum Task {
     /// A connection that is closed again, to find out whether the origin takes any.
     Connects(Pin<Box<SimDial>>, ConnectProbe),
-    Serves(Box<Drive<Place>>),
+    Serves(Box<Drive<SessionHost>>),
 }
 
 impl World {
@@ -174,7 +174,7 @@ impl World {
             let is_over = self.poll(task);
             self.take_notes(task, is_over);
             for (session, origin) in self.hub.detached.take() {
-                let place = self.place(None);
+                let place = self.host(None);
                 self.serve(Drive::background(place, Some(origin), session));
             }
         }
@@ -238,13 +238,13 @@ impl World {
             .set_refresh_waker(&self.hub.waker(REFRESHER));
         if let Some(probe) = self.gateway.site().poll_connect(now) {
             self.net.borrow_mut().note(format_args!("connects"));
-            let dial = Box::pin(self.place(None).dial());
+            let dial = Box::pin(self.host(None).dial());
             self.run_task(Task::Connects(dial, probe));
         }
         while let Some(refresh) = self.gateway.site().poll_refresh(now) {
             self.net.borrow_mut().note(format_args!("refresh"));
             let session = Session::background(Arc::clone(&self.gateway), refresh, now);
-            let place = self.place(None);
+            let place = self.host(None);
             self.serve(Drive::background(place, None, session));
         }
         let next = self.gateway.site().poll_refresh_timeout(now);
@@ -262,11 +262,11 @@ impl World {
     }
 
     /// The place of the next session.
-    fn place(&self, pass: Option<Pass>) -> Place {
-        Place::new(&self.hub, self.tasks.len(), pass)
+    fn host(&self, pass: Option<Pass>) -> SessionHost {
+        SessionHost::new(&self.hub, self.tasks.len(), pass)
     }
 
-    fn serve(&mut self, drive: Drive<Place>) {
+    fn serve(&mut self, drive: Drive<SessionHost>) {
         self.run_task(Task::Serves(Box::new(drive)));
     }
 
@@ -342,7 +342,7 @@ impl World {
         };
         let session = Session::new(Arc::clone(&self.gateway), peer, now);
         let socket = SimSocket::new(&self.net, link);
-        let place = self.place(Some(pass));
+        let place = self.host(Some(pass));
         self.serve(Drive::new(place, socket, session));
     }
 

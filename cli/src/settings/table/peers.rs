@@ -200,7 +200,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "10000",
         help: "Most client connections; when all are taken, the longest idle give way",
         core: "",
-        apply: |v, text| parse::one_up(text).map(|count| v.places.total = count),
+        apply: |v, text| parse::one_up(text).map(|count| v.seats.total = count),
     },
     Spec {
         key: "server.connections_per_address",
@@ -209,7 +209,7 @@ pub(super) const SPECS: &[Spec] = &[
         example: "100",
         help: "Most connections of one address (IPv6: of one /64); trusted proxies have no such bound",
         core: "",
-        apply: |v, text| parse::or_off(text).map(|count| v.places.per_address = count),
+        apply: |v, text| parse::or_off(text).map(|count| v.seats.per_address = count),
     },
     Spec {
         key: "server.trusted_proxies",

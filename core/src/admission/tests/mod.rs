@@ -60,14 +60,14 @@ impl Bench {
     /// `name` comes; says whether it may wait.
     fn come(&mut self, name: &'static str, class: Class, key: Option<&CacheKey>) -> bool {
         match self.gate.enter(class, key, self.now) {
-            Entry::Place(place) => {
+            Entered::Place(place) => {
                 self.waiting.push((name, place, Arc::default()));
                 // Its waker is known from now on.
                 assert_eq!(self.told(), "");
                 true
             }
-            Entry::Shed(_) => false,
-            Entry::Slot(slot) => {
+            Entered::Shed(_) => false,
+            Entered::Slot(slot) => {
                 self.slots.push(slot);
                 false
             }
@@ -158,9 +158,9 @@ fn never_more_than_the_limit_from_many_threads() {
                     let slot =
                         gate.try_enter(now)
                             .or_else(|| match gate.enter(Class::Read, None, now) {
-                                Entry::Slot(slot) => Some(slot),
-                                Entry::Shed(_) => None,
-                                Entry::Place(mut place) => match place.poll(Waker::noop(), now) {
+                                Entered::Slot(slot) => Some(slot),
+                                Entered::Shed(_) => None,
+                                Entered::Place(mut place) => match place.poll(Waker::noop(), now) {
                                     Poll::Ready(Admitted::Slot(slot, _)) => Some(slot),
                                     Poll::Ready(_) | Poll::Pending => None,
                                 },
@@ -230,7 +230,7 @@ fn a_restart_holds_until_it_is_earned() {
 #[test]
 fn a_waker_that_is_replaced_is_not_called() {
     let mut bench = Bench::full(1);
-    let Entry::Place(mut place) = bench.gate.enter(Class::Read, None, bench.now) else {
+    let Entered::Place(mut place) = bench.gate.enter(Class::Read, None, bench.now) else {
         panic!("it is full");
     };
     // Some runtimes give another waker of the same task at each poll: a session that is woken by

@@ -143,14 +143,14 @@ fn the_queue_is_bounded() {
     let bench = Bench::full(1);
     let places: Vec<_> = (0..WAITING_MAX)
         .map(|_| match bench.gate.enter(Class::Read, None, bench.now) {
-            Entry::Place(place) => place,
-            Entry::Shed(_) | Entry::Slot(_) => panic!("there is room"),
+            Entered::Place(place) => place,
+            Entered::Shed(_) | Entered::Slot(_) => panic!("there is room"),
         })
         .collect();
     let entry = bench.gate.enter(Class::Read, None, bench.now);
-    assert!(matches!(entry, Entry::Shed(Shed::Full)));
+    assert!(matches!(entry, Entered::Shed(Shed::Full)));
     let entry = bench.gate.enter(Class::Write, None, bench.now);
-    assert!(matches!(entry, Entry::Place(_)), "a read gave way");
+    assert!(matches!(entry, Entered::Place(_)), "a read gave way");
     drop((places, entry));
     bench.check_empty();
 }
@@ -172,7 +172,7 @@ fn a_limit_that_rises_lets_more_in() {
     let gate = Gate::new(&AdmissionSettings::default(), Instant::ZERO);
     gate.restart(1, Instant::ZERO);
     let slot = gate.try_enter(Instant::ZERO);
-    let Entry::Place(mut place) = gate.enter(Class::Read, None, Instant::ZERO) else {
+    let Entered::Place(mut place) = gate.enter(Class::Read, None, Instant::ZERO) else {
         panic!("it is full");
     };
     assert!(place.poll(Waker::noop(), Instant::ZERO).is_pending());
@@ -186,11 +186,11 @@ impl Bench {
     /// Somebody comes, and nobody asks how it stands.
     fn come_quietly(&mut self, name: &'static str, class: Class) -> bool {
         match self.gate.enter(class, None, self.now) {
-            Entry::Place(place) => {
+            Entered::Place(place) => {
                 self.waiting.push((name, place, Arc::default()));
                 true
             }
-            Entry::Shed(_) | Entry::Slot(_) => false,
+            Entered::Shed(_) | Entered::Slot(_) => false,
         }
     }
 }

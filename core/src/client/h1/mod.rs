@@ -15,7 +15,7 @@ use crate::exchange::reply::Reply;
 use crate::h1::{Event, Framing, ProtocolError, SendQueue, ServerConn, keep_alive};
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::message::{RequestHead, Version};
-use crate::pace::{Pace, Terms};
+use crate::pace::{Demand, Pace};
 use crate::time::Instant;
 
 use answer::Answer;
@@ -118,8 +118,8 @@ pub(crate) enum Read {
 }
 
 /// What is asked of a client that sends a body.
-const fn read_terms(settings: &ClientSettings) -> Terms {
-    Terms {
+const fn read_terms(settings: &ClientSettings) -> Demand {
+    Demand {
         ahead_max: settings.read_timeout,
         grace: settings.read_timeout,
         rate_min: settings.rate_min,
@@ -127,11 +127,11 @@ const fn read_terms(settings: &ClientSettings) -> Terms {
 }
 
 /// What is asked of a client that takes an answer.
-fn write_terms(settings: &ClientSettings) -> Terms {
+fn write_terms(settings: &ClientSettings) -> Demand {
     /// What is written lies in two kernels, and room for more shows only when a good part of it
     /// was taken: at 20 kB a second that can be half a minute.
     const AHEAD: u32 = 4;
-    Terms {
+    Demand {
         ahead_max: settings.write_timeout.saturating_mul(AHEAD),
         grace: settings.write_timeout,
         rate_min: settings.rate_min,

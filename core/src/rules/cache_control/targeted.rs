@@ -38,7 +38,7 @@ impl<'de> DictionaryVisitor<'de> for Directives {
 
     fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Self::Error> {
         let control = &mut self.0;
-        Ok(Entry {
+        Ok(Member {
             control,
             name: key.as_str(),
         })
@@ -50,12 +50,12 @@ impl<'de> DictionaryVisitor<'de> for Directives {
     }
 }
 
-struct Entry<'a, 'de> {
+struct Member<'a, 'de> {
     control: &'a mut CacheControl,
     name: &'de str,
 }
 
-impl<'de> EntryVisitor<'de> for Entry<'_, 'de> {
+impl<'de> EntryVisitor<'de> for Member<'_, 'de> {
     type Error = Infallible;
 
     fn item(self) -> Result<impl ItemVisitor<'de>, Self::Error> {

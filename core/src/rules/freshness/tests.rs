@@ -25,8 +25,8 @@ fn ok(lines: &[(&str, &str)]) -> ResponseHead {
 
 const TTL: u64 = 5;
 
-fn terms(rescue: RescueMode, scope: Scope) -> Terms {
-    Terms {
+fn terms(rescue: RescueMode, scope: Scope) -> Criteria {
+    Criteria {
         rescue,
         fresh: FreshMode::Origin,
         ttl: secs(TTL),

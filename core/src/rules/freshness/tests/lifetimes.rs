@@ -140,7 +140,7 @@ fn other_statuses_are_kept_while_fresh_and_rescue_nobody() {
 fn what_the_setting_calls_fresh() {
     #[track_caller]
     fn check(fresh: FreshMode, scope: Scope, lines: &[(&str, &str)], expected: i64) {
-        let terms = Terms {
+        let terms = Criteria {
             fresh,
             ..terms(RescueMode::Session, scope)
         };

@@ -111,7 +111,7 @@ impl Hub {
 }
 
 /// The hub as one session sees it.
-pub(crate) struct Place {
+pub(crate) struct SessionHost {
     hub: Rc<Hub>,
     task: usize,
     /// `None` for a session without a client.
@@ -120,7 +120,7 @@ pub(crate) struct Place {
     attempt: Cell<Option<AttemptId>>,
 }
 
-impl Place {
+impl SessionHost {
     pub(crate) fn new(hub: &Rc<Hub>, task: usize, pass: Option<Pass>) -> Self {
         Self {
             hub: Rc::clone(hub),
@@ -143,7 +143,7 @@ impl Place {
     }
 }
 
-impl Host for Place {
+impl Host for SessionHost {
     type Alarm = SimAlarm;
     type Dial = SimDial;
     type Socket = SimSocket;
