@@ -313,6 +313,23 @@ impl Breaker {
         }
     }
 
+    /// Whether the call of this permit may begin now as it might when the permit was given: the
+    /// circuit has not changed, and a probe has its slot.
+    #[must_use]
+    pub fn lets(&self, permit: &Permit, now: Instant) -> bool {
+        if permit.generation != self.generation {
+            return false;
+        }
+        match (&self.circuit, permit.probe) {
+            (Circuit::Closed(_), _) => true,
+            (Circuit::HalfOpen(half_open), Some(probe)) => {
+                let mut leases = half_open.leases.iter();
+                leases.any(|lease| lease.probe == probe && lease.ends > now)
+            }
+            (Circuit::HalfOpen(_), None) | (Circuit::Open { .. }, _) => false,
+        }
+    }
+
     /// Takes the change that the last call made, if it made one.
     #[must_use]
     pub const fn poll_change(&mut self) -> Option<Change> {

@@ -317,6 +317,23 @@ impl Tiers {
         }
     }
 
+    /// Whether the request of this permit may be sent again as it might when the permit was given:
+    /// neither circuit has changed, and it was not told to be slow. What goes in any case may.
+    #[must_use]
+    pub fn lets(&self, permit: &TierPermit, now: Instant) -> bool {
+        if !permit.is_read {
+            return true;
+        }
+        let (Some(origin), Some(path)) = (&permit.origin, &permit.path) else {
+            return false;
+        };
+        let of_path = match self.paths.get(&permit.hash) {
+            Some(circuit) => circuit.breaker.lets(path, now),
+            None => path.generation == self.generation,
+        };
+        of_path && self.origin.lets(origin, now)
+    }
+
     /// A connection to the origin came about, after some that did not.
     pub fn connected(&mut self, now: Instant) {
         self.origin.return_now(News::Connected, now);

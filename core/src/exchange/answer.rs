@@ -128,22 +128,26 @@ impl Shared {
         }
     }
 
-    /// Whether a request is asked again after such an end of its connection; then a new one is wanted.
+    /// Whether a request may be asked again after such an end of its connection.
     ///
     /// RFC 9110 §9.2.2: a safe request may be repeated when an idle connection turns out to have
     /// been closed before any byte of a response. Others are sent on a `reused` connection only
-    /// where that is the client's own, and fail with it: the origin may have acted on them.
-    pub(super) fn may_repeat(&mut self, reused: bool, failure: Failure) -> bool {
+    /// where that is the client's own, and fail with it: the origin may have acted on them. What no
+    /// client waits for is not worth a second decision where the circuits have changed.
+    pub(super) fn may_repeat(
+        &mut self,
+        reused: bool,
+        failure: Failure,
+        fetch: &Fetch,
+        now: Instant,
+    ) -> bool {
         let call = &mut self.call;
         // Content that has passed is not here any more.
         let is_repeatable = call.request.method.is_safe() && !call.has_content();
         let stale = failure == Failure::Reset
             && (reused && is_repeatable || is_planted(Plant::RepeatedWrite));
-        let repeats = stale && !call.replayed;
-        if repeats {
-            call.replayed = true;
-            self.actions.push(Action::Connect { fresh: true });
-        }
+        let repeats = stale && !call.replayed && (self.is_joined || fetch.is_allowed(now));
+        call.replayed |= repeats;
         repeats
     }
 

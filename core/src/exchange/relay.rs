@@ -34,7 +34,7 @@ pub(super) struct Relay {
 
 /// What a relay becomes.
 pub(super) enum Next {
-    /// The request is asked again, on a new connection.
+    /// The request may be asked again, on a new connection.
     Again(Fetch),
     /// Nothing is left to do with the origin.
     Done,
@@ -297,7 +297,7 @@ impl Relay {
         shared.actions.push(self.close());
         match self.download {
             Download::Awaiting(fetch) => {
-                if shared.may_repeat(self.origin.reused, failure) {
+                if shared.may_repeat(self.origin.reused, failure, &fetch, now) {
                     return Next::Again(fetch);
                 }
                 shared.fail(fetch, failure, now);

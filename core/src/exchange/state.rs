@@ -51,9 +51,9 @@ impl State {
                 fetch.on_behalf_of(peer);
                 shared.let_through(&fetch);
                 // An idle connection may be dead; a request that must not be repeated, or cannot be
-                // because its content has passed, is not entrusted to it.
+                // because its content has passed or it was repeated, is not entrusted to it.
                 let call = &mut shared.call;
-                let fresh = !call.request.method.is_safe() || !call.is_read;
+                let fresh = !call.request.method.is_safe() || !call.is_read || call.replayed;
                 call.origin_since = now;
                 shared.actions.push(Action::Connect { fresh });
                 return Self::Connecting(Connecting { fetch, since: now });
@@ -79,7 +79,7 @@ impl State {
                         Next::Relaying(relay)
                     }
                 };
-                Self::after(next, now)
+                Self::after(next, shared, now)
             }
             Self::Draining(draining) => {
                 match turn {
@@ -106,9 +106,12 @@ impl State {
     }
 
     /// What a relay becomes at `now`.
-    fn after(next: Next, now: Instant) -> Self {
+    fn after(next: Next, shared: &mut Shared, now: Instant) -> Self {
         match next {
-            Next::Again(fetch) => Self::Connecting(Connecting { fetch, since: now }),
+            Next::Again(fetch) => {
+                let ruling = shared.gateway.site().decide_again(fetch, now);
+                Self::ruled(ruling, shared, now)
+            }
             Next::Done => Self::Done,
             Next::Draining(draining) => Self::Draining(draining),
             Next::Relaying(relay) => Self::Relaying(relay),

@@ -441,18 +441,7 @@ impl Course {
             let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
             let status = self.failure_status(Failure::Connect);
             let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
-            let ask = Ask {
-                address: self.address,
-                copy: None,
-                ends_session: self.ends_session,
-                key: self.key.clone(),
-                may_rescue: false,
-                may_share: self.may_share,
-                request: &request,
-                snapshot: Arc::clone(&self.snapshot),
-                waits_until: self.waits_until,
-                why: self.why,
-            };
+            let ask = self.ask(&request);
             let class = class_of(&request);
             if let Ok(delayed) = Delayed::new(&parts, ask, class, refusal, now) {
                 self.drop_ended();
@@ -466,6 +455,33 @@ impl Course {
         match self.answer_failure(Failure::Connect, now) {
             Ok(served) => Unreached::Serve(served),
             Err(refusal) => Unreached::Refuse(refusal),
+        }
+    }
+
+    /// Whether the circuits would let it go now as they did, so that it may be sent again.
+    pub(super) fn is_allowed(&self, now: Instant) -> bool {
+        let permit = self.permit.as_ref();
+        permit.is_some_and(|permit| self.parts.circuits.read().lets(permit, now))
+    }
+
+    /// The request as something to be decided, with its copy where that is still there.
+    pub(super) fn ask<'a>(&mut self, request: &'a Arc<RequestHead>) -> Ask<'a> {
+        let copy = self.copy.take().filter(|copy| {
+            let (copies, fields) = (&self.parts.copies, &self.request.fields);
+            let key = self.key.as_ref();
+            key.is_some_and(|key| copies.still_holds(copy, key, fields, self.mark))
+        });
+        Ask {
+            address: self.address,
+            may_rescue: self.may_rescue && copy.is_some(),
+            copy,
+            ends_session: self.ends_session,
+            key: self.key.clone(),
+            may_share: self.may_share,
+            request,
+            snapshot: Arc::clone(&self.snapshot),
+            waits_until: self.waits_until,
+            why: self.why,
         }
     }
 

@@ -290,6 +290,23 @@ fn pass_by(
     }
 }
 
+/// Says how a request is to be answered that may have to be sent again. It keeps its slot, and those
+/// who wait for it.
+pub(super) fn decide_again(parts: &Arc<Parts>, fetch: Fetch, now: Instant) -> Ruling {
+    if fetch.is_allowed(now) {
+        return Decision::Fetch(fetch).into();
+    }
+    let mut course = fetch.into_course();
+    let request = Arc::clone(&course.request);
+    let (class, ask) = (class_of(&request), course.ask(&request));
+    let (slot, lead) = (course.slot.take(), course.lead.take());
+    course.give_up(now);
+    match slot {
+        Some(slot) => admit::go(parts, ask, class, slot, lead, now).into(),
+        None => wait(parts, ask, class, now),
+    }
+}
+
 /// Asks breaker and gate; a usable copy answers what they refuse.
 fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     let (circuit, acquired) = admit::acquire(parts, &ask, now);

@@ -242,6 +242,16 @@ impl Fetch {
         answer
     }
 
+    /// Whether it may be sent again, as the circuits are what they were when it was allowed.
+    pub(crate) fn is_allowed(&self, now: Instant) -> bool {
+        self.course.is_allowed(now)
+    }
+
+    /// What it holds.
+    pub(super) fn into_course(self) -> Box<Course> {
+        self.course
+    }
+
     /// The client went away: the breaker learns nothing from it.
     pub fn abandon(mut self, now: Instant) {
         self.course.give_up(now);

@@ -212,6 +212,13 @@ impl Site {
         decide::decide(&self.parts, request, asker, now)
     }
 
+    /// Decides about a client's request that may be sent again: a safe one whose kept connection turned
+    /// out to be closed (RFC 9110 §9.2.2). The circuits may have changed since it was let through. What
+    /// became of the first time is nothing to learn from.
+    pub fn decide_again(&self, fetch: Fetch, now: Instant) -> Ruling {
+        decide::decide_again(&self.parts, fetch, now)
+    }
+
     /// As [`decide`](Self::decide), for whoever has looked already who asks.
     pub(crate) fn decide_on(
         &self,

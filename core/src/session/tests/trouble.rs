@@ -34,6 +34,52 @@ fn a_safe_request_is_replayed_once_when_an_idle_connection_was_dead() {
     assert_eq!(status(&rig.received()), 502);
 }
 
+/// Its circuit opens while a request waits on a kept connection, and then that connection closes.
+#[test]
+fn a_safe_request_is_not_replayed_where_its_circuit_has_opened_meanwhile() {
+    let failing = || {
+        let mut settings = Settings::default();
+        settings.site.breaker.consecutive_failures = 1;
+        let mut rig = Rig::with(settings);
+        rig.reused = true;
+        rig
+    };
+    let fail = |rig: &Rig| {
+        let mut other = rig.another();
+        other.send(&GET.replace("GET", "HEAD"));
+        other.reply("HTTP/1.1 500 No\r\n\r\n");
+        assert_eq!(rig.gateway.site().stats(rig.now).paths_open, 1);
+    };
+    let mut rig = failing();
+    rig.send(GET);
+    fail(&rig);
+    rig.end_of(Side::Origin);
+    assert_eq!(rig.took(), [CONNECT, Action::Close(Side::Origin)]);
+    let refused = rig.received();
+    assert_eq!(status(&refused), 503);
+    assert_eq!(field(&refused, "x-circuit"), Some("OPEN"));
+    // A copy stands in.
+    let mut rig = failing();
+    rig.send(GET).reply(OK).received();
+    rig.took();
+    rig.send(GET);
+    fail(&rig);
+    rig.end_of(Side::Origin);
+    assert_eq!(rig.took(), [CONNECT, Action::Close(Side::Origin)]);
+    assert_eq!(body(&rig.received()), "ok");
+    // Nor is what no client waits for any more: that it was slow has opened its circuit.
+    rig = failing();
+    rig.attend();
+    rig.send(GET).reply(OK).received();
+    rig.send(GET);
+    rig.wait(Duration::from_secs(1));
+    let mut detached = rig.detached();
+    assert_eq!(body(&rig.received()), "ok");
+    detached.took();
+    detached.end_of(Side::Origin);
+    assert_eq!(detached.took(), [Action::Close(Side::Origin)]);
+}
+
 #[test]
 fn only_what_can_be_repeated_goes_on_an_idle_connection() {
     #[track_caller]
