@@ -6,7 +6,7 @@
 
 mod error;
 mod fields;
-mod known;
+pub(crate) mod known;
 mod names;
 mod text;
 
@@ -16,8 +16,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub use error::ProtocolError;
 pub(crate) use fields::Index;
 pub use fields::{Fields, FieldsBuilder, Line};
-pub(crate) use known::{is_forwarding, is_user};
-pub(crate) use names::{Marks, Names};
+pub(crate) use names::Marks;
 pub use text::is_token;
 pub(crate) use text::{folded, is_one_line, text_len, token_len};
 

@@ -9,7 +9,9 @@ use http::Method;
 
 use super::input::{fields, lines, split_at_byte};
 use crate::config::{CacheSettings, NamePatterns};
-use crate::key::{FRAGMENT, HARMLESS, Keyer, Kind, Partition, SHAPING, SessionChange, is_nothing};
+use crate::key::{Keyer, Kind, Partition, SessionChange, is_nothing};
+use crate::message::known::Is::{self, Accept, Destination, Elements, Fragment, Harmless, Shaping};
+use crate::message::known::names;
 use crate::message::{Fields, RequestHead, is_token};
 
 /// Three parts, each ended by a NUL: a request, another, and the answer to the first. Of a request
@@ -86,10 +88,9 @@ impl Audience {
             let name = name.to_ascii_lowercase();
             let dashed = name.replace('_', "-");
             // In another spelling what is harmless is not.
-            let lists = [&HARMLESS[..], &["accept", "forwarded", "sec-fetch-dest"]];
-            let is_harmless = lists.iter().any(|list| list.contains(&name.as_str()));
-            let lists = [&SHAPING[..], &FRAGMENT];
-            let is_in_key = lists.iter().any(|list| list.contains(&dashed.as_str()));
+            let is_any = |kinds: &[Is], name: &str| kinds.iter().any(|&kind| is_of(kind, name));
+            let is_harmless = is_any(&[Harmless, Accept, Elements, Destination], &name);
+            let is_in_key = is_any(&[Shaping, Fragment], &dashed);
             if !is_harmless && !is_in_key {
                 parts.push(('a', dashed.into_bytes(), value.to_vec()));
             }
@@ -124,6 +125,11 @@ fn cookies(request: &Fields) -> Vec<(char, Vec<u8>, Vec<u8>)> {
     found
 }
 
+/// Whether the table says so of `name`.
+fn is_of(kind: Is, name: &str) -> bool {
+    names(kind).any(|known| known == name)
+}
+
 /// Everything beside the audience that names a copy.
 #[derive(Debug, Eq, PartialEq)]
 struct Name {
@@ -146,7 +152,7 @@ impl Name {
             .iter()
             .map(|(name, value)| (name.to_ascii_lowercase().replace('_', "-"), value.to_vec()))
             .collect::<Vec<_>>();
-        let shapes = |name: &str| SHAPING.contains(&name);
+        let shapes = |name: &str| is_of(Shaping, name);
         let pairs = request.fields.get_all("forwarded").flat_map(|value| {
             value
                 .split(|byte| b",;".contains(byte))
@@ -158,7 +164,7 @@ impl Name {
         };
         let asks_part = |(name, value): &(String, Vec<u8>)| {
             let is_program = || value.contains(&b'.');
-            FRAGMENT.contains(&name.as_str()) && (name != "x-requested-with" || !is_program())
+            is_of(Fragment, name) && (name != "x-requested-with" || !is_program())
         };
         let all = |wanted: &'static str| {
             let lines = request.fields.iter();

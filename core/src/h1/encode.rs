@@ -8,12 +8,12 @@ use std::io::Write;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::body::Framing;
 use super::send::SendQueue;
-use crate::message::{Fields, Line, folded, is_forwarding, is_one_line, is_token};
+use crate::message::known::{Is, dashed, is, is_forwarding, is_retter_field, look_up};
+use crate::message::{Fields, Line, is_one_line, is_token};
 
 /// Writes the head of an HTTP/1.1 message into a queue.
 ///
@@ -218,59 +218,11 @@ impl BodyEncoder {
     }
 }
 
-/// Fields that may not be trailers (RFC 9110 §6.5.1): they frame, route, authenticate, control or
-/// modify, describe the content, end at the next hop, or are this program's to say. Once merged
-/// by someone they would overrule what the head said.
-const NO_TRAILERS: [&str; 42] = [
-    "age",
-    "authentication-info",
-    "authorization",
-    "cache-control",
-    "cache-status",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-location",
-    "content-range",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "expires",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
-    "location",
-    "max-forwards",
-    "pragma",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "range",
-    "retry-after",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "vary",
-    "via",
-    "warning",
-    "www-authenticate",
-    "x-circuit",
-    "x-retter",
-];
-
 fn may_be_trailer(name: &str) -> bool {
     // Spelled with `_`, a name is the same variable to many applications (RFC 3875 §4.1.18).
-    let name: SmallVec<[u8; 64]> = name.bytes().map(folded).collect();
-    let is_it = |known: &&str| known.as_bytes() == &name[..];
-    !name.starts_with(b"retter-") && !NO_TRAILERS.iter().any(is_it) && !is_forwarding(&name)
+    let dashed = dashed(name.as_bytes());
+    let name = dashed.as_deref().unwrap_or(name.as_bytes());
+    !is(look_up(name), Is::NoTrailer) && !is_retter_field(name) && !is_forwarding(name)
 }
 
 fn push_last_chunk(trailers: &Fields, out: &mut SendQueue) {

@@ -23,7 +23,6 @@ mod cache_key;
 mod cookies;
 mod fields;
 mod kind;
-mod known;
 mod login;
 mod logout;
 mod partition;
@@ -53,17 +52,15 @@ pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::rules::is_nothing;
 use self::shaping::{KIND_BYTES, Read, Shape};
 pub(crate) use self::spelling::{Spellings, canonical, plain};
 pub(crate) use self::stranger::{may_be_asked, request_of};
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::{
-    known::{FRAGMENT, HARMLESS, SHAPING},
-    rules::is_nothing,
-};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
-use crate::message::{Fields, Line, RequestHead, is_forwarding};
+use crate::message::known::is_forwarding;
+use crate::message::{Fields, Line, RequestHead};
 use crate::rng::Rng;
 
 /// Builds keys and partitions by the settings and one seed.

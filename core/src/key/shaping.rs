@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Kind;
 use super::fields::{Meaning, Meanings};
-use super::known::{FRAGMENT, OF_ITS_REQUEST, REQUESTED_WITH, SHAPING};
+use crate::message::known::{Is, SHAPING};
 use crate::message::{Fields, Line, RequestHead};
 
 /// What a kind that has no parameters takes in a key, at most.
@@ -84,7 +84,7 @@ impl<'a> Read<'a> {
                 }
                 Meaning::Forwarded => read.has_forwarded = true,
                 Meaning::Fragment(number) => {
-                    match value(fields, at).is_some_and(|value| is_fragment(number, value)) {
+                    match fields.line(usize::from(at)).is_some_and(is_fragment) {
                         true => read.fragment.push((number, at)),
                         false => read.by_program = true,
                     }
@@ -115,7 +115,8 @@ impl<'a> Read<'a> {
         for &(number, at) in &self.shaping {
             let value = value(self.fields, at).unwrap_or_default();
             let repeats = || !request.method.is_safe() || value == request.path_and_query();
-            let is_of_its_request = OF_ITS_REQUEST.contains(&SHAPING[usize::from(number)]);
+            let known = SHAPING.get(number);
+            let is_of_its_request = known.is_some_and(|known| known.is(Is::OfItsRequest));
             let names = match (shape, is_of_its_request) {
                 (Shape::Asked, true) => !repeats(),
                 (Shape::Asked, false) => true,
@@ -180,9 +181,10 @@ fn put_field(number: u8, value: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(value);
 }
 
-fn is_fragment(number: u8, value: &[u8]) -> bool {
-    // `com.example.browser` is no script.
-    FRAGMENT[usize::from(number)] != REQUESTED_WITH || !value.contains(&b'.')
+/// Scripts send `X-Requested-With: XMLHttpRequest` and the like for a part of a page; Android's web
+/// views send the name of their program in it, as `com.example.browser`, which changes nothing.
+fn is_fragment(line: Line<'_>) -> bool {
+    !line.value.contains(&b'.') || !line.is("x-requested-with") && !line.is("x_requested_with")
 }
 
 /// RFC 7239 §5: whether a pair of `Forwarded` tells something else than who asked (`for`) and who

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::known::{OF_ITS_REQUEST, SHAPING};
 use super::random::looks_random;
 use super::{CacheKey, Kind, logout};
 use crate::canary::{Plant, is_planted};
+use crate::message::known::{Is, SHAPING};
 use crate::message::{FieldsBuilder, RequestHead, Version};
 
 /// What a plain browser calls itself, so that the application sends what it sends to anybody.
@@ -17,24 +17,6 @@ const USER_AGENT: &[u8] = b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/2010
 /// What it accepts when it navigates.
 const ACCEPT_PAGE: &[u8] =
     b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
-
-/// Shaping fields that a stranger does not repeat: they speak of the one request that they came
-/// with, or of the state that its client is in.
-const NOT_ASKED: [&str; 13] = [
-    "a-im",
-    "content-currency",
-    "content-type",
-    "icy-metadata",
-    "last-event-id",
-    "service-worker",
-    "store",
-    "surrogate-capability",
-    "want-content-digest",
-    "want-digest",
-    "want-repr-digest",
-    "x-forwarded",
-    "x-site",
-];
 
 /// Whether a stranger may ask for what `key` names: for a page or a part of one with a URL of its
 /// own, where nothing in the target says that it has an effect or is meant for one person.
@@ -96,9 +78,9 @@ fn shaping(key: &CacheKey) -> impl Iterator<Item = Option<(&'static str, &[u8])>
     let pieces = key.shaping().split(|&byte| byte == b'\n').skip(1);
     pieces.map(|piece| {
         let (number, value) = piece.split_first()?;
-        let name = *SHAPING.get(usize::from(number.checked_sub(b'0')?))?;
-        let is_asked = !NOT_ASKED.contains(&name) && !OF_ITS_REQUEST.contains(&name);
-        is_asked.then_some((name, value))
+        let known = SHAPING.get(number.checked_sub(b'0')?)?;
+        let is_asked = !known.is(Is::Unasked) && !known.is(Is::OfItsRequest);
+        is_asked.then_some((known.name, value))
     })
 }
 

@@ -1,43 +1,5 @@
 //! Owns the quick look whether a field name is among others. Never knows what a name means.
 
-/// Names of fields, in lower case, in which another one is looked up, mostly in vain.
-pub(crate) struct Names<const N: usize> {
-    codes: [u32; N],
-    names: [&'static str; N],
-}
-
-impl<const N: usize> Names<N> {
-    pub(crate) const fn new(names: [&'static str; N]) -> Self {
-        let mut codes = [0; N];
-        let mut at = 0;
-        while at < N {
-            codes[at] = code(names[at].as_bytes());
-            at += 1;
-        }
-        Self { codes, names }
-    }
-
-    /// Whether `name` is one of them.
-    pub(crate) fn contain(&self, name: &[u8]) -> bool {
-        let is_it = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
-        self.may_contain(name) && self.names.iter().any(is_it)
-    }
-
-    /// All of them.
-    #[cfg(test)]
-    pub(crate) fn names(&self) -> &[&'static str] {
-        &self.names
-    }
-
-    /// Whether `name` has the code of one of them.
-    pub(crate) fn may_contain(&self, name: &[u8]) -> bool {
-        let code = code(name);
-        // Without an early end it is a handful of instructions.
-        let is_found = |found, &known| found | (known == code);
-        self.codes.iter().fold(false, is_found)
-    }
-}
-
 /// A number for a name, the same for all its spellings: its length, first and last byte.
 #[inline]
 const fn code(name: &[u8]) -> u32 {

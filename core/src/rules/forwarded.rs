@@ -43,7 +43,8 @@ use self::node::{Text, put_text};
 pub use self::scheme::Scheme;
 use self::told::Told;
 use crate::config::TrustedProxies;
-use crate::message::{Fields, FieldsBuilder, Line, RequestHead, is_forwarding, is_token};
+use crate::message::known::is_forwarding;
+use crate::message::{Fields, FieldsBuilder, Line, RequestHead, is_token};
 
 /// Who asked, and for what, as far as it can be believed. One for each request.
 #[derive(Clone, Debug)]

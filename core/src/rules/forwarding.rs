@@ -7,79 +7,12 @@ use http::Method;
 use smallvec::SmallVec;
 
 use super::forwarded::View;
-use crate::message::{
-    Fields, Line, Names, RequestHead, ResponseHead, Version, folded, is_forwarding, is_token,
-    is_user,
-};
-
-/// Fields of one connection only (RFC 9110 §7.6.1). `Proxy-*` belongs to the next proxy on each
-/// side (§11.7) and this program is a gateway, so it ends here. `HTTP2-Settings`: RFC 9113 §3.1.
-static HOP_BY_HOP: Names<10> = Names::new([
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-]);
-
-/// Fields that a `Connection` option cannot remove. RFC 9110 §7.6.1: a sender MUST NOT nominate
-/// a field that is meant for all recipients, "for example, Cache-Control is never appropriate as
-/// a connection option"; one that does wants to hide a field from the origin that this program,
-/// or a proxy before it, relied on (CVE-2022-31813 did that to `X-Forwarded-For`).
-static END_TO_END: Names<44> = Names::new([
-    "accept-encoding",
-    "access-control-allow-origin",
-    "age",
-    "authorization",
-    "cache-control",
-    "cdn-cache-control",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-location",
-    "content-range",
-    "content-security-policy",
-    "content-type",
-    "cookie",
-    "date",
-    "etag",
-    "expect",
-    "expires",
-    "forwarded",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "last-modified",
-    "location",
-    "origin",
-    "pragma",
-    "range",
-    "referer",
-    "retry-after",
-    "sec-fetch-site",
-    "set-cookie",
-    "strict-transport-security",
-    "trailer",
-    "vary",
-    "via",
-    "www-authenticate",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-frame-options",
-    "x-real-ip",
-]);
+pub use crate::message::known::is_retter_field;
+use crate::message::known::{Is, Known, dashed, is, is_forwarding, is_user, look_up};
+use crate::message::{Fields, Line, RequestHead, ResponseHead, Version, is_token};
 
 /// Protocols of `Upgrade` that are HTTP (RFC 9110 §16.7).
-static HTTP_ITSELF: Names<4> = Names::new(["h2", "h2c", "h3", "http"]);
+const HTTP_ITSELF: [&[u8]; 4] = [b"h2", b"h2c", b"h3", b"http"];
 
 /// Which fields of one message belong to its connection. Built once per message.
 #[derive(Clone, Debug)]
@@ -95,10 +28,9 @@ impl<'a> HopByHop<'a> {
         let nominated = fields
             .tokens("connection")
             .filter(|&name| {
-                !HOP_BY_HOP.contain(name)
-                    && !END_TO_END.contain(name)
-                    && !is_forwarding(name)
-                    && !name.eq_ignore_ascii_case(b"close")
+                let known = look_up(name);
+                let is_decided = is(known, Is::HopByHop) || is(known, Is::EndToEnd);
+                !is_decided && !is_forwarding(name) && !name.eq_ignore_ascii_case(b"close")
             })
             .collect();
         Self { nominated }
@@ -107,11 +39,14 @@ impl<'a> HopByHop<'a> {
     /// Whether the field `name` is end-to-end: it is forwarded and stored.
     #[must_use]
     pub fn keeps(&self, name: &[u8]) -> bool {
-        !HOP_BY_HOP.contain(name)
-            && !self
-                .nominated
-                .iter()
-                .any(|nominated| nominated.eq_ignore_ascii_case(name))
+        self.keeps_known(look_up(name), name)
+    }
+
+    /// The same, of a name that was looked up.
+    #[inline(always)]
+    fn keeps_known(&self, known: Option<&Known>, name: &[u8]) -> bool {
+        let is_it = |nominated: &&[u8]| nominated.eq_ignore_ascii_case(name);
+        !is(known, Is::HopByHop) && !self.nominated.iter().any(is_it)
     }
 }
 
@@ -137,7 +72,12 @@ pub fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     };
     let mut names = fields.tokens("upgrade").map(protocol_name).peekable();
     names.peek()?;
-    let harmless = names.all(|name| is_token(name) && !HTTP_ITSELF.contain(name));
+    let harmless = names.all(|name| {
+        let is_http = HTTP_ITSELF
+            .iter()
+            .any(|http| name.eq_ignore_ascii_case(http));
+        is_token(name) && !is_http
+    });
     harmless.then_some(protocols)
 }
 
@@ -240,11 +180,12 @@ pub fn forward_request(
             has_via = true;
             continue;
         }
+        let known = look_up(line.name);
         let ends_here = line.is("host")
             || line.is("content-length")
             || line.is("expect") && !passes_expect
-            || !hop_by_hop.keeps(line.name)
-            || is_look_alike(line.name)
+            || !hop_by_hop.keeps_known(known, line.name)
+            || known.is_none() && is_look_alike(line.name)
             || !view.passes(line, told_host);
         if ends_here {
             continue;
@@ -328,20 +269,11 @@ fn protocol_name(protocol: &[u8]) -> &[u8] {
 /// §4.1.18), so that it would stand beside, or instead of, what this program or
 /// that proxy says, which lets a client's own `X_WEBAUTH_USER` pass.
 fn is_look_alike(name: &[u8]) -> bool {
-    if memchr::memchr(b'_', name).is_none() {
-        return false;
-    }
-    let name: SmallVec<[u8; 64]> = name.iter().copied().map(folded).collect();
-    let is_ours = HOP_BY_HOP.contain(&name) || END_TO_END.contain(&name);
-    is_ours || is_forwarding(&name) || is_user(&name)
-}
-
-/// Whether a field speaks to this program alone.
-#[must_use]
-pub fn is_retter_field(name: &[u8]) -> bool {
-    const PREFIX: &[u8] = b"retter-";
-    name.get(..PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    dashed(name).is_some_and(|name| {
+        let known = look_up(&name);
+        let is_ours = is(known, Is::HopByHop) || is(known, Is::EndToEnd);
+        is_ours || is_forwarding(&name) || is_user(&name)
+    })
 }
 
 /// Passages of this program in `Via` at which a request is a loop. Two may stand in a row on

@@ -8,40 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use smallvec::SmallVec;
 
 use crate::message::Fields;
+use crate::message::known::ADDRESSES;
 
-/// One bit each.
-const NAMES: [&str; 28] = [
-    "cdn-src-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "cf-pseudo-ipv4",
-    "client-ip",
-    "do-connecting-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "forwarded-for",
-    "incap-client-ip",
-    "proxy-client-ip",
-    "true-client-ip",
-    "wl-proxy-client-ip",
-    "x-appengine-remote-addr",
-    "x-appengine-user-ip",
-    "x-azure-clientip",
-    "x-azure-socketip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-nf-client-connection-ip",
-    "x-original-for",
-    "x-original-forwarded-for",
-    "x-remote-addr",
-    "x-remote-ip",
-    "x-sucuri-clientip",
-    "x-true-client-ip",
-    "x-vercel-forwarded-for",
-];
-
-/// Those that visitors' requests have had.
+/// Those that visitors' requests have had, one bit each.
 #[derive(Debug, Default)]
 pub(super) struct AddressFields(AtomicU32);
 
@@ -52,7 +21,7 @@ impl AddressFields {
             return;
         }
         let known = self.0.load(Ordering::Relaxed);
-        let new = (0..).zip(NAMES).filter(|(bit, name)| {
+        let new = (0..).zip(ADDRESSES.names()).filter(|(bit, name)| {
             let is_new = known >> bit & 1 == 0;
             is_new && request.contains(name)
         });
@@ -65,7 +34,9 @@ impl AddressFields {
     /// Their names.
     pub(super) fn names(&self) -> SmallVec<[&'static str; 4]> {
         let known = self.0.load(Ordering::Relaxed);
-        let named = (0..).zip(NAMES).filter(|(bit, _)| known >> bit & 1 == 1);
+        let named = (0..)
+            .zip(ADDRESSES.names())
+            .filter(|(bit, _)| known >> bit & 1 == 1);
         named.map(|(_, name)| name).collect()
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::key::CacheKey;
+use crate::message::known::{Is, is, look_up};
 use crate::message::{FieldsBuilder, RequestHead, Version};
 use crate::rules::forwarding::HopByHop;
 
@@ -19,20 +20,14 @@ pub(super) struct Errand {
     pub(super) request: Arc<RequestHead>,
 }
 
-/// What makes an answer one for its own request alone.
-const OWN_ANSWER: [&str; 7] = [
-    "expect",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "range",
-];
+/// Whether the field makes an answer one for its own request alone.
+fn has_own_answer(name: &[u8]) -> bool {
+    is(look_up(name), Is::OwnAnswer)
+}
 
 /// Whether the answer to this request can be the copy for others.
 pub(super) fn renews(request: &RequestHead) -> bool {
-    let is_own = OWN_ANSWER.iter().any(|name| request.fields.contains(name));
+    let is_own = request.fields.names().any(has_own_answer);
     request.method == Method::GET && !is_own
 }
 
@@ -43,8 +38,8 @@ pub(super) fn plain(request: &RequestHead) -> RequestHead {
     let hop_by_hop = HopByHop::of(&request.fields);
     let mut fields = FieldsBuilder::default();
     for (name, value) in request.fields.iter() {
-        let mut left_out = LEFT_OUT.iter().chain(&OWN_ANSWER);
-        let left_out = left_out.any(|out| name.eq_ignore_ascii_case(out));
+        let left_out = has_own_answer(name.as_bytes())
+            || LEFT_OUT.iter().any(|out| name.eq_ignore_ascii_case(out));
         if !left_out && hop_by_hop.keeps(name.as_bytes()) {
             fields.push(name, value);
         }

@@ -11,6 +11,7 @@ use super::sake::Sake;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Keyer, Partition, SessionChange};
+use crate::message::known::{Is, is, look_up};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::rules::reference;
 use crate::time::Instant;
@@ -226,16 +227,7 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
 
 /// Whose copies a writer reads: who moves a page reads without what only writes have.
 fn reader(keyer: &Keyer, writer: &Fields) -> Partition {
-    // RFC 4918 §10.
-    const OF_WRITES: [&str; 6] = [
-        "depth",
-        "destination",
-        "if",
-        "lock-token",
-        "overwrite",
-        "timeout",
-    ];
-    let is_of_writes = |name: &str| OF_WRITES.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let is_of_writes = |name: &str| is(look_up(name.as_bytes()), Is::OfWrites);
     if !writer.iter().any(|(name, _)| is_of_writes(name)) {
         return keyer.partition(writer);
     }

@@ -3,36 +3,7 @@
 
 use super::scheme::Scheme;
 use crate::message::Line;
-
-/// Fields whose value is the name of a scheme.
-const SCHEME: [&str; 8] = [
-    "cloudfront-forwarded-proto",
-    "fly-forwarded-proto",
-    "x-forwarded-protocol",
-    "x-forwarded-scheme",
-    "x-original-proto",
-    "x-original-scheme",
-    "x-scheme",
-    "x-url-scheme",
-];
-
-/// Fields whose value is whether there is TLS.
-const SWITCH: [&str; 10] = [
-    "fastly-ssl",
-    "fly-forwarded-ssl",
-    "front-end-https",
-    "https",
-    "ssl-https",
-    "wl-proxy-ssl",
-    "x-appengine-https",
-    "x-forwarded-https",
-    "x-forwarded-ssl",
-    "x-https",
-];
-
-const HOST: [&str; 2] = ["x-host", "x-original-host"];
-
-const PORT: [&str; 2] = ["fly-forwarded-port", "x-forwarded-port"];
+use crate::message::known::{Is, is, look_up};
 
 /// What a line says of the scheme.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,10 +30,10 @@ pub(super) fn scheme(name: &[u8]) -> Option<Scheme> {
 
 /// What `line` says of the scheme, if it is one of these fields.
 pub(super) fn says(line: Line<'_>) -> Says {
-    let is = |known: &&str| line.is(known);
-    let said = if SCHEME.iter().any(is) {
+    let known = look_up(line.name);
+    let said = if is(known, Is::Scheme) {
         scheme(line.value)
-    } else if SWITCH.iter().any(is) {
+    } else if is(known, Is::Switch) {
         switch(line.value)
     } else if line.is("cf-visitor") {
         // `{"scheme":"https"}`
@@ -93,10 +64,11 @@ pub(super) fn agrees(line: Line<'_>, scheme: Scheme, host: &[u8]) -> bool {
         Says::Unclear => return false,
         Says::Nothing => {}
     }
-    if PORT.iter().any(|known| line.is(known)) {
+    let known = look_up(line.name);
+    if is(known, Is::Port) {
         return is_port_of(line.value, scheme, host);
     }
-    !HOST.iter().any(|known| line.is(known)) || line.value.eq_ignore_ascii_case(host)
+    !is(known, Is::Host) || line.value.eq_ignore_ascii_case(host)
 }
 
 /// Whether `port` can be that of the host: the one that it names, or where it names none, any but

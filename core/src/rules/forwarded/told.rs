@@ -9,20 +9,12 @@ use super::node::{Node, Text};
 use super::scheme::Scheme;
 use super::spelling::{self, Says};
 use crate::config::TrustedProxies;
-use crate::message::{Fields, Line, Names, is_forwarding};
-
-/// Fields in which the origin is told anew.
-static RETOLD: Names<5> = Names::new([
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-]);
+use crate::message::known::{Is, is, is_forwarding, look_up};
+use crate::message::{Fields, Line};
 
 /// Whether the origin gets another line in place of this one.
 pub(super) fn is_retold(line: Line<'_>) -> bool {
-    RETOLD.contain(line.name)
+    is(look_up(line.name), Is::Retold)
 }
 
 /// What a trusted peer tells. The peer itself comes behind the chain.
