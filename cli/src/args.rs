@@ -2,10 +2,14 @@
 //! table.
 //! Never reads the environment or a file.
 
+mod orders;
+
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::command::Order;
 use crate::replay::{self, Assumptions, Sessions, Unasked};
 use crate::settings::{self, CONFIG_VARIABLE, specs};
+use orders::{circuit, maintenance, purge};
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -24,8 +28,8 @@ pub(crate) enum Action {
     Check,
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
-    /// Let the instance that runs read its settings again.
-    Reload,
+    /// Tell the instance that runs to do something.
+    Order(Order),
     /// Show what this program would have done to the requests of an access log.
     Replay(replay::Options),
     /// Protect the application.
@@ -62,7 +66,18 @@ pub(crate) fn parse(
             keep: inner.get_flag("keep"),
             repeat: inner.get_flag("loop"),
         }),
-        "reload" => Action::Reload,
+        "auto" => Action::Order(circuit("auto", inner)),
+        "close" => Action::Order(circuit("closed", inner)),
+        "maintenance" => Action::Order(maintenance(inner)),
+        "open" => Action::Order(circuit("open", inner)),
+        "probe" => Action::Order(Order::Probe),
+        "purge" => Action::Order(purge(inner)),
+        "reload" => Action::Order(Order::Reload {
+            drops_copies: inner.get_flag("drop-copies"),
+        }),
+        "status" => Action::Order(Order::Status {
+            json: inner.get_flag("json"),
+        }),
         "replay" => Action::Replay(replay_options(inner)),
         "settings" => Action::SettingsMarkdown,
         _ => Action::Serve,
@@ -100,10 +115,7 @@ fn command() -> Command {
         .subcommand(
             Command::new("check").about("Show the settings in effect and ask the application once"),
         )
-        .subcommand(Command::new("reload").about(
-            "Let the instance that runs read its settings file again (as SIGHUP does), and say \
-             what changed",
-        ))
+        .subcommands(orders::commands())
         .subcommand(demo())
         .subcommand(replay())
         .subcommand(

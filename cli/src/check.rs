@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use crate::client::{self, Error, Question};
+use crate::client::{self, Error, Peer, Question};
 use crate::clock::millis;
-use crate::settings::{self, Loaded, Values};
+use crate::settings::{self, Loaded};
 use crate::telemetry::{escape, undeclared};
 use crate::{failed, instance, out};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
     let timeouts = &values.core.site.origin;
-    if let Some((network, setting)) = undeclared(values) {
+    if let Some((network, setting)) = undeclared(&loaded) {
         let words = undeclared::words(&network, &setting);
         out::line(format_args!("\nThe instance that runs: {words}"));
     }
@@ -35,8 +35,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     let started = Instant::now();
     let result = client::ask(Question {
         method: &Method::GET,
-        host: &origin.host,
-        port: origin.port,
+        to: Peer::Host(&origin.host, origin.port),
         authority: &origin.authority,
         path: &path,
         more: &[],
@@ -67,8 +66,8 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
 
 /// What the instance that runs with these settings says of a proxy in front that is not declared;
 /// nothing where it cannot be asked.
-fn undeclared(values: &Values) -> Option<(String, String)> {
-    let answer = instance::ask(values, &Method::GET, "/health")?;
+fn undeclared(loaded: &Loaded) -> Option<(String, String)> {
+    let answer = instance::ask(loaded, &Method::GET, "/health");
     let answer = answer.ok().filter(|answer| answer.status == 200)?;
     let health: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let text = |name: &str| {

@@ -6,12 +6,16 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use http::Method;
 use retter_core::h1::{ClientConn, Event, Framing, HeadWriter, ProtocolError, SendQueue};
 use retter_core::limits::HEAD_BYTES_CEILING;
 use retter_core::message::{Fields, ResponseHead};
+
+use crate::stream::Stream;
 
 /// Most bytes of one answer's content that are read.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
@@ -20,14 +24,22 @@ const CONTENT_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) method: &'a Method,
-    pub(crate) host: &'a str,
-    pub(crate) port: u16,
+    pub(crate) to: Peer<'a>,
     pub(crate) authority: &'a str,
     pub(crate) path: &'a str,
     /// Further fields.
     pub(crate) more: &'a [(&'a str, &'a str)],
     /// For everything together.
     pub(crate) timeout: Duration,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer<'a> {
+    /// A host by its name or address, and its port.
+    Host(&'a str, u16),
+    /// A socket in the file system.
+    Socket(&'a Path),
 }
 
 /// What came back.
@@ -103,26 +115,30 @@ fn is_timeout(error: &io::Error) -> bool {
 pub(crate) fn ask(question: Question<'_>) -> Result<Reply, Error> {
     let deadline = Instant::now() + question.timeout;
     let mut stream = connect(&question)?;
-    stream.set_write_timeout(Some(question.timeout))?;
+    stream.set_write_timeout(question.timeout)?;
     send(&mut stream, &question)?;
     receive(&mut stream, deadline)
 }
 
-fn connect(question: &Question<'_>) -> Result<TcpStream, Error> {
-    let addrs = (question.host, question.port)
-        .to_socket_addrs()
-        .map_err(Error::Resolve)?;
+fn connect(question: &Question<'_>) -> Result<Stream, Error> {
+    let addrs = match question.to {
+        Peer::Host(host, port) => (host, port).to_socket_addrs().map_err(Error::Resolve)?,
+        Peer::Socket(path) => {
+            let stream = UnixStream::connect(path).map_err(Error::Connect)?;
+            return Ok(Stream::Unix(stream));
+        }
+    };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for addr in addrs {
         match TcpStream::connect_timeout(&addr, question.timeout) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok(Stream::Tcp(stream)),
             Err(error) => last = error,
         }
     }
     Err(Error::Connect(last))
 }
 
-fn send(stream: &mut TcpStream, question: &Question<'_>) -> io::Result<()> {
+fn send(stream: &mut Stream, question: &Question<'_>) -> io::Result<()> {
     let mut out = SendQueue::new();
     let mut head = HeadWriter::request(&mut out, question.method, question.path.as_bytes());
     head.field("Host", question.authority.as_bytes())
@@ -147,7 +163,7 @@ fn send(stream: &mut TcpStream, question: &Question<'_>) -> io::Result<()> {
 
 /// Reads the head and counted content, or as much of it as is looked at. Content without a count
 /// is not waited for: what is asked here is whether the answer came.
-fn receive(stream: &mut TcpStream, deadline: Instant) -> Result<Reply, Error> {
+fn receive(stream: &mut Stream, deadline: Instant) -> Result<Reply, Error> {
     let mut conn = ClientConn::new(HEAD_BYTES_CEILING);
     conn.begin(&Method::GET, false);
     let mut answer: Option<Reply> = None;
@@ -180,12 +196,12 @@ fn begin(head: &ResponseHead) -> Reply {
     }
 }
 
-fn read(stream: &mut TcpStream, conn: &mut ClientConn, deadline: Instant) -> io::Result<()> {
+fn read(stream: &mut Stream, conn: &mut ClientConn, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    stream.set_read_timeout(Some(left))?;
+    stream.set_read_timeout(left)?;
     let len = stream.read(conn.read_buf())?;
     conn.handle_read(len);
     Ok(())
@@ -205,8 +221,7 @@ mod tests {
             let asked = scope.spawn(move || {
                 ask(Question {
                     method: &Method::GET,
-                    host: "127.0.0.1",
-                    port,
+                    to: Peer::Host("127.0.0.1", port),
                     authority: "shop.example",
                     path: "/a b",
                     more: &[("Cookie", "a=b"), ("X", "split\r\nme")],

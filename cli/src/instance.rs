@@ -1,31 +1,97 @@
-//! Owns how commands speak to the instance that runs with the same settings, by its admin address.
-//! Never starts one.
+//! Owns how commands speak to the instance that runs with the same settings: by its socket, or by
+//! its admin address.
+//! Never starts one, and never says what an answer means: `command` does.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::client::{self, Error, Question, Reply};
-use crate::settings::{Loaded, Values};
-use crate::{failed, out};
+use crate::client::{self, Error, Peer, Question, Reply};
+use crate::settings::{Layer, Loaded};
+use crate::socket::{self, Choice};
 
 /// An instance on the same machine answers in no time.
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the instance; `None` where the settings name no admin address.
-pub(crate) fn ask(values: &Values, method: &Method, path: &str) -> Option<Result<Reply, Error>> {
-    let listen = values.admin.as_ref()?;
+/// Why it was not reached.
+#[derive(Debug)]
+pub(crate) enum Unreached {
+    /// It was looked for there, and this is what came of it.
+    At(String, Error),
+    /// The settings name neither a socket nor an address.
+    Nowhere,
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(place, error) => write!(
+                f,
+                "the instance was not reached at {place}: {error}\n  Is it running, with the same \
+                 RETTER_ADMIN_SOCKET and RETTER_ADMIN_LISTEN as this command?"
+            ),
+            Self::Nowhere => f.write_str(
+                "these settings name neither a socket nor an admin address, so the instance cannot be \
+                 asked; set RETTER_ADMIN_SOCKET or RETTER_ADMIN_LISTEN, for it and for this command",
+            ),
+        }
+    }
+}
+
+/// Asks the instance.
+///
+/// # Errors
+/// It was not reached.
+pub(crate) fn ask(loaded: &Loaded, method: &Method, target: &str) -> Result<Reply, Unreached> {
+    for path in sockets(loaded) {
+        match by_socket(&path, method, target) {
+            // Nobody is there any more, or it is another's: there may be another way.
+            Err(Error::Connect(_)) if loaded.values.admin_socket == Choice::Auto => {}
+            Err(error) => return Err(Unreached::At(path.display().to_string(), error)),
+            Ok(answer) => return Ok(answer),
+        }
+    }
+    by_address(loaded, method, target)
+}
+
+/// Sockets to try. Who names an address and no socket means the instance there.
+fn sockets(loaded: &Loaded) -> Vec<PathBuf> {
+    let is_named = |key| {
+        let mut given = loaded.shown.iter();
+        given.any(|given| given.spec.key == key && given.layer != Layer::Default)
+    };
+    if is_named("admin.listen") && !is_named("admin.socket") {
+        return Vec::new();
+    }
+    socket::places(&loaded.values.admin_socket, |name| std::env::var_os(name))
+}
+
+fn by_socket(path: &std::path::Path, method: &Method, target: &str) -> Result<Reply, Error> {
+    client::ask(Question {
+        method,
+        to: Peer::Socket(path),
+        authority: "localhost",
+        path: target,
+        more: &[],
+        timeout: TIMEOUT,
+    })
+}
+
+fn by_address(loaded: &Loaded, method: &Method, target: &str) -> Result<Reply, Unreached> {
+    let values = &loaded.values;
+    let listen = values.admin.as_ref().ok_or(Unreached::Nowhere)?;
     let addr = listen.addrs().and_then(|addrs| {
         let first = addrs.first().copied();
         first.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     });
-    let mut addr = match addr {
-        Ok(addr) => addr,
-        Err(error) => return Some(Err(Error::Resolve(error))),
-    };
+    let mut addr = addr.map_err(|error| {
+        let place = "its admin address".to_owned();
+        Unreached::At(place, Error::Resolve(error))
+    })?;
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -35,39 +101,13 @@ pub(crate) fn ask(values: &Values, method: &Method, path: &str) -> Option<Result
     let token = token.map(|token| format!("Bearer {}", token.reveal()));
     let more = token.iter().map(|token| ("Authorization", token.as_str()));
     let more: Vec<_> = more.collect();
-    Some(client::ask(Question {
+    let answer = client::ask(Question {
         method,
-        host: &addr.ip().to_string(),
-        port: addr.port(),
+        to: Peer::Host(&addr.ip().to_string(), addr.port()),
         authority: &addr.to_string(),
-        path,
+        path: target,
         more: &more,
         timeout: TIMEOUT,
-    }))
-}
-
-/// Lets the instance read its settings file again, and says what came of it.
-pub(crate) fn reload(loaded: Loaded) -> ExitCode {
-    let values = &loaded.values;
-    match ask(values, &Method::POST, "/reload") {
-        None => failed(format_args!(
-            "these settings name no admin address, so the instance cannot be asked; send it \
-             SIGHUP, or set RETTER_ADMIN_LISTEN"
-        )),
-        Some(Ok(answer)) => {
-            let text = String::from_utf8_lossy(&answer.body).into_owned();
-            let text = text.trim_end();
-            match answer.status {
-                200 => {
-                    out::line(format_args!("{text}"));
-                    ExitCode::SUCCESS
-                }
-                _ => failed(format_args!("{text}")),
-            }
-        }
-        Some(Err(error)) => failed(format_args!(
-            "the instance was not reached at its admin address: {error}\n  Is it running, with \
-             this RETTER_ADMIN_LISTEN?"
-        )),
-    }
+    });
+    answer.map_err(|error| Unreached::At(format!("its admin address {addr}"), error))
 }

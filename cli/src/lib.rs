@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod client;
 mod clock;
+mod command;
 mod demo;
 mod files;
 mod instance;
@@ -18,6 +19,8 @@ mod replay;
 pub mod runtime;
 mod serve;
 mod settings;
+mod socket;
+mod stream;
 mod telemetry;
 mod web;
 
@@ -58,7 +61,9 @@ pub fn run_on(runtime: Adapter) -> ExitCode {
         Action::Check => with_settings(&sources(from_flags), check::run),
         Action::Demo(options) => demo::run(runtime, from_flags, options),
         Action::Replay(options) => replay::run(&options, &sources(from_flags)),
-        Action::Reload => with_settings(&sources(from_flags), instance::reload),
+        Action::Order(order) => {
+            with_settings(&sources(from_flags), |loaded| command::run(&loaded, &order))
+        }
         Action::Serve => {
             let sources = sources(from_flags);
             with_settings(&sources, |loaded| serve::run(runtime, &sources, loaded))

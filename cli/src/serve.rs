@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::reload::Reload;
 use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
+use crate::socket::{self, Socket};
 use crate::telemetry::{AccessLog, Log, Telemetry, escape};
 use crate::{admin, failed, files, web};
 
@@ -74,6 +75,7 @@ pub(crate) struct Protection {
     pub(crate) admin: Option<web::Server>,
     pub(crate) reload: Arc<Reload>,
     pub(crate) server: Server,
+    socket: Option<(web::Server, Socket)>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -108,6 +110,7 @@ impl Protection {
             }
             None => None,
         };
+        let socket = start_socket(values, &telemetry, &reload);
         let listen = values.listen.addrs().map_err(in_setting("server.listen"))?;
         let options = options(values, listen, clock);
         let observer: Arc<dyn Observer> = Arc::clone(&telemetry) as _;
@@ -117,6 +120,7 @@ impl Protection {
             admin,
             reload,
             server,
+            socket,
             telemetry,
         })
     }
@@ -127,7 +131,8 @@ impl Protection {
         self.server.drain();
         let cut = self.server.join();
         self.telemetry.close();
-        if let Some(admin) = self.admin {
+        let socket = self.socket.map(|(server, _)| server);
+        for admin in [self.admin, socket].into_iter().flatten() {
             admin.stop(Duration::from_millis(500));
         }
         cut
@@ -157,9 +162,37 @@ fn start_admin(
     let listener = TcpListener::bind(&listen.addrs()?[..])?;
     let telemetry = Arc::clone(telemetry);
     let reload = Arc::clone(reload);
-    let handler = move |request: &web::Request| admin::answer(request, &guard, &telemetry, &reload);
+    let handler =
+        move |request: &web::Request| admin::answer(request, Some(&guard), &telemetry, &reload);
     let limits = web::Limits::with_workers(ADMIN_WORKERS);
     web::Server::start(listener, limits, Arc::new(handler))
+}
+
+/// The same for commands on this machine. The program goes on without it.
+fn start_socket(
+    values: &Values,
+    telemetry: &Arc<Telemetry>,
+    reload: &Arc<Reload>,
+) -> Option<(web::Server, Socket)> {
+    let listening = socket::listen(&values.admin_socket, |name| std::env::var_os(name));
+    let (listener, socket) = match listening {
+        Ok(listening) => listening?,
+        Err(error) => {
+            tracing::warn!("{}", escape(error.to_string().as_bytes()));
+            return None;
+        }
+    };
+    let telemetry = Arc::clone(telemetry);
+    let reload = Arc::clone(reload);
+    // Nobody but its owner can connect.
+    let handler = move |request: &web::Request| admin::answer(request, None, &telemetry, &reload);
+    match web::Server::start(listener, web::Limits::with_workers(1), Arc::new(handler)) {
+        Ok(server) => Some((server, socket)),
+        Err(error) => {
+            tracing::warn!("no socket for commands: {error}");
+            None
+        }
+    }
 }
 
 fn listen_error(loaded: &Loaded, key: &str, error: io::Error) -> StartError {
@@ -246,12 +279,17 @@ fn greet(protection: &Protection, loaded: &Loaded, runtime: Adapter) {
         RescueMode::Session => "private pages only for their own session",
         RescueMode::Strict => "by RFC 9111 to the letter",
     };
-    let admin = match &protection.admin {
-        Some(admin) => format!("admin on {} (/health, /ready, /metrics)", admin.addr()),
+    let admin = match protection.admin.as_ref().and_then(web::Server::addr) {
+        Some(addr) => format!("admin on {addr} (/health, /ready, /metrics)"),
         None => "no admin address".to_owned(),
     };
+    let socket = protection.socket.as_ref();
+    let socket = socket.map_or_else(String::new, |(_, socket)| {
+        let path = socket.path.display().to_string();
+        format!(", and on {} for commands", escape(path.as_bytes()))
+    });
     tracing::info!(
-        "listening on {}, protecting http://{}{} with {} {} workers; copies: {copies}; {admin}",
+        "listening on {}, protecting http://{}{} with {} {} workers; copies: {copies}; {admin}{socket}",
         addrs.join(", "),
         values.origin.authority,
         values.origin.prefix,

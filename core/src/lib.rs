@@ -183,8 +183,8 @@ pub use gateway::Gateway;
 pub use report::CallId;
 pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
 pub use site::{
-    Answer, Completed, ConnectProbe, Decision, Delayed, Fetch, Holding, Passing, Purge, Refresh,
-    Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket, Unreached, Verdict,
+    Answer, Completed, ConnectProbe, Decision, Delayed, Fetch, Holding, Manual, Override, Passing,
+    Purge, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket, Unreached, Verdict,
 };
 pub use time::{Instant, UnixTime};
 

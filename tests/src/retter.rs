@@ -16,6 +16,10 @@ pub fn command(program: &str) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RETTER_")) {
         command.env_remove(name);
     }
+    // Instances side by side have no socket in common.
+    command
+        .env_remove("RUNTIME_DIRECTORY")
+        .env_remove("XDG_RUNTIME_DIR");
     command
 }
 

@@ -267,7 +267,7 @@ impl Simulation {
                 Refused::CircuitOpen => Got::RefusedOpen,
                 Refused::Overload => Got::RefusedFull,
                 // No request of a replay asks for that.
-                Refused::OnlyIfCached => Got::Error,
+                Refused::Maintenance | Refused::OnlyIfCached => Got::Error,
             },
             // It waited for the answer to another, which was an error.
             Handling::Behind { .. }

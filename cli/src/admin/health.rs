@@ -3,21 +3,25 @@
 
 use std::collections::BTreeMap;
 
+use retter_core::Manual;
 use retter_core::breaker::State;
-use retter_core::report::{PublicStats, RefreshStats, Sign, SoftStats, Source};
+use retter_core::report::{AdmissionStats, PublicStats, RefreshStats, Sign, SoftStats, Source};
 use serde::Serialize;
 
+use super::by_hand::ByHand;
 use crate::clock::millis;
 use crate::telemetry::{Telemetry, Times, escape};
 
 #[derive(Serialize)]
 struct Health {
-    /// `ok`, `rescuing` while a circuit is not closed, or `draining`.
+    /// `ok`, `rescuing` while a circuit is not closed, `maintenance`, or `draining`.
     status: &'static str,
     version: &'static str,
     uptime_seconds: u64,
     circuit: &'static str,
     paths_open: usize,
+    /// What an operator has decided in the place of the circuits.
+    by_hand: Option<ByHand>,
     /// How long the application usually takes to begin an answer.
     usual_ms: Option<f64>,
     slow_calls: u64,
@@ -71,6 +75,24 @@ struct Shed {
     deadline: u64,
     early: u64,
     full: u64,
+}
+
+impl From<AdmissionStats> for Admission {
+    fn from(stats: AdmissionStats) -> Self {
+        Self {
+            limit: stats.limit,
+            in_flight: stats.in_flight,
+            waiting: stats.waiting,
+            service_ms: millis(stats.service_time),
+            overflows: stats.overflows,
+            shed: Shed {
+                copy: stats.shed.copy,
+                deadline: stats.shed.deadline,
+                early: stats.shed.early,
+                full: stats.shed.full,
+            },
+        }
+    }
 }
 
 /// Error pages that came with status 200.
@@ -207,17 +229,21 @@ fn read(telemetry: &Telemetry) -> Health {
     let (accepted, open) = telemetry.connections();
     let transitions = telemetry.transitions();
     let all_closed = stats.circuit == State::Closed && stats.paths_open == 0;
+    let by_hand = telemetry.site().by_hand(now).map(|decided| decided.manual);
     let by_source = Source::ALL.map(|source| (source.as_str(), totals.answers_from(source)));
     Health {
-        status: match (telemetry.is_draining(), all_closed) {
-            (true, _) => "draining",
-            (false, true) => "ok",
-            (false, false) => "rescuing",
+        status: match by_hand {
+            _ if telemetry.is_draining() => "draining",
+            Some(Manual::Maintenance { .. }) => "maintenance",
+            Some(Manual::Open) => "rescuing",
+            Some(Manual::Closed) | None if all_closed => "ok",
+            Some(Manual::Closed) | None => "rescuing",
         },
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: telemetry.clock().epoch.elapsed().as_secs(),
         circuit: stats.circuit.as_str(),
         paths_open: stats.paths_open,
+        by_hand: ByHand::read(telemetry),
         usual_ms: stats.usual.map(millis),
         slow_calls: stats.slow_calls,
         clock_behind_seconds: stats.clock_behind.map(|behind| behind.as_secs()),
@@ -228,19 +254,7 @@ fn read(telemetry: &Telemetry) -> Health {
             insertions: stats.insertions,
             evictions: stats.evictions,
         },
-        admission: Admission {
-            limit: stats.admission.limit,
-            in_flight: stats.admission.in_flight,
-            waiting: stats.admission.waiting,
-            service_ms: millis(stats.admission.service_time),
-            overflows: stats.admission.overflows,
-            shed: Shed {
-                copy: stats.admission.shed.copy,
-                deadline: stats.admission.shed.deadline,
-                early: stats.admission.shed.early,
-                full: stats.admission.shed.full,
-            },
-        },
+        admission: stats.admission.into(),
         public: stats.public.into(),
         refresh: stats.refresh.into(),
         connections: Connections { open, accepted },

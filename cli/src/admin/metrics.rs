@@ -7,6 +7,7 @@
 use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
+use retter_core::Manual;
 use retter_core::breaker::{State, Tier};
 use retter_core::report::{
     AdmissionStats, PublicStats, RefreshStats, Sign, SoftStats, Source, Stats,
@@ -27,6 +28,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     exchanges(&mut page, &totals);
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
+    by_hand(&mut page, telemetry);
     site(&mut page, &stats);
     public(&mut page, &stats.public);
     refreshes(&mut page, &stats.refresh);
@@ -166,6 +168,21 @@ fn origin(page: &mut Page, totals: &Totals) {
         totals.latency_sum.as_secs_f64(),
     );
     page.sample(&format!("{name}_count"), &[], sum);
+}
+
+fn by_hand(page: &mut Page, telemetry: &Telemetry) {
+    let name = "retter_by_hand";
+    page.family(
+        name,
+        "gauge",
+        "1 for what an operator has decided in the place of the circuits.",
+    );
+    let decided = telemetry.site().by_hand(telemetry.clock().now());
+    let decided = decided.map(|decided| decided.manual.as_str());
+    for state in Manual::WORDS {
+        let counts = decided == Some(state);
+        page.sample(name, &[("state", state)], u8::from(counts));
+    }
 }
 
 fn circuits(page: &mut Page, stats: &Stats, transitions: &Transitions) {

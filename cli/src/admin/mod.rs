@@ -1,11 +1,13 @@
-//! Owns the answers of the admin address: an overview, health, readiness, metrics, and the
-//! dropping of copies.
+//! Owns the answers of the admin address: an overview, health, readiness, metrics, the dropping of
+//! copies, and what is decided by hand.
 //! Never changes anything but by a POST.
 
+mod by_hand;
 mod guard;
 mod health;
 mod metrics;
 mod purge;
+mod query;
 
 use std::fmt::Write;
 
@@ -16,35 +18,45 @@ use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
 
 pub(crate) use guard::Guard;
+pub(crate) use query::encode;
 
 const PATHS: &str = "/         this overview as text\n\
+                     /status   the same\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
+                     /circuit  by POST: open, closed or auto for a time (?state=, &for=)\n\
+                     /maintenance  by POST: on or off (?state=, &for=, &message=)\n\
+                     /probe    by POST: probes at once what is open\n\
                      /purge    by POST: drops copies (?url=, ?prefix=, ?session= or ?all)\n\
                      /reload   by POST: reads the settings file again\n";
 
-/// Answers one request.
+/// Answers one request. Where there is no guard, whoever can ask may.
 pub(crate) fn answer(
     request: &Request,
-    guard: &Guard,
+    guard: Option<&Guard>,
     telemetry: &Telemetry,
     reload: &Reload,
 ) -> Response {
-    if let Some(refusal) = guard.refuse(request) {
-        return refusal.with("Cache-Control", "no-store");
-    }
-    if request.path == "/purge" {
-        return purge::answer(request, telemetry.site()).with("Cache-Control", "no-store");
-    }
-    if request.path == "/reload" {
-        return reloaded(request, telemetry, reload).with("Cache-Control", "no-store");
-    }
+    let refused = guard.and_then(|guard| guard.refuse(request));
+    let response = refused.unwrap_or_else(|| match request.path.as_str() {
+        "/circuit" => by_hand::circuit(request, telemetry),
+        "/maintenance" => by_hand::maintenance(request, telemetry),
+        "/probe" => by_hand::probe(request, telemetry),
+        "/purge" => purge::answer(request, telemetry.site()),
+        "/reload" => reloaded(request, telemetry, reload),
+        _ => shown(request, telemetry),
+    });
+    response.with("Cache-Control", "no-store")
+}
+
+/// What is only looked at.
+fn shown(request: &Request, telemetry: &Telemetry) -> Response {
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
     }
-    let response = match request.path.as_str() {
-        "/" => Response::text(200, overview(telemetry)),
+    match request.path.as_str() {
+        "/" | "/status" => Response::text(200, overview(telemetry)),
         "/health" => Response::new(200, "application/json", health::json(telemetry)),
         "/metrics" => {
             let media_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -53,8 +65,7 @@ pub(crate) fn answer(
         "/ready" if telemetry.is_draining() => Response::text(503, "stopping\n"),
         "/ready" => Response::text(200, "ready\n"),
         _ => Response::text(404, format!("There is no such page. There are:\n\n{PATHS}")),
-    };
-    response.with("Cache-Control", "no-store")
+    }
 }
 
 /// What an operator changed in the settings file counts from now on.
@@ -87,7 +98,7 @@ fn overview(telemetry: &Telemetry) -> String {
     let mut out = format!(
         "RETTER {}\n\ncircuit      {} ({} paths with a circuit of their own not closed)\n\
          copies       {}, {} KiB\nat origin    {} of {}, {} waiting\nconnections  {open} open, {accepted} \
-         since start\n\nanswers since start\n",
+         since start\n",
         env!("CARGO_PKG_VERSION"),
         stats.circuit,
         stats.paths_open,
@@ -98,6 +109,10 @@ fn overview(telemetry: &Telemetry) -> String {
         stats.admission.waiting,
     );
     // Writing to a String cannot fail.
+    if let Some(by_hand) = by_hand::ByHand::read(telemetry) {
+        let _ = writeln!(out, "by hand      {by_hand}");
+    }
+    out.push_str("\nanswers since start\n");
     for source in Source::ALL {
         let _ = writeln!(
             out,

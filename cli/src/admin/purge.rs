@@ -4,6 +4,8 @@
 use retter_core::{Purge, Site};
 use serde::Serialize;
 
+use super::query;
+use crate::telemetry::escape;
 use crate::web::{Request, Response};
 
 const USAGE: &str = "\
@@ -19,6 +21,8 @@ Drops copies and says how many. One of:
 #[derive(Serialize)]
 struct Purged {
     purged: usize,
+    /// Which copies that were, in words.
+    what: String,
 }
 
 /// Answers one request for `/purge`.
@@ -31,20 +35,38 @@ pub(super) fn answer(request: &Request, site: &Site) -> Response {
     };
     let purged = Purged {
         purged: site.purge(&purge),
+        what: words(&purge),
     };
-    tracing::info!("purged {} copies", purged.purged);
+    tracing::info!(
+        "purged by hand: {} copies of {}",
+        purged.purged,
+        escape(purged.what.as_bytes())
+    );
     let json = serde_json::to_string(&purged).unwrap_or_default();
     Response::new(200, "application/json", json + "\n")
 }
 
+/// What was to go. The cookies of a session are a secret.
+fn words(purge: &Purge) -> String {
+    let on = |host: &Option<String>| match host {
+        Some(host) => format!(" on {host}"),
+        None => " on every host".to_owned(),
+    };
+    match purge {
+        Purge::All => "every page".to_owned(),
+        Purge::Prefix { host, path } => format!("what begins with {path}{}", on(host)),
+        Purge::Session { .. } => "one session".to_owned(),
+        Purge::Url {
+            host,
+            path_and_query,
+        } => format!("{path_and_query}{}", on(host)),
+    }
+}
+
 /// Exactly one wish; two would be a mistake that costs copies.
 fn parse(query: &str) -> Option<Purge> {
-    let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
-    let (Some(pair), None) = (pairs.next(), pairs.next()) else {
-        return None;
-    };
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let value = decode(value)?;
+    let pairs = query::pairs(query)?;
+    let [(name, value)] = <[_; 1]>::try_from(pairs).ok()?;
     match name {
         "all" if value.is_empty() => Some(Purge::All),
         "session" if !value.is_empty() => Some(Purge::Session { cookie: value }),
@@ -75,24 +97,6 @@ fn split(url: &str) -> Option<(Option<String>, String)> {
     let (host, path) = rest.split_at(end);
     let slash = if path.starts_with('/') { "" } else { "/" };
     (!host.is_empty()).then(|| (Some(host.to_owned()), format!("{slash}{path}")))
-}
-
-/// Percent-decoding as of a form field, but `+` stays what it is: it is in many queries.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -161,7 +165,7 @@ mod tests {
         let done = ask("POST", "all");
         assert_eq!(
             (done.status, &done.body[..]),
-            (200, &b"{\"purged\":0}\n"[..])
+            (200, &b"{\"purged\":0,\"what\":\"every page\"}\n"[..])
         );
     }
 }

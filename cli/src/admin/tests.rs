@@ -77,13 +77,15 @@ fn reload() -> Reload {
     Reload::new(gateway, clock, sources, &loaded)
 }
 
-fn get(telemetry: &Telemetry, method: &str, path: &str) -> (u16, String) {
+fn get(telemetry: &Telemetry, method: &str, target: &str) -> (u16, String) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let request = Request {
         method: method.to_owned(),
         path: path.to_owned(),
+        query: query.to_owned(),
         ..Request::default()
     };
-    let response = answer(&request, &Guard::default(), telemetry, &reload());
+    let response = answer(&request, Some(&Guard::default()), telemetry, &reload());
     (response.status, String::from_utf8(response.body).unwrap())
 }
 
@@ -109,6 +111,69 @@ fn pages() {
         200,
         "\"status\": \"draining\"",
     );
+}
+
+#[test]
+fn what_is_decided_by_hand_counts_and_is_told() {
+    let telemetry = telemetry();
+    let post = |target: &str| {
+        let (status, body) = get(&telemetry, "POST", target);
+        let json = serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default();
+        (
+            status,
+            json["by_hand"]["state"].as_str().map(str::to_owned),
+            body,
+        )
+    };
+    let state = || {
+        let now = telemetry.clock().now();
+        telemetry.site().by_hand(now).map(|decided| decided.manual)
+    };
+    for (target, expected) in [
+        ("/circuit?state=open&for=30m", Some("open")),
+        ("/circuit?for=7days&state=closed", Some("closed")),
+        ("/circuit?state=auto", None),
+        (
+            "/maintenance?state=on&message=Back%20at%20%3C5%3E",
+            Some("maintenance"),
+        ),
+        ("/maintenance?state=off", None),
+    ] {
+        let (status, told, body) = post(target);
+        assert_eq!(
+            (status, told.as_deref()),
+            (200, expected),
+            "{target}: {body}"
+        );
+        assert_eq!(state().map(|manual| manual.as_str()), expected);
+    }
+    let bad = [
+        "/circuit",
+        "/circuit?state=on",
+        "/circuit?state=open&for=0",
+        "/circuit?state=open&for=8days",
+        "/circuit?state=open&message=x",
+        "/circuit?state=open&until=5",
+        "/maintenance?state=open",
+        "/maintenance?state=on&message=1%0A1",
+        "/maintenance?state=on&message=%ff",
+    ];
+    for target in bad {
+        let (status, _, body) = post(target);
+        assert!(status == 400 && body.contains("POST "), "{target}: {body}");
+        assert_eq!(get(&telemetry, "GET", target).0, 405);
+    }
+    assert_eq!(state(), None, "what is refused changes nothing");
+    assert!(post("/probe").2.contains("nothing to probe"));
+    post("/maintenance?state=on&for=5m&message=now");
+    let (_, health) = get(&telemetry, "GET", "/health");
+    let health: serde_json::Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(health["status"], "maintenance");
+    assert_eq!(health["by_hand"]["message"], "now");
+    assert_eq!(post("/probe").0, 409);
+    let samples = parse(&get(&telemetry, "GET", "/metrics").1);
+    assert_eq!(samples["retter_by_hand{state=\"maintenance\"}"], 1.0);
+    assert_eq!(samples["retter_by_hand{state=\"open\"}"], 0.0);
 }
 
 #[test]
@@ -279,12 +344,11 @@ fn half_open_connections_do_not_delay_readiness() {
             ..Limits::with_workers(1)
         };
         let reload = reload();
-        let handler =
-            move |request: &Request| answer(request, &Guard::default(), &telemetry, &reload);
+        let handler = move |request: &Request| answer(request, None, &telemetry, &reload);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, limits, Arc::new(handler)).unwrap();
         let connect = |bytes: &str| {
-            let mut stream = TcpStream::connect(server.addr()).unwrap();
+            let mut stream = TcpStream::connect(server.addr().unwrap()).unwrap();
             stream.write_all(bytes.as_bytes()).unwrap();
             stream
         };

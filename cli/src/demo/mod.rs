@@ -100,6 +100,7 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),
         ("log.level", "off"),
+        ("admin.socket", "off"),
     ];
     sources.defaults = defaults.map(|(key, text)| (key, text.to_owned())).to_vec();
     let url = format!("http://{}", shop.addr);
@@ -126,7 +127,8 @@ fn show(
     let admin = protection
         .admin
         .as_ref()
-        .map(|admin| admin.addr().to_string());
+        .and_then(crate::web::Server::addr)
+        .map(|addr| addr.to_string());
     let show = Show::new();
     show.introduction(&Introduction {
         shop: &shop.addr.to_string(),

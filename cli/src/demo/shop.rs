@@ -100,10 +100,11 @@ impl Shop {
         let switched = Arc::clone(&state);
         let handler = move |request: &Request| switched.switch_page(request);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let switch_addr = listener.local_addr()?;
         let switch = Server::start(listener, Limits::with_workers(WORKERS), Arc::new(handler))?;
         Ok(Self {
             addr,
-            switch_addr: switch.addr(),
+            switch_addr,
             state,
             _switch: switch,
         })
@@ -307,7 +308,7 @@ fn bind_first_free() -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Question, ask};
+    use crate::client::{Peer, Question, ask};
 
     #[test]
     fn the_shop_does_what_its_switch_says() {
@@ -315,8 +316,7 @@ mod tests {
         let get = |addr: SocketAddr, path| {
             ask(Question {
                 method: &http::Method::GET,
-                host: "127.0.0.1",
-                port: addr.port(),
+                to: Peer::Host("127.0.0.1", addr.port()),
                 authority: "shop.example",
                 path,
                 more: &[("Cookie", "PHPSESSID=Ada")],

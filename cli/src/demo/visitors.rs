@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use retter_core::report::Source;
 use retter_core::rng::Rng;
 
-use crate::client::{Question, ask};
+use crate::client::{Peer, Question, ask};
 
 /// After this a visitor has gone elsewhere: the usual number of web usability studies.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -166,8 +166,7 @@ fn visit(port: u16, number: usize, rng: &mut Rng) -> (Got, Duration) {
     let started = Instant::now();
     let answer = ask(Question {
         method: &http::Method::GET,
-        host: "127.0.0.1",
-        port,
+        to: Peer::Host("127.0.0.1", port),
         authority: &format!("localhost:{port}"),
         path,
         more,

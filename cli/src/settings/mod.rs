@@ -19,8 +19,9 @@ use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
 use crate::runtime::Seats;
+use crate::socket;
 
-pub(crate) use layers::{Given, Sources, config, load};
+pub(crate) use layers::{Given, Layer, Sources, config, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
 pub(crate) use secret::Secret;
@@ -37,6 +38,7 @@ pub(crate) struct Values {
     pub(crate) admin: Option<Listen>,
     /// Names that the admin address may be asked by.
     pub(crate) admin_hosts: Vec<String>,
+    pub(crate) admin_socket: socket::Choice,
     pub(crate) admin_token: Option<Secret>,
     pub(crate) core: retter_core::config::Settings,
     pub(crate) drain_timeout: Duration,
@@ -63,6 +65,7 @@ impl Values {
             access: None,
             admin: None,
             admin_hosts: Vec::new(),
+            admin_socket: socket::Choice::Off,
             admin_token: None,
             core: retter_core::config::Settings::default(),
             drain_timeout: Duration::ZERO,

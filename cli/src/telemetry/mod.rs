@@ -4,6 +4,7 @@
 
 mod access;
 mod broken;
+mod by_hand;
 mod counters;
 mod failures;
 mod lines;
@@ -50,6 +51,7 @@ const TRANSITIONS_KEPT: usize = 20;
 pub(crate) struct Telemetry {
     access: Option<AccessLog>,
     broken: Broken,
+    by_hand: Mutex<by_hand::ByHand>,
     clock: Clock,
     connections_accepted: AtomicU64,
     connections_ended: AtomicU64,
@@ -124,6 +126,7 @@ impl Telemetry {
         Self {
             access,
             broken: Broken::default(),
+            by_hand: Mutex::default(),
             clock,
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
@@ -159,6 +162,10 @@ impl Telemetry {
         let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
+        }
+        let by_hand = self.gateway.site().by_hand(now);
+        if let Some(text) = lock(&self.by_hand).note(by_hand, now) {
+            tracing::info!("{text}");
         }
         self.tell_of_soft_failures(now);
         self.tell_of_undeclared();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::Connection;
 use super::{Handler, Limits, Request, Response};
+use crate::stream::{Listener, Stream};
 
 /// Connections that the system holds until they are accepted. The standard library's 128 are too
 /// few for a burst: a client that finds no room tries again after a second.
@@ -33,7 +34,7 @@ const SLICES_MAX: usize = 8;
 /// request; answers on their way still leave.
 #[derive(Debug)]
 pub(crate) struct Server {
-    addr: SocketAddr,
+    addr: Option<SocketAddr>,
     /// One message when the listener is closed; disconnected when the last connection is.
     ended: Receiver<()>,
     signal: Arc<Signal>,
@@ -45,17 +46,18 @@ impl Server {
     /// # Errors
     /// The operating system gives no thread or socket.
     pub(crate) fn start(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         limits: Limits,
         handler: Arc<Handler>,
     ) -> io::Result<Self> {
+        let listener = listener.into();
         debug_assert!(
             limits.connections_max > 0 && limits.workers > 0,
             "{limits:?}"
         );
-        listener.set_nonblocking(true)?;
+        listener.set_nonblocking()?;
         rustix::net::listen(&listener, BACKLOG)?;
-        let addr = listener.local_addr()?;
+        let addr = listener.addr()?;
         let (wake, waked) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         waked.set_nonblocking(true)?;
@@ -96,8 +98,8 @@ impl Server {
         })
     }
 
-    /// The address it listens on.
-    pub(crate) fn addr(&self) -> SocketAddr {
+    /// The address it listens on, where that is one.
+    pub(crate) fn addr(&self) -> Option<SocketAddr> {
         self.addr
     }
 
@@ -184,7 +186,7 @@ struct Connections {
     limits: Limits,
     links: BTreeMap<Id, Link>,
     /// `None` when stopping.
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
     next: Id,
     signal: Arc<Signal>,
     waked: UnixStream,
@@ -289,7 +291,7 @@ impl Connections {
                 return;
             };
             let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
+                Ok(stream) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The client is gone already.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
@@ -300,7 +302,7 @@ impl Connections {
                     return;
                 }
             };
-            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
+            if stream.set_nonblocking().is_err() {
                 continue;
             }
             if self.links.len() >= self.limits.connections_max {
@@ -340,7 +342,7 @@ impl Connections {
 /// A connection with its socket.
 struct Link {
     conn: Connection,
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Link {

@@ -397,7 +397,7 @@ fn many_connections_are_answered_beside_each_other() {
     let server = start(LIMITS, echo);
     std::thread::scope(|scope| {
         for number in 0..16 {
-            let addr = server.addr();
+            let addr = server.addr().unwrap();
             scope.spawn(move || {
                 let request = format!("GET /{number} HTTP/1.1\r\nHost: h\r\n\r\n");
                 let mut stream = connect(addr, &request);
@@ -414,15 +414,15 @@ fn a_full_server_lets_the_longest_silent_connection_give_way() {
     let server = start(patient(3), echo);
     let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     // Each is known to be taken before the next one comes.
-    let mut kept = connect(server.addr(), request);
+    let mut kept = connect(server.addr().unwrap(), request);
     read_answer(&kept, "GET / ");
-    let half = connect(server.addr(), &format!("{request}GET / HT"));
+    let half = connect(server.addr().unwrap(), &format!("{request}GET / HT"));
     read_answer(&half, "GET / ");
-    let other = connect(server.addr(), request);
+    let other = connect(server.addr().unwrap(), request);
     read_answer(&other, "GET / ");
     kept.write_all(request.as_bytes()).unwrap();
     read_answer(&kept, "GET / ");
-    let new = connect(server.addr(), request);
+    let new = connect(server.addr().unwrap(), request);
     read_answer(&new, "GET / ");
     assert!(is_cut(&half), "it gave way");
     assert!(is_silent(&kept) && is_silent(&other) && is_silent(&new));
@@ -440,10 +440,13 @@ fn an_answer_on_its_way_is_not_cut_by_new_connections() {
         }
         echo(request)
     });
-    let slow = connect(server.addr(), "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    let slow = connect(
+        server.addr().unwrap(),
+        "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n",
+    );
     begins.recv().unwrap();
-    let first = connect(server.addr(), "");
-    let second = connect(server.addr(), "");
+    let first = connect(server.addr().unwrap(), "");
+    let second = connect(server.addr().unwrap(), "");
     // Only one of them has a place beside the answer.
     assert!(is_cut(&first));
     go_on.send(()).unwrap();
@@ -458,13 +461,13 @@ fn a_page_that_panics_fails_alone() {
         echo(request)
     });
     let mut stream = connect(
-        server.addr(),
+        server.addr().unwrap(),
         "GET /bug HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
     );
     let mut told = String::new();
     stream.read_to_string(&mut told).unwrap();
     assert!(told.starts_with("HTTP/1.1 500 "), "{told}");
-    let stream = connect(server.addr(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let stream = connect(server.addr().unwrap(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     read_answer(&stream, "GET / ");
 }
 
@@ -478,10 +481,10 @@ fn a_stopped_server_frees_its_port_and_lets_answers_leave() {
         goes_on.lock().unwrap().recv().unwrap();
         echo(request)
     });
-    let addr = server.addr();
-    let mut slow = connect(server.addr(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let addr = server.addr().unwrap();
+    let mut slow = connect(server.addr().unwrap(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     begins.recv().unwrap();
-    let half = connect(server.addr(), "GET / HT");
+    let half = connect(server.addr().unwrap(), "GET / HT");
     drop(server);
     assert!(is_cut(&half));
     TcpListener::bind(addr).unwrap();

@@ -298,7 +298,7 @@ impl Tiers {
             self.note_path(hash);
         }
         if !was_closed && self.origin.is_closed() {
-            self.return_paths(now);
+            self.return_paths(News::Returned, now);
         }
         if let Some(mut permit) = path {
             let outcome = match outcome {
@@ -338,7 +338,14 @@ impl Tiers {
     pub fn connected(&mut self, now: Instant) {
         self.origin.return_now(News::Connected, now);
         self.note_origin();
-        self.return_paths(now);
+        self.return_paths(News::Returned, now);
+    }
+
+    /// Somebody wants to know at once whether what is open has to be: all of it may be probed.
+    pub fn probe_now(&mut self, now: Instant) {
+        self.origin.return_now(News::Asked, now);
+        self.note_origin();
+        self.return_paths(News::Asked, now);
     }
 
     /// The origin takes no connection, and somebody goes on trying: its circuit stays open until
@@ -348,7 +355,7 @@ impl Tiers {
     }
 
     /// Paths that are open may be probed at once.
-    fn return_paths(&mut self, now: Instant) {
+    fn return_paths(&mut self, news: News, now: Instant) {
         let first = Rank {
             not_closed: true,
             failed: 0,
@@ -356,7 +363,7 @@ impl Tiers {
         let open: Vec<u64> = self.ranks.range(first..).map(|(_, hash)| *hash).collect();
         for hash in open {
             if let Some(circuit) = self.paths.get_mut(&hash) {
-                circuit.breaker.return_now(News::Returned, now);
+                circuit.breaker.return_now(news, now);
                 self.note_path(hash);
             }
         }

@@ -86,6 +86,8 @@ impl fmt::Display for Tier {
 pub enum News {
     /// A call was answered well.
     Answered,
+    /// Somebody wants to know at once.
+    Asked,
     /// A connection came about, after some that did not.
     Connected,
     /// The circuit of the whole origin has closed, or takes connections: what this one has seen was
@@ -178,6 +180,7 @@ impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Answered => "a request was answered",
+            Self::Asked => "a probe was asked for by hand",
             Self::Connected => "it takes connections again",
             Self::Returned => "the application is back",
         })

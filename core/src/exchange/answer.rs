@@ -165,10 +165,12 @@ impl Shared {
     /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
     /// this request or another one for the same.
     pub(super) fn refuse(&mut self, refusal: &Refusal, origin: Option<OriginReport>, now: Instant) {
+        let says = self.gateway.site().says(refusal, now);
         let told = Told {
             circuit: refusal.circuit,
             handling: Some(refusal.handling),
             may_keep: self.call.is_read,
+            message: says.as_deref(),
             retry_after_secs: refusal.retry_after_secs(),
             status: refusal.status(),
             text: refusal.text(),
@@ -188,6 +190,7 @@ impl Shared {
             circuit: self.gateway.site().circuit(now),
             handling: None,
             may_keep: false,
+            message: None,
             retry_after_secs: None,
             status,
             text,

@@ -24,6 +24,8 @@ pub(super) struct Page {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tale<'a> {
     pub(super) handling: Option<Handling>,
+    /// What an operator has to say instead of the reason; any text.
+    pub(super) message: Option<&'a str>,
     pub(super) retry_after_secs: Option<u64>,
     pub(super) status: StatusCode,
     /// The reason, in English.
@@ -35,6 +37,10 @@ pub(super) struct Tale<'a> {
 enum Fate {
     Busy,
     Down,
+    /// The site is being worked on; a write was not sent.
+    Maintenance {
+        is_write: bool,
+    },
     MayHaveArrived,
     /// It is for the client to mend.
     Mistake,
@@ -46,6 +52,7 @@ impl Fate {
         let is_write = !method.is_safe();
         match handling {
             Some(Handling::NoCopy { refused, .. }) => match refused {
+                Refused::Maintenance => Self::Maintenance { is_write },
                 Refused::OnlyIfCached => Self::Mistake,
                 Refused::CircuitOpen | Refused::Overload if is_write => Self::NotSent,
                 Refused::CircuitOpen => Self::Down,
@@ -75,10 +82,11 @@ impl Fate {
     }
 
     /// What a person is told; `None` where the reason says it better.
-    fn text(self, words: &Words) -> Option<&Text> {
+    fn text(self, words: &'static Words) -> Option<&'static Text> {
         match self {
             Self::Busy => Some(&words.busy),
             Self::Down => Some(&words.down),
+            Self::Maintenance { .. } => Some(&words.maintenance),
             Self::MayHaveArrived => Some(&words.may_have_arrived),
             Self::Mistake => None,
             Self::NotSent => Some(&words.not_sent),
@@ -88,8 +96,14 @@ impl Fate {
     /// What is added to the reason for whoever reads that; of what may have arrived it says so.
     const fn note(self) -> &'static str {
         match self {
-            Self::Busy | Self::Down | Self::MayHaveArrived | Self::Mistake => "",
-            Self::NotSent => "; the request was not sent, so nothing happened",
+            Self::Busy
+            | Self::Down
+            | Self::Maintenance { is_write: false }
+            | Self::MayHaveArrived
+            | Self::Mistake => "",
+            Self::Maintenance { is_write: true } | Self::NotSent => {
+                "; the request was not sent, so nothing happened"
+            }
         }
     }
 }
@@ -105,7 +119,10 @@ pub(super) fn page(tale: &Tale<'_>, request: Option<&RequestHead>) -> Page {
         Kind::Document | Kind::Fragment if asks_html(fields.get("accept")) => {
             let words = words(fields.get("accept-language").unwrap_or_default());
             match fate.text(words) {
-                Some(text) => html(tale, text, words, request.method == Method::GET),
+                Some(text) => {
+                    let told = Prose::new(tale, fate, text, words);
+                    html(tale, &told, words, request.method == Method::GET)
+                }
                 None => plain(tale, fate),
             }
         }
@@ -123,7 +140,7 @@ fn reason(status: StatusCode) -> &'static str {
 }
 
 fn plain(tale: &Tale<'_>, fate: Fate) -> Page {
-    let Tale { status, text, .. } = tale;
+    let (status, text) = (&tale.status, tale.reason());
     let (code, reason, note) = (status.as_str(), reason(*status), fate.note());
     Page {
         content: format!("{code} {reason}: {text}{note}\n").into(),
@@ -132,9 +149,9 @@ fn plain(tale: &Tale<'_>, fate: Fate) -> Page {
     }
 }
 
-/// RFC 9457. The texts are of this program and have nothing to escape; a test holds them to it.
+/// RFC 9457.
 fn problem(tale: &Tale<'_>, fate: Fate) -> Page {
-    let Tale { status, text, .. } = tale;
+    let (status, text) = (&tale.status, tale.reason());
     let (code, title, note) = (status.as_u16(), reason(*status), fate.note());
     let text = escape_json(text);
     let again = tale
@@ -163,13 +180,55 @@ fn escape_json(text: &str) -> String {
     escaped
 }
 
+fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+impl<'a> Tale<'a> {
+    /// What is said to all who read no page.
+    fn reason(&self) -> &'a str {
+        self.message.unwrap_or(self.text)
+    }
+}
+
+/// What a page says, as HTML.
+struct Prose {
+    title: &'static str,
+    body: String,
+}
+
+impl Prose {
+    fn new(tale: &Tale<'_>, fate: Fate, text: &'static Text, words: &Words) -> Self {
+        let Text { title, body } = text;
+        let said = tale.message.map(escape_html);
+        let mut body = format!("<p>{}</p>\n", said.as_deref().unwrap_or(body));
+        if fate == (Fate::Maintenance { is_write: true }) {
+            body.push_str("<p>");
+            body.push_str(words.not_sent.body);
+            body.push_str("</p>\n");
+        }
+        Self { title, body }
+    }
+}
+
 /// A page for a person: no script, nothing from elsewhere. `may_repeat` says that it may load itself
 /// again.
-fn html(tale: &Tale<'_>, text: &Text, words: &Words, may_repeat: bool) -> Page {
+fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page {
     /// Sooner would be no help to an application that is full, later none to its visitors.
     const AGAIN_SECS: (u64, u64) = (5, 60);
     const AGAIN_USUALLY: u64 = 10;
-    let Text { title, body } = text;
+    let Prose { title, body } = prose;
     let Words { tag, again, .. } = words;
     let code = tale.status.as_str();
     let (least, most) = AGAIN_SECS;
@@ -189,7 +248,7 @@ fn html(tale: &Tale<'_>, text: &Text, words: &Words, may_repeat: bool) -> Page {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta name=\"robots\" content=\"noindex\">\n{refresh}<title>{title}</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p>{body}</p>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\
          {tells}<p class=\"code\">{code}</p>\n</main>\n</body>\n</html>\n"
     );
     Page {
@@ -227,6 +286,7 @@ mod tests {
     fn told(handling: Option<Handling>, status: u16) -> Tale<'static> {
         Tale {
             handling,
+            message: None,
             retry_after_secs: None,
             status: StatusCode::from_u16(status).unwrap(),
             text: "the \"reason\"",
@@ -310,6 +370,46 @@ mod tests {
             let page = page(&tale, Some(&request(Method::GET, NAVIGATES, "en")));
             assert!(!text(&page).contains(part) && text(&page).contains("content=\"10\""));
         }
+    }
+
+    #[test]
+    fn in_maintenance_an_operator_speaks_and_a_write_is_told_that_it_was_not_sent() {
+        let handling = Some(Handling::NoCopy {
+            why: ForwardReason::UriMiss,
+            refused: Refused::Maintenance,
+        });
+        let says = "Back at <5>, \"promised\" & 'sure'";
+        let tale = Tale {
+            message: Some(says),
+            ..told(handling, 503)
+        };
+        let of = |tale: &Tale<'_>, method, accept| {
+            let page = page(tale, Some(&request(method, accept, "en")));
+            text(&page).to_owned()
+        };
+        let read = of(&tale, Method::GET, NAVIGATES);
+        let escaped = "<p>Back at &lt;5&gt;, &quot;promised&quot; &amp; &#39;sure&#39;</p>";
+        assert!(
+            read.contains(escaped) && read.contains("http-equiv"),
+            "{read}"
+        );
+        assert!(!read.contains("did not reach"), "{read}");
+        let write = of(&tale, Method::POST, NAVIGATES);
+        assert!(
+            write.contains(escaped) && write.contains("did not reach"),
+            "{write}"
+        );
+        assert!(!write.contains("http-equiv"), "{write}");
+        let line = of(&tale, Method::POST, "*/*");
+        let note = "; the request was not sent, so nothing happened\n";
+        assert_eq!(line, format!("503 Service Unavailable: {says}{note}"));
+        let json = of(&tale, Method::GET, "application/json");
+        assert!(
+            json.contains("Back at <5>, \\\"promised\\\" & 'sure'\"}"),
+            "{json}"
+        );
+        let usual = of(&told(handling, 503), Method::GET, NAVIGATES);
+        assert!(usual.contains("being worked on"), "{usual}");
     }
 
     #[test]

@@ -261,6 +261,8 @@ pub(crate) struct Told<'a> {
     /// `None` where no copy was ever in question.
     pub(crate) handling: Option<Handling>,
     pub(crate) may_keep: bool,
+    /// What an operator has to say instead.
+    pub(crate) message: Option<&'a str>,
     pub(crate) retry_after_secs: Option<u64>,
     pub(crate) status: StatusCode,
     pub(crate) text: &'a str,
@@ -272,6 +274,7 @@ impl Told<'_> {
         let page = page(
             &Tale {
                 handling: self.handling,
+                message: self.message,
                 retry_after_secs: self.retry_after_secs,
                 status: self.status,
                 text: self.text,

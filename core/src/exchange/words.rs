@@ -8,6 +8,7 @@ pub(super) struct Words {
     pub(super) tag: &'static str,
     pub(super) busy: Text,
     pub(super) down: Text,
+    pub(super) maintenance: Text,
     /// Of a form or order that did not reach the application.
     pub(super) not_sent: Text,
     /// Of one of which nobody knows.
@@ -67,6 +68,10 @@ static LANGUAGES: [Words; 6] = [
             title: "This page is not available at the moment",
             body: "It should be back soon. Other pages may still work.",
         },
+        maintenance: Text {
+            title: "The site is being worked on",
+            body: "It will be back soon. Thank you for your patience.",
+        },
         not_sent: Text {
             title: "Your request was not sent",
             body: "It did not reach the site, so nothing has happened. Please try again in a moment.",
@@ -88,6 +93,10 @@ static LANGUAGES: [Words; 6] = [
         down: Text {
             title: "Diese Seite ist im Moment nicht erreichbar",
             body: "Sie sollte bald wieder da sein. Andere Seiten gehen vielleicht noch.",
+        },
+        maintenance: Text {
+            title: "Hier wird gerade gearbeitet",
+            body: "Die Seite ist bald wieder da. Danke für Ihre Geduld.",
         },
         not_sent: Text {
             title: "Ihre Anfrage wurde nicht gesendet",
@@ -115,6 +124,10 @@ static LANGUAGES: [Words; 6] = [
             title: "Cette page n’est pas disponible pour le moment",
             body: "Elle devrait revenir bientôt. D’autres pages fonctionnent peut-être encore.",
         },
+        maintenance: Text {
+            title: "Le site est en maintenance",
+            body: "Il sera bientôt de retour. Merci de votre patience.",
+        },
         not_sent: Text {
             title: "Votre demande n’a pas été envoyée",
             body: "Elle n’est pas arrivée au site : rien ne s’est passé. Veuillez réessayer dans un \
@@ -137,6 +150,10 @@ static LANGUAGES: [Words; 6] = [
         down: Text {
             title: "Esta página no está disponible en este momento",
             body: "Debería volver pronto. Quizá otras páginas sigan funcionando.",
+        },
+        maintenance: Text {
+            title: "El sitio está en mantenimiento",
+            body: "Volverá pronto. Gracias por su paciencia.",
         },
         not_sent: Text {
             title: "Su solicitud no se ha enviado",
@@ -163,6 +180,10 @@ static LANGUAGES: [Words; 6] = [
             title: "Esta página não está disponível neste momento",
             body: "Deve voltar em breve. Outras páginas talvez ainda funcionem.",
         },
+        maintenance: Text {
+            title: "O site está em manutenção",
+            body: "Voltará em breve. Obrigado pela sua paciência.",
+        },
         not_sent: Text {
             title: "O seu pedido não foi enviado",
             body: "Não chegou ao site, portanto nada aconteceu. Tente novamente daqui a pouco.",
@@ -183,6 +204,10 @@ static LANGUAGES: [Words; 6] = [
         down: Text {
             title: "Halaman ini sedang tidak tersedia",
             body: "Halaman ini akan segera kembali. Halaman lain mungkin masih bisa dibuka.",
+        },
+        maintenance: Text {
+            title: "Situs sedang dalam pemeliharaan",
+            body: "Situs akan segera kembali. Terima kasih atas kesabaran Anda.",
         },
         not_sent: Text {
             title: "Permintaan Anda tidak terkirim",

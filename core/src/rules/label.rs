@@ -153,6 +153,8 @@ impl ForwardReason {
 pub enum Refused {
     /// The circuit is open.
     CircuitOpen,
+    /// An operator works on the origin.
+    Maintenance,
     /// The client wants nothing but a copy (RFC 9111 §5.2.1.7).
     OnlyIfCached,
     /// The origin is full.
@@ -299,6 +301,7 @@ impl Handling {
                     "; detail=",
                     match refused {
                         Refused::CircuitOpen => "circuit-open-no-copy",
+                        Refused::Maintenance => "maintenance",
                         Refused::OnlyIfCached => "only-if-cached",
                         Refused::Overload => "overload-no-copy",
                     },

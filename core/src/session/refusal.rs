@@ -42,6 +42,7 @@ pub(super) fn unparsed(
     let told = Told {
         circuit: gateway.site().circuit(now),
         handling: None,
+        message: None,
         may_keep: false,
         retry_after_secs: None,
         status,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::ask::Ask;
+use super::by_hand::Stance;
 use super::course::Grant;
 use super::delayed::Delayed;
 use super::fetch::Fetch;
@@ -48,10 +49,13 @@ pub(super) fn go(
     let path = ask.request.path();
     let (circuit, acquired) = match class {
         Class::Read => acquire(parts, &ask, now),
-        Class::Write => {
-            let tiers = parts.circuits.read();
-            (tiers.state(path, now), Ok(tiers.pass(path)))
-        }
+        Class::Write => match bars_write(parts, now) {
+            Some(barred) => (State::Open, Err(barred)),
+            None => {
+                let tiers = parts.circuits.read();
+                (tiers.state(path, now), Ok(tiers.pass(path)))
+            }
+        },
     };
     match acquired {
         Ok(permit) => {
@@ -68,11 +72,45 @@ pub(super) fn go(
     }
 }
 
-/// A circuit refuses a request.
+/// The origin is not to be asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Barred {
+    by: Bar,
     retry_at: Instant,
-    tier: Tier,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bar {
+    Circuit(Tier),
+    /// An operator wants it so.
+    Hand,
+    Maintenance,
+}
+
+impl Barred {
+    const fn by(tier: Tier, retry_at: Instant) -> Self {
+        let by = Bar::Circuit(tier);
+        Self { by, retry_at }
+    }
+
+    const fn by_hand(is_maintenance: bool, retry_at: Instant) -> Self {
+        let by = match is_maintenance {
+            true => Bar::Maintenance,
+            false => Bar::Hand,
+        };
+        Self { by, retry_at }
+    }
+}
+
+/// What keeps a write from the origin, if anything does.
+pub(super) fn bars_write(parts: &Parts, now: Instant) -> Option<Barred> {
+    match parts.by_hand.of_write(now)? {
+        Stance::Goes => None,
+        Stance::Shut {
+            is_maintenance,
+            retry_at,
+        } => Some(Barred::by_hand(is_maintenance, retry_at)),
+    }
 }
 
 /// Asks the breaker for a visitor's request, or tells when to ask again; with the circuit as it was
@@ -83,6 +121,23 @@ pub(super) fn acquire(
     now: Instant,
 ) -> (State, Result<TierPermit, Barred>) {
     let path = ask.request.path();
+    match parts.by_hand.of_read(now) {
+        Some(Stance::Goes) => {
+            // What is seen still counts, as far as it does.
+            let permit = parts.change_circuits(now, |tiers| {
+                let acquired = tiers.try_acquire(path, now);
+                acquired.unwrap_or_else(|_| tiers.pass(path))
+            });
+            return (State::Closed, Ok(permit));
+        }
+        Some(Stance::Shut {
+            is_maintenance,
+            retry_at,
+        }) => {
+            return (State::Open, Err(Barred::by_hand(is_maintenance, retry_at)));
+        }
+        None => {}
+    }
     let circuit = parts.circuits.state(path, now);
     // A copy that stands in for one of its own is as good as that.
     let has_copy = || {
@@ -92,18 +147,12 @@ pub(super) fn acquire(
     if circuit == State::HalfOpen
         && let Some(tier) = leaves_probing(parts, path, has_copy(), now)
     {
-        return (
-            circuit,
-            Err(Barred {
-                retry_at: now,
-                tier,
-            }),
-        );
+        return (circuit, Err(Barred::by(tier, now)));
     }
     parts.change_circuits(now, |tiers| match tiers.try_acquire(path, now) {
         Ok(permit) => (permit.circuit(), Ok(permit)),
         Err(TierRejected { retry_at, tier }) => {
-            let barred = Barred { retry_at, tier };
+            let barred = Barred::by(tier, retry_at);
             (tiers.state(path, now), Err(barred))
         }
     })
@@ -112,6 +161,9 @@ pub(super) fn acquire(
 /// Whether the origin's circuit would refuse a request without a copy now, as
 /// [`acquire`] would find.
 pub(super) fn bars(parts: &Parts, path: &[u8], now: Instant) -> bool {
+    if let Some(stance) = parts.by_hand.of_read(now) {
+        return stance != Stance::Goes;
+    }
     let (origin, is_shut) = {
         let tiers = parts.circuits.read();
         (
@@ -173,13 +225,17 @@ pub(super) fn stand_in(
         return Ok(Decision::Serve(served));
     }
     let wait = barred.retry_at.saturating_since(now);
-    let refusal = Refusal::new(ask.why, Refused::CircuitOpen, circuit, wait);
-    match barred.tier {
-        Tier::Origin => match Delayed::new(parts, ask, Class::Read, refusal, now) {
+    let refused = match barred.by {
+        Bar::Circuit(_) | Bar::Hand => Refused::CircuitOpen,
+        Bar::Maintenance => Refused::Maintenance,
+    };
+    let refusal = Refusal::new(ask.why, refused, circuit, wait);
+    match barred.by {
+        Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, Class::Read, refusal, now) {
             Ok(delayed) => Err(delayed),
             Err(refusal) => Ok(Decision::Refuse(refusal)),
         },
-        Tier::Path => Ok(Decision::Refuse(refusal)),
+        Bar::Circuit(Tier::Path) | Bar::Hand | Bar::Maintenance => Ok(Decision::Refuse(refusal)),
     }
 }
 

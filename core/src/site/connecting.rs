@@ -26,6 +26,9 @@ pub struct ConnectProbe {
 
 /// The next attempt to connect, where one is due.
 pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<ConnectProbe> {
+    if parts.by_hand.rests_fully(now).is_some() {
+        return None;
+    }
     let connect = parts.snapshot().config().origin.connect_timeout;
     let lost_at = now + connect + LATE;
     let name = parts.reach.start_trial(lost_at, now)?;
@@ -36,6 +39,15 @@ pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<ConnectProbe> {
         parts: Arc::clone(parts),
         last: now,
     })
+}
+
+/// When to ask for the next one; `None` when only the waker tells.
+pub(super) fn due_at(parts: &Parts, now: Instant) -> Option<Instant> {
+    let due = parts.reach.due_at()?;
+    match parts.by_hand.rests_fully(now) {
+        Some(until) => until.map(|until| until.max(due)),
+        None => Some(due),
+    }
 }
 
 impl ConnectProbe {

@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 use super::ticket::Ticket;
 use super::visitor::Asker;
 use crate::admission::{Class, Entered};
-use crate::breaker::Outcome;
+use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::config::FreshMode;
 use crate::copies::StoredResponse;
@@ -284,6 +284,9 @@ fn pass_by(
         waits_until: None,
         why,
     };
+    if let Some(barred) = admit::bars_write(parts, now) {
+        return admit::stand_in(parts, ask, State::Open, barred, now).into();
+    }
     match parts.gate.try_enter(now) {
         Some(slot) => admit::go(parts, ask, Class::Write, slot, None, now).into(),
         None => wait(parts, ask, Class::Write, now),

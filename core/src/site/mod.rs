@@ -6,6 +6,7 @@ mod address;
 mod admit;
 mod ask;
 mod asks;
+mod by_hand;
 mod circuits;
 mod connecting;
 mod course;
@@ -46,6 +47,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use admit::Decision;
+pub use by_hand::{Manual, Override};
 pub use connecting::ConnectProbe;
 pub use course::{Slow, Unreached};
 pub use decide::Ruling;
@@ -252,7 +254,10 @@ impl Site {
     /// When to call [`poll_refresh`](Self::poll_refresh) and [`poll_connect`](Self::poll_connect)
     /// again after they returned `None`; `None` when only the waker tells.
     pub fn poll_refresh_timeout(&self, now: Instant) -> Option<Instant> {
-        let due = [refresh::due_at(&self.parts, now), self.parts.reach.due_at()];
+        let due = [
+            refresh::due_at(&self.parts, now),
+            connecting::due_at(&self.parts, now),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -266,6 +271,38 @@ impl Site {
     /// Drops copies; returns how many there were. Looks at every key but for a session.
     pub fn purge(&self, purge: &Purge) -> usize {
         purge::purge(&self.parts, purge)
+    }
+
+    /// Decides by hand what the circuits do else, or leaves it to them again. What was learnt stays,
+    /// and what is at the origin ends there.
+    pub fn decide_by_hand(&self, decided: Option<Override>) {
+        self.parts.by_hand.decide(decided);
+        // What is due may be something else now.
+        self.parts.renewals.wake();
+        self.parts.reach.wake();
+    }
+
+    /// What was decided by hand and counts at `now`.
+    #[must_use]
+    pub fn by_hand(&self, now: Instant) -> Option<Override> {
+        self.parts.by_hand.current(now)
+    }
+
+    /// What an operator has to say to whoever is refused so.
+    pub(crate) fn says(&self, refusal: &Refusal, now: Instant) -> Option<Arc<str>> {
+        if !refusal.is_maintenance() {
+            return None;
+        }
+        match self.by_hand(now)?.manual {
+            Manual::Maintenance { message } => message,
+            Manual::Closed | Manual::Open => None,
+        }
+    }
+
+    /// Lets every circuit that is open be probed at once, and an origin that takes no connections be
+    /// tried. Whoever calls [`poll_refresh`](Self::poll_refresh) is woken for it.
+    pub fn probe_now(&self, now: Instant) {
+        self.parts.probe_now(now);
     }
 
     /// The next state change that nobody has taken yet.

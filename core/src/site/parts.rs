@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::address::AddressFields;
 use super::asks::{self, Asks};
+use super::by_hand::ByHand;
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
@@ -38,6 +39,7 @@ use crate::time::{Instant, UnixTime};
 pub(super) struct Parts {
     pub(super) address_fields: AddressFields,
     asks: Mutex<Asks>,
+    pub(super) by_hand: ByHand,
     pub(super) circuits: Circuits,
     /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
     pub(super) clock_behind: AtomicU64,
@@ -79,6 +81,7 @@ impl Parts {
         Self {
             address_fields: AddressFields::default(),
             asks: Mutex::new(Asks::new()),
+            by_hand: ByHand::default(),
             circuits: Circuits::new(tiers),
             clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
@@ -280,6 +283,16 @@ impl Parts {
         if self.reach.refused(now) {
             self.renewals.wake();
         }
+    }
+
+    /// Somebody wants to know at once whether the origin is back.
+    pub(super) fn probe_now(&self, now: Instant) {
+        if self.reach.is_refused() {
+            self.reach.hurry(now);
+        } else {
+            self.change_circuits(now, |tiers| tiers.probe_now(now));
+        }
+        self.renewals.wake();
     }
 
     /// When the circuits of this request can be probed again.

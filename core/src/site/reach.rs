@@ -175,6 +175,17 @@ impl Reach {
         }
     }
 
+    /// Lets the next attempt begin at once, unless one runs.
+    pub(super) fn hurry(&self, now: Instant) {
+        if let Standing::Refused {
+            trial: Trial::Due(at),
+            ..
+        } = &mut self.lock().standing
+        {
+            *at = (*at).min(now);
+        }
+    }
+
     /// When the next attempt is due, where anybody makes it.
     pub(super) fn due_at(&self) -> Option<Instant> {
         if !self.is_disturbed() || !self.attended.load(Ordering::Relaxed) {

@@ -62,6 +62,9 @@ pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
         return None;
     }
     parts.renewals.attend();
+    if parts.by_hand.rests(now).is_some() {
+        return None;
+    }
     if parts.reach.is_refused() {
         // It is found out by connecting alone.
         return None;
@@ -75,6 +78,9 @@ pub(super) fn next(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
 pub(super) fn due_at(parts: &Parts, now: Instant) -> Option<Instant> {
     if parts.background_max() == 0 || parts.reach.is_refused() {
         return None;
+    }
+    if let Some(until) = parts.by_hand.rests(now) {
+        return until;
     }
     let probe = next_probe(parts, now);
     let only_probes = only_probes(parts);

@@ -109,12 +109,16 @@ impl Refusal {
             Kind::Failed(Cause::Status(status))
             | Kind::MayHaveArrived(status)
             | Kind::OriginFailed(_, status) => status,
-            Kind::Refused(Refused::CircuitOpen | Refused::Overload, _) | Kind::Unasked => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Kind::Refused(Refused::CircuitOpen | Refused::Maintenance | Refused::Overload, _)
+            | Kind::Unasked => StatusCode::SERVICE_UNAVAILABLE,
             // RFC 9111 §5.2.1.7
             Kind::Refused(Refused::OnlyIfCached, _) => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether an operator works on the origin.
+    pub(super) const fn is_maintenance(&self) -> bool {
+        matches!(self.kind, Kind::Refused(Refused::Maintenance, _))
     }
 
     /// Seconds for `Retry-After`, at least one; `None` where nobody knows.
@@ -125,7 +129,10 @@ impl Refusal {
             | Kind::MayHaveArrived(_)
             | Kind::OriginFailed(..)
             | Kind::Refused(Refused::OnlyIfCached, _) => None,
-            Kind::Refused(Refused::CircuitOpen | Refused::Overload, secs) => Some(secs),
+            Kind::Refused(
+                Refused::CircuitOpen | Refused::Maintenance | Refused::Overload,
+                secs,
+            ) => Some(secs),
             // Sockets come back as fast as answers end.
             Kind::Unasked => Some(1),
         }
@@ -147,6 +154,9 @@ impl Refusal {
             Kind::Refused(Refused::CircuitOpen, _) => {
                 "the application is not answering and no copy of this page is held; \
                  please try again soon"
+            }
+            Kind::Refused(Refused::Maintenance, _) => {
+                "the site is being worked on and will be back soon"
             }
             Kind::Refused(Refused::OnlyIfCached, _) => {
                 "no fresh copy of this page is held, and nothing else was wanted"

@@ -4,6 +4,7 @@
 use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
 use crate::settings::spec::Spec;
 use crate::settings::{AccessFormat, Secret, parse};
+use crate::socket;
 
 const HEAD_FIELDS: &str = "a whole number from 10 to 1000";
 
@@ -276,6 +277,17 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Address of /health, /ready and /metrics; keep it off the internet",
         core: "",
         apply: |v, text| parse::admin(text).map(|admin| v.admin = admin),
+    },
+    Spec {
+        key: "admin.socket",
+        default: "auto",
+        accepted: "a path that begins with `/`, `auto` or `off`",
+        example: "/run/retter/retter.sock",
+        help: "Socket by which commands (`retter status`) on the same machine reach the instance without \
+               a token; its owner alone may use it. `auto` is retter.sock in $RUNTIME_DIRECTORY, \
+               $XDG_RUNTIME_DIR or /run/retter, where there is one of them",
+        core: "",
+        apply: |v, text| socket::Choice::parse(text).map(|choice| v.admin_socket = choice),
     },
     Spec {
         key: "admin.token",
