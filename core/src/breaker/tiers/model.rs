@@ -11,6 +11,7 @@ use super::*;
 use crate::breaker::model::{Model, SlowTerms, Terms, Ticket};
 
 const PATHS_MAX: usize = 3;
+const PAGES: u8 = 5;
 const PATH: Terms = Terms {
     window: 10,
     rate: 0.6,
@@ -60,8 +61,8 @@ struct TiersModel {
     origin: Model,
     paths: BTreeMap<u8, PathModel>,
     failures: u64,
-    /// Of paths that have no circuit.
-    generation: u64,
+    /// Of pages that have had a circuit that has ever opened.
+    generations: BTreeMap<u8, u64>,
     /// Pages whose own time is known.
     known: BTreeSet<u8>,
 }
@@ -72,7 +73,7 @@ impl TiersModel {
         let origin = origin.map_err(|retry_at| (Tier::Origin, retry_at))?;
         let path = match self.paths.get_mut(&page) {
             Some(path) => path.circuit.acquire(now),
-            None => Ok(Ticket::of(self.generation)),
+            None => Ok(Ticket::of(self.generation_of(page))),
         };
         match path {
             Ok(path) => Ok(Call {
@@ -157,14 +158,15 @@ impl TiersModel {
     fn record_path(&mut self, page: u8, mut ticket: Ticket, outcome: Outcome, now: u64) {
         let failed = matches!(outcome, Outcome::Failure | Outcome::Slow { .. });
         if !self.paths.contains_key(&page) {
-            if !failed || ticket.generation() != self.generation {
+            let generation = self.generation_of(page);
+            if !failed || ticket.generation() != generation {
                 return;
             }
             self.make_room();
-            ticket = Ticket::of(self.generation);
+            ticket = Ticket::of(generation);
             let path = PathModel {
-                circuit: Model::with_generation(PATH, self.generation),
-                born: self.generation,
+                circuit: Model::with_generation(PATH, generation),
+                born: generation,
                 failed: 0,
             };
             self.paths.insert(page, path);
@@ -195,8 +197,12 @@ impl TiersModel {
     fn forget(&mut self, page: u8) {
         let path = self.paths.remove(&page).expect("it is there");
         if path.circuit.generation != path.born {
-            self.generation = self.generation.max(path.circuit.generation + 1);
+            self.generations.insert(page, path.circuit.generation + 1);
         }
+    }
+
+    fn generation_of(&self, page: u8) -> u64 {
+        self.generations.get(&page).copied().unwrap_or(0)
     }
 }
 
@@ -245,7 +251,7 @@ impl Pair {
                 origin: Model::new(ORIGIN),
                 paths: BTreeMap::new(),
                 failures: 0,
-                generation: 0,
+                generations: BTreeMap::new(),
                 known: BTreeSet::new(),
             },
             begun: Vec::new(),
@@ -305,10 +311,14 @@ impl Pair {
         let (tiers, model) = (&self.tiers, &self.model);
         assert_eq!(tiers.origin_state(at), model.origin.state(self.now));
         assert_eq!(tiers.origin.generation, model.origin.generation);
-        assert_eq!(tiers.generation, model.generation);
-        assert_eq!(tiers.paths.len(), model.paths.len());
+        for page in 0..PAGES {
+            let generation = tiers.paths.generation_of(tiers.hash(&path(page)));
+            assert_eq!(generation, model.generation_of(page));
+        }
+        assert_eq!(tiers.paths.circuits.len(), model.paths.len());
         for (page, circuit) in &model.paths {
-            let real = &tiers.paths[&tiers.hash(&path(*page))].breaker;
+            let real = tiers.paths.get(tiers.hash(&path(*page)));
+            let real = real.expect("the model has one");
             assert_eq!(real.state(at), circuit.circuit.state(self.now));
             assert_eq!(real.generation, circuit.circuit.generation);
         }
@@ -334,8 +344,8 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     let outcome = prop::sample::select(outcomes.to_vec());
     prop_oneof![
-        8 => (0..5_u8).prop_map(|page| Event::Begin(page, false)),
-        1 => (0..5_u8).prop_map(|page| Event::Begin(page, true)),
+        8 => (0..PAGES).prop_map(|page| Event::Begin(page, false)),
+        1 => (0..PAGES).prop_map(|page| Event::Begin(page, true)),
         8 => (which(), outcome).prop_map(|(which, outcome)| Event::End(which, outcome)),
         2 => which().prop_map(Event::Slow),
         1 => Just(Event::Connected),

@@ -1,16 +1,17 @@
 //! Tests of which circuits and changes are held, and for how long.
 
 use super::*;
+use crate::breaker::tiers::table::DROPPED_MAX;
 
 #[test]
 fn healthy_paths_own_nothing() {
     let tiers = check(&settings(), "/a:S*9 /b:I /c:C", &[]);
-    assert!(tiers.paths.is_empty());
+    assert!(tiers.paths.circuits.is_empty());
     // The failure must have left the window first.
     let tiers = check(&settings(), "/a:F /a:S +9 /a:S", &[]);
-    assert_eq!(tiers.paths.len(), 1);
+    assert_eq!(tiers.paths.circuits.len(), 1);
     let tiers = check(&settings(), "/a:F /a:S +10 /a:S", &[]);
-    assert!(tiers.paths.is_empty());
+    assert!(tiers.paths.circuits.is_empty());
     // A row is a row, however long it takes.
     let opened = "/a OPEN: 5 failures in a row";
     check(
@@ -33,7 +34,7 @@ fn the_table_is_bounded_and_closed_circuits_give_way_first() {
     // /b is closed, so it gives way to /c and /c to /d, though /a failed before them.
     let tiers = check(&two, "/a:F*5 /b:F /c:F /d:F /b:S", &opened[..1]);
     assert_eq!(tiers.state(b"/a", at(0)), State::Open);
-    assert_eq!(tiers.paths.len(), 2);
+    assert_eq!(tiers.paths.circuits.len(), 2);
     let forgotten = "/a CLOSED: forgotten to make room for another path";
     check(
         &two,
@@ -42,7 +43,12 @@ fn the_table_is_bounded_and_closed_circuits_give_way_first() {
     );
     // Failing again makes /a the more recent of the two.
     let tiers = check(&two, "/a:F /b:F /a:F /c:F", &[]);
-    let names: Vec<&str> = tiers.paths.values().map(|circuit| &*circuit.name).collect();
+    let names: Vec<&str> = tiers
+        .paths
+        .circuits
+        .values()
+        .map(|circuit| &*circuit.name)
+        .collect();
     assert!(names.contains(&"/a") && names.contains(&"/c"), "{names:?}");
 }
 
@@ -62,7 +68,7 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
     play(&mut tiers, "/b:F");
     // They make no circuit,
     tiers.record(early.pop().unwrap(), Outcome::Failure, at(2));
-    assert_eq!(&*tiers.paths.values().next().unwrap().name, "/b");
+    assert_eq!(&*tiers.paths.circuits.values().next().unwrap().name, "/b");
     // and do not count in one that was made again.
     play(&mut tiers, "/a:F");
     assert_eq!(tiers.paths_open(), 0);
@@ -89,6 +95,36 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
     assert_eq!(tiers.state(b"/a", at(0)), State::Open);
 }
 
+/// The first failures of a page that began before another page's circuit was dropped.
+#[test]
+fn a_circuit_that_is_dropped_ends_no_generation_but_its_own_until_many_were() {
+    let settings = BreakerSettings {
+        consecutive_failures: 2,
+        origin_outcomes_min: u32::MAX,
+        ..settings()
+    };
+    let check = |pages: usize, expected| {
+        let mut tiers = Tiers::new(&settings, 1, Instant::ZERO);
+        let early: Vec<_> = (0..2)
+            .map(|_| tiers.try_acquire(b"/b", at(0)).unwrap())
+            .collect();
+        for page in 0..pages {
+            play(&mut tiers, &format!("/a{page}:F*2 +2 /a{page}:S"));
+        }
+        assert!(tiers.paths.circuits.is_empty());
+        for permit in early {
+            tiers.record(permit, Outcome::Failure, at(2));
+        }
+        assert_eq!(tiers.state(b"/b", at(2)), expected, "{pages}");
+        // What begins afterwards counts in any case.
+        play(&mut tiers, "+2 /b:F*2");
+        assert_eq!(tiers.state(b"/b", at(2)), State::Open);
+    };
+    check(1, State::Open);
+    check(DROPPED_MAX, State::Open);
+    check(DROPPED_MAX + 1, State::Closed);
+}
+
 #[test]
 fn transitions_nobody_polls_are_bounded() {
     let many = BreakerSettings {
@@ -104,7 +140,7 @@ fn transitions_nobody_polls_are_bounded() {
         tiers.record(permit, Outcome::Failure, at(0));
     }
     assert_eq!(tiers.poll_transition().unwrap().path.as_deref(), Some("/1"));
-    assert_eq!(tiers.transitions.len(), TRANSITIONS_MAX - 1);
+    assert_eq!(tiers.changes.waiting(), TRANSITIONS_MAX - 1);
 }
 
 #[test]
