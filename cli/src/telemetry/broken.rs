@@ -84,7 +84,7 @@ impl Broken {
                 text: format!(
                     "a request from {}{asked} was refused with {status}: it {}",
                     report.client,
-                    sentence(error, &limits)
+                    sentence(error, &limits, None)
                 ),
             });
         }
@@ -97,15 +97,16 @@ impl Broken {
             is_ours: true,
             text: format!(
                 "the application's answer{asked} {}",
-                sentence(error, &of_answers())
+                sentence(error, &of_answers(), cause(error))
             ),
         })
     }
 }
 
 /// What it is that has `error`, and what helps: the end of a sentence.
-fn sentence(error: ProtocolError, limits: &HeadLimits) -> String {
-    let advice = advice(error, limits).map_or_else(String::new, |advice| format!(": {advice}"));
+fn sentence(error: ProtocolError, limits: &HeadLimits, cause: Option<&str>) -> String {
+    let advice = advice(error, limits).or_else(|| cause.map(str::to_owned));
+    let advice = advice.map_or_else(String::new, |advice| format!(": {advice}"));
     format!(
         "{}{advice}; told at most once a minute",
         predicate(error, limits)
@@ -197,6 +198,46 @@ fn advice(error: ProtocolError, limits: &HeadLimits) -> Option<String> {
     }
 }
 
+/// Where in an application `error` usually comes from, and what to do there.
+const fn cause(error: ProtocolError) -> Option<&'static str> {
+    use ProtocolError as E;
+    Some(match error {
+        E::ContentLengthAndTransferEncoding
+        | E::InvalidContentLength
+        | E::InvalidTransferEncoding
+        | E::RepeatedContentLength
+        | E::TransferEncodingInHttp10
+        | E::UnknownTransferCoding => {
+            "where it ends can be read in two ways, so it was not passed on; a script, plugin or \
+             middleware of the application sets this field by hand, which is its server's to set"
+        }
+        E::BareCrOrLf | E::InvalidField => {
+            "a script, plugin or middleware of the application writes this line by hand, perhaps \
+             with what a user has typed in it"
+        }
+        E::ChunkExtTooLong | E::InvalidChunk | E::TrailersTooLarge => {
+            "a script of the application writes chunked content by hand, which is its server's to \
+             write"
+        }
+        E::UnsolicitedResponse => {
+            "the answer before it, on the same connection, had more content than its Content-Length \
+             says, or was to a HEAD and had some"
+        }
+        E::UnexpectedUpgrade | E::TooManyInterim | E::UnsupportedVersion => {
+            "is RETTER_BACKEND_BASEURL the port of the application, and does that speak HTTP/1.1?"
+        }
+        E::HeadTooLarge
+        | E::InvalidHost
+        | E::InvalidRequestLine
+        | E::InvalidStatusLine
+        | E::InvalidTarget
+        | E::MissingHost
+        | E::TargetTooLong
+        | E::TooManyFields
+        | E::UnexpectedEof => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -253,7 +294,12 @@ mod tests {
                 E::TooManyFields,
                 "has more than 200 fields: RETTER_BACKEND_HEAD_FIELDS allows more",
             ),
-            (E::RepeatedContentLength, "repeats Content-Length"),
+            (
+                E::RepeatedContentLength,
+                "repeats Content-Length: where it ends can be read in two ways, so it was not passed \
+                 on; a script, plugin or middleware of the application sets this field by hand, \
+                 which is its server's to set",
+            ),
             (
                 E::InvalidStatusLine,
                 "does not begin with an HTTP/1.1 status line: RETTER_BACKEND_BASEURL must lead to \
@@ -334,7 +380,7 @@ mod tests {
             }
         }
         let widest = HeadLimits::of_answers(HEAD_BYTES_CEILING, 1000);
-        let text = sentence(ProtocolError::HeadTooLarge, &widest);
+        let text = sentence(ProtocolError::HeadTooLarge, &widest, None);
         assert!(text.contains("no setting allows more"), "{text}");
     }
 }

@@ -37,9 +37,23 @@ impl Failures {
         let asked = report.request.as_ref().map_or_else(String::new, |request| {
             format!(" {} {}", request.method, escape(request.path()))
         });
+        let advice = advice(failure, origin.head.is_some());
         Some(format!(
-            "{failure} (asked for{asked}); told at most once a minute"
+            "{failure} (asked for{asked}): {advice}; told at most once a minute"
         ))
+    }
+}
+
+/// What an operator can look at or set.
+const fn advice(failure: Failure, has_head: bool) -> &'static str {
+    match failure {
+        Failure::Timeout if has_head => "RETTER_BACKEND_TIMEOUT_BODY allows longer pauses",
+        Failure::Timeout => "RETTER_BACKEND_TIMEOUT_HEAD allows longer",
+        Failure::Connect | Failure::Protocol => "is RETTER_BACKEND_BASEURL right?",
+        Failure::Reset | Failure::Truncated => {
+            "a worker of the application crashed or was ended while it answered; the application's \
+             own log says why"
+        }
     }
 }
 
