@@ -1,4 +1,5 @@
-//! Owns what is told of an exchange that has ended: [`Report`].
+//! Owns what is told of an exchange that has ended ([`Report`]), and of a site beside its exchanges
+//! ([`Event`]).
 //! Never counts, and never finds words for it.
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,9 +8,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::breaker::State;
+use crate::breaker::{State, Transition};
 use crate::message::{ProtocolError, RequestHead, ResponseHead};
-use crate::report::{CallId, End, Failure, Source};
+use crate::report::{CallId, End, Failure, SoftFailure, Source};
 use crate::rules::label::Handling;
 use crate::time::Instant;
 
@@ -69,4 +70,67 @@ pub struct Report {
     pub started: Instant,
     /// The status sent; `None` when the client left before, and of a refresh.
     pub status: Option<StatusCode>,
+}
+
+/// Something that happened at a site, beside its exchanges.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A circuit changed its state.
+    Circuit(Transition),
+    /// Another number of requests may be at the origin than at the last look.
+    Limit {
+        /// The one before.
+        from: u32,
+        /// The one now.
+        to: u32,
+        /// When that was seen.
+        at: Instant,
+    },
+    /// Copies were dropped by hand since the last look.
+    Purged {
+        /// How many.
+        copies: u64,
+    },
+    /// Requests were refused since the last look.
+    Refused(RefusalCounts),
+    /// Renewals ended since the last look.
+    Renewed(RenewalCounts),
+    /// A page was no good though its status said so. Only the last few are kept for whoever looks.
+    Soft(SoftFailure),
+}
+
+/// Requests that were refused, without a copy to answer with, by what kept the origin from being
+/// asked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RefusalCounts {
+    /// A circuit was open.
+    pub circuit_open: u64,
+    /// An operator worked on the origin.
+    pub maintenance: u64,
+    /// The client wanted nothing but a copy (RFC 9111 §5.2.1.7).
+    pub only_if_cached: u64,
+    /// The origin was full.
+    pub overload: u64,
+}
+
+/// Renewals in the background, by how they ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RenewalCounts {
+    /// They made a new copy.
+    pub renewed: u64,
+    /// Their answer may not be kept.
+    pub passed: u64,
+    /// The origin failed.
+    pub failed: u64,
+}
+
+impl RenewalCounts {
+    /// What came to be since there were `before`.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            renewed: self.renewed.saturating_sub(before.renewed),
+            passed: self.passed.saturating_sub(before.passed),
+            failed: self.failed.saturating_sub(before.failed),
+        }
+    }
 }

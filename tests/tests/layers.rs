@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "breaker",
             "canary",
             "copies",
+            "event",
             "key",
             "report",
             "rng",

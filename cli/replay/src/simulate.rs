@@ -10,6 +10,7 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use retter_core::config::{Config, ConfigErrors, Settings};
+use retter_core::event::Event;
 use retter_core::message::RequestHead;
 use retter_core::rules::label::{Handling, Refused};
 use retter_core::time::Instant;
@@ -151,7 +152,7 @@ impl Simulation {
         if self.alarm.0.load(Memory::Relaxed) {
             self.push(now, What::Visit);
         }
-        self.note_changes();
+        self.note_changes(now);
     }
 
     /// Ends what still runs.
@@ -354,7 +355,7 @@ impl Simulation {
                     self.visit(at, truth);
                 }
                 // Between two lines there may be more of them than are kept for anybody.
-                self.note_changes();
+                self.note_changes(at);
             }
         }
     }
@@ -507,9 +508,11 @@ impl Simulation {
         self.timeline.add(came.as_nanos(), got);
     }
 
-    fn note_changes(&mut self) {
-        while let Some(change) = self.site.poll_transition() {
-            self.timeline.change(change);
+    fn note_changes(&mut self, now: Instant) {
+        while let Some(event) = self.site.poll_event(now) {
+            if let Event::Circuit(change) = event {
+                self.timeline.change(change);
+            }
         }
     }
 }

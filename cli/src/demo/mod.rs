@@ -247,7 +247,7 @@ impl Stage<'_> {
         with.add(&crowd.take());
         totals.0.add(&with);
         totals.1.add(&without);
-        telemetry.drain_transitions();
+        telemetry.drain_events(telemetry.clock().now());
         let admission = self.admission();
         let before = std::mem::replace(shed, admission.shed.all());
         self.show.second(&Second {

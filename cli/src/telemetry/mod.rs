@@ -22,8 +22,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use retter_core::breaker::{State, Tier, Transition};
-use retter_core::event::Report;
+use retter_core::event::{Event, OriginReport, Report};
 use retter_core::report::Source;
 use retter_core::time::Instant;
 
@@ -147,8 +148,8 @@ impl Telemetry {
 
     /// Logs what has changed; to be called about once a second.
     pub(crate) fn tick(&self) {
-        self.drain_transitions();
         let now = self.clock.now();
+        self.drain_events(now);
         let stats = self.gateway.site().stats(now);
         if let Some(behind) = stats.clock_behind
             && !self.clock_told.swap(true, Ordering::Relaxed)
@@ -167,17 +168,7 @@ impl Telemetry {
         if let Some(text) = lock(&self.by_hand).note(by_hand, now) {
             tracing::info!("{text}");
         }
-        self.tell_of_soft_failures(now);
         self.tell_of_undeclared();
-    }
-
-    fn tell_of_soft_failures(&self, now: Instant) {
-        let site = self.gateway.site();
-        let failures = std::iter::from_fn(|| site.poll_soft_failure());
-        let told = lock(&self.soft).note(failures, now);
-        if let Some(text) = told {
-            tracing::warn!("{text}");
-        }
     }
 
     fn tell_of_undeclared(&self) {
@@ -222,16 +213,47 @@ impl Telemetry {
         ))
     }
 
-    /// Takes new state changes from the policy and logs each once.
-    pub(crate) fn drain_transitions(&self) {
-        self.drain_into(&mut lock(&self.transitions));
+    /// Takes what happened from the site and logs it.
+    pub(crate) fn drain_events(&self, now: Instant) {
+        self.drain_into(&mut lock(&self.transitions), now);
     }
 
     /// Taken and kept under one lock, so that two threads cannot swap their order.
-    fn drain_into(&self, transitions: &mut Transitions) {
-        while let Some(transition) = self.gateway.site().poll_transition() {
-            log_transition(&transition);
-            transitions.push(transition);
+    fn drain_into(&self, transitions: &mut Transitions, now: Instant) {
+        let mut soft = Vec::new();
+        while let Some(event) = self.gateway.site().poll_event(now) {
+            match event {
+                Event::Circuit(transition) => {
+                    log_transition(&transition);
+                    transitions.push(transition);
+                }
+                Event::Limit { from, to, .. } => {
+                    tracing::debug!(
+                        "the application is given {to} requests at one time, after {from}"
+                    );
+                }
+                Event::Purged { copies } => tracing::info!("{copies} copies were purged"),
+                Event::Refused(counts) => tracing::debug!(
+                    "refused since the last such line: {} while a circuit was open, {} in maintenance, {} \
+                     while the application was full, {} that wanted nothing but a copy",
+                    counts.circuit_open,
+                    counts.maintenance,
+                    counts.overload,
+                    counts.only_if_cached
+                ),
+                Event::Renewed(counts) => tracing::debug!(
+                    "copies renewed since the last such line: {}; {} answers may not be kept, {} \
+                     times the application failed",
+                    counts.renewed,
+                    counts.passed,
+                    counts.failed
+                ),
+                Event::Soft(failure) => soft.push(failure),
+            }
+        }
+        let told = lock(&self.soft).note(soft, now);
+        if let Some(text) = told {
+            tracing::warn!("{text}");
         }
     }
 
@@ -242,7 +264,7 @@ impl Telemetry {
 
     /// Writes what is left of the access log, as far as somebody reads it.
     pub(crate) fn close(&self) {
-        self.drain_transitions();
+        self.drain_events(self.clock.now());
         if let Some(access) = &self.access {
             access.flush();
         }
@@ -266,7 +288,7 @@ impl Telemetry {
     /// State changes so far.
     pub(crate) fn transitions(&self) -> Transitions {
         let mut transitions = lock(&self.transitions);
-        self.drain_into(&mut transitions);
+        self.drain_into(&mut transitions, self.clock.now());
         transitions.clone()
     }
 
@@ -331,12 +353,12 @@ impl Observer for Telemetry {
             tracing::warn!("{text}");
         }
         self.tell_of_broken(&report);
-        // Only what the origin did changes a circuit, so hits touch nothing shared here. When
-        // another thread is at it, it or the next tick takes ours too.
-        if report.origin.is_some()
+        // What goes well changes no closed circuit, and touches nothing shared here. When another
+        // thread is at it, it or the next tick takes ours too.
+        if may_change_circuit(&report)
             && let Ok(mut transitions) = self.transitions.try_lock()
         {
-            self.drain_into(&mut transitions);
+            self.drain_into(&mut transitions, self.clock.now());
         }
     }
 
@@ -352,6 +374,16 @@ impl Observer for Telemetry {
         self.troubles.fetch_add(1, Ordering::Relaxed);
         tracing::warn!("{}", escape(trouble::words(trouble).as_bytes()));
     }
+}
+
+/// Whether something that the origin did may have changed a circuit.
+fn may_change_circuit(report: &Report) -> bool {
+    let is_well = |origin: &OriginReport| {
+        let is_good = |status: StatusCode| status.as_u16() < 400;
+        origin.failure.is_none() && origin.status.is_some_and(is_good)
+    };
+    let origin = report.origin.as_ref();
+    origin.is_some_and(|origin| report.circuit != State::Closed || !is_well(origin))
 }
 
 /// The shard of this thread, the same for its whole life.

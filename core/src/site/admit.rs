@@ -233,9 +233,11 @@ pub(super) fn stand_in(
     match barred.by {
         Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, Class::Read, refusal, now) {
             Ok(delayed) => Err(delayed),
-            Err(refusal) => Ok(Decision::Refuse(refusal)),
+            Err(refusal) => Ok(Decision::Refuse(parts.happened.refused(refusal))),
         },
-        Bar::Circuit(Tier::Path) | Bar::Hand | Bar::Maintenance => Ok(Decision::Refuse(refusal)),
+        Bar::Circuit(Tier::Path) | Bar::Hand | Bar::Maintenance => {
+            Ok(Decision::Refuse(parts.happened.refused(refusal)))
+        }
     }
 }
 
@@ -270,5 +272,6 @@ pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, class: Class, now: Instant) -> 
     const WAIT_MAX: Duration = Duration::from_secs(30);
     let circuit = parts.circuits.state(ask.request.path(), now);
     let wait = parts.gate.wait(class, now).min(WAIT_MAX);
-    Decision::Refuse(Refusal::new(ask.why, Refused::Overload, circuit, wait))
+    let refusal = Refusal::new(ask.why, Refused::Overload, circuit, wait);
+    Decision::Refuse(parts.happened.refused(refusal))
 }

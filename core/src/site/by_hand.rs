@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use crate::breaker::State;
     use crate::config::Settings;
+    use crate::event::Event;
     use crate::message::{Fields, RequestHead, ResponseHead};
     use crate::report::Failure;
     use crate::rules::label::Handling;
@@ -322,8 +323,18 @@ mod tests {
         open_circuit(&site);
         site.probe_now(at(0));
         assert_eq!(site.circuit(at(0)), State::HalfOpen);
-        let mut told = std::iter::from_fn(|| site.poll_transition());
-        let told = told.find(|change| change.to == State::HalfOpen).unwrap();
-        assert!(told.reason.to_string().contains("by hand"), "{told:?}");
+        let told = std::iter::from_fn(|| site.poll_event(at(0)));
+        let reasons: Vec<_> = told
+            .filter_map(|event| match event {
+                Event::Circuit(change) if change.to == State::HalfOpen => Some(change.reason),
+                Event::Circuit(_)
+                | Event::Limit { .. }
+                | Event::Purged { .. }
+                | Event::Refused(_)
+                | Event::Renewed(_)
+                | Event::Soft(_) => None,
+            })
+            .collect();
+        assert!(reasons[0].to_string().contains("by hand"), "{reasons:?}");
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn decide(
     if wishes.only_if_cached() {
         let circuit = parts.circuits.state(request.path(), now);
         let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
-        return Decision::Refuse(refusal).into();
+        return Decision::Refuse(parts.happened.refused(refusal)).into();
     }
     if copy.as_ref().is_some_and(|copy| !copy.is_good()) {
         let seen = key.as_ref().filter(|_| may_share);

@@ -15,6 +15,7 @@ mod delayed;
 mod errand;
 mod fetch;
 mod handed;
+mod happened;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod interop;
@@ -64,10 +65,11 @@ pub use ticket::Ticket;
 pub(crate) use visitor::Asker;
 
 use crate::admission::Gate;
-use crate::breaker::{State, Transition};
+use crate::breaker::State;
 use crate::config::{Config, SiteConfig};
+use crate::event::Event;
 use crate::message::RequestHead;
-use crate::report::{SoftFailure, Stats};
+use crate::report::Stats;
 use crate::rules::coding::GzipPool;
 use crate::rules::login;
 use crate::time::{Instant, UnixTime};
@@ -139,7 +141,7 @@ use parts::Parts;
 ///    [proxy](crate::rules::forwarded::View::is_relayed) passes requests of several users on, it is closed
 ///    after the exchange.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
-/// 4. [`poll_transition`](Self::poll_transition) whenever convenient; nothing depends on it.
+/// 4. [`poll_event`](Self::poll_event) whenever convenient; nothing depends on it.
 /// 5. Who wants copies renewed and circuits probed in the background calls
 ///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
 /// 6. Who wants the end of an outage found out by connecting calls
@@ -270,7 +272,9 @@ impl Site {
 
     /// Drops copies; returns how many there were. Looks at every key but for a session.
     pub fn purge(&self, purge: &Purge) -> usize {
-        purge::purge(&self.parts, purge)
+        let copies = purge::purge(&self.parts, purge);
+        self.parts.happened.purged(copies);
+        copies
     }
 
     /// Decides by hand what the circuits do else, or leaves it to them again. What was learnt stays,
@@ -305,15 +309,10 @@ impl Site {
         self.parts.probe_now(now);
     }
 
-    /// The next state change that nobody has taken yet.
-    pub fn poll_transition(&self) -> Option<Transition> {
-        self.parts.circuits.read().poll_transition()
-    }
-
-    /// The oldest page that was no good though its status said so, and that nobody has taken yet.
-    /// Only a few are kept; [`Stats::soft`] counts all.
-    pub fn poll_soft_failure(&self) -> Option<SoftFailure> {
-        self.parts.soft.poll()
+    /// The next thing that happened and that nobody has taken yet: what changed in its order, what
+    /// happens often added up since the last time. [`stats`](Self::stats) counts all.
+    pub fn poll_event(&self, now: Instant) -> Option<Event> {
+        self.parts.poll_event(now)
     }
 
     /// The state of the origin's circuit.

@@ -14,6 +14,7 @@ use super::by_hand::ByHand;
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
+use super::happened::Happened;
 use super::quarantine::Page;
 use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
@@ -26,6 +27,7 @@ use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{Copies, Outdated};
+use crate::event::Event;
 use crate::key::{CacheKey, Keyer, Partition, Spellings};
 use crate::message::{Fields, RequestHead};
 use crate::report::{AdmissionStats, PublicStats, Stats};
@@ -48,6 +50,7 @@ pub(super) struct Parts {
     /// The compressors, where clients may get compressed content.
     pub(super) gzip: Option<Arc<GzipPool>>,
     pub(super) handed: Handed,
+    pub(super) happened: Happened,
     /// A stranger was sent something that was kept.
     pub(super) has_public: AtomicBool,
     key_seed: u64,
@@ -88,6 +91,7 @@ impl Parts {
             gate: Gate::new(&site.admission, now),
             gzip: config.client().gzip.then(Arc::default),
             handed: Handed::new(),
+            happened: Happened::default(),
             has_public: AtomicBool::new(false),
             key_seed,
             logins: AtomicBool::new(false),
@@ -150,6 +154,18 @@ impl Parts {
             .load(Ordering::Relaxed)
             .saturating_add(now.as_nanos());
         UnixTime(nanos / NANOS_PER_SEC)
+    }
+
+    /// The next thing that happened and that nobody has taken yet.
+    pub(super) fn poll_event(&self, now: Instant) -> Option<Event> {
+        if let Some(transition) = self.circuits.read().poll_transition() {
+            return Some(Event::Circuit(transition));
+        }
+        if let Some(failure) = self.soft.poll() {
+            return Some(Event::Soft(failure));
+        }
+        let renewals = self.renewals.wants().stats;
+        self.happened.take(self.gate.limit(), &renewals, now)
     }
 
     pub(super) fn stats(&self, now: Instant) -> Stats {

@@ -97,6 +97,15 @@ impl Refusal {
         }
     }
 
+    /// Why the origin was not asked; `None` where it was.
+    pub(super) const fn reason(&self) -> Option<Refused> {
+        match self.kind {
+            Kind::Refused(refused, _) => Some(refused),
+            Kind::Unasked => Some(Refused::Overload),
+            Kind::Failed(_) | Kind::OriginFailed(..) | Kind::MayHaveArrived(_) => None,
+        }
+    }
+
     /// 502 or 504 where the origin failed; 503 where it was not asked, or 504 where the client wanted
     /// a copy or nothing; or what the request is answered with whose fetch this one shared.
     #[must_use]

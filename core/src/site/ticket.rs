@@ -100,7 +100,7 @@ impl Ticket {
                     // Noted before it is asked how things stand, so that no change is missed.
                     let is_refused = place.register(waker);
                     if self.deadline <= now {
-                        let refusal = *refusal;
+                        let refusal = self.parts.happened.refused(*refusal);
                         self.place = None;
                         return Poll::Ready(Decision::Refuse(refusal));
                     }

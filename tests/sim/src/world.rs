@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use retter_core::config::Settings;
 use retter_core::drive::{Drive, Host as _};
+use retter_core::event;
 use retter_core::limits::RECV_CHUNK;
 use retter_core::time::Instant;
 use retter_core::{ConnectProbe, Gateway, Session};
@@ -216,8 +217,10 @@ impl World {
         if gate.in_flight() >= gate.limit() {
             self.oracle.is_full(net.now);
         }
-        while let Some(transition) = self.gateway.site().poll_transition() {
-            self.oracle.changed(&transition, net, &mut self.ledger);
+        while let Some(event) = self.gateway.site().poll_event(net.now) {
+            if let event::Event::Circuit(transition) = event {
+                self.oracle.changed(&transition, net, &mut self.ledger);
+            }
         }
         for report in self.hub.reports.borrow_mut().drain(..) {
             let status = report.status.map(|status| status.as_u16());

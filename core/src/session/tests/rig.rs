@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::breaker::Transition;
 use crate::config::Settings;
-use crate::event::Report;
+use crate::event::{Event, Report};
 use crate::gateway::Gateway;
 use crate::limits::{IOVECS_MAX, RECV_CHUNK};
-use crate::report::CallId;
+use crate::report::{CallId, SoftFailure};
 use crate::session::{Action, CallTimer, ClientTimer, Input, Session, Side, Timer};
 use crate::time::Instant;
 
@@ -259,6 +260,37 @@ impl Rig {
     }
 
     /// Whether the client was told that its connection ends behind its answer.
+    /// What the site has told since it was asked last.
+    fn events(&self) -> impl Iterator<Item = Event> {
+        std::iter::from_fn(|| self.gateway.site().poll_event(self.now))
+    }
+
+    /// The circuits that have changed; other events are lost.
+    pub(super) fn transitions(&self) -> Vec<Transition> {
+        let changes = self.events().filter_map(|event| match event {
+            Event::Circuit(transition) => Some(transition),
+            Event::Limit { .. }
+            | Event::Purged { .. }
+            | Event::Refused(_)
+            | Event::Renewed(_)
+            | Event::Soft(_) => None,
+        });
+        changes.collect()
+    }
+
+    /// The first page that was no good though its status said so; other events are lost.
+    pub(super) fn soft_failure(&self) -> Option<SoftFailure> {
+        let mut failures = self.events().filter_map(|event| match event {
+            Event::Soft(failure) => Some(failure),
+            Event::Circuit(_)
+            | Event::Limit { .. }
+            | Event::Purged { .. }
+            | Event::Refused(_)
+            | Event::Renewed(_) => None,
+        });
+        failures.next()
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         let shut = |action: &Action| matches!(action, Action::Shutdown(Side::Client));
         self.actions.iter().any(shut)

@@ -128,13 +128,7 @@ fn a_hanging_origin_is_found_within_a_few_requests() {
     }
     let now = rig.now + SECOND;
     assert_eq!(rig.gateway.site().circuit(now), State::Open);
-    let reason = rig
-        .gateway
-        .site()
-        .poll_transition()
-        .unwrap()
-        .reason
-        .to_string();
+    let reason = rig.transitions().remove(0).reason.to_string();
     assert_eq!(reason, "5 slow in a row (over 1.0 s), 3 paths");
     let mut late = Rig::on(rig.gateway.clone(), now);
     late.send(&get("/a", ""));
@@ -149,10 +143,7 @@ fn a_hanging_origin_is_found_within_a_few_requests() {
     let mut probe = late.refresh().unwrap();
     probe.wait(SECOND);
     assert_eq!(rig.gateway.site().circuit(probe.now), State::Open);
-    let reason = std::iter::from_fn(|| rig.gateway.site().poll_transition())
-        .last()
-        .unwrap()
-        .reason;
+    let reason = rig.transitions().pop().unwrap().reason;
     assert!(
         reason
             .to_string()

@@ -111,7 +111,7 @@ fn an_error_page_neither_replaces_the_copy_nor_reaches_who_has_one() {
                         Some("retter; fwd=stale; fwd-status=200; ttl=0; detail=rescued-soft")
                     );
                     assert_eq!(rig.reports[0].source, Source::Cache);
-                    let told = rig.gateway.site().poll_soft_failure().unwrap();
+                    let told = rig.soft_failure().unwrap();
                     assert_eq!(
                         (&*told.path, told.verdict),
                         ("/products", SoftVerdict::Failed)
@@ -148,7 +148,7 @@ fn a_page_cut_short_is_passed_on_and_does_not_replace_the_copy() {
     let received = rig.received();
     assert!(received.contains("A plain sentence") && !received.contains("</html>"));
     assert!(!field(&received, "cache-status").unwrap().contains("stored"));
-    let told = rig.gateway.site().poll_soft_failure().unwrap();
+    let told = rig.soft_failure().unwrap();
     assert_eq!(told.verdict, SoftVerdict::Doubted);
     assert!(told.signs.contains(Sign::Cut));
     assert_eq!(body(&in_outage(&mut rig, "")), page);
@@ -201,7 +201,7 @@ fn honest_pages_pass_as_they_did() {
     rig.reply(&format!("{:x}\r\n{rest}\r\n0\r\n\r\n", rest.len()));
     assert!(rig.received().ends_with("0\r\n\r\n"));
     assert_eq!(body(&in_outage(&mut rig, "")), page, "it is the copy now");
-    assert!(rig.gateway.site().poll_soft_failure().is_none());
+    assert!(rig.soft_failure().is_none());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn only_pages_beside_a_copy_of_that_very_key_are_judged() {
     fn check(rig: &mut Rig, request: &str, answer: &str, what: &str) {
         rig.send(request).reply(answer);
         assert!(rig.received().contains("Too many connections"), "{what}");
-        assert!(rig.gateway.site().poll_soft_failure().is_none(), "{what}");
+        assert!(rig.soft_failure().is_none(), "{what}");
     }
     let html = with_length("", error);
     let json = html.replace("text/html", "application/json");
@@ -478,7 +478,7 @@ fn excluded_paths_are_left_alone() {
         assert!(rig.refresh().is_none(), "nothing of it is asked for");
     }
     assert_eq!(rig.gateway.site().stats(rig.now).copies, 0);
-    assert!(rig.gateway.site().poll_soft_failure().is_none());
+    assert!(rig.soft_failure().is_none());
     for target in ["/", "/healthz2", "/admin"] {
         rig.send(&get(target, "")).reply(&fresh);
         rig.asked();
