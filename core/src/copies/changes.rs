@@ -38,6 +38,11 @@ pub(super) enum Change {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(u64);
 
+impl Mark {
+    /// Before all changes.
+    pub(super) const START: Self = Self(0);
+}
+
 impl Changes {
     pub(super) fn new() -> Self {
         Self {

@@ -25,6 +25,8 @@ pub(crate) struct Times {
     pub(crate) asked: Instant,
     /// When its head came.
     pub(crate) received: Instant,
+    /// Seconds that passed since before `received`, for what came before the adapter's epoch.
+    pub(crate) before: u32,
 }
 
 /// A complete response: a 200 to rescue with, or another one while it is fresh.
@@ -131,7 +133,8 @@ impl StoredResponse {
 
     /// Time since it was received.
     pub(crate) fn resident(&self, now: Instant) -> Duration {
-        now.saturating_since(self.times.received)
+        let before = Duration::from_secs(self.times.before.into());
+        now.saturating_since(self.times.received) + before
     }
 
     /// Whether a compressed form is worth making.
@@ -235,8 +238,31 @@ impl StoredResponse {
         }
     }
 
-    fn targeted(&self) -> Option<&Fields> {
+    /// What of it is written down beside its body and [`fields`](Self::fields).
+    pub(super) fn targeted(&self) -> Option<&Fields> {
         self.targeted.as_deref()
+    }
+
+    /// A good copy that was written down and is read again.
+    pub(super) fn restored(
+        body: Content,
+        (fields, targeted): (Fields, Option<Fields>),
+        lifetimes: Lifetimes,
+        times: Times,
+        vary: Vary,
+    ) -> Self {
+        Self {
+            body,
+            compressible: Judged::default(),
+            fields,
+            gzip: OnceLock::new(),
+            lifetimes,
+            look: OnceLock::new(),
+            status: StatusCode::OK,
+            targeted: targeted.map(Box::new),
+            times,
+            vary,
+        }
     }
 
     /// The compressed body, made once; and how many bytes it added just now.

@@ -1,14 +1,20 @@
-//! Owns the copies of one site, [`Copies`]: the store, what has made copies wrong of late, and the
-//! memory in which new ones are made.
+//! Owns the copies of one site, [`Copies`]: the store, what has made copies wrong of late, the
+//! memory in which new ones are made, and what those are told who keep copies beside it.
 //! Never decides what answers a client, what may be kept, or which copies are to be renewed.
 
 mod changes;
 mod content;
 mod copy;
+mod journal;
+mod record;
+mod restoring;
+#[cfg(test)]
+mod tests;
 mod writes;
 
+use std::cell::RefCell;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,22 +22,29 @@ use foldhash::quality::FixedState;
 
 use self::changes::{Change, Changes};
 use self::content::Budget;
+use self::journal::Told;
+use self::record::Stamp;
 use self::writes::Writes;
 use crate::config::CacheSettings;
 use crate::key::{CacheKey, Partition};
 use crate::limits::STORE_SHARDS_MAX;
 use crate::message::Fields;
 use crate::rules::coding::GzipPool;
-use crate::store::{Bounds, Store};
+use crate::store::{Bounds, Entry, Store};
 use crate::time::Instant;
 
 pub(crate) use self::changes::Mark;
 pub(crate) use self::copy::{Collector, Making, StoredResponse, Times};
+pub use self::journal::{Journal, Recorded, Records, Restored, Unrestored};
+pub(crate) use self::restoring::Restoring;
 
 /// Everything that is kept of a site's answers.
 pub(crate) struct Copies {
     budget: Arc<Budget>,
+    bytes_max: usize,
     changes: Changes,
+    entries_max: usize,
+    journal: Told,
     object_bytes_max: usize,
     /// Of resources, each to a partition.
     refusals: Writes,
@@ -49,6 +62,15 @@ pub(crate) enum Outdated<'a> {
     Pages(&'a [CacheKey]),
     /// Those of a partition.
     Partition(Partition),
+}
+
+/// The rules by which copies are made: settings, and what keys mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Other rules have another one.
+    pub(crate) mark: u64,
+    /// What the origin was asked for before was made by others.
+    pub(crate) since: Instant,
 }
 
 /// What there is to count.
@@ -78,7 +100,10 @@ impl Copies {
     pub(crate) fn new(settings: &CacheSettings, seed: u64) -> Self {
         Self {
             budget: Arc::new(Budget::new(settings.bytes_max / 2)),
+            bytes_max: settings.bytes_max,
             changes: Changes::new(),
+            entries_max: settings.entries_max,
+            journal: Told::new(),
             object_bytes_max: settings.object_bytes_max,
             refusals: Writes::new(),
             resource_hash: FixedState::with_seed(seed),
@@ -191,6 +216,7 @@ impl Copies {
             self.store.remove(key);
             return false;
         }
+        self.tell_changed(key);
         true
     }
 
@@ -201,12 +227,40 @@ impl Copies {
         old: &Arc<StoredResponse>,
         new: Arc<StoredResponse>,
     ) -> bool {
-        self.store.replace(key.clone(), old, new)
+        let is_kept = self.store.replace(key.clone(), old, new);
+        if is_kept {
+            self.tell_changed(key);
+        }
+        is_kept
     }
 
     /// Drops one copy of a page, if it is still there. The page's other variants stay.
     pub(crate) fn drop_variant(&self, key: &CacheKey, copy: &Arc<StoredResponse>) {
         self.store.remove_variant(key, copy);
+        self.drop_beside(key.hash());
+        self.tell_changed(key);
+    }
+
+    /// What is kept of a page beside memory comes back no more; what is here stays.
+    pub(crate) fn drop_beside(&self, key: u64) {
+        if let Some(journal) = self.journal.get() {
+            journal.dropped(&[key]);
+        }
+    }
+
+    /// From now on `journal` is told what changes; whether there was none before.
+    pub(crate) fn set_journal(&self, journal: Arc<dyn Journal>) -> bool {
+        self.journal.set(journal).is_ok()
+    }
+
+    /// Parts of pages are not kept beside memory: which of them are wrong is known here only.
+    fn tell_changed(&self, key: &CacheKey) {
+        if let Some(journal) = self.journal.get()
+            && !key.is_fragment()
+            && journal.takes(key.partition())
+        {
+            journal.changed(key);
+        }
     }
 
     /// The compressed form of a copy, made once.
@@ -229,19 +283,51 @@ impl Copies {
         match outdated {
             Outdated::Chosen(chosen) => {
                 self.changes.note(Change::All);
-                self.store.remove_where(chosen)
+                self.drop_chosen(chosen)
             }
             Outdated::Pages(keys) => {
                 for key in keys {
                     self.changes.note(Change::Key(key.hash()));
                 }
-                keys.iter().map(|key| self.store.remove(key)).sum()
+                self.remove(keys)
             }
             Outdated::Partition(partition) => {
                 self.changes.note(Change::Partition(partition));
-                self.store.drop_partition(partition)
+                let count = self.store.drop_partition(partition);
+                if let Some(journal) = self.journal.get() {
+                    journal.dropped_partition(partition);
+                }
+                count
             }
         }
+    }
+
+    /// Of those beside memory only the hashes are known: what is not here any more goes as well.
+    fn drop_chosen(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
+        let Some(journal) = self.journal.get() else {
+            return self.store.remove_where(chosen);
+        };
+        let kept = RefCell::new(Vec::new());
+        let count = self.store.remove_where(&|key| {
+            let is_chosen = chosen(key);
+            if !is_chosen {
+                kept.borrow_mut().push(key.hash());
+            }
+            is_chosen
+        });
+        let mut kept = kept.into_inner();
+        kept.sort_unstable();
+        journal.dropped_others(&kept);
+        count
+    }
+
+    fn remove(&self, keys: &[CacheKey]) -> usize {
+        let count = keys.iter().map(|key| self.store.remove(key)).sum();
+        if let Some(journal) = self.journal.get() {
+            let hashes: Vec<_> = keys.iter().map(CacheKey::hash).collect();
+            journal.dropped(&hashes);
+        }
+        count
     }
 
     /// Drops the copies of pages for an answer that was asked for at `mark` and is itself to be
@@ -250,10 +336,75 @@ impl Copies {
     pub(crate) fn drop_by_answer(&self, keys: &[CacheKey], own: &CacheKey, mark: Mark) -> Mark {
         let changes: Vec<_> = keys.iter().map(|key| Change::Key(key.hash())).collect();
         let mark = self.changes.note_by(&changes, own, mark);
-        for key in keys {
-            self.store.remove(key);
-        }
+        self.remove(keys);
         mark
+    }
+
+    /// What there is under a key to be written down, with the mark of the `rules` that have counted
+    /// since then. The wall clock of the adapter's epoch, in nanoseconds since 1970, is `epoch`.
+    pub(crate) fn records(&self, key: &CacheKey, rules: Rules, epoch: u64) -> Records {
+        let good = self.store.variants(key).into_iter();
+        let good = good.filter(|copy| copy.is_good());
+        let mut records = Records {
+            records: Vec::new(),
+            has_unfit: false,
+        };
+        for copy in good {
+            let times = copy.times();
+            let stamp = Stamp::of(times, rules.mark, epoch);
+            let is_fit = times.asked >= rules.since && !copy.is_cut();
+            let record = is_fit.then(|| record::write(key, &copy, stamp)).flatten();
+            match record {
+                Some(record) => records.records.push(Recorded {
+                    variant: self.resource_hash.hash_one(copy.vary()),
+                    content: self.content_hash(&copy),
+                    record,
+                }),
+                None => records.has_unfit = true,
+            }
+        }
+        records
+    }
+
+    fn content_hash(&self, copy: &StoredResponse) -> u64 {
+        let mut hasher = self.resource_hash.build_hasher();
+        // The time of each answer is another one.
+        let is_date = |name: &str| name.eq_ignore_ascii_case("date");
+        for (name, value) in copy.fields().iter().filter(|(name, _)| !is_date(name)) {
+            hasher.write(name.as_bytes());
+            hasher.write(value);
+        }
+        hasher.write(copy.body());
+        hasher.finish()
+    }
+
+    /// Takes a copy over that was written down. It rescues, and is never fresh, until the origin
+    /// confirms it; where there is one of the same variant already, that is newer.
+    pub(crate) fn restore(&self, it: &Restoring<'_>) -> Result<(CacheKey, Restored), Unrestored> {
+        let (key, copy) = it.copy(self.object_bytes_max, &self.budget)?;
+        // The newest come first: for older ones those are not to give way.
+        let room = self.bytes_max / 10 * 9;
+        if self.store.bytes() + copy.bytes() > room || self.store.len() >= self.entries_max {
+            return Err(Unrestored::Full);
+        }
+        let restored = Restored {
+            key: key.hash(),
+            variant: self.resource_hash.hash_one(copy.vary()),
+        };
+        let is_dropped = || self.changes.hit(&key, Mark::START) || !(it.is_live)(restored);
+        if is_dropped() {
+            return Err(Unrestored::Dropped);
+        }
+        let copy = Arc::new(copy);
+        if !self.store.insert_new(key.clone(), Arc::clone(&copy)) {
+            return Err(Unrestored::Known);
+        }
+        // Whoever makes copies wrong says so first and drops them then.
+        if is_dropped() {
+            self.store.remove_variant(&key, &copy);
+            return Err(Unrestored::Dropped);
+        }
+        Ok((key, restored))
     }
 
     /// Notes that what `key` names has changed: what other users have of it is asked about before

@@ -7,6 +7,7 @@ use std::hash::Hasher;
 use bytes::Bytes;
 
 use super::{Kind, Partition};
+use crate::limits::KEY_BYTES_MAX;
 use crate::message::RequestHead;
 
 /// The name of a copy: authority, path, query and partition, with their hash.
@@ -109,6 +110,17 @@ impl CacheKey {
         &self.bytes[..self.resource_len]
     }
 
+    /// What it is made of, to be written down.
+    pub(crate) fn parts(&self) -> KeyParts {
+        KeyParts {
+            bytes: self.bytes.clone(),
+            partition: self.partition,
+            kind_at: self.kind_at,
+            resource_len: self.resource_len,
+            has_identity: self.has_identity,
+        }
+    }
+
     fn split(&self) -> (&[u8], &[u8]) {
         let length = self
             .bytes
@@ -117,6 +129,31 @@ impl CacheKey {
         let rest = self.bytes.get(AUTHORITY_LEN_BYTES..).unwrap_or_default();
         rest.split_at_checked(usize::from(length))
             .unwrap_or((rest, b""))
+    }
+}
+
+/// A key as it is written down: whoever reads it makes the hash anew
+/// ([`Keyer::key_from`](super::Keyer::key_from)).
+#[derive(Debug)]
+pub(crate) struct KeyParts {
+    pub(crate) bytes: Bytes,
+    pub(crate) partition: Partition,
+    pub(crate) kind_at: usize,
+    pub(crate) resource_len: usize,
+    pub(crate) has_identity: bool,
+}
+
+impl KeyParts {
+    /// Whether the places are in the bytes, in their order, and a path is there.
+    pub(super) fn is_sound(&self) -> bool {
+        let authority_len = self.bytes.first_chunk().map(|len| u16::from_be_bytes(*len));
+        let path_at = authority_len.map(|len| AUTHORITY_LEN_BYTES + usize::from(len));
+        let has_path =
+            path_at.is_some_and(|at| at < self.resource_len && self.bytes.get(at) == Some(&b'/'));
+        has_path
+            && self.resource_len <= self.kind_at
+            && self.kind_at <= self.bytes.len()
+            && self.bytes.len() <= KEY_BYTES_MAX
     }
 }
 

@@ -43,6 +43,7 @@ use foldhash::quality::FixedState;
 
 use self::cache_key::AUTHORITY_LEN_BYTES;
 pub use self::cache_key::CacheKey;
+pub(crate) use self::cache_key::KeyParts;
 pub(crate) use self::cookies::handed_pairs;
 pub use self::cookies::logs_in_once;
 use self::fields::{Meaning, Meanings};
@@ -174,6 +175,33 @@ impl Keyer {
             }
         }
         keys.into_iter()
+    }
+
+    /// The key that was written down as `parts`; `None` where they are no key's.
+    pub(crate) fn key_from(&self, parts: KeyParts) -> Option<CacheKey> {
+        let is_sound = parts.is_sound();
+        let KeyParts {
+            bytes,
+            partition,
+            kind_at,
+            resource_len,
+            has_identity,
+        } = parts;
+        is_sound.then(|| CacheKey {
+            hash: self.key_hash.hash_one((&bytes[..], partition)),
+            bytes,
+            partition,
+            kind_at,
+            resource_len,
+            has_identity,
+        })
+    }
+
+    /// A number that is another one wherever keys mean something else: by the seed, or by how they
+    /// are hashed.
+    pub(crate) fn mark_of_keys(&self) -> u64 {
+        let cookie = self.partitioner.mark(b"probe", b"probe");
+        self.key_hash.hash_one((&b"probe"[..], cookie))
     }
 
     /// The key of what the origin sends to a stranger who asks for what `key` names.

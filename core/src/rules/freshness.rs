@@ -295,6 +295,35 @@ impl Lifetimes {
         }
     }
 
+    /// What counts of these for a copy that outlives the process: it is fresh no more, and rescues for
+    /// as long as it would have done. `None` where it may not be used stale. For
+    /// [`from_rescuing`](Self::from_rescuing).
+    #[must_use]
+    pub fn rescuing(&self) -> Option<[u32; 4]> {
+        let stale = match self.stale {
+            StaleRule::Always => u32::MAX,
+            StaleRule::Never => return None,
+            StaleRule::Within(bound) => bound.saturating_add(self.fresh).min(u32::MAX - 1),
+        };
+        let validates = u32::from(self.validates);
+        Some([self.age_at_receipt, self.in_doubt, stale, validates])
+    }
+
+    /// Those of which [`rescuing`](Self::rescuing) made these numbers.
+    #[must_use]
+    pub fn from_rescuing([age_at_receipt, in_doubt, stale, validates]: [u32; 4]) -> Self {
+        Self {
+            age_at_receipt,
+            in_doubt: in_doubt.min(age_at_receipt),
+            stale: match stale {
+                u32::MAX => StaleRule::Always,
+                bound => StaleRule::Within(bound),
+            },
+            validates: validates != 0,
+            ..Self::NEVER
+        }
+    }
+
     /// The current age (RFC 9111 §4.2.3), the value of `Age`.
     #[must_use]
     pub fn age(&self, resident: Duration) -> Duration {

@@ -256,6 +256,7 @@ fn times(course: &Course, received: Instant) -> Times {
     Times {
         asked: course.asked,
         received,
+        before: 0,
     }
 }
 

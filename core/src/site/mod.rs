@@ -67,7 +67,9 @@ pub(crate) use visitor::Asker;
 use crate::admission::Gate;
 use crate::breaker::State;
 use crate::config::{Config, SiteConfig};
+use crate::copies::{Journal, Records, Restored, Unrestored};
 use crate::event::Event;
+use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::report::Stats;
 use crate::rules::coding::GzipPool;
@@ -268,6 +270,46 @@ impl Site {
     pub fn set_refresh_waker(&self, waker: &Waker) {
         let replaced = self.parts.renewals.wants().set_waker(waker.clone());
         drop(replaced);
+    }
+
+    /// From now on `journal` is told which copies there are, so that they can outlive the process.
+    /// Returns whether there was none before; it cannot be replaced.
+    ///
+    /// Copies that were [restored](Self::restore) rescue as others do. Their keys mean the same only
+    /// where the site has the same seed as the one that made them.
+    pub fn set_journal(&self, journal: Arc<dyn Journal>) -> bool {
+        self.parts.copies.set_journal(journal)
+    }
+
+    /// A mark of all by which copies are made and named: settings, the seed, and the version. Where it is
+    /// another one, neither a record nor the hash of a key means the same.
+    #[must_use]
+    pub fn rules_mark(&self) -> u64 {
+        self.parts.snapshot().rules()
+    }
+
+    /// The copies under `key` as they are to be written down. After
+    /// [`set_wall_clock`](Self::set_wall_clock): they say when they were received.
+    #[must_use]
+    pub fn records(&self, key: &CacheKey) -> Records {
+        self.parts.records(key)
+    }
+
+    /// Takes over a copy that was written down. It rescues, and does nothing else, until the origin
+    /// confirms it. After [`set_wall_clock`](Self::set_wall_clock); while requests are answered.
+    ///
+    /// `is_live` says whether the copy was not dropped where it was kept; it is asked more than once,
+    /// as that may happen meanwhile.
+    ///
+    /// # Errors
+    /// Why the copy does not come back.
+    pub fn restore(
+        &self,
+        record: &[u8],
+        is_live: &dyn Fn(Restored) -> bool,
+        now: Instant,
+    ) -> Result<Restored, Unrestored> {
+        self.parts.restore(record, is_live, now)
     }
 
     /// Drops copies; returns how many there were. Looks at every key but for a session.

@@ -117,6 +117,12 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
     if is_no {
         let keys = std::slice::from_ref(&key);
         course.parts.copies.drop_outdated(Outdated::Pages(keys));
+        // That nothing is shared of it is known to this process only.
+        let keyer = course.snapshot.keyer();
+        let shared = keyer.key_of(&course.request, key.path_and_query(), Partition::Shared);
+        if let Some(shared) = shared {
+            course.parts.copies.drop_beside(shared.hash());
+        }
     }
 }
 
@@ -152,6 +158,10 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
         // Not only the one that was there when the origin was asked.
         let copies = &course.parts.copies;
         let fields = &course.request.fields;
+        if asks_page {
+            // One may be there that has left memory, or has not come back yet.
+            copies.drop_beside(own.hash());
+        }
         // What rescues, and what is merely fresh.
         for look_up in [Copies::look_up_good, Copies::look_up] {
             if asks_page && let Some(copy) = look_up(copies, own, fields) {

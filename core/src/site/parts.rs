@@ -26,7 +26,7 @@ use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
-use crate::copies::{Copies, Outdated};
+use crate::copies::{Copies, Outdated, Records, Restored, Restoring, Rules, Unrestored};
 use crate::event::Event;
 use crate::key::{CacheKey, Keyer, Partition, Spellings};
 use crate::message::{Fields, RequestHead};
@@ -64,6 +64,8 @@ pub(super) struct Parts {
     pub(super) public_served: AtomicU64,
     pub(super) reach: Reach,
     pub(super) renewals: Renewals,
+    /// The time since when copies are made by the rules of now.
+    rules_since: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     pub(super) soft: SoftFailures,
     /// The ways in which sites are called of which there may be copies, as bits of `Spellings`.
@@ -100,6 +102,7 @@ impl Parts {
             public_served: AtomicU64::new(0),
             reach: Reach::default(),
             renewals: Renewals::default(),
+            rules_since: AtomicU64::new(0),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             soft: SoftFailures::default(),
             spellings: AtomicU64::new(0),
@@ -114,6 +117,9 @@ impl Parts {
         let before = self.snapshot();
         let before = before.config();
         let snapshot = Snapshot::new(config.clone(), self.key_seed);
+        if snapshot.rules() != self.snapshot.load().rules() {
+            self.rules_since.store(now.as_nanos(), Ordering::Relaxed);
+        }
         self.snapshot.store(Arc::new(snapshot));
         self.gate.reconfigure(&config.admission, now);
         self.change_circuits(now, |tiers| tiers.reconfigure(&config.breaker, now));
@@ -338,6 +344,40 @@ impl Parts {
             key: key.hash(),
             resource: self.copies.resource(key),
         }
+    }
+
+    /// What there is under a key to be written down.
+    pub(super) fn records(&self, key: &CacheKey) -> Records {
+        let rules = Rules {
+            mark: self.snapshot.load().rules(),
+            since: Instant::from_nanos(self.rules_since.load(Ordering::Relaxed)),
+        };
+        let epoch = self.wall_epoch.load(Ordering::Relaxed);
+        self.copies.records(key, rules, epoch)
+    }
+
+    /// Takes a copy over that was written down.
+    pub(super) fn restore(
+        &self,
+        record: &[u8],
+        is_live: &dyn Fn(Restored) -> bool,
+        now: Instant,
+    ) -> Result<Restored, Unrestored> {
+        let snapshot = self.snapshot();
+        let (key, restored) = self.copies.restore(&Restoring {
+            record,
+            age_max: snapshot.config().cache.rescue_age_max,
+            epoch: self.wall_epoch.load(Ordering::Relaxed),
+            is_live,
+            keyer: snapshot.keyer(),
+            now,
+            rules: snapshot.rules(),
+        })?;
+        self.note_spelling(key.authority());
+        if key.partition() == Partition::Public {
+            self.has_public.store(true, Ordering::Relaxed);
+        }
+        Ok(restored)
     }
 
     /// Drops copies, and the wish to renew them. Returns how many there were.

@@ -1,7 +1,11 @@
 //! Owns [`Snapshot`]: the settings of a site at one moment, with the keys that they shape.
 //! Never changes: what began with it ends with it, whatever the site is told meanwhile.
 
-use crate::config::SiteConfig;
+use std::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+
+use crate::config::{SiteConfig, SiteSettings};
 use crate::key::Keyer;
 use crate::rules::soft::Texts;
 
@@ -12,6 +16,7 @@ pub struct Snapshot {
     /// Of error pages, those that the settings name.
     failure_texts: Option<Texts>,
     keyer: Keyer,
+    rules: u64,
 }
 
 impl Snapshot {
@@ -19,11 +24,18 @@ impl Snapshot {
     pub(super) fn new(config: SiteConfig, seed: u64) -> Self {
         let keyer = Keyer::new(&config.cache, seed);
         let failure_texts = Texts::own(&config.breaker.failure_texts);
+        let rules = mark_of_rules(&config, &keyer);
         Self {
             config,
             failure_texts,
             keyer,
+            rules,
         }
+    }
+
+    /// A mark of all by which copies are made: whoever has another one must not use them.
+    pub(super) const fn rules(&self) -> u64 {
+        self.rules
     }
 
     /// The settings.
@@ -41,6 +53,26 @@ impl Snapshot {
     pub const fn keyer(&self) -> &Keyer {
         &self.keyer
     }
+}
+
+/// It is another one for another version of the program too: what it knows of cookies and fields has a
+/// part in keys.
+fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
+    let SiteSettings { cache, origin, .. } = &**config;
+    let keys = (
+        cache.detect_query,
+        cache.detect_session,
+        &cache.session_cookies,
+        &cache.ignored_cookies,
+        &cache.ignored_query,
+        &cache.harmless_fields,
+        &cache.identity_fields,
+    );
+    let kept = (cache.rescue, cache.public, &cache.excluded_paths);
+    let from = (&origin.authority, &origin.path_prefix);
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("{version} {keys:?} {kept:?} {from:?}");
+    FixedState::with_seed(keyer.mark_of_keys()).hash_one(text)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Never decides whether a response may be kept or used: that is `rules`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::message::{Fields, is_token};
 
@@ -23,7 +24,7 @@ pub trait Entry {
 
 /// The secondary key of a copy: the request fields named by the response's `Vary`, and the values
 /// they had.
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
 pub struct Vary(Box<[Nominated]>);
 
 #[derive(Clone)]
@@ -77,6 +78,12 @@ impl PartialEq for Nominated {
 
 impl Eq for Nominated {}
 
+impl Hash for Nominated {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
 impl Vary {
     /// Takes from `request` the fields that `response` varies by.
     ///
@@ -107,6 +114,15 @@ impl Vary {
     #[must_use]
     pub fn matches(&self, request: &Fields) -> bool {
         self.0.iter().all(|field| field.matches(request))
+    }
+
+    /// Each field with its value as it was sent; `None` where the request did not have it. By
+    /// [`of`](Self::of) a request with these makes the same key.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.iter().map(|field| {
+            let sent = field.sent.as_deref().or(field.value.as_deref());
+            (&*field.name, sent)
+        })
     }
 
     /// Whether there is nothing to match.

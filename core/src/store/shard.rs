@@ -127,6 +127,20 @@ impl<V: Entry> Shard<V> {
         true
     }
 
+    /// Keeps `value` only where there is none of the same variant; returns whether it is kept.
+    pub(super) fn insert_new(
+        &mut self,
+        key: CacheKey,
+        value: Arc<V>,
+        dropped: &mut Dropped<V>,
+    ) -> bool {
+        if self.variants(&key).any(|held| held.same_variant(&value)) {
+            dropped.push(value);
+            return false;
+        }
+        self.insert(key, value, dropped)
+    }
+
     /// Keeps `value` only where `old` is still kept under `key`; returns whether it was and fits.
     pub(super) fn replace(
         &mut self,
@@ -229,6 +243,13 @@ impl<V: Entry> Shard<V> {
         let mut variants = self.groups[self.find(key)?].variants.iter().rev();
         let found = variants.find(|found| found.value.is_good() && found.value.matches(request))?;
         Some(&found.value)
+    }
+
+    /// All variants under `key`, oldest first.
+    pub(super) fn variants(&self, key: &CacheKey) -> impl Iterator<Item = &Arc<V>> {
+        let group = self.find(key).map(|at| &self.groups[at]);
+        let variants = group.into_iter().flat_map(|group| &group.variants);
+        variants.map(|variant| &variant.value)
     }
 
     pub(super) fn contains(&self, key: &CacheKey) -> bool {

@@ -91,6 +91,19 @@ impl<V: Entry> Store<V> {
         kept.then_some(value)
     }
 
+    /// Keeps `value` where there is none of the same variant yet; returns whether it is kept.
+    pub fn insert_new(&self, key: CacheKey, value: Arc<V>) -> bool {
+        let shard = self.shard_of(&key);
+        let mut dropped = Dropped::new();
+        write(shard).insert_new(key, value, &mut dropped)
+    }
+
+    /// All variants under `key`, oldest first; none of them counts as used.
+    #[must_use]
+    pub fn variants(&self, key: &CacheKey) -> Vec<Arc<V>> {
+        read(self.shard_of(key)).variants(key).cloned().collect()
+    }
+
     /// Keeps `value`, which renews `old`, unless `old` was dropped meanwhile: what was invalidated
     /// does not come back. Returns whether it is kept.
     pub fn replace(&self, key: CacheKey, old: &Arc<V>, value: Arc<V>) -> bool {

@@ -1,0 +1,71 @@
+//! Owns what has to hold of a copy that was written down before it rescues again ([`Restoring`]).
+//! Never puts it into the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::content::{Budget, Content};
+use super::copy::StoredResponse;
+use super::journal::{Restored, Unrestored};
+use super::record::{self, Record, Unreadable};
+use crate::key::{CacheKey, Keyer};
+use crate::time::Instant;
+
+/// How far ahead the clock that stamped a record may have been.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// A copy that was written down, and where it comes back to.
+pub(crate) struct Restoring<'a> {
+    pub(crate) record: &'a [u8],
+    pub(crate) age_max: Duration,
+    /// The wall clock at the adapter's epoch, in nanoseconds since 1970.
+    pub(crate) epoch: u64,
+    /// Whether it was not dropped where it was kept.
+    pub(crate) is_live: &'a dyn Fn(Restored) -> bool,
+    pub(crate) keyer: &'a Keyer,
+    pub(crate) now: Instant,
+    /// The mark of the rules that count.
+    pub(crate) rules: u64,
+}
+
+impl Restoring<'_> {
+    /// The copy, which rescues and is never fresh, and its key.
+    pub(super) fn copy(
+        &self,
+        bytes_max: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<(CacheKey, StoredResponse), Unrestored> {
+        let record = record::read(self.record).map_err(|error| match error {
+            Unreadable::Damaged => Unrestored::Damaged,
+            Unreadable::Version => Unrestored::Version,
+        })?;
+        let Record {
+            stamp,
+            key,
+            lifetimes,
+            vary,
+            fields,
+            targeted,
+            body,
+        } = record;
+        if stamp.rules != self.rules {
+            return Err(Unrestored::Rules);
+        }
+        let latest = (self.now + AHEAD_MAX).as_nanos();
+        if stamp.received > self.epoch.saturating_add(latest) {
+            return Err(Unrestored::Future);
+        }
+        let key = self.keyer.key_from(key).ok_or(Unrestored::Rules)?;
+        if key.is_fragment() || body.len() > bytes_max {
+            return Err(Unrestored::Rules);
+        }
+        let times = stamp.times(self.epoch, self.now);
+        let body = Content::new(body.to_vec(), budget);
+        let fields = (fields, targeted);
+        let copy = StoredResponse::restored(body, fields, lifetimes, times, vary);
+        match copy.may_rescue(self.age_max, self.now) {
+            true => Ok((key, copy)),
+            false => Err(Unrestored::Old),
+        }
+    }
+}
