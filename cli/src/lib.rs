@@ -14,6 +14,7 @@ mod demo;
 mod files;
 mod instance;
 mod out;
+mod outage;
 mod reload;
 mod replay;
 pub mod runtime;

@@ -16,11 +16,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
+use crate::outage::Outages;
 use crate::reload::Reload;
 use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
 use crate::socket::{self, Socket};
-use crate::telemetry::{AccessLog, Log, Telemetry, escape};
+use crate::telemetry::{AccessLog, Log, SHARDS, Telemetry, escape};
 use crate::{admin, failed, files, web};
 
 /// Answers on the admin address take no time; one that does, a purge of many copies, delays no
@@ -94,7 +95,9 @@ impl Protection {
             .map(|format| AccessLog::start(format, io::stdout()))
             .transpose()
             .map_err(StartError::System)?;
-        let telemetry = Arc::new(Telemetry::new(Arc::clone(&gateway), clock, access));
+        let outages = outages(values, clock);
+        let telemetry = Telemetry::new(Arc::clone(&gateway), clock, access, outages);
+        let telemetry = Arc::new(telemetry);
         let reload = Reload::new(Arc::clone(&gateway), clock, sources.clone(), loaded);
         let reload = Arc::new(reload);
         let in_setting = |key| move |error| listen_error(loaded, key, error);
@@ -193,6 +196,22 @@ fn start_socket(
             None
         }
     }
+}
+
+/// Without its file the program goes on all the same.
+fn outages(values: &Values, clock: Clock) -> Outages {
+    let outages = || Outages::new(clock, SHARDS);
+    let Some(path) = values.outages.path(|name| std::env::var_os(name)) else {
+        return outages();
+    };
+    outages().with_journal(&path).unwrap_or_else(|error| {
+        let path = escape(path.display().to_string().as_bytes());
+        tracing::warn!(
+            "the file of outages {path} cannot be used: {error}; outages are forgotten at the next \
+             restart (RETTER_LOG_OUTAGES)"
+        );
+        outages()
+    })
 }
 
 fn listen_error(loaded: &Loaded, key: &str, error: io::Error) -> StartError {

@@ -51,6 +51,8 @@ pub struct Report {
     pub claims_forwarding: bool,
     /// The address of the client: of who asked the outermost proxy that is trusted, or of the peer.
     pub client: IpAddr,
+    /// How long ago the copy came that answered; `None` where none did.
+    pub copy_age: Option<Duration>,
     /// How it ended.
     pub end: End,
     /// When it ended.
@@ -70,6 +72,8 @@ pub struct Report {
     pub started: Instant,
     /// The status sent; `None` when the client left before, and of a refresh.
     pub status: Option<StatusCode>,
+    /// Whether it stood in the queue before the origin, or waited for it to be back.
+    pub waited: bool,
 }
 
 /// Something that happened at a site, beside its exchanges.

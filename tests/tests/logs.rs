@@ -62,7 +62,7 @@ fn what_waited_for_its_reader_is_not_lost() {
         }
         for line in [
             "an HTTP/1.1 status line",
-            " opened: ",
+            "circuits of single pages: 1 opened",
             "stopping: ",
             "stopped",
         ] {

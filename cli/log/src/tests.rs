@@ -41,6 +41,7 @@ fn report() -> Report {
         circuit: State::Open,
         claims_forwarding: false,
         client: "203.0.113.9".parse().unwrap(),
+        copy_age: Some(Duration::from_secs(317)),
         end: End::Complete,
         ended: at(35),
         handling: Some(Handling::CircuitOpen { ttl: -312 }),
@@ -62,6 +63,7 @@ fn report() -> Report {
         source: Source::LastKnownSuccess,
         started: at(0),
         status: Some(StatusCode::OK),
+        waited: false,
     }
 }
 
@@ -275,6 +277,7 @@ fn reports() -> impl Strategy<Value = Report> {
                 circuit,
                 claims_forwarding: false,
                 client,
+                copy_age: None,
                 end,
                 ended: Instant::from_epoch(start + took),
                 handling,
@@ -284,6 +287,7 @@ fn reports() -> impl Strategy<Value = Report> {
                 source,
                 started: Instant::from_epoch(start),
                 status,
+                waited: false,
             }
         })
 }

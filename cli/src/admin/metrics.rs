@@ -4,7 +4,8 @@
 //! Written by hand rather than with a client library: all numbers exist already, and a library's
 //! registry would count them a second time, with shared atomics on the path of every request.
 
-use std::fmt::{Display, Write};
+mod page;
+
 use std::time::{Duration, SystemTime};
 
 use retter_core::Manual;
@@ -14,7 +15,10 @@ use retter_core::report::{
 };
 use retter_core::rules::label::RESCUES;
 
-use crate::telemetry::{LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index};
+use crate::telemetry::{
+    AGE_BUCKETS, LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index,
+};
+use page::Page;
 
 const STATES: [State; 3] = [State::Closed, State::HalfOpen, State::Open];
 const TIERS: [Tier; 2] = [Tier::Origin, Tier::Path];
@@ -29,6 +33,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     origin(&mut page, &totals);
     circuits(&mut page, &stats, &telemetry.transitions());
     by_hand(&mut page, telemetry);
+    outages(&mut page, telemetry);
     site(&mut page, &stats);
     public(&mut page, &stats.public);
     refreshes(&mut page, &stats.refresh);
@@ -148,26 +153,33 @@ fn origin(page: &mut Page, totals: &Totals) {
         let count = totals.failures.get(kind).copied().unwrap_or_default();
         page.sample(name, &[("kind", kind)], count);
     }
-    let name = "retter_origin_latency_seconds";
-    page.family(
-        name,
-        "histogram",
+    page.histogram(
+        "retter_origin_latency_seconds",
         "Time of the origin from request to end of response.",
-    );
-    let bucket = format!("{name}_bucket");
-    let mut sum = 0;
-    for (bound, count) in LATENCY_BUCKETS.iter().zip(totals.latencies) {
-        sum += count;
-        page.sample(&bucket, &[("le", &bound.to_string())], sum);
-    }
-    sum += totals.latencies.last().copied().unwrap_or_default();
-    page.sample(&bucket, &[("le", "+Inf")], sum);
-    page.sample(
-        &format!("{name}_sum"),
-        &[],
+        (&LATENCY_BUCKETS, &totals.latencies),
         totals.latency_sum.as_secs_f64(),
     );
-    page.sample(&format!("{name}_count"), &[], sum);
+    page.histogram(
+        "retter_copy_age_seconds",
+        "Age of copies that answered in the application's place.",
+        (&AGE_BUCKETS, &totals.copy_ages),
+        totals.copy_age_sum.as_secs_f64(),
+    );
+}
+
+fn outages(page: &mut Page, telemetry: &Telemetry) {
+    let outages = telemetry.outages();
+    let lasts = outages.lasts(telemetry.clock().now()).unwrap_or_default();
+    page.gauge(
+        "retter_outage_since_seconds",
+        "How long the application has been down; 0 while it is not.",
+        lasts.as_secs_f64(),
+    );
+    page.counter(
+        "retter_outages_total",
+        "Outages of the application that began.",
+        outages.count_begun(),
+    );
 }
 
 fn by_hand(page: &mut Page, telemetry: &Telemetry) {
@@ -395,41 +407,5 @@ fn word(state: State) -> &'static str {
         State::Closed => "closed",
         State::HalfOpen => "half-open",
         State::Open => "open",
-    }
-}
-
-/// The text so far. Writing to a String cannot fail.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, "counter", help);
-        self.sample(name, &[], value);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, "gauge", help);
-        self.sample(name, &[], value);
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// Label values are our own words and numbers: none needs escaping.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        debug_assert!(
-            labels
-                .iter()
-                .all(|(_, value)| !value.contains(['"', '\\', '\n']))
-        );
-        self.0.push_str(name);
-        for (index, (label, value)) in labels.iter().enumerate() {
-            let open = if index == 0 { '{' } else { ',' };
-            let _ = write!(self.0, "{open}{label}=\"{value}\"");
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
     }
 }

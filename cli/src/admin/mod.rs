@@ -13,6 +13,7 @@ use std::fmt::Write;
 
 use retter_core::report::Source;
 
+use crate::outage::length;
 use crate::reload::Reload;
 use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
@@ -25,6 +26,7 @@ const PATHS: &str = "/         this overview as text\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
+                     /outages  the last outages of the application, as JSON\n\
                      /circuit  by POST: open, closed or auto for a time (?state=, &for=)\n\
                      /maintenance  by POST: on or off (?state=, &for=, &message=)\n\
                      /probe    by POST: probes at once what is open\n\
@@ -61,6 +63,11 @@ fn shown(request: &Request, telemetry: &Telemetry) -> Response {
         "/metrics" => {
             let media_type = "text/plain; version=0.0.4; charset=utf-8";
             Response::new(200, media_type, metrics::render(telemetry))
+        }
+        "/outages" => {
+            let told = telemetry.outages().told(telemetry.clock().now());
+            let json = serde_json::to_string_pretty(&told).unwrap_or_default();
+            Response::new(200, "application/json", json + "\n")
         }
         "/ready" if telemetry.is_draining() => Response::text(503, "stopping\n"),
         "/ready" => Response::text(200, "ready\n"),
@@ -112,6 +119,16 @@ fn overview(telemetry: &Telemetry) -> String {
     if let Some(by_hand) = by_hand::ByHand::read(telemetry) {
         let _ = writeln!(out, "by hand      {by_hand}");
     }
+    let outages = telemetry.outages().told(now);
+    if let Some(outage) = outages.current {
+        let (since, lasts) = (&outage.began, length(outage.seconds));
+        let _ = writeln!(
+            out,
+            "outage       since {since} ({lasts}): {}",
+            outage.cause
+        );
+        let _ = writeln!(out, "             {}", outage.counts());
+    }
     out.push_str("\nanswers since start\n");
     for source in Source::ALL {
         let _ = writeln!(
@@ -127,6 +144,19 @@ fn overview(telemetry: &Telemetry) -> String {
         let _ = writeln!(out, "  {at}  {}", words(transition));
     }
     if transitions.last.is_empty() {
+        out.push_str("  none\n");
+    }
+    out.push_str("\nlast outages\n");
+    for outage in &outages.last {
+        let _ = writeln!(
+            out,
+            "  {}  for {}: {}",
+            outage.began,
+            length(outage.seconds),
+            outage.counts()
+        );
+    }
+    if outages.last.is_empty() {
         out.push_str("  none\n");
     }
     let _ = write!(out, "\npages\n{PATHS}");

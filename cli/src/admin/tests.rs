@@ -13,14 +13,17 @@ use retter_core::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
+use crate::outage::Outages;
 use crate::runtime::{Gateway, Observer};
 use crate::settings::{self, Sources};
+use crate::telemetry::SHARDS;
 use crate::web::{Limits, Server};
 
 fn telemetry() -> Telemetry {
     let config = Settings::default().validate().unwrap();
     let clock = Clock::start();
-    Telemetry::new(Gateway::new(config, 1, clock.now()), clock, None)
+    let gateway = Gateway::new(config, 1, clock.now());
+    Telemetry::new(gateway, clock, None, Outages::new(clock, SHARDS))
 }
 
 fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report {
@@ -33,6 +36,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         circuit: State::Closed,
         claims_forwarding: false,
         client: [192, 0, 2, 1].into(),
+        copy_age: None,
         end: if status.is_some() {
             End::Complete
         } else {
@@ -54,6 +58,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         source,
         started: Instant::ZERO,
         status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+        waited: false,
     }
 }
 

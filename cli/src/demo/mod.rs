@@ -100,6 +100,7 @@ fn sources(mut sources: Sources, shop: &Shop) -> Sources {
         ("breaker.open_max", "2s"),
         ("server.timeout_graceshut", "2s"),
         ("log.level", "off"),
+        ("log.outages", "off"),
         ("admin.socket", "off"),
     ];
     sources.defaults = defaults.map(|(key, text)| (key, text.to_owned())).to_vec();

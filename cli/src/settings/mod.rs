@@ -19,7 +19,7 @@ use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
 use crate::runtime::Seats;
-use crate::socket;
+use crate::{outage, socket};
 
 pub(crate) use layers::{Given, Layer, Sources, config, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
@@ -49,6 +49,7 @@ pub(crate) struct Values {
     pub(crate) log_json: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) origin: BaseUrl,
+    pub(crate) outages: outage::Choice,
     pub(crate) seats: Seats,
     pub(crate) workers: usize,
 }
@@ -75,6 +76,7 @@ impl Values {
             log_json: false,
             log_level: LevelFilter::INFO,
             origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
+            outages: outage::Choice::Off,
             seats: Seats {
                 total: 1,
                 per_address: None,

@@ -16,6 +16,11 @@ pub(crate) const LATENCY_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// The same of the ages of copies that rescued: from seconds to a day.
+pub(crate) const AGE_BUCKETS: [f64; 9] = [
+    1.0, 5.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0,
+];
+
 /// Counts of exchanges.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
@@ -26,6 +31,10 @@ pub(crate) struct Totals {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) clients_left: u64,
+    /// Copies that answered in the application's place by their age: per bucket, not added up.
+    pub(crate) copy_ages: [u64; AGE_BUCKETS.len() + 1],
+    /// All of them together.
+    pub(crate) copy_age_sum: Duration,
     /// Failures below HTTP, by word.
     pub(crate) failures: BTreeMap<&'static str, u64>,
     /// Exchanges with the origin by time: per bucket, not added up; the last is unbounded.
@@ -66,6 +75,10 @@ impl Totals {
         *answers.or_default() += 1;
         if let Some(reason) = report.handling.and_then(|handling| handling.rescue()) {
             *self.rescued.entry(reason).or_default() += 1;
+            let age = report.copy_age.unwrap_or_default();
+            let seconds = age.as_secs_f64();
+            self.copy_ages[AGE_BUCKETS.partition_point(|&bound| bound < seconds)] += 1;
+            self.copy_age_sum = self.copy_age_sum.saturating_add(age);
         }
         self.bytes_received = self.bytes_received.saturating_add(report.bytes_received);
         self.bytes_sent = self.bytes_sent.saturating_add(report.bytes_sent);
@@ -99,6 +112,10 @@ impl Totals {
         for (sum, count) in self.latencies.iter_mut().zip(other.latencies) {
             *sum += count;
         }
+        for (sum, count) in self.copy_ages.iter_mut().zip(other.copy_ages) {
+            *sum += count;
+        }
+        self.copy_age_sum = self.copy_age_sum.saturating_add(other.copy_age_sum);
         self.answer_times.add(&other.answer_times, now);
         self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
         self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);

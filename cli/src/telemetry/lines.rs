@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lines on their way.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     progress: Arc<Progress>,
     /// Lines that were to be written.
     sent: AtomicU64,
@@ -36,7 +36,7 @@ struct Progress {
 
 impl Lines {
     /// Starts the thread that writes to `out`. It ends with the process, or when the value is gone.
-    pub(super) fn start(name: &str, out: impl Write + Send + 'static) -> std::io::Result<Self> {
+    pub(crate) fn start(name: &str, out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(LINES_MAX);
         let progress = Arc::<Progress>::default();
         let shared = Arc::clone(&progress);
@@ -51,7 +51,7 @@ impl Lines {
     }
 
     /// Hands one line, with its end, to the writer, or drops it.
-    pub(super) fn put(&self, line: String) {
+    pub(crate) fn put(&self, line: String) {
         // Counted first, so that who waits for the writer waits for this line too.
         self.sent.fetch_add(1, Ordering::Release);
         if self.sender.try_send(line).is_err() {
@@ -61,7 +61,7 @@ impl Lines {
     }
 
     /// Waits until all that was handed over is written, for as long as that is worth it.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let (sent, until) = (self.sent.load(Ordering::Acquire), Instant::now() + PATIENCE);
         let mut done = self.progress.done();
         while *done < sent {

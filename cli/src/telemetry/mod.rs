@@ -6,13 +6,15 @@ mod access;
 mod broken;
 mod by_hand;
 mod counters;
+mod events;
 mod failures;
 mod lines;
 mod log;
 mod logins;
 mod overload;
+mod page_circuits;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod soft;
 mod trouble;
 pub(crate) mod undeclared;
@@ -29,22 +31,25 @@ use retter_core::report::Source;
 use retter_core::time::Instant;
 
 use crate::clock::Clock;
+use crate::outage::{News, Outages};
 use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::Broken;
 use broken::HeadLimits;
 use failures::Failures;
 use logins::Logins;
 use overload::Overload;
+use page_circuits::PageCircuits;
 use soft::Soft;
 use undeclared::Votes;
 
 pub(crate) use access::AccessLog;
-pub(crate) use counters::{LATENCY_BUCKETS, Times, Totals};
+pub(crate) use counters::{AGE_BUCKETS, LATENCY_BUCKETS, Times, Totals};
+pub(crate) use lines::Lines;
 pub(crate) use log::Log;
 pub(crate) use retter_log::escape;
 
 /// Enough that each worker thread of a usual machine has a shard of its own.
-const SHARDS: usize = 16;
+pub(crate) const SHARDS: usize = 16;
 /// State changes that `/health` shows.
 const TRANSITIONS_KEPT: usize = 20;
 
@@ -62,7 +67,9 @@ pub(crate) struct Telemetry {
     draining: AtomicBool,
     failures: Failures,
     logins: Logins,
+    outages: Outages,
     overload: Mutex<Overload>,
+    page_circuits: Mutex<PageCircuits>,
     /// Reloads that were done, and that changed nothing because they could not work.
     reloads: [AtomicU64; 2],
     soft: Mutex<Soft>,
@@ -123,7 +130,12 @@ impl fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// Counts for `retter`; writes access lines when there is a log for them.
-    pub(crate) fn new(gateway: Arc<Gateway>, clock: Clock, access: Option<AccessLog>) -> Self {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        clock: Clock,
+        access: Option<AccessLog>,
+        outages: Outages,
+    ) -> Self {
         Self {
             access,
             broken: Broken::default(),
@@ -135,7 +147,9 @@ impl Telemetry {
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             logins: Logins::default(),
+            outages,
             overload: Mutex::default(),
+            page_circuits: Mutex::default(),
             reloads: Default::default(),
             soft: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -160,6 +174,8 @@ impl Telemetry {
                 behind.as_secs()
             );
         }
+        self.tell(self.outages.tick(now));
+        self.tell_of_pages(now);
         let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
@@ -169,6 +185,22 @@ impl Telemetry {
             tracing::info!("{text}");
         }
         self.tell_of_undeclared();
+    }
+
+    /// Tells of an outage.
+    fn tell(&self, news: Option<News>) {
+        match news {
+            None => {}
+            Some(news @ (News::Began(_) | News::GoesOn(_))) => tracing::warn!("{}", news.words()),
+            Some(news @ (News::Back(_) | News::Over(_))) => tracing::info!("{}", news.words()),
+        }
+    }
+
+    fn tell_of_pages(&self, now: Instant) {
+        let open = self.gateway.site().stats(now).paths_open;
+        if let Some(text) = lock(&self.page_circuits).tell(open, now) {
+            tracing::info!("{text}");
+        }
     }
 
     fn tell_of_undeclared(&self) {
@@ -224,30 +256,15 @@ impl Telemetry {
         while let Some(event) = self.gateway.site().poll_event(now) {
             match event {
                 Event::Circuit(transition) => {
-                    log_transition(&transition);
+                    tracing::debug!("{}", words(&transition));
+                    lock(&self.page_circuits).note(&transition);
+                    self.tell(self.outages.note(&transition));
                     transitions.push(transition);
                 }
-                Event::Limit { from, to, .. } => {
-                    tracing::debug!(
-                        "the application is given {to} requests at one time, after {from}"
-                    );
-                }
-                Event::Purged { copies } => tracing::info!("{copies} copies were purged"),
-                Event::Refused(counts) => tracing::debug!(
-                    "refused since the last such line: {} while a circuit was open, {} in maintenance, {} \
-                     while the application was full, {} that wanted nothing but a copy",
-                    counts.circuit_open,
-                    counts.maintenance,
-                    counts.overload,
-                    counts.only_if_cached
-                ),
-                Event::Renewed(counts) => tracing::debug!(
-                    "copies renewed since the last such line: {}; {} answers may not be kept, {} \
-                     times the application failed",
-                    counts.renewed,
-                    counts.passed,
-                    counts.failed
-                ),
+                Event::Limit { .. }
+                | Event::Purged { .. }
+                | Event::Refused(_)
+                | Event::Renewed(_) => events::log(&event),
                 Event::Soft(failure) => soft.push(failure),
             }
         }
@@ -264,7 +281,10 @@ impl Telemetry {
 
     /// Writes what is left of the access log, as far as somebody reads it.
     pub(crate) fn close(&self) {
-        self.drain_events(self.clock.now());
+        let now = self.clock.now();
+        self.drain_events(now);
+        self.tell_of_pages(now);
+        self.outages.close(now);
         if let Some(access) = &self.access {
             access.flush();
         }
@@ -273,6 +293,24 @@ impl Telemetry {
     /// Whether the end has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Outages of the application.
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.outages
+    }
+
+    fn count_outage(&self, report: &Report, shard: usize) {
+        // It may be the first to tell that there is one.
+        if self.outages.is_news(report)
+            && let Ok(mut transitions) = self.transitions.try_lock()
+        {
+            self.drain_into(&mut transitions, self.clock.now());
+        }
+        if self.outages.is_on() {
+            let snapshot = self.gateway.site().snapshot();
+            self.outages.count(report, snapshot.keyer(), shard);
+        }
     }
 
     /// All counters, over all threads.
@@ -339,7 +377,9 @@ impl Telemetry {
 
 impl Observer for Telemetry {
     fn on_report(&self, report: Report) {
-        lock(&self.shards[shard_index()]).count(&report);
+        let shard = shard_index();
+        lock(&self.shards[shard]).count(&report);
+        self.count_outage(&report, shard);
         // The access log tells of clients.
         if let Some(access) = &self.access
             && report.source != Source::Refresh
@@ -398,14 +438,6 @@ fn shard_index() -> usize {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Counters stay usable after a panic elsewhere.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn log_transition(transition: &Transition) {
-    let words = words(transition);
-    match transition.to {
-        State::Open => tracing::warn!("{words}"),
-        State::Closed | State::HalfOpen => tracing::info!("{words}"),
-    }
 }
 
 /// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths;

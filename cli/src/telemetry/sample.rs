@@ -8,7 +8,7 @@ use retter_core::event::{OriginReport, Report};
 use retter_core::report::{CallId, End, Source};
 use retter_core::time::Instant;
 
-pub(super) fn report() -> Report {
+pub(crate) fn report() -> Report {
     Report {
         call: CallId::FIRST,
         broken: None,
@@ -17,6 +17,7 @@ pub(super) fn report() -> Report {
         circuit: State::Closed,
         claims_forwarding: false,
         client: [192, 0, 2, 1].into(),
+        copy_age: None,
         end: End::Complete,
         handling: None,
         ended: Instant::ZERO,
@@ -26,6 +27,7 @@ pub(super) fn report() -> Report {
         source: Source::Cache,
         started: Instant::ZERO,
         status: None,
+        waited: false,
     }
 }
 

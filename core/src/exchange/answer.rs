@@ -74,6 +74,7 @@ impl Shared {
         let call = &self.call;
         served.want(&call.request, call.peer.ip(), now);
         let (circuit, source, handling) = (served.circuit, served.source, served.handling);
+        let copy_age = served.resident();
         let answer = served.answer(&call.request);
         let is_head = call.request.method == Method::HEAD;
         let body = match answer.content_length() {
@@ -105,6 +106,7 @@ impl Shared {
         ));
         let outcome = Outcome {
             circuit,
+            copy_age: Some(copy_age),
             end: End::Complete,
             handling: Some(handling),
             origin,
@@ -216,6 +218,7 @@ impl Shared {
         }
         let outcome = Outcome {
             circuit: told.circuit,
+            copy_age: None,
             end: End::Complete,
             handling: told.handling,
             origin,
@@ -241,6 +244,7 @@ impl Shared {
     ) {
         let outcome = Outcome {
             circuit: forward.labels.0,
+            copy_age: None,
             end,
             handling: Some(forward.labels.1),
             origin: Some(origin),
@@ -255,6 +259,7 @@ impl Shared {
     pub(super) fn report_renewal(&mut self, end: End, origin: OriginReport, now: Instant) {
         let outcome = Outcome {
             circuit: self.gateway.site().circuit(now),
+            copy_age: None,
             end,
             handling: None,
             origin: Some(origin),

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
@@ -60,6 +61,7 @@ pub(crate) struct Call {
     /// The origin answers with a stream of events.
     pub(super) streams: bool,
     pub(super) upgrade: bool,
+    pub(super) waited: bool,
 }
 
 /// Why a request is answered here, whatever the site says.
@@ -72,6 +74,7 @@ pub(crate) struct Fault {
 /// How an exchange went, as its report tells it.
 pub(super) struct Outcome {
     pub(super) circuit: State,
+    pub(super) copy_age: Option<Duration>,
     pub(super) end: End,
     pub(super) handling: Option<Handling>,
     pub(super) origin: Option<OriginReport>,
@@ -85,6 +88,7 @@ impl Outcome {
     pub(super) const fn client_left(circuit: State) -> Self {
         Self {
             circuit,
+            copy_age: None,
             end: End::ClientLeft,
             handling: None,
             origin: None,
@@ -126,6 +130,7 @@ impl Call {
             replayed: false,
             streams: false,
             upgrade,
+            waited: false,
         }
     }
 
@@ -196,6 +201,7 @@ impl Call {
     pub(super) fn report(&self, outcome: Outcome, now: Instant) -> Report {
         let Outcome {
             circuit,
+            copy_age,
             end,
             handling,
             origin,
@@ -211,6 +217,7 @@ impl Call {
             circuit,
             claims_forwarding: self.view.claims_forwarding(),
             client: self.view.client(),
+            copy_age,
             end,
             ended: now,
             handling,
@@ -220,6 +227,7 @@ impl Call {
             source,
             started: self.started,
             status,
+            waited: self.waited,
         }
     }
 }

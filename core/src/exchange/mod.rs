@@ -408,6 +408,7 @@ impl Exchange {
             return false;
         };
         // The ticket has led to its decision.
+        self.shared.call.waited = true;
         self.state = State::Done;
         self.state = State::decided(decision, &mut self.shared, now);
         true

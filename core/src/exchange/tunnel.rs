@@ -139,6 +139,7 @@ impl Tunnel {
         shared.actions.push(Action::Close);
         let outcome = Outcome {
             circuit: self.labels.0,
+            copy_age: None,
             end: End::Tunnel,
             handling: Some(self.labels.1),
             origin: Some(shared.call.origin_report(None, self.head_at)),

@@ -57,6 +57,7 @@ pub(super) fn unparsed(
         circuit: told.circuit,
         claims_forwarding: false,
         client: peer.ip().to_canonical(),
+        copy_age: None,
         end: End::Complete,
         ended: now,
         handling: None,
@@ -66,6 +67,7 @@ pub(super) fn unparsed(
         source: Source::NoCache,
         started,
         status: Some(status),
+        waited: false,
     };
     let end = Reply::End {
         is_read: false,

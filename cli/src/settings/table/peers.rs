@@ -4,7 +4,7 @@
 use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
 use crate::settings::spec::Spec;
 use crate::settings::{AccessFormat, Secret, parse};
-use crate::socket;
+use crate::{outage, socket};
 
 const HEAD_FIELDS: &str = "a whole number from 10 to 1000";
 
@@ -355,5 +355,15 @@ pub(super) const SPECS: &[Spec] = &[
             v.access = AccessFormat::parse(text)?;
             Ok(())
         },
+    },
+    Spec {
+        key: "log.outages",
+        default: "auto",
+        accepted: "a path that begins with `/`, `auto` or `off`",
+        example: "/var/lib/retter/outages.jsonl",
+        help: "File of outages, a line of JSON whenever one begins, goes on or ends; read at start. `auto` \
+               is outages.jsonl in $STATE_DIRECTORY, where there is one",
+        core: "",
+        apply: |v, text| outage::Choice::parse(text).map(|choice| v.outages = choice),
     },
 ];

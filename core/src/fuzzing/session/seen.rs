@@ -338,6 +338,7 @@ fn tell(report: &Report) -> String {
         circuit,
         claims_forwarding,
         client,
+        copy_age,
         end,
         ended,
         handling,
@@ -346,12 +347,14 @@ fn tell(report: &Report) -> String {
         source,
         started,
         status,
+        waited,
         bytes_sent: _,
         call: _,
         peer: _,
     } = report;
     format!(
         "{request:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
-         {bytes_received} {client} {claims_forwarding} {broken:?} {handling:?}"
+         {bytes_received} {client} {claims_forwarding} {broken:?} {handling:?} \
+         {copy_age:?} {waited}"
     )
 }
