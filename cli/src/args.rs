@@ -28,6 +28,8 @@ pub(crate) enum Action {
     Check,
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
+    /// Send a test message to whoever is told of outages.
+    NotifyTest,
     /// Tell the instance that runs to do something.
     Order(Order),
     /// Show what this program would have done to the requests of an access log.
@@ -68,6 +70,7 @@ pub(crate) fn parse(
         }),
         "auto" => Action::Order(circuit("auto", inner)),
         "close" => Action::Order(circuit("closed", inner)),
+        "notify" => Action::NotifyTest,
         "maintenance" => Action::Order(maintenance(inner)),
         "open" => Action::Order(circuit("open", inner)),
         "probe" => Action::Order(Order::Probe),
@@ -116,6 +119,17 @@ fn command() -> Command {
             Command::new("check").about("Show the settings in effect and ask the application once"),
         )
         .subcommands(orders::commands())
+        .subcommand(
+            Command::new("notify")
+                .about("Send a test message to whoever is told of outages, and say how that went")
+                .arg(
+                    Arg::new("test")
+                        .long("test")
+                        .action(ArgAction::SetTrue)
+                        .required(true)
+                        .help("Send a test message"),
+                ),
+        )
         .subcommand(demo())
         .subcommand(replay())
         .subcommand(

@@ -38,6 +38,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
         to: Peer::Host(&origin.host, origin.port),
         authority: &origin.authority,
         path: &path,
+        content: b"",
         more: &[],
         timeout: timeouts.connect_timeout + timeouts.head_timeout,
     });

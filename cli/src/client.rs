@@ -1,4 +1,4 @@
-//! Owns one blocking GET, for `retter check` and the demo's visitors: one request, one
+//! Owns one blocking request, for commands, messages and the demo's visitors: one request, one
 //! connection, bounded in time and size.
 //! Never parses HTTP itself: [`retter_core::h1`] does. Never reuses a connection, follows a
 //! redirect or decodes a coding.
@@ -27,6 +27,8 @@ pub(crate) struct Question<'a> {
     pub(crate) to: Peer<'a>,
     pub(crate) authority: &'a str,
     pub(crate) path: &'a str,
+    /// Sent with it; empty for none.
+    pub(crate) content: &'a [u8],
     /// Further fields.
     pub(crate) more: &'a [(&'a str, &'a str)],
     /// For everything together.
@@ -151,9 +153,13 @@ fn send(stream: &mut Stream, question: &Question<'_>) -> io::Result<()> {
     for (name, value) in question.more {
         head.field(name, value.as_bytes());
     }
+    if !question.content.is_empty() {
+        head.field_number("Content-Length", question.content.len() as u64);
+    }
     head.finish();
+    out.push(question.content.to_vec().into());
     while !out.is_empty() {
-        let mut slices = [io::IoSlice::new(&[])];
+        let mut slices = [io::IoSlice::new(&[]); 2];
         let count = out.slices(&mut slices);
         let len = stream.write_vectored(&slices[..count])?;
         out.advance(len);
@@ -224,6 +230,7 @@ mod tests {
                     to: Peer::Host("127.0.0.1", port),
                     authority: "shop.example",
                     path: "/a b",
+                    content: b"",
                     more: &[("Cookie", "a=b"), ("X", "split\r\nme")],
                     timeout: Duration::from_secs(60),
                 })

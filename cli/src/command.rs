@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use http::Method;
 
+use crate::notify::Message;
 use crate::settings::Loaded;
 use crate::telemetry::escape;
 use crate::{admin, failed, instance, out};
@@ -139,6 +140,29 @@ pub(crate) fn run(loaded: &Loaded, order: &Order) -> ExitCode {
         }
         Err(error) => failed(format_args!("{error}")),
     }
+}
+
+/// Sends a test message to all who are told of outages.
+pub(crate) fn test_messages(loaded: &Loaded) -> ExitCode {
+    let receivers = loaded.values.notify.receivers();
+    if receivers.is_empty() {
+        return failed(format_args!(
+            "nobody is told of outages: set RETTER_NOTIFY_COMMAND or RETTER_NOTIFY_URL"
+        ));
+    }
+    let message = Message::test(loaded.values.origin.authority.clone());
+    let mut code = ExitCode::SUCCESS;
+    for receiver in receivers {
+        let setting = receiver.setting();
+        match receiver.send(&message) {
+            Ok(()) => out::line(format_args!("{setting}: the message was taken")),
+            Err(error) => {
+                let error = escape(error.to_string().as_bytes());
+                code = failed(format_args!("{setting}: {error}"));
+            }
+        }
+    }
+    code
 }
 
 #[cfg(test)]

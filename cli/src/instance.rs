@@ -76,6 +76,7 @@ fn by_socket(path: &std::path::Path, method: &Method, target: &str) -> Result<Re
         to: Peer::Socket(path),
         authority: "localhost",
         path: target,
+        content: b"",
         more: &[],
         timeout: TIMEOUT,
     })
@@ -106,6 +107,7 @@ fn by_address(loaded: &Loaded, method: &Method, target: &str) -> Result<Reply, U
         to: Peer::Host(&addr.ip().to_string(), addr.port()),
         authority: &addr.to_string(),
         path: target,
+        content: b"",
         more: &more,
         timeout: TIMEOUT,
     });

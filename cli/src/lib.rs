@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod files;
 mod instance;
+mod notify;
 mod out;
 mod outage;
 mod reload;
@@ -61,6 +62,9 @@ pub fn run_on(runtime: Adapter) -> ExitCode {
     match args.action {
         Action::Check => with_settings(&sources(from_flags), check::run),
         Action::Demo(options) => demo::run(runtime, from_flags, options),
+        Action::NotifyTest => with_settings(&sources(from_flags), |loaded| {
+            command::test_messages(&loaded)
+        }),
         Action::Replay(options) => replay::run(&options, &sources(from_flags)),
         Action::Order(order) => {
             with_settings(&sources(from_flags), |loaded| command::run(&loaded, &order))

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
+use crate::notify::Notifier;
 use crate::outage::Outages;
 use crate::reload::Reload;
 use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
@@ -96,7 +97,11 @@ impl Protection {
             .transpose()
             .map_err(StartError::System)?;
         let outages = outages(values, clock);
-        let telemetry = Telemetry::new(Arc::clone(&gateway), clock, access, outages);
+        let application = values.origin.authority.clone();
+        let (receivers, after) = (values.notify.receivers(), values.notify.after);
+        let notifier =
+            Notifier::start(application, &receivers, after).map_err(StartError::System)?;
+        let telemetry = Telemetry::new(Arc::clone(&gateway), clock, access, outages, notifier);
         let telemetry = Arc::new(telemetry);
         let reload = Reload::new(Arc::clone(&gateway), clock, sources.clone(), loaded);
         let reload = Arc::new(reload);

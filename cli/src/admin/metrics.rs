@@ -180,6 +180,17 @@ fn outages(page: &mut Page, telemetry: &Telemetry) {
         "Outages of the application that began.",
         outages.count_begun(),
     );
+    let name = "retter_notifications_total";
+    page.family(
+        name,
+        "counter",
+        "Messages of outages, by receiver and what became of them.",
+    );
+    for (to, counts) in telemetry.notifier().counts() {
+        for (result, count) in counts {
+            page.sample(name, &[("to", to), ("result", result)], count);
+        }
+    }
 }
 
 fn by_hand(page: &mut Page, telemetry: &Telemetry) {

@@ -13,6 +13,7 @@ use retter_core::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
+use crate::notify::Notifier;
 use crate::outage::Outages;
 use crate::runtime::{Gateway, Observer};
 use crate::settings::{self, Sources};
@@ -23,7 +24,9 @@ fn telemetry() -> Telemetry {
     let config = Settings::default().validate().unwrap();
     let clock = Clock::start();
     let gateway = Gateway::new(config, 1, clock.now());
-    Telemetry::new(gateway, clock, None, Outages::new(clock, SHARDS))
+    let outages = Outages::new(clock, SHARDS);
+    let notifier = Notifier::start(String::new(), &[], Duration::ZERO).unwrap();
+    Telemetry::new(gateway, clock, None, outages, notifier)
 }
 
 fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report {

@@ -319,6 +319,7 @@ mod tests {
                 to: Peer::Host("127.0.0.1", addr.port()),
                 authority: "shop.example",
                 path,
+                content: b"",
                 more: &[("Cookie", "PHPSESSID=Ada")],
                 timeout: Duration::from_secs(10),
             })

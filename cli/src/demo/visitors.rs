@@ -169,6 +169,7 @@ fn visit(port: u16, number: usize, rng: &mut Rng) -> (Got, Duration) {
         to: Peer::Host("127.0.0.1", port),
         authority: &format!("localhost:{port}"),
         path,
+        content: b"",
         more,
         timeout: PATIENCE,
     });

@@ -18,6 +18,7 @@ use std::time::Duration;
 use retter_core::config::Config;
 use tracing::level_filters::LevelFilter;
 
+use crate::notify::{Format, Receiver};
 use crate::runtime::Seats;
 use crate::{outage, socket};
 
@@ -48,6 +49,7 @@ pub(crate) struct Values {
     pub(crate) listen: Listen,
     pub(crate) log_json: bool,
     pub(crate) log_level: LevelFilter,
+    pub(crate) notify: Notify,
     pub(crate) origin: BaseUrl,
     pub(crate) outages: outage::Choice,
     pub(crate) seats: Seats,
@@ -75,6 +77,7 @@ impl Values {
             listen: Listen::parse(text("server.listen")).expect(expected),
             log_json: false,
             log_level: LevelFilter::INFO,
+            notify: Notify::default(),
             origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
             outages: outage::Choice::Off,
             seats: Seats {
@@ -87,6 +90,24 @@ impl Values {
             (spec.apply)(&mut values, spec.default).expect(expected);
         }
         values
+    }
+}
+
+/// Who is told of outages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notify {
+    pub(crate) after: Duration,
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) format: Option<Format>,
+    pub(crate) url: Option<BaseUrl>,
+}
+
+impl Notify {
+    pub(crate) fn receivers(&self) -> Vec<Receiver> {
+        let command = self.command.clone().map(Receiver::Command);
+        let format = self.format.unwrap_or(Format::Generic);
+        let url = self.url.clone().map(|url| Receiver::Url(url, format));
+        command.into_iter().chain(url).collect()
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Spec {
 impl Spec {
     /// Whether its value is never shown.
     fn is_secret(&self) -> bool {
-        self.key == "admin.token"
+        // Addresses of messages have tokens in them.
+        matches!(self.key, "admin.token" | "notify.command" | "notify.url")
     }
 
     /// Whether it can change while the program runs: what protects the application can, but for
@@ -68,6 +69,7 @@ impl Spec {
             Some("breaker") => "Breaker",
             Some("cache") => "Cache (the copies)",
             Some("log") => "Log",
+            Some("notify") => "Messages",
             _ => "Server",
         }
     }

@@ -31,6 +31,7 @@ use retter_core::report::Source;
 use retter_core::time::Instant;
 
 use crate::clock::Clock;
+use crate::notify::Notifier;
 use crate::outage::{News, Outages};
 use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::Broken;
@@ -67,6 +68,7 @@ pub(crate) struct Telemetry {
     draining: AtomicBool,
     failures: Failures,
     logins: Logins,
+    notifier: Notifier,
     outages: Outages,
     overload: Mutex<Overload>,
     page_circuits: Mutex<PageCircuits>,
@@ -135,6 +137,7 @@ impl Telemetry {
         clock: Clock,
         access: Option<AccessLog>,
         outages: Outages,
+        notifier: Notifier,
     ) -> Self {
         Self {
             access,
@@ -147,6 +150,7 @@ impl Telemetry {
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             logins: Logins::default(),
+            notifier,
             outages,
             overload: Mutex::default(),
             page_circuits: Mutex::default(),
@@ -174,7 +178,7 @@ impl Telemetry {
                 behind.as_secs()
             );
         }
-        self.tell(self.outages.tick(now));
+        self.tell(self.outages.tick(now), now);
         self.tell_of_pages(now);
         let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
@@ -188,7 +192,8 @@ impl Telemetry {
     }
 
     /// Tells of an outage.
-    fn tell(&self, news: Option<News>) {
+    fn tell(&self, news: Option<News>, now: Instant) {
+        self.notifier.tick(&self.outages, news.as_ref(), now);
         match news {
             None => {}
             Some(news @ (News::Began(_) | News::GoesOn(_))) => tracing::warn!("{}", news.words()),
@@ -258,7 +263,7 @@ impl Telemetry {
                 Event::Circuit(transition) => {
                     tracing::debug!("{}", words(&transition));
                     lock(&self.page_circuits).note(&transition);
-                    self.tell(self.outages.note(&transition));
+                    self.tell(self.outages.note(&transition), now);
                     transitions.push(transition);
                 }
                 Event::Limit { .. }
@@ -293,6 +298,11 @@ impl Telemetry {
     /// Whether the end has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Who is told of them.
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Outages of the application.

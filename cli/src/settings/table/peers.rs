@@ -2,6 +2,7 @@
 //! Never owns their order with the others: that is `table`.
 
 use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
+use crate::notify::{Format, Receiver};
 use crate::settings::spec::Spec;
 use crate::settings::{AccessFormat, Secret, parse};
 use crate::{outage, socket};
@@ -313,6 +314,55 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Names that the admin address may be asked by, besides addresses and `localhost`",
         core: "",
         apply: |v, text| parse::hosts(text).map(|hosts| v.admin_hosts = hosts),
+    },
+    Spec {
+        key: "notify.command",
+        default: "none",
+        accepted: "a program with its arguments, separated by spaces or as a JSON array, or `none`",
+        example: "/usr/local/bin/page on-call",
+        help: "Program that is run when the application is down (after RETTER_NOTIFY_AFTER), each half hour \
+               that it stays so, and when it is back; it gets JSON on its standard input and 10 s. Never shown",
+        core: "",
+        apply: |v, text| {
+            v.notify.command = match text.trim() {
+                "none" => None,
+                text => Some(Receiver::command(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "notify.url",
+        default: "none",
+        accepted: "an http:// address, or `none`",
+        example: "http://ntfy.internal/shop",
+        help: "Address to which the same is sent with POST. Never shown",
+        core: "",
+        apply: |v, text| {
+            v.notify.url = match text.trim() {
+                "none" => None,
+                text => Some(Receiver::url(text)?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "notify.format",
+        default: "generic",
+        accepted: "generic, ntfy, slack, discord or alertmanager",
+        example: "ntfy",
+        help: "What is sent there; for Alertmanager the address ends in /api/v2/alerts",
+        core: "",
+        apply: |v, text| Format::parse(text).map(|format| v.notify.format = Some(format)),
+    },
+    Spec {
+        key: "notify.after",
+        default: "30s",
+        accepted: "a duration; 0 for at once",
+        example: "2m",
+        help: "How long the application has to be down until anybody is told",
+        core: "",
+        apply: |v, text| parse::duration(text).map(|after| v.notify.after = after),
     },
     Spec {
         key: "log.level",
