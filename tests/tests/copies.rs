@@ -123,9 +123,13 @@ fn a_copy_is_compressed_once_and_then_the_same() {
         first.framing
     );
     assert!(first.text() == PAGE && first.body == second.body);
-    // RFC 9110 §8.8.1: other bytes, so the strong validator no longer holds.
-    assert_eq!(first.field("etag"), Some("W/\"v1\""));
+    // RFC 9110 §8.8.3.3: other bytes have another tag, and it stays a strong one.
+    assert_eq!(first.field("etag"), Some("\"v1-retter-gzip\""));
     assert!(first.fields.lists("vary", "accept-encoding"));
+    let has_it = failing(Request::get("/")).field("If-None-Match", "\"v1-retter-gzip\"");
+    let unchanged = client.ask(&gzip(has_it));
+    assert_eq!(unchanged.status, 304);
+    assert_eq!(unchanged.field("etag"), first.field("etag"));
     let plain = client.ask(&failing(Request::get("/")));
     assert!(plain.field("content-encoding").is_none() && plain.text() == PAGE);
     assert!(plain.fields.lists("vary", "accept-encoding"));

@@ -12,8 +12,9 @@ use super::reply::{Body, Head, MadeFrom, Passed};
 use crate::breaker::State as Circuit;
 use crate::h1::Framing;
 use crate::limits::{HOLD_BYTES_MAX, HOLD_TIME_MAX};
-use crate::message::ResponseHead;
+use crate::message::{Fields, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
+use crate::rules::etag;
 use crate::site::{Fetch, Holding, Passing, Slow};
 use crate::time::Instant;
 
@@ -187,6 +188,7 @@ pub(super) fn begin(
         status: head.status,
         made_from: MadeFrom::Response(Passed {
             date: (!has_date).then(|| shared.gateway.site().wall_clock(now)),
+            codes_tag: gzip || has_coded(&head, &call.request.fields),
             gzip,
             labels,
             // RFC 9110 §8.6: a length without content tells of the GET; 1xx and 204 have none.
@@ -196,6 +198,16 @@ pub(super) fn begin(
         }),
     }));
     forward
+}
+
+/// Whether the origin tells the client that it has what it has, and that was coded here: the 304 names
+/// the tag that the 200 had (RFC 9110 §15.4.5).
+fn has_coded(head: &ResponseHead, request: &Fields) -> bool {
+    head.status == StatusCode::NOT_MODIFIED
+        && head
+            .fields
+            .get("etag")
+            .is_some_and(|tag| etag::has_coded(request, tag))
 }
 
 fn told_length(head: &ResponseHead) -> Option<u64> {

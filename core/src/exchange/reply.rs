@@ -14,7 +14,7 @@ use crate::breaker::State;
 use crate::message::{Fields, Line, RequestHead, ResponseHead};
 use crate::report::Source;
 use crate::rules::label::{self, Handling};
-use crate::rules::{coding, forwarding};
+use crate::rules::{coding, etag, forwarding};
 use crate::site::{Answer, put_labels};
 use crate::time::UnixTime;
 
@@ -109,6 +109,8 @@ pub(super) struct Local {
 pub(super) struct Passed {
     /// Where the origin told none.
     pub(super) date: Option<UnixTime>,
+    /// It is coded here, or the client has what was.
+    pub(super) codes_tag: bool,
     pub(super) gzip: bool,
     pub(super) head: Arc<ResponseHead>,
     pub(super) labels: (State, Handling),
@@ -226,8 +228,8 @@ impl Passed {
     fn put(&self, head: &Head, out: &mut impl PutHead) {
         let fields = &self.head.fields;
         forwarding::forward_response(&self.head, |line| {
-            if self.gzip && line.is("etag") {
-                out.line(line.with_value(&coding::weaken_etag(line.value)));
+            if self.codes_tag && line.is("etag") {
+                out.line(line.with_value(&etag::coded(line.value)));
             } else if !(self.gzip && line.is("accept-ranges")) {
                 out.line(line);
             }

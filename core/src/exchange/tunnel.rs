@@ -59,6 +59,7 @@ pub(super) fn switch(
         status: head.status,
         made_from: MadeFrom::Response(Passed {
             date: None,
+            codes_tag: false,
             gzip: false,
             head,
             labels,

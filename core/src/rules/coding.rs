@@ -2,7 +2,6 @@
 //! (RFC 9110 §8.4, §12.5.3; RFC 1952). Output leaves in bounded pieces, compressors are reused.
 //! Never decodes, and never changes a field: it only says what they must become.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -92,17 +91,6 @@ fn mentions(fields: &Fields, name: &str, word: &[u8]) -> bool {
     let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word);
     let mut values = fields.get_all(name);
     values.any(|value| value.windows(word.len()).any(is_word))
-}
-
-/// The entity tag of a response after its content was coded: a strong one becomes weak, because
-/// the bytes are others and the meaning is not (RFC 9110 §8.8.1, §8.8.3.3).
-#[must_use]
-pub fn weaken_etag(value: &[u8]) -> Cow<'_, [u8]> {
-    if value.starts_with(b"\"") {
-        Cow::Owned([b"W/", value].concat())
-    } else {
-        Cow::Borrowed(value)
-    }
 }
 
 /// Whether `Vary` already nominates the request field `name`, or everything.

@@ -1,6 +1,7 @@
 //! Owns the evaluation of a client's conditional request against a copy (RFC 9110 §13).
 //! Never evaluates `If-Match` and `If-Unmodified-Since`: those are the origin's (RFC 9111 §4.3.2).
 
+use super::etag;
 use crate::message::Fields;
 use crate::time::UnixTime;
 
@@ -115,15 +116,17 @@ pub fn kept_in_not_modified(name: &str) -> bool {
         .any(|kept| kept.eq_ignore_ascii_case(name))
 }
 
-/// Whether the list of entity tags contains `etag` by weak comparison (RFC 9110 §8.8.3.2), which
+/// Whether the list of entity tags contains `tag` by weak comparison (RFC 9110 §8.8.3.2), which
 /// looks at the quoted parts alone. Tags may contain commas. What is no tag matches nothing.
-fn lists(mut line: &[u8], etag: &[u8]) -> bool {
+fn lists(mut line: &[u8], tag: &[u8]) -> bool {
     while let Some(open) = memchr::memchr(b'"', line) {
         let inner = &line[open + 1..];
         let Some(end) = memchr::memchr(b'"', inner) else {
             return false;
         };
-        if &inner[..end] == etag {
+        let sent = &inner[..end];
+        // What was coded here has the meaning of what the origin sent.
+        if sent == tag || etag::without_ending(sent) == tag {
             return true;
         }
         line = &inner[end + 1..];

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::Method;
 use smallvec::SmallVec;
 
+use super::etag;
 use super::forwarded::View;
 pub use crate::message::known::is_retter_field;
 use crate::message::known::{Is, Known, dashed, is, is_forwarding, is_user, look_up};
@@ -188,6 +189,13 @@ pub fn forward_request(
             || known.is_none() && is_look_alike(line.name)
             || !view.passes(line, told_host);
         if ends_here {
+            continue;
+        }
+        if is(known, Is::OwnAnswer)
+            && (line.is("if-none-match") || line.is("if-match"))
+            && let Some(plain) = etag::plain(line.value)
+        {
+            put(line.with_value(&plain));
             continue;
         }
         match hops_left {

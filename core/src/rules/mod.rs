@@ -6,6 +6,7 @@
 //! | [`cache_control`] | RFC 9111 §5.2, RFC 9213 |
 //! | [`coding`] | RFC 9110 §8.4, §12.5.3; RFC 1952 |
 //! | [`conditional`] | RFC 9110 §13 |
+//! | [`etag`] | RFC 9110 §8.8.3 |
 //! | [`forwarded`] | RFC 7239 |
 //! | [`credentials`] | RFC 9111 §7.3 |
 //! | [`forwarding`] | RFC 9110 §7.6 |
@@ -21,6 +22,7 @@ pub mod cache_control;
 pub mod coding;
 pub mod conditional;
 pub mod credentials;
+pub mod etag;
 pub mod forwarded;
 pub mod forwarding;
 pub mod freshness;

@@ -21,7 +21,7 @@ use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Source;
 use crate::rules::label::Handling;
 use crate::rules::range::{self, Cut};
-use crate::rules::{coding, conditional};
+use crate::rules::{coding, conditional, etag};
 use crate::time::Instant;
 
 /// The decision to answer from a copy.
@@ -84,7 +84,10 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 enum Form {
     Gzip(Bytes),
-    NotModified,
+    /// Whether the client has what was coded here.
+    NotModified {
+        is_coded: bool,
+    },
     /// `Content-Range` and the bytes.
     Part(String, Bytes),
     /// The media type, which names the boundary, and the bytes.
@@ -227,7 +230,9 @@ impl Served {
             return None;
         }
         if conditional::not_modified(&request.fields, copy.fields()) {
-            return Some(Form::NotModified);
+            let tag = copy.fields().get("etag");
+            let is_coded = tag.is_some_and(|tag| etag::has_coded(&request.fields, tag));
+            return Some(Form::NotModified { is_coded });
         }
         if request.method != Method::GET || is_coded && range::is_dated(&request.fields) {
             return None;
@@ -281,7 +286,7 @@ impl Answer<'_> {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.form {
-            Form::NotModified => StatusCode::NOT_MODIFIED,
+            Form::NotModified { .. } => StatusCode::NOT_MODIFIED,
             Form::Part(..) | Form::Parts(..) => StatusCode::PARTIAL_CONTENT,
             Form::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Form::Gzip(_) | Form::Whole => self.served.copy.status(),
@@ -304,7 +309,7 @@ impl Answer<'_> {
         match &self.form {
             Form::Gzip(body) | Form::Part(_, body) => slice::from_ref(body),
             Form::Parts(_, pieces) => pieces,
-            Form::NotModified | Form::Unsatisfiable => &[],
+            Form::NotModified { .. } | Form::Unsatisfiable => &[],
             Form::Whole => slice::from_ref(self.served.copy.body()),
         }
     }
@@ -314,7 +319,7 @@ impl Answer<'_> {
     pub fn content_length(&self) -> Option<u64> {
         match &self.form {
             Form::Gzip(_) | Form::Part(..) | Form::Parts(..) => Some(self.length()),
-            Form::NotModified => None,
+            Form::NotModified { .. } => None,
             Form::Unsatisfiable => Some(0),
             // RFC 9110 §8.6
             Form::Whole if self.served.copy.status() == StatusCode::NO_CONTENT => None,
@@ -340,7 +345,9 @@ impl Answer<'_> {
         let is_unchanged = match self.form {
             Form::Gzip(_) => !fields.contains("etag") && !fields.contains("accept-ranges"),
             Form::Whole => true,
-            Form::NotModified | Form::Part(..) | Form::Parts(..) | Form::Unsatisfiable => false,
+            Form::NotModified { .. } | Form::Part(..) | Form::Parts(..) | Form::Unsatisfiable => {
+                false
+            }
         };
         is_unchanged.then_some(fields)
     }
@@ -348,9 +355,13 @@ impl Answer<'_> {
     /// Writes the fields of the copy that belong to this answer.
     pub fn put_kept(&self, put: &mut dyn FnMut(&str, &[u8])) {
         let fields = self.served.copy.fields();
+        let codes_tag = matches!(
+            self.form,
+            Form::Gzip(_) | Form::NotModified { is_coded: true }
+        );
         for (name, value) in fields.iter().filter(|(name, _)| self.keeps(name)) {
-            if matches!(self.form, Form::Gzip(_)) && name.eq_ignore_ascii_case("etag") {
-                put(name, &coding::weaken_etag(value));
+            if codes_tag && name.eq_ignore_ascii_case("etag") {
+                put(name, &etag::coded(value));
             } else {
                 put(name, value);
             }
@@ -368,7 +379,7 @@ impl Answer<'_> {
                 let range = format!("bytes */{}", self.served.copy.body().len());
                 put("content-range", range.as_bytes());
             }
-            Form::NotModified | Form::Whole => {}
+            Form::NotModified { .. } | Form::Whole => {}
         }
         if self.varies && !coding::varies_on(fields, "accept-encoding") {
             put("vary", b"Accept-Encoding");
@@ -390,7 +401,7 @@ impl Answer<'_> {
     fn keeps(&self, name: &str) -> bool {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match self.form {
-            Form::NotModified => conditional::kept_in_not_modified(name),
+            Form::NotModified { .. } => conditional::kept_in_not_modified(name),
             Form::Part(..) => !is("content-range"),
             // The media type is that of each part.
             Form::Parts(..) => !is("content-range") && !is("content-type"),

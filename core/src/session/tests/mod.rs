@@ -21,6 +21,7 @@ mod slow;
 mod soft;
 mod spelling;
 mod strangers;
+mod tags;
 mod transfer;
 mod trouble;
 mod waiting;
