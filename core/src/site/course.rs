@@ -347,9 +347,10 @@ impl Course {
                 return None;
             }
         }
+        let key = self.key.clone()?;
         let served = if self.has_own() {
             // A 304 may still renew it.
-            let (copy, key) = (self.copy.clone()?, self.key.clone()?);
+            let (copy, key) = (self.copy.clone()?, key.clone());
             let handling = Handling::Rescued {
                 ttl: copy.ttl_seconds(now),
                 cause: Cause::Slow,
@@ -359,7 +360,6 @@ impl Course {
             let instead = Instead::Rescued(Cause::Slow);
             self.wanting().serve(instead, self.circuit, now)?
         };
-        let key = self.key.clone()?;
         if let Some(peer) = self.peer
             && self.keeps
             && errand::renews(&self.request)

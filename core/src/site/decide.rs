@@ -284,6 +284,14 @@ fn pass_by(
         waits_until: None,
         why,
     };
+    if request.method == Method::OPTIONS {
+        let circuit = parts.circuits.state(request.path(), now);
+        if circuit == State::Open
+            && let Some(served) = ask.wanting(parts).serve(Instead::CircuitOpen, circuit, now)
+        {
+            return Decision::Serve(served).into();
+        }
+    }
     if let Some(barred) = admit::bars_write(parts, now) {
         return admit::stand_in(parts, ask, State::Open, barred, now).into();
     }

@@ -299,6 +299,7 @@ fn on_good(
         return Some(served);
     }
     keep::note_head(course, head, session, now);
+    keep::note_preflight(course, head, now);
     None
 }
 

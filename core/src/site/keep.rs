@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use super::asks;
 use super::course::Course;
 use super::errand::Errand;
+use super::preflights;
 use super::sake::Sake;
 use super::served::Served;
 use super::wants::Ended;
@@ -102,6 +103,28 @@ pub(super) fn note_head(
         copy.expired()
     };
     course.parts.copies.renew(key, copy, Arc::new(noted));
+}
+
+/// What the origin allows to scripts of other sites, or does not any more.
+pub(super) fn note_preflight(course: &Course, head: &ResponseHead, now: Instant) {
+    if course.request.method != Method::OPTIONS {
+        return;
+    }
+    let Some(question) = preflights::question(&course.snapshot, &course.request) else {
+        return;
+    };
+    let parts = &course.parts;
+    let allows = head
+        .status
+        .is_success()
+        .then(|| preflights::allowing(&head.fields));
+    let answer = allows
+        .flatten()
+        .and_then(|head| parts.answer_of(&head, now));
+    match answer {
+        Some(answer) => parts.preflights.keep(question, answer),
+        None => parts.preflights.forget(&question),
+    }
 }
 
 /// The copy with what `head` says now.

@@ -25,6 +25,7 @@ mod lately;
 mod outdated;
 mod parts;
 mod passing;
+mod preflights;
 mod public;
 mod purge;
 mod quarantine;
@@ -315,6 +316,8 @@ impl Site {
     /// Drops copies; returns how many there were. Looks at every key but for a session.
     pub fn purge(&self, purge: &Purge) -> usize {
         let copies = purge::purge(&self.parts, purge);
+        // What other sites may do is asked again soon, so all of it goes.
+        self.parts.preflights.clear();
         self.parts.happened.purged(copies);
         copies
     }

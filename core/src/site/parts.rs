@@ -15,6 +15,7 @@ use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
 use super::happened::Happened;
+use super::preflights::Preflights;
 use super::quarantine::Page;
 use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
@@ -26,13 +27,18 @@ use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
 use crate::config::{Config, SiteConfig};
-use crate::copies::{Copies, Outdated, Records, Restored, Restoring, Rules, Unrestored};
+use crate::copies::{
+    Copies, Making, Outdated, Records, Restored, Restoring, Rules, StoredResponse, Times,
+    Unrestored,
+};
 use crate::event::Event;
 use crate::key::{CacheKey, Keyer, Partition, Spellings};
-use crate::message::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::{AdmissionStats, PublicStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
+use crate::rules::freshness::Lifetimes;
+use crate::store::Vary;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
 
@@ -60,6 +66,7 @@ pub(super) struct Parts {
     limit_before: AtomicU32,
     /// Answers from copies because the origin was full.
     pub(super) overload_copies: AtomicU64,
+    pub(super) preflights: Preflights,
     /// Answers from copies of what a stranger was sent.
     pub(super) public_served: AtomicU64,
     pub(super) reach: Reach,
@@ -99,6 +106,7 @@ impl Parts {
             logins: AtomicBool::new(false),
             limit_before: AtomicU32::new(0),
             overload_copies: AtomicU64::new(0),
+            preflights: Preflights::default(),
             public_served: AtomicU64::new(0),
             reach: Reach::default(),
             renewals: Renewals::default(),
@@ -125,6 +133,7 @@ impl Parts {
         self.change_circuits(now, |tiers| tiers.reconfigure(&config.breaker, now));
         if !before.cache.same_keys(&config.cache) {
             self.outdate(Outdated::Chosen(&|_| true));
+            self.preflights.clear();
         }
         let (cache, was) = (&config.cache, &self.start.cache);
         [
@@ -146,6 +155,27 @@ impl Parts {
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// An answer without content and of its own, as a copy.
+    pub(super) fn answer_of(
+        &self,
+        head: &ResponseHead,
+        now: Instant,
+    ) -> Option<Arc<StoredResponse>> {
+        let times = Times {
+            asked: now,
+            received: now,
+            before: 0,
+        };
+        let collector = self.copies.collect(Making {
+            head,
+            lifetimes: Lifetimes::NEVER,
+            times,
+            unix: self.wall_clock(now),
+            vary: Vary::default(),
+        });
+        collector.map(|collector| Arc::new(collector.finish()))
     }
 
     pub(super) fn set_wall_clock(&self, now: Instant, since_1970: Duration) {

@@ -1,17 +1,20 @@
 //! Owns which copy stands in for the application where a visitor has none: that of what a stranger
-//! was sent, for whoever is taken for one.
+//! was sent, for whoever is taken for one; and for a preflight, what was allowed before.
 //! Never asks as a stranger.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::Method;
+
 use super::parts::Parts;
+use super::preflights;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use crate::breaker::State;
 use crate::copies::StoredResponse;
-use crate::key::CacheKey;
+use crate::key::{CacheKey, Partition};
 use crate::message::RequestHead;
 use crate::rules::label::{Cause, Handling, Instead};
 use crate::time::Instant;
@@ -35,6 +38,9 @@ impl Wanting<'_> {
         now: Instant,
     ) -> Option<(CacheKey, Arc<StoredResponse>)> {
         let (parts, cache) = (self.parts, &self.snapshot.config().cache);
+        if self.request.method == Method::OPTIONS {
+            return self.allowed_before(now);
+        }
         let own = self.key?;
         if !parts.has_public.load(Ordering::Relaxed) || !cache.has_public() {
             return None;
@@ -52,6 +58,29 @@ impl Wanting<'_> {
             && parts.visitors.is_stranger(keyer, own, who, fails, now)
             && parts.visitors.may_share(keyer, own, who, now);
         is_his.then_some((key, copy))
+    }
+
+    /// What the origin allowed to a preflight like this, or says of other sites with a copy of the page.
+    fn allowed_before(&self, now: Instant) -> Option<(CacheKey, Arc<StoredResponse>)> {
+        let (parts, snapshot, request) = (self.parts, self.snapshot, self.request);
+        let question = preflights::question(snapshot, request)?;
+        if let Some(answer) = parts.preflights.find(&question) {
+            return Some((question.key().clone(), answer));
+        }
+        let (keyer, target) = (snapshot.keyer(), request.path_and_query());
+        let keys = keyer.keys_of(request, target, Partition::Shared);
+        let age_max = snapshot.config().cache.rescue_age_max;
+        for key in keys.flat_map(|key| [keyer.public_key(&key), key]) {
+            let who = (self.address, &request.fields);
+            if let Some(copy) = parts.copies.look_up_good(&key, &request.fields)
+                && copy.may_rescue(age_max, now)
+                && parts.visitors.may_share(keyer, &key, who, now)
+                && let Some(head) = preflights::allowing(copy.fields())
+            {
+                return Some((question.key().clone(), parts.answer_of(&head, now)?));
+            }
+        }
+        None
     }
 
     /// The same as an answer.

@@ -12,6 +12,7 @@ mod lifecycle;
 mod malformed;
 mod memory;
 mod outage;
+mod preflights;
 mod public;
 mod random;
 mod refresh;
