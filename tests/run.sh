@@ -4,7 +4,7 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test canary runtimes cache instructions)
+all=(fmt lint doc wasm test canary runtimes cache browser instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
 named=(bench deny fuzz sim loom coverage mutants stress soak)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -132,6 +132,23 @@ check_cache() {
 retter session
 retter-smol strict
 retter-async-std strict"
+}
+
+# The dashboard and the pages for visitors in a real browser, through an outage.
+# RETTER_BROWSER_PICTURES names a folder for pictures of them.
+check_browser() {
+    command -v npm >/dev/null || need_packages nodejs npm
+    command -v chromium >/dev/null || need_packages chromium
+    (cd tests/browser && npm ci --silent)
+    cargo build -p retter --locked --profile ci
+    local log=target/browser.log status=0 line
+    node tests/browser/run.mjs --binary target/ci/retter \
+        ${RETTER_BROWSER_PICTURES:+--pictures "$RETTER_BROWSER_PICTURES"} | tee "$log" || status=$?
+    line=$(tail -n 1 "$log")
+    [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] || return 1
+    passed=$((passed + BASH_REMATCH[1]))
+    failed=$((failed + BASH_REMATCH[2]))
+    return "$status"
 }
 
 # Shows that both benches work; what they measure in a second means nothing.

@@ -35,8 +35,10 @@ impl Guard {
         if is_foreign || !matches!(site, "" | "same-origin" | "none") {
             return Some(Response::text(403, "Not for other sites.\n"));
         }
-        // Whoever watches over the program may know that it is there.
-        if request.path == "/ready" {
+        // Whoever watches over the program may know that it is there. The page has nothing to hide: what
+        // it shows is asked for with the token.
+        let is_page = request.method != "POST" && super::dashboard::is_page(&request.path);
+        if request.path == "/ready" || is_page {
             return None;
         }
         let token = self.token.as_ref()?;
@@ -143,6 +145,9 @@ mod tests {
     #[test]
     fn tokens() {
         check("/health", &[], Some(401));
+        check("/overview", &[], Some(401));
+        check("/", &[], None);
+        check("/dashboard.js", &[], None);
         for value in ["", "Bearer", "Bearer ", "Basic 0123456789abcdef", TOKEN] {
             check("/health", &[("Authorization", value)], Some(401));
         }

@@ -3,6 +3,7 @@
 //! Never changes anything but by a POST.
 
 mod by_hand;
+mod dashboard;
 mod guard;
 mod health;
 mod metrics;
@@ -21,8 +22,9 @@ use crate::web::{Request, Response};
 pub(crate) use guard::Guard;
 pub(crate) use query::encode;
 
-const PATHS: &str = "/         this overview as text\n\
-                     /status   the same\n\
+const PATHS: &str = "/         the dashboard, for a browser\n\
+                     /status   this overview as text\n\
+                     /overview what the dashboard shows, as JSON\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
@@ -58,7 +60,9 @@ fn shown(request: &Request, telemetry: &Telemetry) -> Response {
         return Response::text(405, "Only GET and HEAD.\n").with("Allow", "GET, HEAD");
     }
     match request.path.as_str() {
-        "/" | "/status" => Response::text(200, overview(telemetry)),
+        path if dashboard::is_page(path) => dashboard::page(path),
+        "/overview" => Response::new(200, "application/json", dashboard::json(telemetry)),
+        "/status" => Response::text(200, overview(telemetry)),
         "/health" => Response::new(200, "application/json", health::json(telemetry)),
         "/metrics" => {
             let media_type = "text/plain; version=0.0.4; charset=utf-8";

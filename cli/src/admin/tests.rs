@@ -106,7 +106,16 @@ fn pages() {
         assert_eq!(found, status);
         assert!(body.contains(part), "{body}");
     }
-    check(&telemetry, "GET", "/", 200, "circuit      CLOSED");
+    check(
+        &telemetry,
+        "GET",
+        "/",
+        200,
+        "<script src=\"/dashboard.js\" defer>",
+    );
+    check(&telemetry, "GET", "/status", 200, "circuit      CLOSED");
+    check(&telemetry, "GET", "/overview", 200, "\"state\":\"errors\"");
+    check(&telemetry, "GET", "/dashboard.css", 200, "light-dark(");
     check(&telemetry, "GET", "/ready", 200, "ready");
     check(&telemetry, "GET", "/other", 404, "/metrics");
     check(&telemetry, "POST", "/health", 405, "GET");

@@ -8,6 +8,7 @@ mod by_hand;
 mod counters;
 mod events;
 mod failures;
+mod history;
 mod lines;
 mod log;
 mod logins;
@@ -37,6 +38,7 @@ use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::Broken;
 use broken::HeadLimits;
 use failures::Failures;
+use history::History;
 use logins::Logins;
 use overload::Overload;
 use page_circuits::PageCircuits;
@@ -45,6 +47,7 @@ use undeclared::Votes;
 
 pub(crate) use access::AccessLog;
 pub(crate) use counters::{AGE_BUCKETS, LATENCY_BUCKETS, Times, Totals};
+pub(crate) use history::Answers;
 pub(crate) use lines::Lines;
 pub(crate) use log::Log;
 pub(crate) use retter_log::escape;
@@ -67,6 +70,7 @@ pub(crate) struct Telemetry {
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
+    history: Mutex<History>,
     logins: Logins,
     notifier: Notifier,
     outages: Outages,
@@ -149,6 +153,7 @@ impl Telemetry {
             clock_told: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
+            history: Mutex::default(),
             logins: Logins::default(),
             notifier,
             outages,
@@ -178,6 +183,7 @@ impl Telemetry {
                 behind.as_secs()
             );
         }
+        self.note_history(now);
         self.tell(self.outages.tick(now), now);
         self.tell_of_pages(now);
         let told = lock(&self.overload).note(&stats.admission, now);
@@ -298,6 +304,22 @@ impl Telemetry {
     /// Whether the end has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// What became of visitors in the last hour, in steps of half a minute, the newest last.
+    pub(crate) fn history(&self) -> Vec<Answers> {
+        self.note_history(self.clock.now());
+        lock(&self.history).steps()
+    }
+
+    fn note_history(&self, now: Instant) {
+        // Under its lock, so that no later counters are noted before.
+        let mut history = lock(&self.history);
+        let mut counters = Answers::default();
+        for shard in &self.shards {
+            counters.add(&lock(shard));
+        }
+        history.note(counters, now);
     }
 
     /// Who is told of them.
