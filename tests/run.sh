@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache browser instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak)
+named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -185,6 +185,11 @@ check_stress() {
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.
 check_soak() { run_heavy memory_stays_flat; }
+
+# Kills the program RETTER_KILL_ROUNDS times (200) under load: no dropped copy may come back.
+check_disk-kill() {
+    cargo_test -p retter-tests --test disk -- --ignored --nocapture killed_again
+}
 
 # Instructions of the core's hot paths: at most 5 % over those in core/benches/instructions.txt.
 check_instructions() { tests/bench/instructions; }

@@ -11,7 +11,7 @@ use crate::client::{self, Error, Peer, Question};
 use crate::clock::millis;
 use crate::settings::{self, Loaded};
 use crate::telemetry::{escape, undeclared};
-use crate::{failed, instance, out};
+use crate::{failed, instance, keeping, out};
 
 /// Shows the settings and asks the origin once.
 pub(crate) fn run(loaded: Loaded) -> ExitCode {
@@ -21,6 +21,7 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
     out::line(format_args!("Settings in effect:"));
     out::text(&settings::effective(&loaded.shown));
     let values = &loaded.values;
+    out::line(format_args!("\nCopies: {}", keeping::inspect(values)));
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
     let timeouts = &values.core.site.origin;

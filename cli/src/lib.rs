@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod files;
 mod instance;
+mod keeping;
 mod notify;
 mod out;
 mod outage;

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::clock::Clock;
+use crate::keeping::{Keeping, STOP_PATIENCE};
 use crate::notify::Notifier;
 use crate::outage::Outages;
 use crate::reload::Reload;
@@ -90,7 +91,12 @@ impl Protection {
     ) -> Result<Self, StartError> {
         let values = &loaded.values;
         let clock = Clock::start();
-        let gateway = Gateway::new(loaded.config.clone(), seed(), clock.now());
+        let keeping = Keeping::prepare(values);
+        // With that of before, pages have the names of before.
+        let seed = keeping.as_ref().map_or_else(seed, Keeping::seed);
+        let gateway = Gateway::new(loaded.config.clone(), seed, clock.now());
+        let disk = keeping.map(|keeping| keeping.start(gateway.site(), clock));
+        let disk = disk.transpose().map_err(StartError::System)?;
         let access = values
             .access
             .map(|format| AccessLog::start(format, io::stdout()))
@@ -102,7 +108,7 @@ impl Protection {
         let notifier =
             Notifier::start(application, &receivers, after).map_err(StartError::System)?;
         let telemetry = Telemetry::new(Arc::clone(&gateway), clock, access, outages, notifier);
-        let telemetry = Arc::new(telemetry);
+        let telemetry = Arc::new(telemetry.with_disk(disk));
         let reload = Reload::new(Arc::clone(&gateway), clock, sources.clone(), loaded);
         let reload = Arc::new(reload);
         let in_setting = |key| move |error| listen_error(loaded, key, error);
@@ -139,6 +145,9 @@ impl Protection {
         self.server.drain();
         let cut = self.server.join();
         self.telemetry.close();
+        if let Some(disk) = self.telemetry.disk() {
+            disk.stop(STOP_PATIENCE);
+        }
         let socket = self.socket.map(|(server, _)| server);
         for admin in [self.admin, socket].into_iter().flatten() {
             admin.stop(Duration::from_millis(500));

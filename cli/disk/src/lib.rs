@@ -1,8 +1,8 @@
 //! Copies that outlive the process: append-only segments of checksummed records, as a write-behind
 //! journal of what is in memory.
 //!
-//! No request reads the disk, and none waits for it, but for a moment of five milliseconds when it drops
-//! something, and only once while the disk is slow. What a request drops is written before its answer
+//! No request reads the disk, and none waits for it but one that drops something: for the writer, and for
+//! 25 milliseconds once where the disk does not answer. What a request drops is written before its answer
 //! leaves; what it keeps is written a little later. A disk that is full, slow or gone costs copies.
 //!
 //! Four threads: the *writer* writes drops, then copies, and cleans up; the *syncer* makes sure each second

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use crate::folder::Segment;
 use crate::state::State;
 
-/// How long whoever drops something waits for it to be written: an answer that says so is later by that
-/// once, when the disk hangs.
-const DROP_WAIT: Duration = Duration::from_millis(5);
+/// How long the writer may be at one call of the disk before nobody waits for it any more: an answer that
+/// drops something is later by that once, when the disk hangs.
+const CALL_WAIT: Duration = Duration::from_millis(25);
+
+/// How long whoever drops something waits in all, as on a machine that has no time for the writer.
+const DROP_WAIT: Duration = Duration::from_millis(500);
 
 /// A disk that does not answer for so long is told of.
 const HANGS: Duration = Duration::from_secs(5);
@@ -120,15 +123,19 @@ impl Shared {
     }
 
     /// Waits for a drop to be written, unless the disk is known to be slow.
-    pub(crate) fn wait_for_drop(&self, state: MutexGuard<'_, State>, number: u64) {
+    pub(crate) fn wait_for_drop(&self, mut state: MutexGuard<'_, State>, number: u64) {
         self.wake_writer();
-        if state.is_behind {
-            return;
+        let began = Instant::now();
+        while !state.is_behind && !state.are_written(number) {
+            let call = self.progress().busy[Who::Writer as usize];
+            let call = call.map_or(Duration::ZERO, |since| since.elapsed());
+            if call >= CALL_WAIT || began.elapsed() >= DROP_WAIT {
+                state.is_behind = true;
+                return;
+            }
+            let waited = self.dropped.wait_timeout(state, CALL_WAIT - call);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let is_open = |state: &mut State| !state.is_behind && !state.are_written(number);
-        let waited = self.dropped.wait_timeout_while(state, DROP_WAIT, is_open);
-        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.is_behind |= timeout.timed_out();
     }
 
     /// Drops were written, or could not be.

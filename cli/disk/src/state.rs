@@ -91,7 +91,6 @@ impl State {
     /// There may be copies of an earlier process.
     pub(crate) fn new() -> Self {
         Self {
-            is_behind: true,
             loading: Some(Loading::default()),
             ..Self::default()
         }

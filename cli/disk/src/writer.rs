@@ -97,7 +97,10 @@ impl Writer {
                 Ok(false) => self.shared.in_use(),
                 Err(error) => self.shared.failed(&error),
             }
-            let state = self.shared.state();
+            let mut state = self.shared.state();
+            // Nobody waits for a folder that is not there.
+            state.is_behind = true;
+            self.shared.wake_droppers();
             if self.shared.stopping().is_some() {
                 break;
             }

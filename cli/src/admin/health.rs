@@ -29,6 +29,8 @@ struct Health {
     clock_behind_seconds: Option<u64>,
     soft_failures: SoftFailures,
     copies: Copies,
+    /// Where copies outlive the program.
+    disk: Option<OnDisk>,
     admission: Admission,
     public: Public,
     refresh: Refresh,
@@ -54,6 +56,30 @@ struct Copies {
     bytes: usize,
     insertions: u64,
     evictions: u64,
+}
+
+#[derive(Serialize)]
+struct OnDisk {
+    copies: usize,
+    bytes: u64,
+    /// Those of before the start that are here again, and whether that is all.
+    loaded: u64,
+    is_loading: bool,
+    lost: u64,
+    is_failing: bool,
+}
+
+impl From<retter_disk::Stats> for OnDisk {
+    fn from(stats: retter_disk::Stats) -> Self {
+        Self {
+            copies: stats.copies,
+            bytes: stats.bytes,
+            loaded: stats.loaded,
+            is_loading: stats.is_loading,
+            lost: stats.lost,
+            is_failing: stats.trouble.is_some(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -254,6 +280,7 @@ fn read(telemetry: &Telemetry) -> Health {
             insertions: stats.insertions,
             evictions: stats.evictions,
         },
+        disk: telemetry.disk().map(|disk| disk.stats().into()),
         admission: stats.admission.into(),
         public: stats.public.into(),
         refresh: stats.refresh.into(),

@@ -38,6 +38,9 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     public(&mut page, &stats.public);
     refreshes(&mut page, &stats.refresh);
     soft(&mut page, &stats.soft);
+    if let Some(on_disk) = telemetry.disk() {
+        disk(&mut page, &on_disk.stats());
+    }
     page.0
 }
 
@@ -278,6 +281,39 @@ fn site(page: &mut Page, stats: &Stats) {
         stats.evictions,
     );
     admission(page, &stats.admission);
+}
+
+fn disk(page: &mut Page, stats: &retter_disk::Stats) {
+    page.gauge(
+        "retter_disk_copies",
+        "Copies on the disk that would come back after a restart.",
+        stats.copies,
+    );
+    page.gauge(
+        "retter_disk_bytes",
+        "Bytes of all segments on the disk.",
+        stats.bytes,
+    );
+    page.gauge(
+        "retter_disk_failing",
+        "1 while the disk refuses or does not answer: new copies are in memory only.",
+        u8::from(stats.trouble.is_some()),
+    );
+    page.counter(
+        "retter_disk_loaded_total",
+        "Copies of before the start that are here again.",
+        stats.loaded,
+    );
+    page.counter(
+        "retter_disk_written_total",
+        "Copies written to the disk, those moved there included.",
+        stats.written,
+    );
+    page.counter(
+        "retter_disk_lost_total",
+        "Copies that were not written, as the disk refused or was too slow.",
+        stats.lost,
+    );
 }
 
 fn soft(page: &mut Page, stats: &SoftStats) {

@@ -47,7 +47,11 @@ pub(crate) fn answer(
         "/circuit" => by_hand::circuit(request, telemetry),
         "/maintenance" => by_hand::maintenance(request, telemetry),
         "/probe" => by_hand::probe(request, telemetry),
-        "/purge" => purge::answer(request, telemetry.site()),
+        "/purge" => purge::answer(
+            request,
+            telemetry.site(),
+            telemetry.disk().map(|disk| &**disk),
+        ),
         "/reload" => reloaded(request, telemetry, reload),
         _ => shown(request, telemetry),
     });

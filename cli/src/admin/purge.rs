@@ -1,7 +1,10 @@
 //! Owns `POST /purge`: what an operator asks for becomes a [`Purge`], its count the answer.
 //! Never decides who may ask: that is settled before.
 
+use std::time::Duration;
+
 use retter_core::{Purge, Site};
+use retter_disk::Disk;
 use serde::Serialize;
 
 use super::query;
@@ -18,6 +21,14 @@ Drops copies and says how many. One of:
   POST /purge?all                     everything
 ";
 
+/// How long a purge waits for the disk.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
+const NOT_DURABLE: &str = "\
+The copies are gone from memory and rescue nobody, but the disk (RETTER_STATE_DIR) has not said
+that it knows: after a restart they might be back. The log says what is wrong; then purge again.
+";
+
 #[derive(Serialize)]
 struct Purged {
     purged: usize,
@@ -26,7 +37,7 @@ struct Purged {
 }
 
 /// Answers one request for `/purge`.
-pub(super) fn answer(request: &Request, site: &Site) -> Response {
+pub(super) fn answer(request: &Request, site: &Site, disk: Option<&Disk>) -> Response {
     if request.method != "POST" {
         return Response::text(405, USAGE).with("Allow", "POST");
     }
@@ -42,6 +53,9 @@ pub(super) fn answer(request: &Request, site: &Site) -> Response {
         purged.purged,
         escape(purged.what.as_bytes())
     );
+    if disk.is_some_and(|disk| !disk.flush(DISK_PATIENCE)) {
+        return Response::text(500, NOT_DURABLE);
+    }
     let json = serde_json::to_string(&purged).unwrap_or_default();
     Response::new(200, "application/json", json + "\n")
 }
@@ -158,7 +172,7 @@ mod tests {
                 query: query.to_owned(),
                 fields: Vec::new(),
             };
-            answer(&request, &site)
+            answer(&request, &site, None)
         };
         assert_eq!(ask("GET", "all").status, 405);
         assert_eq!(ask("POST", "").status, 400);

@@ -11,7 +11,7 @@ use retter_core::config::{Config, ConfigError};
 use super::problem::{Problem, nearest};
 use super::spec::Spec;
 use super::table::specs;
-use super::{BaseUrl, CONFIG_VARIABLE, Loaded, Values};
+use super::{BaseUrl, CONFIG_VARIABLE, DiskMode, Loaded, Values};
 
 /// Where a setting's text came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,6 +125,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             let (text, layer) = flag
                 .or_else(|| variable.map(|text| (text, Layer::Environment)))
                 .or_else(|| from_file.map(|text| (text, Layer::File(path.clone()))))
+                .or_else(|| of_systemd(spec, sources).map(|text| (text, Layer::Environment)))
                 .or_else(|| by_key(&sources.defaults).map(|text| (text, Layer::Default)))
                 .unwrap_or_else(|| (spec.default.to_owned(), Layer::Default));
             Given { spec, text, layer }
@@ -158,6 +159,7 @@ fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values)
     }
     problems.extend(asks_itself(&values, shown));
     problems.extend(lies_open(&values, shown));
+    problems.extend(is_kept_nowhere(&values, shown));
     match values.core.clone().validate() {
         Ok(config) if problems.is_empty() => Ok((config, values)),
         Ok(_) => Err(problems),
@@ -166,6 +168,26 @@ fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values)
             Err(problems)
         }
     }
+}
+
+/// Copies on a disk need a folder.
+fn is_kept_nowhere(values: &Values, shown: &[Given]) -> Option<Problem> {
+    let given = shown.iter().find(|given| given.spec.key == "cache.disk")?;
+    let is_wish = given.layer != Layer::Default && values.disk != DiskMode::Off;
+    if !is_wish || values.state_dir.is_some() {
+        return None;
+    }
+    let reason = "there is no RETTER_STATE_DIR where they could be kept";
+    Some(given.problem(reason.to_owned(), given.spec.accepted.to_owned()))
+}
+
+/// The folder that systemd has made for this service (`StateDirectory=`); the first, where it made
+/// several.
+fn of_systemd(spec: &Spec, sources: &Sources) -> Option<String> {
+    let mut variables = sources.environment.iter();
+    let (_, folders) = variables.find(|(name, _)| name == "STATE_DIRECTORY")?;
+    let first = folders.to_str()?.split(':').next()?;
+    (spec.key == "state.dir" && !first.is_empty()).then(|| first.to_owned())
 }
 
 /// An admin address that other machines reach tells them about the application's users, and lets

@@ -13,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use retter_core::config::Config;
@@ -42,6 +43,8 @@ pub(crate) struct Values {
     pub(crate) admin_socket: socket::Choice,
     pub(crate) admin_token: Option<Secret>,
     pub(crate) core: retter_core::config::Settings,
+    pub(crate) disk: DiskMode,
+    pub(crate) disk_bytes: usize,
     pub(crate) drain_timeout: Duration,
     /// Over all workers.
     pub(crate) idle_connections: usize,
@@ -53,6 +56,8 @@ pub(crate) struct Values {
     pub(crate) origin: BaseUrl,
     pub(crate) outages: outage::Choice,
     pub(crate) seats: Seats,
+    /// Where that is kept which outlives the program.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) workers: usize,
 }
 
@@ -71,6 +76,8 @@ impl Values {
             admin_socket: socket::Choice::Off,
             admin_token: None,
             core: retter_core::config::Settings::default(),
+            disk: DiskMode::Off,
+            disk_bytes: 0,
             drain_timeout: Duration::ZERO,
             idle_connections: 0,
             idle_timeout: Duration::ZERO,
@@ -84,6 +91,7 @@ impl Values {
                 total: 1,
                 per_address: None,
             },
+            state_dir: None,
             workers: 1,
         };
         for spec in specs() {
@@ -121,6 +129,28 @@ pub(crate) struct Loaded {
     pub(crate) values: Values,
     /// What is odd but stops nothing, as an unknown variable.
     pub(crate) warnings: Vec<String>,
+}
+
+/// Which copies outlive the program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DiskMode {
+    /// Those of sessions too.
+    All,
+    /// None.
+    Off,
+    /// Those that everybody may see.
+    Shared,
+}
+
+impl DiskMode {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "all" => Ok(Self::All),
+            "off" => Ok(Self::Off),
+            "shared" => Ok(Self::Shared),
+            other => Err(format!("`{other}` is none of them")),
+        }
+    }
 }
 
 /// The form of the access log.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
@@ -57,6 +58,24 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         .checked_mul(factor)
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| format!("`{text}` is more than this machine can address"))
+}
+
+/// A size that is not below `least`.
+pub(crate) fn size_from(text: &str, least: usize) -> Result<usize, String> {
+    let bytes = size(text)?;
+    match bytes >= least {
+        true => Ok(bytes),
+        false => Err(format!("`{text}` is too small")),
+    }
+}
+
+/// A folder; the text `none` for none.
+pub(crate) fn folder(text: &str) -> Result<Option<PathBuf>, String> {
+    match text.trim() {
+        "none" => Ok(None),
+        "" => Err("it is empty".to_owned()),
+        path => Ok(Some(PathBuf::from(path))),
+    }
 }
 
 /// Yes or no.

@@ -70,6 +70,7 @@ impl Spec {
             Some("cache") => "Cache (the copies)",
             Some("log") => "Log",
             Some("notify") => "Messages",
+            Some("state") => "State",
             _ => "Server",
         }
     }

@@ -18,7 +18,7 @@ fn environment(variables: &[(&str, &str)]) -> Sources {
 }
 
 /// A settings file that is removed with the value.
-struct File(std::path::PathBuf);
+struct File(PathBuf);
 
 impl File {
     fn new(name: &str, content: &str) -> Self {
@@ -95,6 +95,38 @@ fn every_setting_is_well_described() {
             "{original}"
         );
     }
+}
+
+#[test]
+fn copies_on_a_disk_need_a_folder_and_systemd_may_give_it() {
+    let disk = |variables: &[(&str, &str)]| {
+        let loaded = load(&environment(variables))?;
+        let values = loaded.values;
+        Ok::<_, Vec<Problem>>((values.state_dir, values.disk))
+    };
+    let shared = |folder: &str| (Some(PathBuf::from(folder)), DiskMode::Shared);
+    assert_eq!(disk(&[]).unwrap(), (None, DiskMode::Shared));
+    let given = ("RETTER_STATE_DIR", "/state");
+    assert_eq!(disk(&[given]).unwrap(), shared("/state"));
+    let systemd = ("STATE_DIRECTORY", "/var/lib/retter:/var/lib/other");
+    assert_eq!(disk(&[systemd]).unwrap(), shared("/var/lib/retter"));
+    assert_eq!(disk(&[systemd, given]).unwrap(), shared("/state"));
+    assert_eq!(
+        disk(&[systemd, ("RETTER_STATE_DIR", "none")]).unwrap().0,
+        None
+    );
+    for mode in ["shared", "all"] {
+        let problems = disk(&[("RETTER_CACHE_DISK", mode)]).unwrap_err();
+        assert!(
+            problems[0].to_string().contains("RETTER_STATE_DIR"),
+            "{}",
+            problems[0]
+        );
+    }
+    assert_eq!(
+        disk(&[("RETTER_CACHE_DISK", "off")]).unwrap(),
+        (None, DiskMode::Off)
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod access;
 mod broken;
 mod by_hand;
 mod counters;
+mod disk;
 mod events;
 mod failures;
 mod history;
@@ -30,6 +31,7 @@ use retter_core::breaker::{State, Tier, Transition};
 use retter_core::event::{Event, OriginReport, Report};
 use retter_core::report::Source;
 use retter_core::time::Instant;
+use retter_disk::Disk;
 
 use crate::clock::Clock;
 use crate::notify::Notifier;
@@ -37,6 +39,7 @@ use crate::outage::{News, Outages};
 use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::Broken;
 use broken::HeadLimits;
+use disk::{DiskNews, Line};
 use failures::Failures;
 use history::History;
 use logins::Logins;
@@ -67,6 +70,9 @@ pub(crate) struct Telemetry {
     connections_ended: AtomicU64,
     /// Whether a clock of the application that is behind was told of.
     clock_told: AtomicBool,
+    /// The copies on a disk, where they are kept there.
+    disk: Option<Arc<Disk>>,
+    disk_news: Mutex<DiskNews>,
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
@@ -151,6 +157,8 @@ impl Telemetry {
             connections_accepted: AtomicU64::new(0),
             connections_ended: AtomicU64::new(0),
             clock_told: AtomicBool::new(false),
+            disk: None,
+            disk_news: Mutex::default(),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             history: Mutex::default(),
@@ -167,6 +175,11 @@ impl Telemetry {
             troubles: AtomicU64::new(0),
             undeclared_told: AtomicBool::new(false),
         }
+    }
+
+    /// The same, for a site of which copies are kept on a disk.
+    pub(crate) fn with_disk(self, disk: Option<Arc<Disk>>) -> Self {
+        Self { disk, ..self }
     }
 
     /// Logs what has changed; to be called about once a second.
@@ -194,6 +207,7 @@ impl Telemetry {
         if let Some(text) = lock(&self.by_hand).note(by_hand, now) {
             tracing::info!("{text}");
         }
+        self.tell_of_disk(now);
         self.tell_of_undeclared();
     }
 
@@ -204,6 +218,17 @@ impl Telemetry {
             None => {}
             Some(news @ (News::Began(_) | News::GoesOn(_))) => tracing::warn!("{}", news.words()),
             Some(news @ (News::Back(_) | News::Over(_))) => tracing::info!("{}", news.words()),
+        }
+    }
+
+    fn tell_of_disk(&self, now: Instant) {
+        let Some(stats) = self.disk.as_ref().map(|disk| disk.stats()) else {
+            return;
+        };
+        match lock(&self.disk_news).note(&stats, now) {
+            Some(Line::Good(text)) => tracing::info!("{text}"),
+            Some(Line::Bad(text)) => tracing::warn!("{}", escape(text.as_bytes())),
+            None => {}
         }
     }
 
@@ -394,6 +419,11 @@ impl Telemetry {
     pub(crate) fn reloads(&self) -> [u64; 2] {
         let [done, refused] = &self.reloads;
         [done, refused].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// The copies on a disk, where they are kept there.
+    pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
+        self.disk.as_ref()
     }
 
     /// What all sessions share.

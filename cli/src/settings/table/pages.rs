@@ -4,8 +4,8 @@
 use retter_core::config::NamePatterns;
 
 use super::{COUNT, DURATION, FIELDS, NAMES, PARAMETERS, SIZE, SWITCH};
-use crate::settings::parse;
 use crate::settings::spec::Spec;
+use crate::settings::{DiskMode, parse};
 
 pub(super) const SPECS: &[Spec] = &[
     Spec {
@@ -113,6 +113,25 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Largest body that is kept; larger ones pass through",
         core: "cache.object_bytes_max",
         apply: |v, text| parse::size(text).map(|bytes| v.core.site.cache.object_bytes_max = bytes),
+    },
+    Spec {
+        key: "cache.disk",
+        default: "shared",
+        accepted: "off, shared or all; the last two with RETTER_STATE_DIR",
+        example: "shared",
+        help: "Which copies outlive the program, in `RETTER_STATE_DIR`: `shared` those that everybody \
+               may see, `all` those of sessions too, and all of them sealed",
+        core: "",
+        apply: |v, text| DiskMode::parse(text).map(|disk| v.disk = disk),
+    },
+    Spec {
+        key: "cache.disk_bytes",
+        default: "256MiB",
+        accepted: "a size from 1MiB up",
+        example: "1GiB",
+        help: "Room on the disk for copies; twice `RETTER_CACHE_BYTES` and more",
+        core: "",
+        apply: |v, text| parse::size_from(text, 1 << 20).map(|bytes| v.disk_bytes = bytes),
     },
     Spec {
         key: "cache.exclude",

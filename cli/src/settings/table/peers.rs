@@ -365,6 +365,16 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::duration(text).map(|after| v.notify.after = after),
     },
     Spec {
+        key: "state.dir",
+        default: "none",
+        accepted: "a folder, or `none`",
+        example: "/var/lib/retter",
+        help: "Where the program keeps what outlives it: copies, and the secret that they belong to. \
+               Where it is not set, the StateDirectory of a systemd service",
+        core: "",
+        apply: |v, text| parse::folder(text).map(|folder| v.state_dir = folder),
+    },
+    Spec {
         key: "log.level",
         default: "info",
         accepted: "off, error, warn, info, debug or trace",

@@ -1,0 +1,349 @@
+//! Owns the proof that copies outlive the program: what rescues after a restart, after a kill, and what
+//! never does.
+//! Never looks into a segment: the tests of `retter-disk` do.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use retter_core::rng::Rng;
+use retter_tests::DEADLINE;
+use retter_tests::client::{Client, Request, Response};
+use retter_tests::origin::Origin;
+use retter_tests::program::Program;
+use retter_tests::reply::Reply;
+use retter_tests::retter::{Retter, command};
+use retter_tests::retter_program;
+use rustix::process::Signal;
+
+/// Where an instance keeps its state. Dropped, it is gone.
+struct State(PathBuf);
+
+impl State {
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("retter-disk-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().expect("a name in ASCII")
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An application that fails while it is told to.
+fn shop() -> (Origin, Arc<AtomicBool>) {
+    let is_down = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&is_down);
+    let origin = Origin::start(move |seen| match fails.load(Ordering::SeqCst) {
+        true => Reply::status(503, "down"),
+        false => Reply::text(format!("page {}", seen.target)),
+    });
+    (origin, is_down)
+}
+
+fn start(origin: &Origin, state: &State, more: &[(&str, &str)]) -> Retter {
+    let mut settings = vec![
+        ("RETTER_STATE_DIR", state.text()),
+        // What strangers are sent is another story.
+        ("RETTER_CACHE_PUBLIC", "off"),
+        ("RETTER_CACHE_TTL", "0"),
+        // A copy answers because the application fails, and not because a circuit is open.
+        ("RETTER_BREAKER_FAIL_RATE", "1"),
+        ("RETTER_BREAKER_CONSECUTIVE_FAIL", "1000000"),
+    ];
+    settings.extend(more);
+    Retter::start_with(retter_program!(), origin.address(), &settings)
+}
+
+/// Waits until `/health` says so of the disk.
+#[track_caller]
+fn wait(retter: &Retter, what: &str) {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let health = retter.admin("/health").text();
+        if health.contains(what) {
+            return;
+        }
+        assert!(Instant::now() < until, "no {what} in {health}");
+        thread::yield_now();
+    }
+}
+
+fn wait_until_loaded(retter: &Retter) {
+    wait(retter, "\"is_loading\": false");
+}
+
+#[track_caller]
+fn keep(retter: &Retter, request: &Request) {
+    let response = retter.ask(request);
+    assert_eq!((response.status, response.source()), (200, "backend"));
+}
+
+fn stop(mut retter: Retter, signal: Signal) {
+    retter.signal(signal);
+    assert_eq!(retter.end().success(), signal == Signal::TERM);
+}
+
+fn own(target: &str) -> Request {
+    Request::get(target).field("Cookie", "PHPSESSID=of-anna-and-nobody-else")
+}
+
+#[test]
+fn pages_rescue_after_a_restart_while_the_application_is_still_down() {
+    for (mode, own_is_kept) in [("shared", false), ("all", true)] {
+        let (origin, is_down) = shop();
+        let state = State::new();
+        let disk = [("RETTER_CACHE_DISK", mode)];
+        let retter = start(&origin, &state, &disk);
+        keep(&retter, &Request::get("/a"));
+        keep(&retter, &own("/own"));
+        stop(retter, Signal::TERM);
+        is_down.store(true, Ordering::SeqCst);
+        let retter = start(&origin, &state, &disk);
+        wait_until_loaded(&retter);
+        let rescued = retter.ask(&Request::get("/a"));
+        assert_eq!(
+            (rescued.status, rescued.source(), rescued.text().as_str()),
+            (200, "last-known-success", "page /a")
+        );
+        let rescued = retter.ask(&own("/own"));
+        assert_eq!(rescued.status == 200, own_is_kept, "{mode}");
+        assert_eq!(retter.ask(&Request::get("/b")).status, 503, "nobody had it");
+        // Back again: it is asked, and what it says counts.
+        is_down.store(false, Ordering::SeqCst);
+        keep(&retter, &Request::get("/a"));
+        assert_private(&state.0);
+    }
+}
+
+/// Nobody else can read what is there.
+fn assert_private(folder: &Path) {
+    let mode = |path: &Path| {
+        std::fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(mode(folder), 0o700);
+    for entry in std::fs::read_dir(folder).expect("it is a folder") {
+        let path = entry.expect("it is there").path();
+        match path.is_dir() {
+            true => assert_private(&path),
+            false => assert_eq!(mode(&path), 0o600, "{}", path.display()),
+        }
+    }
+}
+
+#[test]
+fn after_a_kill_what_was_written_rescues_and_what_was_dropped_or_purged_does_not() {
+    let (origin, is_down) = shop();
+    let state = State::new();
+    let retter = start(&origin, &state, &[]);
+    for target in ["/a", "/b", "/c/1", "/c/2"] {
+        keep(&retter, &Request::get(target));
+    }
+    let until = Instant::now() + DEADLINE;
+    while retter.metric("retter_disk_copies") < 4.0 {
+        assert!(Instant::now() < until, "they are written");
+    }
+    assert_eq!(retter.ask(&Request::post("/b", "x=1")).status, 200);
+    let purged = retter.ask_admin(&Request::post("/purge?prefix=/c/", ""));
+    assert_eq!(purged.status, 200, "{}", purged.text());
+    stop(retter, Signal::KILL);
+    is_down.store(true, Ordering::SeqCst);
+    let retter = start(&origin, &state, &[]);
+    wait_until_loaded(&retter);
+    assert_eq!(retter.ask(&Request::get("/a")).status, 200);
+    for target in ["/b", "/c/1", "/c/2"] {
+        assert_eq!(retter.ask(&Request::get(target)).status, 503, "{target}");
+    }
+    assert!((retter.metric("retter_disk_loaded_total") - 1.0).abs() < f64::EPSILON);
+    assert!(retter.metric("retter_disk_failing").abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_costs_copies_and_no_visitor() {
+    let (origin, is_down) = shop();
+    let state = State::new();
+    // A file where the folder should be.
+    std::fs::write(&state.0, b"").unwrap();
+    let retter = start(&origin, &state, &[]);
+    retter.wait_for("a warning", |line| {
+        line.contains("RETTER_STATE_DIR").then_some(())
+    });
+    keep(&retter, &Request::get("/a"));
+    is_down.store(true, Ordering::SeqCst);
+    assert_eq!(retter.ask(&Request::get("/a")).status, 200);
+    let _ = std::fs::remove_file(&state.0);
+}
+
+#[test]
+fn check_says_where_copies_are() {
+    let (origin, _) = shop();
+    let state = State::new();
+    let run = |settings: &[(&str, &str)]| {
+        let mut command = command(retter_program!());
+        let base = format!("http://{}", origin.address());
+        command.arg("check").env("RETTER_BACKEND_BASEURL", base);
+        command.envs(settings.iter().copied());
+        let mut program = Program::start(&mut command);
+        (
+            program.end().success(),
+            program.output() + &program.errors(),
+        )
+    };
+    let (is_fine, said) = run(&[("RETTER_STATE_DIR", state.text())]);
+    assert!(is_fine && said.contains("it can be written"), "{said}");
+    assert!(!state.0.exists(), "a check makes nothing");
+    let (is_fine, said) = run(&[]);
+    assert!(is_fine && said.contains("no RETTER_STATE_DIR"), "{said}");
+    let (is_fine, said) = run(&[("RETTER_CACHE_DISK", "all")]);
+    assert!(!is_fine && said.contains("RETTER_STATE_DIR"), "{said}");
+}
+
+/// Pages of the heavy test.
+const PAGES: usize = 40;
+
+/// An application that numbers its answers, so that it shows which of two is the older one.
+struct Numbered {
+    origin: Origin,
+    is_down: Arc<AtomicBool>,
+    /// The number of the last answer.
+    number: Arc<AtomicU64>,
+}
+
+impl Numbered {
+    fn start() -> Self {
+        let is_down = Arc::new(AtomicBool::new(false));
+        let number = Arc::new(AtomicU64::new(0));
+        let (fails, numbers) = (Arc::clone(&is_down), Arc::clone(&number));
+        let origin = Origin::counting(move |_| match fails.load(Ordering::SeqCst) {
+            true => Reply::status(503, "down"),
+            false => {
+                let number = numbers.fetch_add(1, Ordering::SeqCst) + 1;
+                Reply::text(format!("{number:020} {}", "text ".repeat(400)))
+            }
+        });
+        Self {
+            origin,
+            is_down,
+            number,
+        }
+    }
+}
+
+/// The number that the application gave an answer.
+fn number_of(response: &Response) -> u64 {
+    response.text()[..20].parse().expect("a number")
+}
+
+/// Of each page the number that its copies have to be above: what came before is known to be gone.
+type Least = Arc<Vec<AtomicU64>>;
+
+/// One visitor's reading, writing and purging until the program is gone.
+fn visit(
+    (address, admin): (std::net::SocketAddr, std::net::SocketAddr),
+    least: &Least,
+    number: &AtomicU64,
+    seed: u64,
+) {
+    let mut rng = Rng::new(seed);
+    let Ok(mut client) = Client::try_connect(address) else {
+        return;
+    };
+    loop {
+        let draw = rng.next();
+        let page = usize::try_from(draw % PAGES as u64).expect("a page");
+        let target = format!("/page/{page}");
+        let raise = |to: u64| least[page].fetch_max(to, Ordering::SeqCst);
+        match (draw >> 32) % 400 {
+            0..8 => {
+                let Ok(written) = client.try_ask(&Request::post(&target, "x=1")) else {
+                    return;
+                };
+                // What was answered before the write is from before it.
+                raise(number_of(&written));
+            }
+            8..10 => {
+                let before = number.load(Ordering::SeqCst);
+                let purge = Request::post(&format!("/purge?url={target}"), "");
+                let Ok(mut operator) = Client::try_connect(admin) else {
+                    return;
+                };
+                match operator.try_ask(&purge.host(Some("localhost"))) {
+                    Ok(done) if done.status == 200 => raise(before),
+                    Ok(_) | Err(_) => return,
+                };
+            }
+            _ => {
+                if client.try_ask(&Request::get(&target)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "heavy: tests/run.sh disk-kill"]
+fn killed_again_and_again_under_load_no_dropped_copy_comes_back() {
+    let rounds =
+        std::env::var("RETTER_KILL_ROUNDS").map_or(200, |text| text.parse().expect("a number"));
+    let mut rng = Rng::new(1);
+    let application = Numbered::start();
+    let state = State::new();
+    let least: Least = Arc::new((0..PAGES).map(|_| AtomicU64::new(0)).collect());
+    let mut retter = start(&application.origin, &state, &[]);
+    let mut rescued = 0;
+    for round in 0..rounds {
+        let addresses = (retter.address(), retter.admin_address());
+        let visitors: Vec<_> = (0..4)
+            .map(|_| {
+                let (least, number) = (Arc::clone(&least), Arc::clone(&application.number));
+                let seed = rng.next();
+                thread::spawn(move || visit(addresses, &least, &number, seed))
+            })
+            .collect();
+        // Any moment will do: nobody waits for anything here.
+        thread::sleep(Duration::from_millis(20 + rng.next() % 250));
+        retter.signal(Signal::KILL);
+        retter.end();
+        for visitor in visitors {
+            visitor.join().expect("no visitor fails");
+        }
+        application.is_down.store(true, Ordering::SeqCst);
+        retter = start(&application.origin, &state, &[]);
+        wait_until_loaded(&retter);
+        for (page, least) in least.iter().enumerate() {
+            let answer = retter.ask(&Request::get(&format!("/page/{page}")));
+            if answer.status != 200 {
+                continue;
+            }
+            rescued += 1;
+            let (number, least) = (number_of(&answer), least.load(Ordering::SeqCst));
+            assert!(
+                number > least,
+                "round {round}, page {page}: {number} is back after {least}"
+            );
+        }
+        application.is_down.store(false, Ordering::SeqCst);
+    }
+    let all = rounds * PAGES;
+    assert!(rescued > all / 4, "{rescued} of {all} pages were rescued");
+    // Not `println!`: the test runner would show it only when the test fails.
+    let said = format!("{rounds} kills: {rescued} of {all} pages rescued, none that was dropped");
+    let _ = writeln!(std::io::stderr(), "{said}");
+}
