@@ -4,7 +4,7 @@
 # Rust toolchain (rustfmt, clippy), a C compiler and Python 3 is enough; the rest is installed.
 set -euo pipefail
 
-all=(fmt lint doc wasm test canary runtimes cache browser instructions)
+all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
 named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -149,6 +149,15 @@ check_browser() {
     passed=$((passed + BASH_REMATCH[1]))
     failed=$((failed + BASH_REMATCH[2]))
     return "$status"
+}
+
+# Rules and board for Prometheus and Grafana; that their metrics exist is in `test`.
+check_ops() {
+    command -v promtool >/dev/null || need_packages prometheus
+    promtool check rules ops/prometheus/retter.rules.yml
+    promtool test rules ops/prometheus/retter.rules.test.yml
+    python3 tests/ops/board.py ops/grafana/retter.json >target/board.rules.yml
+    promtool check rules target/board.rules.yml
 }
 
 # Shows that both benches work; what they measure in a second means nothing.
