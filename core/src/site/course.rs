@@ -348,7 +348,15 @@ impl Course {
             }
         }
         let key = self.key.clone()?;
+        let is_old = self.copy.as_ref().is_some_and(|copy| {
+            let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
+            self.parts
+                .is_before_own_write(keyer, (copy, &key), fields, now)
+        });
         let served = if self.has_own() {
+            if is_old {
+                return None;
+            }
             // A 304 may still renew it.
             let (copy, key) = (self.copy.clone()?, key.clone());
             let handling = Handling::Rescued {

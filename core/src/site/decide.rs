@@ -338,7 +338,12 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     // Who waits must not hold a probe back.
     parts.record(permit, Outcome::Ignore, now);
     let handling = |ttl| Handling::Overload { ttl };
-    let served = admit::serve(parts, &mut ask, circuit, handling, now)
+    let (keyer, fields) = (ask.snapshot.keyer(), &ask.request.fields);
+    let own = ask.copy.as_deref().zip(ask.key.as_ref());
+    let is_old = own.is_some_and(|own| parts.is_before_own_write(keyer, own, fields, now));
+    let served = (!is_old)
+        .then(|| admit::serve(parts, &mut ask, circuit, handling, now))
+        .flatten()
         .or_else(|| ask.wanting(parts).serve(Instead::Overload, circuit, now));
     match served {
         Some(served) => {

@@ -60,8 +60,9 @@ fn note_client(course: &mut Course, head: &ResponseHead, now: Instant) {
     let (request, key) = (&course.request, course.key.as_ref());
     let (visitors, fields) = (&parts.visitors, &request.fields);
     let has_public = course.snapshot.config().cache.has_public();
+    visitors.note_write(keyer, request, course.address, head.status, now);
     if has_public {
-        visitors.note_answer(keyer, request, (course.address, key), head, now);
+        visitors.note_answer(keyer, request, key, head, now);
     }
     let (Some(key), true) = (key, matches!(request.method, Method::GET | Method::HEAD)) else {
         return;

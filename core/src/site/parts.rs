@@ -157,6 +157,20 @@ impl Parts {
         self.snapshot.load_full()
     }
 
+    /// Whether a visitor has written since an own copy was asked for. Only where the origin fails is it
+    /// better than to wait.
+    pub(super) fn is_before_own_write(
+        &self,
+        keyer: &Keyer,
+        (copy, key): (&StoredResponse, &CacheKey),
+        request: &Fields,
+        now: Instant,
+    ) -> bool {
+        let asked = copy.times().asked;
+        key.partition() != Partition::Shared
+            && self.visitors.has_written_since(keyer, request, asked, now)
+    }
+
     /// An answer without content and of its own, as a copy.
     pub(super) fn answer_of(
         &self,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use foldhash::quality::FixedState;
+use http::StatusCode;
 use smallvec::SmallVec;
 
 use super::lately::Lately;
@@ -109,21 +110,50 @@ impl Visitors {
         !is_personal && (fails || !has_written())
     }
 
+    /// Takes note of a write of a visitor that the origin did not refuse.
+    pub(super) fn note_write(
+        &self,
+        keyer: &Keyer,
+        request: &RequestHead,
+        address: Option<IpAddr>,
+        status: StatusCode,
+        now: Instant,
+    ) {
+        if request.method.is_safe() || status.is_client_error() || status.is_server_error() {
+            return;
+        }
+        for mark in self.marks(keyer, address, &request.fields) {
+            self.writers.note(mark, now + PERSONAL);
+        }
+    }
+
+    /// Whether a visitor, known by cookies, has written since `asked`, when an own copy was asked for: it
+    /// may not show what was written. Within a second of it the copy counts as the older one.
+    pub(super) fn has_written_since(
+        &self,
+        keyer: &Keyer,
+        request: &Fields,
+        asked: Instant,
+        now: Instant,
+    ) -> bool {
+        const SECOND: Duration = Duration::from_secs(1);
+        self.writers.has_any(now)
+            && self.marks(keyer, None, request).any(|mark| {
+                let left = self.writers.left(mark, now);
+                left.is_some_and(|left| now.saturating_since(asked) + left + SECOND > PERSONAL)
+            })
+    }
+
     /// Takes note of an answer to a visitor: by what it hands out, and to what.
     pub(super) fn note_answer(
         &self,
         keyer: &Keyer,
         request: &RequestHead,
-        (address, key): (Option<IpAddr>, Option<&CacheKey>),
+        key: Option<&CacheKey>,
         head: &ResponseHead,
         now: Instant,
     ) {
         let is_write = !request.method.is_safe();
-        if is_write && !head.status.is_client_error() && !head.status.is_server_error() {
-            for mark in self.marks(keyer, address, &request.fields) {
-                self.writers.note(mark, now + PERSONAL);
-            }
-        }
         if key.is_some_and(CacheKey::has_identity) {
             for (mark, _) in keyer.tokens(&request.fields) {
                 self.personal.note(mark, now + PERSONAL);

@@ -276,3 +276,41 @@ fn a_copy_that_may_not_be_used_stale_answers_for_nobody_slow() {
     rig.reply("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
     assert_eq!(body(&rig.received()), "good");
 }
+
+#[test]
+fn a_slow_origin_is_waited_for_where_the_visitor_has_written_since_the_copy() {
+    let cart = |what: &str| {
+        let length = what.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{what}")
+    };
+    // Whether the write says by its answer which pages it changed or not: all may have.
+    for write in [cart("added"), cart("").replace("200 OK", "204 No Content")] {
+        for (page, written) in [("/cart", "/cart"), ("/cart", "/add"), ("/", "/cart?add=7")] {
+            let mut rig = Rig::new();
+            let visitor = "Cookie: PHPSESSID=a\r\n";
+            rig.send(&get(page, visitor)).reply(&cart("one pear"));
+            let post =
+                format!("POST {written} HTTP/1.1\r\nHost: h\r\n{visitor}Content-Length: 0\r\n\r\n");
+            rig.send(&post).reply(&write);
+            rig.received();
+            rig.send(&get(page, visitor)).wait(2 * SECOND);
+            assert_eq!(rig.received(), "", "{page} after {written}");
+            let mut other = rig.another();
+            rig.reply(&cart("two pears"));
+            assert_eq!(body(&rig.received()), "two pears");
+            // Where the origin fails, what there was before is better than nothing.
+            other.now = rig.now;
+            other.send(&post).reply(&write);
+            other.received();
+            if page != written {
+                other.send(&get(page, visitor)).end_of(Side::Origin);
+                other.end_of(Side::Origin);
+                assert_eq!(
+                    body(&other.received()),
+                    "two pears",
+                    "{page} after {written}"
+                );
+            }
+        }
+    }
+}
