@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill)
+named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -190,6 +190,12 @@ run_heavy() {
 check_stress() {
     command -v slowhttptest >/dev/null || need_packages slowhttptest
     run_heavy ten_thousand slow_
+}
+
+# A real WordPress whose database stops.
+check_wordpress() {
+    need_packages wordpress wordpress-theme-twentytwentythree mariadb-server php-cli php-mysql
+    cargo_test -p retter-tests --test wordpress -- --ignored --nocapture
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.

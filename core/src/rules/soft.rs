@@ -66,6 +66,8 @@ pub(crate) struct Witness<'a> {
     /// It is one visitor's: the page may have become another for them in many ways, so that only an
     /// error text counts, with what else there is.
     pub(crate) is_own: bool,
+    /// It is a page, and no list or data at the same address: those have no title to lose.
+    pub(crate) is_page: bool,
     pub(crate) look: Look,
 }
 
@@ -121,7 +123,9 @@ pub(crate) fn judge(
     known: Known<'_>,
     request: &RequestHead,
 ) -> Finding {
-    let Witness { is_own, .. } = copy;
+    let Witness {
+        is_own, is_page, ..
+    } = copy;
     let find = |texts| find(texts, page, request, copy.holds);
     let copy = copy.look;
     let look = page.look();
@@ -141,7 +145,8 @@ pub(crate) fn judge(
     let is_empty = look.length < EMPTY_BELOW && copy.length >= FULL_FROM;
     signs.note(Sign::Empty, is_empty && !speaks);
     signs.note(Sign::Cut, copy.is_closed && !look.is_closed);
-    let is_shrunk = look.length.saturating_mul(4) < copy.length && look.title != copy.title;
+    let is_other = !is_page || look.title != copy.title;
+    let is_shrunk = look.length.saturating_mul(4) < copy.length && is_other;
     signs.note(Sign::Shrunk, is_shrunk);
     if signs.is_empty() {
         return Finding::Well;

@@ -26,6 +26,8 @@ pub(super) struct Judging {
     copy: Weak<StoredResponse>,
     /// The copy is one visitor's.
     is_own: bool,
+    /// The copy is a page.
+    is_page: bool,
     /// What is remembered of the copy.
     look: Look,
     mode: SoftMode,
@@ -69,8 +71,7 @@ impl Judging {
         let is_page = status == StatusCode::OK
             && copy.status() == StatusCode::OK
             && request.method == Method::GET
-            && soft::is_page(fields)
-            && soft::is_page(copy.fields());
+            && soft::is_page(fields);
         if mode == SoftMode::Off || !is_document || !is_page || request.fields.contains("range") {
             return None;
         }
@@ -78,6 +79,7 @@ impl Judging {
         Some(Self {
             copy: Arc::downgrade(copy),
             is_own: key.partition() != Partition::Shared,
+            is_page: soft::is_page(copy.fields()),
             look: copy.look()?,
             mode,
             reader,
@@ -113,6 +115,7 @@ impl SoftFailures {
         let Judging {
             copy,
             is_own,
+            is_page,
             look,
             mode,
             reader,
@@ -126,6 +129,7 @@ impl SoftFailures {
         let copy = Witness {
             holds: &holds,
             is_own,
+            is_page,
             look,
         };
         let (signs, verdict) = match soft::judge(copy, &sample, known, request) {

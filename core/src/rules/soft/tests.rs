@@ -69,6 +69,7 @@ impl<'a> Case<'a> {
         let copy = Witness {
             holds: &|text| holds(before, Coding::Identity, text),
             is_own: self.is_own,
+            is_page: true,
             look: Look::of(before),
         };
         judge(copy, &page, known, &self.request)

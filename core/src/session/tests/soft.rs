@@ -486,3 +486,30 @@ fn excluded_paths_are_left_alone() {
         assert_eq!(rig.asked(), "", "{target} is not excluded");
     }
 }
+
+#[test]
+fn an_error_page_does_not_take_the_place_of_what_is_no_page() {
+    let items = "<item>bread</item>\n".repeat(200);
+    for (media_type, text) in [
+        ("application/rss+xml", format!("<rss>{items}</rss>")),
+        ("application/json", format!("[\"{items}\"]")),
+        ("text/csv", items.clone()),
+    ] {
+        for (name, page) in errors() {
+            let (mut rig, whole) = (Rig::new(), with_length("", &text));
+            rig.send(&get("/list", ""))
+                .reply(&whole.replace("text/html", media_type));
+            rig.received();
+            rig.send(&get("/list", "")).reply(&with_length("", &page));
+            assert_eq!(body(&rig.received()), text, "{name} for {media_type}");
+        }
+        // What an application says on purpose passes.
+        let (mut rig, whole) = (Rig::new(), with_length("", &text));
+        rig.send(&get("/list", ""))
+            .reply(&whole.replace("text/html", media_type));
+        rig.received();
+        let page = good("Lists have moved");
+        rig.send(&get("/list", "")).reply(&with_length("", &page));
+        assert_eq!(body(&rig.received()), page, "{media_type}");
+    }
+}
