@@ -24,8 +24,8 @@ pub(crate) struct Args {
 /// A command.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
-    /// Show the settings and ask the origin once.
-    Check,
+    /// Show the settings, all or those that somebody gave, and ask the origin once.
+    Check { all: bool },
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
     /// Send a test message to whoever is told of outages.
@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Replay(replay::Options),
     /// Protect the application.
     Serve,
+    /// Say which version this is.
+    Version,
     /// Print the table of settings as Markdown.
     SettingsMarkdown,
 }
@@ -62,7 +64,10 @@ pub(crate) fn parse(
     // Global flags appear in the matches of the innermost command.
     let (name, inner) = matches.subcommand().unwrap_or(("serve", &matches));
     let action = match name {
-        "check" => Action::Check,
+        "check" => Action::Check {
+            all: inner.get_flag("all"),
+        },
+        "version" => Action::Version,
         "demo" => Action::Demo(DemoOptions {
             duration_scale: inner.get_one("duration-scale").copied().unwrap_or(1.0),
             keep: inner.get_flag("keep"),
@@ -86,14 +91,69 @@ pub(crate) fn parse(
         _ => Action::Serve,
     };
     let text = |matches: &ArgMatches, id: &str| matches.get_one::<String>(id).cloned();
-    let flags = specs()
+    let mut flags: Vec<_> = specs()
         .filter_map(|spec| text(inner, spec.key).map(|value| (spec.key, value)))
         .collect();
+    // `retter http://localhost:8088`
+    let application = inner.try_get_one::<String>("application").ok().flatten();
+    flags.extend(application.map(|url| ("backend.baseurl", url.clone())));
     Ok(Args {
         action,
         config: text(inner, "config"),
         flags,
     })
+}
+
+/// The settings of which somebody thinks first: `-h` shows these alone.
+const MATTER: [&str; 5] = [
+    "backend.baseurl",
+    "backend.timeout_head",
+    "server.listen",
+    "server.trusted_proxies",
+    "admin.listen",
+];
+
+/// Below the short help.
+const AFTER: &str = "\
+Examples:
+  retter http://localhost:8088            protect the application there, for visitors on port 8089
+  retter check                            what is set, and whether it works
+  retter maintenance on --for 20m         work on the application while readers get copies
+
+`--help` shows all settings, `retter demo` in a minute what this program does.";
+
+/// The application, without a word before it.
+fn application() -> Arg {
+    Arg::new("application")
+        .value_name("URL")
+        .value_parser(|text: &str| match text.starts_with("http") {
+            true => Ok(text.to_owned()),
+            false => Err("it is neither a command nor an address that begins with http://"),
+        })
+        .help("The application to protect, as --backend-baseurl")
+}
+
+/// Commands with few flags of their own.
+fn plain_commands() -> [Command; 4] {
+    let switch = |id: &'static str, help: &'static str| {
+        let arg = Arg::new(id).long(id).action(ArgAction::SetTrue);
+        arg.help(help)
+    };
+    [
+        Command::new("serve")
+            .about("Protect the application (the default command)")
+            .arg(application()),
+        Command::new("check")
+            .about(
+                "Show the settings that differ from the defaults, whether the addresses are free, and \
+                 whether the application answers",
+            )
+            .arg(switch("all", "Show all settings")),
+        Command::new("notify")
+            .about("Send a test message to whoever is told of outages, and say how that went")
+            .arg(switch("test", "Send a test message").required(true)),
+        Command::new("version").about("Say which version this is"),
+    ]
 }
 
 fn command() -> Command {
@@ -110,26 +170,14 @@ fn command() -> Command {
             "A reverse proxy that keeps a web application's users served when it is overwhelmed \
              or down",
         )
-        .after_help(
+        .after_help(AFTER)
+        .after_long_help(
             "A setting is taken from its flag, else its variable, else the settings file, else \
              its default.\n`retter demo` shows in a minute what this program does.",
         )
-        .subcommand(Command::new("serve").about("Protect the application (the default command)"))
-        .subcommand(
-            Command::new("check").about("Show the settings in effect and ask the application once"),
-        )
+        .arg(application())
+        .subcommands(plain_commands())
         .subcommands(orders::commands())
-        .subcommand(
-            Command::new("notify")
-                .about("Send a test message to whoever is told of outages, and say how that went")
-                .arg(
-                    Arg::new("test")
-                        .long("test")
-                        .action(ArgAction::SetTrue)
-                        .required(true)
-                        .help("Send a test message"),
-                ),
-        )
         .subcommand(demo())
         .subcommand(replay())
         .subcommand(
@@ -150,6 +198,7 @@ fn command() -> Command {
                 .long(spec.flag())
                 .value_name("VALUE")
                 .help_heading(spec.heading())
+                .hide_short_help(!MATTER.contains(&spec.key))
                 .global(true)
                 .allow_hyphen_values(true)
                 .help(format!(

@@ -2,6 +2,7 @@
 //! the origin answers.
 //! Never starts a server.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,14 +14,25 @@ use crate::settings::{self, Loaded};
 use crate::telemetry::{escape, undeclared};
 use crate::{failed, instance, keeping, out};
 
-/// Shows the settings and asks the origin once.
-pub(crate) fn run(loaded: Loaded) -> ExitCode {
+/// Shows the settings, those that somebody gave or all, tries the addresses to listen on, and asks the
+/// origin once.
+pub(crate) fn run(loaded: Loaded, all: bool) -> ExitCode {
     for warning in &loaded.warnings {
         out::failure(format_args!("warning: {warning}"));
     }
-    out::line(format_args!("Settings in effect:"));
-    out::text(&settings::effective(&loaded.shown));
+    let settings = settings::effective(&loaded.shown, all);
+    match (all, settings.is_empty()) {
+        (true, _) => out::line(format_args!("Settings in effect:")),
+        (false, true) => out::line(format_args!(
+            "All settings are at their defaults (`retter check --all` shows them)."
+        )),
+        (false, false) => out::line(format_args!(
+            "Settings that differ from the defaults, or were given (`--all` shows the rest):"
+        )),
+    }
+    out::text(&settings);
     let values = &loaded.values;
+    let are_free = addresses(&loaded);
     out::line(format_args!("\nCopies: {}", keeping::inspect(values)));
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
@@ -55,6 +67,11 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
             }
             let advice = advice(answer.status, &loaded);
             out::line(format_args!("\n{advice}"));
+            if !are_free {
+                out::line(format_args!(
+                    "But an address to listen on is taken: `retter` would not start now."
+                ));
+            }
             // For scripts: an application that fails is not ready to be protected.
             ExitCode::from(u8::from(answer.status >= 500))
         }
@@ -64,6 +81,36 @@ pub(crate) fn run(loaded: Loaded) -> ExitCode {
             remedy(&error, timeouts.head_timeout)
         )),
     }
+}
+
+/// Tries the addresses to listen on, and says of each whether it is free. Returns whether `retter`
+/// could start, or runs already.
+fn addresses(loaded: &Loaded) -> bool {
+    let values = &loaded.values;
+    let listen = [("RETTER_SERVER_LISTEN", Some(&values.listen))];
+    let admin = [("RETTER_ADMIN_LISTEN", values.admin.as_ref())];
+    let mut are_free = true;
+    out::line(format_args!("\nAddresses to listen on:"));
+    for (setting, listen) in listen.into_iter().chain(admin) {
+        let Some(listen) = listen else {
+            continue;
+        };
+        match listen
+            .addrs()
+            .and_then(|addrs| TcpListener::bind(&addrs[..]))
+        {
+            Ok(_) => out::line(format_args!("  {setting}: free")),
+            Err(error) => {
+                are_free = false;
+                out::line(format_args!("  {setting}: {error}"));
+            }
+        }
+    }
+    if !are_free && instance::ask(loaded, &Method::GET, "/ready").is_ok() {
+        out::line(format_args!("  An instance of this program runs there."));
+        return true;
+    }
+    are_free
 }
 
 /// What the instance that runs with these settings says of a proxy in front that is not declared;

@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod command;
 mod demo;
+mod error_pages;
 mod files;
 mod instance;
 mod keeping;
@@ -61,7 +62,9 @@ pub fn run_on(runtime: Adapter) -> ExitCode {
         ..flags
     };
     match args.action {
-        Action::Check => with_settings(&sources(from_flags), check::run),
+        Action::Check { all } => {
+            with_settings(&sources(from_flags), |loaded| check::run(loaded, all))
+        }
         Action::Demo(options) => demo::run(runtime, from_flags, options),
         Action::NotifyTest => with_settings(&sources(from_flags), |loaded| {
             command::test_messages(&loaded)
@@ -73,6 +76,10 @@ pub fn run_on(runtime: Adapter) -> ExitCode {
         Action::Serve => {
             let sources = sources(from_flags);
             with_settings(&sources, |loaded| serve::run(runtime, &sources, loaded))
+        }
+        Action::Version => {
+            out::line(format_args!("retter {}", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
         }
         Action::SettingsMarkdown => {
             out::text(&settings::markdown());

@@ -215,7 +215,7 @@ fn start_socket(
 /// Without its file the program goes on all the same.
 fn outages(values: &Values, clock: Clock) -> Outages {
     let outages = || Outages::new(clock, SHARDS);
-    let Some(path) = values.outages.path(|name| std::env::var_os(name)) else {
+    let Some(path) = values.outages.path(values.state_dir.as_deref()) else {
         return outages();
     };
     outages().with_journal(&path).unwrap_or_else(|error| {

@@ -146,6 +146,31 @@ fn in_maintenance_visitors_read_and_are_told() {
 }
 
 #[test]
+fn an_operators_own_page_is_shown_with_what_belongs_into_it() {
+    let (origin, place) = (shop(), Place::new());
+    let page = "<!doctype html><title>Shop</title><p>{message} {status}";
+    std::fs::write(place.0.join("maintenance.html"), page).expect("a page");
+    let folder = place.0.to_str().expect("a name in ASCII");
+    let settings = [("RETTER_SERVER_ERROR_PAGES", folder)];
+    let retter = Retter::start_with(retter_program!(), origin.address(), &settings);
+    let on = Request::post("/maintenance?state=on&message=Soon", "");
+    assert_eq!(retter.ask_admin(&on).status, 200);
+    let told = write(&retter);
+    assert_eq!(told.status, 503);
+    assert_eq!(told.text(), page.replace("{message} {status}", "Soon 503"));
+    let missing = place.0.join("nothing");
+    let mut command = command(retter_program!());
+    command.env("RETTER_SERVER_ERROR_PAGES", missing);
+    let mut program = Program::start(command.arg("check"));
+    assert!(!program.end().success());
+    let said = program.errors();
+    assert!(
+        said.contains("RETTER_SERVER_ERROR_PAGES") && said.contains("cannot be read"),
+        "{said}"
+    );
+}
+
+#[test]
 fn each_instance_has_a_socket_of_its_own() {
     let (origin, place) = (shop(), Place::new());
     let socket = place.socket();

@@ -344,6 +344,81 @@ fn check_says_when_the_origin_does_not_answer() {
 }
 
 #[test]
+fn check_shows_what_was_set_and_whether_the_addresses_are_free() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let origin = page();
+    let run = |listen: &str, all: &[&str]| {
+        let mut command = command(retter_program!());
+        command
+            .arg("check")
+            .args(all)
+            .env(
+                "RETTER_BACKEND_BASEURL",
+                format!("http://{}", origin.address()),
+            )
+            .env("RETTER_SERVER_LISTEN", listen)
+            .env("RETTER_ADMIN_LISTEN", "127.0.0.1:0");
+        let mut program = Program::start(&mut command);
+        let _ = program.end();
+        program.output()
+    };
+    let free = run("127.0.0.1:0", &[]);
+    assert!(free.contains("RETTER_SERVER_LISTEN: free"), "{free}");
+    assert!(
+        !free.contains("RETTER_CACHE_TTL") && free.contains("RETTER_BACKEND_BASEURL"),
+        "{free}"
+    );
+    let all = run("127.0.0.1:0", &["--all"]);
+    assert!(all.contains("RETTER_CACHE_TTL"), "{all}");
+    let told = run(&taken, &[]);
+    assert!(told.contains("would not start"), "{told}");
+}
+
+#[test]
+fn an_address_alone_names_the_application() {
+    let origin = page();
+    let mut command = command(retter_program!());
+    let settings = [
+        "--server-listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ];
+    command
+        .arg(format!("http://{}", origin.address()))
+        .args(settings);
+    let mut program = Program::start(&mut command);
+    let protecting = format!("protecting http://{} ", origin.address());
+    program.wait_for("its greeting", |line| {
+        line.contains(&protecting).then_some(())
+    });
+    program.signal(Signal::TERM);
+    assert!(program.end().success());
+    let mut command = retter_tests::retter::command(retter_program!());
+    let mut program = Program::start(command.arg("chekc"));
+    assert!(!program.end().success());
+    assert!(
+        program.errors().contains("neither a command nor"),
+        "{}",
+        program.errors()
+    );
+}
+
+#[test]
+fn the_short_help_fits_a_screen() {
+    let mut program = Program::start(command(retter_program!()).arg("-h"));
+    assert_eq!(program.end().code(), Some(0));
+    let help = program.output();
+    assert!(help.lines().count() < 60, "{help}");
+    assert!(help.contains("retter http://localhost:8088"), "{help}");
+    assert!(
+        help.contains("--server-listen") && !help.contains("--cache-ttl"),
+        "{help}"
+    );
+}
+
+#[test]
 fn help_shows_every_setting_of_the_original() {
     let mut program = Program::start(command(retter_program!()).arg("--help"));
     assert_eq!(program.end().code(), Some(0));

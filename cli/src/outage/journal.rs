@@ -1,9 +1,9 @@
 //! Owns the file of outages: a line of JSON whenever one is told of, so that it survives a restart.
 //! Never makes the program wait for a disk, and never ends it because of one.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::record::Record;
@@ -16,7 +16,7 @@ const NAME: &str = "outages.jsonl";
 /// What the setting says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Choice {
-    /// In the directory that the system has for this program.
+    /// With what else outlives the program.
     Auto,
     Off,
     At(PathBuf),
@@ -32,16 +32,11 @@ impl Choice {
         }
     }
 
-    /// Where the file is. systemd names a directory to a service (`StateDirectory=retter`).
-    pub(crate) fn path(&self, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    /// Where the file is: with what else outlives the program, in the folder `state`, where there is one.
+    pub(crate) fn path(&self, state: Option<&Path>) -> Option<PathBuf> {
         match self {
             Self::At(path) => Some(path.clone()),
-            Self::Auto => {
-                let text = variable("STATE_DIRECTORY")?.into_string().ok()?;
-                text.split(':')
-                    .next()
-                    .map(|path| Path::new(path).join(NAME))
-            }
+            Self::Auto => state.map(|folder| folder.join(NAME)),
             Self::Off => None,
         }
     }
@@ -54,8 +49,15 @@ pub(super) struct Journal(Lines);
 impl Journal {
     /// Opens the file, with what it has of former runs, the oldest first.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Record>)> {
+        if let Some(folder) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
+        // What visitors asked for is nobody's business but the operator's.
+        options.read(true).append(true).create(true).mode(0o600);
         let mut file = options.open(path)?;
         let records = read(&mut file)?;
         Ok((Self(Lines::start("outages", file)?), records))
@@ -134,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_where_the_setting_or_the_system_says() {
-        let variable = |name: &str| (name == "STATE_DIRECTORY").then(|| "/s:/t".into());
-        assert_eq!(Choice::Auto.path(variable), Some("/s/outages.jsonl".into()));
-        assert_eq!(Choice::Auto.path(|_| None), None);
+    fn the_file_is_where_a_setting_says() {
+        let beside = Choice::Auto.path(Some(Path::new("/r")));
+        assert_eq!(beside, Some("/r/outages.jsonl".into()));
+        assert_eq!(Choice::Auto.path(None), None);
         assert_eq!(Choice::parse("/a"), Ok(Choice::At("/a".into())));
         assert!(Choice::parse("a").is_err());
     }

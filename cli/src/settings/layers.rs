@@ -12,6 +12,7 @@ use super::problem::{Problem, nearest};
 use super::spec::Spec;
 use super::table::specs;
 use super::{BaseUrl, CONFIG_VARIABLE, DiskMode, Loaded, Values};
+use crate::error_pages;
 
 /// Where a setting's text came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -157,6 +158,7 @@ fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values)
             problems.push(given.problem(reason, given.spec.accepted.to_owned()));
         }
     }
+    problems.extend(take_pages(&mut values, shown));
     problems.extend(asks_itself(&values, shown));
     problems.extend(lies_open(&values, shown));
     problems.extend(is_kept_nowhere(&values, shown));
@@ -166,6 +168,22 @@ fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values)
         Err(errors) => {
             problems.extend(errors.iter().map(|error| from_core(error, shown)));
             Err(problems)
+        }
+    }
+}
+
+/// Reads the operator's own pages, which are part of the settings.
+fn take_pages(values: &mut Values, shown: &[Given]) -> Option<Problem> {
+    let folder = values.error_pages.as_ref()?;
+    match error_pages::read(folder) {
+        Ok(pages) => {
+            values.core.client.own_pages = pages;
+            None
+        }
+        Err(reason) => {
+            let mut shown = shown.iter();
+            let given = shown.find(|given| given.spec.key == "server.error_pages")?;
+            Some(given.problem(reason, given.spec.accepted.to_owned()))
         }
     }
 }

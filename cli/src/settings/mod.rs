@@ -46,6 +46,8 @@ pub(crate) struct Values {
     pub(crate) disk: DiskMode,
     pub(crate) disk_bytes: usize,
     pub(crate) drain_timeout: Duration,
+    /// A folder of pages.
+    pub(crate) error_pages: Option<PathBuf>,
     /// Over all workers.
     pub(crate) idle_connections: usize,
     pub(crate) idle_timeout: Duration,
@@ -79,6 +81,7 @@ impl Values {
             disk: DiskMode::Off,
             disk_bytes: 0,
             drain_timeout: Duration::ZERO,
+            error_pages: None,
             idle_connections: 0,
             idle_timeout: Duration::ZERO,
             listen: Listen::parse(text("server.listen")).expect(expected),

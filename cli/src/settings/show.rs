@@ -6,10 +6,14 @@ use std::fmt::Write;
 
 use retter_core::config::NamePatterns;
 
-use super::{Given, specs};
+use super::{Given, Layer, specs};
 
-/// The effective settings, one a line: variable, text, layer.
-pub(crate) fn effective(shown: &[Given]) -> String {
+/// The effective settings, one a line: variable, text, layer; all, or those that somebody gave.
+pub(crate) fn effective(shown: &[Given], all: bool) -> String {
+    let shown = shown.iter();
+    let shown: Vec<_> = shown
+        .filter(|given| all || given.layer != Layer::Default)
+        .collect();
     let names: Vec<_> = shown.iter().map(|given| given.spec.variable()).collect();
     let name_width = names.iter().map(String::len).max().unwrap_or_default();
     let text_width = shown
@@ -19,7 +23,7 @@ pub(crate) fn effective(shown: &[Given]) -> String {
         .unwrap_or_default()
         .min(32);
     let mut out = String::new();
-    for (name, given) in names.iter().zip(shown) {
+    for (name, given) in names.iter().zip(&shown) {
         let text = if given.text.is_empty() {
             "(empty)"
         } else {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::check::{Check, HEAD, HEAD_FIELDS, HEAD_FIELDS_WORDS, HEADS, RATE_MIN};
-use super::{ConfigError, TrustedProxies};
+use super::{ConfigError, OwnPages, TrustedProxies};
 use crate::limits::REQUEST_FIELDS_MAX;
 
 /// Settings of the client side of a session.
@@ -30,6 +30,8 @@ pub struct ClientSettings {
     /// Bytes a second that a request body, and a client taking its answer, must reach in the long
     /// run; `None` for no such rate.
     pub rate_min: Option<u32>,
+    /// An operator's pages in the place of this program's.
+    pub own_pages: OwnPages,
     /// Whose word is taken on who asked, how, and for which host.
     pub trusted_proxies: TrustedProxies,
 }
@@ -45,6 +47,7 @@ impl Default for ClientSettings {
             send_bytes_max: 32 << 20,
             idle_timeout: Duration::from_secs(60),
             rate_min: Some(RATE_MIN),
+            own_pages: OwnPages::default(),
             trusted_proxies: TrustedProxies::default(),
         }
     }

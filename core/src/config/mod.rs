@@ -4,6 +4,7 @@
 mod check;
 mod field_names;
 mod listener;
+mod own_pages;
 mod paths;
 mod site;
 mod soft;
@@ -13,6 +14,7 @@ mod values;
 pub use check::{ConfigError, ConfigErrors};
 pub use field_names::FieldNames;
 pub use listener::ClientSettings;
+pub use own_pages::{OwnPage, OwnPages, Place, Template};
 pub use paths::PathPatterns;
 pub use site::{
     AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,

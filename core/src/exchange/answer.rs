@@ -208,6 +208,7 @@ impl Shared {
     ) {
         let is_head = self.call.request.method == Method::HEAD;
         let (head, content) = told.answer(
+            &self.gateway.client().own_pages,
             Some(&self.call.request),
             self.gateway.site().wall_clock(now),
         );

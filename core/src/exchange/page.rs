@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::words::{Text, Words, words};
+use crate::config::{OwnPage, OwnPages, Place, Template};
 use crate::key::Kind;
 use crate::message::RequestHead;
 use crate::report::Failure;
@@ -93,6 +94,18 @@ impl Fate {
         }
     }
 
+    /// What an operator may have a page for.
+    const fn own(self) -> Option<OwnPage> {
+        match self {
+            Self::Busy => Some(OwnPage::Busy),
+            Self::Down => Some(OwnPage::Down),
+            Self::Maintenance { .. } => Some(OwnPage::Maintenance),
+            Self::MayHaveArrived => Some(OwnPage::MayHaveArrived),
+            Self::Mistake => None,
+            Self::NotSent => Some(OwnPage::NotSent),
+        }
+    }
+
     /// What is added to the reason for whoever reads that; of what may have arrived it says so.
     const fn note(self) -> &'static str {
         match self {
@@ -108,8 +121,9 @@ impl Fate {
     }
 }
 
-/// The content for `request`; for what is no request, a line of text.
-pub(super) fn page(tale: &Tale<'_>, request: Option<&RequestHead>) -> Page {
+/// The content for `request`, from `own` where there is a page for it; for what is no request, a line
+/// of text.
+pub(super) fn page(tale: &Tale<'_>, own: &OwnPages, request: Option<&RequestHead>) -> Page {
     let Some(request) = request else {
         return plain(tale, Fate::Mistake);
     };
@@ -118,6 +132,9 @@ pub(super) fn page(tale: &Tale<'_>, request: Option<&RequestHead>) -> Page {
     match Kind::of(fields.get("sec-fetch-dest"), fields.get("accept")) {
         Kind::Document | Kind::Fragment if asks_html(fields.get("accept")) => {
             let words = words(fields.get("accept-language").unwrap_or_default());
+            if let Some(template) = fate.own().and_then(|page| own.get(page)) {
+                return own_html(tale, template);
+            }
             match fate.text(words) {
                 Some(text) => {
                     let told = Prose::new(tale, fate, text, words);
@@ -202,6 +219,32 @@ impl<'a> Tale<'a> {
     }
 }
 
+/// A page of an operator's own, with what belongs into it.
+fn own_html(tale: &Tale<'_>, template: &Template) -> Page {
+    let content = template.fill(|place| match place {
+        Place::Message => tale.message.map_or_else(String::new, escape_html),
+        Place::RetryAfter => again_secs(tale).to_string(),
+        Place::Status => tale.status.as_str().to_owned(),
+    });
+    Page {
+        content: content.into(),
+        media_type: HTML,
+        language: None,
+    }
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// After how many seconds a page loads itself again.
+fn again_secs(tale: &Tale<'_>) -> u64 {
+    /// Sooner would be no help to an application that is full, later none to its visitors.
+    const AGAIN_SECS: (u64, u64) = (5, 60);
+    const AGAIN_USUALLY: u64 = 10;
+    let (least, most) = AGAIN_SECS;
+    let secs = tale.retry_after_secs.unwrap_or(AGAIN_USUALLY);
+    secs.clamp(least, most)
+}
+
 /// What a page says, as HTML.
 struct Prose {
     title: &'static str,
@@ -225,15 +268,10 @@ impl Prose {
 /// A page for a person: no script, nothing from elsewhere. `may_repeat` says that it may load itself
 /// again.
 fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page {
-    /// Sooner would be no help to an application that is full, later none to its visitors.
-    const AGAIN_SECS: (u64, u64) = (5, 60);
-    const AGAIN_USUALLY: u64 = 10;
     let Prose { title, body } = prose;
     let Words { tag, again, .. } = words;
     let code = tale.status.as_str();
-    let (least, most) = AGAIN_SECS;
-    let secs = tale.retry_after_secs.unwrap_or(AGAIN_USUALLY);
-    let secs = secs.clamp(least, most);
+    let secs = again_secs(tale);
     let (refresh, tells) = if may_repeat {
         let (before, after) = again;
         (
@@ -253,7 +291,7 @@ fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page
     );
     Page {
         content: content.into(),
-        media_type: "text/html; charset=utf-8",
+        media_type: HTML,
         language: Some(tag),
     }
 }
@@ -291,6 +329,11 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap(),
             text: "the \"reason\"",
         }
+    }
+
+    /// The page, where an operator has none.
+    fn page(tale: &Tale<'_>, request: Option<&RequestHead>) -> Page {
+        super::page(tale, &OwnPages::default(), request)
     }
 
     fn failed(failure: Failure) -> Option<Handling> {
@@ -410,6 +453,30 @@ mod tests {
         );
         let usual = of(&told(handling, 503), Method::GET, NAVIGATES);
         assert!(usual.contains("being worked on"), "{usual}");
+    }
+
+    #[test]
+    fn an_operators_own_page_is_for_those_who_read_pages() {
+        let mut own = OwnPages::default();
+        let written = "<p>{message}</p>{status} {retry_after}<style>a{b:c}</style>";
+        own.set(OwnPage::Maintenance, written);
+        let handling = |refused| {
+            let why = ForwardReason::UriMiss;
+            Some(Handling::NoCopy { why, refused })
+        };
+        let of = |refused, accept| {
+            let tale = Tale {
+                message: Some("<5>"),
+                ..told(handling(refused), 503)
+            };
+            let request = request(Method::GET, accept, "de");
+            super::page(&tale, &own, Some(&request))
+        };
+        let page = of(Refused::Maintenance, NAVIGATES);
+        assert_eq!(text(&page), "<p>&lt;5&gt;</p>503 10<style>a{b:c}</style>");
+        assert_eq!((page.media_type, page.language), (HTML, None));
+        assert!(text(&of(Refused::Maintenance, "*/*")).starts_with("503 "));
+        assert_eq!(of(Refused::Overload, NAVIGATES).language, Some("de"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use super::page::{Tale, page};
 
 use crate::breaker::State;
+use crate::config::OwnPages;
 use crate::message::{Fields, Line, RequestHead, ResponseHead};
 use crate::report::Source;
 use crate::rules::label::{self, Handling};
@@ -271,8 +272,14 @@ pub(crate) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The whole answer to `request`; `None` for what is no request.
-    pub(crate) fn answer(&self, request: Option<&RequestHead>, date: UnixTime) -> (Head, Bytes) {
+    /// The whole answer to `request`, `None` for what is no request; a page from `own` where there is
+    /// one for it.
+    pub(crate) fn answer(
+        &self,
+        own: &OwnPages,
+        request: Option<&RequestHead>,
+        date: UnixTime,
+    ) -> (Head, Bytes) {
         let page = page(
             &Tale {
                 handling: self.handling,
@@ -281,6 +288,7 @@ impl Told<'_> {
                 status: self.status,
                 text: self.text,
             },
+            own,
             request,
         );
         let length = page.content.len() as u64;

@@ -48,7 +48,11 @@ pub(super) fn unparsed(
         status,
         text: &text,
     };
-    let (head, content) = told.answer(None, gateway.site().wall_clock(now));
+    let (head, content) = told.answer(
+        &gateway.client().own_pages,
+        None,
+        gateway.site().wall_clock(now),
+    );
     let report = Report {
         broken,
         bytes_received: 0,

@@ -262,6 +262,23 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::switch(text).map(|on| v.core.client.gzip = on),
     },
     Spec {
+        key: "server.error_pages",
+        default: "none",
+        accepted: "a folder with some of busy.html, down.html, maintenance.html, may-have-arrived.html and \
+                   not-sent.html, or `none`",
+        example: "/etc/retter/pages",
+        help: "Your own pages for visitors without a copy; `{status}`, `{retry_after}` (seconds) and \
+               `{message}` (of `retter maintenance`) in them are filled in",
+        core: "",
+        apply: |v, text| {
+            v.error_pages = match text.trim() {
+                "none" => None,
+                folder => Some(folder.into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
         key: "server.workers",
         default: "cores",
         accepted: "`cores`, or a whole number from 1 to 1024",
@@ -422,7 +439,7 @@ pub(super) const SPECS: &[Spec] = &[
         accepted: "a path that begins with `/`, `auto` or `off`",
         example: "/var/lib/retter/outages.jsonl",
         help: "File of outages, a line of JSON whenever one begins, goes on or ends; read at start. `auto` \
-               is outages.jsonl in $STATE_DIRECTORY, where there is one",
+               is outages.jsonl in RETTER_STATE_DIR, where there is one",
         core: "",
         apply: |v, text| outage::Choice::parse(text).map(|choice| v.outages = choice),
     },
