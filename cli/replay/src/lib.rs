@@ -290,6 +290,7 @@ impl<'a> Replay<'a> {
             simulation.advance(line.at, &self.truth);
         }
         let request = Arc::new(message::request(line));
+        self.log.soft += u64::from(self.truth.may_be_soft(&line.origin, &request));
         let origin = self.truth.of(line, &request);
         self.log.failed += u64::from(self.truth.failed(&line.origin));
         let is_unasked = matches!(line.origin, Origin::NotAsked { .. });

@@ -40,6 +40,8 @@ pub(super) struct Log {
     /// GET and HEAD.
     pub(super) reads: u64,
     pub(super) requests: u64,
+    /// Answers with status 200 that may be error pages: far shorter than the page before.
+    pub(super) soft: u64,
     pub(super) without_request: u64,
 }
 
@@ -107,6 +109,7 @@ struct JsonLog<'a> {
     requests: u64,
     reads: u64,
     failed: u64,
+    maybe_soft_failures: u64,
     not_asked: u64,
     late: u64,
     without_request: u64,
@@ -154,6 +157,7 @@ pub(super) fn json(summary: &Summary) -> Json<'_> {
             requests: log.requests,
             reads: log.reads,
             failed: log.failed,
+            maybe_soft_failures: log.soft,
             not_asked: log.not_asked,
             late: log.late,
             without_request: log.without_request,

@@ -49,9 +49,19 @@ fn head(out: &mut String, log: &Log) -> std::fmt::Result {
         share(log.failed, log.requests)
     )?;
     match log.not_asked {
-        0 => writeln!(out, "."),
-        count => writeln!(out, " and was not asked for {}.", number(count)),
+        0 => writeln!(out, ".")?,
+        count => writeln!(out, " and was not asked for {}.", number(count))?,
     }
+    if log.soft == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{} times a page with status 200 had less than a quarter of what it had before: perhaps an error \
+         page. The replay\ntakes it for a good one, as a log does not tell what stands on a page; RETTER \
+         looks (RETTER_BREAKER_SOFT).",
+        number(log.soft)
+    )
 }
 
 /// One row: a label, and a cell for each set of settings.

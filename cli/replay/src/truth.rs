@@ -21,6 +21,9 @@ const PAGES_MAX: usize = 65_536;
 /// make all of it slow.
 const HEADS: usize = 3;
 
+/// Bytes that a page must have had for a short one to be odd.
+const FULL_FROM: u64 = 1024;
+
 /// How the application was doing, as the log tells it.
 #[derive(Debug)]
 pub(super) struct Truth {
@@ -56,6 +59,26 @@ impl Truth {
     /// Whether the log says that the application failed on this request.
     pub(super) fn failed(&self, origin: &Origin) -> bool {
         self.trouble(origin).is_some()
+    }
+
+    /// Whether an answer with status 200 may be an error page all the same: far less than the last whole
+    /// one of that page to that user. A log tells no more of a page than its length. To be asked before
+    /// [`of`](Self::of).
+    pub(super) fn may_be_soft(&self, origin: &Origin, request: &RequestHead) -> bool {
+        let Origin::Answered(answer) = origin else {
+            return false;
+        };
+        let is_page = |answer: &Answer| {
+            let media_type = answer.content_type.as_deref();
+            media_type.is_none_or(|media_type| media_type.trim_start().starts_with("text/html"))
+        };
+        let is_whole = answer.status == StatusCode::OK && answer.end == End::Complete;
+        is_whole
+            && request.method == Method::GET
+            && is_page(answer)
+            && self.pages.get(&page(request)).is_some_and(|before| {
+                before.bytes >= FULL_FROM && answer.bytes.saturating_mul(4) < before.bytes
+            })
     }
 
     /// What the application does about this request. Lines come in the order of time.
@@ -186,3 +209,36 @@ fn page(request: &RequestHead) -> u64 {
 
 /// The longest of a log's times that means anything: a year.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    #[test]
+    fn a_page_that_turned_into_a_line_may_be_an_error_page() {
+        let assumptions = Assumptions::default();
+        let mut truth = Truth::new(&assumptions);
+        for (request, status, bytes, expected) in [
+            ("GET /a", 200, 10_240, false),
+            ("GET /b", 200, 900, false),
+            ("GET /a", 200, 9_000, false),
+            ("GET /a", 500, 40, false),
+            ("GET /a", 200, 46, true),
+            ("GET /b", 200, 46, false),
+            ("GET /a", 200, 46, false),
+            ("GET /a", 200, 10_240, false),
+            ("POST /a", 200, 2, false),
+            ("GET /a", 200, 0, true),
+        ] {
+            let text = format!(
+                "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"{request} HTTP/1.1\" {status} {bytes}"
+            );
+            let line = Line::parse(text.as_bytes(), &assumptions).unwrap();
+            let asked = message::request(&line);
+            let is_soft = truth.may_be_soft(&line.origin, &asked);
+            assert_eq!(is_soft, expected, "{request} {status} {bytes}");
+            drop(truth.of(&line, &asked));
+        }
+    }
+}
