@@ -53,6 +53,11 @@ pub enum Plant {
     TruncatedCopy,
     /// A body that broke off looks complete to its client.
     TruncatedEnd,
+    /// A chain shows the holder of a value what the holder of another one was sent that came of the
+    /// same.
+    UncutBranch,
+    /// The copies of a session stay though it has ended.
+    UnendedSession,
     /// A request field of an unknown name does not separate visitors.
     UnknownIsHarmless,
     /// Want of a socket on this side counts as a failure of the origin.
@@ -61,7 +66,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::BusyGivesWay,
         Self::DeafToConnections,
         Self::Desync,
@@ -85,6 +90,8 @@ impl Plant {
         Self::StrangerWithCookie,
         Self::TruncatedCopy,
         Self::TruncatedEnd,
+        Self::UncutBranch,
+        Self::UnendedSession,
         Self::UnknownIsHarmless,
         Self::WantIsFailure,
     ];

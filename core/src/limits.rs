@@ -107,3 +107,14 @@ pub const ASKED_PAGES_MAX: usize = 4096;
 /// Hosts of which it is counted how many requests say by a field who asks: more than one small
 /// server has names, and few enough that those a client makes up cost nothing.
 pub const ASKED_HOSTS_MAX: usize = 64;
+
+/// Chains of cookie values, of which a session has one or two: 100,000 of them in 11.5 MiB.
+pub const CHAINS_MAX: usize = 100_000;
+
+/// Values that all chains together know: half of what their index has room for in 4.5 MiB, so that it
+/// never grows beyond that.
+pub const CHAIN_VALUES_MAX: usize = 229_376;
+
+/// Names of cookies of which it is known whether the application gives them another value with each
+/// answer: more than an application has, and than the hosts of a small server have together.
+pub const ROLLING_NAMES_MAX: usize = 256;

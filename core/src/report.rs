@@ -169,6 +169,8 @@ pub struct Stats {
     pub public: PublicStats,
     /// Renewals in the background.
     pub refresh: RefreshStats,
+    /// Sessions whose copies are found whatever becomes of their other cookies.
+    pub sessions: SessionStats,
     /// Pages that were no good though their status said so.
     pub soft: SoftStats,
 }
@@ -240,6 +242,15 @@ pub struct RefreshStats {
     pub probes_succeeded: u64,
     /// Those that were probes of a circuit and did not.
     pub probes_failed: u64,
+}
+
+/// Sessions that are known by a cookie value that one browser only was given.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SessionStats {
+    /// Cookies of browsers whose values are followed from one to the next.
+    pub followed: u32,
+    /// Names of cookies that the origin gives another value with each answer.
+    pub rolling: usize,
 }
 
 /// What was asked of the origin as a stranger, for the copies of those who have none of their own.

@@ -33,6 +33,7 @@ struct Health {
     disk: Option<OnDisk>,
     admission: Admission,
     public: Public,
+    sessions: Sessions,
     refresh: Refresh,
     connections: Connections,
     requests: Requests,
@@ -173,6 +174,15 @@ impl From<PublicStats> for Public {
     }
 }
 
+/// Sessions that are known by a cookie value that one browser only was given.
+#[derive(Serialize)]
+struct Sessions {
+    /// Cookies of browsers.
+    followed: u32,
+    /// Names of cookies that get another value with each answer.
+    rolling: usize,
+}
+
 /// What is asked in the background.
 #[derive(Serialize)]
 struct Refresh {
@@ -283,6 +293,10 @@ fn read(telemetry: &Telemetry) -> Health {
         disk: telemetry.disk().map(|disk| disk.stats().into()),
         admission: stats.admission.into(),
         public: stats.public.into(),
+        sessions: Sessions {
+            followed: stats.sessions.followed,
+            rolling: stats.sessions.rolling,
+        },
         refresh: stats.refresh.into(),
         connections: Connections { open, accepted },
         requests: Requests {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use retter_core::Manual;
 use retter_core::breaker::{State, Tier};
 use retter_core::report::{
-    AdmissionStats, PublicStats, RefreshStats, Sign, SoftStats, Source, Stats,
+    AdmissionStats, PublicStats, RefreshStats, SessionStats, Sign, SoftStats, Source, Stats,
 };
 use retter_core::rules::label::RESCUES;
 
@@ -36,6 +36,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     outages(&mut page, telemetry);
     site(&mut page, &stats);
     public(&mut page, &stats.public);
+    sessions(&mut page, &stats.sessions);
     refreshes(&mut page, &stats.refresh);
     soft(&mut page, &stats.soft);
     if let Some(on_disk) = telemetry.disk() {
@@ -411,6 +412,19 @@ fn public(page: &mut Page, stats: &PublicStats) {
         "retter_public_served_total",
         "Visitors who were answered with what a stranger was sent.",
         stats.served,
+    );
+}
+
+fn sessions(page: &mut Page, stats: &SessionStats) {
+    page.gauge(
+        "retter_sessions_followed",
+        "Cookies of browsers whose values are followed from one to the next.",
+        stats.followed,
+    );
+    page.gauge(
+        "retter_cookies_rolling",
+        "Names of cookies to which the application gives another value with each answer.",
+        stats.rolling,
     );
 }
 

@@ -431,6 +431,13 @@ impl CacheSettings {
         self.public && self.detect_session && self.rescue == RescueMode::Session
     }
 
+    /// Whether a session's copies are found by a cookie value that one browser only was given, whatever
+    /// becomes of its other cookies.
+    #[must_use]
+    pub fn has_chains(&self) -> bool {
+        self.detect_session && self.rescue == RescueMode::Session
+    }
+
     /// Whether keys made by these settings and by `other` are the same for every request: where
     /// they are not, copies made by one are not found by the other.
     #[must_use]

@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use super::content::{Budget, Collected, Content};
 use crate::canary::{Plant, is_planted};
+use crate::key::CacheKey;
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::rules::coding::{self, GzipPool};
 use crate::rules::freshness::{Allowed, Lifetimes, Wishes};
@@ -42,6 +43,8 @@ pub(crate) struct StoredResponse {
     lifetimes: Lifetimes,
     /// What a page looks like whose content has to be decoded for that.
     look: OnceLock<Option<Box<Look>>>,
+    /// See [`Making::others`].
+    others: u64,
     status: StatusCode,
     /// The fields that speak to this program alone: they count again when a 304 comes. Most
     /// responses have none.
@@ -127,6 +130,12 @@ impl StoredResponse {
         self.lifetimes.ttl_seconds(self.resident(now))
     }
 
+    /// Whether it was made of an answer to a request with the same cookies as that of `key`, those that
+    /// tell nobody apart included: what else it is may rescue, and is not what the origin would send.
+    pub(crate) fn is_alike(&self, key: &CacheKey) -> bool {
+        self.others == key.others()
+    }
+
     pub(crate) fn times(&self) -> Times {
         self.times
     }
@@ -195,6 +204,7 @@ impl StoredResponse {
         let Making {
             head,
             lifetimes,
+            others,
             times,
             unix,
             vary,
@@ -206,6 +216,7 @@ impl StoredResponse {
             gzip: self.gzip.clone(),
             lifetimes,
             look: self.look.clone(),
+            others,
             status: self.status,
             targeted: targeted_fields(head),
             times,
@@ -222,6 +233,7 @@ impl StoredResponse {
             gzip: self.gzip.clone(),
             lifetimes: self.lifetimes.expired(),
             look: self.look.clone(),
+            others: self.others,
             status: self.status,
             targeted: self.targeted.clone(),
             times: self.times,
@@ -258,6 +270,7 @@ impl StoredResponse {
             gzip: OnceLock::new(),
             lifetimes,
             look: OnceLock::new(),
+            others: 0,
             status: StatusCode::OK,
             targeted: targeted.map(Box::new),
             times,
@@ -314,6 +327,7 @@ pub(crate) struct Collector {
     body: Collected,
     fields: Fields,
     lifetimes: Lifetimes,
+    others: u64,
     status: StatusCode,
     targeted: Option<Box<Fields>>,
     times: Times,
@@ -325,6 +339,8 @@ pub(crate) struct Collector {
 pub(crate) struct Making<'a> {
     pub(crate) head: &'a ResponseHead,
     pub(crate) lifetimes: Lifetimes,
+    /// A hash of the cookies that came with the request and are not part of the key.
+    pub(crate) others: u64,
     pub(crate) times: Times,
     /// The wall clock when the head came.
     pub(crate) unix: UnixTime,
@@ -338,6 +354,7 @@ impl Collector {
         let Making {
             head,
             lifetimes,
+            others,
             times,
             unix,
             vary,
@@ -353,6 +370,7 @@ impl Collector {
             body: Collected::new(bytes_max, budget),
             fields,
             lifetimes,
+            others,
             status: head.status,
             targeted,
             times,
@@ -385,6 +403,7 @@ impl Collector {
             gzip: OnceLock::new(),
             lifetimes: self.lifetimes,
             look: OnceLock::new(),
+            others: self.others,
             status: self.status,
             targeted: self.targeted,
             times: self.times,

@@ -121,7 +121,7 @@ impl Copies {
     pub(crate) fn look_up(&self, key: &CacheKey, request: &Fields) -> Option<Arc<StoredResponse>> {
         self.store
             .get(key, request)
-            .filter(|copy| !self.is_part_of_the_past(copy, key))
+            .filter(|copy| self.may_be_seen(copy, key))
     }
 
     /// The last good copy.
@@ -132,7 +132,13 @@ impl Copies {
     ) -> Option<Arc<StoredResponse>> {
         self.store
             .get_good(key, request)
-            .filter(|copy| !self.is_part_of_the_past(copy, key))
+            .filter(|copy| self.may_be_seen(copy, key))
+    }
+
+    /// Whether whoever asks with `key` may have the copy: it is of nobody else's branch of a chain, and
+    /// nothing has changed of which it is a part.
+    fn may_be_seen(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
+        key.shows(copy.times().asked) && !self.is_part_of_the_past(copy, key)
     }
 
     /// Whether there is a copy of `key`, for whatever request.
@@ -220,6 +226,12 @@ impl Copies {
         true
     }
 
+    /// Whether something since `mark` has made wrong what is kept under `key`, and what its request was
+    /// answered with.
+    pub(crate) fn is_outdated(&self, key: &CacheKey, mark: Mark) -> bool {
+        self.changes.hit(key, mark)
+    }
+
     /// Puts `new` in the place of `old`, where that is still there; returns whether it was.
     pub(crate) fn renew(
         &self,
@@ -253,10 +265,12 @@ impl Copies {
         self.journal.set(journal).is_ok()
     }
 
-    /// Parts of pages are not kept beside memory: which of them are wrong is known here only.
+    /// Parts of pages are not kept beside memory: which of them are wrong is known here only. So is which
+    /// values are of one chain: another process numbers its own.
     fn tell_changed(&self, key: &CacheKey) {
         if let Some(journal) = self.journal.get()
             && !key.is_fragment()
+            && key.line().is_none()
             && journal.takes(key.partition())
         {
             journal.changed(key);
@@ -405,6 +419,19 @@ impl Copies {
             return Err(Unrestored::Dropped);
         }
         Ok((key, restored))
+    }
+
+    /// Drops the copies of a partition for an answer that was asked for at `mark` under `own` and is itself
+    /// to be kept for somebody else; as [`drop_by_answer`](Self::drop_by_answer).
+    pub(crate) fn end_by_answer(&self, partition: Partition, own: &CacheKey, mark: Mark) -> Mark {
+        let mark = self
+            .changes
+            .note_by(&[Change::Partition(partition)], own, mark);
+        self.store.drop_partition(partition);
+        if let Some(journal) = self.journal.get() {
+            journal.dropped_partition(partition);
+        }
+        mark
     }
 
     /// Notes that what `key` names has changed: what other users have of it is asked about before

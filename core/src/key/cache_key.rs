@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Kind, Partition};
+use super::{Kind, Line, Partition};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::RequestHead;
+use crate::time::Instant;
 
 /// The name of a copy: authority, path, query and partition, with their hash.
 ///
@@ -27,6 +29,9 @@ pub struct CacheKey {
     pub(super) resource_len: usize,
     /// Whether a field, and not only cookies, says who asks.
     pub(super) has_identity: bool,
+    /// Where a chain of cookie values says who asks: which of its copies this request may see. It names
+    /// nothing.
+    pub(super) line: Option<Arc<Line>>,
 }
 
 impl CacheKey {
@@ -88,6 +93,21 @@ impl CacheKey {
     /// Whether the request that it was made for has a field that says who asks.
     pub(crate) fn has_identity(&self) -> bool {
         self.has_identity
+    }
+
+    /// What its request may see of the copies of its chains, where it has any.
+    pub(crate) fn line(&self) -> Option<&Line> {
+        self.line.as_deref()
+    }
+
+    /// Whether its request may see a copy for which the origin was asked then.
+    pub(crate) fn shows(&self, asked: Instant) -> bool {
+        self.line.as_ref().is_none_or(|line| line.shows(asked))
+    }
+
+    /// A hash of the cookies that came with its request and name nothing beside its chains.
+    pub(crate) fn others(&self) -> u64 {
+        self.line.as_ref().map_or(0, |line| line.others())
     }
 
     /// Whether it names a part of a page, of which there may be any number.

@@ -35,6 +35,23 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
         })
 }
 
+/// Whether a value is what programs write where they have none.
+pub(crate) fn is_nothing(value: &[u8]) -> bool {
+    const NOTHING: [&[u8]; 10] = [
+        b"",
+        b"-",
+        b"anonymous",
+        b"deleted",
+        b"false",
+        b"guest",
+        b"nil",
+        b"none",
+        b"null",
+        b"undefined",
+    ];
+    NOTHING.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
 /// Whether a value that some applications read as one cookie is several to others: Python ends a
 /// value at white space, a comma or a quote, and takes what has a `=` behind it for the next cookie.
 pub(super) fn is_several(value: &[u8]) -> bool {

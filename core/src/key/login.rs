@@ -1,13 +1,17 @@
 //! Owns by which cookies a visitor is known to have signed in.
 //! Never knows whether it is still so: that costs a copy and no more.
 
-use super::cookies::cookies;
-use super::rules::is_nothing;
+use super::cookies::{cookies, is_nothing};
 use crate::message::Fields;
 
 /// Whether one of the cookies says by its name that its visitor has signed in, or has been signed in
 /// before. Those that applications give to everybody to guard their forms do not.
 pub(crate) fn says_login(request: &Fields) -> bool {
+    cookies(request).any(|cookie| is_of_login(cookie.name) && !is_nothing(cookie.value))
+}
+
+/// Whether a cookie of this name is there for those who have signed in.
+pub(super) fn is_of_login(name: &[u8]) -> bool {
     const PARTS: [&[u8]; 9] = [
         b"access_token",
         b"auth",
@@ -31,19 +35,14 @@ pub(crate) fn says_login(request: &Fields) -> bool {
         b"token",
         b"wordpress_sec",
     ];
-    let has = |name: &[u8], part: &[u8]| {
+    let has = |part: &[u8]| {
         let mut places = name.windows(part.len());
         places.any(|place| place.eq_ignore_ascii_case(part))
     };
-    cookies(request).any(|cookie| {
-        let name = cookie.name;
-        let is_whole = || WHOLE.iter().any(|whole| name.eq_ignore_ascii_case(whole));
-        !OF_ALL.iter().any(|part| has(name, part))
-            && !is_nothing(cookie.value)
-            && (PARTS.iter().any(|part| has(name, part))
-                || has(name, b"wordpress_sec_")
-                || is_whole())
-    })
+    !OF_ALL.iter().any(|part| has(part))
+        && (PARTS.iter().any(|part| has(part))
+            || has(b"wordpress_sec_")
+            || WHOLE.iter().any(|whole| name.eq_ignore_ascii_case(whole)))
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@
 mod cache_key;
 mod cookies;
 mod fields;
+mod handout;
 mod kind;
+mod line;
 mod login;
 mod logout;
 mod partition;
@@ -37,6 +39,7 @@ mod tests;
 
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
@@ -45,23 +48,26 @@ use self::cache_key::AUTHORITY_LEN_BYTES;
 pub use self::cache_key::CacheKey;
 pub(crate) use self::cache_key::KeyParts;
 pub(crate) use self::cookies::handed_pairs;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::cookies::is_nothing;
 pub use self::cookies::logs_in_once;
 use self::fields::{Meaning, Meanings};
+pub(crate) use self::handout::Handout;
 pub use self::kind::Kind;
+pub(crate) use self::line::{Cuts, Line, Link};
 pub(crate) use self::login::says_login;
+pub(crate) use self::partition::Links;
 pub use self::partition::Partition;
 use self::partition::Partitioner;
 use self::rules::CookieRules;
 pub use self::rules::SessionChange;
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::rules::is_nothing;
 use self::shaping::{KIND_BYTES, Read, Shape};
 pub(crate) use self::spelling::{Spellings, canonical, plain};
 pub(crate) use self::stranger::{may_be_asked, request_of};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
 use crate::message::known::is_forwarding;
-use crate::message::{Fields, Line, RequestHead};
+use crate::message::{Fields, Line as FieldLine, RequestHead};
 use crate::rng::Rng;
 
 /// Builds keys and partitions by the settings and one seed.
@@ -99,12 +105,26 @@ impl Keyer {
     /// it; cookies do when sessions are detected.
     #[must_use]
     pub fn partition(&self, request: &Fields) -> Partition {
-        self.partition_of(request, &Read::of(&self.meanings, request))
+        self.partition_by(request, None)
     }
 
-    fn partition_of(&self, request: &Fields, read: &Read<'_>) -> Partition {
-        let cookies = self.detect_session.then_some((&self.cookie_rules, request));
-        self.partitioner.partition(cookies, read.identity())
+    /// The same where `links` tells of values that are in chains.
+    pub(crate) fn partition_by(&self, request: &Fields, links: Links<'_>) -> Partition {
+        let read = Read::of(&self.meanings, request);
+        self.partition_of(request, &read, links).0
+    }
+
+    fn partition_of(
+        &self,
+        request: &Fields,
+        read: &Read<'_>,
+        links: Links<'_>,
+    ) -> (Partition, Option<Line>) {
+        let rules = &self.cookie_rules;
+        let mut cookies = rules.counting(request);
+        let cookies: Option<(_, &mut dyn Iterator<Item = _>)> =
+            self.detect_session.then_some((rules, &mut cookies));
+        self.partitioner.partition(cookies, links, read.identity())
     }
 
     /// The key of a request's copies. The method is not in it: HEAD uses the key of GET.
@@ -114,6 +134,11 @@ impl Keyer {
     /// [are missing](Fields::is_cut), or when its `Connection` takes one away that the key has.
     #[must_use]
     pub fn key(&self, request: &RequestHead) -> Option<CacheKey> {
+        self.key_by(request, None)
+    }
+
+    /// The same where `links` tells of values that are in chains.
+    pub(crate) fn key_by(&self, request: &RequestHead, links: Links<'_>) -> Option<CacheKey> {
         if request.fields.is_cut() {
             return None;
         }
@@ -121,10 +146,36 @@ impl Keyer {
         if self.hides_shaping(&request.fields) {
             return None;
         }
-        let partition = self.partition_of(&request.fields, &read);
+        let (partition, line) = self.partition_of(&request.fields, &read, links);
         let target = request.path_and_query();
         let kind = read.kind();
-        self.build(request, &read, Shape::Asked, (target, partition, kind))
+        let key = self.build(request, &read, Shape::Asked, (target, partition, kind))?;
+        Some(CacheKey {
+            line: line.map(Arc::new),
+            ..key
+        })
+    }
+
+    /// The key of the same thing for who has taken the cookies that `response` hands out, where a chain
+    /// says who that is.
+    pub(crate) fn key_after(
+        &self,
+        key: &CacheKey,
+        (request, response): (&Fields, &Fields),
+        links: Links<'_>,
+    ) -> Option<CacheKey> {
+        let read = Read::of(&self.meanings, request);
+        let rules = &self.cookie_rules;
+        let mut left = handout::left(rules, request, response).into_iter();
+        let cookies: (_, &mut dyn Iterator<Item = _>) = (rules, &mut left);
+        let cookies = self.detect_session.then_some(cookies);
+        let (partition, line) = self.partitioner.partition(cookies, links, read.identity());
+        Some(CacheKey {
+            hash: self.key_hash.hash_one((&key.bytes[..], partition)),
+            line: Some(Arc::new(line?)),
+            partition,
+            ..key.clone()
+        })
     }
 
     /// Whether a request keeps a field from the origin that its key would have
@@ -137,7 +188,7 @@ impl Keyer {
             );
             // What proxies say of the client passes all the same.
             let may_hide = !is_kept && !is_forwarding(name);
-            let is_it = |line: Line<'_>| line.name.eq_ignore_ascii_case(name);
+            let is_it = |line: FieldLine<'_>| line.name.eq_ignore_ascii_case(name);
             may_hide && request.lines().any(is_it)
         })
     }
@@ -194,6 +245,7 @@ impl Keyer {
             kind_at,
             resource_len,
             has_identity,
+            line: None,
         })
     }
 
@@ -208,6 +260,7 @@ impl Keyer {
     pub(crate) fn public_key(&self, key: &CacheKey) -> CacheKey {
         CacheKey {
             hash: self.public_hash(key),
+            line: None,
             partition: Partition::Public,
             ..key.clone()
         }
@@ -264,6 +317,7 @@ impl Keyer {
             kind_at,
             resource_len,
             has_identity: read.identity().next().is_some(),
+            line: None,
         })
     }
 
@@ -281,6 +335,7 @@ impl Keyer {
             kind_at: moved(key.kind_at),
             resource_len: moved(key.resource_len),
             has_identity: key.has_identity,
+            line: key.line.clone(),
         })
     }
 
@@ -378,6 +433,20 @@ impl Keyer {
     ) -> impl Iterator<Item = u64> + 'a {
         let set = self.cookie_rules.set_tokens(request, response);
         set.map(|cookie| self.partitioner.mark(cookie.name, cookie.value))
+    }
+
+    /// What a response does to the cookies that count, one by one.
+    pub(crate) fn handouts<'a>(
+        &'a self,
+        request: &'a Fields,
+        response: &'a Fields,
+    ) -> impl Iterator<Item = Handout> + 'a {
+        handout::handouts(&self.cookie_rules, &self.partitioner, request, response)
+    }
+
+    /// The hash of a cookie's name, as [`Handout::name`] has it.
+    pub(crate) fn name_of(&self, name: &[u8]) -> u64 {
+        self.partitioner.mark(name, b"")
     }
 
     /// Whether a response sets a cookie that counts, be it one that its client has.

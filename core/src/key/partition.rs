@@ -6,16 +6,19 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use smallvec::SmallVec;
 
-use super::cookies::Cookie;
-use super::rules::{CookieRules, is_nothing};
+use super::cookies::{Cookie, is_nothing};
+use super::line::{Line as Lineage, Link};
+use super::rules::CookieRules;
 use crate::canary::{Plant, is_planted};
-use crate::message::{Fields, Line, folded};
+use crate::message::{Line, folded};
 use crate::rng::Rng;
 
 /// The set of copies that one request may see.
 ///
 /// The number is a keyed hash of every cookie that may change a page and of every field that may
-/// say who asks. It means nothing outside this process and gives nothing away.
+/// say who asks. It means nothing outside this process and gives nothing away. Where a cookie has a
+/// value that the origin has given to one browser only, the number of its chain stands for it, and
+/// cookies that tell nobody apart do not count beside it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Partition {
     /// No cookie that could change a page, no field that could identify: everybody.
@@ -29,6 +32,9 @@ pub enum Partition {
     /// A session cookie, or a bearer token (RFC 6750), with a value: one user.
     Session(u128),
 }
+
+/// Tells of a value, by its mark, whether it is in a chain; `None` where nothing is.
+pub(crate) type Links<'a> = Option<&'a dyn Fn(u64) -> Option<Link>>;
 
 /// Makes partitions, by one seed.
 #[derive(Clone)]
@@ -44,24 +50,35 @@ impl Partitioner {
     }
 
     /// The partition of a request with these cookies, where cookies count, and these identity
-    /// fields, which always do (RFC 9111 §3.5).
+    /// fields, which always do (RFC 9111 §3.5); `links` tells of values that are in chains.
     pub(super) fn partition<'a>(
         &self,
-        cookies: Option<(&CookieRules, &Fields)>,
+        cookies: Option<(&CookieRules, &mut dyn Iterator<Item = Cookie<'a>>)>,
+        links: Links<'_>,
         identity: impl Iterator<Item = Line<'a>>,
-    ) -> Partition {
+    ) -> (Partition, Option<Lineage>) {
         let mut hash = self.hash;
         let mut is_session = false;
         let mut is_shared = true;
-        if let Some((rules, request)) = cookies {
-            let mut relevant: SmallVec<[_; 16]> = rules.counting(request).collect();
+        let mut lineage = None;
+        if let Some((rules, cookies)) = cookies {
+            let mut relevant: SmallVec<[_; 16]> = cookies.collect();
             // The order of cookies with different names means nothing (RFC 6265 §4.2.2); that of
             // cookies with one name decides which of them the origin sees: a stable sort keeps it.
             relevant.sort_by_key(|cookie| cookie.name);
-            for cookie in relevant {
-                is_shared = false;
-                is_session = is_session || rules.is_session(&cookie);
-                write_cookie(&mut hash, &cookie);
+            is_shared = relevant.is_empty();
+            let linked = match links {
+                Some(links) => self.links(rules, &relevant, links),
+                None => SmallVec::new(),
+            };
+            if linked.iter().any(Option::is_some) {
+                is_session = true;
+                lineage = Some(self.write_linked(&mut hash, rules, &relevant, linked));
+            } else {
+                for cookie in relevant {
+                    is_session = is_session || rules.is_session(&cookie);
+                    write_cookie(&mut hash, &cookie);
+                }
             }
         }
         for line in identity {
@@ -72,12 +89,55 @@ impl Partitioner {
             write_framed(&mut hash, &folded);
             write_framed(&mut hash, line.value);
         }
-        match (is_shared, is_session) {
+        let partition = match (is_shared, is_session) {
             (true, _) => Partition::Shared,
             (false, false) => Partition::Marked(hash.finish128().as_u128()),
             (false, true) if is_planted(Plant::MixedPartitions) => Partition::Session(0),
             (false, true) => Partition::Session(hash.finish128().as_u128()),
+        };
+        (partition, lineage)
+    }
+
+    /// The marks and links of those cookies that are in chains.
+    fn links(
+        &self,
+        rules: &CookieRules,
+        cookies: &[Cookie<'_>],
+        links: &dyn Fn(u64) -> Option<Link>,
+    ) -> SmallVec<[Option<(u64, Link)>; 8]> {
+        let link = |cookie: &Cookie<'_>| {
+            let mark = rules
+                .is_token(cookie)
+                .then(|| self.mark(cookie.name, cookie.value))?;
+            Some((mark, links(mark)?))
+        };
+        cookies.iter().map(link).collect()
+    }
+
+    /// Hashes the cookies of a request of which some are in chains.
+    fn write_linked(
+        &self,
+        hash: &mut SipHasher24,
+        rules: &CookieRules,
+        cookies: &[Cookie<'_>],
+        linked: SmallVec<[Option<(u64, Link)>; 8]>,
+    ) -> Lineage {
+        let mut lineage = Lineage::default();
+        let mut others = self.hash;
+        for (cookie, linked) in cookies.iter().zip(linked) {
+            if let Some((mark, link)) = linked {
+                hash.write_u8(TAG_CHAIN);
+                write_framed(hash, cookie.name);
+                hash.write_u64(link.chain);
+                lineage.push(mark, link);
+            } else if rules.tells_nobody(cookie) {
+                write_cookie(&mut others, cookie);
+            } else {
+                write_cookie(hash, cookie);
+            }
         }
+        lineage.set_others(others.finish128().h1);
+        lineage
     }
 
     /// A number for one cookie, in no relation to any partition.
@@ -116,6 +176,7 @@ const TAG_COOKIE: u8 = 1;
 const TAG_NAMELESS: u8 = 2;
 const TAG_IDENTITY: u8 = 3;
 const TAG_MARK: u8 = 4;
+const TAG_CHAIN: u8 = 5;
 
 fn write_cookie(hash: &mut SipHasher24, cookie: &Cookie<'_>) {
     hash.write_u8(if cookie.has_name {

@@ -1,13 +1,15 @@
 //! Owns whether a text looks random, as tokens do, and not like words, numbers or names.
 //! Never knows what it stands for.
 
+use smallvec::SmallVec;
+
 /// A shorter text may be guessed, and may be an ordinary number or name as well.
 const BYTES_MIN: usize = 16;
 
 /// Whether a text of 16 bytes and more looks random. Tokens mix letters, digits and cases as no
 /// writer does; where they are of letters only, the pairs of letters are those of no language. Length
 /// alone says nothing: titles, invoice numbers and dates are as long.
-pub(super) fn looks_random(text: &[u8]) -> bool {
+fn looks_random(text: &[u8]) -> bool {
     let text = text.strip_suffix(b"==").unwrap_or(text);
     if text.len() < BYTES_MIN || !text.iter().all(|byte| is_of_token(*byte)) {
         return false;
@@ -29,6 +31,41 @@ pub(super) fn looks_random(text: &[u8]) -> bool {
         return true;
     }
     pairs_are_strange(text) || turns * 3 >= text.len()
+}
+
+/// Whether a text is random, or holds something that is, between separators or with them (a UUID has
+/// `-`, Base64 of URLs has `-` and `_`).
+pub(super) fn holds_random(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric());
+    words.any(looks_random) || looks_random(text)
+}
+
+/// The same of a cookie's value, in which bytes may be percent-encoded. What is signed or encrypted is
+/// Base64, of which `+` and `/` are letters like others.
+pub(super) fn holds_token(value: &[u8]) -> bool {
+    if value.len() < BYTES_MIN {
+        return false;
+    }
+    let mut plain = SmallVec::<[u8; 512]>::new();
+    let mut rest = value;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = match (byte, tail) {
+            (b'%', [high, low, ..]) => hexadecimal(*high).zip(hexadecimal(*low)),
+            _ => None,
+        };
+        rest = if code.is_some() { &tail[2..] } else { tail };
+        plain.push(match code.map_or(byte, |(high, low)| high << 4 | low) {
+            b'+' | b'/' => b'_',
+            byte => byte,
+        });
+    }
+    let mut pieces = plain.split(|byte| !is_of_token(*byte));
+    pieces.any(holds_random)
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    let digit = char::from(digit).to_digit(16)?;
+    u8::try_from(digit).ok()
 }
 
 const fn is_of_token(byte: u8) -> bool {
@@ -159,6 +196,48 @@ mod tests {
             ("supercalifragilistic", false),
         ] {
             assert_eq!(looks_random(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn which_values_of_cookies_are_tokens() {
+        for (value, expected) in [
+            // Laravel, Rails, Flask, Express, Django, PHP, Tomcat, Jetty, ASP.NET, WordPress.
+            (
+                "eyJpdiI6Ik1UTjVJN3UvR0c5Z0U9PSIsInZhbHVlIjoiYWJjIn0%3D",
+                true,
+            ),
+            (
+                "KWwyQ%2BNuUyOAkYz2%2FqO9mPbW2RvLs--wJ1rNn%2Fz--Vt%2Bq0Q%3D%3D",
+                true,
+            ),
+            (
+                "eyJfcGVybWFuZW50Ijp0cnVlfQ.Z0sB1Q.mLkq2x3vYt0Zk9QzT4mPbW2RvLs",
+                true,
+            ),
+            ("s%3AzTJ4fZ9kQmPbW2RvLsXk9QzT4mPbW2Rv.u1kD", true),
+            ("3xj9kq2mz7b1w8n5p4v6t0c3y9a1l2h4", true),
+            ("jqe6gvf3bka2mlo1u8u0tn9r7s", true),
+            ("node01k4z7q9x2m5v8b0c3n6p1t4w7y0.node0", true),
+            ("CfDJ8Nq2Xk9QzT4mPbW2RvLs", true),
+            (
+                "anna%7C1733011200%7CXk9QzT4mPbW2RvLsq2w8e4r6t1y9u3i7%7C5f4dcc3b5aa765d61d8327deb882cf99",
+                true,
+            ),
+            // Words, numbers, times, addresses.
+            ("en", false),
+            ("17", false),
+            ("deleted", false),
+            ("Europe%2FBerlin%20and%20elsewhere", false),
+            (
+                "typ%3Dtypein%7C%7C%7Csrc%3D%28direct%29%7C%7C%7Cmdm%3D%28none%29",
+                false,
+            ),
+            ("2024-02-29%2012%3A00%3A00", false),
+            ("analytics:yes,marketing:no,functional:yes", false),
+            ("https%3A%2F%2Fshop.example%2Fproducts%2Fchairs", false),
+        ] {
+            assert_eq!(holds_token(value.as_bytes()), expected, "{value}");
         }
     }
 }

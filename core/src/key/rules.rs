@@ -1,7 +1,9 @@
 //! Owns which cookies count, and what an answer does to them.
 //! Never hashes one.
 
-use super::cookies::{Cookie, SetCookie, cookies, is_several};
+use super::cookies::{Cookie, SetCookie, cookies, is_nothing, is_several};
+use super::login::is_of_login;
+use super::random::holds_token;
 use crate::config::{CacheSettings, NamePatterns};
 use crate::message::{Fields, is_token};
 
@@ -36,7 +38,17 @@ impl CookieRules {
         &'a self,
         request: &'a Fields,
     ) -> impl Iterator<Item = Cookie<'a>> + 'a {
-        cookies(request).filter(|cookie| !self.is_ignored(cookie.name, cookie.value))
+        cookies(request).filter(|cookie| self.counts(cookie))
+    }
+
+    /// Whether a cookie may change a page.
+    pub(super) fn counts(&self, cookie: &Cookie<'_>) -> bool {
+        !self.is_ignored(cookie.name, cookie.value)
+    }
+
+    /// Whether cookies of this name carry sessions.
+    pub(super) fn is_named_session(&self, name: &[u8]) -> bool {
+        self.session.matches(name)
     }
 
     /// Whether a cookie carries a session. One that says that there is none carries none.
@@ -52,6 +64,15 @@ impl CookieRules {
         const DIGITS_MIN: usize = 6;
         let digits = || cookie.value.iter().filter(|byte| byte.is_ascii_digit());
         cookie.value.len() >= BYTES_MIN || digits().count() >= DIGITS_MIN || self.is_session(cookie)
+    }
+
+    /// Whether a cookie tells nobody from another of the same browser: a preference, a counter, the
+    /// time of a visit. What is random or a long number, or says that somebody has signed in, may.
+    pub(super) fn tells_nobody(&self, cookie: &Cookie<'_>) -> bool {
+        !self.session.matches(cookie.name)
+            && !is_of_login(cookie.name)
+            && !has_long_number(cookie.value)
+            && !holds_token(cookie.value)
     }
 
     /// Whether a response sets a cookie that counts, be it one that the client has.
@@ -136,19 +157,14 @@ impl CookieRules {
     }
 }
 
-/// Whether a value is what programs write where they have none.
-pub(crate) fn is_nothing(value: &[u8]) -> bool {
-    const NOTHING: [&[u8]; 10] = [
-        b"",
-        b"-",
-        b"anonymous",
-        b"deleted",
-        b"false",
-        b"guest",
-        b"nil",
-        b"none",
-        b"null",
-        b"undefined",
-    ];
-    NOTHING.iter().any(|word| value.eq_ignore_ascii_case(word))
+/// Whether a value has a number in it by which a customer could be known. The time is none: ten digits
+/// of seconds, or thirteen of milliseconds.
+fn has_long_number(value: &[u8]) -> bool {
+    const DIGITS_MIN: usize = 6;
+    let mut numbers = value.split(|byte| !byte.is_ascii_digit());
+    numbers.any(|number| {
+        let is_time =
+            matches!(number.len(), 10 | 13) && matches!(number[0..2], [b'1', b'6'..=b'9']);
+        number.len() >= DIGITS_MIN && !is_time
+    })
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::random::looks_random;
+use super::random::holds_random;
 use super::{CacheKey, Kind, logout};
 use crate::canary::{Plant, is_planted};
 use crate::message::known::{Is, SHAPING};
@@ -222,13 +222,6 @@ fn is_of_one(target: &[u8]) -> bool {
                 || memchr::memchr(b'@', value).is_some()
         })
         || memchr::memmem::find(target, b"%40").is_some()
-}
-
-/// Whether a part of a target is random, or holds something that is, between separators or with them
-/// (a UUID has `-`, Base64 of URLs has `-` and `_`).
-fn holds_random(part: &[u8]) -> bool {
-    let mut words = part.split(|byte| !byte.is_ascii_alphanumeric());
-    words.any(looks_random) || looks_random(part)
 }
 
 fn split(target: &[u8]) -> (&[u8], &[u8]) {

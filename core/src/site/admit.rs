@@ -25,6 +25,10 @@ use crate::time::Instant;
 /// What to do with a request.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
 pub enum Decision {
     /// Ask the origin.
     Fetch(Fetch),

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::trial::{Found, Trial};
 use crate::key::{self, CacheKey};
 use crate::limits::{ASKED_HOSTS_MAX, ASKED_PAGES_MAX};
 use crate::report::PublicStats;
@@ -47,6 +48,8 @@ pub(super) struct Asks {
     /// When whoever asks looks again by itself; `None` for never.
     looks_at: Option<Instant>,
     pub(super) stats: PublicStats,
+    /// One at a time.
+    trial: Option<Trial>,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,7 @@ struct Page {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     hash: u64,
+    is_trial: bool,
     number: u64,
 }
 
@@ -80,6 +84,8 @@ pub(super) struct Ask {
     pub(super) key: CacheKey,
     /// With these cookies, which the stranger was just handed.
     pub(super) cookies: Option<Box<[u8]>>,
+    /// Only to find out which of them are replaced.
+    pub(super) is_trial: bool,
 }
 
 /// How it ended.
@@ -111,6 +117,7 @@ impl Asks {
             not_before: Instant::ZERO,
             looks_at: None,
             stats: PublicStats::default(),
+            trial: None,
         }
     }
 
@@ -194,6 +201,13 @@ impl Asks {
         if self.running.is_some() || now < self.not_before {
             return None;
         }
+        if let Some(trial) = self.trial.as_ref().filter(|trial| trial.due <= now) {
+            return Some(Ask {
+                key: trial.key.clone(),
+                cookies: Some(trial.cookies.clone()),
+                is_trial: true,
+            });
+        }
         loop {
             let due = self.waiting().filter(|page| page.due <= now);
             let most = due.max_by_key(|page| (page.is_urgent, page.count, Reverse(page.due)))?;
@@ -211,8 +225,39 @@ impl Asks {
         if self.running.is_some() {
             return None;
         }
-        let first = self.waiting().map(|page| page.due).min();
+        let pages = self.waiting().map(|page| page.due);
+        let first = pages.chain(self.trial_due()).min();
         first.map(|due| due.max(self.not_before))
+    }
+
+    /// When the cookies that a stranger was given are to be tried again.
+    fn trial_due(&self) -> Option<Instant> {
+        self.trial.as_ref().map(|trial| trial.due)
+    }
+
+    /// Begins to find out which of the cookies of these names, which a stranger was given, are replaced by
+    /// each answer; not while that is found out of others.
+    pub(super) fn try_cookies(
+        &mut self,
+        key: &CacheKey,
+        (names, cookies): (Vec<u64>, Box<[u8]>),
+        now: Instant,
+    ) {
+        if self.trial.is_none() {
+            self.trial = Some(Trial::new(key, names, cookies, now));
+        }
+    }
+
+    /// A GET of the trial has ended: what has been found out.
+    pub(super) fn tried(&mut self, tried: Option<(&[u64], Box<[u8]>)>, now: Instant) -> Vec<Found> {
+        let Some(trial) = &mut self.trial else {
+            return Vec::new();
+        };
+        let (found, is_over) = trial.note(tried, now);
+        if is_over {
+            self.trial = None;
+        }
+        found
     }
 
     /// Notes when whoever asks looks again by itself.
@@ -248,15 +293,22 @@ impl Asks {
     }
 
     /// Begins to ask; `None` when another page is being asked for.
-    pub(super) fn start(&mut self, key: &CacheKey, now: Instant) -> Option<u64> {
-        let page = self.pages.get_mut(&key.hash())?;
-        if self.running.is_some() || page.key != *key {
+    pub(super) fn start(&mut self, ask: &Ask, now: Instant) -> Option<u64> {
+        let (key, is_trial) = (&ask.key, ask.is_trial);
+        if self.running.is_some() {
             return None;
         }
+        if !is_trial {
+            let page = self.pages.get_mut(&key.hash())?;
+            if page.key != *key {
+                return None;
+            }
+            (page.asked, page.is_urgent, page.cookies) = (Some(now), false, None);
+        }
         self.starts += 1;
-        (page.asked, page.is_urgent, page.cookies) = (Some(now), false, None);
         self.running = Some(Running {
             hash: key.hash(),
+            is_trial,
             number: self.starts,
         });
         self.stats.asked += 1;
@@ -264,8 +316,10 @@ impl Asks {
     }
 
     /// Leaves a page alone for a while that could not be asked for.
-    pub(super) fn postpone(&mut self, key: &CacheKey, now: Instant) {
-        if let Some(page) = self.pages.get_mut(&key.hash())
+    pub(super) fn postpone(&mut self, ask: &Ask, now: Instant) {
+        if let Some(trial) = self.trial.as_mut().filter(|_| ask.is_trial) {
+            trial.due = now + REST;
+        } else if let Some(page) = self.pages.get_mut(&ask.key.hash())
             && page.due != NEVER
         {
             page.due = now + REST;
@@ -296,10 +350,12 @@ impl Asks {
         let rest = took.as_secs_f64() * (1.0 / share.clamp(0.000_1, 1.0) - 1.0);
         let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
         self.not_before = now + rest.min(REST_MAX);
-        let Some(page) = self.pages.get_mut(&running.hash) else {
+        if running.is_trial {
             return;
-        };
-        page.end(ended, now);
+        }
+        if let Some(page) = self.pages.get_mut(&running.hash) {
+            page.end(ended, now);
+        }
     }
 
     /// Pages that visitors want and that may be asked for, without one that is being asked for.
@@ -393,6 +449,7 @@ impl Page {
         Ask {
             key: self.key.clone(),
             cookies: self.cookies.clone(),
+            is_trial: false,
         }
     }
 
@@ -462,9 +519,9 @@ mod tests {
     }
 
     fn ask(asks: &mut Asks, now: Instant) -> Option<(CacheKey, u64)> {
-        let next = asks.next(now)?.key;
+        let next = asks.next(now)?;
         let number = asks.start(&next, now).unwrap();
-        Some((next, number))
+        Some((next.key, number))
     }
 
     #[test]
@@ -477,7 +534,12 @@ mod tests {
         let (first, number) = ask(&mut asks, at(0)).unwrap();
         assert_eq!(first, page(3));
         assert!(asks.next(at(5)).is_none() && asks.due_at().is_none());
-        assert!(asks.start(&page(2), at(5)).is_none(), "one at a time");
+        let other = Ask {
+            key: page(2),
+            cookies: None,
+            is_trial: false,
+        };
+        assert!(asks.start(&other, at(5)).is_none(), "one at a time");
         asks.end(number, Ended::Kept, (millis(10), SHARE), at(10));
         assert_eq!(asks.due_at(), Some(at(100)), "a tenth of the time");
         assert!(asks.next(at(99)).is_none());

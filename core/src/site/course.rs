@@ -25,7 +25,7 @@ use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
-use crate::key::CacheKey;
+use crate::key::{CacheKey, Line, Partition};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::{Failure, SoftVerdict};
@@ -44,6 +44,10 @@ pub(super) struct Grant {
 /// What becomes of a request of which nothing was sent, as no connection came about.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, into the answer that it is"
+)]
 pub enum Unreached {
     /// The 502 or 504.
     Refuse(Refusal),
@@ -84,6 +88,8 @@ pub(super) struct Course {
     pub(super) is_page: bool,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
+    /// Under which key it is kept, where its visitor has other cookies by it.
+    pub(super) keep_as: Option<CacheKey>,
     pub(super) key: Option<CacheKey>,
     /// The kind of page, for what is usual.
     pub(super) kind: u64,
@@ -140,10 +146,11 @@ impl Course {
             is_judged: false,
             is_page: false,
             judging: None,
+            keep_as: None,
             keeps: ask
                 .key
                 .as_ref()
-                .is_some_and(|key| key.is_named_by(ask.request))
+                .is_some_and(|key| key.is_named_by(ask.request) && is_head(parts, key, now))
                 && ask.may_share
                 && !ask.snapshot.keyer().has_ignored_query(ask.request),
             key: ask.key,
@@ -295,7 +302,9 @@ impl Course {
     /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
     pub(super) fn validators(&self) -> Option<Validators<'_>> {
         let copy = self.copy.as_ref()?;
+        let is_alike = self.key.as_ref().is_none_or(|key| copy.is_alike(key));
         let asks = self.request.method == Method::GET
+            && is_alike
             && copy.lifetimes().validates()
             && !conditional::is_for_origin(&self.request.fields);
         asks.then(|| Validators::of(copy.fields()))
@@ -415,7 +424,7 @@ impl Course {
                 Outcome::Failure
             }
         };
-        self.drop_ended();
+        self.drop_ended(now);
         if failure == Failure::Connect {
             self.parts.refused(now);
         }
@@ -452,7 +461,7 @@ impl Course {
             let ask = self.ask(&request);
             let class = class_of(&request);
             if let Ok(delayed) = Delayed::new(&parts, ask, class, refusal, now) {
-                self.drop_ended();
+                self.drop_ended(now);
                 self.record(Outcome::ConnectFailure, now);
                 self.outcome = Outcome::ConnectFailure;
                 self.free(now);
@@ -504,21 +513,30 @@ impl Course {
 
     /// A request that says in its target that its session ends may have ended it, whatever the
     /// answer is: what was asked for before, and came meanwhile, goes too.
-    pub(super) fn drop_ended(&self) {
+    pub(super) fn drop_ended(&self, now: Instant) {
         if self.ends_session {
-            self.drop_session();
+            self.drop_session(now);
         }
     }
 
     /// Drops the copies of the session of this request.
-    pub(super) fn drop_session(&self) {
+    pub(super) fn drop_session(&self, now: Instant) {
         let fields = &self.request.fields;
-        self.parts.drop_session_of(self.snapshot.keyer(), fields);
+        self.parts.end_session(self.snapshot.keyer(), fields, now);
+    }
+
+    /// The partition of its client.
+    pub(super) fn partition(&self, now: Instant) -> Partition {
+        let own = self.key.as_ref().map(CacheKey::partition);
+        own.unwrap_or_else(|| {
+            let fields = &self.request.fields;
+            self.parts.partition(self.snapshot.keyer(), fields, now)
+        })
     }
 
     /// Nobody wants the answer any more: the breaker learns nothing from it.
     pub(super) fn give_up(&mut self, now: Instant) {
-        self.drop_ended();
+        self.drop_ended(now);
         self.record(Outcome::Ignore, now);
         self.outcome = Outcome::Ignore;
         self.free(now);
@@ -627,6 +645,13 @@ impl Course {
         };
         Some(self.serve(key, copy, handling, now))
     }
+}
+
+/// Whether the values by which the request is known have the last word in their chains: what else is
+/// answered to them is no copy.
+fn is_head(parts: &Parts, key: &CacheKey, now: Instant) -> bool {
+    let is_it = |line: &Line| !line.is_past() && parts.chains.hold(line.marks(), now);
+    key.line().is_none_or(is_it)
 }
 
 impl Drop for Course {

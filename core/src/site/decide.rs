@@ -24,7 +24,7 @@ use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::config::FreshMode;
 use crate::copies::StoredResponse;
-use crate::key::{CacheKey, Partition};
+use crate::key::{CacheKey, Links, Partition};
 use crate::message::{Fields, RequestHead};
 use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{ForwardReason, Handling, Instead, Refused};
@@ -153,10 +153,17 @@ fn find(
     now: Instant,
 ) -> Found {
     let (fields, keyer) = (&request.fields, snapshot.keyer());
-    let mut key = match asker.is_bound {
-        true => None,
-        false => key_of(parts, snapshot, request),
+    let (mut key, is_somebodys) = match asker.is_bound {
+        true => (None, false),
+        false => key_of(parts, snapshot, request, now),
     };
+    if !is_somebodys {
+        return Found {
+            copy: None,
+            key,
+            may_share: false,
+        };
+    }
     let mut copy = key
         .as_ref()
         .and_then(|key| parts.copies.look_up(key, fields));
@@ -182,25 +189,50 @@ fn find(
     }
 }
 
-/// The key of a request's copies; `None` where none is looked for or made.
-fn key_of(parts: &Parts, snapshot: &Snapshot, request: &RequestHead) -> Option<CacheKey> {
+/// The key of a request's copies; `None` where none is looked for or made. And whether it is of
+/// somebody, or of all: who has a value that several were given has no copies of its own.
+fn key_of(
+    parts: &Parts,
+    snapshot: &Snapshot,
+    request: &RequestHead,
+    now: Instant,
+) -> (Option<CacheKey>, bool) {
     // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
     // same: what they answer is for nobody else, and no copy is the answer to it.
     if forwarding::has_content(&request.fields) {
-        return None;
+        return (None, false);
     }
     let keyer = snapshot.keyer();
-    let key = keyer.key(request)?;
+    let enter = |mark| {
+        let link = match parts.chains.is_empty() {
+            true => None,
+            false => parts.chains.enter(mark, now),
+        };
+        if link.is_none() {
+            parts.carried.note(mark);
+        }
+        link
+    };
+    let links: Links<'_> = match snapshot.config().cache.has_chains() {
+        true => Some(&enter),
+        false => None,
+    };
+    let Some(key) = keyer.key_by(request, links) else {
+        return (None, false);
+    };
     if key.partition() == Partition::Shared {
-        return Some(key);
+        return (Some(key), true);
     }
     if keyer.ends_session(request) {
         // Whatever becomes of the request: its client wants to be gone.
-        parts.drop_session_of(keyer, &request.fields);
-        return None;
+        parts.end_session(keyer, &request.fields, now);
+        return (None, false);
+    }
+    if key.line().is_some() {
+        return (Some(key), true);
     }
     let is_nobodys = parts.handed.is_nobodys(keyer, &request.fields);
-    (!is_nobodys).then_some(key)
+    (Some(key), !is_nobodys)
 }
 
 /// How a copy answers without the origin being asked, if it may.
@@ -216,6 +248,7 @@ fn usable_by(
     if fresh == FreshMode::Off
         || conditional::is_for_origin(request)
         || parts.copies.is_written(copy, key)
+        || !copy.is_alike(key)
     {
         return None;
     }
@@ -241,7 +274,9 @@ fn reason(
 ) -> ForwardReason {
     match (copy, key) {
         (_, None) => ForwardReason::Bypass,
-        (Some(copy), Some(key)) if !copy.is_fresh(now) || parts.copies.is_written(copy, key) => {
+        (Some(copy), Some(key))
+            if !copy.is_fresh(now) || parts.copies.is_written(copy, key) || !copy.is_alike(key) =>
+        {
             ForwardReason::Stale
         }
         (Some(_), Some(_)) if snapshot.config().cache.fresh == FreshMode::Off => {
@@ -264,8 +299,14 @@ fn pass_by(
 ) -> Ruling {
     let keyer = snapshot.keyer();
     let ends_session = keyer.ends_session(request);
+    if !parts.chains.is_empty() {
+        // Its client has taken the values that it sends.
+        for (mark, _) in keyer.tokens(&request.fields) {
+            let _ = parts.chains.enter(mark, now);
+        }
+    }
     if ends_session {
-        parts.drop_session_of(keyer, &request.fields);
+        parts.end_session(keyer, &request.fields, now);
     }
     let why = if matches!(request.method, Method::GET | Method::HEAD) {
         ForwardReason::Bypass

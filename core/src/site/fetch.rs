@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::sake::Sake;
 use super::served::Served;
 use super::snapshot::Snapshot;
-use super::{keep, outdated};
+use super::{handing, keep, outdated};
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
@@ -139,7 +139,8 @@ impl Fetch {
     /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
     /// what follows.
     pub fn on_interim(&mut self, head: &ResponseHead) {
-        outdated::note_cookies(&mut self.course, head);
+        let now = self.course.last;
+        handing::note_cookies(&mut self.course, head, now);
     }
 
     /// Takes the final response head.
@@ -154,23 +155,23 @@ impl Fetch {
             course.parts.logins.store(true, Ordering::Relaxed);
             course.keep_nothing();
         }
+        let fails = &course.snapshot.config().breaker.failure_statuses;
+        let fails = fails.contains(head.status);
         let session = match course.visit_mut() {
             // Its cookies are thrown away.
-            Some(visit) => {
-                visit.note_head(head);
+            Some(_) => {
+                handing::note_visit(&mut course, head, now);
                 SessionChange::None
             }
             None => {
-                outdated::note_cookies(&mut course, head);
-                let keyer = course.snapshot.keyer();
-                keyer.session_change(&course.request.fields, &head.fields)
+                let reaches = !fails || !course.can_rescue();
+                handing::take(&mut course, head, reaches, now)
             }
         };
         outdated::note_visitor(&mut course, head, now);
-        course.drop_ended();
-        let fails = &course.snapshot.config().breaker.failure_statuses;
-        let instead = if fails.contains(head.status) {
-            on_failing(&mut course, head.status, session, now)
+        course.drop_ended(now);
+        let instead = if fails {
+            on_failing(&mut course, head.status, now)
         } else {
             on_good(&mut course, head, session, now)
         };
@@ -259,20 +260,11 @@ impl Fetch {
 }
 
 /// The status says that the origin failed: the copy that answers, if one may.
-fn on_failing(
-    course: &mut Course,
-    status: StatusCode,
-    session: SessionChange,
-    now: Instant,
-) -> Option<Served> {
+fn on_failing(course: &mut Course, status: StatusCode, now: Instant) -> Option<Served> {
     course.record(Outcome::Failure, now);
     course.outcome = Outcome::Failure;
     course.land(Flown::Failed(Cause::Status(status)));
-    let served = course.rescue(Cause::Status(status), now);
-    if served.is_none() && course.is_clients() {
-        outdated::drop_changed(course, session);
-    }
-    served
+    course.rescue(Cause::Status(status), now)
 }
 
 /// The origin did not fail: the copy that answers, if the origin said that it is still right.
@@ -282,7 +274,6 @@ fn on_good(
     session: SessionChange,
     now: Instant,
 ) -> Option<Served> {
-    outdated::drop_changed(course, session);
     outdated::drop_refused(course, head.status, now);
     if let Some(sent_at) = course.sent_at {
         let (kind, took) = (course.kind, now.saturating_since(sent_at));

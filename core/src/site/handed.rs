@@ -70,8 +70,16 @@ impl Handed {
         entries.find(|entry| entry & !SEVERAL == wanted)
     }
 
-    /// Notes that a value was handed out to a visitor who did not have it.
-    pub(super) fn note(&self, mark: u64) {
+    /// Notes that a value was handed out to several.
+    pub(super) fn note_several(&self, mark: u64) {
+        if self.note(mark) {
+            self.note(mark);
+        }
+    }
+
+    /// Notes that a value was handed out to a visitor who did not have it; returns whether it is the
+    /// first, as far as is known.
+    pub(super) fn note(&self, mark: u64) -> bool {
         let new = entry(mark);
         let bucket = self.bucket(mark);
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +89,7 @@ impl Handed {
                 place.store(new | SEVERAL, Ordering::Release);
                 self.several.fetch_add(1, Ordering::AcqRel);
             }
-            return;
+            return false;
         }
         let is_free = |place: &&AtomicU64| known(place) == 0;
         let is_single = |place: &&AtomicU64| known(place) & SEVERAL == 0;
@@ -95,6 +103,7 @@ impl Handed {
             self.several.fetch_sub(1, Ordering::AcqRel);
         }
         place.store(new, Ordering::Release);
+        true
     }
 
     fn bucket(&self, mark: u64) -> &[AtomicU64; WAYS] {

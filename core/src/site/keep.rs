@@ -33,7 +33,7 @@ pub(super) fn validated(
     now: Instant,
 ) -> Option<Served> {
     let (copy, key) = (course.copy.take()?, course.key.take()?);
-    let renewed = Arc::new(renewed(course, &copy, key.partition(), head, now));
+    let renewed = Arc::new(renewed(course, &copy, &key, head, now));
     let may_keep = is_current(course) && may_keep(course, &key, head, session);
     let copies = &course.parts.copies;
     let kept = if !may_keep {
@@ -90,7 +90,7 @@ pub(super) fn note_head(
     }
     let length = copy.body().len();
     let noted = if conditional::same_representation(&head.fields, copy.fields(), length) {
-        let renewed = renewed(course, copy, key.partition(), head, now);
+        let renewed = renewed(course, copy, key, head, now);
         // Nor may it end one that it does not let keep.
         if renewed.lifetimes() == &Lifetimes::NEVER {
             return;
@@ -131,7 +131,7 @@ pub(super) fn note_preflight(course: &Course, head: &ResponseHead, now: Instant)
 fn renewed(
     course: &Course,
     copy: &StoredResponse,
-    partition: Partition,
+    key: &CacheKey,
     head: &ResponseHead,
     now: Instant,
 ) -> StoredResponse {
@@ -141,7 +141,7 @@ fn renewed(
         return copy.expired();
     };
     let vary = vary(course, &updated);
-    let lifetimes = match (&vary, assess(course, partition, &updated, now)) {
+    let lifetimes = match (&vary, assess(course, key.partition(), &updated, now)) {
         (Some(_), Ok(lifetimes)) => lifetimes,
         (None, _) | (_, Err(_)) => Lifetimes::NEVER,
     };
@@ -149,6 +149,7 @@ fn renewed(
     let renewed = copy.renewed(Making {
         head: &updated,
         lifetimes,
+        others: key.others(),
         times: times(course, now),
         unix,
         vary,
@@ -172,7 +173,7 @@ pub(super) fn is_current(course: &mut Course) -> bool {
 }
 
 /// Keeps a new copy; returns whether it is there.
-pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> bool {
+pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse, now: Instant) -> bool {
     let is_good = copy.is_good();
     if let Some(visit) = course.visit_mut()
         && !visit.is_anybodys(&copy)
@@ -186,6 +187,16 @@ pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> 
         }
         false => key,
     };
+    let key = match says_goodbye(course, &key, &copy) {
+        true => {
+            course.drop_session(now);
+            course.mark = course.parts.copies.mark();
+            course
+                .parts
+                .key_now(course.snapshot.keyer(), &key, &course.request.fields, now)
+        }
+        false => key,
+    };
     let is_kept = course.parts.copies.keep(&key, copy, course.mark);
     if is_kept {
         course.parts.note_spelling(key.authority());
@@ -194,6 +205,42 @@ pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse) -> 
         note_kept(course, key);
     }
     is_kept
+}
+
+/// Whether a visitor's own page says that its session is over, as only pages do that come with status 200:
+/// it is what a stranger is sent, or it does nothing but lead elsewhere, and was another before.
+fn says_goodbye(course: &Course, key: &CacheKey, copy: &StoredResponse) -> bool {
+    if !matches!(key.partition(), Partition::Session(_)) || !course.is_clients() || !copy.is_good()
+    {
+        return false;
+    }
+    let (parts, fields) = (&course.parts, &course.request.fields);
+    let before = parts.copies.look_up_good(key, fields);
+    let Some(before) = before.filter(|before| before.body() != copy.body()) else {
+        return false;
+    };
+    if leads_elsewhere(copy.body()) && !leads_elsewhere(before.body()) {
+        return true;
+    }
+    if !parts.has_public.load(Ordering::Relaxed) {
+        return false;
+    }
+    let public = course.snapshot.keyer().public_key(key);
+    let public = parts.copies.look_up_good(&public, fields);
+    public.is_some_and(|public| public.body() == copy.body())
+}
+
+/// Whether a page is a short one by which a browser goes to another at once.
+fn leads_elsewhere(body: &[u8]) -> bool {
+    const BYTES_MAX: usize = 512;
+    const WORDS: [&[u8]; 4] = [b"location=", b"location.", b"location =", b"http-equiv"];
+    let is_short = body.len() <= BYTES_MAX;
+    is_short && {
+        let body = body.to_ascii_lowercase();
+        WORDS
+            .iter()
+            .any(|word| memchr::memmem::find(&body, word).is_some())
+    }
 }
 
 /// Notes what a copy can be renewed with.
@@ -237,7 +284,7 @@ pub(super) fn collect(
     now: Instant,
 ) -> Option<Collector> {
     let cache = &course.snapshot.config().cache;
-    let key = course.key.as_ref()?;
+    let key = course.keep_as.as_ref().or(course.key.as_ref())?;
     if !course.keeps {
         return None;
     }
@@ -269,6 +316,7 @@ pub(super) fn collect(
     course.parts.copies.collect(Making {
         head,
         lifetimes,
+        others: key.others(),
         times: times(course, now),
         unix: course.parts.wall_clock(now),
         vary,
@@ -285,6 +333,11 @@ fn times(course: &Course, received: Instant) -> Times {
 
 /// Whether the request, and what the response does to cookies, let it be kept under `key`.
 fn may_keep(course: &Course, key: &CacheKey, head: &ResponseHead, session: SessionChange) -> bool {
+    // What its visitor is handed is not in the way where the chain says whose it is from now on.
+    let session = match &course.keep_as {
+        Some(as_) if as_ == key => SessionChange::None,
+        Some(_) | None => session,
+    };
     let may_be_kept = match (session, key.partition()) {
         (SessionChange::ChangesSession, _) | (SessionChange::SetsCookie, Partition::Shared) => {
             false

@@ -10,41 +10,11 @@ use super::parts::Parts;
 use super::sake::Sake;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Copies, Outdated};
-use crate::key::{CacheKey, Keyer, Partition, SessionChange};
+use crate::key::{CacheKey, Partition};
 use crate::message::known::{Is, is, look_up};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::rules::reference;
 use crate::time::Instant;
-
-/// Notes the cookies that the answer hands out. An answer with a cookie that counts is kept for
-/// nobody: it may be the first to a new visitor, whatever the cookie is called, and the value
-/// that it replaces may have been planted by somebody.
-pub(super) fn note_cookies(course: &mut Course, head: &ResponseHead) {
-    if !head.fields.contains("set-cookie") {
-        return;
-    }
-    let (cache, keyer) = (&course.snapshot.config().cache, course.snapshot.keyer());
-    // Where cookies are no part of the key, no cookie makes a copy one visitor's.
-    let mut is_own = !cache.detect_session && keyer.sets_cookie(&head.fields);
-    let mut forgets = false;
-    for mark in keyer.handed_out(&course.request.fields, &head.fields) {
-        is_own = true;
-        forgets |= mark.is_none();
-        // What answers no client is handed out to nobody.
-        if let Some(mark) = mark
-            && course.is_clients()
-        {
-            course.parts.handed.note(mark);
-        }
-    }
-    course.keeps &= !is_own || is_planted(Plant::KeptWithCookie);
-    // A session was that of a cookie, however short, that its client is to forget at its end.
-    if forgets && course.ends_session {
-        course
-            .parts
-            .drop_session(keyer.partition(&course.request.fields));
-    }
-}
 
 /// Notes what the answer says of its visitor, and what it says to a stranger.
 pub(super) fn note_visitor(course: &mut Course, head: &ResponseHead, now: Instant) {
@@ -105,6 +75,11 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
     let Some(visit) = course.visit_mut() else {
         return;
     };
+    if visit.is_trial() {
+        // It has come with what it was given.
+        visit.ended = Ended::Unfit;
+        return;
+    }
     visit.ended = match head.status {
         _ if is_no => Ended::Refused,
         StatusCode::TOO_MANY_REQUESTS => Ended::Failed,
@@ -124,14 +99,6 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
         if let Some(shared) = shared {
             course.parts.copies.drop_beside(shared.hash());
         }
-    }
-}
-
-/// A response that starts, replaces or ends a session makes the old session's copies wrong.
-/// A failing one that its client never gets does not: the client goes on with the old session.
-pub(super) fn drop_changed(course: &Course, session: SessionChange) {
-    if session == SessionChange::ChangesSession {
-        course.drop_session();
     }
 }
 
@@ -184,8 +151,15 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
         keys.extend(others);
     }
     // Other parts of the page, of this visitor, who has had some of it.
-    if let Some(held) = keys.iter().find(|key| copies.contains(key)) {
+    let held = keys.iter().find(|key| copies.contains(key));
+    if let Some(held) = held {
         copies.note_refusal(held, now);
+    }
+    // Whoever may not see any more what there was is signed out, as far as anybody can tell; but not
+    // by an answer that nobody gets.
+    let is_session = matches!(own.partition(), Partition::Session(_));
+    if held.is_some() && is_session && course.is_clients() && status != StatusCode::NOT_FOUND {
+        course.drop_session(now);
     }
     course.mark = copies.drop_by_answer(&keys, own, course.mark);
     // A renewal ends by itself.
@@ -206,7 +180,7 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
     }
     let keyer = course.snapshot.keyer();
     let (authority, asked) = (course.request.authority(), course.request.path_and_query());
-    let own = reader(keyer, &course.request.fields);
+    let own = reader(course, now);
     let named = ["location", "content-location"].iter().filter_map(|name| {
         let reference = head.fields.get(name)?;
         reference::same_origin(reference, asked, authority)
@@ -237,13 +211,15 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
 }
 
 /// Whose copies a writer reads: who moves a page reads without what only writes have.
-fn reader(keyer: &Keyer, writer: &Fields) -> Partition {
+fn reader(course: &Course, now: Instant) -> Partition {
+    let (parts, keyer) = (&course.parts, course.snapshot.keyer());
+    let writer = &course.request.fields;
     let is_of_writes = |name: &str| is(look_up(name.as_bytes()), Is::OfWrites);
     if !writer.iter().any(|(name, _)| is_of_writes(name)) {
-        return keyer.partition(writer);
+        return parts.partition(keyer, writer, now);
     }
     let others = writer.iter().filter(|(name, _)| !is_of_writes(name));
-    keyer.partition(&Fields::from_pairs(others))
+    parts.partition(keyer, &Fields::from_pairs(others), now)
 }
 
 /// What MOVE and COPY write, beside their target (RFC 4918 §10.3).
@@ -265,7 +241,7 @@ fn drop_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
 
 /// Whether a status says that its reader may not have the page, or that there is none: with the codes
 /// of Laravel (419), IIS (440) and others (498) for a session that is over.
-fn is_no(status: StatusCode) -> bool {
+pub(super) fn is_no(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
         301..=303 | 307 | 308 | 401..=404 | 407 | 410 | 419 | 423 | 440 | 451 | 498 | 511

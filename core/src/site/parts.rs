@@ -11,6 +11,8 @@ use arc_swap::ArcSwap;
 use super::address::AddressFields;
 use super::asks::{self, Asks};
 use super::by_hand::ByHand;
+use super::carried::Carried;
+use super::chains::Chains;
 use super::circuits::{Circuits, Origin};
 use super::errand::Errand;
 use super::handed::Handed;
@@ -19,6 +21,7 @@ use super::preflights::Preflights;
 use super::quarantine::Page;
 use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
+use super::rolls::Rolls;
 use super::snapshot::Snapshot;
 use super::soft::SoftFailures;
 use super::visit::Visit;
@@ -26,15 +29,16 @@ use super::visitor::Visitors;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
+use crate::canary::{Plant, is_planted};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{
     Copies, Making, Outdated, Records, Restored, Restoring, Rules, StoredResponse, Times,
     Unrestored,
 };
 use crate::event::Event;
-use crate::key::{CacheKey, Keyer, Partition, Spellings};
+use crate::key::{CacheKey, Keyer, Links, Partition, Spellings};
 use crate::message::{Fields, RequestHead, ResponseHead};
-use crate::report::{AdmissionStats, PublicStats, Stats};
+use crate::report::{AdmissionStats, PublicStats, SessionStats, Stats};
 use crate::rng::Rng;
 use crate::rules::coding::GzipPool;
 use crate::rules::freshness::Lifetimes;
@@ -48,6 +52,8 @@ pub(super) struct Parts {
     pub(super) address_fields: AddressFields,
     asks: Mutex<Asks>,
     pub(super) by_hand: ByHand,
+    pub(super) carried: Carried,
+    pub(super) chains: Chains,
     pub(super) circuits: Circuits,
     /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
     pub(super) clock_behind: AtomicU64,
@@ -73,6 +79,7 @@ pub(super) struct Parts {
     pub(super) renewals: Renewals,
     /// The time since when copies are made by the rules of now.
     rules_since: AtomicU64,
+    pub(super) rolls: Rolls,
     snapshot: ArcSwap<Snapshot>,
     pub(super) soft: SoftFailures,
     /// The ways in which sites are called of which there may be copies, as bits of `Spellings`.
@@ -94,6 +101,8 @@ impl Parts {
             address_fields: AddressFields::default(),
             asks: Mutex::new(Asks::new()),
             by_hand: ByHand::default(),
+            carried: Carried::new(),
+            chains: Chains::new(),
             circuits: Circuits::new(tiers),
             clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
@@ -111,6 +120,7 @@ impl Parts {
             reach: Reach::default(),
             renewals: Renewals::default(),
             rules_since: AtomicU64::new(0),
+            rolls: Rolls::new(rng.next()),
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             soft: SoftFailures::default(),
             spellings: AtomicU64::new(0),
@@ -134,6 +144,7 @@ impl Parts {
         if !before.cache.same_keys(&config.cache) {
             self.outdate(Outdated::Chosen(&|_| true));
             self.preflights.clear();
+            self.chains.clear();
         }
         let (cache, was) = (&config.cache, &self.start.cache);
         [
@@ -185,6 +196,7 @@ impl Parts {
         let collector = self.copies.collect(Making {
             head,
             lifetimes: Lifetimes::NEVER,
+            others: 0,
             times,
             unix: self.wall_clock(now),
             vary: Vary::default(),
@@ -245,6 +257,10 @@ impl Parts {
             admission: self.admission(now),
             public: self.public(),
             refresh: self.renewals.stats(),
+            sessions: SessionStats {
+                followed: self.chains.len(),
+                rolling: self.rolls.rolling(now),
+            },
             soft: self.soft.stats(),
         }
     }
@@ -279,7 +295,15 @@ impl Parts {
     }
 
     /// An asking as a stranger has ended.
-    pub(super) fn visit_ended(&self, visit: Visit, since: Instant, now: Instant) {
+    pub(super) fn visit_ended(&self, mut visit: Visit, since: Instant, now: Instant) {
+        if visit.is_trial() {
+            let found = self.asks().tried(visit.tried(), now);
+            for (name, rolls) in found {
+                self.rolls.note(visit.key.authority(), name, rolls, now);
+            }
+        } else if let Some(cookies) = visit.take_trial() {
+            self.asks().try_cookies(&visit.key, cookies, now);
+        }
         let Visit { ended, number, .. } = visit;
         self.end_visit(number, ended, since, now);
     }
@@ -435,11 +459,46 @@ impl Parts {
         dropped
     }
 
-    /// Drops all copies of the session of a request with these fields, if it has one: what all who
-    /// send `theme=dark` see is no session's.
-    pub(super) fn drop_session_of(&self, keyer: &Keyer, request: &Fields) {
-        if keyer.names_visitor(request) {
-            self.drop_session(keyer.partition(request));
+    /// The partition of a request with these fields.
+    pub(super) fn partition(&self, keyer: &Keyer, request: &Fields, now: Instant) -> Partition {
+        let link = |mark| self.chains.look(mark, now);
+        let links: Links<'_> = match self.chains.is_empty() {
+            true => None,
+            false => Some(&link),
+        };
+        keyer.partition_by(request, links)
+    }
+
+    /// The key of the same thing for the same request, now that its chains have others numbers.
+    pub(super) fn key_now(
+        &self,
+        keyer: &Keyer,
+        key: &CacheKey,
+        request: &Fields,
+        now: Instant,
+    ) -> CacheKey {
+        let link = |mark| self.chains.look(mark, now);
+        let again = || keyer.key_after(key, (request, &Fields::default()), Some(&link));
+        let again = key.line().and_then(|_| again());
+        again.unwrap_or_else(|| key.clone())
+    }
+
+    /// The session of a request with these fields ends, if it has one: all of its copies go. What all
+    /// who send `theme=dark` see is no session's.
+    pub(super) fn end_session(&self, keyer: &Keyer, request: &Fields, now: Instant) {
+        if keyer.names_visitor(request) && !is_planted(Plant::UnendedSession) {
+            self.drop_session(self.partition(keyer, request, now));
+            self.end_chains(keyer, request, now);
+        }
+    }
+
+    /// The chains of a request with these fields end; what is on its way for them is found no more.
+    pub(super) fn end_chains(&self, keyer: &Keyer, request: &Fields, now: Instant) {
+        if self.chains.is_empty() {
+            return;
+        }
+        for (mark, _) in keyer.tokens(request) {
+            self.chains.end(mark, now);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::copies::Collector;
+use crate::key::CacheKey;
 use crate::report::{Failure, SoftVerdict};
 use crate::rules::label::{Cause, Handling};
 use crate::time::Instant;
@@ -232,11 +233,22 @@ fn keep_collected(course: &mut Course, now: Instant) -> bool {
     } else {
         None
     };
-    let stored = course.collector.take().zip(course.key.take());
+    let after = course.keep_as.take();
+    let is_visitors = after.is_some();
+    let asked = course.key.take();
+    if is_visitors {
+        // Its request has not the cookies of the key; and it may be of a session that is over.
+        course.peer = None;
+        let is_outdated = |key: &CacheKey| course.parts.copies.is_outdated(key, course.mark);
+        if asked.as_ref().is_some_and(is_outdated) {
+            course.collector = None;
+        }
+    }
+    let stored = course.collector.take().zip(after.or(asked));
     let kept = keep::is_current(course)
-        && stored.is_some_and(|(collector, key)| keep::keep(course, key, collector.finish()));
+        && stored.is_some_and(|(collector, key)| keep::keep(course, key, collector.finish(), now));
     if let Some(page) = page {
-        keep::want_public(course, &page, kept, now);
+        keep::want_public(course, &page, kept && !is_visitors, now);
     }
     course.land(if kept { Flown::Kept } else { Flown::Unfit });
     kept

@@ -51,7 +51,10 @@ pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
         }
         Purge::Session { cookie } => {
             let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-            parts.drop_session(parts.snapshot().keyer().partition(&request))
+            let (snapshot, now) = (parts.snapshot(), parts.chains.latest());
+            let dropped = parts.drop_session(parts.partition(snapshot.keyer(), &request, now));
+            parts.end_chains(snapshot.keyer(), &request, now);
+            dropped
         }
         Purge::Url {
             host,

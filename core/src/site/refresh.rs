@@ -18,7 +18,7 @@ use super::wants::LOOK_AGAIN;
 use crate::admission::{Gate, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Tiers};
 use crate::copies::StoredResponse;
-use crate::key::{self, CacheKey};
+use crate::key::{self, CacheKey, Line};
 use crate::message::RequestHead;
 use crate::rules::label::ForwardReason;
 use crate::time::Instant;
@@ -114,7 +114,7 @@ fn ask(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
         match start_asking(parts, &ask, false, now) {
             Ok(refresh) => return Some(refresh),
             Err(NotStarted::Full) => return None,
-            Err(NotStarted::Gone | NotStarted::Refused) => parts.asks().postpone(&ask.key, now),
+            Err(NotStarted::Gone | NotStarted::Refused) => parts.asks().postpone(&ask, now),
         }
     }
     None
@@ -193,7 +193,8 @@ fn start(
     };
     let path = request.path();
     let snapshot = parts.snapshot();
-    if snapshot.config().cache.excluded_paths.matches(path) {
+    let is_replaced = |line: &Line| !parts.chains.hold(line.marks(), now);
+    if snapshot.config().cache.excluded_paths.matches(path) || key.line().is_some_and(is_replaced) {
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
@@ -236,7 +237,11 @@ fn start_asking(
     is_probe: bool,
     now: Instant,
 ) -> Result<Refresh, NotStarted> {
-    let asks::Ask { key, cookies } = ask;
+    let asks::Ask {
+        key,
+        cookies,
+        is_trial,
+    } = ask;
     let gate = &parts.gate;
     if gate.in_flight() >= gate.limit() {
         return Err(NotStarted::Full);
@@ -250,7 +255,7 @@ fn start_asking(
     let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
     let permit = permit(parts, key.path(), is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();
-    let Some(number) = parts.asks().start(key, now) else {
+    let Some(number) = parts.asks().start(ask, now) else {
         parts.record(permit, Outcome::Ignore, now);
         return Err(NotStarted::Gone);
     };
@@ -265,7 +270,7 @@ fn start_asking(
         permit,
         slot,
     };
-    let visit = Visit::new(key, number, cookies.as_deref());
+    let visit = Visit::new(key, number, cookies.as_deref(), *is_trial);
     let ask = unattended(copy, key, &request, snapshot);
     let mut fetch = Fetch::new(parts, ask, grant, circuit, now);
     fetch.is_for(Sake::Stranger(Box::new(visit)));

@@ -216,6 +216,7 @@ impl Ticket {
         };
         if made_at < self.since
             || parts.copies.is_written(&copy, key)
+            || !copy.is_alike(key)
             || conditional::is_for_origin(&self.request.fields)
             || !copy.is_fresh(now) && !copy.may_rescue(age_max, now)
         {

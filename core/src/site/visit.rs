@@ -2,6 +2,7 @@
 //! handed, which would be somebody's: the stranger's.
 //! Never decides what is kept of an answer beyond that.
 
+use http::StatusCode;
 use memchr::memmem;
 
 use super::asks::Ended;
@@ -30,12 +31,65 @@ pub(super) struct Visit {
     is_second: bool,
     /// The cookies of the answer as it would send them.
     cookies: Vec<u8>,
+    /// It is there to find out which cookies the application replaces: those that it has sent, as far as
+    /// they were replaced.
+    trial: Option<Jar>,
+    /// Names of cookies of which that is to be found out.
+    may_roll: Vec<u64>,
+}
+
+/// Which of the cookies that a stranger has sent are replaced by the answer.
+#[derive(Debug, Default)]
+struct Jar {
+    /// Name and value of each cookie that it has now.
+    jar: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Hashes of the names that have got another value.
+    replaced: Vec<u64>,
+    /// A good answer has come.
+    is_answered: bool,
+}
+
+impl Jar {
+    fn of(cookies: &[u8]) -> Self {
+        let pairs = cookies.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let jar = pairs.filter_map(|pair| {
+            let mark = memchr::memchr(b'=', pair)?;
+            Some((pair[..mark].to_vec(), pair[mark + 1..].to_vec()))
+        });
+        Self {
+            jar: jar.collect(),
+            ..Self::default()
+        }
+    }
+
+    fn note(&mut self, name: &[u8], value: &[u8], hash: u64) {
+        match self.jar.iter_mut().find(|(known, _)| known == name) {
+            Some((_, had)) if had == value => {}
+            Some((_, had)) => {
+                *had = value.to_vec();
+                self.replaced.push(hash);
+            }
+            None => self.jar.push((name.to_vec(), value.to_vec())),
+        }
+    }
+
+    /// The cookies as they are sent.
+    fn cookies(&self) -> Box<[u8]> {
+        let pairs = self.jar.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| [name, &b"="[..], value].concat())
+            .collect();
+        pairs.join(&b"; "[..]).into()
+    }
 }
 
 impl Visit {
     /// The asking of this number, with these cookies.
-    pub(super) fn new(key: &CacheKey, number: u64, cookies: Option<&[u8]>) -> Self {
+    pub(super) fn new(key: &CacheKey, number: u64, cookies: Option<&[u8]>, is_trial: bool) -> Self {
+        let trial = cookies.filter(|_| is_trial).map(Jar::of);
         let mut visit = Self {
+            trial,
+            may_roll: Vec::new(),
             ended: Ended::Dropped,
             is_counted: false,
             key: key.clone(),
@@ -51,8 +105,43 @@ impl Visit {
         visit
     }
 
-    /// Takes note of what the answer hands out.
-    pub(super) fn note_head(&mut self, head: &ResponseHead) {
+    /// Whether it has come without cookies.
+    pub(super) const fn is_first(&self) -> bool {
+        !self.is_second
+    }
+
+    /// Takes note of a cookie of this name of which it is to be found out whether it is replaced.
+    pub(super) fn may_roll(&mut self, name: u64) {
+        self.may_roll.push(name);
+    }
+
+    /// What is to be found out with the cookies that it was handed.
+    pub(super) fn take_trial(&mut self) -> Option<(Vec<u64>, Box<[u8]>)> {
+        let names = std::mem::take(&mut self.may_roll);
+        let fits = (1..=COOKIES_BYTES_MAX).contains(&self.cookies.len());
+        (!names.is_empty() && fits).then(|| (names, self.cookies.clone().into()))
+    }
+
+    /// How a trial went: the names of the cookies that were replaced, and the cookies that the stranger
+    /// has now; `None` for a visit that is none, or that came to nothing.
+    pub(super) fn tried(&self) -> Option<(&[u64], Box<[u8]>)> {
+        let trial = self.trial.as_ref().filter(|trial| trial.is_answered)?;
+        Some((&trial.replaced, trial.cookies()))
+    }
+
+    /// Whether it is there for nothing but a trial.
+    pub(super) const fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Takes note of what the answer hands out; `name_of` hashes the name of a cookie.
+    pub(super) fn note_head(&mut self, head: &ResponseHead, name_of: &dyn Fn(&[u8]) -> u64) {
+        if let Some(trial) = &mut self.trial {
+            trial.is_answered = head.status == StatusCode::OK;
+            for (name, value) in key::handed_pairs(&head.fields) {
+                trial.note(name, value, name_of(name));
+            }
+        }
         for (name, value) in key::handed_pairs(&head.fields) {
             self.note(value);
             if !self.cookies.is_empty() {
@@ -67,6 +156,9 @@ impl Visit {
     /// The answer may be kept, but for what it holds; returns whether it holds nothing of what the
     /// stranger was handed.
     pub(super) fn is_anybodys(&mut self, copy: &StoredResponse) -> bool {
+        if self.is_trial() {
+            return false;
+        }
         if self.handed.is_empty() || is_planted(Plant::PublicWithToken) {
             return true;
         }
@@ -87,7 +179,7 @@ impl Visit {
         let may_ask_again =
             !self.is_second && !is_coded && (1..=COOKIES_BYTES_MAX).contains(&self.cookies.len());
         self.ended = match may_ask_again {
-            true => Ended::Again(std::mem::take(&mut self.cookies).into()),
+            true => Ended::Again(self.cookies.clone().into()),
             false => Ended::Unfit,
         };
         false

@@ -3,14 +3,17 @@
 //! Never knows a connection: it makes a list of what is to be done on one.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use retter_core::time::{Instant, UnixTime};
 
 use crate::codec;
 use crate::head::{Fields, Framing, Head};
-use crate::ledger::{ANSWER, ASKED, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
-use crate::net::{Close, Net};
+use crate::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
+use crate::net::{Close, LinkId, Net};
+use crate::requests::LOGOUT;
+use crate::sessions::Sessions;
 use crate::visitors::{SESSION, secret};
 
 /// `Cache-Control` of the simulated pages; [`Swarm::directives`](crate::swarm::Swarm) weighs them.
@@ -118,6 +121,8 @@ pub(crate) struct Plan {
     pub(crate) new_cookie: bool,
     /// The cookie by which the application knows its user from now on.
     pub(crate) start: Option<String>,
+    /// Everybody can see that another session begins with it.
+    begins: bool,
     /// Its user has logged in on the connection.
     pub(crate) is_bound: bool,
     /// `None` for an answer without a body.
@@ -133,15 +138,18 @@ impl Plan {
         asked: &Asked,
         head: &Head,
         known_by: Option<String>,
+        sessions: &mut Sessions,
         pages: &mut BTreeMap<String, Page>,
         is_failing: bool,
         net: &mut Net,
     ) -> Self {
         let varies = net.chance.hits(net.swarm.varies);
         let flavour = if varies { asked.flavour } else { "-" };
-        let starts = known_by.is_none() && !net.is_calm && net.chance.hits(net.swarm.starts);
-        let start = starts.then(|| start(net));
-        let user = known_by.or_else(|| start.clone());
+        let Start {
+            start,
+            begins,
+            user,
+        } = Start::of(known_by, asked, head, sessions, net);
         let edits = net.chance.hits(net.swarm.edits);
         let mut len = body_len(net);
         let url = format!("{}{}", asked.host, asked.target);
@@ -198,6 +206,7 @@ impl Plan {
             new_session: net.chance.hits(net.swarm.new_session) && !net.is_calm,
             new_cookie: net.chance.hits(net.swarm.new_cookie),
             start,
+            begins,
             is_bound: false,
             framing,
             is_head: asked.method == "HEAD",
@@ -205,10 +214,10 @@ impl Plan {
         }
     }
 
-    /// Whether it hands out a cookie that the program knows to be a session's.
-    pub(crate) fn starts_session(&self) -> bool {
+    /// Whether another session begins with it, by a cookie that the program knows to be a session's.
+    fn begins_session(&self) -> bool {
         let start = self.start.as_ref();
-        start.is_some_and(|start| start.starts_with(SESSION))
+        self.begins && start.is_some_and(|start| start.starts_with(SESSION))
     }
 
     /// Takes the framing that does not hide this fault.
@@ -288,6 +297,33 @@ impl Plan {
         bytes
     }
 
+    /// What it says, for the ledger.
+    pub(crate) fn said(&self, id: AskedId, asked: &Asked, link: LinkId) -> Answer {
+        Answer {
+            asked: id,
+            method: asked.method,
+            renews: false,
+            is_strangers: asked.is_strangers,
+            attempt: None,
+            no_store: false,
+            status: self.status,
+            page: self.page.clone(),
+            directives: self.directives,
+            varies: self.varies,
+            new_session: self.new_session || self.begins_session(),
+            is_reset: self.new_session,
+            new_cookie: self.new_cookie,
+            start: self.start.as_deref().map(Rc::from),
+            is_bound: self.is_bound,
+            is_tracked: asked.is_tracked(),
+            is_sound: true,
+            link,
+            head_at: None,
+            seen_at: None,
+            ends: None,
+        }
+    }
+
     /// The page that it shows, if it `is_sent`.
     pub(crate) fn shown(&self, is_sent: bool) -> Option<&Page> {
         (is_sent && self.framing.is_some()).then_some(&self.page)
@@ -309,6 +345,67 @@ impl Plan {
             }
             Some(Framing::Length(_) | Framing::UntilClose) => self.page.body(),
             None => Vec::new(),
+        }
+    }
+}
+
+/// The cookie by which the application knows its user from now on, and as whom it does.
+struct Start {
+    start: Option<String>,
+    begins: bool,
+    user: Option<String>,
+}
+
+impl Start {
+    /// What becomes of somebody whom the application knows by this, if by anything.
+    fn of(
+        known_by: Option<String>,
+        asked: &Asked,
+        head: &Head,
+        sessions: &mut Sessions,
+        net: &mut Net,
+    ) -> Self {
+        let Some(known_by) = known_by else {
+            let starts = !net.is_calm && net.chance.hits(net.swarm.starts);
+            let start = starts.then(|| start(net));
+            if let Some(pair) = &start {
+                sessions.give(pair, None, pair, true);
+            }
+            let user = start.clone();
+            return Self {
+                start,
+                begins: true,
+                user,
+            };
+        };
+        let user = sessions.user(&known_by).to_owned();
+        let is_write = !head.start.starts_with("GET ") && !head.start.starts_with("HEAD ");
+        let is_started = net.swarm.is_start(&known_by) && !known_by.starts_with("PHPSESSID=v");
+        let logs_in = is_started && !net.is_calm && net.chance.hits(net.swarm.logs_in);
+        if !is_started || !logs_in && !net.swarm.rolls {
+            return Self {
+                start: None,
+                begins: false,
+                user: Some(user),
+            };
+        }
+        let pair = start(net);
+        if pair == known_by {
+            // Within one second: the browser has it already.
+            return Self {
+                start: None,
+                begins: false,
+                user: Some(user),
+            };
+        }
+        let user = if logs_in { pair.clone() } else { user };
+        // Where each answer gives another one, nobody sees that this one is another session's.
+        let begins = is_write || !net.swarm.rolls || asked.target.ends_with(LOGOUT);
+        sessions.give(&pair, Some(&known_by), &user, begins);
+        Self {
+            start: Some(pair),
+            begins,
+            user: Some(user),
         }
     }
 }

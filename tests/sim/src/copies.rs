@@ -10,6 +10,7 @@ use retter_core::time::Instant;
 
 use crate::ledger::{Answer, Asked};
 use crate::seen::{lifetime, seconds};
+use crate::sessions::Sessions;
 
 /// How many addresses the simulated clients have.
 const ADDRESSES: usize = 250;
@@ -111,7 +112,18 @@ impl Copies {
 
     /// Whether a copy of an answer to `other`, which the origin made or confirmed by `basis`, may
     /// not answer what was sent at `sent`.
-    pub(crate) fn is_wrong(&self, basis: &Answer, other: &Asked, sent: Instant) -> bool {
+    pub(crate) fn is_wrong(
+        &self,
+        asked: &Asked,
+        (answer, basis): (&Answer, &Answer),
+        other: &Asked,
+        sent: Instant,
+    ) -> bool {
+        // What comes with a cookie of its own is of whoever has it from then on.
+        let owner = match answer.start {
+            None => &other.who,
+            Some(_) => &asked.who,
+        };
         self.wrong.iter().any(|wrong| {
             let is_no_to_many = wrong.is_no && wrong.is_of_many;
             if is_no_to_many && basis.varies && wrong.flavour != other.flavour {
@@ -122,11 +134,11 @@ impl Copies {
                 true => basis.seen_at.is_some_and(|seen| seen < wrong.head_at),
                 false => basis.head_at < Some(wrong.head_at),
             };
-            let is_own = other.who == wrong.who;
+            let is_own = *owner == wrong.who;
             let is_same = match &wrong.key {
                 None => is_own,
                 Some(key) => {
-                    let is_seen = is_own || other.who.is_empty() && !wrong.is_no;
+                    let is_seen = is_own || owner.is_empty() && !wrong.is_no;
                     is_seen && *key == self.key(other)
                 }
             };
@@ -134,10 +146,27 @@ impl Copies {
         })
     }
 
-    /// Whether the answer to `other` may be the answer to `asked`.
-    pub(crate) fn same_page(&self, asked: &Asked, other: &Asked, answer: &Answer) -> bool {
+    /// Whether the answer to `other` may be the answer to `asked`: they ask alike, or one asks with a
+    /// cookie that was given, in the same session, in the place of the other's or with that answer.
+    pub(crate) fn same_page(
+        &self,
+        asked: &Asked,
+        other: &Asked,
+        answer: &Answer,
+        sessions: &Sessions,
+    ) -> bool {
+        let goes_on = |from: &Option<Rc<str>>| {
+            let from = from.as_deref();
+            from.is_some()
+                && sessions
+                    .line(asked.started.as_deref())
+                    .any(|pair| Some(pair) == from)
+        };
+        let is_chain = self.settings.has_chains()
+            && asked.rest == other.rest
+            && (goes_on(&answer.start) || goes_on(&other.started));
         self.key(asked) == self.key(other)
-            && asked.who == other.who
+            && (asked.who == other.who || is_chain)
             && (!answer.varies || asked.flavour == other.flavour)
     }
 
@@ -156,7 +185,8 @@ impl Copies {
         let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
         // A cookie that is handed out makes a page its receiver's. Nobody can tell two connections
         // apart that the origin tells apart by themselves.
-        let is_anybodys = answer.new_session || answer.starts || answer.is_bound;
+        let starts = answer.start.is_some() && !self.settings.has_chains();
+        let is_anybodys = answer.is_reset || starts || answer.is_bound;
         let is_refusal = matches!(answer.status, 400 | 403 | 406);
         is_kept && !is_anybodys && !is_refusal && (!answer.new_cookie || asked.is_known)
     }
@@ -167,7 +197,7 @@ impl Copies {
             RescueMode::All => true,
             RescueMode::Session => {
                 let bears = ["PHPSESSID=", "Basic ", "Bearer "];
-                bears.iter().any(|mark| asked.who.contains(mark))
+                asked.started.is_some() || bears.iter().any(|mark| asked.who.contains(mark))
             }
             RescueMode::Strict => false,
         }

@@ -9,6 +9,7 @@ use retter_core::time::Instant;
 use crate::attempts::AttemptId;
 use crate::net::LinkId;
 use crate::sent::Sent;
+use crate::sessions::Sessions;
 use crate::visitors::{Line, VisitorId};
 
 /// The number of a request in the ledger.
@@ -49,6 +50,10 @@ pub(crate) struct Asked {
     pub(crate) who: Rc<str>,
     /// The cookies and fields that say so.
     pub(crate) lines: Rc<[Line]>,
+    /// What of `who` stays when the application gives another cookie in the place of its own.
+    pub(crate) rest: Rc<str>,
+    /// The cookie that the application has handed out, if it has.
+    pub(crate) started: Option<Rc<str>>,
     /// The application knows who asks: by more than a cookie of unknown meaning.
     pub(crate) is_known: bool,
     /// Nobody sent it: the program asks as a stranger.
@@ -131,10 +136,12 @@ pub(crate) struct Answer {
     pub(crate) varies: bool,
     /// Its cookies start, replace or end a session.
     pub(crate) new_session: bool,
+    /// One of a name and value that tell nothing else.
+    pub(crate) is_reset: bool,
     pub(crate) new_cookie: bool,
-    /// It hands a cookie to a visitor unknown until then, by which the application knows it from
-    /// now on, and is already personal.
-    pub(crate) starts: bool,
+    /// It hands out a cookie by which the application knows its visitor from now on, and is already
+    /// personal.
+    pub(crate) start: Option<Rc<str>>,
     /// It was given on a connection that somebody had logged in on.
     pub(crate) is_bound: bool,
     /// The request that the origin got had the parameter of a campaign.
@@ -224,6 +231,7 @@ pub(crate) struct Ledger {
     pub(crate) asked: Vec<Asked>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) sent: Sent,
+    pub(crate) sessions: Sessions,
     /// The values of cookies that strangers were handed.
     pub(crate) handed: Vec<String>,
     /// What broke the contract first.
@@ -236,7 +244,14 @@ impl Ledger {
         match (page, asked.is_strangers) {
             (None, _) => {}
             (Some(page), true) => self.sent.note_stranger(page),
-            (Some(page), false) => self.sent.note(asked.visitor, &asked.who, page),
+            (Some(page), false) => {
+                let given = cookies
+                    .iter()
+                    .filter(|cookie| self.sessions.is_given(cookie));
+                let values = asked.started.iter().map(|pair| &**pair);
+                let values: Vec<_> = values.chain(given.map(|pair| &**pair)).collect();
+                self.sent.note(asked.visitor, &asked.who, &values, page);
+            }
         }
         if asked.is_strangers {
             let values = cookies.iter().filter_map(|cookie| cookie.split('=').nth(1));

@@ -22,6 +22,7 @@ mod origin;
 mod requests;
 mod seen;
 mod sent;
+mod sessions;
 mod swarm;
 mod trace;
 mod visitors;
@@ -52,8 +53,11 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
     let mut chance = chance::Chance::new(seed);
-    let settings = swarm::settings(&mut chance);
-    let swarm = swarm::Swarm::new(&mut chance);
+    let mut settings = swarm::settings(&mut chance);
+    let mut swarm = swarm::Swarm::new(&mut chance);
+    if chance.hits(250) {
+        swarm.be_of_sessions(&mut settings, &mut chance);
+    }
     let trace = trace::Trace::new(readable);
     let net = Rc::new(RefCell::new(net::Net::new(chance, swarm, trace)));
     if readable {

@@ -14,6 +14,7 @@ use crate::copies::Copies;
 use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
+use crate::requests::LOGOUT;
 use crate::seen::{
     Seen, basis, bodiless, cache_status, check_bodiless, check_body, detail, find_answer, holds,
     number, plain, status,
@@ -171,6 +172,11 @@ impl Oracle {
         if let Err(text) = verdict {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
+        let asked = &ledger.asked[id];
+        let signs_out = asked.target.ends_with(LOGOUT) && asked.is_known && !asked.is_bound;
+        if let (true, Some(visitor), Some(at)) = (signs_out, asked.visitor, asked.sent_at) {
+            ledger.sessions.sign_out(visitor, at, net.now);
+        }
         if seen.is_whole
             && let Some(answer) = basis(&seen.head)
             && let Some(answer) = ledger.answers.get_mut(answer)
@@ -239,9 +245,10 @@ impl Oracle {
             let answer = find_answer(seen, ledger)?;
             // Before anything that the answer says of itself: may its bytes be seen?
             let body = plain(asked, seen)?;
+            let values = ledger.sessions.line(asked.started.as_deref());
             ledger
                 .sent
-                .check(asked.visitor, &asked.who, &answer.page, &body)?;
+                .check(asked.visitor, &asked.who, values, &answer.page, &body)?;
             let basis = basis(&seen.head).and_then(|id| ledger.answers.get(id));
             let basis = basis.ok_or("no answer of the origin")?;
             let is_strangers = answer.is_strangers || basis.is_strangers;
@@ -284,7 +291,9 @@ impl Oracle {
         )?;
         holds(answer.method == "GET", "a copy of the answer to a write")?;
         holds(!answer.is_tracked, "a copy of what only one link has asked")?;
-        let is_same = self.copies.same_page(asked, other, answer) && basis.page == answer.page;
+        let sessions = &ledger.sessions;
+        let is_same = self.copies.same_page(asked, other, answer, sessions);
+        let is_same = is_same && basis.page == answer.page;
         holds(is_same, "a copy of another page, or another's")?;
         // Who asked gets what the origin says is right, whatever becomes of the copy.
         let is_own = ledger.asked[basis.asked].answers.last() == asked.answers.last();
@@ -324,7 +333,12 @@ impl Oracle {
                 let least = resident.as_secs();
                 holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
             }
-            let is_wrong = self.copies.is_wrong(basis, other, sent);
+            let is_over = asked
+                .visitor
+                .zip(basis.head_at)
+                .is_some_and(|(visitor, head_at)| ledger.sessions.is_over(visitor, head_at, sent));
+            holds(!is_over, "a copy of a session that was signed out of")?;
+            let is_wrong = self.copies.is_wrong(asked, (answer, basis), other, sent);
             holds(!is_wrong, "a copy that was made wrong")?;
             self.judge_cause(id, (answer, basis), seen, net, ledger)
         })

@@ -194,7 +194,15 @@ impl Origin {
         ledger.check(!renews || conn.login.is_none(), || {
             format!("a copy is renewed as somebody who logged in for request {asked_id}")
         });
-        let mut plan = Plan::new(&asked, head, user, &mut self.pages, is_failing, net);
+        let mut plan = Plan::new(
+            &asked,
+            head,
+            user,
+            &mut ledger.sessions,
+            &mut self.pages,
+            is_failing,
+            net,
+        );
         plan.suit(fault);
         plan.is_bound = conn.login.is_some();
         let answer = ledger.answers.len();
@@ -205,26 +213,11 @@ impl Origin {
         let is_sent = !matches!(fault, Fault::Closed | Fault::Garbage | Fault::Never);
         ledger.note_sent(&asked, plan.shown(is_sent), &plan.cookies(answer));
         ledger.answers.push(Answer {
-            asked: asked_id,
-            method: asked.method,
             renews,
-            is_strangers: asked.is_strangers,
             attempt: net.carried(id),
             no_store,
-            status: plan.status,
-            page: plan.page.clone(),
-            directives: plan.directives,
-            varies: plan.varies,
-            new_session: plan.new_session || plan.starts_session(),
-            new_cookie: plan.new_cookie,
-            starts: plan.start.is_some(),
-            is_bound: plan.is_bound,
-            is_tracked: asked.is_tracked(),
             is_sound,
-            link: id,
-            head_at: None,
-            seen_at: None,
-            ends: None,
+            ..plan.said(asked_id, &asked, id)
         });
         net.note(format_args!(
             "origin answers request {asked_id} with answer {answer}: {} {:?} {fault:?} `{}` \
@@ -278,8 +271,9 @@ impl Origin {
             directives: "",
             varies: false,
             new_session: false,
+            is_reset: false,
             new_cookie: false,
-            starts: false,
+            start: None,
             is_bound: false,
             is_tracked: false,
             is_sound: true,

@@ -16,6 +16,9 @@ pub(crate) const HOSTS: [&str; 2] = ["shop.example", "blog.example"];
 /// The part of a page that some ask for: `bytes=2-9`.
 pub(crate) const RANGE: (usize, usize) = (2, 10);
 
+/// The query of those who want to be gone.
+pub(crate) const LOGOUT: &str = "action=logout";
+
 /// What is not HTTP.
 const MALFORMED: [&str; 4] = [
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -61,7 +64,13 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
     } else {
         format!("/{path}")
     };
-    let target = match chance.hits(swarm.tracked) {
+    let signs_out = matches!(method, "GET" | "POST") && chance.hits(swarm.signing_out);
+    let target = if signs_out && !net.is_calm {
+        format!("/{path}?{LOGOUT}")
+    } else {
+        target
+    };
+    let target = match !signs_out && chance.hits(swarm.tracked) {
         true => track(&target, visitor),
         false => target,
     };
@@ -81,6 +90,8 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
         is_bound: memory.visitors.is_bound(visitor),
         who: identity.who,
         lines: identity.lines,
+        rest: identity.rest,
+        started: identity.started,
         flavour: ["", "sweet", "sour"][chance.below(3)],
         gzip: chance.hits(400),
         if_none_match: known.filter(|_| is_conditional && !writes).cloned(),

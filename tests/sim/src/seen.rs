@@ -27,14 +27,24 @@ pub(crate) fn check_bodiless(asked: &Asked, seen: &Seen) -> Result<(), String> {
         return holds(asked.range, "416 for one who wants it all");
     }
     // RFC 9110 §13.1.2: compared weakly.
-    let strong = |etag: &str| etag.trim_start_matches("W/").to_owned();
-    let etag = seen.head.fields.get("etag").map(strong).unwrap_or_default();
+    let etag = seen
+        .head
+        .fields
+        .get("etag")
+        .map(version)
+        .unwrap_or_default();
     let known = asked
         .if_none_match
         .as_deref()
-        .map(strong)
+        .map(version)
         .unwrap_or_default();
     holds(known == etag && !etag.is_empty(), "304 for another version")
+}
+
+/// The version that a tag names, whatever form of the page it is of: the program marks compressed ones.
+fn version(etag: &str) -> String {
+    etag.trim_start_matches("W/")
+        .replace("-retter-gzip\"", "\"")
 }
 
 /// The answer of the origin that this answer says it is.
@@ -52,8 +62,7 @@ pub(crate) fn bodiless<'a>(
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = (&'a Answer, &'a Answer)> {
     let fields = &seen.head.fields;
-    let etag = fields.get("etag").unwrap_or_default();
-    let etag = etag.trim_start_matches("W/");
+    let etag = fields.get("etag").map(version).unwrap_or_default();
     let is_unchanged = status(seen) == 304;
     let says = fields.get("cache-control").unwrap_or_default();
     let range = fields.get("content-range").unwrap_or_default();

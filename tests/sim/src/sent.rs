@@ -18,6 +18,8 @@ enum Reader {
     One(VisitorId),
     /// Everybody whose cookies and fields are exactly these: none at all for the bare.
     Alike(Rc<str>),
+    /// Whoever has this cookie, or one that was given in its place: the application takes them for one.
+    Holder(Rc<str>),
 }
 
 /// The pages sent to each reader.
@@ -30,11 +32,19 @@ pub(crate) struct Sent {
 
 impl Sent {
     /// Takes note that the origin sends a page in answer to a request of `visitor`, who asked as
-    /// `who`. A personal page is for nobody else, however alike somebody asks.
-    pub(crate) fn note(&mut self, visitor: Option<VisitorId>, who: &Rc<str>, page: &Page) {
+    /// `who`, with a cookie of these, or is handed one. A personal page is for nobody else, however alike
+    /// somebody asks.
+    pub(crate) fn note(
+        &mut self,
+        visitor: Option<VisitorId>,
+        who: &Rc<str>,
+        values: &[&str],
+        page: &Page,
+    ) {
         let one = visitor.map(Reader::One);
         let alike = (!page.is_personal).then(|| Reader::Alike(Rc::clone(who)));
-        for reader in one.into_iter().chain(alike) {
+        let holders = values.iter().map(|pair| Reader::Holder((*pair).into()));
+        for reader in one.into_iter().chain(alike).chain(holders) {
             let pages = self.by_reader.entry(reader).or_default();
             pages.insert(page.clone());
         }
@@ -52,11 +62,12 @@ impl Sent {
     }
 
     /// Whether each run of eight bytes of `body`, which claims to be some of `page`, was sent before
-    /// to this visitor, or to somebody who asked alike.
-    pub(crate) fn check(
+    /// to this visitor, or to somebody who asked alike, or with a cookie that this one's comes from.
+    pub(crate) fn check<'a>(
         &self,
         visitor: Option<VisitorId>,
         who: &Rc<str>,
+        values: impl Iterator<Item = &'a str>,
         page: &Page,
         body: &[u8],
     ) -> Result<(), String> {
@@ -64,7 +75,9 @@ impl Sent {
             visitor.map(Reader::One),
             Some(Reader::Alike(Rc::clone(who))),
         ];
-        let readers = readers.iter().flatten();
+        let holders = values.map(|pair| Reader::Holder(pair.into()));
+        let readers: Vec<_> = readers.into_iter().flatten().chain(holders).collect();
+        let readers = readers.iter();
         let known: Vec<_> = readers
             .filter_map(|reader| self.by_reader.get(reader))
             .collect();

@@ -62,6 +62,15 @@ pub(crate) struct Swarm {
     pub(crate) shows: u32,
     /// Cookies that are handed out within one second are the same.
     pub(crate) same_second: bool,
+    /// The application gives another cookie in the place of its own with each answer.
+    pub(crate) rolls: bool,
+    /// Answers with which somebody whom the application knows is somebody else from then on, per mille.
+    pub(crate) logs_in: u32,
+    /// Requests that sign out, per mille.
+    pub(crate) signing_out: u32,
+    /// Visitors whose pages a script counts, and who come with another's cookie, per mille.
+    pub(crate) counting: u32,
+    pub(crate) stealing: u32,
     /// Error pages that come with status 200, per mille.
     pub(crate) errors: u32,
     /// Requests sent ahead, clients that leave early, that read slowly, that send slowly, that
@@ -125,6 +134,11 @@ impl Swarm {
             errors: *chance.pick(&[0, 0, 60, 300]),
             shows: *chance.pick(&[0, 0, 500, 1_000]),
             same_second: chance.hits(150),
+            rolls: chance.hits(400),
+            logs_in: *chance.pick(&[0, 0, 100, 300]),
+            signing_out: *chance.pick(&[0, 20, 100]),
+            counting: *chance.pick(&[0, 500, 1_000]),
+            stealing: *chance.pick(&[0, 0, 300, 700]),
             kinds,
             pipelining: rate(chance, 500),
             leaving: rate(chance, 300),
@@ -142,6 +156,36 @@ impl Swarm {
 }
 
 impl Swarm {
+    /// Makes it a world of sessions: there is time to find out how the application's cookies are, and
+    /// little else goes wrong meanwhile than that they come into several hands.
+    pub(crate) fn be_of_sessions(&mut self, settings: &mut Settings, chance: &mut Chance) {
+        let cache = &mut settings.site.cache;
+        (cache.rescue, cache.public) = (RescueMode::Session, true);
+        cache.public_share = 1.0;
+        cache.bytes_max = 64 << 20;
+        (cache.object_bytes_max, cache.entries_max) = (60_000, 1_000);
+        settings.site.admission.background_share = 1.0;
+        settings.site.admission.in_flight_max = 64;
+        (self.rolls, self.same_second) = (true, false);
+        (self.starts, self.logs_in) = (1_000, 300);
+        (self.users, self.newcomers) = (3, 100);
+        (self.stealing, self.counting) = (600, 300);
+        (self.is_attended, self.places) = (true, 1_000);
+        self.paths = 2;
+        // Pages that a stranger gets, and now and then an outage.
+        self.healths = [10, 0, 0, *chance.pick(&[1, 2, 3]), 0];
+        self.turn_max = Duration::from_secs(15);
+        self.statuses = [60, 0, 0, 0, 0, 1, 0, 0, 0];
+        self.faults = [60, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.methods = [60, 2, 1, 0, 0, 0, 0];
+        (self.new_session, self.new_cookie, self.errors) = (0, 0, 0);
+        self.shows = *chance.pick(&[0, 0, 0, 300]);
+        (self.cut, self.varies, self.tracked) = (0, 0, 0);
+        self.kinds = [16, 0, 0, 0, 4, 0, 0, 0, 0, 0];
+        self.pause_max = Duration::from_secs(20);
+        (self.leaving, self.slow_reading, self.slow_sending) = (0, 0, 0);
+    }
+
     /// Whether a cookie is one by which the application will know its user.
     pub(crate) fn is_start(&self, cookie: &str) -> bool {
         let value = cookie.strip_prefix(self.started);

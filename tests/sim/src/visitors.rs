@@ -2,6 +2,7 @@
 //! which cookies their browsers were given.
 //! Never knows a page, nor what the program makes of a field.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::chance::Chance;
@@ -78,6 +79,8 @@ struct Visitor {
     odd: &'static str,
     /// The cookie that the application has handed out last.
     started: Option<String>,
+    /// How often a script has counted a page, where one does.
+    views: Option<Cell<u32>>,
 }
 
 /// As whom a request is sent.
@@ -87,6 +90,10 @@ pub(crate) struct Identity {
     pub(crate) who: Rc<str>,
     /// Those cookies and fields, and cookies that are ignored.
     pub(crate) lines: Rc<[Line]>,
+    /// What of it stays the same when the application gives another cookie in the place of its own.
+    pub(crate) rest: Rc<str>,
+    /// The cookie that the application has handed out.
+    pub(crate) started: Option<Rc<str>>,
 }
 
 /// All of them.
@@ -101,12 +108,23 @@ impl Visitors {
                 kind: Kind::ALL[chance.weighted(&swarm.kinds)],
                 ignored: IGNORED[chance.below(IGNORED.len())],
                 odd: ODD[chance.below(10) / 7],
-                started: None,
+                started: self.stolen(swarm, chance),
+                views: chance.hits(swarm.counting).then(Cell::default),
             });
             return self.0.len() - 1;
         }
         let eldest = self.0.len() - swarm.users;
         eldest + chance.below(swarm.users)
+    }
+
+    /// Somebody else's cookie, with which somebody comes: it was planted, or found on a computer that
+    /// several use.
+    fn stolen(&self, swarm: &Swarm, chance: &mut Chance) -> Option<String> {
+        if !chance.hits(swarm.stealing) || self.0.is_empty() {
+            return None;
+        }
+        let at = self.0.len() - 1 - chance.below(swarm.users.min(self.0.len()));
+        self.0[at].started.clone()
     }
 
     /// Whether a visitor logs in anew on each connection.
@@ -144,9 +162,22 @@ impl Visitors {
             Kind::Bound if logs_in => put("Authorization", format!("NTLM v{id}")),
             Kind::Bound => {}
         }
+        // Beside a cookie that one browser has, a preference tells nobody apart.
+        let is_odd = |pair: &&String| ODD.contains(&&***pair);
+        let mut rest: Vec<_> = cookies
+            .iter()
+            .filter(|pair| !is_odd(pair))
+            .cloned()
+            .collect();
         cookies.extend(visitor.started.clone());
         let mut who: Vec<_> = cookies.clone();
-        who.extend(fields.iter().map(|(_, value)| value.clone()));
+        for told in [&mut who, &mut rest] {
+            told.extend(fields.iter().map(|(_, value)| value.clone()));
+        }
+        if let (Some(views), true) = (&visitor.views, visitor.started.is_some()) {
+            views.set(views.get() + 1);
+            cookies.push(format!("views={}", views.get()));
+        }
         let ignored = Some(visitor.ignored.to_owned()).filter(|pair| !pair.is_empty());
         let cookies: Vec<_> = ignored.into_iter().chain(cookies).collect();
         if !cookies.is_empty() {
@@ -155,6 +186,8 @@ impl Visitors {
         Identity {
             who: who.join("; ").into(),
             lines: fields.into(),
+            rest: rest.join("; ").into(),
+            started: visitor.started.as_deref().map(Rc::from),
         }
     }
 }

@@ -42,7 +42,10 @@ fn every_planted_bug_is_found() {
 /// hands must show by its bytes, whatever else is wrong with the copy.
 fn says(bug: Plant) -> &'static str {
     match bug {
-        Plant::KeptWithCookie | Plant::UnknownIsHarmless => "bytes that were never sent",
+        Plant::KeptWithCookie | Plant::UncutBranch | Plant::UnknownIsHarmless => {
+            "bytes that were never sent"
+        }
+        Plant::UnendedSession => "a copy of a session that was signed out of",
         Plant::ParkedLogin => "another client's login",
         Plant::PublicForPersonal => "for who is somebody",
         Plant::PublicOfVisitor => "bytes that were never sent to `strangers`",

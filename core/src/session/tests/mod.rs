@@ -4,6 +4,8 @@
 mod bound;
 mod bounds;
 mod broken;
+mod chain_ends;
+mod chains;
 mod copies;
 mod ends;
 mod identity;

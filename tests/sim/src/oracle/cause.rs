@@ -208,12 +208,20 @@ impl Oracle {
         let (status, failure) = (status(seen), detail(cache_status(seen)));
         let key = self.copies.key(asked);
         let leads = |other: &Asked| {
-            other.method == "GET" && other.who == asked.who && self.copies.key(other) == key
+            let is_chain = self.settings.site.cache.has_chains()
+                && other.started.is_some()
+                && asked.started.is_some()
+                && other.rest == asked.rest;
+            let is_alike = other.who == asked.who || is_chain;
+            other.method == "GET" && is_alike && self.copies.key(other) == key
         };
         let failed = |other: &Asked| {
             let mut own = own_answers(other, ledger);
             match failure {
-                None => own.any(|own| own.status == status && is_failure(status)),
+                None => own.any(|own| {
+                    let is_soft = own.status == 200 && own.page.is_error && status == 502;
+                    is_soft || own.status == status && is_failure(status)
+                }),
                 Some(_) => !own.any(|own| came(own, net)),
             }
         };
@@ -249,7 +257,9 @@ impl Oracle {
         ledger.answers.iter().any(|answer| {
             let other = &ledger.asked[answer.asked];
             matches!(answer.status, 200 | 304)
-                && self.copies.same_page(asked, other, answer)
+                && self
+                    .copies
+                    .same_page(asked, other, answer, &ledger.sessions)
                 && self.copies.may_forbid_stale(answer)
         })
     }
