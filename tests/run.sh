@@ -14,17 +14,26 @@ failed=0
 
 source tests/packages.sh
 
-# Makes the Python environment of the sample application, again when its requirements change.
-need_flask() {
-    local venv=target/venv requirements=tests/apps/flask/requirements.txt
-    cmp -s "$requirements" "$venv/requirements.txt" && "$venv/bin/python" -c 'import flask_sock' &&
-        return
+# Makes the Python environment of the sample applications, again when their requirements change.
+need_python() {
+    local venv=target/venv requirements=(tests/apps/{django,flask}/requirements.txt)
+    cat "${requirements[@]}" | cmp -s - "$venv/requirements.txt" &&
+        "$venv/bin/python" -c 'import django, flask_sock' && return
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
-    say "make $venv with $(tr '\n' ' ' <"$requirements")"
+    say "make $venv with $(cat "${requirements[@]}" | tr '\n' ' ')"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-    cp "$requirements" "$venv/requirements.txt"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "${requirements[@]/#/-r}"
+    cat "${requirements[@]}" >"$venv/requirements.txt"
+}
+
+# Installs what the Express application needs, again when that changes.
+need_express() {
+    command -v npm >/dev/null || need_packages nodejs npm
+    local app=tests/apps/express
+    cmp -s "$app/package-lock.json" "$app/node_modules/lock.json" && return
+    (cd "$app" && npm ci --silent)
+    cp "$app/package-lock.json" "$app/node_modules/lock.json"
 }
 
 # Counts the closing lines of a test runner's output: `test result: ok. 3 passed; 1 failed; ...`.
@@ -62,7 +71,8 @@ run_tests() {
     command -v php >/dev/null || need_packages php-cli
     [[ -z $(LD_PRELOAD=libnss_wrapper.so env true 2>&1) ]] || need_packages libnss-wrapper
     need_packages nginx-light iproute2
-    need_flask
+    need_python
+    need_express
     cargo_test --workspace "$@"
 }
 

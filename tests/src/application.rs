@@ -18,6 +18,8 @@ pub struct Application {
 
 #[derive(Debug)]
 enum Kind {
+    Django,
+    Express,
     Flask {
         script: &'static str,
     },
@@ -39,6 +41,37 @@ impl Application {
     #[must_use]
     pub fn flask() -> Self {
         Self::start(Port::reserve(), Kind::Flask { script: "app.py" })
+    }
+
+    /// Starts the Flask application whose sessions are permanent, see `tests/apps/flask/permanent.py`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn flask_permanent() -> Self {
+        let script = "permanent.py";
+        Self::start(Port::reserve(), Kind::Flask { script })
+    }
+
+    /// Starts the Django application, see `tests/apps/django`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn django() -> Self {
+        Self::start(Port::reserve(), Kind::Django)
+    }
+
+    /// Starts the Express application, see `tests/apps/express`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn express() -> Self {
+        Self::start(Port::reserve(), Kind::Express)
     }
 
     /// Starts the Flask application that says whom it believes to be asked by, see
@@ -153,16 +186,21 @@ impl Application {
 
     fn command(&self) -> Command {
         let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps");
+        let port = self.address().port().to_string();
+        let python = |script: PathBuf| {
+            let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv");
+            let mut command = Command::new(venv.join("bin/python"));
+            command.arg("-u").arg(script).arg(&port);
+            command
+        };
         match &self.kind {
-            Kind::Flask { script } => {
-                let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv");
-                let mut command = Command::new(venv.join("bin/python"));
-                command
-                    .arg("-u")
-                    .arg(apps.join("flask").join(script))
-                    .arg(self.address().port().to_string());
+            Kind::Django => python(apps.join("django/app.py")),
+            Kind::Express => {
+                let mut command = Command::new("node");
+                command.arg(apps.join("express/app.mjs")).arg(&port);
                 command
             }
+            Kind::Flask { script } => python(apps.join("flask").join(script)),
             Kind::Php {
                 options,
                 script,

@@ -62,7 +62,11 @@ impl Browser {
         for line in response.fields.all("set-cookie") {
             let pair = line.split(';').next().unwrap_or_default();
             let (name, value) = pair.split_once('=').expect("a cookie has a value");
-            self.set_cookie(name, value);
+            if value.is_empty() || line.to_ascii_lowercase().contains("max-age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.set_cookie(name, value);
+            }
         }
         response
     }

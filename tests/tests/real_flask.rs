@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 
 use retter_tests::application::Application;
+use retter_tests::coverage::{self, Framework};
 use retter_tests::retter::Retter;
 use retter_tests::{DEADLINE, retter_program, scenario};
 use tungstenite::protocol::CloseFrame;
@@ -13,6 +14,15 @@ use tungstenite::{Message, client};
 #[test]
 fn users_of_a_flask_application_keep_their_pages_through_an_outage() {
     scenario::outage(retter_program!(), Application::flask());
+}
+
+#[test]
+fn visitors_of_a_flask_application_with_permanent_sessions_get_their_pages_and_others() {
+    let framework = Framework {
+        name: "Flask, permanent sessions",
+        rolling: 1,
+    };
+    coverage::outage(retter_program!(), Application::flask_permanent(), framework);
 }
 
 #[test]

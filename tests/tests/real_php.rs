@@ -2,7 +2,8 @@
 //! Never looks at what PHP itself does well or badly.
 
 use retter_tests::application::Application;
-use retter_tests::{coverage, retter_program, scenario};
+use retter_tests::coverage::{self, Framework};
+use retter_tests::{retter_program, scenario};
 
 #[test]
 fn users_of_a_php_application_keep_their_pages_through_an_outage() {
@@ -11,5 +12,9 @@ fn users_of_a_php_application_keep_their_pages_through_an_outage() {
 
 #[test]
 fn visitors_of_a_php_application_get_pages_that_they_have_not_seen() {
-    coverage::outage(retter_program!(), Application::php_many());
+    let framework = Framework {
+        name: "PHP with sessions",
+        rolling: 0,
+    };
+    coverage::outage(retter_program!(), Application::php_many(), framework);
 }
