@@ -69,9 +69,19 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Letters of a name from which on it is likely to be the beginning of another: `backend.timeout`.
+const WORD_MIN: usize = 12;
+
 /// The known name that is nearest to `name`, when one is near. `form` names a spec as `name` is
 /// named.
 pub(crate) fn nearest(name: &str, form: impl Fn(&Spec) -> String) -> Option<String> {
+    // Whoever writes `timeout` means one of the time-outs, the first of the shortest.
+    let begins = specs().map(&form).filter(|known| known.starts_with(name));
+    if let Some(known) = begins.min_by_key(String::len)
+        && name.len() >= WORD_MIN
+    {
+        return Some(known);
+    }
     // A third of the letters wrong is no longer a slip.
     let distance_max = name.len() / 3;
     specs()
@@ -82,4 +92,26 @@ pub(crate) fn nearest(name: &str, form: impl Fn(&Spec) -> String) -> Option<Stri
         .min_by_key(|&(distance, _)| distance)
         .filter(|&(distance, _)| distance <= distance_max)
         .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_was_meant_is_suggested() {
+        for (written, meant) in [
+            (
+                "RETTER_BACKEND_TIMEOUT",
+                Some("RETTER_BACKEND_TIMEOUT_HEAD"),
+            ),
+            ("RETTER_BACKEND_BASE_URL", Some("RETTER_BACKEND_BASEURL")),
+            ("RETTER_SERVER_LISTN", Some("RETTER_SERVER_LISTEN")),
+            ("RETTER_NOTIFY_COMMANDS", Some("RETTER_NOTIFY_COMMAND")),
+            ("RETTER_SOMETHING_ELSE_ENTIRELY", None),
+        ] {
+            let told = nearest(written, Spec::variable);
+            assert_eq!(told.as_deref(), meant, "{written}");
+        }
+    }
 }

@@ -42,7 +42,7 @@ use table::Table;
 ///    dropped at its first outcome that finds it closed, or closes it, without such in the window.
 /// 4. There are at most `paths_max` path circuits. A new one takes the place of the one that
 ///    failed least recently, of a closed one if there is any. Dropping one that is not closed
-///    is a transition too, with [`Reason::Forgotten`].
+///    is a transition too, with [`Reason::Forgotten`](super::Reason::Forgotten).
 /// 5. A connect failure says nothing about a path, so it counts toward the origin alone. An
 ///    outcome of a `pass` counts toward the origin alone, and only while that is closed, but for a
 ///    success, which is news to it; it says nothing of when to come back.

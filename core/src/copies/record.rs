@@ -109,7 +109,7 @@ pub(super) fn write(key: &CacheKey, copy: &StoredResponse, stamp: Stamp) -> Opti
     Some(out.0)
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 pub(super) fn read(record: &[u8]) -> Result<Record<'_>, Unreadable> {
     let (&version, _) = record.split_first().ok_or(Unreadable::Damaged)?;
     let (said, checksum) = record
