@@ -41,6 +41,7 @@ fn main() {
         outcomes_min: 10,
         paths_min: 1,
         slow: None,
+        witnesses: 1,
         streak: Streak::Failures(3),
     };
     let recovery = Recovery {

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "copies",
             "event",
             "key",
+            "network",
             "report",
             "rng",
             "rules",

@@ -216,7 +216,9 @@ fn an_application_that_was_stopped_is_found_when_it_goes_on() {
             let address = retter.address();
             let page = ["/a", "/b", "/c"][number % 3];
             let asks = move || {
-                let request = Request::get(page).field("Cookie", "PHPSESSID=hangs");
+                // Of one visitor alone it would be no evidence.
+                let session = format!("PHPSESSID=hangs{number}");
+                let request = Request::get(page).field("Cookie", &session);
                 Client::connect(address).ask(&request).status
             };
             thread::spawn(asks)

@@ -43,6 +43,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     Ok(Line {
         at,
         is_coarse: true,
+        client: address_of(address),
         host,
         method,
         origin,
@@ -55,10 +56,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
 /// The virtual host if there is one, the address, and the user.
 #[expect(clippy::type_complexity, reason = "three names of one line, used once")]
 fn who_asked(text: &[u8]) -> Option<(Option<Box<str>>, &[u8], &[u8])> {
-    let is_address = |word: &[u8]| {
-        let text = std::str::from_utf8(word).ok();
-        text.is_some_and(|text| text.parse::<IpAddr>().is_ok())
-    };
+    let is_address = |word| address_of(word).is_some();
     let (first, rest) = split_once(text, b" ")?;
     let (second, rest) = split_once(rest, b" ")?;
     match split_once(rest, b" ") {
@@ -69,6 +67,10 @@ fn who_asked(text: &[u8]) -> Option<(Option<Box<str>>, &[u8], &[u8])> {
         // A user's name may have spaces.
         _ => Some((None, first, rest)),
     }
+}
+
+fn address_of(word: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(word).ok()?.parse().ok()
 }
 
 fn visitor(address: &[u8], user: &[u8], rest: &[u8], sessions: Sessions) -> Visitor {

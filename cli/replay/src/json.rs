@@ -27,6 +27,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
     Ok(Line {
         at: u64::try_from(at.as_nanos()).map_err(|_| NO_TIME)?,
         is_coarse: false,
+        client: told.client,
         host: told.host.as_ref().map(text_of),
         method,
         origin: origin(&told, assumptions),

@@ -297,7 +297,7 @@ impl<'a> Replay<'a> {
         self.log.not_asked += u64::from(is_unasked);
         self.forms.unasked |= is_unasked;
         for simulation in &mut self.simulations {
-            simulation.ask(&request, line.at, &origin);
+            simulation.ask(&request, line.client, line.at, &origin);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! Never reads a form: `combined` and `json` do.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ pub(super) struct Line {
     pub(super) at: u64,
     /// The time is known to the second only.
     pub(super) is_coarse: bool,
+    /// From where, where that is known.
+    pub(super) client: Option<IpAddr>,
     pub(super) host: Option<Box<str>>,
     pub(super) method: Method,
     pub(super) origin: Origin,

@@ -144,9 +144,18 @@ impl Simulation {
     }
 
     /// Replays one request, about which the application does what `origin` says.
-    pub(super) fn ask(&mut self, request: &Arc<RequestHead>, at: u64, origin: &Origin) {
+    pub(super) fn ask(
+        &mut self,
+        request: &Arc<RequestHead>,
+        client: Option<IpAddr>,
+        at: u64,
+        origin: &Origin,
+    ) {
         let now = Instant::from_nanos(at.saturating_sub(self.start));
-        let ruling = self.site.decide(request, now);
+        let ruling = match client {
+            Some(client) => self.site.decide_for(request, client, now),
+            None => self.site.decide(request, now),
+        };
         self.rule(ruling, request, origin, now);
         self.admit(now);
         if self.alarm.0.load(Memory::Relaxed) {

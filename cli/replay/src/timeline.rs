@@ -136,7 +136,10 @@ mod tests {
                 at: Instant::from_epoch(Duration::from_secs(secs)),
                 from,
                 path: None,
-                reason: Reason::Consecutive { failed: 5 },
+                reason: Reason::Consecutive {
+                    failed: 5,
+                    visitors: 1,
+                },
                 tier: Tier::Origin,
                 to,
             });

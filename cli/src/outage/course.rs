@@ -237,7 +237,10 @@ mod tests {
             at,
             from,
             path,
-            reason: Reason::Consecutive { failed: 5 },
+            reason: Reason::Consecutive {
+                failed: 5,
+                visitors: 1,
+            },
             tier,
             to,
         }

@@ -538,6 +538,7 @@ mod tests {
                 total: 20,
                 window: Duration::from_secs(10),
                 paths: 9,
+                visitors: 1,
             },
             tier: if path.is_some() {
                 Tier::Path

@@ -65,7 +65,10 @@ mod tests {
             at: at(0),
             from: State::Closed,
             path: Some(Arc::from(format!("/{number}\n"))),
-            reason: Reason::Consecutive { failed: 5 },
+            reason: Reason::Consecutive {
+                failed: 5,
+                visitors: 1,
+            },
             tier: Tier::Path,
             to: State::Open,
         };

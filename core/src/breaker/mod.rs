@@ -6,13 +6,17 @@ mod closed;
 pub(crate) mod model;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod pair;
+mod row;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod tiers;
 mod transition;
 mod usual;
+mod visitor;
+mod voices;
 mod window;
+mod witnesses;
 
 use std::mem;
 use std::time::Duration;
@@ -21,11 +25,13 @@ use crate::canary::{Plant, is_planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 
-use closed::Closed;
+use closed::{Closed, Ended};
+use witnesses::Witnesses;
 
 pub use terms::{Recovery, SlowTrip, Streak, Trip};
-pub use tiers::{TierPermit, TierRejected, Tiers};
+pub use tiers::{Target, TierPermit, TierRejected, Tiers};
 pub use transition::{News, Outcome, Reason, State, Tier, Transition};
+pub use visitor::{About, Visitor};
 
 /// One circuit, usable alone around any call that can fail.
 ///
@@ -60,7 +66,14 @@ pub use transition::{News, Outcome, Reason, State, Tier, Transition};
 ///     when it says, not before the shortest open time and not later than after 4 s.
 /// 11. [`return_now`](Self::return_now) lets probes of an open circuit go at once, and
 ///     [`stay_open`](Self::stay_open) keeps it open for longer: for who knows more than calls tell.
-/// 12. Time should not go back; if it does, nothing breaks but what is due comes later.
+/// 12. Whoever can tell who asks says so in [`record_about`](Self::record_about). Then one visitor is one
+///     voice: as many as [`Trip::witnesses`] have to meet with it, or all where there are fewer, and
+///     by their own outcomes, of which a row counts no more of any of them than its share. Those who
+///     are well count against them. While fewer have met with it, another one
+///     ([`try_acquire_by`](Self::try_acquire_by)) may see for itself: that is a probe. A connect failure
+///     is everybody's.
+/// 13. A call that is slow while others, of whomever, were answered since it began counts toward no row.
+/// 14. Time should not go back; if it does, nothing breaks but what is due comes later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,6 +88,7 @@ pub use transition::{News, Outcome, Reason, State, Tier, Transition};
 ///     paths_min: 1,
 ///     slow: None,
 ///     streak: Streak::Failures(2),
+///     witnesses: 1,
 /// };
 /// let recovery = Recovery {
 ///     open_min: Duration::from_secs(2),
@@ -125,6 +139,7 @@ enum Circuit {
         until: Instant,
         /// The next news is believed.
         believes: bool,
+        witnesses: Witnesses,
     },
 }
 
@@ -141,6 +156,8 @@ struct HalfOpen {
     /// Probes so far, which is also the next lease's name.
     probes: u64,
     successes: u32,
+    /// By whose word the circuit was open.
+    witnesses: Witnesses,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +170,8 @@ struct Lease {
 #[must_use = "a permit must be given back with `record`"]
 #[derive(Debug)]
 pub struct Permit {
+    /// When it was given.
+    began: Instant,
     generation: u64,
     /// The lease, when half-open.
     probe: Option<u64>,
@@ -161,8 +180,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    const fn new(generation: u64, probe: Option<u64>) -> Self {
+    const fn new(generation: u64, probe: Option<u64>, began: Instant) -> Self {
         Self {
+            began,
             generation,
             probe,
             not_before: Instant::ZERO,
@@ -245,12 +265,32 @@ impl Breaker {
     /// # Errors
     /// Open, or half-open with all probes out.
     pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Rejected> {
-        if let Circuit::Open { since, until, .. } = self.circuit
-            && now >= until
+        self.try_acquire_by(Visitor::default(), now)
+    }
+
+    /// The same for a visitor who is known: where too few have met with what opened the circuit, and
+    /// this one has not, it may see for itself.
+    ///
+    /// # Errors
+    /// Open, or half-open with all probes out.
+    pub fn try_acquire_by(&mut self, visitor: Visitor, now: Instant) -> Result<Permit, Rejected> {
+        if let Circuit::Open {
+            since,
+            until,
+            witnesses,
+            ..
+        } = &self.circuit
         {
-            let open = now.saturating_since(since);
-            let probing = Circuit::HalfOpen(HalfOpen::default());
-            self.change_to(probing, Reason::OpenTimeElapsed { open }, now);
+            if now >= *until {
+                let open = now.saturating_since(*since);
+                let probing = Circuit::HalfOpen(HalfOpen {
+                    witnesses: witnesses.clone(),
+                    ..HalfOpen::default()
+                });
+                self.change_to(probing, Reason::OpenTimeElapsed { open }, now);
+            } else if witnesses.lack(visitor.network, self.trip.witnesses) {
+                self.probe_early(News::Visitor, now);
+            }
         }
         let probe = match &mut self.circuit {
             Circuit::Closed(_) => None,
@@ -258,18 +298,18 @@ impl Breaker {
             Circuit::Open { .. } if is_planted(Plant::OpenLetsPass) => None,
             Circuit::Open { until, .. } => return Err(Rejected { retry_at: *until }),
         };
-        Ok(Permit::new(self.generation, probe))
+        Ok(Permit::new(self.generation, probe, now))
     }
 
     /// Gives a permit back with the outcome of its call.
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Instant) {
-        self.record_on(permit, 0, outcome, now);
+        self.record_about(permit, About::default(), outcome, now);
     }
 
-    /// Gives a permit back with the outcome of its call, which was for this path: any number
-    /// that is the same for the same path. It matters only when `paths_min` is above 1.
-    pub fn record_on(&mut self, permit: Permit, path: u64, outcome: Outcome, now: Instant) {
+    /// Gives a permit back with the outcome of its call, and tells whose call it was and for what.
+    pub fn record_about(&mut self, permit: Permit, about: About, outcome: Outcome, now: Instant) {
         let Permit {
+            began,
             generation,
             probe,
             not_before,
@@ -282,9 +322,14 @@ impl Breaker {
         }
         match &mut self.circuit {
             Circuit::Closed(closed) => {
-                if let Some(reason) = closed.count(&self.trip, path, outcome, now) {
+                let ended = Ended {
+                    about,
+                    began,
+                    outcome,
+                };
+                if let Some((reason, witnesses)) = closed.count(&self.trip, ended, now) {
                     self.attempt = 0;
-                    self.open(|_| reason, not_before, true, now);
+                    self.open(|_| reason, not_before, (true, witnesses), now);
                 }
             }
             Circuit::HalfOpen(half_open) => {
@@ -295,17 +340,26 @@ impl Breaker {
                     half_open.leases.retain(|lease| lease.probe != probe);
                 }
                 let believes = !half_open.by_news;
+                let mut witnesses = half_open.witnesses.clone();
+                match outcome {
+                    Outcome::ConnectFailure => witnesses.be_certain(),
+                    Outcome::Failure | Outcome::Slow { .. } => {
+                        let visitor = about.visitor.unwrap_or_default();
+                        witnesses.add(visitor.network);
+                    }
+                    Outcome::Ignore | Outcome::Success => {}
+                }
                 match outcome {
                     Outcome::Ignore => {}
                     Outcome::Success => self.succeed(now),
                     Outcome::ConnectFailure | Outcome::Failure => {
                         self.attempt = self.attempt.saturating_add(1);
                         let reason = |open| Reason::ProbeFailed { open };
-                        self.open(reason, not_before, believes, now);
+                        self.open(reason, not_before, (believes, witnesses), now);
                     }
                     Outcome::Slow { over } => {
                         let reason = |open| Reason::ProbeSlow { open, over };
-                        self.open(reason, not_before, believes, now);
+                        self.open(reason, not_before, (believes, witnesses), now);
                     }
                 }
             }
@@ -388,20 +442,31 @@ impl Breaker {
     }
 
     fn probe_early(&mut self, news: News, now: Instant) {
-        let Circuit::Open { since, .. } = self.circuit else {
+        let Circuit::Open {
+            since, witnesses, ..
+        } = &self.circuit
+        else {
             return;
         };
-        let open = now.saturating_since(since);
+        let open = now.saturating_since(*since);
         let probing = Circuit::HalfOpen(HalfOpen {
             by_news: true,
+            witnesses: witnesses.clone(),
             ..HalfOpen::default()
         });
         self.change_to(probing, Reason::News { news, open }, now);
     }
 
     /// A permit that holds no slot: its outcome counts if the circuit is closed now and stays so.
-    const fn onlooker(&self) -> Permit {
-        Permit::new(self.generation, None)
+    const fn onlooker(&self, now: Instant) -> Permit {
+        Permit::new(self.generation, None, now)
+    }
+
+    /// Takes note that a visitor was well at `at`, before the first outcome was counted.
+    fn greet(&mut self, visitor: Visitor, at: Instant) {
+        if let Circuit::Closed(closed) = &mut self.circuit {
+            closed.greet(visitor, at);
+        }
     }
 
     /// Whether forgetting this circuit forgets nothing: closed, and not failing.
@@ -428,7 +493,7 @@ impl Breaker {
         &mut self,
         reason: impl FnOnce(Duration) -> Reason,
         not_before: Instant,
-        believes: bool,
+        (believes, witnesses): (bool, Witnesses),
         now: Instant,
     ) {
         // Who says when to come back is not left alone for longer each time.
@@ -440,6 +505,7 @@ impl Breaker {
             since: now,
             until,
             believes,
+            witnesses,
         };
         self.change_to(open, reason(until.saturating_since(now)), now);
     }

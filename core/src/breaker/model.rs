@@ -1,9 +1,9 @@
 //! Owns the reference model of one circuit: the contract once more, in whole seconds, without
 //! jitter and as simple as can be. Never shares code with what it is compared to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Outcome, State};
+use super::{Outcome, State, Visitor};
 
 /// The numbers of one model, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Terms {
     pub(crate) lease: u64,
     pub(crate) needed: usize,
     pub(crate) slow: SlowTerms,
+    pub(crate) witnesses: usize,
 }
 
 /// The numbers for slow calls; zero in a row for never.
@@ -28,9 +29,9 @@ pub(crate) struct SlowTerms {
     pub(crate) row: u32,
 }
 
-/// A permit of the model: its generation, and its slot when it is a probe.
+/// A permit of the model: its generation, when it was given, and its slot when it is a probe.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket(u64, Option<u64>);
+pub(crate) struct Ticket(u64, u64, Option<u64>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
@@ -42,10 +43,19 @@ pub(crate) struct Model {
     attempt: u32,
     /// News led to the probes that run, or to those that failed last.
     by_news: bool,
-    /// All outcomes since the circuit closed: when, and what.
-    log: Vec<(u64, Outcome)>,
-    row: u32,
-    slow_row: u32,
+    /// All outcomes since the circuit closed: when, whose, and what.
+    log: Vec<(u64, Visitor, Outcome)>,
+    /// Who was well before the first outcome, and when.
+    greeted: Vec<(u64, Visitor)>,
+    /// Failures have opened it, of which not all pages need have a share.
+    pub(crate) is_by_failures: bool,
+    /// Whose the outcomes in a row are.
+    row: Vec<Visitor>,
+    slow_row: Vec<Visitor>,
+    /// When the last success was counted.
+    good_at: Option<u64>,
+    /// The networks by whose word it was opened; `None` where that is everybody's.
+    witnesses: Option<BTreeSet<u64>>,
     /// The ends of the leases, by slot.
     leases: BTreeMap<u64, u64>,
     slots: u64,
@@ -55,8 +65,8 @@ pub(crate) struct Model {
 #[cfg(test)]
 impl Ticket {
     /// Of a call that passes a closed circuit.
-    pub(crate) const fn of(generation: u64) -> Self {
-        Self(generation, None)
+    pub(crate) const fn of(generation: u64, now: u64) -> Self {
+        Self(generation, now, None)
     }
 
     pub(crate) const fn generation(self) -> u64 {
@@ -64,7 +74,7 @@ impl Ticket {
     }
 
     pub(crate) const fn is_probe(self) -> bool {
-        self.1.is_some()
+        self.2.is_some()
     }
 }
 
@@ -83,8 +93,12 @@ impl Model {
             attempt: 0,
             by_news: false,
             log: Vec::new(),
-            row: 0,
-            slow_row: 0,
+            greeted: Vec::new(),
+            is_by_failures: false,
+            row: Vec::new(),
+            slow_row: Vec::new(),
+            good_at: None,
+            witnesses: None,
             leases: BTreeMap::new(),
             slots: 0,
             successes: 0,
@@ -107,18 +121,28 @@ impl Model {
     /// Closed, with nothing bad in the window.
     #[cfg(test)]
     pub(crate) fn is_healthy(&self, now: u64) -> bool {
-        let is_spotless = self.seen(now).all(|outcome| outcome == Outcome::Success);
-        let in_a_row = self.row + self.slow_row;
+        let is_spotless = self
+            .seen(now)
+            .all(|(_, outcome)| outcome == Outcome::Success);
+        let in_a_row = self.row.len() + self.slow_row.len();
         self.is_closed() && is_spotless && in_a_row == 0
     }
 
-    pub(crate) fn acquire(&mut self, now: u64) -> Result<Ticket, u64> {
+    #[cfg(test)]
+    pub(crate) fn greet(&mut self, visitor: Visitor, at: u64) {
+        self.greeted.push((at, visitor));
+    }
+
+    pub(crate) fn acquire(&mut self, visitor: Visitor, now: u64) -> Result<Ticket, u64> {
         if self.state(now) != self.mode {
             self.by_news = false;
             self.enter(State::HalfOpen, now);
+        } else if self.mode == State::Open && self.may_see(visitor) {
+            self.by_news = true;
+            self.enter(State::HalfOpen, now);
         }
         match self.mode {
-            State::Closed => Ok(Ticket(self.generation, None)),
+            State::Closed => Ok(Ticket(self.generation, now, None)),
             State::Open => Err(self.mode_since + self.open_time),
             State::HalfOpen => {
                 let mut live: Vec<u64> = self.leases.values().copied().collect();
@@ -131,13 +155,22 @@ impl Model {
                 }
                 self.slots += 1;
                 self.leases.insert(self.slots, now + self.terms.lease);
-                Ok(Ticket(self.generation, Some(self.slots)))
+                Ok(Ticket(self.generation, now, Some(self.slots)))
             }
         }
     }
 
-    pub(crate) fn record(&mut self, ticket: Ticket, outcome: Outcome, now: u64) {
-        let Ticket(generation, slot) = ticket;
+    /// Too few have met with what opened it, and this one has not.
+    fn may_see(&self, visitor: Visitor) -> bool {
+        let Some(witnesses) = &self.witnesses else {
+            return false;
+        };
+        let is_known = visitor.network == 0 || witnesses.contains(&visitor.network);
+        !is_known && witnesses.len() < self.terms.witnesses
+    }
+
+    pub(crate) fn record(&mut self, ticket: Ticket, visitor: Visitor, outcome: Outcome, now: u64) {
+        let Ticket(generation, began, slot) = ticket;
         if outcome == Outcome::Success {
             self.hear_news(now);
         }
@@ -152,9 +185,17 @@ impl Model {
             return;
         }
         match self.mode {
-            State::Closed => self.count(outcome, bad, now),
+            State::Closed => self.count((began, visitor), outcome, bad, now),
             State::HalfOpen if outcome != Outcome::Success => {
                 self.attempt += u32::from(bad);
+                self.is_by_failures &= bad;
+                match (outcome, &mut self.witnesses) {
+                    (Outcome::ConnectFailure, witnesses) => *witnesses = None,
+                    (_, Some(witnesses)) => {
+                        witnesses.insert(visitor.network);
+                    }
+                    (_, None) => {}
+                }
                 self.enter(State::Open, now);
             }
             State::HalfOpen => {
@@ -184,39 +225,124 @@ impl Model {
         }
     }
 
-    fn count(&mut self, outcome: Outcome, bad: bool, now: u64) {
-        self.log.push((now, outcome));
+    fn count(&mut self, (began, visitor): (u64, Visitor), outcome: Outcome, bad: bool, now: u64) {
+        self.log.push((now, visitor, outcome));
         let is_slow = |outcome: Outcome| matches!(outcome, Outcome::Slow { .. });
         let rowed = bad && (!self.terms.row_of_connect_failures || outcome != Outcome::Failure);
-        self.row = if rowed { self.row + 1 } else { 0 };
+        match rowed {
+            true => self.row.push(visitor),
+            false => self.row.clear(),
+        }
         let slow = is_slow(outcome);
-        self.slow_row = if slow { self.slow_row + 1 } else { 0 };
-        let total = number(self.seen(now).count());
-        let slow_seen = number(self.seen(now).filter(|outcome| is_slow(*outcome)).count());
-        let is_good = |outcome: &Outcome| *outcome == Outcome::Success;
-        let good = number(self.seen(now).filter(is_good).count());
-        let rate = f64::from(total - good - slow_seen) / f64::from(total);
-        let too_many = total >= self.terms.outcomes_min && rate >= self.terms.rate;
-        let failed = bad && (self.row >= self.terms.row || too_many);
-        let terms = self.terms.slow;
-        let rate = f64::from(total - good) / f64::from(total);
-        let too_many = total >= terms.outcomes_min && rate >= terms.rate;
-        let dragged = slow && terms.row > 0 && (self.slow_row >= terms.row || too_many);
-        if failed || dragged {
+        if !slow {
+            self.slow_row.clear();
+        } else if self.good_at.is_none_or(|good| good <= began) {
+            self.slow_row.push(visitor);
+        }
+        if outcome == Outcome::Success {
+            self.good_at = Some(now);
+        }
+        let terms = self.terms;
+        let is_everybodys = terms.row_of_connect_failures && self.row.len() >= terms.row as usize;
+        let too_many = |is_bad: &dyn Fn(Outcome) -> bool, rate, least| {
+            let (voices, outcomes) = self.bad_voices(is_bad, rate, now);
+            (outcomes >= least).then_some(voices)?
+        };
+        let is_failure = |outcome| matches!(outcome, Outcome::ConnectFailure | Outcome::Failure);
+        let is_bad = |outcome| is_slow(outcome) || is_failure(outcome);
+        let networks = |visitors: &[Visitor]| visitors.iter().map(|who| who.network).collect();
+        let by: Option<Option<BTreeSet<u64>>> = if bad && is_everybodys {
+            Some(None)
+        } else if bad && !terms.row_of_connect_failures && self.is_borne(&self.row, terms.row, now)
+        {
+            Some(Some(networks(&self.row)))
+        } else if bad {
+            too_many(&is_failure, terms.rate, terms.outcomes_min).map(Some)
+        } else if slow && terms.slow.row > 0 {
+            match self.is_borne(&self.slow_row, terms.slow.row, now) {
+                true => Some(Some(networks(&self.slow_row))),
+                false => too_many(&is_bad, terms.slow.rate, terms.slow.outcomes_min).map(Some),
+            }
+        } else {
+            None
+        };
+        if let Some(by) = by {
             (self.attempt, self.by_news) = (0, false);
+            self.is_by_failures = bad && by.is_some();
+            self.witnesses = by;
             self.enter(State::Open, now);
         }
     }
 
+    /// Each visitor by its own word: networks, or sessions where there is one network only.
+    fn voice(&self, visitor: Visitor, now: u64) -> Visitor {
+        let networks: BTreeSet<u64> = self.there(now).map(|who| who.network).collect();
+        visitor.voice(networks.len() > 1)
+    }
+
+    /// Who is there.
+    fn there(&self, now: u64) -> impl Iterator<Item = Visitor> {
+        let greeted = self.greeted.iter();
+        let greeted = greeted.filter(move |(at, _)| self.is_in_window(*at, now));
+        let seen = self.seen(now).map(|(who, _)| who);
+        seen.chain(greeted.map(|(_, who)| *who))
+    }
+
+    fn witnesses_needed(&self, now: u64) -> usize {
+        let voices: BTreeSet<Visitor> = self.there(now).map(|who| self.voice(who, now)).collect();
+        self.terms.witnesses.min(voices.len())
+    }
+
+    /// Whether enough visitors are in a row that is so long with no more of any than its share.
+    fn is_borne(&self, row: &[Visitor], length: u32, now: u64) -> bool {
+        let mut shares: BTreeMap<Visitor, usize> = BTreeMap::new();
+        for who in row {
+            *shares.entry(self.voice(*who, now)).or_default() += 1;
+        }
+        let (length, needed) = (length as usize, self.witnesses_needed(now));
+        let share_max = length.div_ceil(needed.max(1));
+        let borne: usize = shares.values().map(|own| share_max.min(*own)).sum();
+        shares.len() >= needed && borne >= length
+    }
+
+    /// The networks of those whose own outcomes are so bad, where they are enough and few others are
+    /// not; and how many outcomes they have.
+    fn bad_voices(
+        &self,
+        is_bad: &dyn Fn(Outcome) -> bool,
+        rate: f64,
+        now: u64,
+    ) -> (Option<BTreeSet<u64>>, u32) {
+        let mut voices: BTreeMap<Visitor, (u32, u32)> = BTreeMap::new();
+        for (who, outcome) in self.seen(now) {
+            let counts = voices.entry(self.voice(who, now)).or_default();
+            counts.0 += u32::from(is_bad(outcome));
+            counts.1 += 1;
+        }
+        let is_met_badly = |counts: &(u32, u32)| f64::from(counts.0) / f64::from(counts.1) >= rate;
+        let bad: Vec<_> = voices
+            .iter()
+            .filter(|(_, counts)| is_met_badly(counts))
+            .collect();
+        let outcomes = bad.iter().map(|(_, counts)| counts.1).sum();
+        let share = f64::from(number(bad.len())) / f64::from(number(voices.len()));
+        let is_enough = bad.len() >= self.witnesses_needed(now) && share >= rate;
+        let networks = bad.iter().map(|(who, _)| who.network).collect();
+        (is_enough.then_some(networks), outcomes)
+    }
+
     /// The outcomes in the window.
-    fn seen(&self, now: u64) -> impl Iterator<Item = Outcome> {
-        // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
-        let bucket = move |at: u64| at * 10 / self.terms.window;
-        let in_window = move |(at, _): &&(u64, Outcome)| bucket(now) - bucket(*at) < 10;
+    fn seen(&self, now: u64) -> impl Iterator<Item = (Visitor, Outcome)> {
         self.log
             .iter()
-            .filter(in_window)
-            .map(|(_, outcome)| *outcome)
+            .filter(move |(at, ..)| self.is_in_window(*at, now))
+            .map(|(_, who, outcome)| (*who, *outcome))
+    }
+
+    const fn is_in_window(&self, at: u64, now: u64) -> bool {
+        // With a window of ten buckets and whole seconds, a bucket is `window / 10` seconds.
+        let bucket = self.terms.window;
+        now * 10 / bucket - at * 10 / bucket < 10
     }
 
     fn enter(&mut self, mode: State, now: u64) {
@@ -231,9 +357,11 @@ impl Model {
         self.mode_since = now;
         self.generation += 1;
         self.log.clear();
+        self.greeted.clear();
         self.leases.clear();
-        self.row = 0;
-        self.slow_row = 0;
+        self.row.clear();
+        self.slow_row.clear();
+        self.good_at = None;
         self.successes = 0;
     }
 }

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::model::{Model, Terms, Ticket};
-use super::{Breaker, Outcome, Permit, Recovery, SlowTrip, State, Streak, Trip};
+use super::{About, Breaker, Outcome, Permit, Recovery, SlowTrip, State, Streak, Trip, Visitor};
 use crate::time::Instant;
 
 /// One step of both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
-    Acquire,
+    Acquire(Visitor),
     EndNewest(Outcome),
     EndOldest(Outcome),
     Wait(u64),
@@ -21,15 +21,21 @@ pub(crate) enum Event {
 pub(crate) struct Pair {
     pub(crate) breaker: Breaker,
     model: Model,
-    begun: Vec<(Permit, Ticket)>,
+    begun: Vec<(Permit, Ticket, Visitor)>,
     pub(crate) now: u64,
     terms: Terms,
 }
 
 impl Clone for Pair {
     fn clone(&self) -> Self {
-        let twin = |(permit, ticket): &(Permit, Ticket)| {
-            (Permit::new(permit.generation, permit.probe), *ticket)
+        let twin = |(permit, ticket, visitor): &(Permit, Ticket, Visitor)| {
+            let Permit {
+                began,
+                generation,
+                probe,
+                ..
+            } = *permit;
+            (Permit::new(generation, probe, began), *ticket, *visitor)
         };
         Self {
             breaker: self.breaker.clone(),
@@ -60,7 +66,7 @@ impl Pair {
     /// Whether the event does anything here; if not, a shorter sequence has tested the same.
     pub(crate) fn has_effect(&self, event: Event) -> bool {
         match event {
-            Event::Acquire | Event::Wait(_) => true,
+            Event::Acquire(_) | Event::Wait(_) => true,
             Event::EndNewest(_) => self.begun.len() > 1,
             Event::EndOldest(_) => !self.begun.is_empty(),
         }
@@ -68,7 +74,7 @@ impl Pair {
 
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
-            Event::Acquire => self.acquire(),
+            Event::Acquire(visitor) => self.acquire(visitor),
             Event::EndNewest(outcome) => self.end(self.begun.len() - 1, outcome),
             Event::EndOldest(outcome) => self.end(0, outcome),
             Event::Wait(seconds) => self.now += seconds,
@@ -82,10 +88,11 @@ impl Pair {
         }
     }
 
-    fn acquire(&mut self) {
-        let model = self.model.acquire(self.now);
-        match (self.breaker.try_acquire(at(self.now)), model) {
-            (Ok(permit), Ok(ticket)) => self.begun.push((permit, ticket)),
+    fn acquire(&mut self, visitor: Visitor) {
+        let model = self.model.acquire(visitor, self.now);
+        let acquired = self.breaker.try_acquire_by(visitor, at(self.now));
+        match (acquired, model) {
+            (Ok(permit), Ok(ticket)) => self.begun.push((permit, ticket, visitor)),
             (Err(rejected), Err(retry_at)) => {
                 assert_eq!(rejected.retry_at, at(retry_at));
                 self.check_refusal(retry_at);
@@ -107,9 +114,14 @@ impl Pair {
     }
 
     fn end(&mut self, index: usize, outcome: Outcome) {
-        let (permit, ticket) = self.begun.remove(index);
-        self.breaker.record(permit, outcome, at(self.now));
-        self.model.record(ticket, outcome, self.now);
+        let (permit, ticket, visitor) = self.begun.remove(index);
+        let about = About {
+            page: 0,
+            visitor: Some(visitor),
+        };
+        self.breaker
+            .record_about(permit, about, outcome, at(self.now));
+        self.model.record(ticket, visitor, outcome, self.now);
     }
 
     /// Never wedged: from here, time and successful calls alone close the circuit.
@@ -140,6 +152,7 @@ pub(crate) fn breaker(terms: &Terms, jitter: f64, seed: u64) -> Breaker {
             true => Streak::ConnectFailures(terms.row),
             false => Streak::Failures(terms.row),
         },
+        witnesses: u32::try_from(terms.witnesses).expect("a small number"),
     };
     let recovery = Recovery {
         open_min: Duration::from_secs(terms.open_min),

@@ -23,6 +23,9 @@ pub struct Trip {
     pub slow: Option<SlowTrip>,
     /// What opens the circuit without regard to the window.
     pub streak: Streak,
+    /// Visitors that have to meet with it, or all of them where there are fewer in the window. Zero is
+    /// read as 1.
+    pub witnesses: u32,
 }
 
 /// When slow calls open a circuit. `paths_min` holds for them too.
@@ -76,6 +79,7 @@ impl Trip {
             paths_min: settings.origin_paths_min,
             slow: SlowTrip::of(settings),
             streak: Streak::ConnectFailures(settings.consecutive_failures),
+            witnesses: 3,
         }
     }
 
@@ -89,6 +93,7 @@ impl Trip {
             paths_min: 1,
             slow: SlowTrip::of(settings),
             streak: Streak::Failures(settings.consecutive_failures),
+            witnesses: 2,
         }
     }
 }

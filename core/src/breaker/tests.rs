@@ -26,6 +26,7 @@ const TERMS: Terms = Terms {
         outcomes_min: 4,
         row: 3,
     },
+    witnesses: 2,
 };
 
 const SLOW: Outcome = Outcome::Slow {
@@ -323,7 +324,7 @@ fn the_origin_may_say_when_to_come_back() {
         permit.hold(at(4));
         permit
     });
-    let mut bystander = breaker.onlooker();
+    let mut bystander = breaker.onlooker(at(0));
     bystander.hold(at(4));
     fail(&mut breaker, 0, 3);
     assert_eq!(breaker.retry_at(at(0)), Some(at(3)), "by what opened it");
@@ -332,7 +333,7 @@ fn the_origin_may_say_when_to_come_back() {
     breaker.record(bystander, Outcome::Failure, at(1));
     assert_eq!(breaker.retry_at(at(1)), Some(at(3)));
     // Nor has what goes in any case.
-    let mut write = breaker.onlooker();
+    let mut write = breaker.onlooker(at(1));
     write.hold(at(4));
     breaker.record(write, Outcome::Failure, at(2));
     assert_eq!(breaker.retry_at(at(2)), Some(at(3)));
@@ -353,8 +354,14 @@ fn the_origin_may_say_when_to_come_back() {
 
 // -- against the model
 
+/// One that is like all others.
+const SOMEBODY: Visitor = Visitor {
+    network: 0,
+    session: 0,
+};
+
 const EVENTS: [Event; 10] = [
-    Event::Acquire,
+    Event::Acquire(SOMEBODY),
     Event::EndNewest(Outcome::Failure),
     Event::EndNewest(Outcome::Success),
     Event::EndOldest(Outcome::ConnectFailure),
@@ -393,12 +400,13 @@ fn every_sequence_of_eight_events_is_as_in_the_model() {
 
 #[test]
 fn every_sequence_of_six_events_after_a_trip_is_as_in_the_model() {
-    use Event::{Acquire, EndOldest, Wait};
+    use Event::{EndOldest, Wait};
 
-    let trip = [Acquire, Acquire, Acquire]
+    const ACQUIRE: Event = Event::Acquire(SOMEBODY);
+    let trip = [ACQUIRE, ACQUIRE, ACQUIRE]
         .into_iter()
         .chain([Outcome::ConnectFailure, Outcome::ConnectFailure].map(EndOldest));
-    let probe = [Wait(7), Acquire];
+    let probe = [Wait(7), ACQUIRE];
     let fail = [
         EndOldest(Outcome::Success),
         EndOldest(Outcome::Failure),
@@ -407,9 +415,9 @@ fn every_sequence_of_six_events_after_a_trip_is_as_in_the_model() {
     let close = [
         EndOldest(Outcome::Success),
         EndOldest(Outcome::Success),
-        Acquire,
+        ACQUIRE,
         EndOldest(Outcome::Success),
-        Acquire,
+        ACQUIRE,
     ];
     for terms in [TERMS, ORIGIN_TERMS] {
         let mut tripped = Pair::new(&terms);
@@ -429,14 +437,30 @@ fn every_sequence_of_six_events_after_a_trip_is_as_in_the_model() {
     }
 }
 
+/// One of a few visitors: of three networks, of which one has two sessions.
+const fn visitor(number: u64) -> Visitor {
+    Visitor {
+        network: if number < 3 { 1 } else { number },
+        session: number % 3,
+    }
+}
+
 proptest! {
     #[test]
     fn long_random_sequences_are_as_in_the_model(
         origin in any::<bool>(),
-        events in prop::collection::vec(prop::sample::select(&EVENTS[..]), 1..400),
+        witnesses in 1..4_usize,
+        visitors in 1..6_u64,
+        events in prop::collection::vec((prop::sample::select(&EVENTS[..]), 0..6_u64), 1..400),
     ) {
-        let mut pair = Pair::new(if origin { &ORIGIN_TERMS } else { &TERMS });
-        for event in events {
+        let terms = if origin { ORIGIN_TERMS } else { TERMS };
+        let rate = 0.6;
+        let mut pair = Pair::new(&Terms { rate, witnesses, ..terms });
+        for (event, who) in events {
+            let event = match event {
+                Event::Acquire(_) => Event::Acquire(visitor(who % visitors)),
+                event @ (Event::EndNewest(_) | Event::EndOldest(_) | Event::Wait(_)) => event,
+            };
             if pair.has_effect(event) {
                 pair.apply(event);
                 pair.check_recovers();
@@ -480,7 +504,11 @@ fn more_paths_than_are_told_apart_cannot_be_asked_for() {
     for path in 1..=64 {
         assert_eq!(breaker.state(at(0)), State::Closed);
         let permit = breaker.try_acquire(at(0)).unwrap();
-        breaker.record_on(permit, path, Outcome::Failure, at(0));
+        let about = About {
+            page: path,
+            ..About::default()
+        };
+        breaker.record_about(permit, about, Outcome::Failure, at(0));
     }
     let reason = breaker.poll_change().unwrap().reason.to_string();
     assert_eq!(reason, "64 of 64 failed in 10 s, 64 paths");

@@ -2,32 +2,39 @@
 //! outcome counts toward which. Never decides when a circuit opens: that is [`Breaker`].
 
 mod changes;
+mod crowd;
+mod fronts;
+mod lately;
 #[cfg(test)]
 mod model;
 mod names;
+mod opened;
 mod permit;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 
-use std::hash::Hasher;
 use std::time::Duration;
 
-use foldhash::SharedSeed;
-use foldhash::fast::FoldHasher;
-use smallvec::SmallVec;
-
 use super::usual::{FACTOR, Usuals};
-use super::{Breaker, News, Outcome, Permit, Recovery, State, Tier, Transition, Trip};
+use super::{
+    Breaker, News, Outcome, Permit, Recovery, Rejected, State, Tier, Transition, Trip, Visitor,
+};
 use crate::config::BreakerSettings;
 use crate::rng::Rng;
 use crate::time::Instant;
 
 use changes::Changes;
-use names::{NAME_BYTES_MAX, without_query};
+use crowd::Crowd;
+use fronts::{Fronts, is_asset};
+use lately::Lately;
+use opened::Opened;
 use permit::SlowAfter;
 pub use permit::{TierPermit, TierRejected};
-use table::Table;
+use table::{Named, Table};
+pub use target::Target;
+use target::{Ids, Numbers};
 
 /// The circuits of one origin: one for all of it, one for each path that has failed lately.
 ///
@@ -36,8 +43,10 @@ use table::Table;
 /// 1. A GET or HEAD asks [`try_acquire`](Self::try_acquire); both circuits must let it pass.
 ///    Everything else calls [`pass`](Self::pass) and goes in any case. Both give their
 ///    [`TierPermit`] with an outcome to [`record`](Self::record).
-/// 2. A path is what comes before the `?`. Paths are told apart by a seeded 64-bit hash; two
-///    that collide share a circuit.
+/// 2. What has a circuit of its own is the path of a [`Target`], in whatever way it is written; its
+///    HEAD apart, which is refused where its GET is, but not the other way about; and each query of it
+///    where one path is the whole site: half of all good answers but those of assets, for eight queries
+///    at least. They are told apart by seeded 64-bit hashes; two that collide share a circuit.
 /// 3. A healthy path costs nothing: its circuit is made at its first failure or slow call, and
 ///    dropped at its first outcome that finds it closed, or closes it, without such in the window.
 /// 4. There are at most `paths_max` path circuits. A new one takes the place of the one that
@@ -62,6 +71,14 @@ use table::Table;
 ///     connections after it did not, [`unreached`](Self::unreached) as long as it does not. With
 ///     that, and when the origin's circuit closes, paths that are open may be probed at once: what
 ///     they have seen was of the outage.
+/// 11. Visitors are witnesses as in [`Breaker`], two for a path and three for the origin. Those of whom a
+///     page was answered well lately are there, too, when its circuit is made. What nobody asks for,
+///     as a renewal, is nobody's word.
+/// 12. Where failures have opened a circuit, a page that had succeeded in the window before, and has not
+///     failed since, passes it, until three of those that pass have failed;
+///     [`try_acquire_in_turn`](Self::try_acquire_in_turn) is for requests that need not.
+/// 13. A failure of one of [many](TierPermit::note_crowd) at a time, while a quarter of what other pages
+///     were answered has failed too, says nothing of a circuit, but where it is a probe's.
 #[derive(Debug)]
 pub struct Tiers {
     origin: Breaker,
@@ -71,8 +88,15 @@ pub struct Tiers {
     slow_min: Option<Duration>,
     /// Calls that were slow so far.
     slow_calls: u64,
-    hash_seed: u64,
-    shared_seed: SharedSeed,
+    /// The last outcomes.
+    crowd: Crowd,
+    fronts: Fronts,
+    /// The path whose pages are told apart by their query.
+    front: Option<u64>,
+    lately: Lately,
+    numbers: Numbers,
+    opened: Opened,
+    window: Duration,
     changes: Changes,
 }
 
@@ -89,8 +113,13 @@ impl Tiers {
             usuals: Usuals::new(settings.slow_min / FACTOR),
             slow_min: settings.slow_rate.map(|_| settings.slow_min),
             slow_calls: 0,
-            hash_seed: rng.next(),
-            shared_seed: SharedSeed::from_u64(rng.next()),
+            crowd: Crowd::default(),
+            fronts: Fronts::default(),
+            front: None,
+            lately: Lately::new(),
+            numbers: Numbers::new(rng.next(), rng.next()),
+            opened: Opened::default(),
+            window: settings.window,
             paths: Table::new(settings.paths_max.max(1), of_path, back, rng),
             changes: Changes::default(),
         }
@@ -99,6 +128,7 @@ impl Tiers {
     /// Goes on by other settings. How many paths have a circuit of their own stays as it was.
     pub fn reconfigure(&mut self, settings: &BreakerSettings, now: Instant) {
         self.slow_min = settings.slow_rate.map(|_| settings.slow_min);
+        self.window = settings.window;
         self.usuals.set_floor(settings.slow_min / FACTOR);
         let (trip, recovery) = (Trip::of_origin(settings), Recovery::of_origin(settings));
         self.origin.set_terms(trip, recovery, now);
@@ -106,34 +136,115 @@ impl Tiers {
         self.paths.set_terms(trip, recovery, now);
     }
 
-    /// Asks for the right to send a GET or HEAD request.
+    /// Asks for the right to send a GET or HEAD request, for a visitor, or for nobody as to renew a copy.
     ///
     /// # Errors
     /// The origin's circuit or the path's refuses.
-    pub fn try_acquire(&mut self, path: &[u8], now: Instant) -> Result<TierPermit, TierRejected> {
-        let path = without_query(path);
-        let hash = self.hash(path);
-        let acquired = self.origin.try_acquire(now);
+    pub fn try_acquire(
+        &mut self,
+        target: Target<'_>,
+        visitor: Option<Visitor>,
+        now: Instant,
+    ) -> Result<TierPermit, TierRejected> {
+        self.acquire(target, visitor, false, now)
+    }
+
+    /// The same for a request that something else can answer: it passes no circuit that is open,
+    /// whatever has succeeded lately and whoever asks.
+    ///
+    /// # Errors
+    /// The origin's circuit or the path's refuses.
+    pub fn try_acquire_in_turn(
+        &mut self,
+        target: Target<'_>,
+        visitor: Option<Visitor>,
+        now: Instant,
+    ) -> Result<TierPermit, TierRejected> {
+        self.acquire(target, visitor, true, now)
+    }
+
+    fn acquire(
+        &mut self,
+        target: Target<'_>,
+        visitor: Option<Visitor>,
+        in_turn: bool,
+        now: Instant,
+    ) -> Result<TierPermit, TierRejected> {
+        let ids = self.ids(&target);
+        let who = visitor.filter(|_| !in_turn).unwrap_or_default();
+        let acquired = self.origin.try_acquire_by(who, now);
         self.note_origin();
-        let origin = acquired.map_err(|rejected| TierRejected::by(Tier::Origin, rejected))?;
-        match self.paths.try_acquire(hash, &mut self.changes, now) {
-            Ok(permit) => Ok(self.permit(origin, Some(permit), hash, path)),
-            Err(rejected) => {
-                // The request does not go, so it must not hold a slot of the origin.
-                self.origin.record(origin, Outcome::Ignore, now);
-                Err(TierRejected::by(Tier::Path, rejected))
+        let (origin, past) = match acquired {
+            Ok(permit) => (permit, None),
+            Err(_) if !in_turn && self.may_pass_origin(&ids) => {
+                (self.origin.onlooker(now), Some(Tier::Origin))
             }
-        }
+            Err(rejected) => return Err(TierRejected::by(Tier::Origin, rejected)),
+        };
+        let acquired = match self.bars_head(&target, &ids, now) {
+            Some(retry_at) => Err(Rejected { retry_at }),
+            None => {
+                let changes = &mut self.changes;
+                self.paths.try_acquire(ids.circuit, who, changes, now)
+            }
+        };
+        let (path, past) = match acquired {
+            Ok(permit) => (permit, past),
+            Err(rejected) => match self.past_path(&ids, now).filter(|_| !in_turn) {
+                Some(permit) => (permit, Some(past.unwrap_or(Tier::Path))),
+                None => {
+                    // The request does not go, so it must not hold a slot of the origin.
+                    self.origin.record(origin, Outcome::Ignore, now);
+                    return Err(TierRejected::by(Tier::Path, rejected));
+                }
+            },
+        };
+        let mut permit = self.permit(origin, Some(path), ids, &target);
+        (permit.past, permit.visitor) = (past, visitor);
+        Ok(permit)
     }
 
     /// Makes the permit of a request that goes in any case: a write, an upgrade.
-    pub fn pass(&self, path: &[u8]) -> TierPermit {
-        let path = without_query(path);
-        self.permit(self.origin.onlooker(), None, self.hash(path), path)
+    pub fn pass(&self, target: Target<'_>, visitor: Option<Visitor>, now: Instant) -> TierPermit {
+        let onlooker = self.origin.onlooker(now);
+        let mut permit = self.permit(onlooker, None, self.ids(&target), &target);
+        permit.visitor = visitor;
+        permit
     }
 
-    fn permit(&self, origin: Permit, path: Option<Permit>, hash: u64, name: &[u8]) -> TierPermit {
-        let kind = self.kind(path.is_none(), name);
+    fn ids(&self, target: &Target<'_>) -> Ids {
+        self.numbers.of(target, |path| Some(path) == self.front)
+    }
+
+    /// Whether the origin's circuit does not refuse this page, as it has succeeded lately.
+    fn may_pass_origin(&self, ids: &Ids) -> bool {
+        let from = self.opened.good_from();
+        from.is_some_and(|from| self.lately.is_good(ids.page, from))
+    }
+
+    /// Until when a head is refused because its page is.
+    fn bars_head(&self, target: &Target<'_>, ids: &Ids, now: Instant) -> Option<Instant> {
+        let page = self.paths.get(ids.part).filter(|_| target.is_head)?;
+        let is_open = page.state(now) == State::Open;
+        page.retry_at(now).filter(|_| is_open)
+    }
+
+    /// The path's circuit refuses, but not a page of it that has succeeded lately.
+    fn past_path(&self, ids: &Ids, now: Instant) -> Option<Permit> {
+        let is_part = ids.page != ids.circuit;
+        let from = self.paths.passes_from(ids.circuit).filter(|_| is_part)?;
+        let is_good = self.lately.is_good(ids.page, from);
+        is_good.then(|| self.paths.pass(ids.circuit, now))?
+    }
+
+    fn permit(
+        &self,
+        origin: Permit,
+        path: Option<Permit>,
+        ids: Ids,
+        target: &Target<'_>,
+    ) -> TierPermit {
+        let kind = self.numbers.kind(path.is_none(), target.path);
         let own = self.usuals.of(kind);
         let slow = self.slow_min.map(|min| {
             let usual = own.or_else(|| self.usuals.middle()).unwrap_or_default();
@@ -142,16 +253,19 @@ impl Tiers {
                 over: min.max(usual.saturating_mul(FACTOR)),
             }
         });
-        // One byte more than is shown, so that it shows that something was cut.
-        let length = name.len().min(NAME_BYTES_MAX + 1);
         TierPermit {
             origin: Some(origin),
+            is_crowded: false,
+            is_head: target.is_head,
+            is_page: !is_asset(target.path),
             is_read: path.is_some(),
             path,
-            hash,
+            past: None,
+            ids,
             kind,
             slow,
-            name: SmallVec::from_slice(&name[..length]),
+            name: target.name(Some(ids.path) == self.front),
+            visitor: None,
         }
     }
 
@@ -163,14 +277,17 @@ impl Tiers {
         };
         let outcome = Outcome::Slow { over };
         self.slow_calls += 1;
+        self.note_past(permit);
+        if permit.is_read {
+            self.lately.failed(permit.ids.page);
+        }
         if let Some(origin) = permit.origin.take() {
-            self.origin.record_on(origin, permit.hash, outcome, now);
+            self.origin
+                .record_about(origin, permit.about(), outcome, now);
             self.note_origin();
         }
         if is_known && let Some(path) = permit.path.take() {
-            let named = (permit.hash, &permit.name[..]);
-            self.paths
-                .record(path, named, outcome, &mut self.changes, now);
+            self.record_path(path, permit, outcome, now);
         }
     }
 
@@ -193,41 +310,110 @@ impl Tiers {
 
     /// Gives a permit back with the outcome of its request.
     pub fn record(&mut self, permit: TierPermit, outcome: Outcome, now: Instant) {
-        let TierPermit {
-            origin,
-            path,
-            hash,
-            is_read,
-            name,
-            ..
-        } = permit;
+        let mut permit = permit;
+        let outcome = self.weigh(&permit, outcome);
         let was_closed = self.origin.is_closed();
+        let (origin, path) = (permit.origin.take(), permit.path.take());
         if let Some(origin) = origin {
-            // A page that is known to be broken is so again: no news of the origin.
+            // A page that is known to be broken is so again: no news of the origin. Nor is one that
+            // only fails on being asked for its head.
             let is_known = origin.is_probe() && path.as_ref().is_some_and(Permit::is_probe);
-            let is_news = !is_known || outcome != Outcome::Failure;
-            let told = if is_news { outcome } else { Outcome::Ignore };
-            self.origin.record_on(origin, hash, told, now);
+            let says_nothing = outcome == Outcome::Failure && (is_known || permit.is_head);
+            let told = if says_nothing {
+                Outcome::Ignore
+            } else {
+                outcome
+            };
+            self.origin.record_about(origin, permit.about(), told, now);
             self.note_origin();
         } else if outcome == Outcome::Success {
             self.origin.hear_news(now);
             self.note_origin();
         }
-        if path.is_none() && is_read && outcome == Outcome::Success {
-            self.paths.hear_news(hash, &mut self.changes, now);
+        if path.is_none() && permit.is_read && outcome == Outcome::Success {
+            let id = permit.ids.circuit;
+            self.paths.hear_news(id, &mut self.changes, now);
         }
         if !was_closed && self.origin.is_closed() {
             self.paths
                 .return_now(News::Returned, &mut self.changes, now);
         }
-        if let Some(permit) = path {
+        if let Some(path) = path {
             let outcome = match outcome {
                 Outcome::ConnectFailure | Outcome::Ignore => Outcome::Ignore,
                 Outcome::Failure | Outcome::Slow { .. } | Outcome::Success => outcome,
             };
-            self.paths
-                .record(permit, (hash, &name), outcome, &mut self.changes, now);
+            self.record_path(path, &permit, outcome, now);
         }
+        if outcome == Outcome::Success && permit.is_read {
+            self.note_good(&permit, now);
+        }
+    }
+
+    /// What an outcome says of the circuits: nothing, where it may go away with fewer requests.
+    fn weigh(&mut self, permit: &TierPermit, outcome: Outcome) -> Outcome {
+        let part = permit.ids.part;
+        let is_crowds = outcome == Outcome::Failure
+            && permit.is_crowded
+            && !permit.is_probe()
+            && self.crowd.may_be_blamed(part);
+        match outcome {
+            Outcome::Failure => {
+                self.crowd.add(part, true);
+                self.note_past(permit);
+                if permit.is_read {
+                    self.lately.failed(permit.ids.page);
+                }
+            }
+            Outcome::Success => self.crowd.add(part, false),
+            Outcome::ConnectFailure | Outcome::Ignore | Outcome::Slow { .. } => {}
+        }
+        if is_crowds { Outcome::Ignore } else { outcome }
+    }
+
+    /// One that has passed an open circuit has failed, or is slow.
+    fn note_past(&mut self, permit: &TierPermit) {
+        match permit.past {
+            None => {}
+            Some(Tier::Origin) => self.opened.failed(),
+            Some(Tier::Path) => self.paths.passed_failed(permit.ids.circuit),
+        }
+    }
+
+    /// A page has succeeded.
+    fn note_good(&mut self, permit: &TierPermit, now: Instant) {
+        let (ids, visitor) = (permit.ids, permit.visitor);
+        self.lately.good(ids.page, visitor, now);
+        if ids.circuit != ids.page {
+            self.lately.good(ids.circuit, visitor, now);
+        }
+        if !permit.is_page {
+            return;
+        }
+        self.fronts.add(ids.path, ids.query);
+        let front = self.fronts.front(self.front);
+        if front != self.front {
+            // Their circuits are of other parts of the path than from now on.
+            for path in [front, self.front].into_iter().flatten() {
+                self.paths.forget(path, &mut self.changes, now);
+            }
+            self.front = front;
+        }
+    }
+
+    fn record_path(&mut self, path: Permit, of: &TierPermit, outcome: Outcome, now: Instant) {
+        let id = of.ids.circuit;
+        let named = Named {
+            id,
+            name: &of.name,
+            path: of.ids.path,
+        };
+        let from = now.saturating_since(Instant::ZERO);
+        let from = Instant::from_epoch(from.saturating_sub(self.window));
+        let well = self.lately.visitors(id, from);
+        let said = (of.about(), outcome);
+        self.paths
+            .record(path, named, said, well, &mut self.changes, now);
     }
 
     /// Whether the request of this permit may be sent again as it might when the permit was given:
@@ -240,7 +426,7 @@ impl Tiers {
         let (Some(origin), Some(path)) = (&permit.origin, &permit.path) else {
             return false;
         };
-        let of_path = self.paths.lets(permit.hash, path, now);
+        let of_path = self.paths.lets(permit.ids.circuit, path, now);
         of_path && self.origin.lets(origin, now)
     }
 
@@ -273,23 +459,35 @@ impl Tiers {
 
     /// The state for this path: the one of both circuits that refuses more.
     #[must_use]
-    pub fn state(&self, path: &[u8], now: Instant) -> State {
-        self.path_state(path, now).max(self.origin.state(now))
+    pub fn state(&self, target: Target<'_>, now: Instant) -> State {
+        self.path_state(target, now).max(self.origin.state(now))
     }
 
     /// The state of the path's own circuit.
     #[must_use]
-    pub fn path_state(&self, path: &[u8], now: Instant) -> State {
-        let circuit = self.paths.get(self.hash(without_query(path)));
-        circuit.map_or(State::Closed, |circuit| circuit.state(now))
+    pub fn path_state(&self, target: Target<'_>, now: Instant) -> State {
+        let ids = self.ids(&target);
+        let circuit = self.paths.get(ids.circuit);
+        match self.bars_head(&target, &ids, now) {
+            Some(_) => State::Open,
+            None => circuit.map_or(State::Closed, |circuit| circuit.state(now)),
+        }
+    }
+
+    /// Whether what is asked of the path's circuit for one of these is asked of the same for the other.
+    #[must_use]
+    pub fn share_circuit(&self, one: Target<'_>, other: Target<'_>) -> bool {
+        self.ids(&one).circuit == self.ids(&other).circuit
     }
 
     /// When [`try_acquire`](Self::try_acquire) for this path can succeed, if it would not now.
     #[must_use]
-    pub fn retry_at(&self, path: &[u8], now: Instant) -> Option<Instant> {
-        let circuit = self.paths.get(self.hash(without_query(path)));
+    pub fn retry_at(&self, target: Target<'_>, now: Instant) -> Option<Instant> {
+        let ids = self.ids(&target);
+        let circuit = self.paths.get(ids.circuit);
         let of_path = circuit.and_then(|circuit| circuit.retry_at(now));
-        of_path.max(self.origin.retry_at(now))
+        let of_page = self.bars_head(&target, &ids, now);
+        of_path.max(of_page).max(self.origin.retry_at(now))
     }
 
     /// When the origin's circuit may let a request pass, if it would not now.
@@ -316,6 +514,12 @@ impl Tiers {
         self.changes.count()
     }
 
+    /// Whether many requests fail at this time, of whatever page.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.crowd.is_failing()
+    }
+
     /// The state of the origin's circuit.
     #[must_use]
     pub fn origin_state(&self, now: Instant) -> State {
@@ -336,25 +540,8 @@ impl Tiers {
 
     fn note_origin(&mut self) {
         if let Some(change) = self.origin.poll_change() {
+            self.opened.note(&change, self.window);
             self.changes.push(None, change);
         }
-    }
-
-    /// Paths that differ in digits only are one kind: `/item/17`, `/2024/05`.
-    fn kind(&self, is_write: bool, path: &[u8]) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.hash_seed, &self.shared_seed);
-        hasher.write_u8(is_write.into());
-        let parts = path.split(u8::is_ascii_digit);
-        for part in parts.filter(|part| !part.is_empty()) {
-            hasher.write(part);
-            hasher.write_u8(b'0');
-        }
-        hasher.finish()
-    }
-
-    fn hash(&self, path: &[u8]) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.hash_seed, &self.shared_seed);
-        hasher.write(path);
-        hasher.finish()
     }
 }

@@ -93,6 +93,8 @@ pub enum News {
     /// The circuit of the whole origin has closed, or takes connections: what this one has seen was
     /// of the outage.
     Returned,
+    /// Somebody asks who has not met with it, and too few have: it is seen whether all would.
+    Visitor,
 }
 
 /// Why a circuit changed its state, in words a person can read.
@@ -107,6 +109,8 @@ pub enum Reason {
     Consecutive {
         /// Failures in a row.
         failed: u32,
+        /// Different visitors that met with them.
+        visitors: u32,
     },
     /// The share of failures in the window reached the setting.
     FailureRate {
@@ -118,6 +122,8 @@ pub enum Reason {
         window: Duration,
         /// Different failing paths in the window; 1 for a path's circuit.
         paths: u32,
+        /// Visitors for whom that is so.
+        visitors: u32,
     },
     /// The circuit of a path gave way to that of a path that failed more recently.
     Forgotten,
@@ -164,6 +170,8 @@ pub enum Reason {
         window: Duration,
         /// Different paths of the slow and failed calls; 1 for a path's circuit.
         paths: u32,
+        /// Visitors for whom that is so.
+        visitors: u32,
     },
     /// So many slow calls in a row.
     SlowRow {
@@ -173,6 +181,8 @@ pub enum Reason {
         over: Duration,
         /// Different paths of them, as far as they were counted.
         paths: u32,
+        /// Different visitors of them.
+        visitors: u32,
     },
 }
 
@@ -183,6 +193,7 @@ impl fmt::Display for News {
             Self::Asked => "a probe was asked for by hand",
             Self::Connected => "it takes connections again",
             Self::Returned => "the application is back",
+            Self::Visitor => "another visitor asks",
         })
     }
 }
@@ -192,17 +203,22 @@ impl fmt::Display for Reason {
         match self {
             Self::ConnectFailures { failed: 1 } => f.write_str("1 connect failure"),
             Self::ConnectFailures { failed } => write!(f, "{failed} connect failures in a row"),
-            Self::Consecutive { failed: 1 } => f.write_str("1 failure"),
-            Self::Consecutive { failed } => write!(f, "{failed} failures in a row"),
+            Self::Consecutive { failed: 1, .. } => f.write_str("1 failure"),
+            Self::Consecutive { failed, visitors } => {
+                write!(f, "{failed} failures in a row")?;
+                write_visitors(*visitors, f)
+            }
             Self::FailureRate {
                 failed,
                 total,
                 window,
                 paths,
+                visitors,
             } => {
                 let window = window.as_secs_f64();
                 write!(f, "{failed} of {total} failed in {window} s")?;
-                write_paths(*paths, f)
+                write_paths(*paths, f)?;
+                write_visitors(*visitors, f)
             }
             Self::Forgotten => f.write_str("forgotten to make room for another path"),
             Self::News { news, open } => {
@@ -231,6 +247,7 @@ impl fmt::Display for Reason {
                 over,
                 window,
                 paths,
+                visitors,
             } => {
                 let (over, window) = (over.as_secs_f64(), window.as_secs_f64());
                 write!(f, "{slow} of {total} slow (over {over:.1} s)")?;
@@ -238,12 +255,19 @@ impl fmt::Display for Reason {
                     write!(f, " and {failed} failed")?;
                 }
                 write!(f, " in {window} s")?;
-                write_paths(*paths, f)
+                write_paths(*paths, f)?;
+                write_visitors(*visitors, f)
             }
-            Self::SlowRow { slow, over, paths } => {
+            Self::SlowRow {
+                slow,
+                over,
+                paths,
+                visitors,
+            } => {
                 let over = over.as_secs_f64();
                 write!(f, "{slow} slow in a row (over {over:.1} s)")?;
-                write_paths(*paths, f)
+                write_paths(*paths, f)?;
+                write_visitors(*visitors, f)
             }
         }
     }
@@ -253,6 +277,15 @@ impl fmt::Display for Reason {
 fn write_paths(paths: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if paths > 1 {
         write!(f, ", {paths} paths")
+    } else {
+        Ok(())
+    }
+}
+
+/// Nothing of a single one: it is one visitor's word.
+fn write_visitors(visitors: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if visitors > 1 {
+        write!(f, ", {visitors} visitors")
     } else {
         Ok(())
     }

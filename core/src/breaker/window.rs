@@ -27,6 +27,18 @@ impl Counts {
     pub(super) const fn bad(&self) -> u32 {
         self.failed.saturating_add(self.slow)
     }
+
+    /// So many as a share of all. A quotient: 33 of 50 is then exactly the 0.66 of a setting, a product
+    /// might not be.
+    pub(super) fn share(&self, count: u32) -> f64 {
+        f64::from(count) / f64::from(self.total)
+    }
+
+    pub(super) const fn add(&mut self, other: Self) {
+        self.failed = self.failed.saturating_add(other.failed);
+        self.slow = self.slow.saturating_add(other.slow);
+        self.total = self.total.saturating_add(other.total);
+    }
 }
 
 /// A sliding window.
@@ -118,12 +130,14 @@ impl Window {
     pub(super) fn counts(&self, now: Instant) -> Counts {
         let mut sum = Counts::default();
         for bucket in self.oldest(now)..=self.newest {
-            let counts = self.buckets[slot(bucket)];
-            sum.failed = sum.failed.saturating_add(counts.failed);
-            sum.slow = sum.slow.saturating_add(counts.slow);
-            sum.total = sum.total.saturating_add(counts.total);
+            sum.add(self.buckets[slot(bucket)]);
         }
         sum
+    }
+
+    /// Whether the window that ends now reaches back to `at`.
+    pub(super) fn reaches(&self, at: Instant, now: Instant) -> bool {
+        at.as_nanos() / self.width >= self.oldest(now)
     }
 
     /// Different paths that failed in the window that ends now, up to [`PATHS_TOLD_APART`];

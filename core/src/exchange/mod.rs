@@ -81,6 +81,7 @@ impl Exchange {
             // Behind a proxy that is not declared all visitors have its address.
             address: (!call.view.claims_forwarding()).then(|| call.view.client()),
             is_bound: call.owner != Owner::Anyone,
+            peer: Some(call.view.client()),
         };
         let ruling = gateway.site().decide_on(&call.request, asker, now);
         // Allocated first, so that it is built in its place.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::input::Input;
 use crate::breaker::model::{SlowTerms, Terms};
 use crate::breaker::pair::{Event, Pair, at};
-use crate::breaker::{Outcome, State, Tier, TierPermit, Tiers};
+use crate::breaker::{Outcome, State, Target, Tier, TierPermit, Tiers, Visitor};
 use crate::config::BreakerSettings;
 use crate::time::Instant;
 
@@ -55,6 +55,7 @@ fn terms(input: &mut Input<'_>) -> Terms {
         open_min,
         open_max: open_min + number(0, 40),
         lease: number(1, 9),
+        witnesses: usize::try_from(number(1, 3)).unwrap_or(1),
         needed: usize::try_from(number(1, 4)).unwrap_or(1),
     }
 }
@@ -65,7 +66,7 @@ fn one_circuit(terms: &Terms, mut input: Input<'_>) {
         let byte = input.byte();
         let outcome = OUTCOMES[usize::from(byte >> 2) % OUTCOMES.len()];
         let event = match byte & 3 {
-            0 | 1 if pair.begun() < BEGUN_MAX => Event::Acquire,
+            0 | 1 if pair.begun() < BEGUN_MAX => Event::Acquire(visitor(byte)),
             0 => Event::EndNewest(outcome),
             1 | 2 => Event::EndOldest(outcome),
             _ => Event::Wait(u64::from(byte >> 2 & 0x0f)),
@@ -98,9 +99,14 @@ fn both_tiers(terms: &Terms, mut input: Input<'_>) {
     let mut begun: Vec<TierPermit> = Vec::new();
     while !input.is_empty() {
         let byte = input.byte();
-        let path = PATHS[usize::from(byte >> 4) % PATHS.len()];
+        let path = Target {
+            is_head: byte >> 2 == 7,
+            ..Target::get(PATHS[usize::from(byte >> 4) % PATHS.len()])
+        };
         match byte & 3 {
-            0 | 1 if begun.len() < BEGUN_MAX => begun.extend(acquire(&mut tiers, path, &told)),
+            0 | 1 if begun.len() < BEGUN_MAX => {
+                begun.extend(acquire(&mut tiers, path, visitor(byte), &told));
+            }
             2 if !begun.is_empty() => {
                 let permit = begun.remove(usize::from(byte >> 4) % begun.len());
                 tiers.record(
@@ -109,7 +115,7 @@ fn both_tiers(terms: &Terms, mut input: Input<'_>) {
                     told.now,
                 );
             }
-            0..=2 => begun.push(tiers.pass(path)),
+            0..=2 => begun.push(tiers.pass(path, Some(visitor(byte)), told.now)),
             _ => told.now = told.now + Duration::from_millis(u64::from(byte >> 2) * 250),
         }
         follow(&mut tiers, &mut told);
@@ -135,10 +141,26 @@ fn settings(terms: &Terms) -> BreakerSettings {
     }
 }
 
-fn acquire(tiers: &mut Tiers, path: &[u8], told: &Told) -> Option<TierPermit> {
-    match tiers.try_acquire(path, told.now) {
-        Ok(permit) => {
-            assert_ne!(tiers.state(path, told.now), State::Open);
+/// One of a few, of three networks.
+fn visitor(byte: u8) -> Visitor {
+    Visitor {
+        network: u64::from(byte >> 2) % 3,
+        session: u64::from(byte >> 5),
+    }
+}
+
+fn acquire(
+    tiers: &mut Tiers,
+    path: Target<'_>,
+    visitor: Visitor,
+    told: &Told,
+) -> Option<TierPermit> {
+    match tiers.try_acquire(path, Some(visitor), told.now) {
+        Ok(mut permit) => {
+            // Only what has succeeded lately passes a circuit that is open.
+            let state = tiers.state(path, told.now);
+            assert!(state != State::Open || permit.circuit() == State::Open);
+            permit.note_crowd(u32::from(visitor.session == 1), 0);
             Some(permit)
         }
         Err(rejected) => {
@@ -190,8 +212,12 @@ fn check_never_wedged(tiers: &mut Tiers, told: &mut Told, terms: &Terms) {
         told.now = told.now + Duration::from_secs(terms.open_max.max(terms.lease));
         for path in PATHS {
             // One success closes a path, a few the origin.
-            for _ in 0..terms.needed {
-                let permit = tiers.try_acquire(path, told.now);
+            for turn in 0..terms.needed * 2 {
+                let target = Target {
+                    is_head: turn % 2 > 0,
+                    ..Target::get(path)
+                };
+                let permit = tiers.try_acquire(target, None, told.now);
                 let permit = permit.expect("time alone makes room for a probe");
                 tiers.record(permit, Outcome::Success, told.now);
                 follow(tiers, told);

@@ -73,12 +73,6 @@ impl CacheKey {
         &rest[..end]
     }
 
-    /// The path.
-    pub(crate) fn path(&self) -> &[u8] {
-        let target = self.path_and_query();
-        &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
-    }
-
     /// The kind of answer.
     pub(crate) fn kind(&self) -> Kind {
         match self.bytes[self.kind_at..].get(1) {

@@ -16,8 +16,9 @@ use super::parts::Parts;
 use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::target::target_of;
 use crate::admission::{Class, Lead, Slot};
-use crate::breaker::{State, Tier, TierPermit, TierRejected};
+use crate::breaker::{State, Target, Tier, TierPermit, TierRejected};
 use crate::message::RequestHead;
 use crate::rules::label::{Handling, Instead, Refused};
 use crate::time::Instant;
@@ -50,14 +51,17 @@ pub(super) fn go(
     lead: Option<Lead>,
     now: Instant,
 ) -> Result<Decision, Box<Delayed>> {
-    let path = ask.request.path();
+    let (target, visitor) = (target_of(ask.request), ask.visitor);
     let (circuit, acquired) = match class {
         Class::Read => acquire(parts, &ask, now),
         Class::Write => match bars_write(parts, now) {
             Some(barred) => (State::Open, Err(barred)),
             None => {
                 let tiers = parts.circuits.read();
-                (tiers.state(path, now), Ok(tiers.pass(path)))
+                (
+                    tiers.state(target, now),
+                    Ok(tiers.pass(target, visitor, now)),
+                )
             }
         },
     };
@@ -124,13 +128,13 @@ pub(super) fn acquire(
     ask: &Ask<'_>,
     now: Instant,
 ) -> (State, Result<TierPermit, Barred>) {
-    let path = ask.request.path();
+    let (target, visitor) = (target_of(ask.request), ask.visitor);
     match parts.by_hand.of_read(now) {
         Some(Stance::Goes) => {
             // What is seen still counts, as far as it does.
             let permit = parts.change_circuits(now, |tiers| {
-                let acquired = tiers.try_acquire(path, now);
-                acquired.unwrap_or_else(|_| tiers.pass(path))
+                let acquired = tiers.try_acquire(target, visitor, now);
+                acquired.unwrap_or_else(|_| tiers.pass(target, visitor, now))
             });
             return (State::Closed, Ok(permit));
         }
@@ -142,29 +146,38 @@ pub(super) fn acquire(
         }
         None => {}
     }
-    let circuit = parts.circuits.state(path, now);
+    let circuit = parts.circuits.state(target, now);
     // A copy that stands in for one of its own is as good as that.
     let has_copy = || {
         let instead = Instead::CircuitOpen;
         ask.may_rescue || ask.wanting(parts).find(instead, now).is_some()
     };
+    let has_copy = circuit != State::Closed && has_copy();
     if circuit == State::HalfOpen
-        && let Some(tier) = leaves_probing(parts, path, has_copy(), now)
+        && let Some(tier) = leaves_probing(parts, target, has_copy, now)
     {
         return (circuit, Err(Barred::by(tier, now)));
     }
-    parts.change_circuits(now, |tiers| match tiers.try_acquire(path, now) {
-        Ok(permit) => (permit.circuit(), Ok(permit)),
-        Err(TierRejected { retry_at, tier }) => {
-            let barred = Barred::by(tier, retry_at);
-            (tiers.state(path, now), Err(barred))
+    // What is found out by connecting alone is not found out with a request.
+    let in_turn = has_copy || parts.reach.is_refused();
+    parts.change_circuits(now, |tiers| {
+        let acquired = match in_turn {
+            true => tiers.try_acquire_in_turn(target, visitor, now),
+            false => tiers.try_acquire(target, visitor, now),
+        };
+        match acquired {
+            Ok(permit) => (permit.circuit(), Ok(permit)),
+            Err(TierRejected { retry_at, tier }) => {
+                let barred = Barred::by(tier, retry_at);
+                (tiers.state(target, now), Err(barred))
+            }
         }
     })
 }
 
 /// Whether the origin's circuit would refuse a request without a copy now, as
 /// [`acquire`] would find.
-pub(super) fn bars(parts: &Parts, path: &[u8], now: Instant) -> bool {
+pub(super) fn bars(parts: &Parts, target: Target<'_>, now: Instant) -> bool {
     if let Some(stance) = parts.by_hand.of_read(now) {
         return stance != Stance::Goes;
     }
@@ -177,34 +190,36 @@ pub(super) fn bars(parts: &Parts, path: &[u8], now: Instant) -> bool {
     };
     match origin {
         State::Closed => false,
-        State::HalfOpen => is_shut || leaves_probing(parts, path, false, now) == Some(Tier::Origin),
+        State::HalfOpen => {
+            is_shut || leaves_probing(parts, target, false, now) == Some(Tier::Origin)
+        }
         State::Open => true,
     }
 }
 
 /// The circuit that is probed by others, so that this visitor does not have to.
-fn leaves_probing(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) -> Option<Tier> {
-    let is_path = parts.circuits.read().path_state(path, now) != State::Closed;
+fn leaves_probing(parts: &Parts, target: Target<'_>, has_copy: bool, now: Instant) -> Option<Tier> {
+    let is_path = parts.circuits.read().path_state(target, now) != State::Closed;
     // What is found out by connecting alone is not found out with a request.
     if parts.reach.is_refused() && parts.circuits.read().origin_state(now) != State::Closed {
         return Some(Tier::Origin);
     }
     // No visitor is the guinea pig where a copy can be.
     let tier = if is_path { Tier::Path } else { Tier::Origin };
-    probes_by_itself(parts, path, has_copy, now).then_some(tier)
+    probes_by_itself(parts, target, has_copy, now).then_some(tier)
 }
 
 /// Whether circuits are probed in the background, so that this visitor does not have to: with a
 /// copy of this path where the path's own circuit is not closed, else with any that can be asked
 /// for now. Who has no copy does not wait for a page that stays broken.
-fn probes_by_itself(parts: &Parts, path: &[u8], has_copy: bool, now: Instant) -> bool {
+fn probes_by_itself(parts: &Parts, target: Target<'_>, has_copy: bool, now: Instant) -> bool {
     if !parts.renewals.is_attended() {
         return false;
     }
     let tiers = parts.circuits.read();
-    let is_path = tiers.path_state(path, now) != State::Closed;
-    let lets = |other: &[u8]| match is_path {
-        true => other == path,
+    let is_path = tiers.path_state(target, now) != State::Closed;
+    let lets = |other: Target<'_>| match is_path {
+        true => tiers.share_circuit(other, target),
         false => tiers.retry_at(other, now).is_none(),
     };
     parts.renewals.wants().can_probe(lets, has_copy, now)
@@ -233,7 +248,12 @@ pub(super) fn stand_in(
         Bar::Circuit(_) | Bar::Hand => Refused::CircuitOpen,
         Bar::Maintenance => Refused::Maintenance,
     };
-    let refusal = Refusal::new(ask.why, refused, circuit, wait);
+    let refusal = match barred.by {
+        Bar::Circuit(Tier::Path) => Refusal::page_fails(ask.why, circuit, wait),
+        Bar::Circuit(Tier::Origin) | Bar::Hand | Bar::Maintenance => {
+            Refusal::new(ask.why, refused, circuit, wait)
+        }
+    };
     match barred.by {
         Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, Class::Read, refusal, now) {
             Ok(delayed) => Err(delayed),
@@ -274,7 +294,7 @@ pub(super) fn shares(request: &RequestHead, snapshot: &Snapshot) -> bool {
 pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, class: Class, now: Instant) -> Decision {
     /// By then things have changed, whatever the queue looks like now.
     const WAIT_MAX: Duration = Duration::from_secs(30);
-    let circuit = parts.circuits.state(ask.request.path(), now);
+    let circuit = parts.circuits.state(target_of(ask.request), now);
     let wait = parts.gate.wait(class, now).min(WAIT_MAX);
     let refusal = Refusal::new(ask.why, Refused::Overload, circuit, wait);
     Decision::Refuse(parts.happened.refused(refusal))

@@ -10,6 +10,7 @@ use super::parts::Parts;
 use super::public::Wanting;
 use super::snapshot::Snapshot;
 use crate::admission::Class;
+use crate::breaker::Visitor;
 use crate::copies::StoredResponse;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -36,6 +37,8 @@ pub(super) struct Ask<'a> {
     pub(super) request: &'a Arc<RequestHead>,
     /// The settings of when it began.
     pub(super) snapshot: Arc<Snapshot>,
+    /// Whose word its outcome is; `None` where no client asks.
+    pub(super) visitor: Option<Visitor>,
     pub(super) why: ForwardReason,
 }
 

@@ -7,7 +7,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::target::target_of_key;
 use super::trial::{Found, Trial};
+use crate::breaker::Target;
 use crate::key::{self, CacheKey};
 use crate::limits::{ASKED_HOSTS_MAX, ASKED_PAGES_MAX};
 use crate::report::PublicStats;
@@ -283,13 +285,13 @@ impl Asks {
     /// that `lets` says.
     pub(super) fn can_probe(
         &self,
-        lets: impl Fn(&[u8]) -> bool,
+        lets: impl Fn(Target<'_>) -> bool,
         later: bool,
         now: Instant,
     ) -> bool {
         let can = |page: &&Page| page.is_kept && (later || page.probes_from <= now);
         let mut kept = self.pages.values().filter(can);
-        kept.any(|page| lets(page.key.path()) && !self.is_gated(&page.key))
+        kept.any(|page| lets(target_of_key(&page.key)) && !self.is_gated(&page.key))
     }
 
     /// Begins to ask; `None` when another page is being asked for.

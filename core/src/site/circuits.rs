@@ -5,7 +5,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use crate::breaker::{State, Tiers};
+use crate::breaker::{State, Target, Tiers};
 use crate::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::time::Instant;
 
@@ -30,12 +30,12 @@ impl Circuits {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// The circuit as a request for `path` finds it.
-    pub(super) fn state(&self, path: &[u8], now: Instant) -> State {
+    /// The circuit as a request for this finds it.
+    pub(super) fn state(&self, target: Target<'_>, now: Instant) -> State {
         if self.is_calm() {
             return State::Closed;
         }
-        self.read().state(path, now)
+        self.read().state(target, now)
     }
 
     /// The circuits, to look at.
@@ -50,11 +50,14 @@ impl Circuits {
         let mut tiers = self.read();
         let before = tiers.changes();
         let was = (tiers.is_origin_closed(), tiers.is_origin_returning());
+        let was_failing = tiers.is_failing();
         let changed = change(&mut tiers);
         let is = (tiers.is_origin_closed(), tiers.is_origin_returning());
         self.calm.store(tiers.is_calm(), Ordering::Relaxed);
         let changes = Changed {
             any: tiers.changes() != before,
+            begins_to_fail: !was_failing && tiers.is_failing(),
+            was_failing,
             origin: Origin::between(was, is),
         };
         (changed, changes)
@@ -66,6 +69,9 @@ impl Circuits {
 pub(super) struct Changed {
     /// The state of some circuit.
     pub(super) any: bool,
+    /// More requests fail than before, and many do.
+    pub(super) begins_to_fail: bool,
+    pub(super) was_failing: bool,
     pub(super) origin: Origin,
 }
 

@@ -22,7 +22,7 @@ use super::snapshot::Snapshot;
 use super::soft::Judging;
 use super::visit::Visit;
 use crate::admission::{Flown, Lead, Slot};
-use crate::breaker::{Outcome, State, TierPermit};
+use crate::breaker::{Outcome, State, TierPermit, Visitor};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::{CacheKey, Line, Partition};
@@ -39,6 +39,13 @@ pub(super) struct Grant {
     pub(super) lead: Option<Lead>,
     pub(super) permit: TierPermit,
     pub(super) slot: Slot,
+}
+
+/// Up to how many requests at a time failures are not the many's: the origin has at least so many in
+/// any case.
+fn calm(snapshot: &Snapshot) -> u32 {
+    const CALM: u32 = 2;
+    snapshot.config().admission.in_flight_min.max(CALM)
 }
 
 /// What becomes of a request of which nothing was sent, as no connection came about.
@@ -118,6 +125,8 @@ pub(super) struct Course {
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
     pub(super) parts: Arc<Parts>,
+    /// Whose word its outcome is.
+    visitor: Option<Visitor>,
     waits_until: Option<Instant>,
     /// `None` once the origin is not kept busy any more.
     pub(super) slot: Option<Slot>,
@@ -134,7 +143,12 @@ impl Course {
         circuit: State,
         now: Instant,
     ) -> Box<Self> {
-        let Grant { lead, permit, slot } = grant;
+        let Grant {
+            lead,
+            mut permit,
+            slot,
+        } = grant;
+        permit.note_crowd(parts.gate.in_flight(), calm(&ask.snapshot));
         let mark = parts.copies.mark();
         Box::new(Self {
             address: ask.address,
@@ -168,6 +182,7 @@ impl Course {
             sent_at: None,
             request: Arc::clone(ask.request),
             parts: Arc::clone(parts),
+            visitor: ask.visitor,
             waits_until: ask.waits_until,
             slot: Some(slot),
             snapshot: ask.snapshot,
@@ -497,6 +512,7 @@ impl Course {
             may_share: self.may_share,
             request,
             snapshot: Arc::clone(&self.snapshot),
+            visitor: self.visitor,
             waits_until: self.waits_until,
             why: self.why,
         }
@@ -566,10 +582,11 @@ impl Course {
 
     pub(super) fn record(&mut self, outcome: Outcome, now: Instant) {
         self.last = now;
-        let Some(permit) = self.permit.take() else {
+        let Some(mut permit) = self.permit.take() else {
             self.sake.note(outcome);
             return;
         };
+        permit.note_crowd(self.parts.gate.in_flight(), calm(&self.snapshot));
         self.sake.note(outcome);
         if permit.is_probe() && !self.sake.is_counted() {
             self.parts.renewals.count_probe(outcome);

@@ -1,7 +1,6 @@
 //! Owns the decision: which of origin, copy and refusal answers a request, and when that waits.
 //! Never learns from an answer: [`Fetch`] does.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::parts::Parts;
 use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::target::target_of;
 use super::ticket::Ticket;
 use super::visitor::Asker;
 use crate::admission::{Class, Entered};
@@ -85,7 +85,7 @@ pub(super) fn decide(
             .matches(request.path())
     };
     if class_of(request) == Class::Write || is_excluded() {
-        return pass_by(parts, request, asker.address, snapshot, now);
+        return pass_by(parts, request, asker, snapshot, now);
     }
     let fields = &request.fields;
     let Found {
@@ -102,13 +102,13 @@ pub(super) fn decide(
     if let Some(handling) = usable
         && let (Some(copy), Some(key)) = (copy.take(), key.take())
     {
-        let circuit = parts.circuits.state(request.path(), now);
+        let circuit = parts.circuits.state(target_of(request), now);
         let served = Served::new(parts, &snapshot, key, copy, circuit, handling, now);
         return Decision::Serve(served).into();
     }
     let why = reason(parts, copy.as_deref(), key.as_ref(), &snapshot, now);
     if wishes.only_if_cached() {
-        let circuit = parts.circuits.state(request.path(), now);
+        let circuit = parts.circuits.state(target_of(request), now);
         let refusal = Refusal::new(why, Refused::OnlyIfCached, circuit, Duration::ZERO);
         return Decision::Refuse(parts.happened.refused(refusal)).into();
     }
@@ -121,6 +121,7 @@ pub(super) fn decide(
         .as_ref()
         .is_some_and(|copy| copy.may_rescue(age_max, now));
     let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
+    let visitor = Some(parts.voices.of(asker.peer, key.as_ref()));
     let ask = Ask {
         address: asker.address,
         copy,
@@ -130,6 +131,7 @@ pub(super) fn decide(
         may_share,
         request,
         snapshot,
+        visitor,
         waits_until: None,
         why,
     };
@@ -293,7 +295,7 @@ fn reason(
 fn pass_by(
     parts: &Arc<Parts>,
     request: &Arc<RequestHead>,
-    address: Option<IpAddr>,
+    asker: Asker,
     snapshot: Arc<Snapshot>,
     now: Instant,
 ) -> Ruling {
@@ -314,7 +316,7 @@ fn pass_by(
         ForwardReason::Method
     };
     let ask = Ask {
-        address,
+        address: asker.address,
         copy: None,
         ends_session,
         key: None,
@@ -322,11 +324,12 @@ fn pass_by(
         may_share: false,
         request,
         snapshot,
+        visitor: Some(parts.voices.of(asker.peer, None)),
         waits_until: None,
         why,
     };
     if request.method == Method::OPTIONS {
-        let circuit = parts.circuits.state(request.path(), now);
+        let circuit = parts.circuits.state(target_of(request), now);
         if circuit == State::Open
             && let Some(served) = ask.wanting(parts).serve(Instead::CircuitOpen, circuit, now)
         {

@@ -11,6 +11,7 @@ use super::reach::RestartWait;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use crate::admission::Class;
+use crate::breaker::Visitor;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::label::ForwardReason;
@@ -35,6 +36,7 @@ pub struct Delayed {
     pub(super) request: Arc<RequestHead>,
     pub(super) since: Instant,
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) visitor: Option<Visitor>,
     pub(super) why: ForwardReason,
 }
 
@@ -65,6 +67,7 @@ impl Delayed {
             request: Arc::clone(ask.request),
             since: now,
             snapshot: ask.snapshot,
+            visitor: ask.visitor,
             why: ask.why,
         }))
     }

@@ -41,10 +41,12 @@ mod sake;
 mod served;
 mod snapshot;
 mod soft;
+mod target;
 mod ticket;
 mod trial;
 mod visit;
 mod visitor;
+mod voice;
 mod wants;
 
 use std::net::IpAddr;
@@ -202,24 +204,32 @@ impl Site {
     /// ([`login::binds_connection`]) is answered by the origin or not at all.
     pub fn decide(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
         let is_bound = login::binds_connection(&request.fields);
-        let address = None;
-        decide::decide(&self.parts, request, Asker { address, is_bound }, now)
+        let asker = Asker {
+            is_bound,
+            ..Asker::default()
+        };
+        decide::decide(&self.parts, request, asker, now)
     }
 
     /// As [`decide`](Self::decide), for a client whose address is known: whoever was refused a page
-    /// gets no copy of it for an hour, and comes perhaps without any cookie.
+    /// gets no copy of it for an hour, and comes perhaps without any cookie; and no circuit opens for
+    /// all by the word of one network.
     pub fn decide_for(&self, request: &Arc<RequestHead>, client: IpAddr, now: Instant) -> Ruling {
         let is_bound = login::binds_connection(&request.fields);
-        let address = Some(client);
-        decide::decide(&self.parts, request, Asker { address, is_bound }, now)
+        let asker = Asker {
+            address: Some(client),
+            is_bound,
+            peer: Some(client),
+        };
+        decide::decide(&self.parts, request, asker, now)
     }
 
     /// As [`decide`](Self::decide), for a request of a client that has signed in by its connection
     /// before: no copy answers, nothing is kept of the answer, and nobody shares it.
     pub fn decide_bound(&self, request: &Arc<RequestHead>, now: Instant) -> Ruling {
         let asker = Asker {
-            address: None,
             is_bound: true,
+            ..Asker::default()
         };
         decide::decide(&self.parts, request, asker, now)
     }

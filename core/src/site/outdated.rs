@@ -172,7 +172,8 @@ pub(super) fn drop_refused(course: &mut Course, status: StatusCode, now: Instant
 /// `Content-Location`: what this user sees of them goes, and of the target what everybody sees. So it
 /// does of the other resource that MOVE and COPY write (RFC 4918 §9.8, §9.9).
 /// All other copies of them are asked about before they answer: each sign-in that leads to the
-/// front page must not take its copy from everybody.
+/// front page must not take its copy from everybody. Nor must anybody who sends a method of which
+/// nobody knows what it does: by that, all copies are asked about, and none goes.
 pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
     let succeeded = head.status.is_success() || head.status.is_redirection();
     if course.request.method.is_safe() || !succeeded || is_planted(Plant::KeptAfterWrite) {
@@ -196,6 +197,10 @@ pub(super) fn invalidate(course: &Course, head: &ResponseHead, now: Instant) {
     }
     let written = [Some(asked.to_vec()), destination(&course.request)];
     let written = written.into_iter().flatten().map(|target| (target, true));
+    let drop_written = match writes(&course.request.method) {
+        true => drop_written,
+        false => note_written,
+    };
     let named = named.map(|target| (target, false));
     for (target, is_written) in written.chain(named) {
         let shared = is_written.then_some(Partition::Shared);
@@ -231,11 +236,35 @@ fn destination(request: &RequestHead) -> Option<Vec<u8>> {
     reference::same_origin(reference, request.path_and_query(), request.authority())
 }
 
-/// Drops the copies of one written page, by its keys.
-fn drop_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
+/// Whether a method is one that is known to change what it names (RFC 9110 §9.3, RFC 5789, RFC 4918).
+fn writes(method: &Method) -> bool {
+    const WRITES: [&str; 12] = [
+        "COPY",
+        "DELETE",
+        "LOCK",
+        "MKCALENDAR",
+        "MKCOL",
+        "MOVE",
+        "PATCH",
+        "POST",
+        "PROPPATCH",
+        "PUT",
+        "UNLOCK",
+        "UPDATE",
+    ];
+    WRITES.contains(&method.as_str())
+}
+
+/// Lets the copies of one page be asked about, by its keys.
+fn note_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
     if let Some(first) = keys.first() {
         parts.copies.note_write(first, now);
     }
+}
+
+/// Drops the copies of one written page, by its keys.
+fn drop_written(parts: &Parts, keys: &[CacheKey], now: Instant) {
+    note_written(parts, keys, now);
     parts.outdate(Outdated::Pages(keys));
 }
 

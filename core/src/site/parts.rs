@@ -24,8 +24,10 @@ use super::renewals::{Renewal, Renewals};
 use super::rolls::Rolls;
 use super::snapshot::Snapshot;
 use super::soft::SoftFailures;
+use super::target::target_of;
 use super::visit::Visit;
 use super::visitor::Visitors;
+use super::voice::Voices;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
@@ -87,6 +89,7 @@ pub(super) struct Parts {
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
     pub(super) visitors: Visitors,
+    pub(super) voices: Voices,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
 }
@@ -126,6 +129,7 @@ impl Parts {
             spellings: AtomicU64::new(0),
             start: site.clone(),
             visitors: Visitors::new(rng.next()),
+            voices: Voices::new(rng.next()),
             wall_epoch: AtomicU64::new(0),
         }
     }
@@ -336,12 +340,13 @@ impl Parts {
         change: impl FnOnce(&mut Tiers) -> T,
     ) -> T {
         let (changed, changes) = self.circuits.change(change);
+        // The limit falls with failures; what it was before is what the origin bears.
+        if changes.begins_to_fail || !changes.was_failing && changes.origin == Origin::Left {
+            let limit = self.gate.settled_limit();
+            self.limit_before.store(limit, Ordering::Relaxed);
+        }
         match changes.origin {
-            Origin::Left => {
-                let limit = self.gate.settled_limit();
-                self.limit_before.store(limit, Ordering::Relaxed);
-            }
-            Origin::Same => {}
+            Origin::Left | Origin::Same => {}
             Origin::Returning => self.reach.returning(now),
             Origin::Relapsed => self.reach.returned(),
             Origin::Returned => {
@@ -387,7 +392,7 @@ impl Parts {
 
     /// When the circuits of this request can be probed again.
     pub(super) fn retry_at(&self, request: &RequestHead, now: Instant) -> Instant {
-        let retry_at = self.circuits.read().retry_at(request.path(), now);
+        let retry_at = self.circuits.read().retry_at(target_of(request), now);
         retry_at.unwrap_or(now)
     }
 

@@ -13,10 +13,11 @@ use super::fetch::Fetch;
 use super::parts::Parts;
 use super::sake::Sake;
 use super::snapshot::Snapshot;
+use super::target::{target_of, target_of_key};
 use super::visit::Visit;
 use super::wants::LOOK_AGAIN;
 use crate::admission::{Gate, Slot};
-use crate::breaker::{Outcome, State, TierPermit, Tiers};
+use crate::breaker::{Outcome, State, Target, TierPermit, Tiers};
 use crate::copies::StoredResponse;
 use crate::key::{self, CacheKey, Line};
 use crate::message::RequestHead;
@@ -132,7 +133,12 @@ fn probe(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     {
         let tiers = parts.circuits.read();
         candidates.retain(|candidate| {
-            is_due(&tiers, candidate.errand.request.path(), candidate.from, now)
+            is_due(
+                &tiers,
+                target_of(&candidate.errand.request),
+                candidate.from,
+                now,
+            )
         });
     }
     let mut candidates = candidates.iter().take(LOOKS_MAX);
@@ -144,15 +150,17 @@ fn probe_as_stranger(parts: &Arc<Parts>, now: Instant) -> Option<Refresh> {
     let mut candidates = parts.asks().to_probe_with();
     {
         let tiers = parts.circuits.read();
-        candidates.retain(|(ask, from)| is_due(&tiers, ask.key.path(), *from, now));
+        candidates.retain(|(ask, from)| is_due(&tiers, target_of_key(&ask.key), *from, now));
     }
     let mut candidates = candidates.iter();
     candidates.find_map(|(ask, _)| start_asking(parts, ask, true, now).ok())
 }
 
-/// Whether a circuit of `path` can be probed now, with what may do so `from` then on.
-fn is_due(tiers: &Tiers, path: &[u8], from: Instant, now: Instant) -> bool {
-    from <= now && tiers.state(path, now) == State::HalfOpen && tiers.retry_at(path, now).is_none()
+/// Whether a circuit of `target` can be probed now, with what may do so `from` then on.
+fn is_due(tiers: &Tiers, target: Target<'_>, from: Instant, now: Instant) -> bool {
+    from <= now
+        && tiers.state(target, now) == State::HalfOpen
+        && tiers.retry_at(target, now).is_none()
 }
 
 /// Whether the origin's circuit is not closed: what comes to it then is a probe.
@@ -205,7 +213,7 @@ fn start(
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
-    let permit = permit(parts, path, is_probe, now).ok_or(NotStarted::Refused)?;
+    let permit = permit(parts, target_of(request), is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();
     let Some(renewal) = renewals.start(errand, now) else {
         // Another has begun it meanwhile.
@@ -253,7 +261,7 @@ fn start_asking(
     let request =
         key::request_of(key, cookies.as_deref(), &names, &address).ok_or(NotStarted::Gone)?;
     let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
-    let permit = permit(parts, key.path(), is_probe, now).ok_or(NotStarted::Refused)?;
+    let permit = permit(parts, target_of_key(key), is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();
     let Some(number) = parts.asks().start(ask, now) else {
         parts.record(permit, Outcome::Ignore, now);
@@ -293,10 +301,10 @@ fn slot(gate: &Gate, is_probe: bool, now: Instant) -> Option<Slot> {
 }
 
 /// The circuits' leave. What is wanted most is not the best to probe with.
-fn permit(parts: &Parts, path: &[u8], is_probe: bool, now: Instant) -> Option<TierPermit> {
+fn permit(parts: &Parts, target: Target<'_>, is_probe: bool, now: Instant) -> Option<TierPermit> {
     parts.change_circuits(now, |tiers| {
-        let may_ask = is_probe || tiers.state(path, now) == State::Closed;
-        let permit = may_ask.then(|| tiers.try_acquire(path, now));
+        let may_ask = is_probe || tiers.state(target, now) == State::Closed;
+        let permit = may_ask.then(|| tiers.try_acquire(target, None, now));
         permit.and_then(Result::ok)
     })
 }
@@ -317,6 +325,7 @@ fn unattended<'a>(
         may_share: true,
         request,
         snapshot,
+        visitor: None,
         waits_until: None,
         why: ForwardReason::Stale,
     }
@@ -330,15 +339,15 @@ fn next_probe(parts: &Parts, now: Instant) -> Option<Instant> {
     let candidates = parts.renewals.wants().to_probe_with();
     let strangers = parts.asks().to_probe_with();
     let tiers = parts.circuits.read();
-    let at = |path: &[u8], from: Instant| {
-        let at = tiers.retry_at(path, now).unwrap_or(now);
-        (tiers.state(path, now) != State::Closed).then(|| at.max(from))
+    let at = |target: Target<'_>, from: Instant| {
+        let at = tiers.retry_at(target, now).unwrap_or(now);
+        (tiers.state(target, now) != State::Closed).then(|| at.max(from))
     };
     let of_users = candidates
         .iter()
-        .filter_map(|candidate| at(candidate.errand.request.path(), candidate.from));
+        .filter_map(|candidate| at(target_of(&candidate.errand.request), candidate.from));
     let of_strangers = strangers
         .iter()
-        .filter_map(|(ask, from)| at(ask.key.path(), *from));
+        .filter_map(|(ask, from)| at(target_of_key(&ask.key), *from));
     of_users.chain(of_strangers).min()
 }

@@ -28,6 +28,9 @@ enum Kind {
     OriginFailed(Failure, StatusCode),
     /// The same of a write that was sent: it may have been done.
     MayHaveArrived(StatusCode),
+    /// The origin was not asked for this page, on which it fails; asking again can help after so many
+    /// seconds.
+    PageFails(u64),
     /// The origin was not asked; asking again can help after so many seconds.
     Refused(Refused, u64),
     /// There is nothing here to ask the origin with.
@@ -42,11 +45,20 @@ impl Refusal {
         circuit: State,
         wait: Duration,
     ) -> Self {
-        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {
             circuit,
             handling: Handling::NoCopy { why, refused },
-            kind: Kind::Refused(refused, secs.max(1)),
+            kind: Kind::Refused(refused, seconds(wait)),
+        }
+    }
+
+    /// The circuit of this page alone is open, for as long as `wait`.
+    pub(super) fn page_fails(why: ForwardReason, circuit: State, wait: Duration) -> Self {
+        let refused = Refused::CircuitOpen;
+        Self {
+            circuit,
+            handling: Handling::NoCopy { why, refused },
+            kind: Kind::PageFails(seconds(wait)),
         }
     }
 
@@ -100,6 +112,7 @@ impl Refusal {
     /// Why the origin was not asked; `None` where it was.
     pub(super) const fn reason(&self) -> Option<Refused> {
         match self.kind {
+            Kind::PageFails(_) => Some(Refused::CircuitOpen),
             Kind::Refused(refused, _) => Some(refused),
             Kind::Unasked => Some(Refused::Overload),
             Kind::Failed(_) | Kind::OriginFailed(..) | Kind::MayHaveArrived(_) => None,
@@ -119,6 +132,7 @@ impl Refusal {
             | Kind::MayHaveArrived(status)
             | Kind::OriginFailed(_, status) => status,
             Kind::Refused(Refused::CircuitOpen | Refused::Maintenance | Refused::Overload, _)
+            | Kind::PageFails(_)
             | Kind::Unasked => StatusCode::SERVICE_UNAVAILABLE,
             // RFC 9111 §5.2.1.7
             Kind::Refused(Refused::OnlyIfCached, _) => StatusCode::GATEWAY_TIMEOUT,
@@ -141,7 +155,8 @@ impl Refusal {
             Kind::Refused(
                 Refused::CircuitOpen | Refused::Maintenance | Refused::Overload,
                 secs,
-            ) => Some(secs),
+            )
+            | Kind::PageFails(secs) => Some(secs),
             // Sockets come back as fast as answers end.
             Kind::Unasked => Some(1),
         }
@@ -160,8 +175,12 @@ impl Refusal {
                  again: please look before you repeat it"
             }
             Kind::OriginFailed(failure, _) => failure.text(),
+            Kind::PageFails(_) => {
+                "this page fails at the moment and no copy of it is held; other pages may work; \
+                 please try again soon"
+            }
             Kind::Refused(Refused::CircuitOpen, _) => {
-                "the application is not answering and no copy of this page is held; \
+                "the application fails or does not answer, and no copy of this page is held; \
                  please try again soon"
             }
             Kind::Refused(Refused::Maintenance, _) => {
@@ -187,4 +206,10 @@ impl Refusal {
         }
         put_labels(self.circuit, &self.handling, None, put);
     }
+}
+
+/// Whole seconds, at least one.
+fn seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    seconds.max(1)
 }

@@ -15,7 +15,9 @@ use super::reach;
 use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::target::target_of;
 use crate::admission::{Admitted, Class, Entered, Flown, Lead, Place, Slot};
+use crate::breaker::Visitor;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::conditional;
@@ -42,6 +44,7 @@ pub struct Ticket {
     parts: Arc<Parts>,
     since: Instant,
     snapshot: Arc<Snapshot>,
+    visitor: Option<Visitor>,
     /// Until when it may wait for an origin that takes no connections, if it has.
     waits_until: Option<Instant>,
     why: ForwardReason,
@@ -76,6 +79,7 @@ impl Ticket {
             request: Arc::clone(ask.request),
             since: now,
             snapshot: ask.snapshot,
+            visitor: ask.visitor,
             waits_until: ask.waits_until,
             why: ask.why,
         }
@@ -145,7 +149,7 @@ impl Ticket {
                 self.go(slot, lead, now)
             }
             Admitted::Flown(Flown::Failed(cause)) => {
-                let circuit = self.parts.circuits.state(self.request.path(), now);
+                let circuit = self.parts.circuits.state(target_of(&self.request), now);
                 let refusal = Refusal::failed(self.why, cause, circuit);
                 Some(Decision::Refuse(refusal))
             }
@@ -177,7 +181,9 @@ impl Ticket {
     /// Whether it would be refused while the origin is on its way back.
     fn is_barred(&self, now: Instant) -> bool {
         let is_read = self.class == Class::Read;
-        is_read && self.parts.reach.is_on() && admit::bars(&self.parts, self.request.path(), now)
+        is_read
+            && self.parts.reach.is_on()
+            && admit::bars(&self.parts, target_of(&self.request), now)
     }
 
     /// Whether its answer can be that to others.
@@ -228,7 +234,7 @@ impl Ticket {
             stored: false,
             collapsed: true,
         };
-        let circuit = parts.circuits.state(self.request.path(), now);
+        let circuit = parts.circuits.state(target_of(&self.request), now);
         let key = self.key.take()?;
         let snapshot = &self.snapshot;
         let served = Served::new(parts, snapshot, key, copy, circuit, handling, now);
@@ -271,6 +277,7 @@ impl Ticket {
             may_share: self.may_share,
             request: &self.request,
             snapshot: Arc::clone(&self.snapshot),
+            visitor: self.visitor,
             waits_until: self.waits_until,
             why: self.why,
         }
@@ -292,6 +299,7 @@ impl From<Delayed> for Ticket {
             parts: delayed.parts,
             since: delayed.since,
             snapshot: delayed.snapshot,
+            visitor: delayed.visitor,
             waits_until: Some(deadline),
             why: delayed.why,
         }

@@ -48,6 +48,8 @@ pub(crate) struct Asker {
     pub(crate) address: Option<IpAddr>,
     /// It has signed in by its connection.
     pub(crate) is_bound: bool,
+    /// The address that the request comes from: the client's, or that of a proxy that is not declared.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Visitors {

@@ -9,6 +9,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::errand::Errand;
+use super::target::target_of;
+use crate::breaker::Target;
 use crate::key::{CacheKey, Partition};
 use crate::limits::{RECENT_MAX, WANTS_MAX};
 use crate::report::RefreshStats;
@@ -213,14 +215,14 @@ impl Wants {
     /// paths that `lets` says.
     pub(super) fn can_probe(
         &self,
-        lets: impl Fn(&[u8]) -> bool,
+        lets: impl Fn(Target<'_>) -> bool,
         later: bool,
         now: Instant,
     ) -> bool {
         let rested = |want: &&Want| later || want.probes_from <= now;
         let wanted = self.table.values().filter(rested).map(|want| &want.errand);
         let mut all = wanted.chain(self.only_recent());
-        all.any(|errand| lets(errand.request.path()))
+        all.any(|errand| lets(target_of(&errand.request)))
     }
 
     /// Copies that were made and are not wanted yet.

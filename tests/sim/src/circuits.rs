@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use retter_core::breaker::{State, Tier, Transition};
+use retter_core::breaker::{Reason, State, Tier, Transition};
 use retter_core::config::BreakerSettings;
 use retter_core::time::Instant;
 
@@ -17,6 +17,8 @@ pub(crate) struct Circuits {
     /// Circuits are probed in the background, or by connecting alone, so that visitors may be refused
     /// for the time.
     is_attended: bool,
+    /// What was answered by what nobody had asked for, which is no failure; and when.
+    late: Vec<(&'static str, String, Instant)>,
     origin: Told,
     paths: BTreeMap<String, Told>,
 }
@@ -26,6 +28,8 @@ pub(crate) struct Circuits {
 struct Told {
     /// Every state with the time when it began.
     turns: Vec<(Instant, State)>,
+    /// When failures have opened it, until something else has.
+    by_failures: Option<Instant>,
     /// What was let through while it was half-open, with the place in `turns`.
     probes: BTreeSet<(usize, AttemptId)>,
 }
@@ -35,6 +39,7 @@ impl Circuits {
         Self {
             settings,
             is_attended,
+            late: Vec::new(),
             origin: Told::default(),
             paths: BTreeMap::new(),
         }
@@ -50,31 +55,79 @@ impl Circuits {
             return Err(format!("{transition:?} begins in another state: {state:?}"));
         }
         told.turns.push((transition.at, transition.to));
+        match &transition.reason {
+            Reason::Consecutive { .. } | Reason::FailureRate { .. } => {
+                told.by_failures = Some(transition.at);
+            }
+            Reason::ConnectFailures { .. }
+            | Reason::ProbeSlow { .. }
+            | Reason::SlowRate { .. }
+            | Reason::SlowRow { .. } => told.by_failures = None,
+            Reason::Forgotten
+            | Reason::News { .. }
+            | Reason::OpenTimeElapsed { .. }
+            | Reason::ProbeFailed { .. }
+            | Reason::ProbesSucceeded { .. } => {}
+        }
         Ok(())
     }
 
+    /// Takes note that a request was answered by what nobody had asked for.
+    pub(crate) fn note_late(&mut self, asked: &Asked, now: Instant) {
+        self.late.push((asked.method, asked.target.clone(), now));
+    }
+
+    /// The circuits that have a say of a request: its own, and that of the page whose head it asks for.
+    fn names(asked: &Asked) -> (String, Option<String>) {
+        let path = asked.path().to_owned();
+        match asked.method {
+            "HEAD" => (format!("HEAD {path}"), Some(path)),
+            _ => (path, None),
+        }
+    }
+
     /// Judges that the origin got this request by this attempt: a read is not let through while a
-    /// circuit is open, and while one is half-open, only as many at a time as it has slots.
+    /// circuit is open, unless the same has succeeded shortly before, and while one is half-open, only as
+    /// many at a time as it has slots.
     pub(crate) fn arrived(
         &mut self,
         asked: &Asked,
         id: AttemptId,
-        attempts: &Attempts,
+        (attempts, ledger): (&Attempts, &Ledger),
     ) -> Result<(), String> {
         if !asked.is_read() {
             return Ok(());
         }
         let attempt = attempts.get(id);
         let settings = &self.settings;
+        let at = attempt.begun_at;
+        // A page that has succeeded lately passes.
+        let late = &self.late;
+        let has_succeeded = |told: &Told| {
+            told.by_failures.is_some_and(|opened| {
+                let is_late = |(method, target, at): &(&str, String, Instant)| {
+                    let is_it = *method == asked.method && *target == asked.target;
+                    is_it && opened.saturating_since(*at) <= settings.window
+                };
+                ledger.succeeded(asked, opened, settings.window, at) || late.iter().any(is_late)
+            })
+        };
+        let (own, page) = Self::names(asked);
+        if let Some(page) = page.and_then(|page| self.paths.get(&page))
+            && page.is_shut(at, settings)
+            && !has_succeeded(page)
+        {
+            return Err("reaches the origin while its page's circuit is open".to_owned());
+        }
         let circuits = [
             (Some(&mut self.origin), settings.origin_probes),
-            (self.paths.get_mut(asked.path()), 1),
+            (self.paths.get_mut(&own), 1),
         ];
         for (told, slots) in circuits {
             let Some(told) = told else { continue };
-            let at = attempt.begun_at;
             let states: Vec<_> = told.between(at, at).collect();
-            if states.iter().all(|(_, state)| *state == State::Open) {
+            let passes = has_succeeded(told);
+            if states.iter().all(|(_, state)| *state == State::Open) && !passes {
                 return Err("reaches the origin while its circuit is open".to_owned());
             }
             // Of two half-open times at one moment, it is not known which it was let through by.
@@ -83,6 +136,7 @@ impl Circuits {
             let may_be_closed = states.iter().any(|(_, state)| *state == State::Closed);
             if let Some((turn, _)) = probing
                 && !may_be_closed
+                && !passes
             {
                 let turn = *turn;
                 told.probes.insert((turn, id));
@@ -107,7 +161,7 @@ impl Circuits {
         let on = |attempt: &Attempt, path: Option<&str>| {
             attempt.asked.is_none_or(|id| {
                 let other = &ledger.asked[id];
-                other.is_read() && path.is_none_or(|path| path == other.path())
+                other.is_read() && path.is_none_or(|path| path == Self::names(other).0)
             })
         };
         let refused = |told: &Told, path: Option<&str>| {
@@ -120,12 +174,29 @@ impl Circuits {
                 State::Open => true,
             })
         };
-        let own = self.paths.get(asked.path());
-        refused(&self.origin, None) || own.is_some_and(|own| refused(own, Some(asked.path())))
+        let (name, page) = Self::names(asked);
+        let own = self.paths.get(&name);
+        let page = page.and_then(|page| self.paths.get(&page));
+        let is_open = |told: &Told| {
+            told.between(since, now)
+                .any(|(_, state)| state == State::Open)
+        };
+        refused(&self.origin, None)
+            || own.is_some_and(|own| refused(own, Some(&name)))
+            || page.is_some_and(is_open)
     }
 }
 
 impl Told {
+    /// Whether it is open, and not yet due to be probed: nobody may have asked since.
+    fn is_shut(&self, at: Instant, settings: &BreakerSettings) -> bool {
+        let least = settings.open_min.mul_f64(1.0 - settings.jitter);
+        self.between(at, at).all(|(turn, state)| {
+            let (since, _) = self.turns[turn];
+            state == State::Open && at.saturating_since(since) < least
+        })
+    }
+
     /// The states that it had at some time between these, each with its place in `turns`.
     fn between(&self, from: Instant, to: Instant) -> impl Iterator<Item = (usize, State)> {
         let turns = self.turns.iter().enumerate();
@@ -163,6 +234,7 @@ impl Default for Told {
     fn default() -> Self {
         Self {
             turns: vec![(Instant::ZERO, State::Closed)],
+            by_failures: None,
             probes: BTreeSet::new(),
         }
     }

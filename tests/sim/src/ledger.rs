@@ -3,6 +3,7 @@
 //! Never judges.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use retter_core::time::Instant;
 
@@ -239,6 +240,25 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether the origin has answered the same request well by `now`, and not longer before `opened`
+    /// than `window`.
+    pub(crate) fn succeeded(
+        &self,
+        asked: &Asked,
+        opened: Instant,
+        window: Duration,
+        now: Instant,
+    ) -> bool {
+        self.answers.iter().any(|answer| {
+            let other = &self.asked[answer.asked];
+            let is_same = answer.method == asked.method && other.target == asked.target;
+            let is_good =
+                !(500..600).contains(&answer.status) || matches!(answer.status, 501 | 505);
+            let is_recent = |at: Instant| at <= now && opened.saturating_since(at) <= window;
+            is_same && is_good && answer.head_at.is_some_and(is_recent)
+        })
+    }
+
     /// Takes note of what the origin sends in answer to a request: a page, and cookies.
     pub(crate) fn note_sent(&mut self, asked: &Asked, page: Option<&Page>, cookies: &[String]) {
         match (page, asked.is_strangers) {

@@ -116,7 +116,10 @@ impl Oracle {
         };
         net.attempts.arrived(attempt, id);
         let asked = &ledger.asked[id];
-        if let Err(text) = self.circuits.arrived(asked, attempt, &net.attempts) {
+        if let Err(text) = self
+            .circuits
+            .arrived(asked, attempt, (&net.attempts, ledger))
+        {
             ledger.violate(format!("request {id} {text}"));
         }
     }
@@ -196,6 +199,7 @@ impl Oracle {
         let asked = &ledger.asked[id];
         if seen.head.start.ends_with(UNSOLICITED) {
             // On its way when the request was sent: nothing tells it from an answer.
+            self.circuits.note_late(asked, net.now);
             return Ok(());
         }
         if cache_status(seen).contains("collapsed") {

@@ -24,6 +24,7 @@ impl Bench {
             paths_min: 1,
             slow: None,
             streak: Streak::Failures(2),
+            witnesses: 1,
         };
         let recovery = Recovery {
             open_min: OPEN,

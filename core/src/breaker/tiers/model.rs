@@ -27,12 +27,14 @@ const PATH: Terms = Terms {
         outcomes_min: 3,
         row: 2,
     },
+    witnesses: 2,
 };
 const ORIGIN: Terms = Terms {
     outcomes_min: 6,
     row_of_connect_failures: true,
     needed: 2,
     open_max: 2,
+    witnesses: 3,
     ..PATH
 };
 
@@ -40,9 +42,12 @@ const ORIGIN: Terms = Terms {
 #[derive(Debug)]
 struct Call {
     page: u8,
+    visitor: Visitor,
     origin: Option<Ticket>,
     path: Option<Ticket>,
     is_read: bool,
+    /// The origin's circuit refuses, but the page has succeeded lately.
+    is_past: bool,
     /// It may be told to be slow; `true` where the path's own time is known.
     slow: Option<bool>,
 }
@@ -65,39 +70,94 @@ struct TiersModel {
     generations: BTreeMap<u8, u64>,
     /// Pages whose own time is known.
     known: BTreeSet<u8>,
+    /// When pages have succeeded, and for whom; and those that have failed since.
+    good: BTreeMap<u8, Vec<(u64, Visitor)>>,
+    failed: BTreeSet<u8>,
+    /// Since when a page must have succeeded to pass the origin's circuit, and how many of those that
+    /// have passed have failed.
+    past: Option<(u64, u32)>,
 }
 
 impl TiersModel {
-    fn acquire(&mut self, page: u8, now: u64) -> Result<Call, (Tier, u64)> {
-        let origin = self.origin.acquire(now);
-        let origin = origin.map_err(|retry_at| (Tier::Origin, retry_at))?;
+    fn acquire(&mut self, page: u8, visitor: Visitor, now: u64) -> Result<Call, (Tier, u64)> {
+        let acquired = self.origin.acquire(visitor, now);
+        let passes = self.past.is_some_and(|(from, failed)| {
+            let last = self.good.get(&page).and_then(|seen| seen.last());
+            let is_good = last.is_some_and(|(at, _)| *at >= from) && !self.failed.contains(&page);
+            failed < 3 && is_good
+        });
+        let is_past = acquired.is_err() && passes;
+        let origin = match acquired {
+            Ok(ticket) => ticket,
+            Err(_) if passes => Ticket::of(self.origin.generation, now),
+            Err(retry_at) => return Err((Tier::Origin, retry_at)),
+        };
         let path = match self.paths.get_mut(&page) {
-            Some(path) => path.circuit.acquire(now),
-            None => Ok(Ticket::of(self.generation_of(page))),
+            Some(path) => path.circuit.acquire(visitor, now),
+            None => Ok(Ticket::of(self.generation_of(page), now)),
         };
         match path {
             Ok(path) => Ok(Call {
                 page,
+                visitor,
                 origin: Some(origin),
                 path: Some(path),
                 is_read: true,
+                is_past,
                 slow: Some(self.known.contains(&page)),
             }),
             Err(retry_at) => {
-                self.origin.record(origin, Outcome::Ignore, now);
+                self.origin_record(origin, visitor, Outcome::Ignore, now);
                 Err((Tier::Path, retry_at))
             }
         }
     }
 
-    fn pass(&self, page: u8) -> Call {
+    /// An onlooker of an open circuit decides nothing.
+    fn origin_record(&mut self, ticket: Ticket, visitor: Visitor, outcome: Outcome, now: u64) {
+        let decides = ticket.is_probe() || self.origin.is_closed();
+        if decides || ticket.generation() != self.origin.generation {
+            let was_closed = self.origin.is_closed();
+            self.origin.record(ticket, visitor, outcome, now);
+            self.note_origin(was_closed, now);
+        } else if outcome == Outcome::Success {
+            self.origin.hear_news(now);
+        }
+    }
+
+    fn note_origin(&mut self, was_closed: bool, now: u64) {
+        if self.origin.is_closed() {
+            self.past = None;
+        } else if was_closed {
+            let from = now.saturating_sub(ORIGIN.window);
+            self.past = self.origin.is_by_failures.then_some((from, 0));
+        } else if !self.origin.is_by_failures {
+            self.past = None;
+        }
+    }
+
+    /// One that has passed has failed, or is slow.
+    fn note_bad(&mut self, call: &Call) {
+        if call.is_past
+            && let Some((_, failed)) = &mut self.past
+        {
+            *failed += 1;
+        }
+        if call.is_read {
+            self.failed.insert(call.page);
+        }
+    }
+
+    fn pass(&self, page: u8, visitor: Visitor, now: u64) -> Call {
         // Only a closed circuit counts who was not let in by it.
         let counts = self.origin.is_closed();
         Call {
             page,
-            origin: counts.then(|| Ticket::of(self.origin.generation)),
+            visitor,
+            origin: counts.then(|| Ticket::of(self.origin.generation, now)),
             path: None,
             is_read: false,
+            is_past: false,
             slow: Some(false),
         }
     }
@@ -106,16 +166,20 @@ impl TiersModel {
         let Some(is_known) = call.slow.take() else {
             return;
         };
+        self.note_bad(call);
         if let Some(origin) = call.origin.take() {
-            self.origin.record(origin, slow, now);
+            self.origin_record(origin, call.visitor, slow, now);
         }
         if is_known && let Some(path) = call.path.take() {
-            self.record_path(call.page, path, slow, now);
+            self.record_path((call.page, call.visitor), path, slow, now);
         }
     }
 
     fn record(&mut self, call: Call, outcome: Outcome, now: u64) {
         let was_closed = self.origin.is_closed();
+        if outcome == Outcome::Failure {
+            self.note_bad(&call);
+        }
         if outcome == Outcome::Success {
             self.origin.hear_news(now);
             if call.is_read
@@ -133,7 +197,7 @@ impl TiersModel {
             } else {
                 outcome
             };
-            self.origin.record(origin, told, now);
+            self.origin_record(origin, call.visitor, told, now);
         }
         if !was_closed && self.origin.is_closed() {
             self.paths_return(now);
@@ -145,7 +209,12 @@ impl TiersModel {
             } else {
                 outcome
             };
-            self.record_path(call.page, path, outcome, now);
+            self.record_path((call.page, call.visitor), path, outcome, now);
+        }
+        if outcome == Outcome::Success && call.is_read {
+            let good = self.good.entry(call.page).or_default();
+            good.push((now, call.visitor));
+            self.failed.remove(&call.page);
         }
     }
 
@@ -155,7 +224,13 @@ impl TiersModel {
         }
     }
 
-    fn record_path(&mut self, page: u8, mut ticket: Ticket, outcome: Outcome, now: u64) {
+    fn record_path(
+        &mut self,
+        (page, visitor): (u8, Visitor),
+        ticket: Ticket,
+        outcome: Outcome,
+        now: u64,
+    ) {
         let failed = matches!(outcome, Outcome::Failure | Outcome::Slow { .. });
         if !self.paths.contains_key(&page) {
             let generation = self.generation_of(page);
@@ -163,9 +238,12 @@ impl TiersModel {
                 return;
             }
             self.make_room();
-            ticket = Ticket::of(generation);
+            let mut circuit = Model::with_generation(PATH, generation);
+            for (at, who) in self.well(page, now) {
+                circuit.greet(who, at);
+            }
             let path = PathModel {
-                circuit: Model::with_generation(PATH, generation),
+                circuit,
                 born: generation,
                 failed: 0,
             };
@@ -174,13 +252,24 @@ impl TiersModel {
         let Some(path) = self.paths.get_mut(&page) else {
             return;
         };
-        path.circuit.record(ticket, outcome, now);
+        path.circuit.record(ticket, visitor, outcome, now);
         if failed {
             self.failures += 1;
             path.failed = self.failures;
         } else if path.circuit.is_healthy(now) {
             self.forget(page);
         }
+    }
+
+    /// Who has seen the page succeed in the window: the last, and the last other one.
+    fn well(&self, page: u8, now: u64) -> Vec<(u64, Visitor)> {
+        let Some(&last) = self.good.get(&page).and_then(|seen| seen.last()) else {
+            return Vec::new();
+        };
+        let other = self.good[&page].iter().rfind(|(_, who)| *who != last.1);
+        let from = now.saturating_sub(PATH.window);
+        let well = [last].into_iter().chain(other.copied());
+        well.filter(|(at, _)| *at >= from).collect()
     }
 
     /// Closed ones give way first, then the one that failed least recently.
@@ -209,7 +298,7 @@ impl TiersModel {
 #[derive(Clone, Debug)]
 enum Event {
     /// A GET, or with `true` a write.
-    Begin(u8, bool),
+    Begin(u8, bool, Visitor),
     End(prop::sample::Index, Outcome),
     Slow(prop::sample::Index),
     Wait(u64),
@@ -253,6 +342,9 @@ impl Pair {
                 failures: 0,
                 generations: BTreeMap::new(),
                 known: BTreeSet::new(),
+                good: BTreeMap::new(),
+                failed: BTreeSet::new(),
+                past: None,
             },
             begun: Vec::new(),
             now: 0,
@@ -269,13 +361,19 @@ impl Pair {
                 self.model.origin.return_now(now);
                 self.model.paths_return(now);
             }
-            Event::Begin(page, true) => {
-                let permit = self.tiers.pass(&path(page));
-                self.begun.push((permit, self.model.pass(page)));
+            Event::Begin(page, true, visitor) => {
+                let name = path(page);
+                let permit = self.tiers.pass(Target::get(&name), Some(visitor), at(now));
+                self.begun
+                    .push((permit, self.model.pass(page, visitor, now)));
             }
-            Event::Begin(page, false) => {
-                let expected = self.model.acquire(page, now);
-                match (self.tiers.try_acquire(&path(page), at(now)), expected) {
+            Event::Begin(page, false, visitor) => {
+                let expected = self.model.acquire(page, visitor, now);
+                let name = path(page);
+                let acquired = self
+                    .tiers
+                    .try_acquire(Target::get(&name), Some(visitor), at(now));
+                match (acquired, expected) {
                     (Ok(permit), Ok(call)) => self.begun.push((permit, call)),
                     (Err(rejected), Err((tier, retry_at))) => {
                         assert_eq!((rejected.tier, rejected.retry_at), (tier, at(retry_at)));
@@ -311,13 +409,14 @@ impl Pair {
         let (tiers, model) = (&self.tiers, &self.model);
         assert_eq!(tiers.origin_state(at), model.origin.state(self.now));
         assert_eq!(tiers.origin.generation, model.origin.generation);
+        let id = |page| tiers.ids(&Target::get(&path(page))).circuit;
         for page in 0..PAGES {
-            let generation = tiers.paths.generation_of(tiers.hash(&path(page)));
+            let generation = tiers.paths.generation_of(id(page));
             assert_eq!(generation, model.generation_of(page));
         }
         assert_eq!(tiers.paths.circuits.len(), model.paths.len());
         for (page, circuit) in &model.paths {
-            let real = tiers.paths.get(tiers.hash(&path(*page)));
+            let real = tiers.paths.get(id(*page));
             let real = real.expect("the model has one");
             assert_eq!(real.state(at), circuit.circuit.state(self.now));
             assert_eq!(real.generation, circuit.circuit.generation);
@@ -328,6 +427,14 @@ impl Pair {
 /// Letters: pages that differ in digits only would have one usual time.
 fn path(page: u8) -> Vec<u8> {
     vec![b'/', b'a' + page]
+}
+
+/// One of four networks, of which the first has two sessions.
+fn visitor() -> impl Strategy<Value = Visitor> {
+    (0..5_u64).prop_map(|number| Visitor {
+        network: number.max(1),
+        session: u64::from(number == 0),
+    })
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -344,8 +451,8 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     let outcome = prop::sample::select(outcomes.to_vec());
     prop_oneof![
-        8 => (0..PAGES).prop_map(|page| Event::Begin(page, false)),
-        1 => (0..PAGES).prop_map(|page| Event::Begin(page, true)),
+        8 => (0..PAGES, visitor()).prop_map(|(page, who)| Event::Begin(page, false, who)),
+        1 => (0..PAGES, visitor()).prop_map(|(page, who)| Event::Begin(page, true, who)),
         8 => (which(), outcome).prop_map(|(which, outcome)| Event::End(which, outcome)),
         2 => which().prop_map(Event::Slow),
         1 => Just(Event::Connected),

@@ -6,11 +6,6 @@ use std::sync::Arc;
 /// Bytes of a path's name in a [`Transition`](crate::breaker::Transition).
 pub(super) const NAME_BYTES_MAX: usize = 200;
 
-/// What comes before the `?`.
-pub(super) fn without_query(target: &[u8]) -> &[u8] {
-    target.split(|byte| *byte == b'?').next().unwrap_or(target)
-}
-
 /// Writes a path so that it can go into a log: what does not print is escaped, what is too long
 /// ends in `…`.
 pub(super) fn display_name(path: &[u8]) -> Arc<str> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::breaker::{Permit, Rejected, State, Tier};
+use super::target::Ids;
+use crate::breaker::{About, Permit, Rejected, State, Tier, Visitor};
 use crate::time::Instant;
 
 /// The right to send one request, to be given back with its outcome.
@@ -16,13 +17,23 @@ pub struct TierPermit {
     pub(super) origin: Option<Permit>,
     /// `None` for a request that goes in any case, and once it was told to be slow.
     pub(super) path: Option<Permit>,
-    pub(super) hash: u64,
+    pub(super) ids: Ids,
+    /// Many others are at the origin with it.
+    pub(super) is_crowded: bool,
+    /// It asks for a head alone.
+    pub(super) is_head: bool,
+    /// It may be told to the circuits as a page of the site.
+    pub(super) is_page: bool,
+    /// It goes though a circuit is open, as its page has succeeded lately: which circuit.
+    pub(super) past: Option<Tier>,
     /// It asked both circuits.
     pub(super) is_read: bool,
     pub(super) kind: u64,
     pub(super) slow: Option<SlowAfter>,
     /// The path's first bytes; most paths fit without an allocation.
     pub(super) name: SmallVec<[u8; 64]>,
+    /// `None` where nobody asks.
+    pub(super) visitor: Option<Visitor>,
 }
 
 /// When a request is slow.
@@ -50,14 +61,28 @@ impl TierPermit {
         permits.into_iter().flatten().any(Permit::is_probe)
     }
 
-    /// The state of both circuits in which [`Tiers::try_acquire`](super::Tiers::try_acquire) gave it: neither gives one while
-    /// it is open.
+    /// The state of both circuits in which [`Tiers::try_acquire`](super::Tiers::try_acquire) gave it.
+    /// While one is open, only a page that has succeeded lately gets one.
     #[must_use]
     pub fn circuit(&self) -> State {
-        if self.is_probe() {
-            State::HalfOpen
-        } else {
-            State::Closed
+        match self.past {
+            Some(_) => State::Open,
+            None if self.is_probe() => State::HalfOpen,
+            None => State::Closed,
+        }
+    }
+
+    /// Tells how many requests are at the origin with it, itself among them, and up to how many its
+    /// failure cannot be theirs: with more, failures of all pages are the admission gate's business.
+    /// To be told when it begins and when it ends.
+    pub const fn note_crowd(&mut self, at_origin: u32, calm: u32) {
+        self.is_crowded |= at_origin > calm;
+    }
+
+    pub(super) const fn about(&self) -> About {
+        About {
+            page: self.ids.part,
+            visitor: self.visitor,
         }
     }
 

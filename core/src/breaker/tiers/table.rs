@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::changes::Changes;
 use super::names::display_name;
+use super::opened::Opened;
 use crate::breaker::{
-    Breaker, Change, News, Outcome, Permit, Reason, Recovery, Rejected, State, Trip,
+    About, Breaker, Change, News, Outcome, Permit, Reason, Recovery, Rejected, State, Trip, Visitor,
 };
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -45,7 +46,18 @@ pub(super) struct PathCircuit {
     /// The first generation.
     born: u64,
     pub(super) name: Arc<str>,
+    opened: Opened,
+    path: u64,
     pub(super) rank: Rank,
+}
+
+/// A circuit that may not be there.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) id: u64,
+    pub(super) name: &'a [u8],
+    /// The number of the path of which it is, or is a part.
+    pub(super) path: u64,
 }
 
 /// Compares as the circuits give way: closed ones first, then the least recently failing.
@@ -87,12 +99,13 @@ impl Table {
     pub(super) fn try_acquire(
         &mut self,
         hash: u64,
+        visitor: Visitor,
         changes: &mut Changes,
         now: Instant,
     ) -> Result<Permit, Rejected> {
         let acquired = match self.circuits.get_mut(&hash) {
-            Some(circuit) => circuit.breaker.try_acquire(now),
-            None => Ok(Permit::new(self.generation_of(hash), None)),
+            Some(circuit) => circuit.breaker.try_acquire_by(visitor, now),
+            None => Ok(Permit::new(self.generation_of(hash), None, now)),
         };
         self.note(hash, changes);
         acquired
@@ -106,29 +119,29 @@ impl Table {
         }
     }
 
-    /// Counts an outcome. Where the path has no circuit, a failure or a slow call makes one, with this
-    /// name.
+    /// Counts an outcome. Where the path has no circuit, a failure or a slow call makes one; those who
+    /// were well lately are known to it.
     pub(super) fn record(
         &mut self,
-        mut permit: Permit,
-        (hash, name): (u64, &[u8]),
-        outcome: Outcome,
+        permit: Permit,
+        named: Named<'_>,
+        (about, outcome): (About, Outcome),
+        well: impl IntoIterator<Item = (Instant, Visitor)>,
         changes: &mut Changes,
         now: Instant,
     ) {
+        let hash = named.id;
         let failed = matches!(outcome, Outcome::Failure | Outcome::Slow { .. });
         if !self.circuits.contains_key(&hash) {
             if !failed || permit.generation != self.generation_of(hash) {
                 return;
             }
-            let not_before = permit.not_before;
-            permit = self.insert(hash, name, changes, now);
-            permit.hold(not_before);
+            self.insert(named, well, changes, now);
         }
         let Some(circuit) = self.circuits.get_mut(&hash) else {
             return;
         };
-        circuit.breaker.record(permit, outcome, now);
+        circuit.breaker.record_about(permit, about, outcome, now);
         if failed {
             self.failures += 1;
             self.ranks.remove(&circuit.rank);
@@ -147,6 +160,36 @@ impl Table {
         if let Some(circuit) = self.circuits.get_mut(&hash) {
             circuit.breaker.hear_news(now);
             self.note(hash, changes);
+        }
+    }
+
+    /// From when on a page must have succeeded to pass the circuit that refuses it; `None` where none
+    /// does.
+    pub(super) fn passes_from(&self, hash: u64) -> Option<Instant> {
+        let circuit = self.circuits.get(&hash)?;
+        circuit.opened.good_from()
+    }
+
+    /// The permit of one that passes.
+    pub(super) fn pass(&self, hash: u64, now: Instant) -> Option<Permit> {
+        let circuit = self.circuits.get(&hash)?;
+        Some(circuit.breaker.onlooker(now))
+    }
+
+    /// One that has passed has failed.
+    pub(super) fn passed_failed(&mut self, hash: u64) {
+        if let Some(circuit) = self.circuits.get_mut(&hash) {
+            circuit.opened.failed();
+        }
+    }
+
+    /// Drops the circuits of a path, and of its parts.
+    pub(super) fn forget(&mut self, path: u64, changes: &mut Changes, now: Instant) {
+        let all = self.circuits.iter();
+        let of_path = all.filter(|(_, circuit)| circuit.path == path);
+        let ids: Vec<u64> = of_path.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.remove(id, changes, now);
         }
     }
 
@@ -179,8 +222,13 @@ impl Table {
         })
     }
 
-    /// Makes the circuit of a path and returns a permit of it.
-    fn insert(&mut self, hash: u64, name: &[u8], changes: &mut Changes, now: Instant) -> Permit {
+    fn insert(
+        &mut self,
+        Named { id, name, path }: Named<'_>,
+        well: impl IntoIterator<Item = (Instant, Visitor)>,
+        changes: &mut Changes,
+        now: Instant,
+    ) {
         while self.circuits.len() >= self.max {
             let Some((_, &victim)) = self.ranks.first_key_value() else {
                 break;
@@ -188,9 +236,11 @@ impl Table {
             self.remove(victim, changes, now);
         }
         let seed = self.rng.next();
-        let born = self.generation_of(hash);
-        let breaker = Breaker::with_generation(born, self.trip, self.recovery, seed, now);
-        let permit = breaker.onlooker();
+        let born = self.generation_of(id);
+        let mut breaker = Breaker::with_generation(born, self.trip, self.recovery, seed, now);
+        for (at, visitor) in well {
+            breaker.greet(visitor, at);
+        }
         self.failures += 1;
         let rank = Rank {
             not_closed: false,
@@ -200,12 +250,13 @@ impl Table {
             breaker,
             born,
             name: display_name(name),
+            opened: Opened::default(),
+            path,
             rank,
         };
-        self.ranks.insert(rank, hash);
-        self.circuits.insert(hash, Box::new(circuit));
+        self.ranks.insert(rank, id);
+        self.circuits.insert(id, Box::new(circuit));
         debug_assert_eq!(self.circuits.len(), self.ranks.len());
-        permit
     }
 
     fn remove(&mut self, hash: u64, changes: &mut Changes, now: Instant) {
@@ -254,6 +305,7 @@ impl Table {
         };
         self.ranks.remove(&circuit.rank);
         circuit.rank.not_closed = change.to != State::Closed;
+        circuit.opened.note(&change, self.trip.window);
         self.ranks.insert(circuit.rank, hash);
         changes.push(Some(Arc::clone(&circuit.name)), change);
     }

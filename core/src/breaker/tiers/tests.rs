@@ -13,6 +13,12 @@ use super::changes::TRANSITIONS_MAX;
 use super::names::display_name;
 use super::*;
 
+/// One that cannot be told from others.
+const SOMEBODY: Option<Visitor> = Some(Visitor {
+    network: 0,
+    session: 0,
+});
+
 fn settings() -> BreakerSettings {
     BreakerSettings {
         jitter: 0.0,
@@ -64,8 +70,8 @@ fn play(tiers: &mut Tiers, script: &str) -> String {
 
 fn request(tiers: &mut Tiers, path: &str, token: &str, now: Instant, said: &mut String) {
     let acquired = match path.strip_prefix('!') {
-        Some(path) => Ok(tiers.pass(path.as_bytes())),
-        None => tiers.try_acquire(path.as_bytes(), now),
+        Some(path) => Ok(tiers.pass(Target::get(path.as_bytes()), SOMEBODY, at(0))),
+        None => tiers.try_acquire(Target::get(path.as_bytes()), SOMEBODY, now),
     };
     say_transitions(tiers, said);
     match acquired {
@@ -126,9 +132,9 @@ fn a_broken_page_opens_only_its_own_circuit() {
         "/a?x:F*2 /a?y:F*3 /a:S /b:S !/a:S",
         &["/a OPEN: 5 failures in a row", "path refuses for 2"],
     );
-    assert_eq!(tiers.state(b"/a?z", at(0)), State::Open);
-    assert_eq!(tiers.state(b"/a?z", at(2)), State::HalfOpen);
-    assert_eq!(tiers.state(b"/b", at(0)), State::Closed);
+    assert_eq!(tiers.state(Target::get(b"/a?z"), at(0)), State::Open);
+    assert_eq!(tiers.state(Target::get(b"/a?z"), at(2)), State::HalfOpen);
+    assert_eq!(tiers.state(Target::get(b"/b"), at(0)), State::Closed);
     assert_eq!(tiers.origin_state(at(0)), State::Closed);
     assert_eq!(tiers.paths_open(), 1);
     // By its rate, too: 4 of 6 is above 0.66 and ends with a failure; 3 of 5 is not.
@@ -157,10 +163,10 @@ fn a_broken_origin_opens_for_every_page() {
     let opened = "origin OPEN: 16 of 20 failed in 10 s, 5 paths";
     let tiers = check(
         &settings(),
-        &format!("{fails} /6:F /1:S !/1:F"),
+        &format!("{fails} /6:F /9:S !/1:F"),
         &[opened, "origin refuses for 2"],
     );
-    assert_eq!(tiers.state(b"/never-seen", at(0)), State::Open);
+    assert_eq!(tiers.state(Target::get(b"/never-seen"), at(0)), State::Open);
     assert_eq!(tiers.paths_open(), 0);
     let probing = "origin HALF-OPEN: open for 2.0 s, probing";
     check(
@@ -171,7 +177,7 @@ fn a_broken_origin_opens_for_every_page() {
     // Three probes at a time, lost ones come back; a write is no probe and decides nothing.
     check(
         &settings(),
-        &format!("{fails} /6:F +2 !/1:F /1:p /1:p /1:p !/1:F /1:S +15 /1:S*3"),
+        &format!("{fails} /6:F +2 !/1:F /1:p /1:p /1:p !/1:F /9:S +15 /1:S*3"),
         &[
             opened,
             probing,
@@ -217,9 +223,11 @@ fn writes_count_toward_the_origin_alone() {
     );
     // Begun before the origin opened, ended after: says nothing any more.
     let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
-    let write = tiers.pass(b"/w");
+    let write = tiers.pass(Target::get(b"/w"), SOMEBODY, at(0));
     play(&mut tiers, "/a:C*5");
-    let probe = tiers.try_acquire(b"/a", at(2)).unwrap();
+    let probe = tiers
+        .try_acquire(Target::get(b"/a"), SOMEBODY, at(2))
+        .unwrap();
     tiers.record(write, Outcome::Failure, at(2));
     assert_eq!(tiers.origin_state(at(2)), State::HalfOpen);
     tiers.record(probe, Outcome::Success, at(2));
@@ -228,7 +236,7 @@ fn writes_count_toward_the_origin_alone() {
 
 #[track_caller]
 fn check_name(path: &[u8], expected: &str) {
-    let permit = Tiers::new(&settings(), 1, Instant::ZERO).pass(path);
+    let permit = Tiers::new(&settings(), 1, Instant::ZERO).pass(Target::get(path), SOMEBODY, at(0));
     assert_eq!(&*display_name(&permit.name), expected);
 }
 
@@ -261,7 +269,7 @@ proptest! {
             for _ in 0..tight.origin_probes {
                 for page in 0..8 {
                     let path = format!("/{page}");
-                    let permit = tiers.try_acquire(path.as_bytes(), later).unwrap();
+                    let permit = tiers.try_acquire(Target::get(path.as_bytes()), SOMEBODY, later).unwrap();
                     tiers.record(permit, Outcome::Success, later);
                 }
             }

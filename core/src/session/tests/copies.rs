@@ -198,6 +198,11 @@ fn one_user_never_sees_anothers_page() {
     ann.send(&get("/me", "Cookie: PHPSESSID=ann\r\n"))
         .input(Input::ReadFailed(Side::Origin));
     assert_eq!(body(&ann.received()), "ann");
+    // One session is no evidence where there are others.
+    nobody
+        .send(&get("/me", ""))
+        .input(Input::ReadFailed(Side::Origin));
+    assert_eq!(status(&nobody.received()), 502);
     bob.send(&get("/me", "Cookie: PHPSESSID=bob\r\n"));
     let received = bob.received();
     assert_eq!(
@@ -281,6 +286,30 @@ fn a_move_or_copy_drops_the_copies_of_its_destination() {
     let locked = "PUT /a HTTP/1.1\r\nIf: (<urn:uuid:1>)\r\nLock-Token: <urn:uuid:1>";
     check(locked, "204", [true, false]);
     check("PUT /a HTTP/1.1\r\nDestination: /b", "201", [true, false]);
+    for unknown in ["FOO", "GETT", "post", "XDELETE"] {
+        check(&format!("{unknown} /a HTTP/1.1"), "200", [false, false]);
+    }
+}
+
+/// Case a9: anybody can send a method that nobody knows; the application has the last word on what is
+/// fresh.
+#[test]
+fn after_an_unknown_method_a_fresh_copy_is_asked_about_and_still_rescues() {
+    let mut rig = Rig::new();
+    let fresh = PAGE.replacen("\r\n", "\r\nCache-Control: max-age=60\r\n", 1);
+    rig.send(&get("/about", "")).reply(&fresh);
+    rig.send(&get("/about", ""));
+    rig.wait(Duration::from_millis(1));
+    rig.received();
+    rig.asked();
+    rig.elsewhere(66)
+        .send("FOO /about HTTP/1.1\r\nHost: h\r\n\r\n")
+        .reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    rig.wait(Duration::from_millis(1));
+    rig.send(&get("/about", ""));
+    assert!(rig.asked().contains("GET /about"), "it is asked about");
+    rig.input(Input::ReadFailed(Side::Origin));
+    assert_eq!(body(&rig.received()), "good");
 }
 
 /// W3C Trace Context: what belongs to a trace says so to the application, and is nobody's.

@@ -28,3 +28,4 @@ mod tags;
 mod transfer;
 mod trouble;
 mod waiting;
+mod witnesses;

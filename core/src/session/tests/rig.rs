@@ -121,6 +121,14 @@ impl Rig {
         Self::on(Arc::clone(&self.gateway), self.now)
     }
 
+    /// A client of another network.
+    pub(super) fn of_network(&self, network: u8) -> Self {
+        let mut rig = self.another();
+        let peer = SocketAddr::from(([203, 0, network, 1], 4711));
+        rig.session = Session::new(Arc::clone(&self.gateway), peer, self.now);
+        rig
+    }
+
     /// A client with another address.
     pub(super) fn elsewhere(&self, last: u8) -> Self {
         let mut rig = self.another();

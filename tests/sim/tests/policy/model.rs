@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use retter_core::admission::Class;
-use retter_core::breaker::{Outcome, TierPermit, Tiers};
+use retter_core::breaker::{Outcome, Target, TierPermit, Tiers, Visitor};
 use retter_core::report::{Failure, Source};
 use retter_core::rules::label::Refused;
 use retter_core::time::Instant;
@@ -79,6 +79,19 @@ pub(crate) struct Model {
     pub(crate) service: Duration,
 }
 
+/// Whoever asks, as far as an address that nobody knows and a session tell; what a write sends is not
+/// looked at.
+fn visitor(ask: Ask, (_, user): Key) -> Option<Visitor> {
+    let session = match (ask, user) {
+        (Ask::Read(_), User::Session(user)) => u64::from(user) + 1,
+        (Ask::Read(_), User::Everybody) | (Ask::Write, _) => 0,
+    };
+    Some(Visitor {
+        network: 0,
+        session,
+    })
+}
+
 impl Copy {
     fn is_fresh(&self, now: Instant) -> bool {
         self.fresh > now.saturating_since(self.received)
@@ -148,7 +161,10 @@ impl Model {
         let path = path(key);
         let Ask::Read(wants_origin) = ask else {
             return match self.queue.try_enter() {
-                true => Expected::Fetch(self.fly(ask, key, self.tiers.pass(&path), now)),
+                true => {
+                    let permit = self.tiers.pass(Target::get(&path), visitor(ask, key), now);
+                    Expected::Fetch(self.fly(ask, key, permit, now))
+                }
                 false => self.wait(ask, key, now),
             };
         };
@@ -161,7 +177,12 @@ impl Model {
             return Expected::Served(copy);
         }
         let copy = copy.filter(|copy| copy.rescues(now));
-        let Ok(permit) = self.tiers.try_acquire(&path, now) else {
+        let (target, who) = (Target::get(&path), visitor(ask, key));
+        let acquired = match copy {
+            Some(_) => self.tiers.try_acquire_in_turn(target, who, now),
+            None => self.tiers.try_acquire(target, who, now),
+        };
+        let Ok(permit) = acquired else {
             return copy.map_or(Expected::Refused(Refused::CircuitOpen), Expected::Served);
         };
         if self.queue.try_enter() {
@@ -249,8 +270,14 @@ impl Model {
     fn go(&mut self, ticket: &Ticket, leads: Option<Key>, now: Instant) -> Expected {
         let &Ticket { ask, key, .. } = ticket;
         let permit = match ask {
-            Ask::Read(_) => self.tiers.try_acquire(&path(key), now),
-            Ask::Write => Ok(self.tiers.pass(&path(key))),
+            Ask::Read(_) => {
+                let path = path(key);
+                let target = Target::get(&path);
+                self.tiers.try_acquire(target, visitor(ask, key), now)
+            }
+            Ask::Write => Ok(self
+                .tiers
+                .pass(Target::get(&path(key)), visitor(ask, key), now)),
         };
         match permit {
             Ok(permit) => {

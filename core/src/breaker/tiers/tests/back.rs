@@ -80,7 +80,7 @@ fn with_the_origin_its_pages_are_back() {
     tiers.unreached(at(9));
     assert_eq!(tiers.origin_state(at(8)), State::Open);
     tiers.unreached(at(3));
-    assert_eq!(tiers.retry_at(b"/a", at(8)), Some(at(9)));
+    assert_eq!(tiers.retry_at(Target::get(b"/a"), at(8)), Some(at(9)));
     assert_eq!(tiers.origin_state(at(9)), State::HalfOpen, "never wedged");
 }
 
@@ -89,10 +89,15 @@ fn each_change_is_counted_and_each_probe_known() {
     let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
     let told = |tiers: &Tiers| (tiers.changes(), tiers.is_origin_closed(), tiers.is_calm());
     let is_probe = |tiers: &mut Tiers, path: &[u8], now| {
-        let permit = tiers.try_acquire(path, at(now)).unwrap();
+        let permit = tiers
+            .try_acquire(Target::get(path), SOMEBODY, at(now))
+            .unwrap();
         permit.is_probe()
     };
-    assert!(!is_probe(&mut tiers, b"/a", 0) && !tiers.pass(b"/a").is_probe());
+    assert!(
+        !is_probe(&mut tiers, b"/a", 0)
+            && !tiers.pass(Target::get(b"/a"), SOMEBODY, at(0)).is_probe()
+    );
     assert_eq!(told(&tiers), (0, true, true));
     play(&mut tiers, "/a:F*5");
     assert_eq!(told(&tiers), (1, true, false));
@@ -100,7 +105,7 @@ fn each_change_is_counted_and_each_probe_known() {
     assert_eq!(told(&tiers), (2, false, false));
     assert!(is_probe(&mut tiers, b"/b", 2), "of the origin");
     assert_eq!(told(&tiers), (3, false, false), "the origin is half-open");
-    assert!(!tiers.pass(b"/b").is_probe());
+    assert!(!tiers.pass(Target::get(b"/b"), SOMEBODY, at(0)).is_probe());
     play(&mut tiers, "+17 /b:S*3");
     assert_eq!(told(&tiers), (5, true, false), "and its pages are too");
     assert!(is_probe(&mut tiers, b"/a", 17), "of its path");
@@ -115,30 +120,36 @@ fn an_answer_holds_the_circuit_that_it_opens() {
         permit.hold(at(30));
         tiers.record(permit, outcome, at(0));
     };
-    let permit = tiers.try_acquire(b"/a", at(0)).unwrap();
+    let permit = tiers
+        .try_acquire(Target::get(b"/a"), SOMEBODY, at(0))
+        .unwrap();
     fail(&mut tiers, permit, Outcome::Failure);
-    assert_eq!(tiers.retry_at(b"/a", at(0)), Some(at(4)), "it is advice");
     assert_eq!(
-        tiers.retry_at(b"/b", at(0)),
+        tiers.retry_at(Target::get(b"/a"), at(0)),
+        Some(at(4)),
+        "it is advice"
+    );
+    assert_eq!(
+        tiers.retry_at(Target::get(b"/b"), at(0)),
         None,
         "the origin is as it was"
     );
     play(&mut tiers, "/b:C*5");
     assert!(
-        tiers.retry_at(b"/b", at(0)) < Some(at(4)),
+        tiers.retry_at(Target::get(b"/b"), at(0)) < Some(at(4)),
         "and opens as ever"
     );
     // What goes in any case holds no circuit that is open.
-    let permit = tiers.pass(b"/c");
+    let permit = tiers.pass(Target::get(b"/c"), SOMEBODY, at(0));
     fail(&mut tiers, permit, Outcome::Failure);
-    assert!(tiers.retry_at(b"/b", at(0)) < Some(at(4)));
+    assert!(tiers.retry_at(Target::get(b"/b"), at(0)) < Some(at(4)));
     // Nor one that it opens.
     let mut tiers = Tiers::new(&settings(), 1, Instant::ZERO);
     play(&mut tiers, "/b:C*4");
-    let permit = tiers.pass(b"/c");
+    let permit = tiers.pass(Target::get(b"/c"), SOMEBODY, at(0));
     fail(&mut tiers, permit, Outcome::ConnectFailure);
     assert_eq!(tiers.origin_state(at(0)), State::Open);
-    assert!(tiers.retry_at(b"/b", at(0)) < Some(at(4)));
+    assert!(tiers.retry_at(Target::get(b"/b"), at(0)) < Some(at(4)));
 }
 
 #[test]

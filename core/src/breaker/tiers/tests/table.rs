@@ -33,7 +33,7 @@ fn the_table_is_bounded_and_closed_circuits_give_way_first() {
     ];
     // /b is closed, so it gives way to /c and /c to /d, though /a failed before them.
     let tiers = check(&two, "/a:F*5 /b:F /c:F /d:F /b:S", &opened[..1]);
-    assert_eq!(tiers.state(b"/a", at(0)), State::Open);
+    assert_eq!(tiers.state(Target::get(b"/a"), at(0)), State::Open);
     assert_eq!(tiers.paths.circuits.len(), 2);
     let forgotten = "/a CLOSED: forgotten to make room for another path";
     check(
@@ -61,10 +61,16 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
     };
     let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
     let mut early: Vec<_> = (0..4)
-        .map(|_| tiers.try_acquire(b"/a", at(0)).unwrap())
+        .map(|_| {
+            tiers
+                .try_acquire(Target::get(b"/a"), SOMEBODY, at(0))
+                .unwrap()
+        })
         .collect();
     play(&mut tiers, "/a:F*2");
-    let probe = tiers.try_acquire(b"/a", at(2)).unwrap();
+    let probe = tiers
+        .try_acquire(Target::get(b"/a"), SOMEBODY, at(2))
+        .unwrap();
     play(&mut tiers, "/b:F");
     // They make no circuit,
     tiers.record(early.pop().unwrap(), Outcome::Failure, at(2));
@@ -76,23 +82,29 @@ fn outcomes_from_before_a_circuit_was_forgotten_do_not_count() {
         tiers.record(permit, Outcome::Failure, at(2));
     }
     tiers.record(probe, Outcome::Failure, at(2));
-    assert_eq!(tiers.state(b"/a", at(2)), State::Closed);
+    assert_eq!(tiers.state(Target::get(b"/a"), at(2)), State::Closed);
     // Nor does a probe that outlived its lease, its circuit's recovery and its circuit.
     let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
     play(&mut tiers, "/a:F*2");
-    let probe = tiers.try_acquire(b"/a", at(2)).unwrap();
+    let probe = tiers
+        .try_acquire(Target::get(b"/a"), SOMEBODY, at(2))
+        .unwrap();
     play(&mut tiers, "+17 /a:S /b:F /a:F");
     tiers.record(probe, Outcome::Failure, at(17));
-    assert_eq!(tiers.state(b"/a", at(17)), State::Closed);
+    assert_eq!(tiers.state(Target::get(b"/a"), at(17)), State::Closed);
     // Those that began before any circuit was made do count.
     let mut tiers = Tiers::new(&one, 1, Instant::ZERO);
     let early: Vec<_> = (0..2)
-        .map(|_| tiers.try_acquire(b"/a", at(0)).unwrap())
+        .map(|_| {
+            tiers
+                .try_acquire(Target::get(b"/a"), SOMEBODY, at(0))
+                .unwrap()
+        })
         .collect();
     for permit in early {
         tiers.record(permit, Outcome::Failure, at(0));
     }
-    assert_eq!(tiers.state(b"/a", at(0)), State::Open);
+    assert_eq!(tiers.state(Target::get(b"/a"), at(0)), State::Open);
 }
 
 /// The first failures of a page that began before another page's circuit was dropped.
@@ -106,7 +118,11 @@ fn a_circuit_that_is_dropped_ends_no_generation_but_its_own_until_many_were() {
     let check = |pages: usize, expected| {
         let mut tiers = Tiers::new(&settings, 1, Instant::ZERO);
         let early: Vec<_> = (0..2)
-            .map(|_| tiers.try_acquire(b"/b", at(0)).unwrap())
+            .map(|_| {
+                tiers
+                    .try_acquire(Target::get(b"/b"), SOMEBODY, at(0))
+                    .unwrap()
+            })
             .collect();
         for page in 0..pages {
             play(&mut tiers, &format!("/a{page}:F*2 +2 /a{page}:S"));
@@ -115,10 +131,10 @@ fn a_circuit_that_is_dropped_ends_no_generation_but_its_own_until_many_were() {
         for permit in early {
             tiers.record(permit, Outcome::Failure, at(2));
         }
-        assert_eq!(tiers.state(b"/b", at(2)), expected, "{pages}");
+        assert_eq!(tiers.state(Target::get(b"/b"), at(2)), expected, "{pages}");
         // What begins afterwards counts in any case.
         play(&mut tiers, "+2 /b:F*2");
-        assert_eq!(tiers.state(b"/b", at(2)), State::Open);
+        assert_eq!(tiers.state(Target::get(b"/b"), at(2)), State::Open);
     };
     check(1, State::Open);
     check(DROPPED_MAX, State::Open);
@@ -135,7 +151,7 @@ fn transitions_nobody_polls_are_bounded() {
     let mut tiers = Tiers::new(&many, 1, Instant::ZERO);
     for page in 0..=TRANSITIONS_MAX {
         let permit = tiers
-            .try_acquire(format!("/{page}").as_bytes(), at(0))
+            .try_acquire(Target::get(format!("/{page}").as_bytes()), SOMEBODY, at(0))
             .unwrap();
         tiers.record(permit, Outcome::Failure, at(0));
     }
