@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress)
+named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress disk-start)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -214,6 +214,11 @@ check_soak() { run_heavy memory_stays_flat; }
 # Kills the program RETTER_KILL_ROUNDS times (200) under load: no dropped copy may come back.
 check_disk-kill() {
     cargo_test -p retter-tests --test disk -- --ignored --nocapture killed_again
+}
+
+# Starts the program with 100,000 copies of 10 KiB on the disk: a gigabyte there, and in memory.
+check_disk-start() {
+    cargo_test -p retter-tests --test disk -- --ignored --nocapture a_start_with
 }
 
 # Instructions of the core's hot paths: at most 5 % over those in core/benches/instructions.txt.

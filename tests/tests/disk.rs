@@ -343,7 +343,68 @@ fn killed_again_and_again_under_load_no_dropped_copy_comes_back() {
     }
     let all = rounds * PAGES;
     assert!(rescued > all / 4, "{rescued} of {all} pages were rescued");
-    // Not `println!`: the test runner would show it only when the test fails.
-    let said = format!("{rounds} kills: {rescued} of {all} pages rescued, none that was dropped");
-    let _ = writeln!(std::io::stderr(), "{said}");
+    say(&format!(
+        "{rounds} kills: {rescued} of {all} pages rescued, none that was dropped"
+    ));
+}
+
+/// Not `println!`: the test runner would show it only when the test fails.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[test]
+#[ignore = "heavy: tests/run.sh disk-start"]
+fn a_start_with_a_hundred_thousand_copies_answers_at_once_and_stays_in_its_memory() {
+    const COPIES: usize = 100_000;
+    const MIB: u64 = 1 << 20;
+    let is_down = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&is_down);
+    let origin = Origin::counting(move |seen| {
+        if fails.load(Ordering::SeqCst) {
+            return Reply::status(503, "down");
+        }
+        let line = format!("page {} ", seen.target);
+        Reply::text(line.repeat((10 << 10) / line.len()))
+    });
+    let state = State::new();
+    let memory = [
+        ("RETTER_CACHE_BYTES", "1400MiB"),
+        ("RETTER_CACHE_ENTRIES", "200000"),
+        ("RETTER_CACHE_DISK_BYTES", "3GiB"),
+    ];
+    let retter = start(&origin, &state, &memory);
+    let mut client = retter.client();
+    for batch in 0..COPIES / 5_000 {
+        for number in 0..5_000 {
+            let target = format!("/{}", batch * 5_000 + number);
+            assert_eq!(client.ask(&Request::get(&target)).status, 200);
+        }
+        // More would be waiting than are remembered.
+        wait(&retter, &format!("\"copies\": {}", (batch + 1) * 5_000));
+    }
+    drop(client);
+    stop(retter, Signal::TERM);
+    is_down.store(true, Ordering::SeqCst);
+
+    let began = Instant::now();
+    let retter = start(&origin, &state, &memory);
+    let refused = retter.ask(&Request::get("/nobody-had-it"));
+    let first = began.elapsed();
+    assert_eq!(refused.status, 503);
+    wait_until_loaded(&retter);
+    let loaded = began.elapsed();
+    let count = retter.metric("retter_copies");
+    let bytes = retter.metric("retter_copies_bytes");
+    let resident = retter.memory("VmRSS") / MIB;
+    say(&format!(
+        "first answer after {first:?}, {count} copies after {loaded:?}: {bytes} bytes, {resident} MiB resident"
+    ));
+    assert!(first < Duration::from_millis(100), "{first:?}");
+    assert!(count > 99_999.0, "{count}");
+    assert!(resident < 1800, "{resident} MiB");
+    assert_eq!(
+        retter.ask(&Request::get("/77777")).source(),
+        "last-known-success"
+    );
 }

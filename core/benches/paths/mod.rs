@@ -19,10 +19,10 @@ use retter_core::event::Report;
 use retter_core::h1::{Event, ServerConn};
 use retter_core::message::RequestHead;
 use retter_core::time::Instant;
-use retter_core::{Session, Standing};
+use retter_core::{Session, Site, Standing};
 
 /// All paths, by name.
-pub(crate) const NAMES: [&str; 5] = ["forward", "head", "hit", "key", "miss"];
+pub(crate) const NAMES: [&str; 6] = ["forward", "head", "hit", "key", "miss", "renew"];
 
 /// What a browser sends, before and after its target.
 const REQUEST: [&str; 2] = [
@@ -58,20 +58,28 @@ const RESPONSE: [&str; 2] = [
 /// # Panics
 /// If there is no such path, or if it does not do what it should.
 pub(crate) fn prepare(name: &str) -> Box<dyn FnMut()> {
+    prepare_with(name, |_| {})
+}
+
+/// The same on a site of which `attach` is told first, as to keep its copies somewhere.
+///
+/// # Panics
+/// As [`prepare`] does.
+pub(crate) fn prepare_with(name: &str, attach: fn(&Site)) -> Box<dyn FnMut()> {
     match name {
         "forward" => {
-            let mut rig = Rig::new("no-store");
+            let mut rig = Rig::new("no-store", attach);
             Box::new(move || rig.exchange("/page/0000000", true))
         }
         "head" => head(),
         "hit" => {
-            let mut rig = Rig::new("max-age=86400");
+            let mut rig = Rig::new("max-age=86400", attach);
             rig.exchange("/page/0000000", true);
             Box::new(move || rig.exchange("/page/0000000", false))
         }
         "key" => key(),
         "miss" => {
-            let mut rig = Rig::new("max-age=86400");
+            let mut rig = Rig::new("max-age=86400", attach);
             let mut number = 0;
             let mut target = String::new();
             Box::new(move || {
@@ -80,6 +88,10 @@ pub(crate) fn prepare(name: &str) -> Box<dyn FnMut()> {
                 let _ = write!(target, "/page/{number:07}");
                 rig.exchange(&target, true);
             })
+        }
+        "renew" => {
+            let mut rig = Rig::new("max-age=0", attach);
+            Box::new(move || rig.exchange("/page/0000000", true))
         }
         other => panic!("there is no path `{other}`: choose of {NAMES:?}"),
     }
@@ -141,11 +153,12 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(cache_control: &str) -> Self {
+    fn new(cache_control: &str, attach: fn(&Site)) -> Self {
         let gateway = Gateway::new(config(), 7, Instant::ZERO);
         gateway
             .site()
             .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+        attach(gateway.site());
         let head = [RESPONSE[0], cache_control, RESPONSE[1]].concat();
         let answer = [head.into_bytes(), vec![b'x'; 1000]].concat();
         let client = Rc::new(Peer::default());

@@ -141,6 +141,11 @@ impl Copies {
         key.shows(copy.times().asked) && !self.is_part_of_the_past(copy, key)
     }
 
+    /// All keys that there are copies of.
+    pub(crate) fn keys(&self) -> Vec<CacheKey> {
+        self.store.keys()
+    }
+
     /// Whether there is a copy of `key`, for whatever request.
     pub(crate) fn contains(&self, key: &CacheKey) -> bool {
         self.store.contains(key)

@@ -304,6 +304,12 @@ impl Site {
         self.parts.snapshot().rules()
     }
 
+    /// All keys that there are copies of. Looks at every one: for operators, not for requests.
+    #[must_use]
+    pub fn keys(&self) -> Vec<CacheKey> {
+        self.parts.copies.keys()
+    }
+
     /// The copies under `key` as they are to be written down. After
     /// [`set_wall_clock`](Self::set_wall_clock): they say when they were received.
     #[must_use]

@@ -252,6 +252,11 @@ impl<V: Entry> Shard<V> {
         variants.map(|variant| &variant.value)
     }
 
+    /// All keys, in no order that means anything.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &CacheKey> {
+        self.groups.iter().map(|(_, group)| &group.key)
+    }
+
     pub(super) fn contains(&self, key: &CacheKey) -> bool {
         self.find(key).is_some()
     }

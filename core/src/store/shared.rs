@@ -153,6 +153,14 @@ impl<V: Entry> Store<V> {
         self.shards.iter().map(drop_in).sum()
     }
 
+    /// All keys. Looks at every one, as [`remove_where`](Self::remove_where) does.
+    #[must_use]
+    pub fn keys(&self) -> Vec<CacheKey> {
+        let shards = self.shards.iter();
+        let keys = shards.flat_map(|shard| read(shard).keys().cloned().collect::<Vec<_>>());
+        keys.collect()
+    }
+
     /// Number of copies.
     #[must_use]
     pub fn len(&self) -> usize {
