@@ -36,7 +36,7 @@ impl DiskNews {
             return Some(Line::Bad(words(trouble)));
         }
         let took = stats.loading_took?;
-        if std::mem::replace(&mut self.has_told_loaded, true) {
+        if std::mem::replace(&mut self.has_told_loaded, true) || stats.loaded == 0 {
             return None;
         }
         let (loaded, took) = (stats.loaded, humantime::format_duration(rounded(took)));
