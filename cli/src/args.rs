@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::command::Order;
 use crate::replay::{self, Assumptions, Sessions, Unasked};
 use crate::settings::{self, CONFIG_VARIABLE, specs};
-use orders::{circuit, maintenance, purge};
+use orders::{circuit, copies, maintenance, purge};
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ pub(crate) fn parse(
         "reload" => Action::Order(Order::Reload {
             drops_copies: inner.get_flag("drop-copies"),
         }),
+        "copies" => Action::Order(copies(inner)),
         "status" => Action::Order(Order::Status {
             json: inner.get_flag("json"),
         }),

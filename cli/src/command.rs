@@ -13,6 +13,11 @@ use crate::{admin, failed, instance, out};
 /// What the instance is to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Order {
+    /// Say which copies there are.
+    Copies {
+        limit: Option<String>,
+        prefix: Option<String>,
+    },
     /// Leave it to the circuits again, or not, for a time.
     Circuit {
         state: &'static str,
@@ -46,6 +51,11 @@ impl Order {
                 query.put("state", Some(state));
                 query.put("for", time.as_deref());
                 "/circuit"
+            }
+            Self::Copies { limit, prefix } => {
+                query.put("prefix", prefix.as_deref());
+                query.put("limit", limit.as_deref());
+                return (Method::GET, format!("/copies{}", query.0));
             }
             Self::Maintenance {
                 is_on,
@@ -101,7 +111,9 @@ impl Order {
             Self::Purge { .. } => {
                 format!("{} copies dropped: {}", json["purged"], word(&json["what"]))
             }
-            Self::Reload { .. } | Self::Status { .. } => text.trim_end().to_owned(),
+            Self::Copies { .. } | Self::Reload { .. } | Self::Status { .. } => {
+                text.trim_end().to_owned()
+            }
         }
     }
 }
@@ -197,6 +209,11 @@ mod tests {
         let (by, value) = ("url", own("/a?b=c"));
         check(&Order::Purge { by, value }, "POST /purge?url=/a%3Fb%3Dc");
         check(&Order::Status { json: true }, "GET /health");
+        let (limit, prefix) = (own("5"), own("/shop/"));
+        check(
+            &Order::Copies { limit, prefix },
+            "GET /copies?prefix=/shop/&limit=5",
+        );
     }
 
     #[test]

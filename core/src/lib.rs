@@ -179,7 +179,7 @@ mod sync;
 pub mod time;
 
 pub use config::{Config, ConfigErrors, Settings};
-pub use copies::{Journal, Recorded, Records, Restored, Unrestored};
+pub use copies::{Journal, Listed, Recorded, Records, Restored, Unrestored};
 pub use gateway::Gateway;
 pub use report::CallId;
 pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};

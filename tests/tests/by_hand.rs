@@ -75,6 +75,36 @@ fn write(retter: &Retter) -> Response {
 }
 
 #[test]
+fn the_copies_are_listed_by_a_command_without_what_a_query_says() {
+    let (origin, place) = (shop(), Place::new());
+    let socket = place.socket();
+    let retter = start(&origin, &socket);
+    for target in ["/shop/a", "/shop/b?token=secret", "/other"] {
+        assert_eq!(read(&retter, target).status, 200);
+    }
+    let (is_done, said) = run(&socket, &["copies"]);
+    let pages: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("everybody"))
+        .collect();
+    assert!(
+        is_done && pages.len() == 3 && pages[0].contains("rescues"),
+        "{said}"
+    );
+    assert!(
+        said.contains("/shop/b?…") && !said.contains("secret"),
+        "{said}"
+    );
+    let (_, said) = run(&socket, &["copies", "/shop/", "--limit", "1"]);
+    assert!(
+        said.contains("/shop/a") && said.contains("1 more") && !said.contains("other"),
+        "{said}"
+    );
+    let (is_done, said) = run(&socket, &["copies", "--limit", "many"]);
+    assert!(!is_done && said.contains("limit"), "{said}");
+}
+
+#[test]
 fn a_circuit_is_opened_and_given_back_by_commands() {
     let (origin, place) = (shop(), Place::new());
     let socket = place.socket();

@@ -3,6 +3,7 @@
 //! Never changes anything but by a POST.
 
 mod by_hand;
+mod copies;
 mod dashboard;
 mod guard;
 mod health;
@@ -28,6 +29,7 @@ const PATHS: &str = "/         the dashboard, for a browser\n\
                      /health   the state in detail, as JSON\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
+                     /copies   which copies there are, as text (?prefix=, ?limit=)\n\
                      /outages  the last outages of the application, as JSON\n\
                      /circuit  by POST: open, closed or auto for a time (?state=, &for=)\n\
                      /maintenance  by POST: on or off (?state=, &for=, &message=)\n\
@@ -66,6 +68,7 @@ fn shown(request: &Request, telemetry: &Telemetry) -> Response {
     match request.path.as_str() {
         path if dashboard::is_page(path) => dashboard::page(path),
         "/overview" => Response::new(200, "application/json", dashboard::json(telemetry)),
+        "/copies" => copies::answer(request, telemetry),
         "/status" => Response::text(200, overview(telemetry)),
         "/health" => Response::new(200, "application/json", health::json(telemetry)),
         "/metrics" => {

@@ -17,11 +17,24 @@ fn flag(id: &'static str, help: &'static str) -> Arg {
 }
 
 /// The commands.
-pub(super) fn commands() -> [Command; 8] {
+pub(super) fn commands() -> [Command; 9] {
     [
         Command::new("status")
             .about("Say how the instance that runs is")
             .arg(flag("json", "Everything, as JSON")),
+        Command::new("copies")
+            .about("Say which copies there are, how old they are, and what they are good for")
+            .arg(
+                Arg::new("prefix")
+                    .value_name("PATH")
+                    .help("Only those whose path begins so"),
+            )
+            .arg(
+                Arg::new("limit")
+                    .long("limit")
+                    .value_name("NUMBER")
+                    .help("So many lines at most [default: 100]"),
+            ),
         Command::new("open")
             .about("Answer from copies what is only read, for a time; writes go to the application")
             .arg(time()),
@@ -100,6 +113,14 @@ fn text(matches: &ArgMatches, id: &str) -> Option<String> {
 pub(super) fn circuit(state: &'static str, matches: &ArgMatches) -> Order {
     let time = matches.try_get_one::<String>("for").ok().flatten().cloned();
     Order::Circuit { state, time }
+}
+
+/// What `copies` asks for.
+pub(super) fn copies(matches: &ArgMatches) -> Order {
+    Order::Copies {
+        limit: text(matches, "limit"),
+        prefix: text(matches, "prefix"),
+    }
 }
 
 /// What `maintenance` tells.

@@ -6,6 +6,7 @@ mod changes;
 mod content;
 mod copy;
 mod journal;
+mod listed;
 mod record;
 mod restoring;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::time::Instant;
 pub(crate) use self::changes::Mark;
 pub(crate) use self::copy::{Collector, Making, StoredResponse, Times};
 pub use self::journal::{Journal, Recorded, Records, Restored, Unrestored};
+pub use self::listed::Listed;
 pub(crate) use self::restoring::Restoring;
 
 /// Everything that is kept of a site's answers.
@@ -144,6 +146,22 @@ impl Copies {
     /// All keys that there are copies of.
     pub(crate) fn keys(&self) -> Vec<CacheKey> {
         self.store.keys()
+    }
+
+    /// All copies, in no order that means anything.
+    pub(crate) fn list(&self, age_max: Duration, now: Instant) -> Vec<Listed> {
+        let keys = self.keys().into_iter();
+        let listed = keys.flat_map(|key| {
+            let variants = self.store.variants(&key).into_iter();
+            variants.map(move |copy| Listed {
+                key: key.clone(),
+                age: copy.age(now),
+                bytes: copy.body().len(),
+                is_fresh: copy.is_fresh(now),
+                may_rescue: copy.is_good() && copy.may_rescue(age_max, now),
+            })
+        });
+        listed.collect()
     }
 
     /// Whether there is a copy of `key`, for whatever request.
@@ -371,7 +389,9 @@ impl Copies {
         for copy in good {
             let times = copy.times();
             let stamp = Stamp::of(times, rules.mark, epoch);
-            let is_fit = times.asked >= rules.since && !copy.is_cut();
+            // Where cookies partition nothing, what varies by them is somebody's all the same.
+            let varies = copy.vary().fields().any(|(name, _)| name == "cookie");
+            let is_fit = times.asked >= rules.since && !copy.is_cut() && !varies;
             let record = is_fit.then(|| record::write(key, &copy, stamp)).flatten();
             match record {
                 Some(record) => records.records.push(Recorded {

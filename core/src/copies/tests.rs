@@ -294,6 +294,44 @@ fn what_may_not_be_used_stale_is_not_written_down() {
 }
 
 #[test]
+fn an_operator_is_shown_each_copy_and_what_it_is_good_for() {
+    let site = site(Duration::ZERO);
+    answer(
+        &site,
+        &get("/a?b", &[("host", "h")]),
+        &ok(&[("cache-control", "max-age=9")]),
+        b"page",
+        NOW,
+    );
+    let day = CacheSettings::default().rescue_age_max;
+    for (age, is_fresh, may_rescue) in [
+        (SECOND, true, true),
+        (SECOND * 9, false, true),
+        (day + SECOND, false, false),
+    ] {
+        let listed = site.copies(NOW + age);
+        let [copy] = &listed[..] else {
+            panic!("{listed:?}")
+        };
+        assert_eq!(copy.key.path_and_query(), b"/a?b");
+        assert_eq!((copy.age, copy.bytes), (age, 4));
+        assert_eq!((copy.is_fresh, copy.may_rescue), (is_fresh, may_rescue));
+    }
+}
+
+#[test]
+fn what_varies_by_a_cookie_is_not_written_down() {
+    let shared = |cache: &mut CacheSettings| cache.detect_session = false;
+    let site = site_with(shared, 1, WALL);
+    let own = get("/", &[("host", "h"), ("cookie", "PHPSESSID=1")]);
+    answer(&site, &own, &ok(&[("vary", "Cookie")]), b"own", NOW);
+    assert_eq!(site.stats(NOW).copies, 1);
+    let key = site.snapshot().keyer().key(&own).unwrap();
+    let records = site.records(&key);
+    assert!(records.records.is_empty() && records.has_unfit);
+}
+
+#[test]
 fn what_was_made_by_other_rules_is_not_written_down_under_those_of_now() {
     let site = site(Duration::ZERO);
     let page = get("/", &[("host", "h")]);

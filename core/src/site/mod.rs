@@ -75,7 +75,7 @@ pub(crate) use visitor::Asker;
 use crate::admission::Gate;
 use crate::breaker::State;
 use crate::config::{Config, SiteConfig};
-use crate::copies::{Journal, Records, Restored, Unrestored};
+use crate::copies::{Journal, Listed, Records, Restored, Unrestored};
 use crate::event::Event;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -302,6 +302,13 @@ impl Site {
     #[must_use]
     pub fn rules_mark(&self) -> u64 {
         self.parts.snapshot().rules()
+    }
+
+    /// All copies, in no order that means anything. Looks at every one: for operators, not for requests.
+    #[must_use]
+    pub fn copies(&self, now: Instant) -> Vec<Listed> {
+        let age_max = self.parts.snapshot().config().cache.rescue_age_max;
+        self.parts.copies.list(age_max, now)
     }
 
     /// All keys that there are copies of. Looks at every one: for operators, not for requests.
