@@ -4,6 +4,10 @@
 mod meaning;
 mod table;
 
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
+use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 pub(crate) use self::meaning::{Is, Known, is};
@@ -62,6 +66,16 @@ impl<const N: usize> Kind<N> {
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|known| known.name)
     }
+}
+
+/// A number that is another one for another table: there fields mean something else, and so do keys that
+/// were made of them.
+pub(crate) fn mark_of_table() -> u64 {
+    static MARK: LazyLock<u64> = LazyLock::new(|| {
+        let table = format!("{FIELDS:?}");
+        FixedState::with_seed(0).hash_one(table)
+    });
+    *MARK
 }
 
 /// All names that are `what`.

@@ -7,6 +7,7 @@ use foldhash::quality::FixedState;
 
 use crate::config::{SiteConfig, SiteSettings};
 use crate::key::Keyer;
+use crate::message::known;
 use crate::rules::soft::Texts;
 
 /// The settings by which one exchange is treated from its beginning to its end.
@@ -55,8 +56,8 @@ impl Snapshot {
     }
 }
 
-/// It is another one for another version of the program too: what it knows of cookies and fields has a
-/// part in keys.
+/// It is another one for another version of the program, and for another table of fields: keys have the
+/// numbers of the fields that shape a page.
 fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
     let SiteSettings { cache, origin, .. } = &**config;
     let keys = (
@@ -71,7 +72,8 @@ fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
     let kept = (cache.rescue, cache.public, &cache.excluded_paths);
     let from = (&origin.authority, &origin.path_prefix);
     let version = env!("CARGO_PKG_VERSION");
-    let text = format!("{version} {keys:?} {kept:?} {from:?}");
+    let fields = known::mark_of_table();
+    let text = format!("{version} {fields} {keys:?} {kept:?} {from:?}");
     FixedState::with_seed(keyer.mark_of_keys()).hash_one(text)
 }
 
