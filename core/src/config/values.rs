@@ -112,15 +112,20 @@ impl fmt::Display for StatusSet {
 /// `mp_*_mixpanel`), compared with case as cookies are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
+    /// By their length, so that few of them are looked at for each name.
     exact: Vec<String>,
+    /// Where those of each length begin; the last is for all that are longer.
+    by_length: [u16; LENGTHS + 1],
     /// One bit of 64 for the first byte of each name: most others have none of them.
     exact_bits: u64,
     /// Likewise for its length.
     lengths: u64,
     /// What comes before the `*`, and what after it.
     patterns: Vec<(String, String)>,
-    /// Likewise for their first byte.
+    /// Likewise for their first byte, where they say it.
     pattern_bits: u64,
+    /// Likewise for their last byte, where they do not.
+    end_bits: u64,
 }
 
 impl NamePatterns {
@@ -153,16 +158,49 @@ impl NamePatterns {
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         let is_exact = || {
-            let mut names = self.exact.iter().map(String::as_bytes);
+            let length = name.len().min(LENGTHS - 1);
+            let (from, to) = (self.by_length[length], self.by_length[length + 1]);
+            let names = self.exact.get(usize::from(from)..usize::from(to));
+            let mut names = names.unwrap_or_default().iter().map(String::as_bytes);
             // Without a call for those that begin otherwise.
             names.any(|exact| {
-                exact.len() == name.len() && exact.first() == name.first() && exact == name
+                exact.first() == name.first() && exact.last() == name.last() && exact == name
             })
         };
         let fits = || self.patterns.iter().any(|pattern| fits(name, pattern));
         let first = first_bit(name);
         self.exact_bits & first != 0 && self.lengths >> (name.len() & 63) & 1 == 1 && is_exact()
-            || self.pattern_bits & first != 0 && fits()
+            || (self.pattern_bits & first != 0 || self.end_bits & last_bit(name) != 0) && fits()
+    }
+
+    /// As [`matches`](Self::matches), without regard to case, as products read the parameters of a query.
+    #[must_use]
+    pub fn match_in_any_case(&self, name: &[u8]) -> bool {
+        if self.matches(name) {
+            return true;
+        }
+        let fits = |(start, end): &(String, String)| {
+            let (first, rest) = name.split_at_checked(start.len()).unwrap_or_default();
+            let last = rest.len().checked_sub(end.len()).map(|at| &rest[at..]);
+            first.eq_ignore_ascii_case(start.as_bytes())
+                && last.is_some_and(|last| last.eq_ignore_ascii_case(end.as_bytes()))
+                && name.len() >= start.len() + end.len()
+        };
+        name.iter().any(u8::is_ascii_uppercase)
+            && (self
+                .exact
+                .iter()
+                .any(|exact| name.eq_ignore_ascii_case(exact.as_bytes()))
+                || self.patterns.iter().any(fits))
+    }
+
+    /// Whether `name` is one of the names, or fits a pattern that says how it begins.
+    #[must_use]
+    pub fn match_narrowly(&self, name: &[u8]) -> bool {
+        let says_start = |pattern: &&(String, String)| !pattern.0.is_empty();
+        let mut narrow = self.patterns.iter().filter(says_start);
+        self.exact.iter().any(|exact| exact.as_bytes() == name)
+            || narrow.any(|pattern| fits(name, pattern))
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -170,10 +208,13 @@ impl NamePatterns {
         for name in names {
             match name.split_once('*') {
                 Some((start, end)) => {
-                    all.pattern_bits |= match start {
-                        "" => u64::MAX,
-                        start => first_bit(start.as_bytes()),
-                    };
+                    all.pattern_bits |= first_bit(start.as_bytes());
+                    if start.is_empty() {
+                        all.end_bits |= match end {
+                            "" => u64::MAX,
+                            end => last_bit(end.as_bytes()),
+                        };
+                    }
                     all.patterns.push((start.to_owned(), end.to_owned()));
                 }
                 None => {
@@ -183,14 +224,31 @@ impl NamePatterns {
                 }
             }
         }
+        let length = |name: &String| name.len().min(LENGTHS - 1);
+        all.exact.sort_by_key(length);
+        for (at, from) in all.by_length.iter_mut().enumerate() {
+            let shorter = all.exact.partition_point(|name| length(name) < at);
+            *from = u16::try_from(shorter).unwrap_or(u16::MAX);
+        }
         all
     }
 }
 
+/// Lengths of names that are told apart.
+const LENGTHS: usize = 31;
+
 fn fits(name: &[u8], (start, end): &(String, String)) -> bool {
+    // Without a call for those that go on otherwise.
+    let second = start.as_bytes().get(1);
     name.len() >= start.len() + end.len()
+        && second.is_none_or(|second| name.get(1) == Some(second))
         && name.starts_with(start.as_bytes())
         && name.ends_with(end.as_bytes())
+}
+
+/// One bit of 64 for the last byte of a name; none for no name.
+fn last_bit(name: &[u8]) -> u64 {
+    name.last().map_or(0, |last| 1 << (last & 63))
 }
 
 /// One bit of 64 for the first byte of a name; none for no name.
@@ -240,7 +298,11 @@ const SESSION_COOKIES: &str = "\
     wp_woocommerce_session_* SSESS* SESS* CFID CFTOKEN sid sessid session_id session-token \
     auth_token access_token remember_token remember_web_* REMEMBERME remember-me \
     __Host-session __Secure-session next-auth.session-token __Secure-next-auth.session-token \
-    authjs.session-token __Secure-authjs.session-token";
+    authjs.session-token __Secure-authjs.session-token *_session *-session *_session_id \
+    roda.session PLAY_SESSION __session appSession JSESSIONIDSSO .AspNetCore.* .AspNet.* .ASPXAUTH \
+    MoodleSession* fe_typo_user be_typo_user OCSESSID PrestaShop-* adminhtml phpbb3_*_sid mybbuser \
+    SMFCookie* bb_session_hash CGISESSID i_like_gitea nc_session_id oc_sessionPassphrase CraftSessionId \
+    grav-site-* DokuWiki sb-*-auth-token";
 
 const IGNORED_COOKIES: &str = "\
     _ga _ga_* _gid _gat _gat_* _gcl_* __utm* __gads __gpi _fbp _fbc _pk_* _hj* _clck _clsk \
@@ -249,14 +311,27 @@ const IGNORED_COOKIES: &str = "\
     CookieConsent euconsent-v2 cookieyes-consent cmplz_* _dd_s sbjs_* wordpress_test_cookie \
     AWSALB AWSALBCORS AWSALBTG AWSALBTGCORS AWSELB AWSELBCORS ARRAffinity ARRAffinitySameSite GCLB \
     SERVERID BIGipServer* NSC_* __cflb __cf_bm __cfruid _cfuvid cf_clearance incap_ses_* \
-    visid_incap_* nlbi_* ak_bmsc bm_sv bm_sz _abck";
+    visid_incap_* nlbi_* ak_bmsc bm_sv bm_sz bm_mi bm_so bm_s bm_ss \
+    bm_lso __ddg* datadome _px2 _px3 _pxhd _pxvid _pxde reese84 rbzid rbzsessionid aws-waf-token \
+    sucuri_cloudproxy_uuid_* cf_ob_info cf_use_ob cookiesession1 citrix_ns_id* ApplicationGatewayAffinity \
+    ApplicationGatewayAffinityCORS ROUTEID INGRESSCOOKIE dtCookie dtPC dtSa dtLatC rxVisitor rxvt _vwo_* \
+    _vis_opt_* _hp2_* _ym_* tmr_lvid tmr_reqNum _mkto_trk __adroll* __ar_v4 fs_uid fs_lua _cs_id _cs_s \
+    _cs_c _cs_mk s_cc s_sq s_vi s_fid s_ppv s_nr AMCV_* AMCVS_* kndctr_* _sp_id.* _sp_ses.* _parsely_* \
+    _chartbeat* __qca __eoi _rdt_uuid _derived_epik _sctr _screload li_fat_id _lfa __kla_id _uetmsclkid \
+    _gac_* FPLC FPAU __insp_* _pendo_* _scid_r _twpid cookie_notice_accepted cookielawinfo-checkbox-* \
+    CookieLawInfoConsent borlabs-cookie uc_user_interaction didomi_token eupubconsent eupubconsent-v2 \
+    FCCDCF FCNEC moove_gdpr_popup cookiefirst-consent axeptio_* _iub_cs-* osano_consentmanager* \
+    notice_behavior notice_gdpr_prefs notice_preferences cmapi_cookie_privacy TAconsentID klaro \
+    tarteaucitron cookie-agreed cookie-agreed-version";
 
 const IGNORED_QUERY: &str = "\
     utm_* gclid gclsrc gbraid wbraid dclid gad_source gad_campaignid fbclid msclkid ttclid twclid \
     li_fat_id igshid yclid ysclid _openstat mc_cid mc_eid _ga _gl _hsenc _hsmi __hssc __hstc __hsfp \
     hsCtaTracking mkt_tok vero_id vero_conv oly_anon_id oly_enc_id wickedid irclickid epik \
     rdt_cid sccid srsltid hsa_* mtm_* pk_campaign pk_cid pk_content pk_keyword pk_kwd pk_medium \
-    pk_source";
+    pk_source pk_group pk_placement matomo_* piwik_* _branch_match_id _kx s_kwcid ef_id wt_mc gdfms gdftrk \
+    gdffi dm_i ml_subscriber ml_subscriber_hash rb_clickid _bta_tid _bta_c guccounter guce_referrer \
+    guce_referrer_sig fb_action_ids fb_action_types fb_source fb_ref syclid ttadid tduid at_campaign at_medium";
 
 #[cfg(test)]
 mod tests {
@@ -302,6 +377,11 @@ mod tests {
         for name in ["utm_source", "pk_campaign", "mtm_kwd", "hsa_acc"] {
             assert!(ignored.matches(name.as_bytes()), "{name}");
         }
+        for name in ["UTM_Source", "GCLID", "Pk_Campaign", "HsCtaTracking"] {
+            assert!(ignored.match_in_any_case(name.as_bytes()), "{name}");
+            assert!(!ignored.matches(name.as_bytes()), "{name}");
+        }
+        assert!(!ignored.match_in_any_case(b"UT_Source") && !ignored.match_in_any_case(b"PK"));
         // A key of a table, which chooses a page.
         assert!(!ignored.matches(b"pk") && !ignored.matches(b"pk_item"));
         let names: NamePatterns = "mp_*_mixpanel, *_session, a*".parse().unwrap();

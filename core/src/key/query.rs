@@ -7,7 +7,7 @@ use crate::config::NamePatterns;
 /// this one must not hide.
 fn is_ignored(ignored: &NamePatterns, pair: &[u8]) -> bool {
     let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-    !pair.contains(&b';') && ignored.matches(&pair[..end])
+    !pair.contains(&b';') && ignored.match_in_any_case(&pair[..end])
 }
 
 fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {

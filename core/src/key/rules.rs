@@ -146,11 +146,12 @@ impl CookieRules {
         changes.max().unwrap_or(SessionChange::None)
     }
 
-    /// A name on both lists carries a session: to keep users apart is the safe reading. So it is
-    /// of a value that may be several cookies.
+    /// A name on both lists carries a session: to keep users apart is the safe reading. But a pattern of any
+    /// start (`*_session`) is none of a name that a list knows. So it is of a value that may be several
+    /// cookies.
     fn is_ignored(&self, name: &[u8], value: &[u8]) -> bool {
         self.ignored.matches(name)
-            && !self.session.matches(name)
+            && !self.session.match_narrowly(name)
             // With a space, comma or quote in it, it is more than one to some applications.
             && is_token(name)
             && !is_several(value)

@@ -93,9 +93,11 @@ fn parameters_that_change_no_page_are_not_in_the_key() {
     check("/a?b=1", "/a?utm_x=1&b=1", true);
     check("/a?b=1&c=2", "/a?b=1&utm_x=1&c=2&msclkid=3", true);
     check("/a?b=1&&c", "/a?b=1&&gclid=1&c", true);
-    // Order, case and what is like a name but is none still count.
+    // As the products do, without regard to case.
+    check("/a", "/a?UTM_SOURCE=x&Gclid=1", true);
+    check("/a", "/a?UT_SOURCE=x", false);
+    // Order and what is like a name but is none still count.
     check("/a?b=1&c=2", "/a?c=2&b=1", false);
-    check("/a", "/a?UTM_SOURCE=x", false);
     check("/a", "/a?gclids=x", false);
     check("/a", "/a?x=utm_source", false);
     // What `;` parts for some applications (CVE-2021-23336) is another parameter.
