@@ -126,7 +126,7 @@ pub fn run(
 
 async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> Result<Outcome> {
     let seconds = match scenario.event {
-        Event::Surge => options.seconds,
+        Event::Strict(_) | Event::Surge => options.seconds,
         Event::Outage(_) => options.seconds.div_ceil(2),
     };
     let phases = Phases::new(seconds, options.multiple);
@@ -136,31 +136,38 @@ async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> R
     if scenario.pages == Pages::Sessions {
         load::log_in(running.address, scenario::USERS).await?;
     }
-    let start = Instant::now();
-    let began = origin::now_millis();
     let control = origin.control.address();
     let event = scenario.event;
+    if let Event::Strict(word) = event {
+        tell(control, word).await.map_err(error)?;
+    }
+    let start = Instant::now();
+    let began = origin::now_millis();
     let told = tokio::spawn(async move {
         sleep_until(start + phases.begin).await;
         let _ = tell(control, "/peak").await;
+        let _ = tell(control, "/made").await;
         if let Event::Outage(word) = event {
             let _ = tell(control, word).await;
         }
         sleep_until(start + phases.end).await;
         let peak = tell(control, "/peak").await;
+        let made = tell(control, "/made").await;
         let ended = origin::now_millis();
         if event != Event::Surge {
             let _ = tell(control, "/well").await;
         }
-        (peak, ended)
+        (peak, made, ended)
     });
     let visits = load::run(running.address, &arrivals).await;
-    let (peak, ended) = told.await?;
+    let (peak, made, ended) = told.await?;
+    let silent = |text| error(format!("the application is silent: {text}"));
     Ok(Outcome {
         contender: contender.name.clone(),
         visits,
         phases,
-        peak: peak.map_err(|text| error(format!("the application is silent: {text}")))?,
+        peak: peak.map_err(silent)?,
+        made: made.map_err(silent)?,
         ended,
         began,
     })

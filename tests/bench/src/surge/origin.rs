@@ -20,8 +20,10 @@ pub const POOL: u32 = 8;
 pub const SERVICE: Duration = Duration::from_millis(20);
 /// A page takes twice as long with so many in flight, five times as long with twice as many.
 pub const IN_FLIGHT_DOUBLE: f64 = 32.0;
-/// What is in flight beyond this is answered with 500.
+/// What is in flight beyond this is answered with an error.
 pub const IN_FLIGHT_MAX: u32 = 256;
+/// The same of one that was told to be strict.
+pub const IN_FLIGHT_STRICT: u32 = 12;
 /// Length of a page.
 const PAGE_BYTES: usize = 4 << 10;
 
@@ -41,6 +43,8 @@ fn service(in_flight: u32) -> Duration {
 enum Mode {
     Failing,
     Hanging,
+    /// It bears few at one time; with `true` it says so with status 200.
+    Strict(bool),
     Well,
 }
 
@@ -52,6 +56,8 @@ struct Shared {
 
 struct State {
     in_flight: u32,
+    /// Pages since that was asked last.
+    made: u64,
     peak: u32,
     /// When each connection of the pool is or was free.
     free: Vec<Instant>,
@@ -64,8 +70,8 @@ impl Shared {
 }
 
 /// Serves pages at `address` and obeys at `control`, for ever: `/dead`, `/failing`, `/hanging`
-/// and `/well` say how it is from now on, `/peak` asks for the most requests in flight since that
-/// was asked last.
+/// `/strict`, `/strict-soft` and `/well` say how it is from now on, `/peak` asks for the most requests in
+/// flight since that was asked last, `/made` for how many pages were.
 ///
 /// # Errors
 /// When it cannot listen.
@@ -75,6 +81,7 @@ pub async fn serve(address: SocketAddr, control: SocketAddr) -> io::Result<()> {
         mode: watch::Sender::new(Mode::Well),
         state: Mutex::new(State {
             in_flight: 0,
+            made: 0,
             peak: 0,
             free: vec![Instant::now(); POOL as usize],
         }),
@@ -93,6 +100,12 @@ pub async fn serve(address: SocketAddr, control: SocketAddr) -> io::Result<()> {
                 }
                 "/failing" => _ = shared.mode.send_replace(Mode::Failing),
                 "/hanging" => _ = shared.mode.send_replace(Mode::Hanging),
+                "/made" => {
+                    let made = std::mem::take(&mut shared.state().made);
+                    answer = made.to_string();
+                }
+                "/strict" => _ = shared.mode.send_replace(Mode::Strict(false)),
+                "/strict-soft" => _ = shared.mode.send_replace(Mode::Strict(true)),
                 "/peak" => {
                     let mut state = shared.state();
                     answer = state.peak.to_string();
@@ -154,8 +167,17 @@ async fn answer(request: &Message, shared: &Shared) -> Vec<u8> {
     let mut mode = shared.mode.subscribe();
     // The sender is in `shared`: it is not dropped.
     let _ = mode.wait_for(|mode| *mode != Mode::Hanging).await;
-    if *mode.borrow() == Mode::Failing {
-        return error("the database is away");
+    let is = *mode.borrow();
+    match is {
+        Mode::Failing => return error("the database is away"),
+        Mode::Strict(is_soft) if in_flight.count() > IN_FLIGHT_STRICT => {
+            return if is_soft {
+                soft()
+            } else {
+                error("too many connections")
+            };
+        }
+        Mode::Hanging | Mode::Strict(_) | Mode::Well => {}
     }
     let _permit = shared.pool.acquire().await;
     // Timers are late by up to a millisecond: the next page begins when this one should have
@@ -170,6 +192,7 @@ async fn answer(request: &Message, shared: &Shared) -> Vec<u8> {
         until: free.unwrap_or(arrived).max(arrived) + service(in_flight.count()),
     };
     sleep_until(busy.until).await;
+    shared.state().made += 1;
     page(request)
 }
 
@@ -205,6 +228,14 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.shared.state().free.push(self.until);
     }
+}
+
+/// An error page, as WordPress sends it, but with status 200 as other applications do.
+fn soft() -> Vec<u8> {
+    let text = "<h1>Error establishing a database connection</h1>";
+    let length = text.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{text}")
+        .into_bytes()
 }
 
 fn error(text: &str) -> Vec<u8> {

@@ -22,6 +22,8 @@ pub struct Outcome {
     pub phases: Phases,
     /// Most requests in flight at the application during the event.
     pub peak: u64,
+    /// Pages that the application made during the event.
+    pub made: u64,
     /// When the event ended, in milliseconds since 1970.
     pub ended: u64,
     /// When the run began, on that clock.
@@ -38,6 +40,7 @@ struct Row {
     late: f64,
     broken: f64,
     good_per_second: f64,
+    made_per_second: f64,
     p50: f64,
     p99: f64,
     age: f64,
@@ -66,7 +69,8 @@ impl Outcome {
         let after: Vec<&Visit> = self.between(self.phases.end, self.phases.all).collect();
         let seconds = (self.phases.end - self.phases.begin).as_secs_f64();
         #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
-        let good_per_second = good.len() as f64 / seconds;
+        let [good_per_second, made_per_second] =
+            [good.len() as f64, self.made as f64].map(|count| count / seconds);
         Row {
             sent: during.len(),
             good: share(Answer::Good),
@@ -75,6 +79,7 @@ impl Outcome {
             late: share(Answer::Late),
             broken: share(Answer::Broken),
             good_per_second,
+            made_per_second,
             p50: percentile(&took, 0.5),
             p99: percentile(&took, 0.99),
             age: percentile(&good.iter().map(age).collect::<Vec<_>>(), 1.0),
@@ -161,6 +166,7 @@ impl Outcome {
             "late_percent": row.late,
             "broken_percent": row.broken,
             "good_per_second": row.good_per_second,
+            "made_per_second": row.made_per_second,
             "p50_ms": row.p50,
             "p99_ms": row.p99,
             "oldest_page_seconds": row.age,
@@ -184,6 +190,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
         "good %",
         "good/s",
         "× capacity",
+        "made/s",
         "wrong %",
         "error %",
         "late %",
@@ -208,6 +215,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
             figure(row.good),
             figure(row.good_per_second),
             figure(row.good_per_second / capacity()),
+            figure(row.made_per_second),
             figure(row.wrong),
             figure(row.error),
             figure(row.late),
@@ -260,6 +268,7 @@ mod tests {
             visits: (0..200).map(visit).collect(),
             phases,
             peak: 8,
+            made: 1_200,
             began: 1_000_000,
             ended: 1_012_000,
         }

@@ -24,6 +24,16 @@ pub enum Event {
     Surge,
     /// As many visitors as before, but the application is told this.
     Outage(&'static str),
+    /// A surge, and the application is told this before all of it.
+    Strict(&'static str),
+}
+
+impl Event {
+    /// Whether more visitors come than the application can bear.
+    #[must_use]
+    pub const fn is_surge(self) -> bool {
+        matches!(self, Self::Surge | Self::Strict(_))
+    }
 }
 
 /// One scenario.
@@ -76,6 +86,18 @@ pub const ALL: &[Scenario] = &[
         text: "the application answers 500, 200 pages known",
         pages: Pages::Anonymous,
         event: Event::Outage("/failing"),
+    },
+    Scenario {
+        name: "refuse-500",
+        text: "surge on 200 pages; what is too much is answered at once with 500",
+        pages: Pages::Anonymous,
+        event: Event::Strict("/strict"),
+    },
+    Scenario {
+        name: "refuse-soft",
+        text: "surge on 200 pages; what is too much is answered at once with an error page of status 200",
+        pages: Pages::Anonymous,
+        event: Event::Strict("/strict-soft"),
     },
 ];
 
@@ -140,7 +162,7 @@ impl Scenario {
         let mut arrivals = Vec::new();
         let mut at = Duration::ZERO;
         loop {
-            let is_surge = self.event == Event::Surge && (phases.begin..phases.end).contains(&at);
+            let is_surge = self.event.is_surge() && (phases.begin..phases.end).contains(&at);
             let multiple = if is_surge { phases.multiple } else { 0.5 };
             at += Duration::from_secs_f64(random.gap(capacity() * multiple));
             if at >= phases.all {
