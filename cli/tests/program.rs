@@ -71,8 +71,7 @@ fn check_asks_the_application_once() {
         retter(&["check"]).env("RETTER_BACKEND_BASEURL", &url),
         0,
         &[
-            "RETTER_CACHE_TTL",
-            "default",
+            "RETTER_BACKEND_BASEURL",
             "environment",
             "204 after",
             "ready to protect",

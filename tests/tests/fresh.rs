@@ -247,14 +247,11 @@ fn campaigns_share_a_copy_and_the_application_sees_them() {
     assert_eq!(first.text(), "/?b=2&utm_source=mail&a=1 for nobody");
     // A page may say where its visitor came from: that of a campaign is nobody else's.
     assert_eq!(retter.ask(&get("/?b=2&a=1")).text(), "/?b=2&a=1 for nobody");
-    assert_eq!(retter.ask(&get("/?b=2&a=1&fbclid=x")).source(), "cache");
-    for other in [
-        "/?a=1&b=2",
-        "/?b=2&a=1&c=3",
-        "/?b=2",
-        "/",
-        "/?b=2&a=1&UTM_SOURCE=x",
-    ] {
+    for campaign in ["/?b=2&a=1&fbclid=x", "/?b=2&a=1&UTM_SOURCE=x"] {
+        let source = retter.ask(&get(campaign)).source().to_owned();
+        assert_eq!(source, "cache", "{campaign}");
+    }
+    for other in ["/?a=1&b=2", "/?b=2&a=1&c=3", "/?b=2", "/"] {
         assert_eq!(retter.ask(&get(other)).source(), "backend", "{other}");
     }
 }
@@ -273,23 +270,24 @@ fn an_operator_drops_copies() {
     };
     let purge = |query: &str| {
         let target = format!("/purge?{query}");
-        retter.ask_admin(&Request::post(&target, "")).text()
+        let told = retter.ask_admin(&Request::post(&target, "")).text();
+        let count = told
+            .strip_prefix("{\"purged\":")
+            .and_then(|rest| rest.split(',').next());
+        count.and_then(|count| count.parse::<u32>().ok())
     };
     keep_all();
-    assert_eq!(purge("url=/about"), "{\"purged\":2}\n");
+    assert_eq!(purge("url=/about"), Some(2));
     assert_eq!(retter.ask(&get("/about")).source(), "backend");
     assert_eq!(retter.ask(&get("/shop/1")).source(), "cache");
     keep_all();
-    assert_eq!(purge("prefix=/shop/"), "{\"purged\":4}\n");
+    assert_eq!(purge("prefix=/shop/"), Some(4));
     keep_all();
-    assert_eq!(purge("url=http://elsewhere/about"), "{\"purged\":0}\n");
-    assert_eq!(
-        purge("session=PHPSESSID%3Danna%3B%20theme%3Ddark"),
-        "{\"purged\":3}\n"
-    );
+    assert_eq!(purge("url=http://elsewhere/about"), Some(0));
+    assert_eq!(purge("session=PHPSESSID%3Danna%3B%20theme%3Ddark"), Some(3));
     assert_eq!(retter.ask(&get("/shop/1")).source(), "cache");
     assert_eq!(retter.ask(&anna("/shop/1")).source(), "backend");
     keep_all();
-    assert_eq!(purge("all"), "{\"purged\":6}\n");
+    assert_eq!(purge("all"), Some(6));
     assert_eq!(retter.admin("/purge?all").status, 405);
 }

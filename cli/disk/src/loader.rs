@@ -1,4 +1,4 @@
-//! Owns the loading of what an earlier process has left ([`load`]): newest first, while the site answers.
+//! Owns the loading of what an earlier process has left (`load`): newest first, while the site answers.
 //! Never removes a segment.
 
 use std::collections::HashSet;

@@ -75,6 +75,8 @@ pub(crate) struct Model {
     /// When a page was last written, by whomever.
     changed: BTreeMap<u8, Instant>,
     pub(crate) queue: Queue,
+    /// When users of sessions wrote last.
+    wrote: BTreeMap<User, Instant>,
     /// How long a request is at the origin, as the real gate has measured.
     pub(crate) service: Duration,
 }
@@ -153,6 +155,7 @@ impl Model {
             written: BTreeMap::new(),
             changed: BTreeMap::new(),
             queue: Queue::new(),
+            wrote: BTreeMap::new(),
             service: Duration::ZERO,
         }
     }
@@ -192,7 +195,7 @@ impl Model {
         }
         // Who waits holds no probe.
         self.tiers.record(permit, Outcome::Ignore, now);
-        match copy {
+        match copy.filter(|copy| !self.is_before_own_write(key, *copy, now)) {
             Some(copy) => Expected::Served(copy),
             None => self.wait(ask, key, now),
         }
@@ -243,6 +246,21 @@ impl Model {
                 }
             }
         })
+    }
+
+    /// Whether its user has written since a copy was asked for, as far as can be told: that it may be
+    /// said for half an hour is noted in whole seconds.
+    fn is_before_own_write(&self, (_, user): Key, copy: Copy, now: Instant) -> bool {
+        const NOTED: u64 = 30 * 60;
+        let Some(wrote) = self.wrote.get(&user).filter(|_| user != User::Everybody) else {
+            return false;
+        };
+        let seconds = |at: Instant| at.as_nanos() / 1_000_000_000;
+        let Some(left) = (seconds(*wrote) + NOTED + 1).checked_sub(seconds(now)) else {
+            return false;
+        };
+        let age = now.saturating_since(copy.asked);
+        left > 0 && age + Duration::from_secs(left + 1) > Duration::from_secs(NOTED)
     }
 
     /// The client leaves.
@@ -352,14 +370,22 @@ impl Model {
             (Ends::Failed(_) | Ends::Oops, _) => (Outcome::Failure, Flown::Failed, copy),
             (Ends::No(400..), Ask::Write) => (Outcome::Success, Flown::Unfit, None),
             (Ends::No(_) | Ends::Ok(_) | Ends::Soft(_), Ask::Write) => {
+                self.wrote.insert(key.1, now);
                 self.drop(key, now);
                 self.drop((key.0, User::Everybody), now);
                 (Outcome::Success, Flown::Unfit, None)
             }
             // What bare visitors get is no one's own: what is on its way to another may be kept.
-            (Ends::No(_), Ask::Read(_)) => {
+            (Ends::No(status), Ask::Read(_)) => {
+                let signs_out = matches!(key.1, User::Session(_)) && status != 404;
                 if key.1 == User::Everybody {
                     self.store.remove(&key);
+                } else if signs_out && self.store.contains_key(&key) {
+                    // Whoever may not see what there was has no session any more.
+                    for page in 0..3 {
+                        self.store.remove(&(page, key.1));
+                        *self.written.entry((page, key.1)).or_default() += 1;
+                    }
                 } else {
                     // It is no news of what others have.
                     self.store.remove(&key);
