@@ -337,6 +337,24 @@ impl Model {
         *self.written.entry(key).or_default() += 1;
     }
 
+    /// A user is told that there is no such page, or not for that user.
+    fn refuse(&mut self, key: Key, status: u16) {
+        let signs_out = matches!(key.1, User::Session(_)) && status != 404;
+        if key.1 == User::Everybody {
+            self.store.remove(&key);
+        } else if signs_out && self.store.contains_key(&key) {
+            // Whoever may not see what there was has no session any more.
+            for page in 0..3 {
+                self.store.remove(&(page, key.1));
+                *self.written.entry((page, key.1)).or_default() += 1;
+            }
+        } else {
+            // It is no news of what others have.
+            self.store.remove(&key);
+            *self.written.entry(key).or_default() += 1;
+        }
+    }
+
     /// How often the page was written.
     fn writes(&self, key: Key) -> u32 {
         self.written.get(&key).copied().unwrap_or_default()
@@ -377,20 +395,7 @@ impl Model {
             }
             // What bare visitors get is no one's own: what is on its way to another may be kept.
             (Ends::No(status), Ask::Read(_)) => {
-                let signs_out = matches!(key.1, User::Session(_)) && status != 404;
-                if key.1 == User::Everybody {
-                    self.store.remove(&key);
-                } else if signs_out && self.store.contains_key(&key) {
-                    // Whoever may not see what there was has no session any more.
-                    for page in 0..3 {
-                        self.store.remove(&(page, key.1));
-                        *self.written.entry((page, key.1)).or_default() += 1;
-                    }
-                } else {
-                    // It is no news of what others have.
-                    self.store.remove(&key);
-                    *self.written.entry(key).or_default() += 1;
-                }
+                self.refuse(key, status);
                 (Outcome::Success, Flown::Unfit, None)
             }
             // An error page is told by what the good one has.
