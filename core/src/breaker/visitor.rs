@@ -15,7 +15,7 @@ pub struct Visitor {
 /// Whose request an outcome is of, and for what.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct About {
-    /// The page, as a number; it matters only where [`Trip::paths_min`](super::Trip::paths_min) is
+    /// The page, as a number; it matters only where `Trip::paths_min` is
     /// above 1.
     pub page: u64,
     /// Who asked; `None` where nobody did, so that it is no visitor's word.
