@@ -77,14 +77,7 @@ pub(super) fn decide(
     now: Instant,
 ) -> Ruling {
     let snapshot = parts.snapshot();
-    let is_excluded = || {
-        snapshot
-            .config()
-            .cache
-            .excluded_paths
-            .matches(request.path())
-    };
-    if class_of(request) == Class::Write || is_excluded() {
+    if class_of(request) == Class::Write || snapshot.excludes(request.path()) {
         return pass_by(parts, request, asker, snapshot, now);
     }
     let fields = &request.fields;

@@ -75,15 +75,8 @@ impl Question {
 
 /// What a request asks as a preflight, where the settings let it be answered from here.
 pub(super) fn question(snapshot: &Snapshot, request: &RequestHead) -> Option<Question> {
-    let is_excluded = || {
-        snapshot
-            .config()
-            .cache
-            .excluded_paths
-            .matches(request.path())
-    };
     let question = Question::of(snapshot.keyer(), request)?;
-    (!is_excluded()).then_some(question)
+    (!snapshot.excludes(request.path())).then_some(question)
 }
 
 fn only<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {

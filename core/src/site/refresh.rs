@@ -202,7 +202,7 @@ fn start(
     let path = request.path();
     let snapshot = parts.snapshot();
     let is_replaced = |line: &Line| !parts.chains.hold(line.marks(), now);
-    if snapshot.config().cache.excluded_paths.matches(path) || key.line().is_some_and(is_replaced) {
+    if snapshot.excludes(path) || key.line().is_some_and(is_replaced) {
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }

@@ -2,6 +2,7 @@
 //! Never changes: what began with it ends with it, whatever the site is told meanwhile.
 
 use std::hash::BuildHasher;
+use std::sync::OnceLock;
 
 use foldhash::quality::FixedState;
 
@@ -17,7 +18,8 @@ pub struct Snapshot {
     /// Of error pages, those that the settings name.
     failure_texts: Option<Texts>,
     keyer: Keyer,
-    rules: u64,
+    /// Made when it is first asked for: only where copies are written down.
+    rules: OnceLock<u64>,
 }
 
 impl Snapshot {
@@ -25,18 +27,23 @@ impl Snapshot {
     pub(super) fn new(config: SiteConfig, seed: u64) -> Self {
         let keyer = Keyer::new(&config.cache, seed);
         let failure_texts = Texts::own(&config.breaker.failure_texts);
-        let rules = mark_of_rules(&config, &keyer);
         Self {
             config,
             failure_texts,
             keyer,
-            rules,
+            rules: OnceLock::new(),
         }
     }
 
     /// A mark of all by which copies are made: whoever has another one must not use them.
-    pub(super) const fn rules(&self) -> u64 {
-        self.rules
+    pub(super) fn rules(&self) -> u64 {
+        let mark = || mark_of_rules(&self.config, &self.keyer);
+        *self.rules.get_or_init(mark)
+    }
+
+    /// Whether nothing is kept or rescued of this path.
+    pub(super) fn excludes(&self, path: &[u8]) -> bool {
+        self.config.cache.excluded_paths.matches(path)
     }
 
     /// The settings.

@@ -3,7 +3,7 @@
 
 use super::scheme::Scheme;
 use crate::message::Line;
-use crate::message::known::{Is, is, look_up};
+use crate::message::known::{Is, Known, is, look_up};
 
 /// What a line says of the scheme.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,7 +30,11 @@ pub(super) fn scheme(name: &[u8]) -> Option<Scheme> {
 
 /// What `line` says of the scheme, if it is one of these fields.
 pub(super) fn says(line: Line<'_>) -> Says {
-    let known = look_up(line.name);
+    says_as(line, look_up(line.name))
+}
+
+/// The same of a line whose name was looked up.
+fn says_as(line: Line<'_>, known: Option<&Known>) -> Says {
     let said = if is(known, Is::Scheme) {
         scheme(line.value)
     } else if is(known, Is::Switch) {
@@ -59,12 +63,12 @@ fn switch(value: &[u8]) -> Option<Scheme> {
 /// Whether `line` says nothing against this scheme and host. A field that can be read in two ways
 /// would be believed in one of them.
 pub(super) fn agrees(line: Line<'_>, scheme: Scheme, host: &[u8]) -> bool {
-    match says(line) {
+    let known = look_up(line.name);
+    match says_as(line, known) {
         Says::Scheme(said) => return said == scheme,
         Says::Unclear => return false,
         Says::Nothing => {}
     }
-    let known = look_up(line.name);
     if is(known, Is::Port) {
         return is_port_of(line.value, scheme, host);
     }
