@@ -11,8 +11,9 @@ use std::time::Duration;
 use http::Method;
 
 use crate::client::{self, Error, Peer, Question, Reply};
+use crate::settings::Choice;
 use crate::settings::{Layer, Loaded};
-use crate::socket::{self, Choice};
+use crate::socket;
 
 /// An instance on the same machine answers in no time.
 const TIMEOUT: Duration = Duration::from_secs(5);

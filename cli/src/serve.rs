@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 use crate::clock::Clock;
 use crate::keeping::{Keeping, STOP_PATIENCE};
 use crate::notify::Notifier;
-use crate::outage::Outages;
+use crate::outage::{self, Outages};
 use crate::reload::Reload;
 use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
@@ -215,7 +215,7 @@ fn start_socket(
 /// Without its file the program goes on all the same.
 fn outages(values: &Values, clock: Clock) -> Outages {
     let outages = || Outages::new(clock, SHARDS);
-    let Some(path) = values.outages.path(values.state_dir.as_deref()) else {
+    let Some(path) = outage::journal_path(&values.outages, values.state_dir.as_deref()) else {
         return outages();
     };
     outages().with_journal(&path).unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use crate::settings::Choice;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Its name in a directory for such files.
@@ -16,26 +17,6 @@ const NAME: &str = "retter.sock";
 
 /// Connections that the system holds until they are accepted; its users are commands.
 const BACKLOG: i32 = 64;
-
-/// What the setting says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Choice {
-    /// Where the system has a directory for such files.
-    Auto,
-    Off,
-    At(PathBuf),
-}
-
-impl Choice {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            path if Path::new(path).is_absolute() => Ok(Self::At(path.into())),
-            other => Err(format!("`{other}` does not begin with `/`")),
-        }
-    }
-}
 
 /// A socket that this process listens on. Dropped, its file is gone.
 #[derive(Debug)]
@@ -214,10 +195,6 @@ mod tests {
 
     #[test]
     fn the_setting_is_a_path_or_a_word() {
-        assert_eq!(Choice::parse(" auto "), Ok(Choice::Auto));
-        assert_eq!(Choice::parse("off"), Ok(Choice::Off));
-        assert_eq!(Choice::parse("/run/a"), Ok(Choice::At("/run/a".into())));
-        assert!(Choice::parse("a.sock").is_err());
         assert!(listen(&Choice::Off, |_| None).unwrap().is_none());
     }
 }

@@ -7,38 +7,19 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::record::Record;
+use crate::settings::Choice;
 use crate::telemetry::Lines;
 
 /// Of a longer file only the end is read: about two hundred outages.
 const READ_BYTES_MAX: u64 = 256 * 1024;
 const NAME: &str = "outages.jsonl";
 
-/// What the setting says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Choice {
-    /// With what else outlives the program.
-    Auto,
-    Off,
-    At(PathBuf),
-}
-
-impl Choice {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            path if Path::new(path).is_absolute() => Ok(Self::At(path.into())),
-            other => Err(format!("`{other}` does not begin with `/`")),
-        }
-    }
-
-    /// Where the file is: with what else outlives the program, in the folder `state`, where there is one.
-    pub(crate) fn path(&self, state: Option<&Path>) -> Option<PathBuf> {
-        match self {
-            Self::At(path) => Some(path.clone()),
-            Self::Auto => state.map(|folder| folder.join(NAME)),
-            Self::Off => None,
-        }
+/// Where the file is: with what else outlives the program, in the folder `state`, where there is one.
+pub(crate) fn path(choice: &Choice, state: Option<&Path>) -> Option<PathBuf> {
+    match choice {
+        Choice::At(path) => Some(path.clone()),
+        Choice::Auto => state.map(|folder| folder.join(NAME)),
+        Choice::Off => None,
     }
 }
 
@@ -137,10 +118,11 @@ mod tests {
 
     #[test]
     fn the_file_is_where_a_setting_says() {
-        let beside = Choice::Auto.path(Some(Path::new("/r")));
+        let beside = path(&Choice::Auto, Some(Path::new("/r")));
         assert_eq!(beside, Some("/r/outages.jsonl".into()));
-        assert_eq!(Choice::Auto.path(None), None);
-        assert_eq!(Choice::parse("/a"), Ok(Choice::At("/a".into())));
+        assert_eq!(path(&Choice::Auto, None), None);
+        let at = Choice::parse("/a").unwrap();
+        assert_eq!(path(&at, None), Some("/a".into()));
         assert!(Choice::parse("a").is_err());
     }
 }

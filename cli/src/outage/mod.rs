@@ -30,7 +30,7 @@ use course::{Course, Standing};
 use journal::Journal;
 use share::Share;
 
-pub(crate) use journal::Choice;
+pub(crate) use journal::path as journal_path;
 pub(crate) use record::{News, Record, length};
 
 /// Outages of the application.

@@ -2,6 +2,7 @@
 //! [`Values`], with every bad value named at once.
 //! Never starts anything.
 
+mod choice;
 mod layers;
 mod parse;
 mod problem;
@@ -21,8 +22,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::notify::{Format, Receiver};
 use crate::runtime::Seats;
-use crate::{outage, socket};
 
+pub(crate) use choice::Choice;
 pub(crate) use layers::{Given, Layer, Sources, config, load};
 pub(crate) use parse::{BaseUrl, Listen, duration};
 pub(crate) use problem::Problem;
@@ -40,7 +41,7 @@ pub(crate) struct Values {
     pub(crate) admin: Option<Listen>,
     /// Names that the admin address may be asked by.
     pub(crate) admin_hosts: Vec<String>,
-    pub(crate) admin_socket: socket::Choice,
+    pub(crate) admin_socket: Choice,
     pub(crate) admin_token: Option<Secret>,
     pub(crate) core: retter_core::config::Settings,
     pub(crate) disk: DiskMode,
@@ -56,7 +57,7 @@ pub(crate) struct Values {
     pub(crate) log_level: LevelFilter,
     pub(crate) notify: Notify,
     pub(crate) origin: BaseUrl,
-    pub(crate) outages: outage::Choice,
+    pub(crate) outages: Choice,
     pub(crate) seats: Seats,
     /// Where that is kept which outlives the program.
     pub(crate) state_dir: Option<PathBuf>,
@@ -75,7 +76,7 @@ impl Values {
             access: None,
             admin: None,
             admin_hosts: Vec::new(),
-            admin_socket: socket::Choice::Off,
+            admin_socket: Choice::Off,
             admin_token: None,
             core: retter_core::config::Settings::default(),
             disk: DiskMode::Off,
@@ -89,7 +90,7 @@ impl Values {
             log_level: LevelFilter::INFO,
             notify: Notify::default(),
             origin: BaseUrl::parse(text("backend.baseurl")).expect(expected),
-            outages: outage::Choice::Off,
+            outages: Choice::Off,
             seats: Seats {
                 total: 1,
                 per_address: None,

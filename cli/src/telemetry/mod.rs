@@ -198,7 +198,7 @@ impl Telemetry {
         }
         self.note_history(now);
         self.tell(self.outages.tick(now), now);
-        self.tell_of_pages(now);
+        self.tell_of_pages(stats.paths_open, now);
         let told = lock(&self.overload).note(&stats.admission, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
@@ -232,8 +232,7 @@ impl Telemetry {
         }
     }
 
-    fn tell_of_pages(&self, now: Instant) {
-        let open = self.gateway.site().stats(now).paths_open;
+    fn tell_of_pages(&self, open: usize, now: Instant) {
         if let Some(text) = lock(&self.page_circuits).tell(open, now) {
             tracing::info!("{text}");
         }
@@ -319,7 +318,7 @@ impl Telemetry {
     pub(crate) fn close(&self) {
         let now = self.clock.now();
         self.drain_events(now);
-        self.tell_of_pages(now);
+        self.tell_of_pages(self.site().stats(now).paths_open, now);
         self.outages.close(now);
         if let Some(access) = &self.access {
             access.flush();

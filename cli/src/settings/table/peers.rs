@@ -3,9 +3,9 @@
 
 use super::{COUNT, DURATION, RATE, SIZE, SWITCH};
 use crate::notify::{Format, Receiver};
+use crate::settings::Choice;
 use crate::settings::spec::Spec;
 use crate::settings::{AccessFormat, Secret, parse};
-use crate::{outage, socket};
 
 const HEAD_FIELDS: &str = "a whole number from 10 to 1000";
 
@@ -305,7 +305,7 @@ pub(super) const SPECS: &[Spec] = &[
                a token; its owner alone may use it. `auto` is retter.sock in $RUNTIME_DIRECTORY, \
                $XDG_RUNTIME_DIR or /run/retter, where there is one of them",
         core: "",
-        apply: |v, text| socket::Choice::parse(text).map(|choice| v.admin_socket = choice),
+        apply: |v, text| Choice::parse(text).map(|choice| v.admin_socket = choice),
     },
     Spec {
         key: "admin.token",
@@ -441,6 +441,6 @@ pub(super) const SPECS: &[Spec] = &[
         help: "File of outages, a line of JSON whenever one begins, goes on or ends; read at start. `auto` \
                is outages.jsonl in RETTER_STATE_DIR, where there is one",
         core: "",
-        apply: |v, text| outage::Choice::parse(text).map(|choice| v.outages = choice),
+        apply: |v, text| Choice::parse(text).map(|choice| v.outages = choice),
     },
 ];
