@@ -110,7 +110,7 @@ impl fmt::Display for StatusSet {
 
 /// Names, and patterns of them with one `*` for any text (`wordpress_logged_in_*`,
 /// `mp_*_mixpanel`), compared with case as cookies are.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamePatterns {
     /// By their length, so that few of them are looked at for each name.
     exact: Vec<String>,
@@ -122,15 +122,8 @@ pub struct NamePatterns {
     lengths: u64,
     /// What comes before the `*`, and what after it.
     patterns: Vec<(String, String)>,
-    /// The places of those that say how they begin with two bytes or more, by these, so that few of them
-    /// are looked at for each name.
-    by_start: Vec<u16>,
-    /// Where those of each pair of bytes begin.
-    starts: [u16; STARTS + 1],
-    /// The places of the others.
-    vague: Vec<u16>,
-    /// One bit of 64 for the first byte of those, where they say it.
-    vague_bits: u64,
+    /// Likewise for their first byte, where they say it.
+    pattern_bits: u64,
     /// Likewise for their last byte, where they do not.
     end_bits: u64,
 }
@@ -174,24 +167,10 @@ impl NamePatterns {
                 exact.first() == name.first() && exact.last() == name.last() && exact == name
             })
         };
-        let fits = |at: &u16| {
-            let pattern = self.patterns.get(usize::from(*at));
-            pattern.is_some_and(|pattern| fits(name, pattern))
-        };
-        let starts_so = || {
-            let [first, second, ..] = name else {
-                return false;
-            };
-            let start = start(*first, *second);
-            let (from, to) = (self.starts[start], self.starts[start + 1]);
-            let places = self.by_start.get(usize::from(from)..usize::from(to));
-            places.unwrap_or_default().iter().any(fits)
-        };
+        let fits = || self.patterns.iter().any(|pattern| fits(name, pattern));
         let first = first_bit(name);
         self.exact_bits & first != 0 && self.lengths >> (name.len() & 63) & 1 == 1 && is_exact()
-            || starts_so()
-            || (self.vague_bits & first != 0 || self.end_bits & last_bit(name) != 0)
-                && self.vague.iter().any(fits)
+            || (self.pattern_bits & first != 0 || self.end_bits & last_bit(name) != 0) && fits()
     }
 
     /// As [`matches`](Self::matches), without regard to case, as products read the parameters of a query.
@@ -228,7 +207,16 @@ impl NamePatterns {
         let mut all = Self::default();
         for name in names {
             match name.split_once('*') {
-                Some((start, end)) => all.patterns.push((start.to_owned(), end.to_owned())),
+                Some((start, end)) => {
+                    all.pattern_bits |= first_bit(start.as_bytes());
+                    if start.is_empty() {
+                        all.end_bits |= match end {
+                            "" => u64::MAX,
+                            end => last_bit(end.as_bytes()),
+                        };
+                    }
+                    all.patterns.push((start.to_owned(), end.to_owned()));
+                }
                 None => {
                     all.exact_bits |= first_bit(name.as_bytes());
                     all.lengths |= 1 << (name.len() & 63);
@@ -242,67 +230,18 @@ impl NamePatterns {
             let shorter = all.exact.partition_point(|name| length(name) < at);
             *from = u16::try_from(shorter).unwrap_or(u16::MAX);
         }
-        all.index_patterns();
         all
-    }
-
-    fn index_patterns(&mut self) {
-        let mut by_start = Vec::new();
-        for (at, (before, after)) in (0..).zip(&self.patterns) {
-            match (before.as_bytes(), after.as_bytes()) {
-                ([first, second, ..], _) => by_start.push((start(*first, *second), at)),
-                ([], after) => {
-                    self.end_bits |= match after {
-                        [] => u64::MAX,
-                        after => last_bit(after),
-                    };
-                    self.vague.push(at);
-                }
-                (before, _) => {
-                    self.vague_bits |= first_bit(before);
-                    self.vague.push(at);
-                }
-            }
-        }
-        by_start.sort_unstable();
-        for (start, from) in self.starts.iter_mut().enumerate() {
-            let before = by_start.partition_point(|(other, _)| *other < start);
-            *from = u16::try_from(before).unwrap_or(u16::MAX);
-        }
-        self.by_start = by_start.into_iter().map(|(_, at)| at).collect();
-    }
-}
-
-impl Default for NamePatterns {
-    fn default() -> Self {
-        Self {
-            exact: Vec::new(),
-            by_length: [0; LENGTHS + 1],
-            exact_bits: 0,
-            lengths: 0,
-            patterns: Vec::new(),
-            by_start: Vec::new(),
-            starts: [0; STARTS + 1],
-            vague: Vec::new(),
-            vague_bits: 0,
-            end_bits: 0,
-        }
     }
 }
 
 /// Lengths of names that are told apart.
 const LENGTHS: usize = 31;
 
-/// Pairs of first bytes that are told apart.
-const STARTS: usize = 64;
-
-/// Where patterns that begin with these two bytes are.
-const fn start(first: u8, second: u8) -> usize {
-    (first.wrapping_mul(31).wrapping_add(second) as usize) % STARTS
-}
-
 fn fits(name: &[u8], (start, end): &(String, String)) -> bool {
+    // Without a call for those that go on otherwise.
+    let second = start.as_bytes().get(1);
     name.len() >= start.len() + end.len()
+        && second.is_none_or(|second| name.get(1) == Some(second))
         && name.starts_with(start.as_bytes())
         && name.ends_with(end.as_bytes())
 }
