@@ -6,7 +6,7 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress disk-start)
+named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress coverage-heavy disk-start)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -204,8 +204,20 @@ check_stress() {
 
 # A real WordPress whose database stops.
 check_wordpress() {
+    need_wordpress
+    cargo_test -p retter-tests --test wordpress -- --ignored --nocapture database
+}
+
+need_wordpress() {
     need_packages wordpress wordpress-theme-twentytwentythree mariadb-server php-cli php-mysql
-    cargo_test -p retter-tests --test wordpress -- --ignored --nocapture
+}
+
+# How much of Laravel, Rails, Tomcat and WordPress is rescued, and that nobody gets another's page.
+check_coverage-heavy() {
+    need_wordpress
+    need_packages php-laravel-framework ruby-railties puma tomcat10 default-jre-headless
+    cargo_test -p retter-tests --test coverage_heavy --test wordpress -- \
+        --ignored --nocapture --test-threads 1 application
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.

@@ -8,6 +8,9 @@ use std::process::Command;
 use crate::port::Port;
 use crate::program::Program;
 
+/// What Debian's package of Tomcat brings.
+const TOMCAT: &str = "/usr/share/tomcat10";
+
 /// An application that can be killed and come back on the same port.
 #[derive(Debug)]
 pub struct Application {
@@ -23,11 +26,23 @@ enum Kind {
     Flask {
         script: &'static str,
     },
+    Laravel {
+        /// A directory of its own.
+        state: PathBuf,
+    },
     Php {
         /// Of PHP, each as `name=value`.
         options: Vec<String>,
         script: &'static str,
         /// A directory of its own, so that sessions outlive the process and not the test.
+        state: PathBuf,
+    },
+    Rails {
+        /// A directory of its own.
+        state: PathBuf,
+    },
+    Tomcat {
+        /// A directory of its own.
         state: PathBuf,
     },
 }
@@ -85,6 +100,61 @@ impl Application {
         Self::start(Port::reserve(), Kind::Flask { script: "told.py" })
     }
 
+    /// Starts the Laravel application, see `tests/apps/laravel`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn laravel() -> Self {
+        let port = Port::reserve();
+        let state = state(&port, "laravel");
+        for directory in ["sessions", "views", "cache/data"] {
+            let directory = state.join("framework").join(directory);
+            std::fs::create_dir_all(directory).expect("a directory of the application");
+        }
+        Self::start(port, Kind::Laravel { state })
+    }
+
+    /// Starts the Rails application, see `tests/apps/rails`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn rails() -> Self {
+        let port = Port::reserve();
+        let state = state(&port, "rails");
+        Self::start(port, Kind::Rails { state })
+    }
+
+    /// Starts Tomcat with one page for all paths, see `tests/apps/tomcat`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn tomcat() -> Self {
+        let port = Port::reserve();
+        let state = state(&port, "tomcat");
+        let parts = [
+            (apps().join("tomcat/server.xml"), "conf/server.xml"),
+            (PathBuf::from(TOMCAT).join("etc/web.xml"), "conf/web.xml"),
+            (apps().join("tomcat/page.jsp"), "webapps/ROOT/page.jsp"),
+            (
+                apps().join("tomcat/web.xml"),
+                "webapps/ROOT/WEB-INF/web.xml",
+            ),
+        ];
+        for directory in ["conf", "logs", "temp", "work", "webapps/ROOT/WEB-INF"] {
+            std::fs::create_dir_all(state.join(directory)).expect("a directory of Tomcat");
+        }
+        for (from, to) in parts {
+            std::fs::copy(&from, state.join(to)).expect("a file of Tomcat");
+        }
+        Self::start(port, Kind::Tomcat { state })
+    }
+
     /// Starts the PHP application, see `tests/apps/php`.
     ///
     /// # Panics
@@ -134,9 +204,7 @@ impl Application {
     #[track_caller]
     fn start_php(script: &'static str, options: &[&str]) -> Self {
         let port = Port::reserve();
-        let name = format!("retter-php-{}", port.address().port());
-        let state = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&state).expect("a directory for sessions");
+        let state = state(&port, "php");
         let options = options.iter().map(|&option| option.to_owned()).collect();
         Self::start(
             port,
@@ -173,7 +241,15 @@ impl Application {
     #[track_caller]
     pub fn come_back(&mut self) {
         let program = Program::start(&mut self.command());
-        let ready = format!("http://{}", self.address());
+        let ready = match &self.kind {
+            Kind::Tomcat { .. } => "Server startup in".to_owned(),
+            Kind::Django
+            | Kind::Express
+            | Kind::Flask { .. }
+            | Kind::Laravel { .. }
+            | Kind::Php { .. }
+            | Kind::Rails { .. } => format!("http://{}", self.address()),
+        };
         program.wait_for(&ready, |line| line.contains(&ready).then_some(()));
         self.program = Some(program);
     }
@@ -185,7 +261,7 @@ impl Application {
     }
 
     fn command(&self) -> Command {
-        let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps");
+        let apps = apps();
         let port = self.address().port().to_string();
         let python = |script: PathBuf| {
             let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv");
@@ -201,6 +277,18 @@ impl Application {
                 command
             }
             Kind::Flask { script } => python(apps.join("flask").join(script)),
+            Kind::Laravel { state } => {
+                let mut command = Command::new("php");
+                for name in ["CONFIG", "EVENTS", "PACKAGES", "ROUTES", "SERVICES"] {
+                    let file = state.join(format!("{}.php", name.to_ascii_lowercase()));
+                    command.env(format!("APP_{name}_CACHE"), file);
+                }
+                command
+                    .env("APP_STATE", state)
+                    .args(["-S", &self.address().to_string()])
+                    .arg(apps.join("laravel/index.php"));
+                command
+            }
             Kind::Php {
                 options,
                 script,
@@ -217,6 +305,25 @@ impl Application {
                     .arg(apps.join("php").join(script));
                 command
             }
+            Kind::Rails { state } => {
+                let mut command = Command::new("puma");
+                command
+                    .env("APP_STATE", state)
+                    .env("RAILS_ENV", "production")
+                    .args(["--threads", "4", "--bind"])
+                    .arg(format!("tcp://{}", self.address()))
+                    .arg(apps.join("rails/config.ru"));
+                command
+            }
+            Kind::Tomcat { state } => {
+                let mut command = Command::new(Path::new(TOMCAT).join("bin/catalina.sh"));
+                command
+                    .env("CATALINA_BASE", state)
+                    .env("CATALINA_HOME", TOMCAT)
+                    .env("CATALINA_OPTS", format!("-Dshop.port={port} -Xmx256m"))
+                    .arg("run");
+                command
+            }
         }
     }
 }
@@ -224,8 +331,27 @@ impl Application {
 impl Drop for Application {
     fn drop(&mut self) {
         self.kill();
-        if let Kind::Php { state, .. } = &self.kind {
-            let _ = std::fs::remove_dir_all(state);
+        match &self.kind {
+            Kind::Laravel { state }
+            | Kind::Php { state, .. }
+            | Kind::Rails { state }
+            | Kind::Tomcat { state } => {
+                let _ = std::fs::remove_dir_all(state);
+            }
+            Kind::Django | Kind::Express | Kind::Flask { .. } => {}
         }
     }
+}
+
+fn apps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("apps")
+}
+
+/// A directory for what outlives the process and not the test.
+#[track_caller]
+fn state(port: &Port, name: &str) -> PathBuf {
+    let name = format!("retter-{name}-{}", port.address().port());
+    let state = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&state).expect("a directory for the application");
+    state
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use retter_core::rng::Rng;
@@ -43,6 +44,26 @@ pub struct Framework {
     pub name: &'static str,
     /// How many of its cookies get another value with each answer.
     pub rolling: usize,
+    /// Guests have no cookies of it, and so one copy of each page among them: no stranger has to ask.
+    pub guests_share: bool,
+    /// Where the page of a number is.
+    pub page: fn(usize) -> String,
+    /// Signs a visitor in, by the number.
+    pub sign_in: fn(&mut Browser, usize),
+}
+
+impl Framework {
+    /// One whose sample application has its pages at `/page/0` and a form for the login at `/enter`.
+    #[must_use]
+    pub fn new(name: &'static str, rolling: usize) -> Self {
+        Self {
+            name,
+            rolling,
+            guests_share: false,
+            page: |number| format!("/page/{number}"),
+            sign_in,
+        }
+    }
 }
 
 /// A visitor with a browser, who may have signed in.
@@ -70,16 +91,27 @@ type Secrets = HashMap<String, usize>;
 /// At the first page that is another visitor's, and where fewer are rescued than should be.
 #[track_caller]
 pub fn outage(program: &str, mut application: Application, framework: Framework) {
+    let address = application.address();
+    outage_of(program, address, move || application.kill(), framework);
+}
+
+/// The same of whatever listens there, until it is killed.
+///
+/// # Panics
+/// As [`outage`].
+#[track_caller]
+pub fn outage_of(program: &str, address: SocketAddr, kill: impl FnOnce(), framework: Framework) {
     let begin = Instant::now();
-    let retter = Retter::start(program, application.address());
+    let retter = Retter::start(program, address);
     let mut rng = Rng::new(7);
     let mut secrets = Secrets::new();
     let mut calm = find_out(&retter, framework);
-    let mut visitors: Vec<_> = (0..VISITORS).map(|number| come(&retter, number)).collect();
+    let come = |number| come(&retter, number, framework);
+    let mut visitors: Vec<_> = (0..VISITORS).map(come).collect();
     for _ in 0..VIEWS {
         for visitor in &mut visitors {
             calm += 1;
-            visitor.view(popular(&mut rng), &mut secrets);
+            visitor.view(framework, popular(&mut rng), &mut secrets);
         }
     }
     let known: BTreeSet<_> = visitors
@@ -91,7 +123,7 @@ pub fn outage(program: &str, mut application: Application, framework: Framework)
     let pages = known.len() as f64;
     let kept = "retter_public_asked_total{result=\"kept\"}";
     until("a stranger was sent each page", || {
-        retter.metric(kept) >= pages
+        framework.guests_share || retter.metric(kept) >= pages
     });
     let strangers: f64 = ["failed", "kept", "passed", "refused"]
         .into_iter()
@@ -99,8 +131,15 @@ pub fn outage(program: &str, mut application: Application, framework: Framework)
         .sum();
     let spent = retter.metric("retter_public_seconds_total");
     let share = 100.0 * spent / begin.elapsed().as_secs_f64();
-    application.kill();
-    let counts = after(&retter, &mut visitors, &known, &secrets, &mut rng);
+    kill();
+    let counts = after(
+        &retter,
+        framework,
+        &mut visitors,
+        &known,
+        &secrets,
+        &mut rng,
+    );
     let table = KINDS.iter().zip(&counts).map(|(kind, count)| {
         let Count { asked, rescued } = count;
         format!(
@@ -134,7 +173,7 @@ fn find_out(retter: &Retter, framework: Framework) -> usize {
     let rolling = framework.rolling as f64;
     until("it is known which cookies roll", || {
         asked += 1;
-        let response = browser.get("/page/0");
+        let response = browser.get(&(framework.page)(0));
         assert_eq!(response.status, 200, "{response:?}");
         retter.metric("retter_cookies_rolling") >= rolling
     });
@@ -143,7 +182,7 @@ fn find_out(retter: &Retter, framework: Framework) -> usize {
 
 /// Somebody comes, and may sign in.
 #[track_caller]
-fn come(retter: &Retter, number: usize) -> Visitor {
+fn come(retter: &Retter, number: usize, framework: Framework) -> Visitor {
     let mut visitor = Visitor {
         browser: Browser::new(retter.address(), &number.to_string()),
         number,
@@ -151,20 +190,27 @@ fn come(retter: &Retter, number: usize) -> Visitor {
         seen: BTreeSet::new(),
     };
     if visitor.is_member {
-        let form = visitor.browser.get("/enter").text();
-        let hidden = hidden_inputs(&form);
-        let hidden = hidden.map(|(name, value)| format!("&{name}={value}"));
-        let content = format!("user=user{number}{}", hidden.collect::<String>());
-        let response = visitor.browser.post("/enter", &content);
-        assert!([302, 303].contains(&response.status), "{response:?}");
+        (framework.sign_in)(&mut visitor.browser, number);
     }
     visitor
+}
+
+/// Sends the form of a sample application, with what is hidden in it.
+#[track_caller]
+fn sign_in(browser: &mut Browser, number: usize) {
+    let form = browser.get("/enter").text();
+    let hidden = hidden_inputs(&form);
+    let hidden = hidden.map(|(name, value)| format!("&{name}={value}"));
+    let content = format!("user=user{number}{}", hidden.collect::<String>());
+    let response = browser.post("/enter", &content);
+    assert!([302, 303].contains(&response.status), "{response:?}");
 }
 
 /// What happens when the application is gone.
 #[track_caller]
 fn after(
     retter: &Retter,
+    framework: Framework,
     visitors: &mut [Visitor],
     known: &BTreeSet<usize>,
     secrets: &Secrets,
@@ -182,8 +228,9 @@ fn after(
                     break page;
                 }
             };
-            let response = visitor.browser.get(&format!("/page/{page}"));
-            let is_rescued = judge(&response, page, Some(visitor), wants_seen, secrets);
+            let page = (framework.page)(page);
+            let response = visitor.browser.get(&page);
+            let is_rescued = judge(&response, &page, Some(visitor), wants_seen, secrets);
             let at = match (visitor.is_member, wants_seen) {
                 (false, true) => 0,
                 (false, false) => 1,
@@ -196,9 +243,9 @@ fn after(
     for number in 0..NEWCOMERS {
         let mut browser = Browser::new(retter.address(), &format!("new-{number}"));
         for _ in 0..VIEWS_LATER {
-            let page = popular(rng);
-            let response = browser.get(&format!("/page/{page}"));
-            counts[2].add(judge(&response, page, None, false, secrets));
+            let page = (framework.page)(popular(rng));
+            let response = browser.get(&page);
+            counts[2].add(judge(&response, &page, None, false, secrets));
         }
     }
     counts
@@ -207,8 +254,8 @@ fn after(
 impl Visitor {
     /// Opens a page of the living application.
     #[track_caller]
-    fn view(&mut self, page: usize, secrets: &mut Secrets) {
-        let response = self.browser.get(&format!("/page/{page}"));
+    fn view(&mut self, framework: Framework, page: usize, secrets: &mut Secrets) {
+        let response = self.browser.get(&(framework.page)(page));
         assert_eq!(response.status, 200, "{response:?}");
         if response.source() != "backend" {
             // The machine is busy, and the application slow for a moment.
@@ -268,7 +315,7 @@ const NONE: &str = "none";
 #[track_caller]
 fn judge(
     response: &Response,
-    page: usize,
+    page: &str,
     visitor: Option<&Visitor>,
     is_seen: bool,
     secrets: &Secrets,
@@ -279,7 +326,7 @@ fn judge(
         return false;
     }
     let shown = shown(response);
-    assert_eq!(shown.page, format!("/page/{page}"));
+    assert_eq!(shown.page, page);
     assert_eq!(response.field("set-cookie"), None);
     let owner = secrets.get(&shown.secret).copied();
     let says = response.field("cache-status").unwrap_or_default();
@@ -288,11 +335,16 @@ fn judge(
         assert!(!is_member, "a member gets a guest's page: {response:?}");
         assert_eq!(owner, None, "a secret of somebody: {response:?}");
         assert_eq!(shown.user, "guest");
+    } else if visitor.is_none_or(|visitor| !visitor.is_member) && shown.secret == NONE {
+        assert_eq!(shown.user, "guest", "everybody's page: {response:?}");
     } else {
         let visitor = visitor.filter(|_| is_seen);
         let visitor = visitor.unwrap_or_else(|| panic!("a copy of whom: {response:?}"));
-        let is_own = owner == Some(visitor.number) || shown.secret == NONE && !visitor.is_member;
-        assert!(is_own, "a secret of another: {response:?}");
+        assert_eq!(
+            owner,
+            Some(visitor.number),
+            "a secret of another: {response:?}"
+        );
         assert_eq!(shown.user != "guest", visitor.is_member, "{response:?}");
     }
     true

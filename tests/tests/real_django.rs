@@ -7,9 +7,6 @@ use retter_tests::retter_program;
 
 #[test]
 fn visitors_of_a_django_application_get_their_pages_and_others() {
-    let framework = Framework {
-        name: "Django, a form on each page",
-        rolling: 0,
-    };
+    let framework = Framework::new("Django, a form on each page", 0);
     coverage::outage(retter_program!(), Application::django(), framework);
 }

@@ -7,9 +7,6 @@ use retter_tests::retter_program;
 
 #[test]
 fn visitors_of_an_express_application_get_their_pages_and_others() {
-    let framework = Framework {
-        name: "Express, express-session",
-        rolling: 0,
-    };
+    let framework = Framework::new("Express, express-session", 0);
     coverage::outage(retter_program!(), Application::express(), framework);
 }

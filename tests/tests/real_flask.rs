@@ -18,10 +18,7 @@ fn users_of_a_flask_application_keep_their_pages_through_an_outage() {
 
 #[test]
 fn visitors_of_a_flask_application_with_permanent_sessions_get_their_pages_and_others() {
-    let framework = Framework {
-        name: "Flask, permanent sessions",
-        rolling: 1,
-    };
+    let framework = Framework::new("Flask, permanent sessions", 1);
     coverage::outage(retter_program!(), Application::flask_permanent(), framework);
 }
 

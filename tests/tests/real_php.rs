@@ -12,9 +12,6 @@ fn users_of_a_php_application_keep_their_pages_through_an_outage() {
 
 #[test]
 fn visitors_of_a_php_application_get_pages_that_they_have_not_seen() {
-    let framework = Framework {
-        name: "PHP with sessions",
-        rolling: 0,
-    };
+    let framework = Framework::new("PHP with sessions", 0);
     coverage::outage(retter_program!(), Application::php_many(), framework);
 }

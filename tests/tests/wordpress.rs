@@ -1,5 +1,6 @@
-//! Owns the proof with a real WordPress whose database stops: its error page comes with status 200, reaches
-//! nobody who has a good copy, and becomes none; once the database is back the site is fresh.
+//! Owns the proof with a real WordPress: when its database stops, its error page comes with status 200,
+//! reaches nobody who has a good copy, and becomes none; once the database is back the site is fresh. When
+//! all of it is gone, visitors and members are rescued.
 //! Never sleeps to wait for something.
 
 use std::fs;
@@ -8,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use retter_tests::browser::Browser;
 use retter_tests::client::Response;
+use retter_tests::coverage::{self, Framework};
 use retter_tests::port::Port;
 use retter_tests::program::Program;
 use retter_tests::retter::Retter;
@@ -15,6 +17,30 @@ use retter_tests::retter_program;
 use retter_tests::scenario::until;
 
 const PAGES: [&str; 4] = ["/", "/?p=1", "/?page_id=2", "/?feed=rss2"];
+
+/// Says on each page whose it is. A member's secret is of the session; others have none.
+const TOLD: &str = r#"<?php
+add_action('wp_footer', function () {
+    $user = is_user_logged_in() ? wp_get_current_user()->user_login : 'guest';
+    $secret = is_user_logged_in() ? md5(wp_get_session_token()) : 'none';
+    $page = esc_html($_SERVER['REQUEST_URI']);
+    echo "<b id=\"user\">$user</b><b id=\"page\">$page</b><b id=\"secret\">$secret</b>";
+});
+"#;
+
+/// Where the first of the pages is.
+const FIRST_PAGE: usize = 100;
+
+const FILL: &str = r#"
+$_SERVER['HTTP_HOST'] = getenv('HTTP_HOST');
+require getenv('SITE') . '/wp-load.php';
+for ($number = 0; $number < 60; $number++) {
+    $page = ['import_id' => 100 + $number, 'post_type' => 'page', 'post_status' => 'publish',
+        'post_title' => "Page $number", 'post_content' => "<p>What page $number says.</p>"];
+    if (wp_insert_post($page) !== 100 + $number) exit(1);
+    if (is_wp_error(wp_create_user("user$number", "pw12345678X$number"))) exit(1);
+}
+"#;
 
 /// What Debian's package brings.
 const PACKAGE: &str = "/usr/share/wordpress";
@@ -106,6 +132,18 @@ impl WordPress {
         let ready = format!("http://{}", self.port.address());
         program.wait_for(&ready, |line| line.contains(&ready).then_some(()));
         self.php = Some(program);
+    }
+
+    /// Writes forty pages that say what a page of the coverage says, and takes members in.
+    fn fill(&self) {
+        let site = self.directory.join("site");
+        let plugins = site.join("wp-content/mu-plugins");
+        fs::create_dir_all(&plugins).expect("a directory of the site");
+        fs::write(plugins.join("told.php"), TOLD).expect("a file of the site");
+        run(Command::new("php")
+            .args(["-r", FILL])
+            .env("SITE", site)
+            .env("HTTP_HOST", self.port.address().to_string()));
     }
 
     /// What WordPress shows when it cannot reach its database: a page with status 200, as many owners
@@ -249,4 +287,33 @@ fn a_page_of_a_stopped_database_reaches_nobody_who_has_a_good_one() {
         wordpress.start_database();
         wordpress.start_php();
     }
+}
+
+/// Signs a member in as browsers do, and looks at the administration.
+fn sign_in(browser: &mut Browser, number: usize) {
+    browser.set_cookie("wordpress_test_cookie", "WP%20Cookie%20check");
+    let login = format!("log=user{number}&pwd=pw12345678X{number}&testcookie=1&wp-submit=Log+In");
+    let welcome = browser.post("/wp-login.php", &login);
+    assert_eq!(welcome.status, 302, "{}", welcome.text());
+    let profile = browser.get("/wp-admin/profile.php");
+    assert!(profile.text().contains("wp-admin-bar"), "{profile:?}");
+}
+
+#[test]
+#[ignore = "heavy: tests/run.sh coverage-heavy"]
+fn visitors_of_a_wordpress_application_get_their_pages_and_others() {
+    let mut wordpress = WordPress::install();
+    wordpress.fill();
+    let address = wordpress.port.address();
+    let framework = Framework {
+        guests_share: true,
+        page: |number| format!("/?page_id={}", FIRST_PAGE + number),
+        sign_in,
+        ..Framework::new("WordPress, members through wp-admin", 0)
+    };
+    let mut kill = || {
+        wordpress.php.take().expect("it runs").kill();
+        wordpress.stop_database();
+    };
+    coverage::outage_of(retter_program!(), address, &mut kill, framework);
 }

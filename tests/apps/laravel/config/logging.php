@@ -1,0 +1,8 @@
+<?php
+
+return [
+    'default' => 'stderr',
+    'channels' => [
+        'stderr' => ['driver' => 'errorlog'],
+    ],
+];

@@ -1,0 +1,6 @@
+<?php
+
+return [
+    'paths' => [dirname(__DIR__) . '/views'],
+    'compiled' => storage_path('framework/views'),
+];
