@@ -157,20 +157,25 @@ impl NamePatterns {
     /// Whether `name` is one of the names or fits one of the patterns.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        let is_exact = || {
-            let length = name.len().min(LENGTHS - 1);
-            let (from, to) = (self.by_length[length], self.by_length[length + 1]);
-            let names = self.exact.get(usize::from(from)..usize::from(to));
-            let mut names = names.unwrap_or_default().iter().map(String::as_bytes);
-            // Without a call for those that begin otherwise.
-            names.any(|exact| {
-                exact.first() == name.first() && exact.last() == name.last() && exact == name
-            })
-        };
         let fits = || self.patterns.iter().any(|pattern| fits(name, pattern));
-        let first = first_bit(name);
-        self.exact_bits & first != 0 && self.lengths >> (name.len() & 63) & 1 == 1 && is_exact()
-            || (self.pattern_bits & first != 0 || self.end_bits & last_bit(name) != 0) && fits()
+        self.has(name)
+            || (self.pattern_bits & first_bit(name) != 0 || self.end_bits & last_bit(name) != 0)
+                && fits()
+    }
+
+    /// Whether `name` is one of the names.
+    fn has(&self, name: &[u8]) -> bool {
+        if self.exact_bits & first_bit(name) == 0 || self.lengths >> (name.len() & 63) & 1 == 0 {
+            return false;
+        }
+        let length = name.len().min(LENGTHS - 1);
+        let (from, to) = (self.by_length[length], self.by_length[length + 1]);
+        let names = self.exact.get(usize::from(from)..usize::from(to));
+        let mut names = names.unwrap_or_default().iter().map(String::as_bytes);
+        // Without a call for those that begin otherwise.
+        names.any(|exact| {
+            exact.first() == name.first() && exact.last() == name.last() && exact == name
+        })
     }
 
     /// As [`matches`](Self::matches), without regard to case, as products read the parameters of a query.
@@ -199,8 +204,8 @@ impl NamePatterns {
     pub fn match_narrowly(&self, name: &[u8]) -> bool {
         let says_start = |pattern: &&(String, String)| !pattern.0.is_empty();
         let mut narrow = self.patterns.iter().filter(says_start);
-        self.exact.iter().any(|exact| exact.as_bytes() == name)
-            || narrow.any(|pattern| fits(name, pattern))
+        self.has(name)
+            || self.pattern_bits & first_bit(name) != 0 && narrow.any(|pattern| fits(name, pattern))
     }
 
     fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {

@@ -18,7 +18,7 @@ pub(super) struct Cookie<'a> {
 pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
     request
         .get_all("cookie")
-        .flat_map(|line| line.split(|&byte| byte == b';'))
+        .flat_map(pairs)
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
         .map(|pair| match split_once(pair, b'=') {
@@ -33,6 +33,18 @@ pub(super) fn cookies(request: &Fields) -> impl Iterator<Item = Cookie<'_>> {
                 value: pair,
             },
         })
+}
+
+/// What stands between the semicolons of a line.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(line);
+    std::iter::from_fn(move || match split_once(left?, b';') {
+        Some((pair, rest)) => {
+            left = Some(rest);
+            Some(pair)
+        }
+        None => left.take(),
+    })
 }
 
 /// Whether a value is what programs write where they have none.
