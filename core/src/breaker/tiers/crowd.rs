@@ -13,11 +13,15 @@ pub(super) struct Crowd {
     /// The page, and whether it failed.
     last: [Option<(u64, bool)>; LAST],
     next: usize,
+    /// How many of them failed.
+    failed: usize,
 }
 
 impl Crowd {
     pub(super) fn add(&mut self, page: u64, failed: bool) {
-        self.last[self.next] = Some((page, failed));
+        let gone = self.last[self.next].replace((page, failed));
+        self.failed -= usize::from(gone.is_some_and(|(_, failed)| failed));
+        self.failed += usize::from(failed);
         self.next = (self.next + 1) % LAST;
     }
 
@@ -35,8 +39,7 @@ impl Crowd {
 
     /// Whether at least a quarter of all has failed lately.
     pub(super) fn is_failing(&self) -> bool {
-        let failed = self.last.iter().flatten().filter(|(_, failed)| *failed);
-        failed.count() * 4 >= LAST
+        self.failed * 4 >= LAST
     }
 }
 
