@@ -2,6 +2,7 @@
 //! numbers that a site has at one moment ([`Stats`]).
 //! Never formats, counts over time or logs: that is the embedder's part.
 
+mod coverage;
 mod soft;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use http::StatusCode;
 
 use crate::breaker::State;
 
+pub use coverage::{CoverageCounts, CoverageStats, Obstacle, Way};
 pub use soft::{Sign, Signs, SoftFailure, SoftStats, SoftVerdict};
 
 /// Where an answer came from; the word in `X-Retter`.
@@ -165,6 +167,8 @@ pub struct Stats {
     pub insertions: u64,
     /// The gate before the origin.
     pub admission: AdmissionStats,
+    /// Whether requests could be answered if the origin failed.
+    pub coverage: CoverageStats,
     /// What is asked as a stranger.
     pub public: PublicStats,
     /// Renewals in the background.

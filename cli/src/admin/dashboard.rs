@@ -2,14 +2,14 @@
 //! Never has anything from elsewhere, and nothing that has to be built.
 
 use retter_core::breaker::State;
-use retter_core::report::Stats;
+use retter_core::report::{CoverageCounts, Stats};
 use retter_core::{Manual, Override};
 use serde::Serialize;
 
 use super::by_hand::ByHand;
 use crate::clock::millis;
 use crate::outage::{Told, length};
-use crate::telemetry::{Answers, Log, Telemetry, undeclared};
+use crate::telemetry::{Answers, Log, Telemetry, coverage, undeclared};
 use crate::web::Response;
 
 const PAGE: &str = include_str!("dashboard/page.html");
@@ -72,6 +72,8 @@ struct Admission {
 struct Copies {
     count: usize,
     bytes: usize,
+    /// Which share of the pages of the last hour could be rescued; `None` where there was none.
+    rescuable: Option<f64>,
 }
 
 /// What the page shows.
@@ -110,6 +112,7 @@ pub(super) fn json(telemetry: &Telemetry) -> String {
         copies: Copies {
             count: stats.copies,
             bytes: stats.copies_bytes,
+            rescuable: stats.coverage.hour.ratio(),
         },
         outages,
         suggestions: suggestions(telemetry, &stats),
@@ -131,7 +134,19 @@ fn suggestions(telemetry: &Telemetry, stats: &Stats) -> Vec<String> {
             "The clock of the application is {behind} behind: its pages are never fresh. Set its clock."
         )
     });
-    proxy.into_iter().chain(clock).collect()
+    let hour = &stats.coverage.hour;
+    let field = telemetry.site().worst_field();
+    let field = field.and_then(|field| coverage::of_field(hour, &field));
+    let little = is_little(hour).then(|| coverage::sentence(hour));
+    let all = [proxy, clock, field, little];
+    all.into_iter().flatten().collect()
+}
+
+/// Whether so little could be rescued that an operator should know, and of enough.
+fn is_little(hour: &CoverageCounts) -> bool {
+    const ENOUGH: u64 = 100;
+    const LITTLE: f64 = 0.8;
+    hour.all() >= ENOUGH && hour.ratio().is_some_and(|ratio| ratio < LITTLE)
 }
 
 /// What a verdict is made of.

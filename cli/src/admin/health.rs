@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use retter_core::Manual;
 use retter_core::breaker::State;
-use retter_core::report::{AdmissionStats, PublicStats, RefreshStats, Sign, SoftStats, Source};
+use retter_core::report::{
+    AdmissionStats, CoverageCounts, Obstacle, PublicStats, RefreshStats, Sign, SoftStats, Source,
+    Way,
+};
 use serde::Serialize;
 
 use super::by_hand::ByHand;
@@ -32,6 +35,7 @@ struct Health {
     /// Where copies outlive the program.
     disk: Option<OnDisk>,
     admission: Admission,
+    rescuable: Rescuable,
     public: Public,
     sessions: Sessions,
     refresh: Refresh,
@@ -137,6 +141,48 @@ impl From<SoftStats> for SoftFailures {
         Self {
             failed: BTreeMap::from(by_sign),
             doubted: stats.doubted,
+        }
+    }
+}
+
+/// Whether the pages of the last hour could be rescued if the application failed.
+#[derive(Serialize)]
+struct Rescuable {
+    /// `None` where no page was asked for.
+    ratio: Option<f64>,
+    /// By whose copy.
+    ways: BTreeMap<&'static str, u64>,
+    /// By what is in the way. Those that are none are left out.
+    obstacles: BTreeMap<&'static str, u64>,
+    /// Redirects, and what there is no page for: they are not in the ratio.
+    no_page: u64,
+    /// A field of which nothing is known, which most of those have of which a field is in the way.
+    unknown_field: Option<UnknownField>,
+}
+
+#[derive(Serialize)]
+struct UnknownField {
+    name: String,
+    /// Of the requests in whose way fields are.
+    share: f64,
+}
+
+impl Rescuable {
+    fn new(hour: &CoverageCounts, field: Option<(String, f64)>) -> Self {
+        let obstacles = Obstacle::ALL.map(|why| (why.as_str(), hour.without(why)));
+        let ways = Way::ALL.map(|way| (way.as_str(), hour.by(way)));
+        Self {
+            ratio: hour.ratio(),
+            ways: BTreeMap::from(ways),
+            obstacles: obstacles
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            no_page: hour.no_page,
+            unknown_field: field.map(|(name, share)| UnknownField {
+                name: escape(name.as_bytes()),
+                share,
+            }),
         }
     }
 }
@@ -292,6 +338,7 @@ fn read(telemetry: &Telemetry) -> Health {
         },
         disk: telemetry.disk().map(|disk| disk.stats().into()),
         admission: stats.admission.into(),
+        rescuable: Rescuable::new(&stats.coverage.hour, telemetry.site().worst_field()),
         public: stats.public.into(),
         sessions: Sessions {
             followed: stats.sessions.followed,

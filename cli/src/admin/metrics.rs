@@ -4,6 +4,7 @@
 //! Written by hand rather than with a client library: all numbers exist already, and a library's
 //! registry would count them a second time, with shared atomics on the path of every request.
 
+mod coverage;
 mod page;
 
 use std::time::{Duration, SystemTime};
@@ -35,6 +36,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     by_hand(&mut page, telemetry);
     outages(&mut page, telemetry);
     site(&mut page, &stats);
+    coverage::render(&mut page, &stats.coverage);
     public(&mut page, &stats.public);
     sessions(&mut page, &stats.sessions);
     refreshes(&mut page, &stats.refresh);

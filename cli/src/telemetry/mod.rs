@@ -6,6 +6,7 @@ mod access;
 mod broken;
 mod by_hand;
 mod counters;
+pub(crate) mod coverage;
 mod disk;
 mod events;
 mod failures;

@@ -169,6 +169,11 @@ impl Copies {
         self.store.contains(key)
     }
 
+    /// Whether a copy of `key` gave way to others of late, as far as is remembered.
+    pub(crate) fn was_evicted(&self, key: &CacheKey) -> bool {
+        self.store.was_evicted(key)
+    }
+
     /// What has changed until now does not count against what is asked for from now on.
     pub(crate) fn mark(&self) -> Mark {
         self.changes.mark()

@@ -66,7 +66,7 @@ pub(crate) use self::spelling::{Spellings, canonical, plain};
 pub(crate) use self::stranger::{may_be_asked, request_of};
 use crate::config::{CacheSettings, NamePatterns};
 use crate::limits::KEY_BYTES_MAX;
-use crate::message::known::is_forwarding;
+use crate::message::known::{is_forwarding, look_up};
 use crate::message::{Fields, Line as FieldLine, RequestHead};
 use crate::rng::Rng;
 
@@ -390,6 +390,13 @@ impl Keyer {
             || Read::of(&self.meanings, request)
                 .identity()
                 .any(|line| !partition::is_of_many(&line))
+    }
+
+    /// The name of a field that says who asks only because nothing is known of it.
+    pub(crate) fn unknown_identity<'a>(&self, request: &'a Fields) -> Option<&'a [u8]> {
+        let read = Read::of(&self.meanings, request);
+        let mut names = read.identity().map(|line| line.name);
+        names.find(|name| look_up(name).is_none())
     }
 
     /// What a response does to the cookies of the request that it answers.

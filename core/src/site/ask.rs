@@ -9,6 +9,7 @@ use http::Method;
 use super::parts::Parts;
 use super::public::Wanting;
 use super::snapshot::Snapshot;
+use super::unrescued::Unrescued;
 use crate::admission::Class;
 use crate::breaker::Visitor;
 use crate::copies::StoredResponse;
@@ -37,6 +38,8 @@ pub(super) struct Ask<'a> {
     pub(super) request: &'a Arc<RequestHead>,
     /// The settings of when it began.
     pub(super) snapshot: Arc<Snapshot>,
+    /// It is a client's GET that could not be answered if the origin failed.
+    pub(super) unrescued: Option<Unrescued>,
     /// Whose word its outcome is; `None` where no client asks.
     pub(super) visitor: Option<Visitor>,
     pub(super) why: ForwardReason,

@@ -12,7 +12,7 @@ use super::trial::{Found, Trial};
 use crate::breaker::Target;
 use crate::key::{self, CacheKey};
 use crate::limits::{ASKED_HOSTS_MAX, ASKED_PAGES_MAX};
-use crate::report::PublicStats;
+use crate::report::{Obstacle, PublicStats};
 use crate::time::Instant;
 
 /// How long what a stranger was sent is good enough.
@@ -70,6 +70,8 @@ struct Page {
     is_kept: bool,
     /// It comes before all others: a visitor was told "no".
     is_urgent: bool,
+    /// Why nothing of the last answer was kept.
+    unfit: Option<Obstacle>,
     probes_from: Instant,
 }
 
@@ -105,8 +107,8 @@ pub(super) enum Ended {
     NotReached,
     /// The stranger may not see it.
     Refused,
-    /// Nothing of such an answer is kept.
-    Unfit,
+    /// Nothing of such an answer is kept, for this reason.
+    Unfit(Obstacle),
 }
 
 impl Asks {
@@ -344,7 +346,7 @@ impl Asks {
         let stats = &mut self.stats;
         stats.spent += took;
         *match ended {
-            Ended::Again(_) | Ended::Unfit => &mut stats.passed,
+            Ended::Again(_) | Ended::Unfit(_) => &mut stats.passed,
             Ended::Dropped | Ended::Failed | Ended::NotReached => &mut stats.failed,
             Ended::Kept => &mut stats.kept,
             Ended::Refused => &mut stats.refused,
@@ -365,6 +367,16 @@ impl Asks {
         let waits = |page: &&Page| page.count > 0 && page.due < NEVER;
         let waiting = self.pages.values().filter(waits);
         waiting.filter(|page| !self.is_gated(&page.key))
+    }
+
+    /// Why there is no copy of a page, by the hash of its key.
+    pub(super) fn obstacle(&self, hash: u64) -> Obstacle {
+        match self.pages.get(&hash) {
+            None => Obstacle::NotAsked,
+            Some(page) if page.due == NEVER => Obstacle::Unasked,
+            Some(page) if page.is_kept => Obstacle::Evicted,
+            Some(page) => page.unfit.unwrap_or(Obstacle::NotAsked),
+        }
     }
 
     /// How many there are.
@@ -425,6 +437,7 @@ impl Asks {
             failures: 0,
             is_kept: false,
             is_urgent: false,
+            unfit: None,
             probes_from: Instant::ZERO,
         };
         self.pages.insert(hash, page);
@@ -475,13 +488,16 @@ impl Page {
             Ended::Kept => {
                 (self.count, self.due) = (0, now + AGAIN);
                 self.is_kept = true;
+                self.unfit = None;
             }
             Ended::Refused => {
                 (self.count, self.due) = (0, now + AGAIN);
                 self.is_kept = false;
+                self.unfit = Some(Obstacle::Closed);
             }
-            Ended::Unfit => {
+            Ended::Unfit(why) => {
                 (self.count, self.due) = (0, now + UNFIT);
+                self.unfit = Some(why);
                 self.is_kept = false;
             }
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::ask::{Ask, class_of};
+use super::asks::Ended;
 use super::delayed::Delayed;
 use super::errand::{self, Errand};
 use super::parts::Parts;
@@ -20,6 +21,7 @@ use super::sake::Sake;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::soft::Judging;
+use super::unrescued::Unrescued;
 use super::visit::Visit;
 use crate::admission::{Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Visitor};
@@ -28,7 +30,7 @@ use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::{CacheKey, Line, Partition};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::{Failure, SoftVerdict};
+use crate::report::{Failure, Obstacle, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
 use crate::rules::label::{Cause, ForwardReason, Handling, Instead};
 use crate::rules::retry_after::retry_after;
@@ -125,6 +127,8 @@ pub(super) struct Course {
     pub(super) sent_at: Option<Instant>,
     pub(super) request: Arc<RequestHead>,
     pub(super) parts: Arc<Parts>,
+    /// Until it is known why.
+    pub(super) unrescued: Option<Unrescued>,
     /// Whose word its outcome is.
     visitor: Option<Visitor>,
     waits_until: Option<Instant>,
@@ -182,6 +186,7 @@ impl Course {
             sent_at: None,
             request: Arc::clone(ask.request),
             parts: Arc::clone(parts),
+            unrescued: ask.unrescued,
             visitor: ask.visitor,
             waits_until: ask.waits_until,
             slot: Some(slot),
@@ -421,7 +426,34 @@ impl Course {
         if let Some(collector) = &mut self.collector
             && !collector.push(data)
         {
+            if let Some(visit) = self.sake.visit_mut() {
+                visit.ended = Ended::Unfit(Obstacle::TooLarge);
+            }
             self.discard();
+        }
+    }
+
+    /// No copy comes of the response, for this reason; `kept` is whether one could have before it came.
+    pub(super) fn note_unkept(&mut self, why: Obstacle, kept: bool) {
+        if let Some(unrescued) = self.unrescued.as_mut().filter(|_| kept) {
+            unrescued.is_not_kept(why);
+        }
+        if let Some(visit) = self.sake.visit_mut()
+            && matches!(visit.ended, Ended::Unfit(_))
+            && !visit.is_trial()
+        {
+            visit.ended = Ended::Unfit(why);
+        }
+    }
+
+    /// All is known that a head can say of a request that could not have been rescued.
+    pub(super) fn note_answered(&mut self, status: StatusCode, fails: bool) {
+        let is_page = matches!(status, StatusCode::OK | StatusCode::NOT_MODIFIED);
+        if let Some(mut unrescued) = self.unrescued.take()
+            && !is_page
+            && !fails
+        {
+            unrescued.is_no_page();
         }
     }
 
@@ -512,6 +544,7 @@ impl Course {
             may_share: self.may_share,
             request,
             snapshot: Arc::clone(&self.snapshot),
+            unrescued: self.unrescued.take(),
             visitor: self.visitor,
             waits_until: self.waits_until,
             why: self.why,

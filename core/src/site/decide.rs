@@ -14,10 +14,12 @@ use super::delayed::Delayed;
 use super::fetch::Fetch;
 use super::parts::Parts;
 use super::refusal::Refusal;
+use super::rescuable;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
 use super::ticket::Ticket;
+use super::unrescued::Unrescued;
 use super::visitor::Asker;
 use crate::admission::{Class, Entered};
 use crate::breaker::{Outcome, State};
@@ -26,6 +28,7 @@ use crate::config::FreshMode;
 use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Links, Partition};
 use crate::message::{Fields, RequestHead};
+use crate::report::Obstacle;
 use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{ForwardReason, Handling, Instead, Refused};
 use crate::rules::{conditional, forwarding};
@@ -85,6 +88,7 @@ pub(super) fn decide(
         mut copy,
         mut key,
         may_share,
+        why_not,
     } = find(parts, &snapshot, request, asker, now);
     let wishes = Wishes::of(fields);
     let usable = copy.as_ref().zip(key.as_ref());
@@ -96,6 +100,9 @@ pub(super) fn decide(
         && let (Some(copy), Some(key)) = (copy.take(), key.take())
     {
         let circuit = parts.circuits.state(target_of(request), now);
+        if request.method == Method::GET {
+            parts.coverage.note(Ok(rescuable::way_of(&key)), now);
+        }
         let served = Served::new(parts, &snapshot, key, copy, circuit, handling, now);
         return Decision::Serve(served).into();
     }
@@ -115,7 +122,7 @@ pub(super) fn decide(
         .is_some_and(|copy| copy.may_rescue(age_max, now));
     let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
     let visitor = Some(parts.voices.of(asker.peer, key.as_ref()));
-    let ask = Ask {
+    let mut ask = Ask {
         address: asker.address,
         copy,
         ends_session,
@@ -124,10 +131,14 @@ pub(super) fn decide(
         may_share,
         request,
         snapshot,
+        unrescued: None,
         visitor,
         waits_until: None,
         why,
     };
+    if request.method == Method::GET {
+        ask.unrescued = rescuable::judge(parts, &ask, why_not, now);
+    }
     ask_origin(parts, ask, now)
 }
 
@@ -138,6 +149,8 @@ struct Found {
     key: Option<CacheKey>,
     /// Whether it may see what others like its client see, and they what it is sent.
     may_share: bool,
+    /// Why no copy of its client's own is looked for.
+    why_not: Option<Obstacle>,
 }
 
 fn find(
@@ -148,15 +161,16 @@ fn find(
     now: Instant,
 ) -> Found {
     let (fields, keyer) = (&request.fields, snapshot.keyer());
-    let (mut key, is_somebodys) = match asker.is_bound {
-        true => (None, false),
+    let (mut key, why_not) = match asker.is_bound {
+        true => (None, Some(Obstacle::Bound)),
         false => key_of(parts, snapshot, request, now),
     };
-    if !is_somebodys {
+    if why_not.is_some() {
         return Found {
             copy: None,
             key,
             may_share: false,
+            why_not,
         };
     }
     let mut copy = key
@@ -181,21 +195,22 @@ fn find(
         copy,
         key,
         may_share,
+        why_not,
     }
 }
 
-/// The key of a request's copies; `None` where none is looked for or made. And whether it is of
-/// somebody, or of all: who has a value that several were given has no copies of its own.
+/// The key of a request's copies; `None` where none is looked for or made. And why its client has none
+/// of its own, where that is so: who has a value that several were given is nobody.
 fn key_of(
     parts: &Parts,
     snapshot: &Snapshot,
     request: &RequestHead,
     now: Instant,
-) -> (Option<CacheKey>, bool) {
+) -> (Option<CacheKey>, Option<Obstacle>) {
     // Content of a GET has no meaning (RFC 9110 §9.3.1), but some applications read it all the
     // same: what they answer is for nobody else, and no copy is the answer to it.
     if forwarding::has_content(&request.fields) {
-        return (None, false);
+        return (None, Some(Obstacle::Content));
     }
     let keyer = snapshot.keyer();
     let enter = |mark| {
@@ -213,21 +228,21 @@ fn key_of(
         false => None,
     };
     let Some(key) = keyer.key_by(request, links) else {
-        return (None, false);
+        return (None, Some(Obstacle::Unnamed));
     };
     if key.partition() == Partition::Shared {
-        return (Some(key), true);
+        return (Some(key), None);
     }
     if keyer.ends_session(request) {
         // Whatever becomes of the request: its client wants to be gone.
         parts.end_session(keyer, &request.fields, now);
-        return (None, false);
+        return (None, Some(Obstacle::Logout));
     }
     if key.line().is_some() {
-        return (Some(key), true);
+        return (Some(key), None);
     }
     let is_nobodys = parts.handed.is_nobodys(keyer, &request.fields);
-    (Some(key), !is_nobodys)
+    (Some(key), is_nobodys.then_some(Obstacle::Several))
 }
 
 /// How a copy answers without the origin being asked, if it may.
@@ -303,6 +318,8 @@ fn pass_by(
     if ends_session {
         parts.end_session(keyer, &request.fields, now);
     }
+    let is_excluded = request.method == Method::GET && class_of(request) == Class::Read;
+    let unrescued = is_excluded.then(|| Unrescued::new(parts, Obstacle::Excluded, now));
     let why = if matches!(request.method, Method::GET | Method::HEAD) {
         ForwardReason::Bypass
     } else {
@@ -317,6 +334,7 @@ fn pass_by(
         may_share: false,
         request,
         snapshot,
+        unrescued,
         visitor: Some(parts.voices.of(asker.peer, None)),
         waits_until: None,
         why,

@@ -10,6 +10,7 @@ use super::parts::Parts;
 use super::reach::RestartWait;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
+use super::unrescued::Unrescued;
 use crate::admission::Class;
 use crate::breaker::Visitor;
 use crate::key::CacheKey;
@@ -36,6 +37,7 @@ pub struct Delayed {
     pub(super) request: Arc<RequestHead>,
     pub(super) since: Instant,
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) unrescued: Option<Unrescued>,
     pub(super) visitor: Option<Visitor>,
     pub(super) why: ForwardReason,
 }
@@ -67,6 +69,7 @@ impl Delayed {
             request: Arc::clone(ask.request),
             since: now,
             snapshot: ask.snapshot,
+            unrescued: ask.unrescued,
             visitor: ask.visitor,
             why: ask.why,
         }))

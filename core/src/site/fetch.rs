@@ -16,13 +16,14 @@ use super::refusal::Refusal;
 use super::sake::Sake;
 use super::served::Served;
 use super::snapshot::Snapshot;
+use super::unrescued::Unrescued;
 use super::{handing, keep, outdated};
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
 use crate::key::SessionChange;
 use crate::message::ResponseHead;
-use crate::report::Failure;
+use crate::report::{Failure, Obstacle};
 use crate::rules::conditional::Validators;
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Handling, Instead};
@@ -93,6 +94,13 @@ impl Fetch {
         self.course.can_rescue()
     }
 
+    /// What was in the way of an answer from a copy when the origin was about to be asked, as it is
+    /// counted; `None` where nothing was, and for what is no client's GET.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        self.course.unrescued.as_ref().and_then(Unrescued::why)
+    }
+
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
     /// `If-Modified-Since` (RFC 9111 §4.3.1): with them a 304 is about the copy.
     #[must_use]
@@ -157,6 +165,7 @@ impl Fetch {
         }
         let fails = &course.snapshot.config().breaker.failure_statuses;
         let fails = fails.contains(head.status);
+        let kept = course.keeps;
         let session = match course.visit_mut() {
             // Its cookies are thrown away.
             Some(_) => {
@@ -184,9 +193,14 @@ impl Fetch {
             course.is_page = !is_stream && !keep::is_data(&head.fields);
         }
         if !is_stream {
-            course.collector = keep::collect(&course, head, session, now);
+            let collected = keep::collect(&course, head, session, now);
+            if let Err(why) = &collected {
+                course.note_unkept(*why, kept);
+            }
+            course.collector = collected.ok();
             course.begin_judging(head);
         }
+        course.note_answered(head.status, fails);
         let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
         if course.collector.is_none() || !is_anybodys {
             course.land(Flown::Unfit);

@@ -18,6 +18,7 @@ use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Making, StoredResponse, Times};
 use crate::key::{CacheKey, Kind, Partition, SessionChange};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
+use crate::report::Obstacle;
 use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Criteria, Lifetimes, NotStorable, Scope};
 use crate::rules::label::Handling;
@@ -277,16 +278,21 @@ pub(super) fn want_public(course: &Course, key: &CacheKey, is_kept: bool, now: I
     });
 }
 
+/// Begins to make a copy of an answer.
+///
+/// # Errors
+/// Why there will be none; of a request that lets nothing be kept that is not asked.
 pub(super) fn collect(
     course: &Course,
     head: &ResponseHead,
     session: SessionChange,
     now: Instant,
-) -> Option<Collector> {
+) -> Result<Collector, Obstacle> {
     let cache = &course.snapshot.config().cache;
-    let key = course.keep_as.as_ref().or(course.key.as_ref())?;
+    let key = course.keep_as.as_ref().or(course.key.as_ref());
+    let key = key.ok_or(Obstacle::Unnamed)?;
     if !course.keeps {
-        return None;
+        return Err(Obstacle::SetsCookie);
     }
     let too_long = |length: &str| {
         length
@@ -296,9 +302,13 @@ pub(super) fn collect(
     if head.fields.get_str("content-length").is_some_and(too_long)
         || course.request.method != Method::GET
     {
-        return None;
+        return Err(Obstacle::TooLarge);
     }
-    let lifetimes = assess(course, key.partition(), head, now).ok()?;
+    let why_not = |why| match why == NotStorable::VaryStar {
+        true => Obstacle::Vary,
+        false => Obstacle::Directives,
+    };
+    let lifetimes = assess(course, key.partition(), head, now).map_err(why_not)?;
     if let Some(behind) = lifetimes.clock_behind() {
         let behind = behind.as_secs();
         course.parts.clock_behind.store(behind, Ordering::Relaxed);
@@ -307,20 +317,24 @@ pub(super) fn collect(
     // program is told when nobody is signed in would sign its user out.
     let is_page = key.kind() == Kind::Document || key.partition() == Partition::Public;
     if is_page && is_data(&head.fields) {
-        return None;
+        return Err(Obstacle::Data);
     }
     if !may_keep(course, key, head, session) {
-        return None;
+        return Err(match credentials::are_in(&head.fields) {
+            true => Obstacle::Credentials,
+            false => Obstacle::SetsCookie,
+        });
     }
-    let vary = vary(course, head)?;
-    course.parts.copies.collect(Making {
+    let vary = vary(course, head).ok_or(Obstacle::Vary)?;
+    let collector = course.parts.copies.collect(Making {
         head,
         lifetimes,
         others: key.others(),
         times: times(course, now),
         unix: course.parts.wall_clock(now),
         vary,
-    })
+    });
+    collector.ok_or(Obstacle::TooLarge)
 }
 
 fn times(course: &Course, received: Instant) -> Times {

@@ -12,6 +12,7 @@ mod chains;
 mod circuits;
 mod connecting;
 mod course;
+mod coverage;
 mod decide;
 mod delayed;
 mod errand;
@@ -36,6 +37,7 @@ mod reach;
 mod refresh;
 mod refusal;
 mod renewals;
+mod rescuable;
 mod rolls;
 mod sake;
 mod served;
@@ -44,6 +46,7 @@ mod soft;
 mod target;
 mod ticket;
 mod trial;
+mod unrescued;
 mod visit;
 mod visitor;
 mod voice;
@@ -398,6 +401,21 @@ impl Site {
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
         self.parts.stats(now)
+    }
+
+    /// Whether the origin gives a cookie of this name another value with each answer, as far as it was
+    /// found out by asking as a stranger.
+    #[must_use]
+    pub fn is_rolling(&self, authority: &[u8], cookie: &[u8], now: Instant) -> bool {
+        let name = self.parts.snapshot().keyer().name_of(cookie);
+        self.parts.rolls.is_rolling(authority, name, now)
+    }
+
+    /// The field of a name that nothing is known of for which most requests have no copy, with its share
+    /// of those that have none because of a field; `None` where there is none.
+    #[must_use]
+    pub fn worst_field(&self) -> Option<(String, f64)> {
+        self.parts.coverage.worst_field()
     }
 
     /// The gate before the origin.

@@ -13,6 +13,7 @@ use crate::copies::{Copies, Outdated};
 use crate::key::{CacheKey, Partition};
 use crate::message::known::{Is, is, look_up};
 use crate::message::{Fields, RequestHead, ResponseHead};
+use crate::report::Obstacle;
 use crate::rules::reference;
 use crate::time::Instant;
 
@@ -77,14 +78,14 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
     };
     if visit.is_trial() {
         // It has come with what it was given.
-        visit.ended = Ended::Unfit;
+        visit.ended = Ended::Unfit(Obstacle::InBody);
         return;
     }
     visit.ended = match head.status {
         _ if is_no => Ended::Refused,
         StatusCode::TOO_MANY_REQUESTS => Ended::Failed,
         // Until it is kept.
-        _ => Ended::Unfit,
+        _ => Ended::Unfit(Obstacle::Directives),
     };
     let key = visit.key.clone();
     if is_no || head.status == StatusCode::OK {

@@ -14,6 +14,7 @@ use super::by_hand::ByHand;
 use super::carried::Carried;
 use super::chains::Chains;
 use super::circuits::{Circuits, Origin};
+use super::coverage::Coverage;
 use super::errand::Errand;
 use super::handed::Handed;
 use super::happened::Happened;
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
     pub(super) clock_behind: AtomicU64,
     pub(super) copies: Copies,
+    pub(super) coverage: Coverage,
     pub(super) gate: Gate,
     /// The compressors, where clients may get compressed content.
     pub(super) gzip: Option<Arc<GzipPool>>,
@@ -109,6 +111,7 @@ impl Parts {
             circuits: Circuits::new(tiers),
             clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
+            coverage: Coverage::new(),
             gate: Gate::new(&site.admission, now),
             gzip: config.client().gzip.then(Arc::default),
             handed: Handed::new(),
@@ -259,6 +262,7 @@ impl Parts {
             evictions: copies.evictions,
             insertions: copies.insertions,
             admission: self.admission(now),
+            coverage: self.coverage.stats(now),
             public: self.public(),
             refresh: self.renewals.stats(),
             sessions: SessionStats {

@@ -325,6 +325,7 @@ fn unattended<'a>(
         may_share: true,
         request,
         snapshot,
+        unrescued: None,
         visitor: None,
         waits_until: None,
         why: ForwardReason::Stale,

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
+use super::unrescued::Unrescued;
 use crate::admission::{Admitted, Class, Entered, Flown, Lead, Place, Slot};
 use crate::breaker::Visitor;
 use crate::key::CacheKey;
@@ -44,6 +45,7 @@ pub struct Ticket {
     parts: Arc<Parts>,
     since: Instant,
     snapshot: Arc<Snapshot>,
+    unrescued: Option<Unrescued>,
     visitor: Option<Visitor>,
     /// Until when it may wait for an origin that takes no connections, if it has.
     waits_until: Option<Instant>,
@@ -79,6 +81,7 @@ impl Ticket {
             request: Arc::clone(ask.request),
             since: now,
             snapshot: ask.snapshot,
+            unrescued: ask.unrescued,
             visitor: ask.visitor,
             waits_until: ask.waits_until,
             why: ask.why,
@@ -277,6 +280,7 @@ impl Ticket {
             may_share: self.may_share,
             request: &self.request,
             snapshot: Arc::clone(&self.snapshot),
+            unrescued: self.unrescued.take(),
             visitor: self.visitor,
             waits_until: self.waits_until,
             why: self.why,
@@ -299,6 +303,7 @@ impl From<Delayed> for Ticket {
             parts: delayed.parts,
             since: delayed.since,
             snapshot: delayed.snapshot,
+            unrescued: delayed.unrescued,
             visitor: delayed.visitor,
             waits_until: Some(deadline),
             why: delayed.why,

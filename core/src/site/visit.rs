@@ -10,6 +10,7 @@ use crate::canary::{Plant, is_planted};
 use crate::copies::StoredResponse;
 use crate::key::{self, CacheKey};
 use crate::message::{Fields, ResponseHead};
+use crate::report::Obstacle;
 
 /// A shorter value may stand in a page by chance, and is no token.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -180,7 +181,7 @@ impl Visit {
             !self.is_second && !is_coded && (1..=COOKIES_BYTES_MAX).contains(&self.cookies.len());
         self.ended = match may_ask_again {
             true => Ended::Again(self.cookies.clone().into()),
-            false => Ended::Unfit,
+            false => Ended::Unfit(Obstacle::InBody),
         };
         false
     }

@@ -96,20 +96,39 @@ impl Visitors {
         if is_planted(Plant::PublicForPersonal) {
             return true;
         }
-        if key.has_identity() || key::says_login(request) {
-            return false;
-        }
-        let is_personal = self.personal.has_any(now) && {
+        !self.is_personal(keyer, key, request, now)
+            && (fails || !self.has_written(keyer, (address, request), now))
+    }
+
+    /// Whether a visitor is somebody: who asks for that key with these fields.
+    pub(super) fn is_personal(
+        &self,
+        keyer: &Keyer,
+        key: &CacheKey,
+        request: &Fields,
+        now: Instant,
+    ) -> bool {
+        let is_known = || {
             let mut tokens = keyer.tokens(request);
-            tokens.any(|(mark, _)| self.personal.has(mark, now))
+            self.personal.has_any(now) && tokens.any(|(mark, _)| self.personal.has(mark, now))
         };
-        let has_written = || {
-            self.writers.has_any(now)
-                && self
-                    .marks(keyer, address, request)
-                    .any(|mark| self.writers.has(mark, now))
-        };
-        !is_personal && (fails || !has_written())
+        key.has_identity() || key::says_login(request) || is_known()
+    }
+
+    /// Whether a visitor has written of late.
+    pub(super) fn has_written(
+        &self,
+        keyer: &Keyer,
+        (address, request): (Option<IpAddr>, &Fields),
+        now: Instant,
+    ) -> bool {
+        let mut marks = self.marks(keyer, address, request);
+        self.writers.has_any(now) && marks.any(|mark| self.writers.has(mark, now))
+    }
+
+    /// Whether nothing is shared of a page, as a stranger may not see it.
+    pub(super) fn is_closed(&self, keyer: &Keyer, key: &CacheKey, now: Instant) -> bool {
+        self.closed.has_any(now) && self.closed.has(keyer.public_hash(key), now)
     }
 
     /// Takes note of a write of a visitor that the origin did not refuse.

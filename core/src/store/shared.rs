@@ -77,6 +77,12 @@ impl<V: Entry> Store<V> {
         read(self.shard_of(key)).contains(key)
     }
 
+    /// Whether what was under `key` gave way to others of late, as far as is remembered.
+    #[must_use]
+    pub fn was_evicted(&self, key: &CacheKey) -> bool {
+        read(self.shard_of(key)).ghosts.contains(key.hash())
+    }
+
     /// Keeps `value` in place of the same variant under `key`, and returns it as it is shared now.
     ///
     /// At most [`VARIANTS_MAX`] variants stay under one key; the oldest gives way. A value that is

@@ -144,6 +144,8 @@ function show(told) {
   put("waiting", number(told.admission.waiting));
   const usual = told.admission.usual_ms;
   put("usual", usual === null ? "not known yet" : `${usual < 10 ? usual.toFixed(1) : Math.round(usual)} ms`);
+  const rescuable = told.copies.rescuable;
+  put("rescuable", rescuable === null ? "none was asked for" : `${Math.floor(rescuable * 100)} %`);
   put("copies", number(told.copies.count));
   put("bytes", size(told.copies.bytes));
   put("uptime", time(told.uptime_seconds));

@@ -108,7 +108,12 @@ fn what_failed_or_is_unfit_is_left_alone_for_longer_and_longer() {
     );
     assert_eq!(asks.next(at(70_004)).unwrap().cookies, Some(cookies));
     let (_, number) = ask(&mut asks, at(70_004)).unwrap();
-    asks.end(number, Ended::Unfit, (millis(1), 1.0), at(70_005));
+    asks.end(
+        number,
+        Ended::Unfit(Obstacle::Vary),
+        (millis(1), 1.0),
+        at(70_005),
+    );
     asks.want(&page(1), at(70_005));
     let again = asks.due_at().unwrap();
     assert_eq!(again, at(70_005) + UNFIT);
