@@ -564,7 +564,8 @@ impl Course {
     /// answer is: what was asked for before, and came meanwhile, goes too.
     pub(super) fn drop_ended(&self, now: Instant) {
         if self.ends_session {
-            self.drop_session(now);
+            let fields = &self.request.fields;
+            self.parts.sign_out(self.snapshot.keyer(), fields, now);
         }
     }
 

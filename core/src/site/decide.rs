@@ -235,7 +235,7 @@ fn key_of(
     }
     if keyer.ends_session(request) {
         // Whatever becomes of the request: its client wants to be gone.
-        parts.end_session(keyer, &request.fields, now);
+        parts.sign_out(keyer, &request.fields, now);
         return (None, Some(Obstacle::Logout));
     }
     if key.line().is_some() {
@@ -316,7 +316,7 @@ fn pass_by(
         }
     }
     if ends_session {
-        parts.end_session(keyer, &request.fields, now);
+        parts.sign_out(keyer, &request.fields, now);
     }
     let is_excluded = request.method == Method::GET && class_of(request) == Class::Read;
     let unrescued = is_excluded.then(|| Unrescued::new(parts, Obstacle::Excluded, now));

@@ -154,6 +154,9 @@ fn give(course: &Course, head: &ResponseHead, change: SessionChange, now: Instan
                     parts.handed.note(handout.value) && !parts.carried.has(handout.value);
                 if is_first && handout.is_random {
                     opens.push(handout.value);
+                    if let Some(before) = before {
+                        parts.successors.note(before, handout.value, now);
+                    }
                 }
             }
         }

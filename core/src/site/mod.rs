@@ -43,6 +43,7 @@ mod sake;
 mod served;
 mod snapshot;
 mod soft;
+mod successors;
 mod target;
 mod ticket;
 mod trial;

@@ -76,19 +76,17 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
     let Some(visit) = course.visit_mut() else {
         return;
     };
-    if visit.is_trial() {
-        // It has come with what it was given.
-        visit.ended = Ended::Unfit(Obstacle::InBody);
-        return;
-    }
+    // It has come with what it was given: such an answer is not kept, but a "no" is one.
+    let is_trial = visit.is_trial();
     visit.ended = match head.status {
+        _ if is_trial => Ended::Unfit(Obstacle::InBody),
         _ if is_no => Ended::Refused,
         StatusCode::TOO_MANY_REQUESTS => Ended::Failed,
         // Until it is kept.
         _ => Ended::Unfit(Obstacle::Directives),
     };
     let key = visit.key.clone();
-    if is_no || head.status == StatusCode::OK {
+    if is_no || head.status == StatusCode::OK && !is_trial {
         course.parts.visitors.note_public(&key, is_no, now);
     }
     if is_no {
@@ -99,6 +97,10 @@ fn note_stranger(course: &mut Course, head: &ResponseHead, now: Instant) {
         let shared = keyer.key_of(&course.request, key.path_and_query(), Partition::Shared);
         if let Some(shared) = shared {
             course.parts.copies.drop_beside(shared.hash());
+        }
+        if is_trial {
+            // It was another stranger's page before: whoever comes without cookies may still see it.
+            course.parts.ask_for(|asks| asks.hasten(&key, true, now));
         }
     }
 }

@@ -25,6 +25,7 @@ use super::renewals::{Renewal, Renewals};
 use super::rolls::Rolls;
 use super::snapshot::Snapshot;
 use super::soft::SoftFailures;
+use super::successors::Successors;
 use super::target::target_of;
 use super::visit::Visit;
 use super::visitor::Visitors;
@@ -88,6 +89,7 @@ pub(super) struct Parts {
     pub(super) soft: SoftFailures,
     /// The ways in which sites are called of which there may be copies, as bits of `Spellings`.
     spellings: AtomicU64,
+    pub(super) successors: Successors,
     /// The settings of the start, by which the tables have their sizes.
     start: SiteConfig,
     pub(super) visitors: Visitors,
@@ -130,6 +132,7 @@ impl Parts {
             snapshot: ArcSwap::from_pointee(Snapshot::new(site.clone(), key_seed)),
             soft: SoftFailures::default(),
             spellings: AtomicU64::new(0),
+            successors: Successors::new(),
             start: site.clone(),
             visitors: Visitors::new(rng.next()),
             voices: Voices::new(rng.next()),
@@ -498,6 +501,25 @@ impl Parts {
         if keyer.names_visitor(request) && !is_planted(Plant::UnendedSession) {
             self.drop_session(self.partition(keyer, request, now));
             self.end_chains(keyer, request, now);
+        }
+    }
+
+    /// The client of a request with these fields signs out: beside its session that ends which it was
+    /// given a moment ago in the place of this one, and may not know yet.
+    pub(super) fn sign_out(&self, keyer: &Keyer, request: &Fields, now: Instant) {
+        self.end_session(keyer, request, now);
+        let next = |mark| self.successors.of(mark, now);
+        let successors: Vec<_> = keyer
+            .tokens(request)
+            .filter_map(|(mark, _)| next(mark))
+            .collect();
+        if successors.is_empty() || self.chains.is_empty() || is_planted(Plant::UnendedSession) {
+            return;
+        }
+        let link = |mark| self.chains.look(next(mark).unwrap_or(mark), now);
+        self.drop_session(keyer.partition_by(request, Some(&link)));
+        for value in successors {
+            self.chains.end(value, now);
         }
     }
 

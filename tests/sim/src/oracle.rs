@@ -178,7 +178,10 @@ impl Oracle {
         let asked = &ledger.asked[id];
         let signs_out = asked.target.ends_with(LOGOUT) && asked.is_known && !asked.is_bound;
         if let (true, Some(visitor), Some(at)) = (signs_out, asked.visitor, asked.sent_at) {
-            ledger.sessions.sign_out(visitor, at, net.now);
+            let value = asked.started.clone();
+            ledger
+                .sessions
+                .sign_out(visitor, value.as_deref(), at, net.now);
         }
         if seen.is_whole
             && let Some(answer) = basis(&seen.head)
@@ -337,10 +340,11 @@ impl Oracle {
                 let least = resident.as_secs();
                 holds(age.is_some_and(|age: u64| age >= least), "a wrong Age")?;
             }
-            let is_over = asked
-                .visitor
-                .zip(basis.head_at)
-                .is_some_and(|(visitor, head_at)| ledger.sessions.is_over(visitor, head_at, sent));
+            let value = asked.started.as_deref();
+            let is_over = asked.visitor.zip(basis.head_at);
+            let is_over = is_over.is_some_and(|(visitor, head_at)| {
+                ledger.sessions.is_over(visitor, value, head_at, sent)
+            });
             holds(!is_over, "a copy of a session that was signed out of")?;
             let is_wrong = self.copies.is_wrong(asked, (answer, basis), other, sent);
             holds(!is_wrong, "a copy that was made wrong")?;

@@ -25,8 +25,17 @@ struct Value {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     values: BTreeMap<Pair, Value>,
-    /// Who signed out, when that was asked, and when it was answered.
-    over: Vec<(VisitorId, Instant, Instant)>,
+    over: Vec<Over>,
+}
+
+/// Somebody has signed out.
+#[derive(Debug)]
+struct Over {
+    visitor: VisitorId,
+    /// The value by which the application knew whom it signed out, where it was one that it had given.
+    value: Option<Pair>,
+    asked: Instant,
+    answered: Instant,
 }
 
 impl Sessions {
@@ -59,15 +68,46 @@ impl Sessions {
         })
     }
 
-    /// Somebody has signed out, and knows it.
-    pub(crate) fn sign_out(&mut self, visitor: VisitorId, asked: Instant, answered: Instant) {
-        self.over.push((visitor, asked, answered));
+    /// Somebody has signed out with this value, and knows it.
+    pub(crate) fn sign_out(
+        &mut self,
+        visitor: VisitorId,
+        value: Option<&str>,
+        asked: Instant,
+        answered: Instant,
+    ) {
+        self.over.push(Over {
+            visitor,
+            value: value.map(str::to_owned),
+            asked,
+            answered,
+        });
     }
 
-    /// Whether what was sent then is of a session that this visitor, who asks now, has signed out of
-    /// since.
-    pub(crate) fn is_over(&self, visitor: VisitorId, sent: Instant, now: Instant) -> bool {
+    /// Whether what was sent then is of a session that this visitor, who asks now with this value, has
+    /// signed out of since. A browser that comes on several connections at first is given several
+    /// sessions, and signs out of the one that it has by then; what it is given after that, by an answer
+    /// that was on its way, begins another.
+    pub(crate) fn is_over(
+        &self,
+        visitor: VisitorId,
+        value: Option<&str>,
+        sent: Instant,
+        now: Instant,
+    ) -> bool {
+        let is_same = |other: &Option<Pair>| match (other, value) {
+            (Some(other), Some(value)) => self.first(other) == self.first(value),
+            (None, _) | (_, None) => true,
+        };
         let mut over = self.over.iter();
-        over.any(|(whose, asked, answered)| *whose == visitor && sent < *asked && *answered < now)
+        over.any(|over| {
+            let is_since = sent < over.asked && over.answered < now;
+            over.visitor == visitor && is_since && is_same(&over.value)
+        })
+    }
+
+    /// The value with which the session of this one began.
+    fn first<'a>(&'a self, value: &'a str) -> Option<&'a str> {
+        self.line(Some(value)).last()
     }
 }

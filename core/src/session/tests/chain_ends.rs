@@ -86,6 +86,35 @@ fn a_login_or_another_end_of_the_session_ends_its_chain() {
 }
 
 #[test]
+fn signing_out_with_the_value_of_before_ends_what_has_just_replaced_it() {
+    let is = |at: usize| format!("session={}", V[at]);
+    for comes_later in [false, true] {
+        // Nothing says yet that the name rolls.
+        let mut rig = rig();
+        ask(&rig, "/", "_ga=1", &[&is(0)], "front");
+        let mut slow = rig.another();
+        slow.send(&get("/account", &lines(&cookie(&is(0)))));
+        let told = page(&format!("{HTML}\r\nSet-Cookie: {}", is(1)), "account of a");
+        let (first, rest) = told.split_at(told.len() - usize::from(comes_later));
+        slow.reply(first);
+        tell(&rig, "/logout", &is(0), &page("", "bye"));
+        if comes_later {
+            slow.reply(rest);
+        }
+        assert_eq!(own(&rig, "/account", &is(1)), None, "{comes_later}");
+        // From then on it is a session as others are.
+        rig.now = rig.now + Duration::from_millis(10);
+        ask(&rig, "/account", &is(1), &[], "account of b");
+        let kept = own(&rig, "/account", &is(1));
+        assert_eq!(kept.as_deref(), Some("account of b"), "{comes_later}");
+        // A value that was replaced long ago is nobody's to end.
+        rig.now = rig.now + Duration::from_secs(31);
+        tell(&rig, "/logout", &is(0), &page("", "bye"));
+        assert!(own(&rig, "/account", &is(1)).is_some(), "{comes_later}");
+    }
+}
+
+#[test]
 fn a_page_that_is_gone_ends_itself() {
     let is = |at: usize| format!("session={}", V[at]);
     // A page that is gone ends itself.
