@@ -2,6 +2,8 @@
 //! the origin answers.
 //! Never starts a server.
 
+mod coverage;
+
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -65,6 +67,7 @@ pub(crate) fn run(loaded: Loaded, all: bool) -> ExitCode {
                     out::line(format_args!("  {name}: {}", escape(value.as_bytes())));
                 }
             }
+            rescuable(&loaded);
             let advice = advice(answer.status, &loaded);
             out::line(format_args!("\n{advice}"));
             if !are_free {
@@ -80,6 +83,29 @@ pub(crate) fn run(loaded: Loaded, all: bool) -> ExitCode {
             origin.authority,
             remedy(&error, timeouts.head_timeout)
         )),
+    }
+}
+
+/// Shows what visitors could be rescued with if the application failed, as it answers now.
+fn rescuable(loaded: &Loaded) {
+    let values = &loaded.values;
+    let mut settings = values.core.clone();
+    // Nobody else asks meanwhile.
+    settings.site.cache.public_share = 1.0;
+    let config = settings
+        .validate()
+        .unwrap_or_else(|_| loaded.config.clone());
+    let timeouts = &values.core.site.origin;
+    let timeout = timeouts.connect_timeout + timeouts.head_timeout;
+    out::line(format_args!(
+        "\nWhat visitors could be rescued with, asking as one of them and as a stranger:"
+    ));
+    let found = coverage::look(&config, &values.origin, timeout);
+    for line in &found.lines {
+        out::line(format_args!("  {line}"));
+    }
+    if let Some(error) = found.failed {
+        out::line(format_args!("  Not found out: {error}"));
     }
 }
 

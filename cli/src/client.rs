@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use http::Method;
 use retter_core::h1::{ClientConn, Event, Framing, HeadWriter, ProtocolError, SendQueue};
 use retter_core::limits::HEAD_BYTES_CEILING;
-use retter_core::message::{Fields, ResponseHead};
+use retter_core::message::{Fields, RequestHead, ResponseHead};
 
 use crate::stream::Stream;
 
 /// Most bytes of one answer's content that are read.
-const CONTENT_BYTES_MAX: u64 = 1 << 20;
+const CONTENT_BYTES_MAX: usize = 1 << 20;
 
 /// What to ask.
 #[derive(Clone, Copy, Debug)]
@@ -116,14 +116,58 @@ fn is_timeout(error: &io::Error) -> bool {
 /// Names which part failed: the name, the connection, the exchange or what came back.
 pub(crate) fn ask(question: Question<'_>) -> Result<Reply, Error> {
     let deadline = Instant::now() + question.timeout;
-    let mut stream = connect(&question)?;
-    stream.set_write_timeout(question.timeout)?;
+    let mut stream = connect(question.to, question.timeout)?;
     send(&mut stream, &question)?;
-    receive(&mut stream, deadline)
+    let (head, body) = receive(&mut stream, Reads::Counted, deadline)?;
+    Ok(Reply {
+        status: head.status.as_u16(),
+        body,
+        fields: head.fields,
+    })
 }
 
-fn connect(question: &Question<'_>) -> Result<Stream, Error> {
-    let addrs = match question.to {
+/// Asks once with just this head, for `path`, and reads all of the content, or a little more than
+/// `bytes_max`.
+///
+/// # Errors
+/// Names which part failed: the name, the connection, the exchange or what came back.
+pub(crate) fn ask_with(
+    to: Peer<'_>,
+    (head, path): (&RequestHead, &str),
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<(ResponseHead, Vec<u8>), Error> {
+    let deadline = Instant::now() + timeout;
+    let mut stream = connect(to, timeout)?;
+    let mut out = SendQueue::new();
+    let mut writer = HeadWriter::request(&mut out, &head.method, path.as_bytes());
+    for (name, value) in head.fields.iter() {
+        writer.field(name, value);
+    }
+    writer.field("Connection", b"close");
+    writer.finish();
+    flush(&mut stream, out)?;
+    receive(&mut stream, Reads::Whole(bytes_max), deadline)
+}
+
+/// How much of an answer is read.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    /// Content that is counted, as far as it is looked at. Other content is not waited for: what is
+    /// asked is whether the answer came.
+    Counted,
+    /// All of it, or a little more than so many bytes.
+    Whole(usize),
+}
+
+fn connect(to: Peer<'_>, timeout: Duration) -> Result<Stream, Error> {
+    let stream = dial(to, timeout)?;
+    stream.set_write_timeout(timeout)?;
+    Ok(stream)
+}
+
+fn dial(to: Peer<'_>, timeout: Duration) -> Result<Stream, Error> {
+    let addrs = match to {
         Peer::Host(host, port) => (host, port).to_socket_addrs().map_err(Error::Resolve)?,
         Peer::Socket(path) => {
             let stream = UnixStream::connect(path).map_err(Error::Connect)?;
@@ -132,7 +176,7 @@ fn connect(question: &Question<'_>) -> Result<Stream, Error> {
     };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for addr in addrs {
-        match TcpStream::connect_timeout(&addr, question.timeout) {
+        match TcpStream::connect_timeout(&addr, timeout) {
             Ok(stream) => return Ok(Stream::Tcp(stream)),
             Err(error) => last = error,
         }
@@ -158,6 +202,10 @@ fn send(stream: &mut Stream, question: &Question<'_>) -> io::Result<()> {
     }
     head.finish();
     out.push(question.content.to_vec().into());
+    flush(stream, out)
+}
+
+fn flush(stream: &mut Stream, mut out: SendQueue) -> io::Result<()> {
     while !out.is_empty() {
         let mut slices = [io::IoSlice::new(&[]); 2];
         let count = out.slices(&mut slices);
@@ -167,24 +215,36 @@ fn send(stream: &mut Stream, question: &Question<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the head and counted content, or as much of it as is looked at. Content without a count
-/// is not waited for: what is asked here is whether the answer came.
-fn receive(stream: &mut Stream, deadline: Instant) -> Result<Reply, Error> {
+/// Reads the head, and as much of the content as is wanted.
+fn receive(
+    stream: &mut Stream,
+    reads: Reads,
+    deadline: Instant,
+) -> Result<(ResponseHead, Vec<u8>), Error> {
+    let bytes_max = match reads {
+        Reads::Counted => CONTENT_BYTES_MAX,
+        Reads::Whole(bytes_max) => bytes_max,
+    };
     let mut conn = ClientConn::new(HEAD_BYTES_CEILING);
     conn.begin(&Method::GET, false);
-    let mut answer: Option<Reply> = None;
+    let mut answer: Option<(ResponseHead, Vec<u8>)> = None;
     loop {
         match (conn.next_event()?, &mut answer) {
             (Event::Head(head), _) if head.status.is_informational() => {}
-            (Event::Head(head), _) => answer = Some(begin(&head)),
-            (Event::Data(data), Some(answer)) => {
-                answer.body.extend_from_slice(&data);
-                if answer.body.len() as u64 >= CONTENT_BYTES_MAX {
+            (Event::Head(head), _) => answer = Some((head, Vec::new())),
+            (Event::Data(data), Some((_, body))) => {
+                body.extend_from_slice(&data);
+                if body.len() >= bytes_max {
                     break;
                 }
             }
             (Event::End { .. }, _) => break,
-            (Event::NeedData, Some(_)) if !matches!(conn.framing(), Framing::Length(_)) => break,
+            (Event::NeedData, Some(_))
+                if matches!(reads, Reads::Counted)
+                    && !matches!(conn.framing(), Framing::Length(_)) =>
+            {
+                break;
+            }
             (Event::NeedData, _) => read(stream, &mut conn, deadline)?,
             (Event::Data(_), None) | (Event::Closed, _) => {
                 return Err(Error::NotHttp(ProtocolError::UnexpectedEof));
@@ -192,14 +252,6 @@ fn receive(stream: &mut Stream, deadline: Instant) -> Result<Reply, Error> {
         }
     }
     answer.ok_or(Error::NotHttp(ProtocolError::UnexpectedEof))
-}
-
-fn begin(head: &ResponseHead) -> Reply {
-    Reply {
-        status: head.status.as_u16(),
-        body: Vec::new(),
-        fields: head.fields.clone(),
-    }
 }
 
 fn read(stream: &mut Stream, conn: &mut ClientConn, deadline: Instant) -> io::Result<()> {
