@@ -30,6 +30,9 @@ pub struct ClientSettings {
     /// Bytes a second that a request body, and a client taking its answer, must reach in the long
     /// run; `None` for no such rate.
     pub rate_min: Option<u32>,
+    /// Path below which this program answers itself; what is there of the origin's nobody sees. Empty
+    /// where there is nothing to answer.
+    pub own_path: String,
     /// An operator's pages in the place of this program's.
     pub own_pages: OwnPages,
     /// Whose word is taken on who asked, how, and for which host.
@@ -47,13 +50,24 @@ impl Default for ClientSettings {
             send_bytes_max: 32 << 20,
             idle_timeout: Duration::from_secs(60),
             rate_min: Some(RATE_MIN),
+            own_path: "/.retter".to_owned(),
             own_pages: OwnPages::default(),
             trusted_proxies: TrustedProxies::default(),
         }
     }
 }
 
+/// What a path of this program may be.
+const OWN_PATH_WORDS: &str = "a path of letters, digits, `-`, `.`, `_`, `~` and `/` that begins with `/` and does not end so";
+
 impl ClientSettings {
+    fn has_valid_path(&self) -> bool {
+        let path = &self.own_path;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+        let is_one = path.starts_with('/') && !path.ends_with('/') && !path.starts_with("//");
+        path.is_empty() || is_one && path.len() <= 64 && path.bytes().all(is_plain)
+    }
+
     /// What cannot work.
     pub(super) fn errors(&self) -> impl Iterator<Item = ConfigError> {
         let checks = [
@@ -67,6 +81,7 @@ impl ClientSettings {
                 "client.head_fields_max",
                 HEAD_FIELDS_WORDS,
             ),
+            Check::that(self.has_valid_path(), "client.own_path", OWN_PATH_WORDS),
             Check::duration("client.read_timeout", self.read_timeout),
             Check::duration("client.write_timeout", self.write_timeout),
             Check::duration("client.idle_timeout", self.idle_timeout),

@@ -58,7 +58,8 @@ impl fmt::Debug for OwnPages {
 impl OwnPages {
     /// Takes the text of a page. `{status}` in it stands for the status, `{retry_after}` for the
     /// seconds after which asking again can help, `{message}` for what an operator has to say in
-    /// maintenance; other braces stand for themselves.
+    /// maintenance, `{public}` for a button that leads to what strangers are sent of the page, where there
+    /// is that; other braces stand for themselves.
     pub fn set(&mut self, page: OwnPage, text: &str) {
         let pages = Arc::make_mut(&mut self.0);
         if let Some(place) = pages.get_mut(page as usize) {
@@ -88,6 +89,8 @@ enum Part {
 pub enum Place {
     /// What an operator has to say.
     Message,
+    /// A button for what strangers are sent of the page, where there is that.
+    Public,
     /// Seconds after which asking again can help.
     RetryAfter,
     /// The status, as a number.
@@ -95,8 +98,9 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [(&'static str, Self); 3] = [
+    const ALL: [(&'static str, Self); 4] = [
         ("{message}", Self::Message),
+        ("{public}", Self::Public),
         ("{retry_after}", Self::RetryAfter),
         ("{status}", Self::Status),
     ];
@@ -148,6 +152,7 @@ mod tests {
         pages.set(OwnPage::Down, text);
         let filled = pages.get(OwnPage::Down).unwrap().fill(|place| match place {
             Place::Message => "hello".to_owned(),
+            Place::Public => "button".to_owned(),
             Place::RetryAfter => "7".to_owned(),
             Place::Status => "503".to_owned(),
         });

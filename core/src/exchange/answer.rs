@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
 use super::call::{Call, Outcome};
+use super::choice::{self, Choice};
 use super::forward::Forward;
 use super::reply::{Body, Data, Head, MadeFrom, Outbox, Told};
 use super::room::Room;
@@ -167,9 +168,16 @@ impl Shared {
     /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on
     /// this request or another one for the same.
     pub(super) fn refuse(&mut self, refusal: &Refusal, origin: Option<OriginReport>, now: Instant) {
-        let says = self.gateway.site().says(refusal, now);
+        let site = self.gateway.site();
+        let says = site.says(refusal, now);
+        let own_path = &self.gateway.client().own_path;
+        let offers = || site.offers_public(&self.call.request, self.call.address(), now);
+        let is_offered = refusal.is_outage() && !own_path.is_empty() && offers();
+        let public = is_offered.then(|| choice::target(own_path, &self.call.request));
         let told = Told {
             circuit: refusal.circuit,
+            goes_to: None,
+            public: public.as_deref(),
             handling: Some(refusal.handling),
             may_keep: self.call.is_read,
             message: says.as_deref(),
@@ -190,6 +198,8 @@ impl Shared {
     ) {
         let told = Told {
             circuit: self.gateway.site().circuit(now),
+            goes_to: None,
+            public: None,
             handling: None,
             may_keep: false,
             message: None,
@@ -198,6 +208,27 @@ impl Shared {
             text,
         };
         self.answer_locally(&told, origin, now);
+    }
+
+    /// Answers whoever chooses to see what strangers are sent.
+    pub(super) fn answer_choice(&mut self, choice: &Choice, now: Instant) {
+        match choice {
+            Choice::Made { page, cookie } => {
+                let told = Told {
+                    circuit: self.gateway.site().circuit(now),
+                    goes_to: Some((page, cookie)),
+                    public: None,
+                    handling: None,
+                    may_keep: self.call.is_read,
+                    message: None,
+                    retry_after_secs: None,
+                    status: StatusCode::SEE_OTHER,
+                    text: "the public version is shown while the application does not answer",
+                };
+                self.answer_locally(&told, None, now);
+            }
+            Choice::Refused(status, text) => self.refuse_call(*status, text, None, now),
+        }
     }
 
     pub(super) fn answer_locally(

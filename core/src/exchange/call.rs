@@ -1,7 +1,7 @@
 //! Owns what is known of one request, and how that is reported.
 //! Never knows where the request stands.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::report::{CallId, End, Failure, Source};
 use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
 use crate::rules::label::Handling;
+use crate::rules::own_cookies::OwnCookies;
 use crate::time::Instant;
 
 /// Whose an origin connection is, which decides what becomes of it after its exchange.
@@ -43,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) request: Arc<RequestHead>,
     pub(crate) started: Instant,
     pub(crate) view: View,
+    /// What the cookies of this program said that came with it.
+    pub(crate) own_cookies: OwnCookies,
     /// What the client sent of its content that is none.
     pub(super) broken: Option<ProtocolError>,
     /// Whether the client sends the content only after a 100 (RFC 9110 §10.1.1) that has not come.
@@ -120,6 +123,7 @@ impl Call {
             request,
             started,
             view,
+            own_cookies: OwnCookies::default(),
             broken: None,
             expects,
             origin_broken: None,
@@ -132,6 +136,11 @@ impl Call {
             upgrade,
             waited: false,
         }
+    }
+
+    /// The client's address; `None` behind a proxy that is not declared, where all visitors have its.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        (!self.view.claims_forwarding()).then(|| self.view.client())
     }
 
     /// Whether the request has content.

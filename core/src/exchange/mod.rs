@@ -4,6 +4,7 @@
 
 mod answer;
 mod call;
+mod choice;
 mod connecting;
 mod deadline;
 mod download;
@@ -47,6 +48,7 @@ use signal::{Step, Turn};
 use state::State;
 
 pub(crate) use call::{Call, Owner};
+pub(crate) use choice::Choice;
 pub use deadline::Timer;
 pub(crate) use signal::{Action, Content, Cut, Intake};
 
@@ -78,8 +80,8 @@ impl Exchange {
     /// Asks the site about a request and does what it says.
     pub(crate) fn begin(gateway: &Arc<Gateway>, call: Call, now: Instant) -> Box<Self> {
         let asker = Asker {
-            // Behind a proxy that is not declared all visitors have its address.
-            address: (!call.view.claims_forwarding()).then(|| call.view.client()),
+            address: call.address(),
+            chose_public: call.own_cookies.public,
             is_bound: call.owner != Owner::Anyone,
             peer: Some(call.view.client()),
         };
@@ -110,6 +112,22 @@ impl Exchange {
     ) -> Box<Self> {
         let mut shared = Shared::new(Arc::clone(gateway), call, true);
         shared.refuse_call(status, text, None, now);
+        Box::new(Self {
+            detached: None,
+            shared,
+            state: State::Done,
+        })
+    }
+
+    /// Answers a client that chooses to see what strangers are sent, or tells it why it cannot.
+    pub(crate) fn chosen(
+        gateway: &Arc<Gateway>,
+        call: Call,
+        choice: &Choice,
+        now: Instant,
+    ) -> Box<Self> {
+        let mut shared = Shared::new(Arc::clone(gateway), call, true);
+        shared.answer_choice(choice, now);
         Box::new(Self {
             detached: None,
             shared,

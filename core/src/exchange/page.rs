@@ -27,6 +27,8 @@ pub(super) struct Tale<'a> {
     pub(super) handling: Option<Handling>,
     /// What an operator has to say instead of the reason; any text.
     pub(super) message: Option<&'a str>,
+    /// Where a button for what strangers are sent of the page leads to; it needs no escaping.
+    pub(super) public: Option<&'a str>,
     pub(super) retry_after_secs: Option<u64>,
     pub(super) status: StatusCode,
     /// The reason, in English.
@@ -133,7 +135,7 @@ pub(super) fn page(tale: &Tale<'_>, own: &OwnPages, request: Option<&RequestHead
         Kind::Document | Kind::Fragment if asks_html(fields.get("accept")) => {
             let words = words(fields.get("accept-language").unwrap_or_default());
             if let Some(template) = fate.own().and_then(|page| own.get(page)) {
-                return own_html(tale, template);
+                return own_html(tale, words, template);
             }
             match fate.text(words) {
                 Some(text) => {
@@ -220,9 +222,10 @@ impl<'a> Tale<'a> {
 }
 
 /// A page of an operator's own, with what belongs into it.
-fn own_html(tale: &Tale<'_>, template: &Template) -> Page {
+fn own_html(tale: &Tale<'_>, words: &Words, template: &Template) -> Page {
     let content = template.fill(|place| match place {
         Place::Message => tale.message.map_or_else(String::new, escape_html),
+        Place::Public => button(tale, words),
         Place::RetryAfter => again_secs(tale).to_string(),
         Place::Status => tale.status.as_str().to_owned(),
     });
@@ -234,6 +237,17 @@ fn own_html(tale: &Tale<'_>, template: &Template) -> Page {
 }
 
 const HTML: &str = "text/html; charset=utf-8";
+
+/// A form that leads to what strangers are sent of the page; nothing where there is none.
+fn button(tale: &Tale<'_>, words: &Words) -> String {
+    let (text, label) = words.public;
+    tale.public.map_or_else(String::new, |target| {
+        format!(
+            "<form method=\"post\" action=\"{target}\">\n<p>{text}</p>\n\
+             <button type=\"submit\">{label}</button>\n</form>\n"
+        )
+    })
+}
 
 /// After how many seconds a page loads itself again.
 fn again_secs(tale: &Tale<'_>) -> u64 {
@@ -256,6 +270,7 @@ impl Prose {
         let Text { title, body } = text;
         let said = tale.message.map(escape_html);
         let mut body = format!("<p>{}</p>\n", said.as_deref().unwrap_or(body));
+        body.push_str(&button(tale, words));
         if fate == (Fate::Maintenance { is_write: true }) {
             body.push_str("<p>");
             body.push_str(words.not_sent.body);
@@ -303,6 +318,8 @@ body{margin:0;background:var(--paper);color:var(--ink);font:1.0625rem/1.6 system
 main{box-sizing:border-box;min-height:100vh;max-width:34rem;margin:0 auto;padding:2rem 1.5rem;\
 display:flex;flex-direction:column;justify-content:center}\
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}\
+form{margin:0 0 1rem}button{font:inherit;color:inherit;background:transparent;border:1px solid;\
+border-radius:.4rem;padding:.5rem 1rem;cursor:pointer}\
 .code{color:var(--soft);font-size:.875rem}";
 
 #[cfg(test)]
@@ -325,6 +342,7 @@ mod tests {
         Tale {
             handling,
             message: None,
+            public: None,
             retry_after_secs: None,
             status: StatusCode::from_u16(status).unwrap(),
             text: "the \"reason\"",

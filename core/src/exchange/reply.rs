@@ -94,7 +94,11 @@ pub(super) enum MadeFrom {
 pub(super) struct Local {
     circuit: State,
     date: UnixTime,
+    /// The page to go on to, and a cookie.
+    goes_to: Option<Box<(Bytes, String)>>,
     handling: Option<Handling>,
+    /// Whether it has a form that leads to this site.
+    has_form: bool,
     /// Of a page for a person.
     language: Option<&'static str>,
     /// Bytes of its content.
@@ -198,11 +202,23 @@ impl Local {
             out.line(Line::new("retry-after", text.format(secs).as_bytes()));
         }
         let mut put = |name: &str, value: &[u8]| out.line(Line::new(name, value));
+        if let Some((page, cookie)) = self.goes_to.as_deref() {
+            put("location", page);
+            put("set-cookie", cookie.as_bytes());
+        }
         if let Some(language) = self.language {
             put("content-language", language.as_bytes());
             // It needs nothing but its own style.
-            let policy = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                form-action 'none'";
+            let policy: &[u8] = match self.has_form {
+                true => {
+                    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'self'"
+                }
+                false => {
+                    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'"
+                }
+            };
             put("content-security-policy", policy);
         }
         // Without it a script of another site could not read what went wrong, nor when to come back.
@@ -261,6 +277,10 @@ impl Passed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) circuit: State,
+    /// The page to go on to, and a cookie.
+    pub(crate) goes_to: Option<(&'a Bytes, &'a str)>,
+    /// Where a button for what strangers are sent of the page leads to.
+    pub(crate) public: Option<&'a str>,
     /// `None` where no copy was ever in question.
     pub(crate) handling: Option<Handling>,
     pub(crate) may_keep: bool,
@@ -284,6 +304,7 @@ impl Told<'_> {
             &Tale {
                 handling: self.handling,
                 message: self.message,
+                public: self.public,
                 retry_after_secs: self.retry_after_secs,
                 status: self.status,
                 text: self.text,
@@ -305,7 +326,11 @@ impl Told<'_> {
             made_from: MadeFrom::Nothing(Local {
                 circuit: self.circuit,
                 date,
+                goes_to: self
+                    .goes_to
+                    .map(|(page, cookie)| Box::new((page.clone(), cookie.to_owned()))),
                 handling: self.handling,
+                has_form: self.public.is_some(),
                 language: page.language,
                 length,
                 media_type: page.media_type,

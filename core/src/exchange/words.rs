@@ -13,6 +13,8 @@ pub(super) struct Words {
     pub(super) not_sent: Text,
     /// Of one of which nobody knows.
     pub(super) may_have_arrived: Text,
+    /// Of what strangers are sent of the page: what that is, and the button for it.
+    pub(super) public: (&'static str, &'static str),
     /// Before and after a number of seconds.
     pub(super) again: (&'static str, &'static str),
 }
@@ -81,6 +83,10 @@ static LANGUAGES: [Words; 6] = [
             body: "It may have arrived all the same. Please look whether it did before you send it \
                    again.",
         },
+        public: (
+            "There is a version of this page as visitors see it who are not signed in. Nothing of yours is in it.",
+            "Show the public version",
+        ),
         again: ("This page tries again by itself in ", " seconds."),
     },
     Words {
@@ -108,6 +114,10 @@ static LANGUAGES: [Words; 6] = [
             body: "Sie kann trotzdem angekommen sein. Bitte sehen Sie nach, bevor Sie sie noch \
                    einmal senden.",
         },
+        public: (
+            "Es gibt diese Seite in der Fassung für Besucher, die nicht angemeldet sind. Von Ihnen steht darin nichts.",
+            "Öffentliche Fassung zeigen",
+        ),
         again: (
             "Diese Seite versucht es in ",
             " Sekunden von selbst noch einmal.",
@@ -138,6 +148,10 @@ static LANGUAGES: [Words; 6] = [
             body: "Elle est peut-être arrivée quand même. Veuillez vérifier avant de l’envoyer de \
                    nouveau.",
         },
+        public: (
+            "Il existe une version de cette page telle que la voient les visiteurs non connectés. Rien de personnel n’y figure.",
+            "Afficher la version publique",
+        ),
         again: ("Cette page réessaie d’elle-même dans ", " secondes."),
     },
     Words {
@@ -164,6 +178,10 @@ static LANGUAGES: [Words; 6] = [
             title: "Su solicitud no ha tenido respuesta",
             body: "Aun así puede haber llegado. Compruébelo antes de enviarla otra vez.",
         },
+        public: (
+            "Hay una versión de esta página tal como la ven los visitantes sin sesión. No contiene nada suyo.",
+            "Mostrar la versión pública",
+        ),
         again: (
             "Esta página lo intenta de nuevo por sí sola en ",
             " segundos.",
@@ -192,6 +210,10 @@ static LANGUAGES: [Words; 6] = [
             title: "O seu pedido ficou sem resposta",
             body: "Mesmo assim pode ter chegado. Verifique antes de o enviar outra vez.",
         },
+        public: (
+            "Há uma versão desta página tal como a veem os visitantes sem sessão. Nada seu está nela.",
+            "Mostrar a versão pública",
+        ),
         again: ("Esta página tenta de novo sozinha em ", " segundos."),
     },
     Words {
@@ -218,6 +240,10 @@ static LANGUAGES: [Words; 6] = [
             title: "Permintaan Anda tidak dijawab",
             body: "Mungkin permintaan itu tetap sampai. Periksa dahulu sebelum mengirimnya lagi.",
         },
+        public: (
+            "Ada versi halaman ini seperti yang dilihat pengunjung yang tidak masuk. Tidak ada data Anda di dalamnya.",
+            "Tampilkan versi publik",
+        ),
         again: ("Halaman ini mencoba lagi sendiri dalam ", " detik."),
     },
 ];

@@ -99,6 +99,8 @@ pub enum Handling {
         ttl: i64,
         /// Why the origin does not answer.
         instead: Instead,
+        /// Whether its client is more than a stranger, and has chosen to see that.
+        is_chosen: bool,
     },
     /// From a copy, after the origin was asked and failed.
     Rescued {
@@ -265,10 +267,17 @@ impl Handling {
             Self::CircuitOpen { ttl } => member.hit_because(ttl, "circuit-open"),
             Self::MaxStale { ttl } => member.hit_because(ttl, "max-stale"),
             Self::Overload { ttl } => member.hit_because(ttl, "overload"),
-            Self::Public { ttl, instead } => match instead {
-                Instead::CircuitOpen | Instead::Overload => member.hit_because(ttl, PUBLIC),
-                Instead::Rescued(cause) => member.rescued(ttl, cause, PUBLIC),
-            },
+            Self::Public {
+                ttl,
+                instead,
+                is_chosen,
+            } => {
+                let detail = if is_chosen { CHOSEN } else { PUBLIC };
+                match instead {
+                    Instead::CircuitOpen | Instead::Overload => member.hit_because(ttl, detail),
+                    Instead::Rescued(cause) => member.rescued(ttl, cause, detail),
+                }
+            }
             Self::Validated { ttl, why } => {
                 member.token("; fwd=", why.as_str());
                 member.token("; fwd-status=", "304");
@@ -314,6 +323,9 @@ impl Handling {
 
 /// The detail of an answer that was sent to a stranger before.
 const PUBLIC: &str = "public";
+
+/// The same where its client, who is more than a stranger, has chosen to see that.
+const CHOSEN: &str = "public-chosen";
 
 const fn rescued(cause: Cause) -> &'static str {
     match cause {
@@ -470,7 +482,19 @@ mod tests {
 
     #[test]
     fn cache_status_of_what_a_stranger_was_sent() {
-        let public = |instead| Handling::Public { ttl: -9, instead };
+        let public = |instead| Handling::Public {
+            ttl: -9,
+            instead,
+            is_chosen: false,
+        };
+        check(
+            Handling::Public {
+                ttl: -9,
+                instead: Instead::CircuitOpen,
+                is_chosen: true,
+            },
+            "retter; hit; ttl=-9; detail=public-chosen",
+        );
         for instead in [Instead::CircuitOpen, Instead::Overload] {
             check(public(instead), "retter; hit; ttl=-9; detail=public");
         }

@@ -29,6 +29,7 @@ use crate::h1::ClientConn;
 use crate::message::RequestHead;
 use crate::report::CallId;
 use crate::rules::forwarded::View;
+use crate::rules::own_cookies::OwnCookies;
 use crate::site::Refresh;
 use crate::time::Instant;
 
@@ -364,11 +365,13 @@ impl Session {
         }
         let trusted = &self.gateway.client().trusted_proxies;
         let view = View::receive(&mut head, self.peer.ip(), trusted);
+        let own_cookies = OwnCookies::take(&mut head);
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
         let started = self.client.take_head_since().unwrap_or(now);
         let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
         call.is_read = is_read;
+        call.own_cookies = own_cookies;
         let has_logins = self.gateway.site().has_logins_by_connection();
         call.owner = (self.bound).owner_for(&call.request.fields, &call.view, has_logins);
         if call.view.is_relayed() {

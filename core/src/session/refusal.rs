@@ -41,6 +41,8 @@ pub(super) fn unparsed(
     };
     let told = Told {
         circuit: gateway.site().circuit(now),
+        goes_to: None,
+        public: None,
         handling: None,
         message: None,
         may_keep: false,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::client::h1::{self, Client};
 use crate::config::ClientSettings;
 use crate::exchange::Cut;
-use crate::exchange::{Call, Content, Exchange};
+use crate::exchange::{Call, Choice, Content, Exchange};
 use crate::gateway::Gateway;
 use crate::time::Instant;
 
@@ -39,6 +39,9 @@ impl Work {
                 fault.text,
                 now,
             ));
+        }
+        if let Some(choice) = Choice::of(&call, &gateway.client().own_path) {
+            return Self::Running(Exchange::chosen(gateway, call, &choice, now));
         }
         match call.waits_for_content() {
             true => Self::Receiving(Box::new(call)),

@@ -23,6 +23,8 @@ use crate::time::Instant;
 pub(super) struct Ask<'a> {
     /// The client's address, where it is known.
     pub(super) address: Option<IpAddr>,
+    /// Whether it has chosen to see what strangers are sent while the origin does not answer.
+    pub(super) chose_public: bool,
     /// Until when it may wait for an origin that takes no connections, if it has waited before.
     pub(super) waits_until: Option<Instant>,
     /// The last good copy.
@@ -50,6 +52,7 @@ impl Ask<'_> {
     pub(super) fn wanting<'a>(&'a self, parts: &'a Arc<Parts>) -> Wanting<'a> {
         Wanting {
             address: self.address,
+            chose_public: self.chose_public,
             key: self.key.as_ref(),
             parts,
             request: self.request,

@@ -81,6 +81,8 @@ pub struct Slow {
 pub(super) struct Course {
     /// The client's address, where it is known.
     pub(super) address: Option<IpAddr>,
+    /// Whether it has chosen to see what strangers are sent while the origin does not answer.
+    chose_public: bool,
     /// When it was allowed.
     pub(super) asked: Instant,
     pub(super) circuit: State,
@@ -156,6 +158,7 @@ impl Course {
         let mark = parts.copies.mark();
         Box::new(Self {
             address: ask.address,
+            chose_public: ask.chose_public,
             asked: now,
             circuit,
             collector: None,
@@ -226,6 +229,7 @@ impl Course {
     fn wanting(&self) -> Wanting<'_> {
         Wanting {
             address: self.address,
+            chose_public: self.chose_public,
             key: self.key.as_ref().filter(|_| self.is_clients()),
             parts: &self.parts,
             request: &self.request,
@@ -537,6 +541,7 @@ impl Course {
         });
         Ask {
             address: self.address,
+            chose_public: self.chose_public,
             may_rescue: self.may_rescue && copy.is_some(),
             copy,
             ends_session: self.ends_session,

@@ -124,6 +124,7 @@ pub(super) fn decide(
     let visitor = Some(parts.voices.of(asker.peer, key.as_ref()));
     let mut ask = Ask {
         address: asker.address,
+        chose_public: asker.chose_public,
         copy,
         ends_session,
         key,
@@ -327,6 +328,7 @@ fn pass_by(
     };
     let ask = Ask {
         address: asker.address,
+        chose_public: asker.chose_public,
         copy: None,
         ends_session,
         key: None,

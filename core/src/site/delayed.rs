@@ -25,6 +25,7 @@ use crate::time::Instant;
 pub struct Delayed {
     /// The client's address, where it is known.
     pub(super) address: Option<IpAddr>,
+    pub(super) chose_public: bool,
     pub(super) class: Class,
     pub(super) ends_session: bool,
     pub(super) key: Option<CacheKey>,
@@ -59,6 +60,7 @@ impl Delayed {
         parts.renewals.wake();
         Ok(Box::new(Self {
             address: ask.address,
+            chose_public: ask.chose_public,
             class,
             ends_session: ask.ends_session,
             key: ask.key,

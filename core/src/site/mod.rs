@@ -224,6 +224,7 @@ impl Site {
             address: Some(client),
             is_bound,
             peer: Some(client),
+            ..Asker::default()
         };
         decide::decide(&self.parts, request, asker, now)
     }
@@ -243,6 +244,17 @@ impl Site {
     /// became of the first time is nothing to learn from.
     pub fn decide_again(&self, fetch: Fetch, now: Instant) -> Ruling {
         decide::decide_again(&self.parts, fetch, now)
+    }
+
+    /// Whether there is a version of this page for strangers that its client could be given, if it chose
+    /// to see that.
+    pub(crate) fn offers_public(
+        &self,
+        request: &RequestHead,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
+        public::is_offered(&self.parts, request, client, now)
     }
 
     /// As [`decide`](Self::decide), for whoever has looked already who asks.

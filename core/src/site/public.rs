@@ -16,6 +16,7 @@ use crate::breaker::State;
 use crate::copies::StoredResponse;
 use crate::key::{CacheKey, Partition};
 use crate::message::RequestHead;
+use crate::rules::forwarding;
 use crate::rules::label::{Cause, Handling, Instead};
 use crate::time::Instant;
 
@@ -23,6 +24,8 @@ use crate::time::Instant;
 #[derive(Clone, Copy)]
 pub(super) struct Wanting<'a> {
     pub(super) address: Option<IpAddr>,
+    /// Whether it has chosen to see what strangers are sent while the origin does not answer.
+    pub(super) chose_public: bool,
     /// `None` for what is never kept.
     pub(super) key: Option<&'a CacheKey>,
     pub(super) parts: &'a Arc<Parts>,
@@ -30,16 +33,53 @@ pub(super) struct Wanting<'a> {
     pub(super) snapshot: &'a Arc<Snapshot>,
 }
 
+/// A copy that stands in.
+pub(super) struct Standing {
+    copy: Arc<StoredResponse>,
+    /// The visitor is more than a stranger, and has chosen it.
+    is_chosen: bool,
+    key: CacheKey,
+}
+
+/// Whether a visitor who is more than a stranger could be given what strangers are sent of this page, by
+/// choice: where the page is for strangers, and was not refused to this visitor.
+pub(super) fn is_offered(
+    parts: &Parts,
+    request: &RequestHead,
+    address: Option<IpAddr>,
+    now: Instant,
+) -> bool {
+    let snapshot = parts.snapshot();
+    let (cache, keyer) = (&snapshot.config().cache, snapshot.keyer());
+    let is_read = request.method == Method::GET && !forwarding::has_content(&request.fields);
+    if !is_read
+        || !parts.has_public.load(Ordering::Relaxed)
+        || !cache.has_public()
+        || snapshot.excludes(request.path())
+        || keyer.ends_session(request)
+    {
+        return false;
+    }
+    let Some(own) = keyer.key(request).filter(|own| !own.is_fragment()) else {
+        return false;
+    };
+    let (key, who) = (keyer.public_key(&own), (address, &request.fields));
+    let copy = parts.copies.look_up_good(&key, &request.fields);
+    copy.is_some_and(|copy| copy.may_rescue(cache.rescue_age_max, now))
+        && parts.visitors.may_share(keyer, &own, who, now)
+}
+
 impl Wanting<'_> {
     /// The copy of what a stranger was sent, where this visitor may have it.
-    pub(super) fn find(
-        &self,
-        instead: Instead,
-        now: Instant,
-    ) -> Option<(CacheKey, Arc<StoredResponse>)> {
+    pub(super) fn find(&self, instead: Instead, now: Instant) -> Option<Standing> {
         let (parts, cache) = (self.parts, &self.snapshot.config().cache);
         if self.request.method == Method::OPTIONS {
-            return self.allowed_before(now);
+            let (key, copy) = self.allowed_before(now)?;
+            return Some(Standing {
+                copy,
+                is_chosen: false,
+                key,
+            });
         }
         let own = self.key?;
         if !parts.has_public.load(Ordering::Relaxed) || !cache.has_public() {
@@ -54,10 +94,15 @@ impl Wanting<'_> {
             | Instead::Rescued(Cause::Failure(_) | Cause::Soft | Cause::Status(_)) => true,
             Instead::Overload | Instead::Rescued(Cause::Slow) => false,
         };
+        let is_stranger = parts.visitors.is_stranger(keyer, own, who, fails, now);
         let is_his = copy.may_rescue(cache.rescue_age_max, now)
-            && parts.visitors.is_stranger(keyer, own, who, fails, now)
+            && (is_stranger || self.chose_public && fails)
             && parts.visitors.may_share(keyer, own, who, now);
-        is_his.then_some((key, copy))
+        is_his.then_some(Standing {
+            copy,
+            is_chosen: !is_stranger,
+            key,
+        })
     }
 
     /// What the origin allowed to a preflight like this, or says of other sites with a copy of the page.
@@ -85,10 +130,18 @@ impl Wanting<'_> {
 
     /// The same as an answer.
     pub(super) fn serve(&self, instead: Instead, circuit: State, now: Instant) -> Option<Served> {
-        let (key, copy) = self.find(instead, now)?;
+        let Standing {
+            copy,
+            is_chosen,
+            key,
+        } = self.find(instead, now)?;
         self.parts.public_served.fetch_add(1, Ordering::Relaxed);
         let ttl = copy.ttl_seconds(now);
-        let handling = Handling::Public { ttl, instead };
+        let handling = Handling::Public {
+            ttl,
+            instead,
+            is_chosen,
+        };
         let (parts, snapshot) = (self.parts, self.snapshot);
         Some(Served::new(
             parts, snapshot, key, copy, circuit, handling, now,

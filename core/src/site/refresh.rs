@@ -318,6 +318,7 @@ fn unattended<'a>(
 ) -> Ask<'a> {
     Ask {
         address: None,
+        chose_public: false,
         copy,
         ends_session: false,
         key: Some(key.clone()),

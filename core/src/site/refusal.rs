@@ -139,6 +139,17 @@ impl Refusal {
         }
     }
 
+    /// Whether the origin does not answer: a version of the page for strangers is better than this.
+    pub(crate) const fn is_outage(&self) -> bool {
+        match self.kind {
+            Kind::Failed(_) | Kind::OriginFailed(..) | Kind::PageFails(_) => true,
+            Kind::Refused(refused, _) => {
+                matches!(refused, Refused::CircuitOpen | Refused::Maintenance)
+            }
+            Kind::MayHaveArrived(_) | Kind::Unasked => false,
+        }
+    }
+
     /// Whether an operator works on the origin.
     pub(super) const fn is_maintenance(&self) -> bool {
         matches!(self.kind, Kind::Refused(Refused::Maintenance, _))

@@ -34,6 +34,7 @@ use crate::time::Instant;
 #[must_use = "poll it until it has a decision; dropping it gives the place up"]
 pub struct Ticket {
     address: Option<IpAddr>,
+    chose_public: bool,
     class: Class,
     deadline: Instant,
     ends_session: bool,
@@ -71,6 +72,7 @@ impl Ticket {
     ) -> Self {
         Self {
             address: ask.address,
+            chose_public: ask.chose_public,
             class,
             deadline: place.deadline(),
             ends_session: ask.ends_session,
@@ -273,6 +275,7 @@ impl Ticket {
         let copy = seen.and_then(|key| copies.look_up_good(key, &self.request.fields));
         Ask {
             address: self.address,
+            chose_public: self.chose_public,
             copy,
             ends_session: self.ends_session,
             key,
@@ -293,6 +296,7 @@ impl From<Delayed> for Ticket {
         let deadline = delayed.place.deadline();
         Self {
             address: delayed.address,
+            chose_public: delayed.chose_public,
             class: delayed.class,
             deadline,
             ends_session: delayed.ends_session,

@@ -46,6 +46,8 @@ pub(super) struct Visitors {
 pub(crate) struct Asker {
     /// The client's address; `None` where it is not known, as behind a proxy that is not declared.
     pub(crate) address: Option<IpAddr>,
+    /// Whether it has chosen to see what strangers are sent while the origin does not answer.
+    pub(crate) chose_public: bool,
     /// It has signed in by its connection.
     pub(crate) is_bound: bool,
     /// The address that the request comes from: the client's, or that of a proxy that is not declared.

@@ -267,13 +267,30 @@ pub(super) const SPECS: &[Spec] = &[
         accepted: "a folder with some of busy.html, down.html, maintenance.html, may-have-arrived.html and \
                    not-sent.html, or `none`",
         example: "/etc/retter/pages",
-        help: "Your own pages for visitors without a copy; `{status}`, `{retry_after}` (seconds) and \
-               `{message}` (of `retter maintenance`) in them are filled in",
+        help: "Your own pages for visitors without a copy; `{status}`, `{retry_after}` (seconds), \
+               `{message}` (of `retter maintenance`) and `{public}` (a button for the public version) in \
+               them are filled in",
         core: "",
         apply: |v, text| {
             v.error_pages = match text.trim() {
                 "none" => None,
                 folder => Some(folder.into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "server.own_path",
+        default: "/.retter",
+        accepted: "a path that begins with `/` and does not end so, or `none`",
+        example: "/.retter",
+        help: "Path below which RETTER answers itself: `/public` below it is where the button for the public \
+               version of a page leads to; `none` for no such button",
+        core: "client.own_path",
+        apply: |v, text| {
+            v.core.client.own_path = match text.trim() {
+                "none" => String::new(),
+                path => path.to_owned(),
             };
             Ok(())
         },

@@ -6,6 +6,7 @@ mod bounds;
 mod broken;
 mod chain_ends;
 mod chains;
+mod choice;
 mod copies;
 mod ends;
 mod identity;
