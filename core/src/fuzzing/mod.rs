@@ -8,6 +8,7 @@
 //! | [`h1_response`] | a method, and what an origin sends | the same, and a reusable connection has nothing left |
 //! | [`chunked`] | a chunked body, and data to be chunked | the same, and writing is undone by reading |
 //! | [`cache_control`] | fields of a request and a response | a stricter rule never allows more, time never makes fresh |
+//! | [`chains`] | what visitors do, and which cookies they are given | a copy was sent to whoever gets it, or to a stranger |
 //! | [`copies`] | a copy as it is written down | what is read again is sound, and the same when it is written again |
 //! | [`keys`] | fields of two requests | equal keys and partitions exactly where a naive list of what counts is equal |
 //! | [`breaker`] | numbers and events | a circuit is as its model, the tiers never wedge |
@@ -15,6 +16,7 @@
 //! | [`session`] | what clients, origins and clocks do | the same to both sides, whole or byte by byte; one exchange is one request |
 
 mod breaker;
+mod chains;
 mod copies;
 mod h1;
 mod input;
@@ -27,6 +29,7 @@ mod store;
 mod tests;
 
 pub use breaker::breaker;
+pub use chains::chains;
 pub use copies::copies;
 pub use h1::{chunked, h1_request, h1_response};
 pub use keys::keys;
@@ -38,9 +41,10 @@ pub use store::store;
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("breaker", breaker),
     ("cache_control", cache_control),
+    ("chains", chains),
     ("chunked", chunked),
     ("copies", copies),
     ("h1_request", h1_request),

@@ -88,6 +88,19 @@ fn seeds_of_sessions_show_planted_bugs() {
 }
 
 #[test]
+fn seeds_of_chains_show_planted_bugs() {
+    let seeds = files(&root().join("seeds/chains"));
+    // Those by which a page gets into other hands.
+    let shown = [Plant::MixedPartitions, Plant::PublicOfVisitor];
+    for bug in shown {
+        plant(Some(bug));
+        let faulty = faulty(&seeds, super::chains::chains);
+        plant(None);
+        assert!(!faulty.is_empty(), "no seed shows {bug:?}");
+    }
+}
+
+#[test]
 fn every_target_has_a_shim_and_nothing_else_is_kept() {
     let names = |path: &str| -> BTreeSet<String> {
         let stem = |file: PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
