@@ -28,5 +28,6 @@ mod strangers;
 mod tags;
 mod transfer;
 mod trouble;
+mod upgrades;
 mod waiting;
 mod witnesses;
