@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::random::holds_random;
-use super::{CacheKey, Kind, logout};
+use super::{CacheKey, Kind, Language, logout};
 use crate::canary::{Plant, is_planted};
 use crate::message::known::{Is, SHAPING};
 use crate::message::{FieldsBuilder, RequestHead, Version};
@@ -34,13 +34,13 @@ pub(crate) fn may_be_asked(key: &CacheKey) -> bool {
 }
 
 /// The GET by which a stranger asks for what `key` names, with these cookies where it was handed
-/// them a moment ago. `addresses` are the names of fields by which proxies in front tell the address
+/// them a moment ago, and in this language where the page differs by it. `addresses` are the names of fields by which proxies in front tell the address
 /// of a visitor, and `address` is what they tell of the stranger.
 ///
 /// `None` where it does not fit into a head.
 pub(crate) fn request_of(
     key: &CacheKey,
-    cookies: Option<&[u8]>,
+    (cookies, language): (Option<&[u8]>, Option<&Language>),
     addresses: &[&str],
     address: &str,
 ) -> Option<RequestHead> {
@@ -52,6 +52,9 @@ pub(crate) fn request_of(
         Kind::Asset => fields.push("Accept", b"*/*"),
         Kind::Any | Kind::Data | Kind::Fragment => true,
     };
+    if let Some(language) = language {
+        fields.push("Accept-Language", language.tag());
+    }
     for (name, value) in shaping(key).flatten() {
         fields.push(name, value);
     }
@@ -288,7 +291,7 @@ mod tests {
 
     fn asked(key: &CacheKey) -> Vec<(String, String)> {
         let addresses = ["CF-Connecting-IP"];
-        let request = request_of(key, None, &addresses, "192.31.196.1").unwrap();
+        let request = request_of(key, (None, None), &addresses, "192.31.196.1").unwrap();
         let lines = request.fields.iter();
         let lines = lines.filter(|(name, _)| *name != "User-Agent");
         lines
@@ -312,7 +315,7 @@ mod tests {
             ("X-Shop-User", "anna"),
         ];
         let key = key("/a?b=1&utm_source=x", &visitor);
-        let request = request_of(&key, None, &[], "").unwrap();
+        let request = request_of(&key, (None, None), &[], "").unwrap();
         assert_eq!(
             (&request.method, &request.target[..]),
             (&Method::GET, &b"/a?b=1"[..])

@@ -7,10 +7,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::languages::{Languages, hash_in};
 use super::target::target_of_key;
 use super::trial::{Found, Trial};
 use crate::breaker::Target;
-use crate::key::{self, CacheKey};
+use crate::key::{self, CacheKey, Language};
 use crate::limits::{ASKED_HOSTS_MAX, ASKED_PAGES_MAX};
 use crate::report::{Obstacle, PublicStats};
 use crate::time::Instant;
@@ -41,7 +42,8 @@ const COUNTED_MAX: u32 = 1_000;
 pub(super) struct Asks {
     /// By host: how many requests there were, and how many of them said by a field who asks.
     hosts: BTreeMap<Box<[u8]>, (u32, u32)>,
-    /// By the hash of the key; of two keys that collide the first stays.
+    /// By the hash of the key, and of the language where the page differs by that; of two that collide
+    /// the first stays.
     pages: BTreeMap<u64, Page>,
     running: Option<Running>,
     starts: u64,
@@ -70,6 +72,10 @@ struct Page {
     is_kept: bool,
     /// It comes before all others: a visitor was told "no".
     is_urgent: bool,
+    /// In which it is asked for; `None` where the page does not differ by it, or that is not known yet.
+    language: Option<Language>,
+    /// Where the page differs by the language: which of them visitors want, and how many.
+    languages: Option<Languages>,
     /// Why nothing of the last answer was kept.
     unfit: Option<Obstacle>,
     probes_from: Instant,
@@ -90,6 +96,14 @@ pub(super) struct Ask {
     pub(super) cookies: Option<Box<[u8]>>,
     /// Only to find out which of them are replaced.
     pub(super) is_trial: bool,
+    /// In this language, where the page differs by it.
+    pub(super) language: Option<Language>,
+}
+
+impl Ask {
+    fn hash(&self) -> u64 {
+        hash_in(self.key.hash(), self.language.as_ref())
+    }
 }
 
 /// How it ended.
@@ -107,6 +121,8 @@ pub(super) enum Ended {
     NotReached,
     /// The stranger may not see it.
     Refused,
+    /// Nothing of such an answer is kept, as it differs by the language, and by nothing else.
+    InLanguages,
     /// Nothing of such an answer is kept, for this reason.
     Unfit(Obstacle),
 }
@@ -151,6 +167,38 @@ impl Asks {
         Some(!was_wanted && self.wakes(hash))
     }
 
+    /// Whether the page of this hash is known to differ by the language.
+    pub(super) fn has_languages(&self, hash: u64) -> bool {
+        let page = self.pages.get(&hash);
+        page.is_some_and(|page| page.languages.is_some())
+    }
+
+    /// As [`want`](Self::want), of a page that is known to differ by the language: for whoever wants this
+    /// one. `None` where it does not.
+    pub(super) fn want_in(
+        &mut self,
+        key: &CacheKey,
+        language: impl FnOnce() -> Option<Language>,
+        now: Instant,
+    ) -> Option<bool> {
+        let page = self.pages.get_mut(&key.hash())?;
+        let languages = page.languages.as_mut()?;
+        let Some(language) = language() else {
+            return Some(false);
+        };
+        if !languages.want(&language) {
+            return Some(false);
+        }
+        let hash = hash_in(key.hash(), Some(&language));
+        if let Some(page) = self.pages.get_mut(&hash) {
+            page.count = page.count.saturating_add(1);
+        } else {
+            self.insert_in(key, Some(language), now);
+        }
+        self.count_host(key.authority(), key.has_identity());
+        Some(self.wakes(hash))
+    }
+
     /// Notes that there is news of a page: it is asked for soon, and first of all where a visitor was
     /// told "no".
     pub(super) fn hasten(&mut self, key: &CacheKey, is_no: bool, now: Instant) -> bool {
@@ -182,11 +230,18 @@ impl Asks {
         if !self.pages.contains_key(&hash) {
             self.insert(key, NEVER);
         }
-        if let Some(page) = self.pages.get_mut(&hash)
-            && !page.is_kept
-            && page.key == *key
-        {
-            page.due = NEVER;
+        let Some(page) = self.pages.get_mut(&hash) else {
+            return;
+        };
+        if page.is_kept || page.key != *key {
+            return;
+        }
+        page.due = NEVER;
+        let languages = page.languages.take().unwrap_or_default();
+        for hash in languages.hashes(hash) {
+            if let Some(page) = self.pages.get_mut(&hash) {
+                (page.due, page.is_kept) = (NEVER, false);
+            }
         }
     }
 
@@ -210,6 +265,7 @@ impl Asks {
                 key: trial.key.clone(),
                 cookies: Some(trial.cookies.clone()),
                 is_trial: true,
+                language: None,
             });
         }
         loop {
@@ -219,7 +275,7 @@ impl Asks {
             if most.asked.is_some() || key::may_be_asked(&most.key) {
                 return Some(most.ask());
             }
-            let hash = most.key.hash();
+            let hash = most.ask().hash();
             self.pages.get_mut(&hash)?.due = NEVER;
         }
     }
@@ -303,15 +359,15 @@ impl Asks {
             return None;
         }
         if !is_trial {
-            let page = self.pages.get_mut(&key.hash())?;
-            if page.key != *key {
+            let page = self.pages.get_mut(&ask.hash())?;
+            if page.key != *key || page.language != ask.language {
                 return None;
             }
             (page.asked, page.is_urgent, page.cookies) = (Some(now), false, None);
         }
         self.starts += 1;
         self.running = Some(Running {
-            hash: key.hash(),
+            hash: ask.hash(),
             is_trial,
             number: self.starts,
         });
@@ -323,7 +379,7 @@ impl Asks {
     pub(super) fn postpone(&mut self, ask: &Ask, now: Instant) {
         if let Some(trial) = self.trial.as_mut().filter(|_| ask.is_trial) {
             trial.due = now + REST;
-        } else if let Some(page) = self.pages.get_mut(&ask.key.hash())
+        } else if let Some(page) = self.pages.get_mut(&ask.hash())
             && page.due != NEVER
         {
             page.due = now + REST;
@@ -346,7 +402,7 @@ impl Asks {
         let stats = &mut self.stats;
         stats.spent += took;
         *match ended {
-            Ended::Again(_) | Ended::Unfit(_) => &mut stats.passed,
+            Ended::Again(_) | Ended::InLanguages | Ended::Unfit(_) => &mut stats.passed,
             Ended::Dropped | Ended::Failed | Ended::NotReached => &mut stats.failed,
             Ended::Kept => &mut stats.kept,
             Ended::Refused => &mut stats.refused,
@@ -369,9 +425,23 @@ impl Asks {
         waiting.filter(|page| !self.is_gated(&page.key))
     }
 
-    /// Why there is no copy of a page, by the hash of its key.
-    pub(super) fn obstacle(&self, hash: u64) -> Obstacle {
-        match self.pages.get(&hash) {
+    /// Why there is no copy of a page, by the hash of its key, for whoever wants such a language.
+    pub(super) fn obstacle(
+        &self,
+        hash: u64,
+        language: impl FnOnce() -> Option<Language>,
+    ) -> Obstacle {
+        let page = self.pages.get(&hash);
+        let page = match page.is_some_and(|page| page.languages.is_some()) {
+            true => {
+                let Some(language) = language() else {
+                    return Obstacle::Vary;
+                };
+                self.pages.get(&hash_in(hash, Some(&language)))
+            }
+            false => page,
+        };
+        match page {
             None => Obstacle::NotAsked,
             Some(page) if page.due == NEVER => Obstacle::Unasked,
             Some(page) if page.is_kept => Obstacle::Evicted,
@@ -416,7 +486,11 @@ impl Asks {
     }
 
     fn insert(&mut self, key: &CacheKey, due: Instant) {
-        let hash = key.hash();
+        self.insert_in(key, None, due);
+    }
+
+    fn insert_in(&mut self, key: &CacheKey, language: Option<Language>, due: Instant) {
+        let hash = hash_in(key.hash(), language.as_ref());
         if self.pages.len() >= ASKED_PAGES_MAX {
             let is_free = |at: u64| self.running.is_none_or(|running| running.hash != at);
             // Hashes are as good as random.
@@ -437,6 +511,8 @@ impl Asks {
             failures: 0,
             is_kept: false,
             is_urgent: false,
+            language,
+            languages: None,
             unfit: None,
             probes_from: Instant::ZERO,
         };
@@ -465,6 +541,7 @@ impl Page {
             key: self.key.clone(),
             cookies: self.cookies.clone(),
             is_trial: false,
+            language: self.language.clone(),
         }
     }
 
@@ -488,12 +565,18 @@ impl Page {
             Ended::Kept => {
                 (self.count, self.due) = (0, now + AGAIN);
                 self.is_kept = true;
-                self.unfit = None;
+                (self.unfit, self.languages) = (None, None);
             }
             Ended::Refused => {
                 (self.count, self.due) = (0, now + AGAIN);
                 self.is_kept = false;
                 self.unfit = Some(Obstacle::Closed);
+            }
+            Ended::InLanguages => {
+                (self.count, self.due) = (0, now + UNFIT);
+                self.is_kept = false;
+                self.unfit = Some(Obstacle::Vary);
+                self.languages.get_or_insert_default();
             }
             Ended::Unfit(why) => {
                 (self.count, self.due) = (0, now + UNFIT);

@@ -442,11 +442,16 @@ impl Course {
         if let Some(unrescued) = self.unrescued.as_mut().filter(|_| kept) {
             unrescued.is_not_kept(why);
         }
+        self.note_unfit(Ended::Unfit(why));
+    }
+
+    /// What a stranger was sent is not kept, and this is known of it.
+    pub(super) fn note_unfit(&mut self, ended: Ended) {
         if let Some(visit) = self.sake.visit_mut()
             && matches!(visit.ended, Ended::Unfit(_))
             && !visit.is_trial()
         {
-            visit.ended = Ended::Unfit(why);
+            visit.ended = ended;
         }
     }
 

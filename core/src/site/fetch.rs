@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 
 use super::ask::Ask;
+use super::asks::Ended;
 use super::course::{Course, Grant, Slow, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
@@ -196,6 +197,9 @@ impl Fetch {
             let collected = keep::collect(&course, head, session, now);
             if let Err(why) = &collected {
                 course.note_unkept(*why, kept);
+                if *why == Obstacle::Vary && keep::differs_by_language(&course, &head.fields) {
+                    course.note_unfit(Ended::InLanguages);
+                }
             }
             course.collector = collected.ok();
             course.begin_judging(head);

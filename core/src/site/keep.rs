@@ -16,7 +16,7 @@ use super::wants::Ended;
 use crate::admission::Flown;
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Making, StoredResponse, Times};
-use crate::key::{CacheKey, Kind, Partition, SessionChange};
+use crate::key::{CacheKey, Kind, Language, Partition, SessionChange};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
 use crate::report::Obstacle;
 use crate::rules::cache_control::CacheControl;
@@ -272,7 +272,13 @@ pub(super) fn want_public(course: &Course, key: &CacheKey, is_kept: bool, now: I
     course.parts.address_fields.note(&course.request.fields);
     let keyer = course.snapshot.keyer();
     let hash = keyer.public_hash(key);
+    let language = || Language::of(&course.request.fields);
     course.parts.ask_for(|asks| {
+        if asks.has_languages(hash)
+            && let Some(wakes) = asks.want_in(&keyer.public_key(key), language, now)
+        {
+            return wakes;
+        }
         let again = asks.want_again(key.authority(), key.has_identity(), hash);
         again.unwrap_or_else(|| asks.want(&keyer.public_key(key), now))
     });
@@ -432,7 +438,12 @@ fn vary_of_stranger(request: &Fields, response: &Fields) -> Option<Vary> {
         is("accept") || is("accept-encoding") && is_plain || is("authorization") || is("cookie")
     };
     let others = || response.tokens("vary").filter(|name| !is_same(name));
+    // It has come in the language that its visitors want.
+    let is_asked = |name: &[u8]| is_language(name) && request.contains(Language::FIELD);
     let is_of_visitors = |name: &[u8]| {
+        if is_asked(name) {
+            return false;
+        }
         let has = std::str::from_utf8(name).is_ok_and(|name| request.contains(name));
         let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
         has || [
@@ -456,6 +467,20 @@ fn vary_of_stranger(request: &Fields, response: &Fields) -> Option<Vary> {
         named.push("vary", name);
     }
     Vary::of(request, &named.build(), true)
+}
+
+fn is_language(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(Language::FIELD.as_bytes())
+}
+
+/// Whether what a stranger was sent could be kept if the stranger had asked for a language.
+pub(super) fn differs_by_language(course: &Course, response: &Fields) -> bool {
+    let request = &course.request.fields;
+    if request.contains(Language::FIELD) || !response.tokens("vary").any(is_language) {
+        return false;
+    }
+    let asked = request.iter().chain([(Language::FIELD, &b"en"[..])]);
+    vary_of_stranger(&Fields::from_pairs(asked), response).is_some()
 }
 
 /// Whether an answer is JSON, or a part of a page by its media type.

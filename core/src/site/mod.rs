@@ -25,6 +25,7 @@ mod interleavings;
 mod interop;
 mod keep;
 mod labels;
+mod languages;
 mod lately;
 mod outdated;
 mod parts;

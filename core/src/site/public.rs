@@ -14,8 +14,8 @@ use super::served::Served;
 use super::snapshot::Snapshot;
 use crate::breaker::State;
 use crate::copies::StoredResponse;
-use crate::key::{CacheKey, Partition};
-use crate::message::RequestHead;
+use crate::key::{CacheKey, Language, Partition};
+use crate::message::{Fields, RequestHead};
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Handling, Instead};
 use crate::time::Instant;
@@ -41,6 +41,21 @@ pub(super) struct Standing {
     key: CacheKey,
 }
 
+/// The copy of what a stranger was sent, in the language that a request names first where the page
+/// differs by that.
+pub(super) fn look_up_public(
+    parts: &Parts,
+    key: &CacheKey,
+    request: &Fields,
+) -> Option<Arc<StoredResponse>> {
+    debug_assert_eq!(key.partition(), Partition::Public);
+    let copies = &parts.copies;
+    copies.look_up_good(key, request).or_else(|| {
+        let language = copies.contains(key).then(|| Language::of(request))??;
+        copies.look_up_good(key, &language.alone_in(request))
+    })
+}
+
 /// Whether a visitor who is more than a stranger could be given what strangers are sent of this page, by
 /// choice: where the page is for strangers, and was not refused to this visitor.
 pub(super) fn is_offered(
@@ -64,7 +79,7 @@ pub(super) fn is_offered(
         return false;
     };
     let (key, who) = (keyer.public_key(&own), (address, &request.fields));
-    let copy = parts.copies.look_up_good(&key, &request.fields);
+    let copy = look_up_public(parts, &key, &request.fields);
     copy.is_some_and(|copy| copy.may_rescue(cache.rescue_age_max, now))
         && parts.visitors.may_share(keyer, &own, who, now)
 }
@@ -87,7 +102,7 @@ impl Wanting<'_> {
         }
         let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
         let key = keyer.public_key(own);
-        let copy = parts.copies.look_up_good(&key, fields)?;
+        let copy = look_up_public(parts, &key, fields)?;
         let who = (self.address, fields);
         let fails = match instead {
             Instead::CircuitOpen

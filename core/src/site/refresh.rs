@@ -249,6 +249,7 @@ fn start_asking(
         key,
         cookies,
         is_trial,
+        language,
     } = ask;
     let gate = &parts.gate;
     if gate.in_flight() >= gate.limit() {
@@ -258,8 +259,13 @@ fn start_asking(
     let peer = snapshot.config().cache.public_address;
     let address = peer.to_string();
     let names = parts.address_fields.names();
-    let request =
-        key::request_of(key, cookies.as_deref(), &names, &address).ok_or(NotStarted::Gone)?;
+    let request = key::request_of(
+        key,
+        (cookies.as_deref(), language.as_ref()),
+        &names,
+        &address,
+    )
+    .ok_or(NotStarted::Gone)?;
     let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
     let permit = permit(parts, target_of_key(key), is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();

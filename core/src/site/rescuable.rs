@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::ask::Ask;
 use super::parts::Parts;
+use super::public::look_up_public;
 use super::unrescued::Unrescued;
-use crate::key::{CacheKey, Kind, Partition};
+use crate::key::{CacheKey, Kind, Language, Partition};
 use crate::report::{Failure, Obstacle, Way};
 use crate::rules::label::{Cause, ForwardReason, Instead};
 use crate::time::Instant;
@@ -109,12 +110,13 @@ fn obstacle(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Obstacle {
         };
     }
     let public = keyer.public_key(key);
-    let why = parts.asks().obstacle(public.hash());
+    let language = || Language::of(fields);
+    let why = parts.asks().obstacle(public.hash(), language);
     // What should be there may be, but not for this request.
     if why != Obstacle::Evicted {
         return why;
     }
-    let is_there = parts.copies.look_up_good(&public, fields).is_some();
+    let is_there = look_up_public(parts, &public, fields).is_some();
     match is_there {
         true => Obstacle::TooOld,
         false if parts.copies.contains(&public) => Obstacle::Vary,

@@ -490,3 +490,47 @@ fn who_has_written_waits_for_the_application_unless_it_fails() {
     slow.input(Input::ReadFailed(Side::Origin));
     assert_eq!(body(&slow.received()), "empty cart", "it fails");
 }
+
+#[test]
+fn a_page_that_differs_by_the_language_is_asked_for_in_that_of_its_visitors() {
+    const VARIES: &str = "Content-Type: text/html\r\nCache-Control: private\r\n\
+                          Vary: Accept-Language, Cookie";
+    const GERMAN: Ask = (
+        "/",
+        "Accept-Language: de-DE,de;q=0.9,en;q=0.8\r\nCookie: PHPSESSID=a1b2c3d4e5f6\r\n\
+         Accept: text/html",
+    );
+    let mut rig = rig();
+    visit_from(&rig, 1, GERMAN, &page(VARIES, "seite von a"));
+    let asked = tell_stranger(&mut rig, &page(VARIES, "page of nobody"));
+    assert_eq!(field(&asked, "accept-language"), None);
+    let other = (
+        "/",
+        "Accept-Language: de-de, fr;q=0.1\r\nCookie: PHPSESSID=b1b2b3b4b5b6b7b8\r\n\
+         Accept: text/html",
+    );
+    assert_eq!(left(&rig, 2, other), None, "it would be in no language");
+    rig.now = rig.now + Duration::from_secs(1);
+    visit_from(&rig, 1, GERMAN, &page(VARIES, "seite von a"));
+    let asked = tell_stranger(&mut rig, &page(VARIES, "seite von niemand"));
+    assert_eq!(field(&asked, "accept-language"), Some("de-de"));
+    assert_eq!(left(&rig, 2, other), public("seite von niemand"));
+    for language in ["fr", "de", "en, de-DE", "*", "de-DE\r\nAccept-Language: fr"] {
+        let fields = format!("Accept-Language: {language}\r\nAccept: text/html");
+        let mut visitor = rig.elsewhere(3);
+        visitor.send(&get("/", &lines(&fields)));
+        visitor.input(Input::ReadFailed(Side::Origin));
+        assert_eq!(status(&visitor.received()), 502, "{language}");
+    }
+    // What differs by something else too is nobody's.
+    let mut rig = self::rig();
+    let varies = format!("{VARIES}, User-Agent");
+    for _ in 0..2 {
+        visit_from(&rig, 1, GERMAN, &page(&varies, "seite von a"));
+        rig.now = rig.now + Duration::from_secs(1);
+    }
+    let asked = tell_stranger(&mut rig, &page(&varies, "page of nobody"));
+    assert_eq!(field(&asked, "accept-language"), None);
+    visit_from(&rig, 1, GERMAN, &page(&varies, "seite von a"));
+    assert_eq!(left(&rig, 2, other), None);
+}

@@ -50,6 +50,7 @@ fn one_at_a_time_the_most_wanted_first_within_a_share_of_the_time() {
         key: page(2),
         cookies: None,
         is_trial: false,
+        language: None,
     };
     assert!(asks.start(&other, at(5)).is_none(), "one at a time");
     asks.end(number, Ended::Kept, (millis(10), SHARE), at(10));
@@ -176,4 +177,47 @@ fn what_sends_visitors_on_is_not_asked_for_and_what_is_kept_is_probed_with() {
         asks.hasten(&page(2), true, at(20_000)),
         "there is a copy to lose"
     );
+}
+
+#[test]
+fn a_page_that_differs_by_the_language_is_asked_for_in_those_that_are_wanted() {
+    let language = |tag: &str| {
+        let fields = Fields::from_pairs([("accept-language", tag.as_bytes())]);
+        move || Language::of(&fields)
+    };
+    let mut asks = Asks::new();
+    let wanted = page(1);
+    asks.want(&wanted, at(0));
+    assert!(
+        asks.want_in(&wanted, language("de"), at(0)).is_none(),
+        "not known yet"
+    );
+    let (_, number) = ask(&mut asks, at(0)).unwrap();
+    asks.end(number, Ended::InLanguages, (millis(1), 1.0), at(1));
+    assert!(asks.has_languages(wanted.hash()) && !asks.has_languages(page(2).hash()));
+    assert_eq!(asks.want_in(&wanted, language("*"), at(2)), Some(false));
+    for tag in ["de-DE,de;q=0.9", "de-de", "fr"] {
+        assert!(asks.want_in(&wanted, language(tag), at(2)).is_some());
+    }
+    let obstacle = |asks: &Asks, tag: &str| asks.obstacle(wanted.hash(), language(tag));
+    assert_eq!(obstacle(&asks, "de-DE"), Obstacle::NotAsked);
+    assert_eq!(obstacle(&asks, "*"), Obstacle::Vary);
+    let next = asks.next(at(3)).unwrap();
+    assert_eq!(next.key, wanted);
+    assert_eq!(
+        next.language.as_ref().map(Language::tag),
+        Some(&b"de-de"[..])
+    );
+    let number = asks.start(&next, at(3)).unwrap();
+    asks.end(number, Ended::Kept, (millis(1), 1.0), at(4));
+    assert_eq!(
+        obstacle(&asks, "de-de, en"),
+        Obstacle::Evicted,
+        "there should be one"
+    );
+    let next = asks.next(at(5)).unwrap();
+    assert_eq!(next.language.as_ref().map(Language::tag), Some(&b"fr"[..]));
+    asks.leave_alone(&wanted);
+    assert!(asks.next(at(6)).is_none());
+    assert_eq!(obstacle(&asks, "de-de"), Obstacle::Unasked);
 }
