@@ -385,7 +385,7 @@ impl Tiers {
         let (ids, visitor) = (permit.ids, permit.visitor);
         self.lately.good(ids.page, visitor, now);
         if ids.circuit != ids.page {
-            self.lately.good(ids.circuit, visitor, now);
+            self.lately.good_of_circuit(ids.circuit, visitor, now);
         }
         if !permit.is_page {
             return;

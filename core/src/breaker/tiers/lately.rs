@@ -13,11 +13,14 @@ pub(super) struct Lately {
     places: Box<[Place]>,
 }
 
+/// A page; where it has the number of its circuit, as one without a query has, also the others of that.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     page: u64,
+    /// When it succeeded itself.
+    good_at: Option<Instant>,
     has_failed: bool,
-    /// The last visitors, each with when: the newest first.
+    /// The last visitors of any of them, each with when: the newest first.
     seen: [Option<Seen>; 2],
 }
 
@@ -33,19 +36,16 @@ impl Lately {
 
     /// The page has succeeded.
     pub(super) fn good(&mut self, page: u64, visitor: Option<Visitor>, now: Instant) {
-        let place = &mut self.places[index(page)];
-        if place.page != page {
-            *place = Place {
-                page,
-                ..Place::default()
-            };
-        }
+        let place = self.place(page);
         place.has_failed = false;
-        let [newest, second] = &mut place.seen;
-        if newest.is_some_and(|(_, other)| other != visitor) {
-            *second = *newest;
-        }
-        *newest = Some((now, visitor));
+        place.good_at = Some(now);
+        place.note(visitor, now);
+    }
+
+    /// A page has succeeded that shares this circuit: whoever saw that is a witness of the circuit, but
+    /// not of the page that has the same number.
+    pub(super) fn good_of_circuit(&mut self, circuit: u64, visitor: Option<Visitor>, now: Instant) {
+        self.place(circuit).note(visitor, now);
     }
 
     /// It has failed.
@@ -58,24 +58,43 @@ impl Lately {
 
     /// Whether it has succeeded at `from` or later, and not failed since.
     pub(super) fn is_good(&self, page: u64, from: Instant) -> bool {
-        !self.places[index(page)].has_failed && self.seen(page, from).next().is_some()
+        let place = &self.places[index(page)];
+        let is_good = place.good_at.is_some_and(|at| at >= from);
+        place.page == page && is_good && !place.has_failed
     }
 
-    /// Who has seen it succeed at `from` or later.
+    /// Who has seen a page of this circuit succeed at `from` or later.
     pub(super) fn visitors(
         &self,
-        page: u64,
+        circuit: u64,
         from: Instant,
     ) -> impl Iterator<Item = (Instant, Visitor)> {
-        let seen = self.seen(page, from);
+        let place = &self.places[index(circuit)];
+        let is_it = place.page == circuit;
+        let seen = place.seen.into_iter().flatten();
+        let seen = seen.filter(move |(at, _)| is_it && *at >= from);
         seen.filter_map(|(at, visitor)| Some((at, visitor?)))
     }
 
-    fn seen(&self, page: u64, from: Instant) -> impl Iterator<Item = Seen> {
-        let place = &self.places[index(page)];
-        let is_it = place.page == page;
-        let seen = place.seen.into_iter().flatten();
-        seen.filter(move |(at, _)| is_it && *at >= from)
+    fn place(&mut self, page: u64) -> &mut Place {
+        let place = &mut self.places[index(page)];
+        if place.page != page {
+            *place = Place {
+                page,
+                ..Place::default()
+            };
+        }
+        place
+    }
+}
+
+impl Place {
+    fn note(&mut self, visitor: Option<Visitor>, now: Instant) {
+        let [newest, second] = &mut self.seen;
+        if newest.is_some_and(|(_, other)| other != visitor) {
+            *second = *newest;
+        }
+        *newest = Some((now, visitor));
     }
 }
 

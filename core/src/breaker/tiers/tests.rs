@@ -190,6 +190,24 @@ fn a_broken_origin_opens_for_every_page() {
 }
 
 #[test]
+fn a_page_that_has_succeeded_lately_passes_and_another_of_its_path_does_not() {
+    let opened = "origin OPEN: 16 of 20 failed in 10 s, 5 paths";
+    let refused = "origin refuses for 2";
+    let others = "/2:F*4 /3:F*4 /4:F*4 /5:F*3 /6:F";
+    let asked = "/1?a:I /1?b:I /1:I";
+    check(
+        &settings(),
+        &format!("/1?a:S*4 {others} {asked}"),
+        &[opened, refused, refused],
+    );
+    check(
+        &settings(),
+        &format!("/1:S*4 {others} {asked}"),
+        &[opened, refused, refused],
+    );
+}
+
+#[test]
 fn connect_failures_open_the_origin_and_no_path() {
     let opened = "origin OPEN: 5 connect failures in a row";
     let tiers = check(
