@@ -710,7 +710,7 @@ impl Course {
 
 /// Whether the values by which the request is known have the last word in their chains: what else is
 /// answered to them is no copy.
-fn is_head(parts: &Parts, key: &CacheKey, now: Instant) -> bool {
+pub(super) fn is_head(parts: &Parts, key: &CacheKey, now: Instant) -> bool {
     let is_it = |line: &Line| !line.is_past() && parts.chains.hold(line.marks(), now);
     key.line().is_none_or(is_it)
 }

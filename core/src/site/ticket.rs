@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::admit::{self, Decision};
 use super::ask::Ask;
+use super::course;
 use super::delayed::Delayed;
 use super::parts::Parts;
 use super::reach;
@@ -217,6 +218,11 @@ impl Ticket {
     fn look(&mut self, now: Instant) -> Option<Served> {
         let parts = &self.parts;
         let key = self.key.as_ref().filter(|_| self.may_share)?;
+        // While it waited, its browser may have gone on with the value that stands in the place of its
+        // own: what was answered to that is not for whoever holds this one.
+        if !course::is_head(parts, key, now) {
+            return None;
+        }
         let copy = parts.copies.look_up(key, &self.request.fields)?;
         let age_max = self.snapshot.config().cache.rescue_age_max;
         // One that was there before is not what this request waits for.

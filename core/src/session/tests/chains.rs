@@ -216,6 +216,43 @@ fn who_has_a_planted_value_too_sees_nothing_of_what_comes_after() {
     }
 }
 
+/// Somebody waits with a value for which another one is used meanwhile: a copy of what that was sent is
+/// for its holder.
+#[test]
+fn who_has_waited_sees_nothing_that_a_later_value_was_sent() {
+    let mut settings = Settings::default();
+    settings.site.admission.in_flight_max = 1;
+    let mut rig = attended(settings);
+    rolls(&mut rig, "session");
+    let is = |at: usize| format!("session={}", V[at]);
+    ask(&rig, "/", "_ga=1", &[&is(0)], "front");
+    ask(&rig, "/a", &is(0), &[&is(1)], "page a");
+    let [mut busy, mut waits, mut later] = [rig.another(), rig.another(), rig.another()];
+    busy.send(&get("/slow", ""));
+    // It shares no fetch, and takes what there is when its turn comes.
+    let part = format!("{}\r\nRange: bytes=0-2", cookie(&is(0)));
+    waits.send(&get("/b", &lines(&part)));
+    later.send(&get("/b", &lines(&cookie(&is(1)))));
+    for rig in [&mut waits, &mut later] {
+        assert_eq!(rig.received(), "");
+    }
+    // The newest goes first where the oldest has waited for long.
+    for rig in [&mut busy, &mut waits, &mut later] {
+        rig.now = rig.now + Duration::from_millis(300);
+    }
+    busy.reply(&page(HTML, "slow"));
+    for (rig, text) in [(&mut later, "of the second"), (&mut waits, "of the first")] {
+        rig.settle();
+        assert!(
+            rig.asked().starts_with("GET /b "),
+            "{text}: {}",
+            rig.received()
+        );
+        rig.reply(&page(HTML, text));
+        assert!(rig.received().ends_with(text));
+    }
+}
+
 #[test]
 fn counters_and_preferences_do_not_separate_what_a_chain_holds_together() {
     // r3, r7.
