@@ -118,3 +118,7 @@ pub const CHAIN_VALUES_MAX: usize = 229_376;
 /// Names of cookies of which it is known whether the application gives them another value with each
 /// answer: more than an application has, and than the hosts of a small server have together.
 pub const ROLLING_NAMES_MAX: usize = 256;
+
+/// Visitors whose shares of the origin's time are told apart, beyond whom those who come new are one:
+/// more than a small server answers in ten seconds, in half a mebibyte.
+pub const SHARES_MAX: usize = 8192;

@@ -186,6 +186,8 @@ pub struct AdmissionStats {
     pub limit: u32,
     /// How many are.
     pub in_flight: u32,
+    /// Requests that only wait at the origin, as long polls do, beside those that are at work.
+    pub parked: u32,
     /// Requests that wait, for a slot or for another's fetch.
     pub waiting: usize,
     /// Those of them that wait for another's fetch of the same page.

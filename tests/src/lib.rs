@@ -12,6 +12,7 @@ pub mod browser;
 pub mod client;
 pub mod corpus;
 pub mod coverage;
+pub mod crowd;
 pub mod embed;
 pub mod names;
 pub mod namespace;

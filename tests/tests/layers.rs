@@ -43,7 +43,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["key", "limits", "message", "sync"]),
     (
         "admission",
-        &["breaker", "config", "key", "limits", "rules", "sync"],
+        &[
+            "breaker", "config", "key", "limits", "network", "rules", "sync",
+        ],
     ),
     ("rules", &["config", "message", "report", "time"]),
     ("key", &["canary", "config", "message", "rng", "time"]),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use retter_core::Manual;
+use retter_core::admission::Holder;
 use retter_core::breaker::State;
 use retter_core::report::{
     AdmissionStats, CoverageCounts, Obstacle, PublicStats, RefreshStats, Sign, SoftStats, Source,
@@ -92,27 +93,23 @@ struct Admission {
     /// How many requests may be at the application; it adapts.
     limit: u32,
     in_flight: u32,
+    /// Requests that only wait inside the application, and are no work for it.
+    parked: u32,
     waiting: usize,
     /// Mean of recent requests.
     service_ms: f64,
     overflows: u64,
     shed: Shed,
+    /// The page whose requests have been at the application longest, all together.
+    longest: Option<Longest>,
 }
 
-/// What became of requests that found the application full and were not sent on.
-#[derive(Serialize)]
-struct Shed {
-    copy: u64,
-    deadline: u64,
-    early: u64,
-    full: u64,
-}
-
-impl From<AdmissionStats> for Admission {
-    fn from(stats: AdmissionStats) -> Self {
+impl Admission {
+    fn of(stats: &AdmissionStats, longest: Option<Holder>) -> Self {
         Self {
             limit: stats.limit,
             in_flight: stats.in_flight,
+            parked: stats.parked,
             waiting: stats.waiting,
             service_ms: millis(stats.service_time),
             overflows: stats.overflows,
@@ -122,8 +119,38 @@ impl From<AdmissionStats> for Admission {
                 early: stats.shed.early,
                 full: stats.shed.full,
             },
+            longest: longest.map(Longest::from),
         }
     }
+}
+
+/// A page that keeps the application.
+#[derive(Serialize)]
+struct Longest {
+    page: Box<str>,
+    requests: usize,
+    parked: usize,
+    longest_seconds: u64,
+}
+
+impl From<Holder> for Longest {
+    fn from(holder: Holder) -> Self {
+        Self {
+            page: holder.page,
+            requests: holder.requests,
+            parked: holder.parked,
+            longest_seconds: holder.longest.as_secs(),
+        }
+    }
+}
+
+/// What became of requests that found the application full and were not sent on.
+#[derive(Serialize)]
+struct Shed {
+    copy: u64,
+    deadline: u64,
+    early: u64,
+    full: u64,
 }
 
 /// Error pages that came with status 200.
@@ -337,7 +364,7 @@ fn read(telemetry: &Telemetry) -> Health {
             evictions: stats.evictions,
         },
         disk: telemetry.disk().map(|disk| disk.stats().into()),
-        admission: stats.admission.into(),
+        admission: Admission::of(&stats.admission, telemetry.site().gate().holder(now)),
         rescuable: Rescuable::new(&stats.coverage.hour, telemetry.site().worst_field()),
         public: stats.public.into(),
         sessions: Sessions {

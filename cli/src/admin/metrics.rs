@@ -348,6 +348,11 @@ fn admission(page: &mut Page, stats: &AdmissionStats) {
         stats.in_flight,
     );
     page.gauge(
+        "retter_admission_parked",
+        "Requests that only wait inside the origin, as long polls do, and are no work for it.",
+        stats.parked,
+    );
+    page.gauge(
         "retter_admission_waiting",
         "Requests that wait for room at the origin.",
         stats.waiting,

@@ -200,7 +200,8 @@ impl Telemetry {
         self.note_history(now);
         self.tell(self.outages.tick(now), now);
         self.tell_of_pages(stats.paths_open, now);
-        let told = lock(&self.overload).note(&stats.admission, now);
+        let holder = || self.gateway.site().gate().holder(now);
+        let told = lock(&self.overload).note(&stats.admission, holder, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
         }

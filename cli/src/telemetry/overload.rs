@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use retter_core::admission::Holder;
 use retter_core::report::{AdmissionStats, ShedCounts};
 use retter_core::time::Instant;
 
+use super::escape;
 use crate::clock::millis;
 
 /// One line in this time tells that it goes on, and does not fill the log.
@@ -19,8 +21,14 @@ pub(crate) struct Overload {
 }
 
 impl Overload {
-    /// What to log now; to be asked about once a second.
-    pub(crate) fn note(&mut self, stats: &AdmissionStats, now: Instant) -> Option<String> {
+    /// What to log now; to be asked about once a second. `holder` is the page that keeps the application
+    /// longest, if there is one.
+    pub(crate) fn note(
+        &mut self,
+        stats: &AdmissionStats,
+        holder: impl FnOnce() -> Option<Holder>,
+        now: Instant,
+    ) -> Option<String> {
         let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
         let copies = stats.shed.copy - self.shed.copy;
         let refused = stats.shed.refused() - self.shed.refused();
@@ -29,9 +37,17 @@ impl Overload {
         }
         self.at = Some(now);
         self.shed = stats.shed;
+        let longest = holder().map_or_else(String::new, |holder| {
+            format!(
+                "; {} keeps it longest: {} requests, the first of them for {} s",
+                escape(holder.page.as_bytes()),
+                holder.requests,
+                holder.longest.as_secs()
+            )
+        });
         Some(format!(
             "the application is full: it works on {} requests at one time, {} ms each; since the \
-             last such line {copies} were answered from copies, {refused} refused",
+             last such line {copies} were answered from copies, {refused} refused{longest}",
             stats.limit,
             millis(stats.service_time),
         ))
@@ -51,10 +67,10 @@ mod tests {
             service_time: Duration::from_millis(25),
             ..AdmissionStats::default()
         };
-        assert_eq!(overload.note(&stats, at(1)), None);
+        assert_eq!(overload.note(&stats, || None, at(1)), None);
         stats.shed.copy = 3;
         stats.shed.early = 1;
-        let told = overload.note(&stats, at(2)).unwrap();
+        let told = overload.note(&stats, || None, at(2)).unwrap();
         assert!(
             told.contains("12 requests at one time, 25 ms each"),
             "{told}"
@@ -64,12 +80,21 @@ mod tests {
             "{told}"
         );
         stats.shed.deadline = 4;
-        assert_eq!(overload.note(&stats, at(11)), None);
-        let told = overload.note(&stats, at(12)).unwrap();
+        assert_eq!(overload.note(&stats, || None, at(11)), None);
+        let holder = Holder {
+            page: "/poll".into(),
+            requests: 7,
+            parked: 2,
+            longest: Duration::from_secs(12),
+        };
+        let told = overload.note(&stats, || Some(holder), at(12)).unwrap();
         assert!(
-            told.ends_with("0 were answered from copies, 4 refused"),
+            told.ends_with(
+                "0 were answered from copies, 4 refused; /poll keeps it longest: 7 requests, the \
+                 first of them for 12 s"
+            ),
             "{told}"
         );
-        assert_eq!(overload.note(&stats, at(60)), None, "it is over");
+        assert_eq!(overload.note(&stats, || None, at(60)), None, "it is over");
     }
 }

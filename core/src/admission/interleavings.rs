@@ -34,7 +34,7 @@ impl Inside {
             ..AdmissionSettings::default()
         };
         Arc::new(Self {
-            gate: Gate::new(&settings, NOW),
+            gate: Gate::new(&settings, 1, NOW),
             count: AtomicUsize::new(0),
             limit: limit as usize,
         })
@@ -42,17 +42,17 @@ impl Inside {
 
     /// A request that is let in at once or not at all.
     fn try_visit(&self) {
-        if let Some(slot) = self.gate.try_enter(NOW) {
+        if let Some(slot) = self.gate.try_enter(&bid(Class::Read), NOW) {
             self.stay(slot);
         }
     }
 
     /// A request that waits. Forgotten, its thread would block for ever, which the model notices.
     fn visit(&self) {
-        if let Some(slot) = self.gate.try_enter(NOW) {
+        if let Some(slot) = self.gate.try_enter(&bid(Class::Read), NOW) {
             return self.stay(slot);
         }
-        match self.gate.enter(Class::Read, None, NOW) {
+        match self.gate.enter(&bid(Class::Read), None, NOW) {
             Entered::Slot(slot) => self.stay(slot),
             Entered::Shed(shed) => panic!("there is no end of time here: {shed:?}"),
             Entered::Place(mut place) => {
@@ -66,7 +66,7 @@ impl Inside {
 
     /// A request that joins the queue and gives up.
     fn give_up(&self) {
-        if let Entered::Slot(slot) = self.gate.enter(Class::Read, None, NOW) {
+        if let Entered::Slot(slot) = self.gate.enter(&bid(Class::Read), None, NOW) {
             self.stay(slot);
         }
     }

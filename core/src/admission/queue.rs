@@ -1,48 +1,58 @@
-//! Owns the order in which requests wait for the origin, and which of them share one fetch.
+//! Owns who waits for the origin, for which kind of room, and what each learns in the end.
 //! Never counts who is at the origin, never takes a lock, and calls no waker: it hands them out.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use super::bid::{Bid, Visitor};
+use super::flights::{Flights, Landed};
+use super::lines::{Lines, Next, Waiter};
+use super::shares::Shares;
+use super::stay::Stay;
+use super::words::{Flown, Shed};
 use crate::key::CacheKey;
 use crate::limits::WAITING_MAX;
 use crate::time::Instant;
 
-use super::words::{Class, Flown, Shed};
-
-/// Who waits. The order:
+/// Who waits. The rules:
 ///
-/// 1. Writes before reads. Within a class the oldest first, until the oldest has waited for a
-///    quarter of the time-out: from then on the newest first, because the old ones are likely to
-///    be given up by their users, and serving them would make everybody late.
+/// 1. Requests that work at the origin wait in [`Lines`] of their own, apart from those that will
+///    only wait there: there may be room for one and not for the other.
 /// 2. Nobody waits longer than the time-out, and nobody begins to wait who would have to by the
-///    rate at which places become free; but one of each class may always wait. Where the newest is
-///    first, it is the oldest that has no chance, and gives way.
-/// 3. A write takes the place of a read before it is refused.
-/// 4. Of the reads with one key only the first, the leader, stands in the order. The others follow
+///    rate at which places become free; but one of each class of a visitor may always wait. Where the
+///    newest of a line is first, it is the oldest that has no chance, and gives way.
+/// 3. A write takes the place of a read of its visitor before it is refused. Where too many wait, the
+///    visitor with most of them gives way.
+/// 4. Of the reads with one key only the first, the leader, stands in a line. The others follow
 ///    it; its fetch is theirs. They count toward the bound, but not toward anybody's wait.
 #[derive(Debug)]
 pub(super) struct Queue {
     timeout: Duration,
     /// The next ticket's number: numbers are the order of arrival.
     next: u64,
-    writes: BTreeMap<u64, Waiter>,
-    reads: BTreeMap<u64, Waiter>,
-    followers: BTreeMap<u64, Follower>,
-    flights: HashTable<Flight>,
+    working: Lines,
+    parking: Lines,
+    flights: Flights,
     /// What became of those who have not asked since.
     settled: BTreeMap<u64, Fate>,
 }
 
+/// For which room a request waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Lane {
+    /// It will wait at the origin.
+    Parking,
+    Working,
+}
+
 /// What a waiting request learns in the end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Fate {
     /// A slot is its own; with the key of those who follow it.
-    Enter(Option<CacheKey>),
+    Enter(Stay, Option<CacheKey>),
     /// The fetch that it followed has ended so.
     Flown(Flown),
     /// It waited in vain.
@@ -58,119 +68,84 @@ pub(super) struct Turnover {
     pub(super) limit: u32,
 }
 
-#[derive(Debug)]
-struct Waiter {
-    since: Instant,
-    waker: Option<Waker>,
-    /// What it will fetch for others too.
-    leads: Option<CacheKey>,
-}
-
-#[derive(Debug)]
-struct Follower {
-    waiter: Waiter,
-    key: CacheKey,
-}
-
-/// A fetch that others wait for, from when its leader began to wait until it has ended.
-#[derive(Debug)]
-struct Flight {
-    key: CacheKey,
-    leader: u64,
-    /// In order of arrival.
-    followers: Vec<u64>,
-}
-
 /// Wakers to be called without a lock.
 pub(super) type Wakers = SmallVec<[Waker; 2]>;
 
 impl Queue {
-    /// Those who wait already do so for as long as was said when they came.
-    pub(super) const fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
-    }
-
-    pub(super) fn new(timeout: Duration) -> Self {
+    pub(super) fn new(seed: u64, timeout: Duration) -> Self {
         Self {
             timeout,
             next: 0,
-            writes: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            followers: BTreeMap::new(),
-            flights: HashTable::new(),
+            working: Lines::new(seed, timeout),
+            parking: Lines::new(seed, timeout),
+            flights: Flights::new(),
             settled: BTreeMap::new(),
         }
+    }
+
+    /// Those who wait already do so for as long as was said when they came.
+    pub(super) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+        self.working.set_timeout(timeout);
+        self.parking.set_timeout(timeout);
     }
 
     /// Lets a request wait and returns its number. With a key it follows, or leads from now on.
     pub(super) fn join(
         &mut self,
-        class: Class,
+        (bid, lane): (Bid, Lane),
         key: Option<&CacheKey>,
-        pace: Turnover,
+        (pace, shares): (Turnover, &Shares),
         now: Instant,
         wakers: &mut Wakers,
     ) -> Result<u64, Shed> {
         let waiter = Waiter {
+            bid,
             since: now,
             waker: None,
             leads: None,
         };
         if let Some(key) = key
-            && let Some(flight) = find(&mut self.flights, key)
+            && self.flights.has(key)
         {
-            if self.writes.len() + self.reads.len() + self.followers.len() >= WAITING_MAX {
+            if self.len() + self.flights.len() >= WAITING_MAX {
                 return Err(Shed::Full);
             }
             self.next += 1;
-            flight.followers.push(self.next);
-            let key = key.clone();
-            self.followers.insert(self.next, Follower { waiter, key });
+            self.flights.follow(self.next, key, waiter);
             return Ok(self.next);
         }
-        self.make_room(class, pace, now, wakers)?;
+        self.make_room(&bid, lane, (pace, shares), now, wakers)?;
         self.next += 1;
-        let id = self.next;
-        self.stand(
-            id,
-            class,
-            Waiter {
-                leads: key.cloned(),
-                ..waiter
-            },
-        );
+        let leads = key.cloned();
+        let waiter = Waiter { leads, ..waiter };
+        self.stand(self.next, lane, waiter, shares);
         if let Some(key) = key {
-            let flight = Flight {
-                key: key.clone(),
-                leader: id,
-                followers: Vec::new(),
-            };
-            self.flights
-                .insert_unique(key.hash(), flight, |flight| flight.key.hash());
+            self.flights.begin(key, &bid);
         }
-        Ok(id)
+        Ok(self.next)
     }
 
     /// What became of a request; `None` while it waits, with its waker kept. The one before, which
     /// may be of the same task, is not to be called: it goes to `replaced`.
     pub(super) fn poll(
         &mut self,
-        id: u64,
+        (id, bid): (u64, &Bid),
         waker: &Waker,
+        shares: &Shares,
         now: Instant,
-        wakers: &mut Wakers,
-        replaced: &mut Option<Waker>,
+        (wakers, replaced): (&mut Wakers, &mut Option<Waker>),
     ) -> Option<Fate> {
         if let Some(fate) = self.settled.remove(&id) {
             return Some(fate);
         }
         let timeout = self.timeout;
-        let Some(waiter) = self.waiter_mut(id) else {
+        let Some(waiter) = self.waiter_mut(id, bid) else {
             debug_assert!(false, "a ticket is not asked again once it has its fate");
             return Some(Fate::Shed(Shed::Deadline));
         };
         if waiter.since + timeout <= now {
-            self.leave(id, wakers);
+            self.leave(id, bid, shares, wakers);
             return Some(Fate::Shed(Shed::Deadline));
         }
         match &mut waiter.waker {
@@ -180,201 +155,208 @@ impl Queue {
         None
     }
 
-    /// The request is given up, or has its fate. Says whether a slot was its own unseen.
-    pub(super) fn leave(&mut self, id: u64, wakers: &mut Wakers) -> bool {
-        if let Some(fate) = self.settled.remove(&id) {
-            return match fate {
-                Fate::Enter(key) => {
-                    if let Some(key) = key {
-                        self.land(&key, Flown::Abandoned, wakers);
-                    }
-                    true
+    /// The request is given up, or has its fate. Returns the slot that was its own unseen.
+    pub(super) fn leave(
+        &mut self,
+        id: u64,
+        bid: &Bid,
+        shares: &Shares,
+        wakers: &mut Wakers,
+    ) -> Option<Stay> {
+        match self.settled.remove(&id) {
+            Some(Fate::Enter(slot, key)) => {
+                if let Some(key) = key {
+                    self.land(&key, Flown::Abandoned, shares, wakers);
                 }
-                Fate::Flown(_) | Fate::Shed(_) => false,
-            };
-        }
-        if let Some(follower) = self.followers.remove(&id) {
-            if let Some(flight) = find(&mut self.flights, &follower.key) {
-                flight.followers.retain(|other| *other != id);
+                return Some(slot);
             }
-            wakers.extend(follower.waiter.waker);
-        } else if let Some(waiter) = self.writes.remove(&id).or_else(|| self.reads.remove(&id)) {
-            self.take_leave(waiter, wakers);
+            Some(Fate::Flown(_) | Fate::Shed(_)) => return None,
+            None => {}
         }
-        false
+        if let Some(waiter) = self.flights.remove(id) {
+            wakers.extend(waiter.waker);
+        } else if let Some(waiter) = self.take_out(id, bid) {
+            self.take_leave(waiter, shares, wakers);
+        }
+        None
     }
 
-    /// Gives a slot to who is next; `false` when nobody is.
-    pub(super) fn admit(&mut self, now: Instant, wakers: &mut Wakers) -> bool {
-        for class in [Class::Write, Class::Read] {
-            while let Some((id, waiter)) = self.pop(class, now) {
-                if waiter.since + self.timeout <= now {
-                    self.settle(id, waiter, Fate::Shed(Shed::Deadline), wakers);
-                    continue;
-                }
-                let Waiter { waker, leads, .. } = waiter;
-                self.settled.insert(id, Fate::Enter(leads));
-                wakers.extend(waker);
-                return true;
-            }
+    /// Who is next in a lane, of those that may.
+    pub(super) fn next(
+        &self,
+        lane: Lane,
+        now: Instant,
+        may: impl Fn(&Bid) -> bool,
+    ) -> Option<Next> {
+        self.lines(lane).next(now, may)
+    }
+
+    /// Takes who is next out of its line, to be [`given`](Self::give) its slot; `None` where it has
+    /// waited too long.
+    pub(super) fn take(
+        &mut self,
+        lane: Lane,
+        next: Next,
+        shares: &Shares,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) -> Option<Waiter> {
+        let waiter = self.lines_mut(lane).take(next)?;
+        if waiter.since + self.timeout <= now {
+            let fate = Fate::Shed(Shed::Deadline);
+            self.settle(next.id, waiter, fate, shares, wakers);
+            return None;
         }
-        false
+        Some(waiter)
+    }
+
+    /// A slot is somebody's own.
+    pub(super) fn give(&mut self, id: u64, waiter: Waiter, slot: Stay, wakers: &mut Wakers) {
+        let Waiter { waker, leads, .. } = waiter;
+        self.settled.insert(id, Fate::Enter(slot, leads));
+        wakers.extend(waker);
+    }
+
+    /// A visitor's last request is done at another time now; `time` where that is because one was let
+    /// in.
+    pub(super) fn charged(&mut self, visitor: Visitor, done: u64, time: Option<u64>) {
+        self.working.charged(visitor, done, time);
+        self.parking.charged(visitor, done, time);
     }
 
     /// The fetch for `key` has ended: those who followed it go their ways.
-    pub(super) fn land(&mut self, key: &CacheKey, flown: Flown, wakers: &mut Wakers) {
-        let found = self
-            .flights
-            .find_entry(key.hash(), |flight| flight.key == *key);
-        let Ok(entry) = found else { return };
-        let (mut flight, _) = entry.remove();
-        match flown {
-            Flown::Failed(_) | Flown::Kept => {
-                for id in flight.followers {
-                    if let Some(Follower { waiter, .. }) = self.followers.remove(&id) {
-                        self.settled.insert(id, Fate::Flown(flown));
-                        wakers.extend(waiter.waker);
-                    }
+    pub(super) fn land(
+        &mut self,
+        key: &CacheKey,
+        flown: Flown,
+        shares: &Shares,
+        wakers: &mut Wakers,
+    ) {
+        match self.flights.land(key, flown) {
+            None => {}
+            Some(Landed::Leads(id, waiter)) => self.stand(id, Lane::Working, waiter, shares),
+            Some(Landed::Alone(waiters)) => {
+                for (id, waiter) in waiters {
+                    self.stand(id, Lane::Working, waiter, shares);
                 }
             }
-            // Nothing is known of the origin's answer: the next one asks, for the rest too.
-            Flown::Abandoned => {
-                if flight.followers.is_empty() {
-                    return;
-                }
-                let leader = flight.followers.remove(0);
-                if let Some(Follower { waiter, key }) = self.followers.remove(&leader) {
-                    let leads = Some(key);
-                    self.stand(leader, Class::Read, Waiter { leads, ..waiter });
-                    flight.leader = leader;
-                    self.flights
-                        .insert_unique(flight.key.hash(), flight, |flight| flight.key.hash());
-                }
-            }
-            // What the origin answers is for nobody else: each asks for itself.
-            Flown::Unfit => {
-                for id in flight.followers {
-                    if let Some(Follower { waiter, .. }) = self.followers.remove(&id) {
-                        self.stand(id, Class::Read, waiter);
-                    }
+            Some(Landed::Told(waiters)) => {
+                for (id, waiter) in waiters {
+                    self.settled.insert(id, Fate::Flown(flown));
+                    wakers.extend(waiter.waker);
                 }
             }
         }
     }
 
-    /// Requests that stand in the order.
-    pub(super) fn len(&self) -> usize {
-        self.writes.len() + self.reads.len()
+    /// Requests that stand in a line.
+    pub(super) const fn len(&self) -> usize {
+        self.working.len() + self.parking.len()
     }
 
     /// Requests that wait for another's fetch.
     pub(super) fn following(&self) -> usize {
-        self.followers.len()
+        self.flights.len()
     }
 
     /// Time until a request that comes now would be let in.
-    pub(super) fn wait(&self, class: Class, pace: Turnover) -> Duration {
-        let ahead = match class {
-            Class::Read => self.len(),
-            Class::Write => self.writes.len(),
-        };
-        pace.wait(ahead)
+    pub(super) fn wait(&self, bid: &Bid, pace: Turnover) -> Duration {
+        pace.wait(self.working.ahead(bid))
     }
 
-    /// Makes sure that one more of `class` may stand in the order.
+    /// Makes sure that one more may stand in its line.
     fn make_room(
         &mut self,
-        class: Class,
-        pace: Turnover,
+        bid: &Bid,
+        lane: Lane,
+        (pace, shares): (Turnover, &Shares),
         now: Instant,
         wakers: &mut Wakers,
     ) -> Result<(), Shed> {
-        let shed = if self.len() + self.followers.len() >= WAITING_MAX {
-            Shed::Full
-        } else if self.wait(class, pace) > self.timeout && !self.of(class).is_empty() {
-            Shed::Early
-        } else {
-            return Ok(());
+        let is_full = self.len() + self.flights.len() >= WAITING_MAX;
+        // How long the others take that wait at the origin says nothing of this one.
+        let is_vain = lane == Lane::Working
+            && self.wait(bid, pace) > self.timeout
+            && !self.working.is_first(bid);
+        let (shed, lines) = match (is_full, is_vain) {
+            (false, false) => return Ok(()),
+            (true, _) => (Shed::Full, [lane, lane.other()]),
+            (false, true) => (Shed::Early, [lane; 2]),
         };
-        // Who gives way: a read before a write, else the newcomer unless it would go first.
-        let victims = match class {
-            Class::Write if !self.reads.is_empty() => Class::Read,
-            Class::Read | Class::Write => class,
-        };
-        let newest_first = self.is_late(victims, now);
-        if victims == class && !newest_first {
-            return Err(shed);
-        }
-        let waiting = self.of_mut(victims);
-        let last = if newest_first {
-            waiting.pop_first()
-        } else {
-            waiting.pop_last()
-        };
-        let Some((id, waiter)) = last else {
-            return Err(shed);
-        };
-        self.settle(id, waiter, Fate::Shed(shed), wakers);
+        let victim = lines.into_iter().find_map(|lane| {
+            let lines = self.lines(lane);
+            let longest = is_full.then(|| lines.of_longest(bid.visitor)).flatten();
+            let victim = longest.or_else(|| lines.gives_way(bid, now));
+            victim.map(|victim| (lane, victim))
+        });
+        let (lane, victim) = victim.ok_or(shed)?;
+        let waiter = self.lines_mut(lane).remove(&victim.bid, victim.id);
+        let waiter = waiter.ok_or(shed)?;
+        self.settle(victim.id, waiter, Fate::Shed(shed), shares, wakers);
         Ok(())
     }
 
-    fn settle(&mut self, id: u64, waiter: Waiter, fate: Fate, wakers: &mut Wakers) {
+    fn settle(
+        &mut self,
+        id: u64,
+        waiter: Waiter,
+        fate: Fate,
+        shares: &Shares,
+        wakers: &mut Wakers,
+    ) {
         self.settled.insert(id, fate);
-        self.take_leave(waiter, wakers);
+        self.take_leave(waiter, shares, wakers);
     }
 
-    /// Somebody no longer stands in the order without having been let in.
-    fn take_leave(&mut self, waiter: Waiter, wakers: &mut Wakers) {
+    /// Somebody no longer stands in a line without having been let in.
+    fn take_leave(&mut self, waiter: Waiter, shares: &Shares, wakers: &mut Wakers) {
         wakers.extend(waiter.waker);
         if let Some(key) = waiter.leads {
-            self.land(&key, Flown::Abandoned, wakers);
+            self.land(&key, Flown::Abandoned, shares, wakers);
         }
     }
 
-    fn stand(&mut self, id: u64, class: Class, waiter: Waiter) {
-        self.of_mut(class).insert(id, waiter);
+    fn stand(&mut self, id: u64, lane: Lane, waiter: Waiter, shares: &Shares) {
+        let times = shares.clock(waiter.bid.visitor);
+        self.lines_mut(lane).push(id, waiter, times);
     }
 
-    fn pop(&mut self, class: Class, now: Instant) -> Option<(u64, Waiter)> {
-        if self.is_late(class, now) {
-            self.of_mut(class).pop_last()
-        } else {
-            self.of_mut(class).pop_first()
-        }
+    fn take_out(&mut self, id: u64, bid: &Bid) -> Option<Waiter> {
+        let waiter = self.working.remove(bid, id);
+        waiter.or_else(|| self.parking.remove(bid, id))
     }
 
-    /// Whether the oldest of a class has waited too long.
-    fn is_late(&self, class: Class, now: Instant) -> bool {
-        /// Parts of the time-out: a quarter of a second of one is what nobody minds.
-        const PARTS: u32 = 4;
-        let oldest = self.of(class).first_key_value();
-        oldest.is_some_and(|(_, oldest)| oldest.since + self.timeout / PARTS <= now)
-    }
-
-    const fn of(&self, class: Class) -> &BTreeMap<u64, Waiter> {
-        match class {
-            Class::Read => &self.reads,
-            Class::Write => &self.writes,
-        }
-    }
-
-    const fn of_mut(&mut self, class: Class) -> &mut BTreeMap<u64, Waiter> {
-        match class {
-            Class::Read => &mut self.reads,
-            Class::Write => &mut self.writes,
-        }
-    }
-
-    fn waiter_mut(&mut self, id: u64) -> Option<&mut Waiter> {
-        if let Some(waiter) = self.writes.get_mut(&id) {
+    fn waiter_mut(&mut self, id: u64, bid: &Bid) -> Option<&mut Waiter> {
+        if let Some(waiter) = self.working.waiter_mut(bid, id) {
             return Some(waiter);
         }
-        if let Some(waiter) = self.reads.get_mut(&id) {
+        if let Some(waiter) = self.parking.waiter_mut(bid, id) {
             return Some(waiter);
         }
-        self.followers
-            .get_mut(&id)
-            .map(|follower| &mut follower.waiter)
+        self.flights.waiter_mut(id)
+    }
+
+    const fn lines(&self, lane: Lane) -> &Lines {
+        match lane {
+            Lane::Parking => &self.parking,
+            Lane::Working => &self.working,
+        }
+    }
+
+    const fn lines_mut(&mut self, lane: Lane) -> &mut Lines {
+        match lane {
+            Lane::Parking => &mut self.parking,
+            Lane::Working => &mut self.working,
+        }
+    }
+}
+
+impl Lane {
+    const fn other(self) -> Self {
+        match self {
+            Self::Parking => Self::Working,
+            Self::Working => Self::Parking,
+        }
     }
 }
 
@@ -384,8 +366,4 @@ impl Turnover {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
         self.service.saturating_mul(ahead) / self.limit.max(1)
     }
-}
-
-fn find<'a>(flights: &'a mut HashTable<Flight>, key: &CacheKey) -> Option<&'a mut Flight> {
-    flights.find_mut(key.hash(), |flight| flight.key == *key)
 }

@@ -1,6 +1,8 @@
 //! Owns the words in which the gate and its queue say who wants in, and how it went.
 //! Never decides anything.
 
+use std::time::Duration;
+
 use crate::rules::label::Cause;
 
 /// What counts when there is not room for all.
@@ -34,4 +36,17 @@ pub enum Flown {
     Kept,
     /// The answer is for nobody else.
     Unfit,
+}
+
+/// The page that keeps the origin's places longest at one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its path, without the query.
+    pub page: Box<str>,
+    /// Requests for it that have been at the origin for more than a second.
+    pub requests: usize,
+    /// Those of them that only wait there, and hold no place.
+    pub parked: usize,
+    /// How long the first of them has been there.
+    pub longest: Duration,
 }

@@ -37,6 +37,9 @@ pub struct AdmissionSettings {
     pub in_flight_start: u32,
     /// Part of the limit that renewing copies may use while others wait, 0 to 1.
     pub background_share: f64,
+    /// Most requests that may wait at the origin, as long polls do, without taking a place there;
+    /// how many it bears is found out. With 0 every request counts as work.
+    pub parked_max: u32,
     /// Longest time that a request waits for the origin to have room.
     pub queue_timeout: Duration,
     /// How long after the first connection that failed a request waits for the origin to take
@@ -148,6 +151,9 @@ pub struct OriginSettings {
     pub connect_timeout: Duration,
     /// Longest time from the request to the response head.
     pub head_timeout: Duration,
+    /// Longest time until the head of a response to a request that only waits at the origin, as a
+    /// long poll does, while others are answered.
+    pub wait_timeout: Duration,
     /// Longest time between two pieces of a body, in either direction.
     pub body_timeout: Duration,
     /// Longest silence of a tunnel or an event stream.
@@ -176,6 +182,8 @@ impl Default for AdmissionSettings {
             // Few enough for one PHP worker's queue, enough to learn from within a second.
             in_flight_start: 8,
             background_share: 0.25,
+            // Each is a connection and a few kilobytes.
+            parked_max: 256,
             queue_timeout: Duration::from_secs(1),
             // Most applications restart in less.
             restart_wait: Duration::from_secs(5),
@@ -241,6 +249,8 @@ impl Default for OriginSettings {
             head_fields_max: RESPONSE_FIELDS_MAX,
             connect_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(15),
+            // Twice what most long polls last.
+            wait_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(60),
             tunnel_timeout: Duration::from_secs(60 * 60),
             rate_min: Some(RATE_MIN),
@@ -402,7 +412,7 @@ impl SiteSettings {
         ]
     }
 
-    fn durations(&self) -> [Check; 10] {
+    fn durations(&self) -> [Check; 11] {
         let Self {
             admission,
             breaker,
@@ -418,6 +428,7 @@ impl SiteSettings {
             Check::duration("cache.rescue_age_max", cache.rescue_age_max),
             Check::duration("origin.connect_timeout", origin.connect_timeout),
             Check::duration("origin.head_timeout", origin.head_timeout),
+            Check::duration("origin.wait_timeout", origin.wait_timeout),
             Check::duration("origin.body_timeout", origin.body_timeout),
             Check::duration("origin.tunnel_timeout", origin.tunnel_timeout),
         ]

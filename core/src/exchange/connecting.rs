@@ -51,6 +51,7 @@ impl Connecting {
             download: Download::Awaiting(fetch),
             origin: Origin::new(conn, out, reused, settings, now),
             upload: Upload::new(call.framing, call.is_read),
+            waited_at: None,
         })
     }
 

@@ -25,6 +25,8 @@ pub enum Timer {
     OriginHead,
     /// Room at the origin.
     OriginRoom,
+    /// The end of a request at the origin, until it may turn out to wait there.
+    Late,
     /// The response, for longer than it should take: until the copy answers.
     Slow,
     /// Any byte through a tunnel.
@@ -52,7 +54,13 @@ pub(super) fn next(state: &State, shared: &Shared) -> Option<Deadline> {
             let moved_at = tunnel.client_at.max(origin.read_at).max(origin.write_at);
             Some((moved_at + settings.tunnel_timeout, Timer::TunnelIdle))
         }
-        State::Relaying(relay) => of_relay(relay, shared),
+        State::Relaying(relay) => {
+            let due = of_relay(relay, shared);
+            match relay.download.late_at() {
+                Some(at) if due.is_none_or(|due| at < due.0) => Some((at, Timer::Late)),
+                Some(_) | None => due,
+            }
+        }
         State::Waiting(ticket) => Some((ticket.deadline(), Timer::OriginRoom)),
     }
 }
@@ -132,8 +140,13 @@ fn of_relay(relay: &Relay, shared: &Shared) -> Option<Deadline> {
 
 /// The response is due, and before that a copy in its place.
 fn of_head(relay: &Relay, shared: &Shared, since: Instant) -> Deadline {
-    let head_timeout = shared.origin().head_timeout;
-    let head = (since + head_timeout, Timer::OriginHead);
+    let settings = shared.origin();
+    let head = match relay.waited_at {
+        // It may wait for longer, as long as that is right.
+        Some(at) => (at + settings.head_timeout).min(since + settings.wait_timeout),
+        None => since + settings.head_timeout,
+    };
+    let head = (head, Timer::OriginHead);
     match relay.download.slow_at() {
         Some(at) if at <= head.0 => (at, Timer::Slow),
         Some(_) | None => head,

@@ -69,6 +69,24 @@ impl Download {
         }
     }
 
+    /// When to say that the request is still at the origin; `None` for never.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        match self {
+            Self::Awaiting(fetch) => fetch.late_at(),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.late_at(),
+            Self::Holding(held) => held.holding.late_at(),
+        }
+    }
+
+    /// The request is still at the origin.
+    pub(super) fn on_late(&mut self, now: Instant) {
+        match self {
+            Self::Awaiting(fetch) => fetch.on_late(now),
+            Self::Discarding(passing) | Self::Forwarding(_, passing) => passing.on_late(now),
+            Self::Holding(held) => held.holding.on_late(now),
+        }
+    }
+
     /// The whole request is on its way.
     pub(super) fn on_sent(&mut self, now: Instant) {
         match self {

@@ -578,6 +578,14 @@ impl Exchange {
                     relay.pause(now);
                 }
             }
+            Timer::Late => {
+                if let State::Relaying(relay) = &mut self.state {
+                    relay.download.on_late(now);
+                }
+                // Something else may be due too.
+                self.handle_timeout(now);
+            }
+            Timer::OriginHead if self.waits_on(now) => {}
             Timer::OriginBody if self.is_draining() => self.turn(Turn::Stop, now),
             Timer::OriginBody | Timer::OriginHead => {
                 self.turn(Turn::Failed(Failure::Timeout), now);
@@ -597,6 +605,18 @@ impl Exchange {
                     relay.download.on_late_content(now);
                 }
             }
+        }
+    }
+
+    /// Whether a request that is not answered in time may wait on.
+    fn waits_on(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Relaying(relay) => relay.waits_on(&self.shared, now),
+            State::Connecting(_)
+            | State::Done
+            | State::Draining(_)
+            | State::Tunnel(_)
+            | State::Waiting(_) => false,
         }
     }
 

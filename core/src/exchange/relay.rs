@@ -30,6 +30,8 @@ pub(super) struct Relay {
     pub(super) download: Download,
     pub(super) origin: Origin,
     pub(super) upload: Upload,
+    /// When it was given more time to be answered than others, last.
+    pub(super) waited_at: Option<Instant>,
 }
 
 /// What a relay becomes.
@@ -47,6 +49,19 @@ impl Relay {
     /// Whether the body of the answer is being passed on.
     pub(super) const fn is_forwarding(&self) -> bool {
         matches!(self.download, Download::Forwarding(..))
+    }
+
+    /// The head of the response is late. Says whether the request may wait on, as long polls do.
+    pub(super) fn waits_on(&mut self, shared: &Shared, now: Instant) -> bool {
+        let Download::Awaiting(fetch) = &self.download else {
+            return false;
+        };
+        let longest = self.origin.write_at + shared.origin().wait_timeout;
+        let waits_on = now < longest && fetch.may_wait_on(now);
+        if waits_on {
+            self.waited_at = Some(now);
+        }
+        waits_on
     }
 
     /// Passes content on to the origin.

@@ -13,6 +13,7 @@
 //! | [`freshness`] | RFC 9111 §3, §4.2 |
 //! | [`label`] | RFC 9211 |
 //! | [`login`] | RFC 4559, RFC 9110 §11 |
+//! | [`media`] | RFC 6838 |
 //! | `own_cookies` | RFC 6265 §5.4: this program's own, as they come back |
 //! | [`range`] | RFC 9110 §14 |
 //! | [`reference`](mod@reference) | RFC 3986 §5.2 |
@@ -29,6 +30,7 @@ pub mod forwarding;
 pub mod freshness;
 pub mod label;
 pub mod login;
+pub mod media;
 pub(crate) mod own_cookies;
 pub mod range;
 pub mod reference;

@@ -3,6 +3,7 @@
 //! Never makes a request wait.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
@@ -46,13 +47,12 @@ pub enum Decision {
 pub(super) fn go(
     parts: &Arc<Parts>,
     ask: Ask<'_>,
-    class: Class,
     slot: Slot,
     lead: Option<Lead>,
     now: Instant,
 ) -> Result<Decision, Box<Delayed>> {
     let (target, visitor) = (target_of(ask.request), ask.visitor);
-    let (circuit, acquired) = match class {
+    let (circuit, acquired) = match ask.bid.class {
         Class::Read => acquire(parts, &ask, now),
         Class::Write => match bars_write(parts, now) {
             Some(barred) => (State::Open, Err(barred)),
@@ -255,7 +255,7 @@ pub(super) fn stand_in(
         }
     };
     match barred.by {
-        Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, Class::Read, refusal, now) {
+        Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, refusal, now) {
             Ok(delayed) => Err(delayed),
             Err(refusal) => Ok(Decision::Refuse(parts.happened.refused(refusal))),
         },
@@ -290,12 +290,36 @@ pub(super) fn shares(request: &RequestHead, snapshot: &Snapshot) -> bool {
         && !snapshot.keyer().has_ignored_query(request)
 }
 
+/// Whether its own copy is from before its visitor has written: that is for when the origin fails.
+pub(super) fn is_before_own_write(parts: &Parts, ask: &Ask<'_>, now: Instant) -> bool {
+    let own = ask.copy.as_deref().zip(ask.key.as_ref());
+    let (keyer, fields) = (ask.snapshot.keyer(), &ask.request.fields);
+    own.is_some_and(|own| parts.is_before_own_write(keyer, own, fields, now))
+}
+
+/// A copy that answers because there is no room.
+pub(super) fn overflow(
+    parts: &Arc<Parts>,
+    ask: &mut Ask<'_>,
+    circuit: State,
+    now: Instant,
+) -> Option<Served> {
+    let handling = |ttl| Handling::Overload { ttl };
+    let served = match is_before_own_write(parts, ask, now) {
+        true => None,
+        false => serve(parts, ask, circuit, handling, now),
+    };
+    let served = served.or_else(|| ask.wanting(parts).serve(Instead::Overload, circuit, now))?;
+    parts.overload_copies.fetch_add(1, Ordering::Relaxed);
+    Some(served)
+}
+
 /// There is no room for a request that nothing can stand in for.
-pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, class: Class, now: Instant) -> Decision {
+pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Decision {
     /// By then things have changed, whatever the queue looks like now.
     const WAIT_MAX: Duration = Duration::from_secs(30);
     let circuit = parts.circuits.state(target_of(ask.request), now);
-    let wait = parts.gate.wait(class, now).min(WAIT_MAX);
+    let wait = parts.gate.wait(&ask.bid).min(WAIT_MAX);
     let refusal = Refusal::new(ask.why, Refused::Overload, circuit, wait);
     Decision::Refuse(parts.happened.refused(refusal))
 }

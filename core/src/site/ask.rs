@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::public::Wanting;
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
-use crate::admission::Class;
+use crate::admission::{Bid, Class};
 use crate::breaker::Visitor;
 use crate::copies::StoredResponse;
 use crate::key::CacheKey;
@@ -23,6 +23,8 @@ use crate::time::Instant;
 pub(super) struct Ask<'a> {
     /// The client's address, where it is known.
     pub(super) address: Option<IpAddr>,
+    /// What it is to the gate.
+    pub(super) bid: Bid,
     /// Whether it has chosen to see what strangers are sent while the origin does not answer.
     pub(super) chose_public: bool,
     /// Until when it may wait for an origin that takes no connections, if it has waited before.

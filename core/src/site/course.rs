@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::ask::{Ask, class_of};
+use super::ask::Ask;
 use super::asks::Ended;
 use super::delayed::Delayed;
 use super::errand::{self, Errand};
@@ -23,7 +23,7 @@ use super::snapshot::Snapshot;
 use super::soft::Judging;
 use super::unrescued::Unrescued;
 use super::visit::Visit;
-use crate::admission::{Flown, Lead, Slot};
+use crate::admission::{Bid, Flown, Lead, Slot};
 use crate::breaker::{Outcome, State, TierPermit, Visitor};
 use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Mark, StoredResponse};
@@ -33,6 +33,7 @@ use crate::message::{RequestHead, ResponseHead};
 use crate::report::{Failure, Obstacle, SoftVerdict};
 use crate::rules::conditional::{self, Validators};
 use crate::rules::label::{Cause, ForwardReason, Handling, Instead};
+use crate::rules::media;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -42,6 +43,9 @@ pub(super) struct Grant {
     pub(super) permit: TierPermit,
     pub(super) slot: Slot,
 }
+
+/// Of a path, what is told of a page that keeps the origin busy.
+const PAGE_CHARS_MAX: usize = 200;
 
 /// Up to how many requests at a time failures are not the many's: the origin has at least so many in
 /// any case.
@@ -85,6 +89,8 @@ pub(super) struct Course {
     chose_public: bool,
     /// When it was allowed.
     pub(super) asked: Instant,
+    /// What it is to the gate.
+    bid: Bid,
     pub(super) circuit: State,
     pub(super) collector: Option<Collector>,
     /// The last good copy.
@@ -97,6 +103,8 @@ pub(super) struct Course {
     pub(super) judging: Option<Box<Judging>>,
     /// The answer is a page, or a part of one with a URL of its own, that a stranger may get too.
     pub(super) is_page: bool,
+    /// It is told that it is slow, or nobody knows what that would be.
+    is_never_slow: bool,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     /// Under which key it is kept, where its visitor has other cookies by it.
@@ -160,11 +168,13 @@ impl Course {
             address: ask.address,
             chose_public: ask.chose_public,
             asked: now,
+            bid: ask.bid,
             circuit,
             collector: None,
             copy: ask.copy,
             ends_session: ask.ends_session,
             is_judged: false,
+            is_never_slow: false,
             is_page: false,
             judging: None,
             keep_as: None,
@@ -352,6 +362,36 @@ impl Course {
         self.slot = None;
     }
 
+    /// When to say that the request is still at the origin, if it is to be said.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        self.sent_at?;
+        self.slot.as_ref().and_then(Slot::late_at)
+    }
+
+    /// The request is still at the origin: where others are answered meanwhile, it only waits there,
+    /// and its place is for others.
+    pub(super) fn on_late(&mut self, now: Instant) {
+        self.last = now;
+        if let Some(slot) = &mut self.slot {
+            let page = String::from_utf8_lossy(self.request.path());
+            slot.on_late(page.chars().take(PAGE_CHARS_MAX).collect(), now);
+        }
+    }
+
+    /// Whether it may be given more time than others to be answered, as a long poll.
+    pub(super) fn may_wait_on(&self, now: Instant) -> bool {
+        let slot = self.slot.as_ref();
+        slot.is_some_and(|slot| slot.may_wait_on(now))
+    }
+
+    /// Whether its copy is data of a page whose requests wait at the origin, as those of a long poll:
+    /// until there is news, nothing is the answer.
+    fn is_old_news(&self) -> bool {
+        let copy = self.copy.as_ref();
+        copy.is_some_and(|copy| media::is_data(copy.fields()))
+            && self.parts.gate.may_park(&self.bid)
+    }
+
     /// Whether it counts as a request at the origin.
     pub(super) fn has_slot(&self) -> bool {
         self.slot.is_some()
@@ -360,12 +400,18 @@ impl Course {
     /// When it counts as slow, unless a final head comes before; `None` for never.
     pub(super) fn slow_at(&self) -> Option<Instant> {
         let after = self.permit.as_ref()?.slow_after()?;
+        if self.is_never_slow {
+            return None;
+        }
         Some(self.sent_at? + after)
     }
 
     /// The response takes longer than it should: the copy that answers, where one may.
     pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         self.last = now;
+        if self.late_at().is_some_and(|at| at <= now) {
+            self.on_late(now);
+        }
         self.record_slow(now);
         match &self.sake {
             Sake::Client => {}
@@ -379,6 +425,9 @@ impl Course {
                 self.parts.visit_is_slow(visit.number, self.asked, now);
                 return None;
             }
+        }
+        if self.is_old_news() {
+            return None;
         }
         let key = self.key.clone()?;
         let is_old = self.copy.as_ref().is_some_and(|copy| {
@@ -515,8 +564,7 @@ impl Course {
             let status = self.failure_status(Failure::Connect);
             let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
             let ask = self.ask(&request);
-            let class = class_of(&request);
-            if let Ok(delayed) = Delayed::new(&parts, ask, class, refusal, now) {
+            if let Ok(delayed) = Delayed::new(&parts, ask, refusal, now) {
                 self.drop_ended(now);
                 self.record(Outcome::ConnectFailure, now);
                 self.outcome = Outcome::ConnectFailure;
@@ -546,6 +594,7 @@ impl Course {
         });
         Ask {
             address: self.address,
+            bid: self.bid,
             chose_public: self.chose_public,
             may_rescue: self.may_rescue && copy.is_some(),
             copy,
@@ -675,6 +724,13 @@ impl Course {
     }
 
     pub(super) fn record_slow(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_never_slow, true) {
+            return;
+        }
+        let slot = self.slot.as_ref();
+        if slot.is_some_and(|slot| slot.is_patient()) {
+            return;
+        }
         let Some(permit) = &mut self.permit else {
             return;
         };

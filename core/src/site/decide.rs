@@ -2,7 +2,6 @@
 //! Never learns from an answer: [`Fetch`] does.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
@@ -31,7 +30,7 @@ use crate::message::{Fields, RequestHead};
 use crate::report::Obstacle;
 use crate::rules::freshness::{Allowed, Wishes};
 use crate::rules::label::{ForwardReason, Handling, Instead, Refused};
-use crate::rules::{conditional, forwarding};
+use crate::rules::{conditional, forwarding, media};
 use crate::store::Entry as _;
 use crate::time::Instant;
 
@@ -122,8 +121,10 @@ pub(super) fn decide(
         .is_some_and(|copy| copy.may_rescue(age_max, now));
     let ends_session = key.is_none() && snapshot.keyer().ends_session(request);
     let visitor = Some(parts.voices.of(asker.peer, key.as_ref()));
+    let target = request.path_and_query();
     let mut ask = Ask {
         address: asker.address,
+        bid: parts.gate.bid(Class::Read, target, asker.address),
         chose_public: asker.chose_public,
         copy,
         ends_session,
@@ -326,8 +327,10 @@ fn pass_by(
     } else {
         ForwardReason::Method
     };
+    let target = request.path_and_query();
     let ask = Ask {
         address: asker.address,
+        bid: parts.gate.bid(Class::Write, target, asker.address),
         chose_public: asker.chose_public,
         copy: None,
         ends_session,
@@ -352,9 +355,9 @@ fn pass_by(
     if let Some(barred) = admit::bars_write(parts, now) {
         return admit::stand_in(parts, ask, State::Open, barred, now).into();
     }
-    match parts.gate.try_enter(now) {
-        Some(slot) => admit::go(parts, ask, Class::Write, slot, None, now).into(),
-        None => wait(parts, ask, Class::Write, now),
+    match parts.gate.try_enter(&ask.bid, now) {
+        Some(slot) => admit::go(parts, ask, slot, None, now).into(),
+        None => wait(parts, ask, None, now),
     }
 }
 
@@ -366,12 +369,12 @@ pub(super) fn decide_again(parts: &Arc<Parts>, fetch: Fetch, now: Instant) -> Ru
     }
     let mut course = fetch.into_course();
     let request = Arc::clone(&course.request);
-    let (class, ask) = (class_of(&request), course.ask(&request));
+    let ask = course.ask(&request);
     let (slot, lead) = (course.slot.take(), course.lead.take());
     course.give_up(now);
     match slot {
-        Some(slot) => admit::go(parts, ask, class, slot, lead, now).into(),
-        None => wait(parts, ask, class, now),
+        Some(slot) => admit::go(parts, ask, slot, lead, now).into(),
+        None => wait(parts, ask, None, now),
     }
 }
 
@@ -383,7 +386,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
         Err(barred) => return admit::stand_in(parts, ask, circuit, barred, now).into(),
     };
     if !(ask.may_rescue && is_planted(Plant::OverloadWithRoom))
-        && let Some(slot) = parts.gate.try_enter(now)
+        && let Some(slot) = parts.gate.try_enter(&ask.bid, now)
     {
         let grant = Grant {
             lead: None,
@@ -394,33 +397,51 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
     }
     // Who waits must not hold a probe back.
     parts.record(permit, Outcome::Ignore, now);
-    let handling = |ttl| Handling::Overload { ttl };
-    let (keyer, fields) = (ask.snapshot.keyer(), &ask.request.fields);
-    let own = ask.copy.as_deref().zip(ask.key.as_ref());
-    let is_old = own.is_some_and(|own| parts.is_before_own_write(keyer, own, fields, now));
-    let served = (!is_old)
-        .then(|| admit::serve(parts, &mut ask, circuit, handling, now))
-        .flatten()
-        .or_else(|| ask.wanting(parts).serve(Instead::Overload, circuit, now));
-    match served {
-        Some(served) => {
-            parts.overload_copies.fetch_add(1, Ordering::Relaxed);
-            Decision::Serve(served).into()
-        }
-        None => wait(parts, ask, Class::Read, now),
+    if !has_copy(parts, &ask, now) {
+        return wait(parts, ask, None, now);
+    }
+    // Whose session may end meanwhile gets at once what is its own now.
+    let is_chained = ask.key.as_ref().is_some_and(|key| key.line().is_some());
+    let waits = !is_chained && parts.gate.is_expected(&ask.bid, SHORT_WAIT, now);
+    if waits && !is_planted(Plant::OverloadWithRoom) {
+        return wait(parts, ask, Some(now + SHORT_WAIT), now);
+    }
+    match admit::overflow(parts, &mut ask, circuit, now) {
+        Some(served) => Decision::Serve(served).into(),
+        None => wait(parts, ask, None, now),
     }
 }
 
-/// The origin is full and no copy can answer: the request waits, if that is of use.
-fn wait(parts: &Arc<Parts>, ask: Ask<'_>, class: Class, now: Instant) -> Ruling {
+/// How long a request may wait though a copy can answer it: its visitor hardly notices.
+const SHORT_WAIT: Duration = Duration::from_millis(50);
+
+/// Whether a copy may answer because there is no room. One of data does not where requests for it wait
+/// at the origin until there is news: its visitor would ask again at once, for ever.
+fn has_copy(parts: &Arc<Parts>, ask: &Ask<'_>, now: Instant) -> bool {
+    if ask.may_rescue && !admit::is_before_own_write(parts, ask, now) {
+        let copy = ask.copy.as_ref();
+        let is_data = copy.is_some_and(|copy| media::is_data(copy.fields()));
+        return !is_data || !parts.gate.may_park(&ask.bid);
+    }
+    ask.wanting(parts).find(Instead::Overload, now).is_some()
+}
+
+/// The origin is full: the request waits, if that is of use, until a copy answers where one can.
+fn wait(parts: &Arc<Parts>, mut ask: Ask<'_>, copy_at: Option<Instant>, now: Instant) -> Ruling {
     let shares = ask.may_share && admit::shares(ask.request, &ask.snapshot);
     let key = ask
         .key
         .as_ref()
         .filter(|key| shares && key.is_named_by(ask.request));
-    match parts.gate.enter(class, key, now) {
-        Entered::Place(place) => Ruling::Wait(Ticket::new(parts, ask, class, place, now)),
-        Entered::Shed(_) => admit::shed(parts, &ask, class, now).into(),
-        Entered::Slot(slot) => admit::go(parts, ask, class, slot, None, now).into(),
+    match parts.gate.enter(&ask.bid, key, now) {
+        Entered::Place(place) => Ruling::Wait(Ticket::new(parts, ask, place, copy_at, now)),
+        Entered::Shed(_) => {
+            let circuit = parts.circuits.state(target_of(ask.request), now);
+            let instead = copy_at.and_then(|_| admit::overflow(parts, &mut ask, circuit, now));
+            instead
+                .map_or_else(|| admit::shed(parts, &ask, now), Decision::Serve)
+                .into()
+        }
+        Entered::Slot(slot) => admit::go(parts, ask, slot, None, now).into(),
     }
 }

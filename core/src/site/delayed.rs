@@ -11,7 +11,7 @@ use super::reach::RestartWait;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
-use crate::admission::Class;
+use crate::admission::Bid;
 use crate::breaker::Visitor;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -25,8 +25,8 @@ use crate::time::Instant;
 pub struct Delayed {
     /// The client's address, where it is known.
     pub(super) address: Option<IpAddr>,
+    pub(super) bid: Bid,
     pub(super) chose_public: bool,
-    pub(super) class: Class,
     pub(super) ends_session: bool,
     pub(super) key: Option<CacheKey>,
     /// Whether it may see what others like its client see, and they what it is sent.
@@ -48,7 +48,6 @@ impl Delayed {
     pub(super) fn new(
         parts: &Arc<Parts>,
         ask: Ask<'_>,
-        class: Class,
         refusal: Refusal,
         now: Instant,
     ) -> Result<Box<Self>, Refusal> {
@@ -60,8 +59,8 @@ impl Delayed {
         parts.renewals.wake();
         Ok(Box::new(Self {
             address: ask.address,
+            bid: ask.bid,
             chose_public: ask.chose_public,
-            class,
             ends_session: ask.ends_session,
             key: ask.key,
             may_share: ask.may_share,

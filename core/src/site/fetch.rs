@@ -29,6 +29,7 @@ use crate::rules::conditional::Validators;
 use crate::rules::forwarding;
 use crate::rules::label::{Cause, Handling, Instead};
 use crate::rules::login;
+use crate::rules::media;
 use crate::time::Instant;
 
 /// Permission to ask the origin once, and the duty to say how it went.
@@ -128,6 +129,25 @@ impl Fetch {
         self.course.on_late_content(now);
     }
 
+    /// When to call [`on_late`](Self::on_late), unless the exchange has ended before; `None` for never.
+    #[must_use]
+    pub fn late_at(&self) -> Option<Instant> {
+        self.course.late_at()
+    }
+
+    /// The request is still at the origin. Where others are answered meanwhile it only waits there, as
+    /// a long poll does, and its place is for others.
+    pub fn on_late(&mut self, now: Instant) {
+        self.course.on_late(now);
+    }
+
+    /// Whether it may take longer than others to be answered: it only waits at the origin, or may,
+    /// and the origin is well.
+    #[must_use]
+    pub fn may_wait_on(&self, now: Instant) -> bool {
+        self.course.may_wait_on(now)
+    }
+
     /// Whether it counts as a request at the origin.
     pub(crate) fn has_slot(&self) -> bool {
         self.course.has_slot()
@@ -191,7 +211,7 @@ impl Fetch {
         }
         let is_stream = forwarding::is_event_stream(&head.fields);
         if course.is_page {
-            course.is_page = !is_stream && !keep::is_data(&head.fields);
+            course.is_page = !is_stream && !media::is_data(&head.fields);
         }
         if !is_stream {
             let collected = keep::collect(&course, head, session, now);

@@ -22,7 +22,7 @@ use crate::report::Obstacle;
 use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Criteria, Lifetimes, NotStorable, Scope};
 use crate::rules::label::Handling;
-use crate::rules::{conditional, credentials, forwarding};
+use crate::rules::{conditional, credentials, forwarding, media};
 use crate::store::{Entry, Vary};
 use crate::time::Instant;
 
@@ -322,7 +322,7 @@ pub(super) fn collect(
     // Nobody who navigates is to be answered with data, though the application gave it; and what a
     // program is told when nobody is signed in would sign its user out.
     let is_page = key.kind() == Kind::Document || key.partition() == Partition::Public;
-    if is_page && is_data(&head.fields) {
+    if is_page && media::is_data(&head.fields) {
         return Err(Obstacle::Data);
     }
     if !may_keep(course, key, head, session) {
@@ -481,18 +481,6 @@ pub(super) fn differs_by_language(course: &Course, response: &Fields) -> bool {
     }
     let asked = request.iter().chain([(Language::FIELD, &b"en"[..])]);
     vary_of_stranger(&Fields::from_pairs(asked), response).is_some()
-}
-
-/// Whether an answer is JSON, or a part of a page by its media type.
-pub(super) fn is_data(response: &Fields) -> bool {
-    let media_type = response.get("content-type").unwrap_or_default();
-    let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
-    let media_type = media_type[..end].trim_ascii();
-    let is = |known: &[u8]| media_type.eq_ignore_ascii_case(known);
-    let is_json = |end: &[u8]| end.eq_ignore_ascii_case(b"json");
-    media_type.last_chunk::<4>().is_some_and(|end| is_json(end))
-        || is(b"text/vnd.turbo-stream.html")
-        || is(b"text/x-component")
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Parts {
             clock_behind: AtomicU64::new(0),
             copies: Copies::new(&site.cache, rng.next()),
             coverage: Coverage::new(),
-            gate: Gate::new(&site.admission, now),
+            gate: Gate::new(&site.admission, rng.next(), now),
             gzip: config.client().gzip.then(Arc::default),
             handed: Handed::new(),
             happened: Happened::default(),

@@ -128,6 +128,18 @@ impl Holding {
         course.answer_failure(failure, now)
     }
 
+    /// When to call [`on_late`](Self::on_late), unless the response is complete before; `None` for
+    /// never.
+    #[must_use]
+    pub fn late_at(&self) -> Option<Instant> {
+        self.course.late_at()
+    }
+
+    /// The request is still at the origin, as with [`Fetch::on_late`](super::Fetch::on_late).
+    pub fn on_late(&mut self, now: Instant) {
+        self.course.on_late(now);
+    }
+
     pub(crate) fn circuit(&self) -> State {
         self.course.circuit
     }
@@ -203,6 +215,18 @@ impl Passing {
     /// The client went away, or made the origin give up: the breaker learns nothing from it.
     pub fn abandon(mut self, now: Instant) {
         self.course.give_up(now);
+    }
+
+    /// When to call [`on_late`](Self::on_late), unless the response is complete before; `None` for
+    /// never.
+    #[must_use]
+    pub fn late_at(&self) -> Option<Instant> {
+        self.course.late_at()
+    }
+
+    /// The request is still at the origin, as with [`Fetch::on_late`](super::Fetch::on_late).
+    pub fn on_late(&mut self, now: Instant) {
+        self.course.on_late(now);
     }
 
     pub(crate) fn circuit(&self) -> State {

@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::target::{target_of, target_of_key};
 use super::visit::Visit;
 use super::wants::LOOK_AGAIN;
-use crate::admission::{Gate, Slot};
+use crate::admission::{Bid, Class, Gate, Slot};
 use crate::breaker::{Outcome, State, Target, TierPermit, Tiers};
 use crate::copies::StoredResponse;
 use crate::key::{self, CacheKey, Line};
@@ -206,7 +206,8 @@ fn start(
         renewals.wants().forget(key);
         return Err(NotStarted::Gone);
     }
-    let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
+    let bid = gate.bid(Class::Read, request.path_and_query(), None);
+    let slot = slot(gate, &bid, is_probe, now).ok_or(NotStarted::Full)?;
     let plain = errand::plain(request);
     if plain.fields.is_cut() {
         // Without what is missing it would be somebody else's page.
@@ -221,7 +222,7 @@ fn start(
         return Err(NotStarted::Gone);
     };
     let request = Arc::new(plain);
-    let ask = unattended(Some(copy), key, &request, snapshot);
+    let ask = unattended(Some(copy), key, bid, &request, snapshot);
     let grant = Grant {
         lead: None,
         permit,
@@ -252,7 +253,7 @@ fn start_asking(
         language,
     } = ask;
     let gate = &parts.gate;
-    if gate.in_flight() >= gate.limit() {
+    if !gate.has_place() {
         return Err(NotStarted::Full);
     }
     let snapshot = parts.snapshot();
@@ -266,7 +267,8 @@ fn start_asking(
         &address,
     )
     .ok_or(NotStarted::Gone)?;
-    let slot = slot(gate, is_probe, now).ok_or(NotStarted::Full)?;
+    let bid = gate.bid(Class::Read, request.path_and_query(), None);
+    let slot = slot(gate, &bid, is_probe, now).ok_or(NotStarted::Full)?;
     let permit = permit(parts, target_of_key(key), is_probe, now).ok_or(NotStarted::Refused)?;
     let circuit = permit.circuit();
     let Some(number) = parts.asks().start(ask, now) else {
@@ -285,7 +287,7 @@ fn start_asking(
         slot,
     };
     let visit = Visit::new(key, number, cookies.as_deref(), *is_trial);
-    let ask = unattended(copy, key, &request, snapshot);
+    let ask = unattended(copy, key, bid, &request, snapshot);
     let mut fetch = Fetch::new(parts, ask, grant, circuit, now);
     fetch.is_for(Sake::Stranger(Box::new(visit)));
     Ok(Refresh {
@@ -297,11 +299,10 @@ fn start_asking(
 }
 
 /// A slot for what no client waits for.
-fn slot(gate: &Gate, is_probe: bool, now: Instant) -> Option<Slot> {
-    let has_room = || gate.in_flight() < gate.limit();
-    match gate.try_enter_background(now) {
+fn slot(gate: &Gate, bid: &Bid, is_probe: bool, now: Instant) -> Option<Slot> {
+    match gate.try_enter_background(bid, now) {
         // Renewals that hang must not keep a probe back: it is what visitors wait for.
-        None if is_probe && has_room() => gate.try_enter(now),
+        None if is_probe && gate.has_place() => gate.try_enter(bid, now),
         slot => slot,
     }
 }
@@ -319,11 +320,13 @@ fn permit(parts: &Parts, target: Target<'_>, is_probe: bool, now: Instant) -> Op
 fn unattended<'a>(
     copy: Option<Arc<StoredResponse>>,
     key: &CacheKey,
+    bid: Bid,
     request: &'a Arc<RequestHead>,
     snapshot: Arc<Snapshot>,
 ) -> Ask<'a> {
     Ask {
         address: None,
+        bid,
         chose_public: false,
         copy,
         ends_session: false,

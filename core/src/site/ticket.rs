@@ -18,8 +18,9 @@ use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
 use super::unrescued::Unrescued;
-use crate::admission::{Admitted, Class, Entered, Flown, Lead, Place, Slot};
-use crate::breaker::Visitor;
+use crate::admission::{Admitted, Bid, Class, Entered, Flown, Lead, Place, Slot};
+use crate::breaker::{State, Visitor};
+use crate::copies::StoredResponse;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::conditional;
@@ -35,8 +36,10 @@ use crate::time::Instant;
 #[must_use = "poll it until it has a decision; dropping it gives the place up"]
 pub struct Ticket {
     address: Option<IpAddr>,
+    bid: Bid,
+    /// There was a copy that could answer, and one does at the deadline.
+    copy_answers: bool,
     chose_public: bool,
-    class: Class,
     deadline: Instant,
     ends_session: bool,
     key: Option<CacheKey>,
@@ -67,15 +70,16 @@ impl Ticket {
     pub(super) fn new(
         parts: &Arc<Parts>,
         ask: Ask<'_>,
-        class: Class,
         place: Place,
+        copy_at: Option<Instant>,
         now: Instant,
     ) -> Self {
         Self {
             address: ask.address,
+            bid: ask.bid,
+            copy_answers: copy_at.is_some(),
+            deadline: copy_at.map_or_else(|| place.deadline(), |at| at.min(place.deadline())),
             chose_public: ask.chose_public,
-            class,
-            deadline: place.deadline(),
             ends_session: ask.ends_session,
             key: ask.key,
             may_share: ask.may_share,
@@ -156,6 +160,11 @@ impl Ticket {
             }
             Admitted::Flown(Flown::Failed(cause)) => {
                 let circuit = self.parts.circuits.state(target_of(&self.request), now);
+                if self.copy_answers
+                    && let Some(served) = self.overflow(circuit, now)
+                {
+                    return Some(Decision::Serve(served));
+                }
                 let refusal = Refusal::failed(self.why, cause, circuit);
                 Some(Decision::Refuse(refusal))
             }
@@ -171,7 +180,7 @@ impl Ticket {
         if let Some(served) = self.look(now) {
             return Some(Decision::Serve(served));
         }
-        match self.parts.gate.enter(self.class, key, now) {
+        match self.parts.gate.enter(&self.bid, key, now) {
             Entered::Place(place) => {
                 if self.waits_until.is_some() {
                     self.deadline = place.deadline();
@@ -186,7 +195,7 @@ impl Ticket {
 
     /// Whether it would be refused while the origin is on its way back.
     fn is_barred(&self, now: Instant) -> bool {
-        let is_read = self.class == Class::Read;
+        let is_read = self.bid.class == Class::Read;
         is_read
             && self.parts.reach.is_on()
             && admit::bars(&self.parts, target_of(&self.request), now)
@@ -254,8 +263,8 @@ impl Ticket {
 
     /// Asks the circuit; `None` where the request has to wait for the origin's return.
     fn go(&mut self, slot: Slot, lead: Option<Lead>, now: Instant) -> Option<Decision> {
-        let (parts, class) = (Arc::clone(&self.parts), self.class);
-        match admit::go(&parts, self.ask(), class, slot, lead, now) {
+        let parts = Arc::clone(&self.parts);
+        match admit::go(&parts, self.ask(now), slot, lead, now) {
             Ok(decision) => Some(decision),
             Err(delayed) => {
                 let since = self.since;
@@ -268,24 +277,43 @@ impl Ticket {
         }
     }
 
-    fn refuse(&mut self, now: Instant) -> Decision {
-        let (parts, class) = (Arc::clone(&self.parts), self.class);
-        admit::shed(&parts, &self.ask(), class, now)
+    /// The copy that answers as there is no room.
+    fn overflow(&mut self, circuit: State, now: Instant) -> Option<Served> {
+        let parts = Arc::clone(&self.parts);
+        admit::overflow(&parts, &mut self.ask(now), circuit, now)
     }
 
-    fn ask(&mut self) -> Ask<'_> {
-        // What could rescue would have answered before; it may still be asked about.
+    fn refuse(&mut self, now: Instant) -> Decision {
+        let parts = Arc::clone(&self.parts);
+        let copy_answers = self.copy_answers;
+        let mut ask = self.ask(now);
+        if copy_answers {
+            let circuit = parts.circuits.state(target_of(ask.request), now);
+            if let Some(served) = admit::overflow(&parts, &mut ask, circuit, now) {
+                return Decision::Serve(served);
+            }
+        }
+        admit::shed(&parts, &ask, now)
+    }
+
+    fn ask(&mut self, now: Instant) -> Ask<'_> {
+        // Unless it waits for a short time only, what could rescue would have answered before; it may
+        // still be asked about.
         let key = self.key.take();
         let copies = &self.parts.copies;
         let seen = key.as_ref().filter(|_| self.may_share);
         let copy = seen.and_then(|key| copies.look_up_good(key, &self.request.fields));
+        let age_max = self.snapshot.config().cache.rescue_age_max;
+        let rescues = |copy: &Arc<StoredResponse>| copy.may_rescue(age_max, now);
+        let may_rescue = self.copy_answers && copy.as_ref().is_some_and(rescues);
         Ask {
             address: self.address,
+            bid: self.bid,
             chose_public: self.chose_public,
             copy,
             ends_session: self.ends_session,
             key,
-            may_rescue: false,
+            may_rescue,
             may_share: self.may_share,
             request: &self.request,
             snapshot: Arc::clone(&self.snapshot),
@@ -302,8 +330,9 @@ impl From<Delayed> for Ticket {
         let deadline = delayed.place.deadline();
         Self {
             address: delayed.address,
+            bid: delayed.bid,
+            copy_answers: false,
             chose_public: delayed.chose_public,
-            class: delayed.class,
             deadline,
             ends_session: delayed.ends_session,
             key: delayed.key,

@@ -227,6 +227,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     admission.in_flight_start = admission.in_flight_max.min(*chance.pick(&[1, 8]));
     admission.in_flight_min = 1;
     admission.queue_timeout = Duration::from_millis(*chance.pick(&[50, 500, 2_000]));
+    admission.parked_max = *chance.pick(&[0, 3, 256]);
     admission.restart_wait = secs(*chance.pick(&[0, 1, 5]));
     admission.background_share = *chance.pick(&[0.0, 0.2, 1.0]);
     let breaker = &mut settings.site.breaker;
@@ -271,6 +272,7 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
     origin.head_bytes_max = 4 << 10;
     origin.connect_timeout = secs(1);
     origin.head_timeout = secs(2);
+    origin.wait_timeout = secs(*chance.pick(&[1, 4]));
     origin.body_timeout = secs(3);
     origin.tunnel_timeout = secs(10);
     settings

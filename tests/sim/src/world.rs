@@ -214,7 +214,10 @@ impl World {
         let net = &mut *self.net.borrow_mut();
         net.note(format_args!("session {task} done {is_done}"));
         let gate = self.gateway.site().gate();
-        if gate.in_flight() >= gate.limit() {
+        // A kind of page that nobody knows leaves some places to others; where some only wait at the
+        // origin, there may be no room for more of them.
+        let (busy, limit) = (gate.in_flight(), gate.limit());
+        if busy + limit / 4 >= limit || gate.stats(net.now).parked > 0 {
             self.oracle.is_full(net.now);
         }
         while let Some(event) = self.gateway.site().poll_event(net.now) {

@@ -33,6 +33,15 @@ pub(super) const SPECS: &[Spec] = &[
         },
     },
     Spec {
+        key: "backend.waiting_max",
+        default: "256",
+        accepted: "a whole number; 0 for none",
+        example: "1000",
+        help: "Most requests that may wait inside the application, as long polls do, without counting as work; how many it bears is found out",
+        core: "admission.parked_max",
+        apply: |v, text| parse::count(text).map(|count| v.core.site.admission.parked_max = count),
+    },
+    Spec {
         key: "backend.concurrency_min",
         default: "1",
         accepted: COUNT,
@@ -102,6 +111,15 @@ pub(super) const SPECS: &[Spec] = &[
         help: "Longest time until the application begins to answer",
         core: "origin.head_timeout",
         apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.head_timeout = time),
+    },
+    Spec {
+        key: "backend.timeout_wait",
+        default: "2m",
+        accepted: DURATION,
+        example: "5m",
+        help: "Longest time until the application answers a request that only waits there, as a long poll does, while others are answered",
+        core: "origin.wait_timeout",
+        apply: |v, text| parse::duration(text).map(|time| v.core.site.origin.wait_timeout = time),
     },
     Spec {
         key: "backend.timeout_body",

@@ -10,6 +10,7 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::breaker::Outcome;
 use crate::config::CacheSettings;
 use crate::key::Keyer;
 use crate::message::{Fields, RequestHead};
@@ -41,8 +42,9 @@ impl Bench {
             in_flight_min: slots,
             ..AdmissionSettings::default()
         };
-        let gate = Gate::new(&settings, Instant::ZERO);
-        let taken = std::iter::from_fn(|| gate.try_enter(Instant::ZERO)).collect();
+        let gate = Gate::new(&settings, 1, Instant::ZERO);
+        let taken =
+            std::iter::from_fn(|| gate.try_enter(&bid(Class::Read), Instant::ZERO)).collect();
         Self {
             gate,
             now: Instant::ZERO,
@@ -59,7 +61,28 @@ impl Bench {
 
     /// `name` comes; says whether it may wait.
     fn come(&mut self, name: &'static str, class: Class, key: Option<&CacheKey>) -> bool {
-        match self.gate.enter(class, key, self.now) {
+        self.bid(name, &bid(class), key)
+    }
+
+    /// `name` comes from a network of this number.
+    fn come_from(
+        &mut self,
+        network: u8,
+        name: &'static str,
+        class: Class,
+        key: Option<&CacheKey>,
+    ) -> bool {
+        let address = IpAddr::from([192, 0, network, 1]);
+        let visitor = Some(Network::of(address));
+        let bid = Bid {
+            visitor,
+            ..bid(class)
+        };
+        self.bid(name, &bid, key)
+    }
+
+    fn bid(&mut self, name: &'static str, bid: &Bid, key: Option<&CacheKey>) -> bool {
+        match self.gate.enter(bid, key, self.now) {
             Entered::Place(place) => {
                 self.waiting.push((name, place, Arc::default()));
                 // Its waker is known from now on.
@@ -125,7 +148,16 @@ impl Bench {
         self.slots.clear();
         let stats = self.gate.stats(self.now);
         assert_eq!((stats.in_flight, stats.waiting), (0, 0));
-        assert!(self.gate.try_enter(self.now).is_some());
+        assert!(self.gate.try_enter(&bid(Class::Read), self.now).is_some());
+    }
+}
+
+/// A request for a page that nobody else asks for, from nowhere.
+fn bid(class: Class) -> Bid {
+    Bid {
+        class,
+        kind: kind::Kind::at(0),
+        visitor: None,
     }
 }
 
@@ -138,7 +170,7 @@ fn key_of(path: &str) -> CacheKey {
 #[test]
 fn slots_come_back_however_they_end() {
     let bench = Bench::full(2);
-    assert!(bench.gate.try_enter(bench.now).is_none());
+    assert!(bench.gate.try_enter(&bid(Class::Read), bench.now).is_none());
     let stats = bench.gate.stats(bench.now);
     assert_eq!((stats.in_flight, stats.limit, stats.overflows), (2, 2, 2));
     bench.check_empty();
@@ -155,16 +187,16 @@ fn never_more_than_the_limit_from_many_threads() {
             scope.spawn(move || {
                 for turn in 0..3_000 {
                     let now = Instant::from_nanos(thread + turn * 1_000);
-                    let slot =
-                        gate.try_enter(now)
-                            .or_else(|| match gate.enter(Class::Read, None, now) {
-                                Entered::Slot(slot) => Some(slot),
-                                Entered::Shed(_) => None,
-                                Entered::Place(mut place) => match place.poll(Waker::noop(), now) {
-                                    Poll::Ready(Admitted::Slot(slot, _)) => Some(slot),
-                                    Poll::Ready(_) | Poll::Pending => None,
-                                },
-                            });
+                    let slot = gate.try_enter(&bid(Class::Read), now).or_else(|| {
+                        match gate.enter(&bid(Class::Read), None, now) {
+                            Entered::Slot(slot) => Some(slot),
+                            Entered::Shed(_) => None,
+                            Entered::Place(mut place) => match place.poll(Waker::noop(), now) {
+                                Poll::Ready(Admitted::Slot(slot, _)) => Some(slot),
+                                Poll::Ready(_) | Poll::Pending => None,
+                            },
+                        }
+                    });
                     if let Some(slot) = slot {
                         let count = inside.fetch_add(1, Ordering::SeqCst) + 1;
                         assert!(count <= LIMIT);
@@ -184,10 +216,19 @@ fn never_more_than_the_limit_from_many_threads() {
 fn background_work_has_a_share_and_no_more() {
     let mut bench = Bench::full(8);
     bench.reads(&["waits"]);
-    let first = bench.gate.try_enter_background(bench.now).unwrap();
-    let second = bench.gate.try_enter_background(bench.now).unwrap();
+    let first = bench
+        .gate
+        .try_enter_background(&bid(Class::Read), bench.now)
+        .unwrap();
+    let second = bench
+        .gate
+        .try_enter_background(&bid(Class::Read), bench.now)
+        .unwrap();
     assert!(
-        bench.gate.try_enter_background(bench.now).is_none(),
+        bench
+            .gate
+            .try_enter_background(&bid(Class::Read), bench.now)
+            .is_none(),
         "a quarter of 8"
     );
     assert_eq!(bench.gate.in_flight(), 10);
@@ -197,32 +238,43 @@ fn background_work_has_a_share_and_no_more() {
     assert_eq!(bench.told(), "waits!");
     first.release(Outcome::Success, bench.now);
     drop(second);
-    assert!(bench.gate.try_enter_background(bench.now).is_some());
+    assert!(
+        bench
+            .gate
+            .try_enter_background(&bid(Class::Read), bench.now)
+            .is_some()
+    );
     bench.check_empty();
 
     let small = Bench::full(2);
     assert!(
-        small.gate.try_enter_background(small.now).is_none(),
+        small
+            .gate
+            .try_enter_background(&bid(Class::Read), small.now)
+            .is_none(),
         "the share is below one"
     );
     let Bench {
         gate, slots, now, ..
     } = small;
     drop(slots);
-    let one = gate.try_enter_background(now).unwrap();
-    assert!(gate.try_enter_background(now).is_none());
+    let one = gate.try_enter_background(&bid(Class::Read), now).unwrap();
+    assert!(gate.try_enter_background(&bid(Class::Read), now).is_none());
     one.release(Outcome::Success, now);
     assert_eq!(gate.in_flight(), 0);
 }
 
 #[test]
 fn a_restart_holds_until_it_is_earned() {
-    let gate = Gate::new(&AdmissionSettings::default(), Instant::ZERO);
+    let gate = Gate::new(&AdmissionSettings::default(), 1, Instant::ZERO);
     assert_eq!(gate.limit(), 8);
     gate.restart(2, Instant::ZERO);
-    let slots = [gate.try_enter(Instant::ZERO), gate.try_enter(Instant::ZERO)];
+    let slots = [
+        gate.try_enter(&bid(Class::Read), Instant::ZERO),
+        gate.try_enter(&bid(Class::Read), Instant::ZERO),
+    ];
     assert!(slots.iter().all(Option::is_some));
-    assert!(gate.try_enter(Instant::ZERO).is_none());
+    assert!(gate.try_enter(&bid(Class::Read), Instant::ZERO).is_none());
     gate.restart(0, Instant::ZERO);
     assert_eq!(gate.limit(), 1, "within the bounds");
 }
@@ -230,7 +282,7 @@ fn a_restart_holds_until_it_is_earned() {
 #[test]
 fn a_waker_that_is_replaced_is_not_called() {
     let mut bench = Bench::full(1);
-    let Entered::Place(mut place) = bench.gate.enter(Class::Read, None, bench.now) else {
+    let Entered::Place(mut place) = bench.gate.enter(&bid(Class::Read), None, bench.now) else {
         panic!("it is full");
     };
     // Some runtimes give another waker of the same task at each poll: a session that is woken by

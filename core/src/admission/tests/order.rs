@@ -17,7 +17,7 @@ fn writes_go_first_and_each_class_in_the_order_of_arrival() {
 fn who_comes_later_does_not_pass_by() {
     let mut bench = Bench::full(1);
     bench.reads(&["r1"]).end_one();
-    assert!(bench.gate.try_enter(bench.now).is_none());
+    assert!(bench.gate.try_enter(&bid(Class::Read), bench.now).is_none());
     assert_eq!(bench.told(), "r1!");
     bench.check_empty();
 }
@@ -74,8 +74,8 @@ fn who_would_wait_too_long_is_refused_early() {
     bench.pass(400).end_one().end_one();
     bench.slots.extend(
         [
-            bench.gate.try_enter(bench.now),
-            bench.gate.try_enter(bench.now),
+            bench.gate.try_enter(&bid(Class::Read), bench.now),
+            bench.gate.try_enter(&bid(Class::Read), bench.now),
         ]
         .into_iter()
         .flatten(),
@@ -83,11 +83,11 @@ fn who_would_wait_too_long_is_refused_early() {
     bench.reads(&["1", "2", "3", "4", "5"]);
     assert!(!bench.come("6", Class::Read, None));
     assert_eq!(
-        bench.gate.wait(Class::Read, bench.now),
+        bench.gate.wait(&bid(Class::Read)),
         Duration::from_millis(1200)
     );
     assert_eq!(
-        bench.gate.wait(Class::Write, bench.now),
+        bench.gate.wait(&bid(Class::Write)),
         Duration::from_millis(200)
     );
     let shed = bench.gate.stats(bench.now).shed;
@@ -99,7 +99,9 @@ fn who_would_wait_too_long_is_refused_early() {
 fn where_the_newest_goes_first_the_oldest_gives_way() {
     let mut bench = Bench::full(1);
     bench.pass(300).end_one();
-    bench.slots.extend(bench.gate.try_enter(bench.now));
+    bench
+        .slots
+        .extend(bench.gate.try_enter(&bid(Class::Read), bench.now));
     bench.reads(&["1", "2", "3"]);
     assert!(!bench.come_quietly("4", Class::Read));
     bench.pass(250);
@@ -112,7 +114,9 @@ fn where_the_newest_goes_first_the_oldest_gives_way() {
 fn a_write_takes_the_place_of_a_read() {
     let mut bench = Bench::full(1);
     bench.pass(400).end_one();
-    bench.slots.extend(bench.gate.try_enter(bench.now));
+    bench
+        .slots
+        .extend(bench.gate.try_enter(&bid(Class::Read), bench.now));
     bench.reads(&["r1", "r2"]).writes(&["w1", "w2"]);
     // A third write would wait for 1.2 s: the newest read has less of a chance.
     assert!(bench.come_quietly("w3", Class::Write));
@@ -130,7 +134,9 @@ fn a_write_takes_the_place_of_a_read() {
 fn one_of_each_class_may_wait_however_slow_the_origin_is() {
     let mut bench = Bench::full(1);
     bench.pass(5_000).end_one();
-    bench.slots.extend(bench.gate.try_enter(bench.now));
+    bench
+        .slots
+        .extend(bench.gate.try_enter(&bid(Class::Read), bench.now));
     assert!(bench.come("w", Class::Write, None));
     assert!(!bench.come("w2", Class::Write, None));
     assert!(bench.come("r", Class::Read, None));
@@ -142,14 +148,16 @@ fn one_of_each_class_may_wait_however_slow_the_origin_is() {
 fn the_queue_is_bounded() {
     let bench = Bench::full(1);
     let places: Vec<_> = (0..WAITING_MAX)
-        .map(|_| match bench.gate.enter(Class::Read, None, bench.now) {
-            Entered::Place(place) => place,
-            Entered::Shed(_) | Entered::Slot(_) => panic!("there is room"),
-        })
+        .map(
+            |_| match bench.gate.enter(&bid(Class::Read), None, bench.now) {
+                Entered::Place(place) => place,
+                Entered::Shed(_) | Entered::Slot(_) => panic!("there is room"),
+            },
+        )
         .collect();
-    let entry = bench.gate.enter(Class::Read, None, bench.now);
+    let entry = bench.gate.enter(&bid(Class::Read), None, bench.now);
     assert!(matches!(entry, Entered::Shed(Shed::Full)));
-    let entry = bench.gate.enter(Class::Write, None, bench.now);
+    let entry = bench.gate.enter(&bid(Class::Write), None, bench.now);
     assert!(matches!(entry, Entered::Place(_)), "a read gave way");
     drop((places, entry));
     bench.check_empty();
@@ -169,10 +177,10 @@ fn a_waker_is_called_when_there_is_something_to_learn() {
 
 #[test]
 fn a_limit_that_rises_lets_more_in() {
-    let gate = Gate::new(&AdmissionSettings::default(), Instant::ZERO);
+    let gate = Gate::new(&AdmissionSettings::default(), 1, Instant::ZERO);
     gate.restart(1, Instant::ZERO);
-    let slot = gate.try_enter(Instant::ZERO);
-    let Entered::Place(mut place) = gate.enter(Class::Read, None, Instant::ZERO) else {
+    let slot = gate.try_enter(&bid(Class::Read), Instant::ZERO);
+    let Entered::Place(mut place) = gate.enter(&bid(Class::Read), None, Instant::ZERO) else {
         panic!("it is full");
     };
     assert!(place.poll(Waker::noop(), Instant::ZERO).is_pending());
@@ -185,7 +193,7 @@ fn a_limit_that_rises_lets_more_in() {
 impl Bench {
     /// Somebody comes, and nobody asks how it stands.
     fn come_quietly(&mut self, name: &'static str, class: Class) -> bool {
-        match self.gate.enter(class, None, self.now) {
+        match self.gate.enter(&bid(class), None, self.now) {
             Entered::Place(place) => {
                 self.waiting.push((name, place, Arc::default()));
                 true

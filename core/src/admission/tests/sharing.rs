@@ -32,13 +32,34 @@ fn followers_learn_how_the_fetch_ended() {
     check(Flown::Kept, "f1~Kept f2~Kept f3~Kept");
     let cause = Cause::Failure(Failure::Timeout);
     let told = "Failed(Failure(Timeout))";
-    check(
-        Flown::Failed(cause),
-        &format!("f1~{told} f2~{told} f3~{told}"),
-    );
+    // What the leader asked with may be why: another finds out.
+    check(Flown::Failed(cause), "");
+    let (mut bench, _) = flight();
+    assert_eq!(bench.end_one().told(), "lead!");
+    bench.leads.remove(0).land(Flown::Failed(cause));
+    assert_eq!(bench.end_one().told(), "f1!");
+    bench.leads.remove(0).land(Flown::Failed(cause));
+    assert_eq!(bench.told(), format!("f2~{told}"));
+    bench.check_empty();
     // The slot is not free yet: they wait for it now.
     check(Flown::Unfit, "");
     check(Flown::Abandoned, "");
+}
+
+#[test]
+fn another_visitor_finds_out_whether_the_page_fails() {
+    let key = key_of("/");
+    let mut bench = Bench::full(1);
+    for (name, visitor) in [("lead", 1), ("same", 1), ("other", 2)] {
+        assert!(bench.come_from(visitor, name, Class::Read, Some(&key)));
+    }
+    assert_eq!(bench.end_one().told(), "lead!");
+    let cause = Cause::Failure(Failure::Reset);
+    bench.leads.remove(0).land(Flown::Failed(cause));
+    assert_eq!(bench.end_one().told(), "other!");
+    bench.leads.remove(0).land(Flown::Kept);
+    assert_eq!(bench.told(), "same~Kept");
+    bench.check_empty();
 }
 
 #[test]

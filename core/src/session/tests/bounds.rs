@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::session::{Input, Side, Standing};
 
 #[test]
-fn a_full_origin_answers_from_copies_at_once() {
+fn a_full_origin_answers_from_copies() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let mut rig = Rig::with(settings);
@@ -15,6 +15,13 @@ fn a_full_origin_answers_from_copies_at_once() {
     rig.received();
     let mut busy = rig.another();
     busy.send(&get("/slow", ""));
+    rig.send(&get("/", ""));
+    assert_eq!(rig.received(), "", "a place is expected at once");
+    rig.wait(Duration::from_millis(50));
+    let received = rig.received();
+    let told = field(&received, "cache-status").unwrap();
+    assert!(told.ends_with("detail=overload"), "{told}");
+    // None has become free for so long: who comes now does not wait.
     rig.send(&get("/", ""));
     let received = rig.received();
     let told = field(&received, "cache-status").unwrap();

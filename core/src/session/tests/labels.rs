@@ -87,7 +87,9 @@ const CASES: &[Case] = &[
         "retter; hit; ttl=0; detail=overload",
         || {
             let busy = full(&page_of(one_slot()));
-            ask_after(busy.another(), 0, "")
+            let mut rig = ask_after(busy.another(), 0, "");
+            rig.wait(Duration::from_millis(50));
+            rig
         },
     ),
     (
@@ -427,15 +429,22 @@ fn full(rig: &Rig) -> Rig {
     busy
 }
 
-/// Two ask for one page while the application is full; the answer is the second's.
+/// Three ask for one page while the application is full, and each that asks is answered so; the answer
+/// is the last one's.
 fn shared(answer: fn(&mut Rig)) -> Rig {
     let mut busy = full(&Rig::with(one_slot()));
-    let (mut lead, mut other) = (busy.another(), busy.another());
-    lead.send(&get("/", ""));
-    other.send(&get("/", ""));
+    let [mut lead, mut next, mut other] = [busy.another(), busy.another(), busy.another()];
+    for rig in [&mut lead, &mut next, &mut other] {
+        rig.send(&get("/", ""));
+    }
     busy.reply(PAGE);
-    lead.settle();
-    answer(&mut lead);
+    for rig in [&mut lead, &mut next] {
+        rig.settle();
+        if rig.asked().is_empty() {
+            break;
+        }
+        answer(rig);
+    }
     other.settle();
     other
 }

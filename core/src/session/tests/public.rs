@@ -480,12 +480,14 @@ fn who_has_written_waits_for_the_application_unless_it_fails() {
     second.send(&get("/slow", ""));
     let mut full = rig.elsewhere(2);
     full.send(&get(cart.0, &lines(cart.1)));
+    full.wait(Duration::from_millis(50));
     assert_eq!(
         (full.received(), full.asked()),
         (String::new(), String::new())
     );
     let mut other = rig.elsewhere(3);
     other.send(&get("/cart", &lines(FIREFOX)));
+    other.wait(Duration::from_millis(50));
     assert_eq!(body(&other.received()), "empty cart");
     slow.input(Input::ReadFailed(Side::Origin));
     assert_eq!(body(&slow.received()), "empty cart", "it fails");

@@ -203,13 +203,14 @@ fn a_full_origin_renews_what_is_wanted_most() {
         rig.send(&get("/slow", ""));
     }
     for path in ["/a", "/b", "/b"] {
-        rig.send(&get(path, ""));
+        rig.send(&get(path, "")).wait(Duration::from_millis(50));
     }
     assert!(rig.refresh().is_none(), "no room");
     let again = rig.gateway.site().poll_refresh_timeout(rig.now).unwrap();
     assert!(again > rig.now && again <= rig.now + Duration::from_millis(50));
     let [first, _second] = &mut busy;
     first.reply(PAGE);
+    rig.now = again;
     let mut renewal = rig.refresh().unwrap();
     assert!(renewal.asked().starts_with("GET /b "));
     assert!(rig.refresh().is_none(), "its share is one slot");

@@ -364,8 +364,10 @@ fn deadlines() {
     let mut rig = Rig::new();
     rig.send(GET)
         .reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    assert_eq!(rig.session.poll_timer(), of_call(CallTimer::Late));
+    rig.wait(Duration::from_secs(1));
     assert_eq!(rig.session.poll_timer(), of_call(CallTimer::OriginBody));
-    rig.wait(Duration::from_secs(60));
+    rig.wait(Duration::from_secs(59));
     assert_eq!(rig.reports[0].end, End::Truncated);
 
     let mut rig = Rig::new();

@@ -186,15 +186,22 @@ fn one_fetch_is_for_all_who_wait_for_the_page() {
 }
 
 #[test]
-fn a_fetch_that_fails_fails_for_all_without_another_try() {
+fn a_fetch_that_fails_for_two_fails_for_all_without_another_try() {
     let (mut busy, mut lead) = full();
-    let mut other = busy.another();
-    lead.send(&get("/", ""));
-    other.send(&get("/", ""));
+    let [mut next, mut other] = [busy.another(), busy.another()];
+    for rig in [&mut lead, &mut next, &mut other] {
+        rig.send(&get("/", ""));
+    }
     busy.reply(PAGE);
-    lead.settle();
-    lead.reply(FAILED);
-    assert_eq!(status(&lead.received()), 500);
+    for rig in [&mut lead, &mut next] {
+        rig.settle();
+        assert!(
+            rig.asked().starts_with("GET / "),
+            "what one asks with may be why"
+        );
+        rig.reply(FAILED);
+        assert_eq!(status(&rig.received()), 500);
+    }
     let received = woken(&mut other);
     assert_eq!(status(&received), 500);
     assert_eq!(field(&received, "x-retter"), Some("no-cache"));
@@ -202,14 +209,17 @@ fn a_fetch_that_fails_fails_for_all_without_another_try() {
     assert_eq!(other.asked(), "");
     // Below HTTP.
     let (mut busy, mut lead) = full();
-    let mut other = busy.another();
-    lead.send(&get("/", ""));
-    other.send(&get("/", ""));
+    let [mut next, mut other] = [busy.another(), busy.another()];
+    for rig in [&mut lead, &mut next, &mut other] {
+        rig.send(&get("/", ""));
+    }
     busy.reply(PAGE);
-    lead.settle();
-    lead.wait(Duration::from_millis(10))
-        .input(Input::ReadFailed(Side::Origin));
-    assert_eq!(status(&lead.received()), 502);
+    for rig in [&mut lead, &mut next] {
+        rig.settle();
+        rig.wait(Duration::from_millis(10))
+            .input(Input::ReadFailed(Side::Origin));
+        assert_eq!(status(&rig.received()), 502);
+    }
     assert_eq!(status(&woken(&mut other)), 502);
 }
 

@@ -28,6 +28,9 @@ const SLOTS: u32 = 2;
 /// How long a request may wait for one.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long one waits that a copy can answer.
+const SHORT: Duration = Duration::from_millis(50);
+
 /// How old a copy may be that rescues; and below which age it is `cache`.
 const AGE_MAX: Duration = Duration::from_secs(40);
 const TTL: Duration = Duration::from_secs(5);
@@ -175,6 +178,8 @@ fn config() -> Config {
         in_flight_start: SLOTS,
         in_flight_max: SLOTS,
         queue_timeout: TIMEOUT,
+        // What waits at the origin is not the model's business.
+        parked_max: 0,
         ..AdmissionSettings::default()
     };
     settings.site.breaker.consecutive_failures = 2;
@@ -223,7 +228,7 @@ impl Pair {
                 match (self.site.decide(&request, now), expected) {
                     (Ruling::Now(decision), expected) => self.decided(decision, expected, request),
                     (Ruling::Wait(real), Expected::Wait(model)) => {
-                        assert_eq!(real.deadline(), now + TIMEOUT);
+                        assert_eq!(real.deadline(), now + model.patience());
                         self.waiting.push(Waiting {
                             real,
                             request,

@@ -13,7 +13,7 @@ use retter_core::rules::label::Refused;
 use retter_core::time::Instant;
 
 use super::queue::{Entry, Fate, Flown, Queue};
-use super::{AGE_MAX, Ask, Ends, Key, Says, TIMEOUT, TTL, User, path};
+use super::{AGE_MAX, Ask, Ends, Key, SHORT, Says, TIMEOUT, TTL, User, path};
 
 /// A copy, as the model knows it.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,17 @@ pub(crate) struct Ticket {
     key: Key,
     since: Instant,
     place: u64,
+    /// It waits for a short time only, and then a copy answers.
+    copy_answers: bool,
+}
+
+impl Ticket {
+    pub(crate) const fn patience(&self) -> Duration {
+        match self.copy_answers {
+            true => SHORT,
+            false => TIMEOUT,
+        }
+    }
 }
 
 /// What the model expects.
@@ -77,6 +88,8 @@ pub(crate) struct Model {
     pub(crate) queue: Queue,
     /// When users of sessions wrote last.
     wrote: BTreeMap<User, Instant>,
+    /// When a request left the origin.
+    left_at: Option<Instant>,
     /// How long a request is at the origin, as the real gate has measured.
     pub(crate) service: Duration,
 }
@@ -155,6 +168,7 @@ impl Model {
             written: BTreeMap::new(),
             changed: BTreeMap::new(),
             queue: Queue::new(),
+            left_at: None,
             wrote: BTreeMap::new(),
             service: Duration::ZERO,
         }
@@ -195,13 +209,21 @@ impl Model {
         }
         // Who waits holds no probe.
         self.tiers.record(permit, Outcome::Ignore, now);
+        let moves = self.left_at.is_some_and(|at| now < at + SHORT);
         match copy.filter(|copy| !self.is_before_own_write(key, *copy, now)) {
-            Some(copy) => Expected::Served(copy),
+            Some(copy) if !moves || self.queue.wait(Class::Read, self.service) > SHORT => {
+                Expected::Served(copy)
+            }
+            Some(_) => self.wait_for(ask, key, true, now),
             None => self.wait(ask, key, now),
         }
     }
 
     fn wait(&mut self, ask: Ask, key: Key, now: Instant) -> Expected {
+        self.wait_for(ask, key, false, now)
+    }
+
+    fn wait_for(&mut self, ask: Ask, key: Key, copy_answers: bool, now: Instant) -> Expected {
         let shares = matches!(ask, Ask::Read(_)).then_some(key);
         match self.queue.enter(class(ask), shares, self.service, now) {
             Entry::Place(place) => Expected::Wait(Ticket {
@@ -209,8 +231,9 @@ impl Model {
                 key,
                 since: now,
                 place,
+                copy_answers,
             }),
-            Entry::Shed => Expected::Refused(Refused::Overload),
+            Entry::Shed => self.in_vain(key, copy_answers, now),
             Entry::Slot => unreachable!("there was no room"),
         }
     }
@@ -219,20 +242,23 @@ impl Model {
     pub(crate) fn poll(&mut self, ticket: &mut Ticket, now: Instant) -> Option<Expected> {
         let Some(fate) = self.queue.poll(ticket.place, now) else {
             // A second place would be good for longer.
-            return (ticket.since + TIMEOUT <= now).then(|| {
+            return (ticket.since + ticket.patience() <= now).then(|| {
                 self.queue.leave(ticket.place, now);
-                Expected::Refused(Refused::Overload)
+                self.in_vain(ticket.key, ticket.copy_answers, now)
             });
         };
         Some(match (fate, self.look(ticket, now)) {
-            (Fate::Shed, _) => Expected::Refused(Refused::Overload),
+            (Fate::Shed, _) => self.in_vain(ticket.key, ticket.copy_answers, now),
             (Fate::Enter(leads), Some(copy)) => {
                 self.queue.release(now);
                 self.queue.land(leads, Flown::Abandoned, now);
                 Expected::Shared(copy)
             }
             (Fate::Enter(leads), None) => self.go(ticket, leads, now),
-            (Fate::Flown(Flown::Failed), _) => Expected::Collapsed,
+            (Fate::Flown(Flown::Failed), _) => {
+                let copy = self.stand_in(ticket.key, ticket.copy_answers, now);
+                copy.map_or(Expected::Collapsed, Expected::Served)
+            }
             (Fate::Flown(_), Some(copy)) => Expected::Shared(copy),
             // Each asks for itself.
             (Fate::Flown(_), None) => {
@@ -241,11 +267,17 @@ impl Model {
                         ticket.place = place;
                         return self.poll(ticket, now);
                     }
-                    Entry::Shed => Expected::Refused(Refused::Overload),
+                    Entry::Shed => self.in_vain(ticket.key, ticket.copy_answers, now),
                     Entry::Slot => self.go(ticket, None, now),
                 }
             }
         })
+    }
+
+    /// There was no room in time.
+    fn in_vain(&self, key: Key, copy_answers: bool, now: Instant) -> Expected {
+        let copy = self.stand_in(key, copy_answers, now);
+        copy.map_or(Expected::Refused(Refused::Overload), Expected::Served)
     }
 
     /// Whether its user has written since a copy was asked for, as far as can be told: that it may be
@@ -261,6 +293,18 @@ impl Model {
         };
         let age = now.saturating_since(copy.asked);
         left > 0 && age + Duration::from_secs(left + 1) > Duration::from_secs(NOTED)
+    }
+
+    /// The copy that answers as there is no room.
+    fn stand_in(&self, key: Key, copy_answers: bool, now: Instant) -> Option<Copy> {
+        let copy = self.rescue(key, copy_answers, now);
+        copy.filter(|copy| !self.is_before_own_write(key, *copy, now))
+    }
+
+    /// The copy that answers one who has waited for a short time only.
+    fn rescue(&self, key: Key, copy_answers: bool, now: Instant) -> Option<Copy> {
+        let copy = self.store.get(&key).copied();
+        copy.filter(|copy| copy_answers && copy.rescues(now))
     }
 
     /// The client leaves.
@@ -286,7 +330,12 @@ impl Model {
 
     /// A slot is there: only now the circuit is asked, of which a write need not take notice.
     fn go(&mut self, ticket: &Ticket, leads: Option<Key>, now: Instant) -> Expected {
-        let &Ticket { ask, key, .. } = ticket;
+        let &Ticket {
+            ask,
+            key,
+            copy_answers,
+            ..
+        } = ticket;
         let permit = match ask {
             Ask::Read(_) => {
                 let path = path(key);
@@ -301,12 +350,14 @@ impl Model {
             Ok(permit) => {
                 let mut flight = self.fly(ask, key, permit, now);
                 flight.leads = leads;
+                flight.copy = self.rescue(key, copy_answers, now);
                 Expected::Fetch(flight)
             }
             Err(_) => {
                 self.queue.land(leads, Flown::Abandoned, now);
                 self.queue.release(now);
-                Expected::Refused(Refused::CircuitOpen)
+                let copy = self.rescue(key, copy_answers, now);
+                copy.map_or(Expected::Refused(Refused::CircuitOpen), Expected::Served)
             }
         }
     }
@@ -428,6 +479,9 @@ impl Model {
             },
         };
         self.tiers.record(permit, outcome, now);
+        if outcome != Outcome::ConnectFailure {
+            self.left_at = Some(now);
+        }
         // Below HTTP nothing comes any more, so the slot is free first.
         if matches!(ends, Ends::Abandoned | Ends::Failed(_)) {
             self.queue.release(now);

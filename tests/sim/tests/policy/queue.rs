@@ -2,7 +2,7 @@
 //! fetch, and what each learns.
 //! Never measures how long a request takes at the origin: it is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use retter_core::admission::Class;
@@ -47,11 +47,15 @@ struct Waiter {
 pub(crate) struct Queue {
     pub(crate) free: u32,
     next: u64,
+    /// Writes that went since a read had to wait for them.
+    writes_gone: u32,
     /// Who stands in the order, the oldest first.
     writes: VecDeque<Waiter>,
     reads: VecDeque<Waiter>,
     /// Who follows, for each page with a leader: from when that begins to wait until it has landed.
     followers: BTreeMap<Key, VecDeque<Waiter>>,
+    /// The pages on which the origin has failed for a leader whom others follow.
+    failed: BTreeSet<Key>,
     fates: BTreeMap<u64, Fate>,
 }
 
@@ -60,6 +64,8 @@ impl Queue {
         Self {
             free: SLOTS,
             next: 0,
+            writes_gone: 0,
+            failed: BTreeSet::new(),
             writes: VecDeque::new(),
             reads: VecDeque::new(),
             followers: BTreeMap::new(),
@@ -99,22 +105,28 @@ impl Queue {
             followers.push_back(Waiter { id, since, leads });
             return Entry::Place(id);
         }
-        let ahead = match class {
-            Class::Read => self.writes.len() + self.reads.len(),
-            Class::Write => self.writes.len(),
-        };
-        let turns = u32::try_from(ahead).expect("a few") + 1;
-        let is_vain = service * turns / SLOTS > TIMEOUT;
+        let is_vain = self.wait(class, service) > TIMEOUT;
         if is_vain && !self.line(class).is_empty() && !self.make_room(class, now) {
             return Entry::Shed;
         }
         self.next += 1;
         let leads = key;
+        self.begin();
         self.line(class).push_back(Waiter { id, since, leads });
         if let Some(key) = key {
             self.followers.insert(key, VecDeque::new());
         }
         Entry::Place(id)
+    }
+
+    /// Time until one more is let in, where each takes `service` at the origin.
+    pub(crate) fn wait(&self, class: Class, service: Duration) -> Duration {
+        let ahead = match class {
+            Class::Read => self.writes.len() + self.reads.len(),
+            Class::Write => self.writes.len(),
+        };
+        let turns = u32::try_from(ahead).expect("a few") + 1;
+        service * turns / SLOTS
     }
 
     /// A read gives way to a write, the newcomer to the others, and where the newest goes first
@@ -194,15 +206,26 @@ impl Queue {
         else {
             return;
         };
+        // Another finds out whether it was the leader's request that failed.
+        let has_failed = self.failed.remove(&key);
+        let goes_on = match flown {
+            Flown::Abandoned => true,
+            Flown::Failed => !has_failed,
+            Flown::Kept | Flown::Unfit => false,
+        };
+        let fails = has_failed || matches!(flown, Flown::Failed);
+        if goes_on && fails && !followers.is_empty() {
+            self.failed.insert(key);
+        }
         match flown {
-            Flown::Abandoned => {
+            _ if goes_on => {
                 if let Some(mut next) = followers.pop_front() {
                     next.leads = Some(key);
                     self.stand(next);
                     self.followers.insert(key, followers);
                 }
             }
-            Flown::Failed | Flown::Kept => {
+            Flown::Abandoned | Flown::Failed | Flown::Kept => {
                 let fates = followers
                     .into_iter()
                     .map(|waiter| (waiter.id, Fate::Flown(flown)));
@@ -212,13 +235,18 @@ impl Queue {
         }
     }
 
-    /// Writes first; the oldest first, until it has waited too long.
+    /// Two writes before a read; the oldest first, until it has waited too long.
     fn let_in(&mut self, now: Instant) {
         while self.free > 0 {
             let class = match (self.writes.len(), self.reads.len()) {
                 (0, 0) => return,
                 (0, _) => Class::Read,
+                (_, 1..) if self.writes_gone >= 2 => Class::Read,
                 _ => Class::Write,
+            };
+            self.writes_gone = match (class, self.reads.is_empty()) {
+                (Class::Write, false) => self.writes_gone + 1,
+                _ => 0,
             };
             let line = self.line(class);
             let next = if is_late(line, now) {
@@ -241,8 +269,16 @@ impl Queue {
         self.part(waiter.leads, Flown::Abandoned);
     }
 
+    /// Somebody begins to wait: where nobody did, nothing is known of before.
+    fn begin(&mut self) {
+        if self.writes.is_empty() && self.reads.is_empty() {
+            self.writes_gone = 0;
+        }
+    }
+
     /// Who followed stands among the reads where it would if it had never followed.
     fn stand(&mut self, waiter: Waiter) {
+        self.begin();
         let index = self.reads.partition_point(|other| other.id < waiter.id);
         self.reads.insert(index, waiter);
     }

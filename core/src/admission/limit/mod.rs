@@ -2,16 +2,23 @@
 //! how it completed those that it had.
 //! Never counts who is inside or makes anybody wait: the gate does. Never reads a clock.
 
+mod growth;
+mod measure;
+mod quiet;
+mod service;
+mod surge;
+mod way;
+
 use std::time::Duration;
 
-use super::growth::{Bar, Finding, Growth, NOISES};
-use super::measure::{Arm, Visit};
-use super::quiet::{Quiet, scaled};
-use super::service::{BORNE, STRAIN_HIGH, Service};
-use super::surge::Surge;
-use super::way::{STRAIN_MIN, Way};
 use crate::breaker::Outcome;
 use crate::time::Instant;
+use growth::{Bar, Finding, Growth, NOISES};
+use measure::{Arm, Visit};
+use quiet::{Quiet, scaled};
+use service::{BORNE, STRAIN_HIGH, Service};
+use surge::Surge;
+use way::{STRAIN_MIN, Way};
 
 /// Where a [`Limit`] starts and how far it may go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
