@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::breaker::{State, Transition};
 use crate::message::{ProtocolError, RequestHead, ResponseHead};
 use crate::report::{CallId, End, Failure, SoftFailure, Source};
+use crate::request_id::RequestId;
 use crate::rules::label::Handling;
 use crate::time::Instant;
 
@@ -66,6 +67,8 @@ pub struct Report {
     pub peer: SocketAddr,
     /// The request; `None` when it could not be parsed.
     pub request: Option<Arc<RequestHead>>,
+    /// What the request is called; `None` where requests are called nothing.
+    pub request_id: Option<RequestId>,
     /// Where the answer came from.
     pub source: Source,
     /// When the request's first byte was seen.

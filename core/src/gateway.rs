@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use crate::config::{ClientSettings, Config};
+use crate::message::Fields;
+use crate::request_id::{RequestId, RequestIds};
 use crate::reserve::Reserve;
 use crate::site::Site;
 use crate::time::Instant;
@@ -12,6 +14,8 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
+    /// `None` where requests are called nothing here.
+    ids: Option<RequestIds>,
     reserve: Reserve,
     site: Site,
 }
@@ -22,6 +26,7 @@ impl Gateway {
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Arc<Self> {
         Arc::new(Self {
+            ids: (config.client().request_ids).then(|| RequestIds::new(seed)),
             reserve: Reserve::new(config.client().send_bytes_max),
             site: Site::new(&config, seed, now),
             config,
@@ -50,6 +55,18 @@ impl Gateway {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.reserve.used()
+    }
+
+    /// What a request that has come with these fields is called; the field that says so is taken out of
+    /// them, and counts of a trusted proxy.
+    pub(crate) fn receive_id(&self, fields: &mut Fields, is_trusted: bool) -> Option<RequestId> {
+        let ids = self.ids.as_ref()?;
+        Some(ids.receive(fields, is_trusted))
+    }
+
+    /// What a request that was not received is called.
+    pub(crate) fn make_id(&self) -> Option<RequestId> {
+        self.ids.as_ref().map(RequestIds::make)
     }
 
     /// The memory for what peers are slow to take.

@@ -168,6 +168,7 @@ pub mod network;
 pub mod pace;
 pub mod pool;
 pub mod report;
+mod request_id;
 mod reserve;
 pub mod rng;
 pub mod rules;
@@ -182,6 +183,7 @@ pub use config::{Config, ConfigErrors, Settings};
 pub use copies::{Journal, Listed, Recorded, Records, Restored, Unrestored};
 pub use gateway::Gateway;
 pub use report::CallId;
+pub use request_id::{RequestId, X_REQUEST_ID};
 pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
 pub use site::{
     Answer, Completed, ConnectProbe, Decision, Delayed, Fetch, Holding, Manual, Override, Passing,

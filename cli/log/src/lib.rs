@@ -44,6 +44,9 @@ pub struct Line<'a> {
     /// The authority that was asked (RFC 9110 §7.2).
     #[serde(borrow, default)]
     pub host: Option<Text<'a>>,
+    /// What the request is called in its answer and at the application (`X-Request-Id`).
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Text<'a>>,
     /// The request's method; `None` where the request could not be parsed.
     #[serde(borrow, default)]
     pub method: Option<Text<'a>>,
@@ -62,6 +65,12 @@ pub struct Line<'a> {
     /// What the answer says of itself in `Cache-Status` (RFC 9211): why a copy answered, or none did.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub cache_status: Option<Text<'a>>,
+    /// How long ago the copy came that answered; `None` where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_age_ms: Option<Millis>,
+    /// Whether it waited for room at the application, or for that to be back.
+    #[serde(default)]
+    pub waited: bool,
     /// The circuit as the answer showed it.
     #[serde(with = "word", default)]
     pub circuit: Option<State>,
@@ -151,6 +160,7 @@ impl<'a> Line<'a> {
                 report.peer.port(),
             )),
             host: head.map(|head| head.authority().into()),
+            request_id: report.request_id.as_ref().map(Text::said),
             method: head.map(|head| head.method.as_str().as_bytes().into()),
             target: head.map(|head| Text(without_secrets(&head.target))),
             partition: head.map(|head| keyer.partition(&head.fields).into()),
@@ -159,6 +169,8 @@ impl<'a> Line<'a> {
             cache_status: report
                 .handling
                 .map(|handling| Text(handling.cache_status().to_vec().into())),
+            copy_age_ms: report.copy_age.map(Millis::from),
+            waited: report.waited,
             circuit: Some(report.circuit),
             end: Some(report.end),
             bytes_received: report.bytes_received,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;
+use retter_core::RequestId;
 use retter_core::config::CacheSettings;
 use retter_core::event::OriginReport;
 use retter_core::message::{Fields, ProtocolError, ResponseHead};
@@ -60,10 +61,11 @@ fn report() -> Report {
             "/a?b=\"&token=x",
             fields,
         ))),
+        request_id: RequestId::clean(b"f3a9-1"),
         source: Source::LastKnownSuccess,
         started: at(0),
         status: Some(StatusCode::OK),
-        waited: false,
+        waited: true,
     }
 }
 
@@ -72,10 +74,11 @@ fn a_line_is_written_so() {
     let started = UNIX_EPOCH + Duration::from_millis(1_769_862_896_789);
     let text = Line::of(&report(), &keyer(), started).to_json();
     let expected = r#"{"time":"2026-01-31T12:34:56.789Z","client":"203.0.113.9",
-        "peer":"192.0.2.1:4711","host":"shop.example","method":"GET",
+        "peer":"192.0.2.1:4711","host":"shop.example","request_id":"f3a9-1","method":"GET",
         "target":"/a?b=\\x22&token=...","partition":"shared","status":200,
         "source":"last-known-success",
-        "cache_status":"retter; hit; ttl=-312; detail=circuit-open","circuit":"OPEN",
+        "cache_status":"retter; hit; ttl=-312; detail=circuit-open","copy_age_ms":317000.0,
+        "waited":true,"circuit":"OPEN",
         "end":"complete","bytes_received":0,
         "bytes_sent":12,"duration_ms":35.0,"origin_status":502,"origin_failure":null,
         "origin_ms":30.5,"origin_head_ms":20.0,"origin_bytes":34,
@@ -277,17 +280,18 @@ fn reports() -> impl Strategy<Value = Report> {
                 circuit,
                 claims_forwarding: false,
                 client,
-                copy_age: None,
+                copy_age: ttl.map(|ttl| Duration::from_millis(ttl.unsigned_abs() % 2_592_000_000)),
                 end,
                 ended: Instant::from_epoch(start + took),
                 handling,
                 origin,
                 peer,
                 request: request.map(Arc::new),
+                request_id: RequestId::clean(&bytes_sent.to_le_bytes()),
                 source,
                 started: Instant::from_epoch(start),
                 status,
-                waited: false,
+                waited: breaks,
             }
         })
 }
@@ -314,6 +318,11 @@ proptest! {
             read.cache_status.as_deref().map(<[u8]>::to_vec),
             report.handling.map(|handling| handling.cache_status().to_vec())
         );
+        prop_assert_eq!(
+            read.request_id.as_deref().map(<[u8]>::to_vec),
+            report.request_id.as_ref().map(|id| id.to_string().into_bytes())
+        );
+        prop_assert_eq!((read.waited, read.copy_age_ms.is_some()), (report.waited, report.copy_age.is_some()));
         prop_assert_eq!(read.end, Some(report.end));
         prop_assert_eq!(read.client, Some(report.client));
         prop_assert_eq!(read.status, report.status.map(|status| status.as_u16()));

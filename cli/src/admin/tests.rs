@@ -58,6 +58,7 @@ fn report(source: Source, status: Option<u16>, origin_ms: Option<u64>) -> Report
         }),
         peer: "192.0.2.1:1".parse().unwrap(),
         request: None,
+        request_id: None,
         source,
         started: Instant::ZERO,
         status: status.map(|status| StatusCode::from_u16(status).unwrap()),

@@ -11,7 +11,7 @@ use retter_core::limits::{
 use retter_core::message::ProtocolError;
 use retter_core::seldom::Seldom;
 
-use super::escape;
+use super::asked::{asked, called};
 
 const KINDS: usize = ProtocolError::ALL.len();
 
@@ -67,17 +67,13 @@ impl Broken {
             let seldom = told.get(error as usize);
             seldom.is_none_or(|seldom| seldom.is_due(report.ended))
         };
-        let asked = || {
-            let head = report.request.as_ref()?;
-            let method = escape(head.method.as_str().as_bytes());
-            Some(format!("{method} {}", escape(head.path())))
-        };
         if let Some(error) = report.broken {
             if !is_due(&self.clients, error) {
                 return None;
             }
             let limits = of_requests();
-            let asked = asked().map_or_else(String::new, |asked| format!(" ({asked})"));
+            let asked = asked(report).map(|asked| format!(" ({asked})"));
+            let asked = asked.unwrap_or_else(|| called(report));
             let status = error.status_hint().as_u16();
             return Some(Told {
                 is_ours: advice(error, &limits).is_some(),
@@ -92,7 +88,7 @@ impl Broken {
         if !is_due(&self.application, error) {
             return None;
         }
-        let asked = asked().map_or_else(String::new, |asked| format!(" to {asked}"));
+        let asked = asked(report).map_or_else(String::new, |asked| format!(" to {asked}"));
         Some(Told {
             is_ours: true,
             text: format!(
@@ -243,6 +239,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use retter_core::RequestId;
     use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead};
     use retter_core::report::Failure;
@@ -272,6 +269,7 @@ mod tests {
                 ..sample::origin()
             }),
             request: Some(Arc::new(request)),
+            request_id: RequestId::clean(b"f3a9"),
             ..sample::report()
         }
     }
@@ -308,7 +306,7 @@ mod tests {
         ] {
             let told = told(&of_application(error));
             let expected = format!(
-                "the application's answer to GET /x {expected}; told at most once a minute"
+                "the application's answer to GET /x [request f3a9] {expected}; told at most once a minute"
             );
             assert_eq!((told.is_ours, told.text), (true, expected));
         }
@@ -348,7 +346,7 @@ mod tests {
         (known.broken, known.origin) = (Some(E::InvalidChunk), None);
         let text = told(&known).text;
         assert!(
-            text.contains("from 192.0.2.1 (GET /x) was refused"),
+            text.contains("from 192.0.2.1 (GET /x [request f3a9]) was refused"),
             "{text}"
         );
     }

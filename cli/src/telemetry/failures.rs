@@ -5,7 +5,7 @@ use retter_core::event::Report;
 use retter_core::report::Failure;
 use retter_core::seldom::Seldom;
 
-use super::escape;
+use super::asked::asked;
 
 /// When each kind was told last: one line a minute tells that it goes on, and does not fill the log.
 #[derive(Debug, Default)]
@@ -34,9 +34,7 @@ impl Failures {
         if !told.is_due(report.ended) {
             return None;
         }
-        let asked = report.request.as_ref().map_or_else(String::new, |request| {
-            format!(" {} {}", request.method, escape(request.path()))
-        });
+        let asked = asked(report).map_or_else(String::new, |asked| format!(" {asked}"));
         let advice = advice(failure, origin.head.is_some());
         Some(format!(
             "{failure} (asked for{asked}): {advice}; told at most once a minute"
@@ -62,6 +60,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use retter_core::RequestId;
     use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead};
     use retter_core::report::Source;
@@ -79,6 +78,7 @@ mod tests {
                 ..sample::origin()
             }),
             request: Some(Arc::new(request)),
+            request_id: RequestId::clean(b"f3a9"),
             source: Source::NoCache,
             ..sample::report()
         }
@@ -89,7 +89,7 @@ mod tests {
         let failures = Failures::default();
         let told = failures.note(&failed(Failure::Timeout, 5)).unwrap();
         assert!(
-            told.contains("GET /half)") && !told.contains("secret"),
+            told.contains("GET /half [request f3a9])") && !told.contains("secret"),
             "{told}"
         );
         assert_eq!(failures.note(&failed(Failure::Timeout, 64)), None);

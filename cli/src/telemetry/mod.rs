@@ -3,6 +3,7 @@
 //! Never changes what is answered, and never waits for whoever reads it.
 
 mod access;
+mod asked;
 mod broken;
 mod by_hand;
 mod counters;

@@ -24,6 +24,7 @@ pub(crate) fn report() -> Report {
         origin: None,
         peer: ([192, 0, 2, 1], 1).into(),
         request: None,
+        request_id: None,
         source: Source::Cache,
         started: Instant::ZERO,
         status: None,

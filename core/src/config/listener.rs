@@ -33,6 +33,9 @@ pub struct ClientSettings {
     /// Path below which this program answers itself; what is there of the origin's nobody sees. Empty
     /// where there is nothing to answer.
     pub own_path: String,
+    /// Whether each request has an identifier, `X-Request-Id`: in its answer, toward the origin, and
+    /// in its report.
+    pub request_ids: bool,
     /// An operator's pages in the place of this program's.
     pub own_pages: OwnPages,
     /// Whose word is taken on who asked, how, and for which host.
@@ -51,6 +54,7 @@ impl Default for ClientSettings {
             idle_timeout: Duration::from_secs(60),
             rate_min: Some(RATE_MIN),
             own_path: "/.retter".to_owned(),
+            request_ids: true,
             own_pages: OwnPages::default(),
             trusted_proxies: TrustedProxies::default(),
         }

@@ -58,8 +58,8 @@ impl fmt::Debug for OwnPages {
 impl OwnPages {
     /// Takes the text of a page. `{status}` in it stands for the status, `{retry_after}` for the
     /// seconds after which asking again can help, `{message}` for what an operator has to say in
-    /// maintenance, `{public}` for a button that leads to what strangers are sent of the page, where there
-    /// is that; other braces stand for themselves.
+    /// maintenance, `{request_id}` for what the request is called, `{public}` for a button that leads to what
+    /// strangers are sent of the page, where there is that; other braces stand for themselves.
     pub fn set(&mut self, page: OwnPage, text: &str) {
         let pages = Arc::make_mut(&mut self.0);
         if let Some(place) = pages.get_mut(page as usize) {
@@ -91,6 +91,8 @@ pub enum Place {
     Message,
     /// A button for what strangers are sent of the page, where there is that.
     Public,
+    /// What the request is called.
+    RequestId,
     /// Seconds after which asking again can help.
     RetryAfter,
     /// The status, as a number.
@@ -98,9 +100,10 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("{message}", Self::Message),
         ("{public}", Self::Public),
+        ("{request_id}", Self::RequestId),
         ("{retry_after}", Self::RetryAfter),
         ("{status}", Self::Status),
     ];
@@ -148,15 +151,16 @@ mod tests {
     fn places_are_filled_in_and_other_braces_are_left_alone() {
         let mut pages = OwnPages::default();
         assert!(pages.get(OwnPage::Down).is_none());
-        let text = "{status}<style>p{color:red}</style>{retry_after} {message}{other}{status}";
+        let text = "{status}<style>p{color:red}</style>{retry_after} {message}{other}{request_id}";
         pages.set(OwnPage::Down, text);
         let filled = pages.get(OwnPage::Down).unwrap().fill(|place| match place {
             Place::Message => "hello".to_owned(),
             Place::Public => "button".to_owned(),
+            Place::RequestId => "f3a9".to_owned(),
             Place::RetryAfter => "7".to_owned(),
             Place::Status => "503".to_owned(),
         });
-        assert_eq!(filled, "503<style>p{color:red}</style>7 hello{other}503");
+        assert_eq!(filled, "503<style>p{color:red}</style>7 hello{other}f3a9");
         assert!(pages.get(OwnPage::Busy).is_none());
     }
 }

@@ -432,8 +432,9 @@ fn stored_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
 fn end_to_end_fields(head: &ResponseHead, unix: UnixTime) -> Fields {
     let mut fields = FieldsBuilder::with_room_for(&head.fields);
     forwarding::forward_response(head, |line| {
-        // Never stored: Set-Cookie is one user's, Age and Cache-Status are told anew.
-        if !line.is("set-cookie") && !line.is("age") && !line.is("cache-status") {
+        // Never stored: Set-Cookie is one user's, Age, Cache-Status and X-Request-Id are told anew.
+        let is_of_one = line.is("set-cookie") || line.is("x-request-id");
+        if !is_of_one && !line.is("age") && !line.is("cache-status") {
             fields.push_line(line);
         }
     });

@@ -13,6 +13,7 @@ use crate::h1::Framing;
 use crate::message::ProtocolError;
 use crate::message::{RequestHead, ResponseHead};
 use crate::report::{CallId, End, Failure, Source};
+use crate::request_id::RequestId;
 use crate::rules::forwarded::View;
 use crate::rules::forwarding::{self, Expectation};
 use crate::rules::label::Handling;
@@ -42,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) owner: Owner,
     pub(crate) peer: SocketAddr,
     pub(crate) request: Arc<RequestHead>,
+    /// What it is called.
+    pub(crate) request_id: Option<RequestId>,
     pub(crate) started: Instant,
     pub(crate) view: View,
     /// What the cookies of this program said that came with it.
@@ -121,6 +124,7 @@ impl Call {
             owner: Owner::Anyone,
             peer,
             request,
+            request_id: None,
             started,
             view,
             own_cookies: OwnCookies::default(),
@@ -233,6 +237,7 @@ impl Call {
             origin,
             peer: self.peer,
             request: Some(Arc::clone(&self.request)),
+            request_id: self.request_id.clone(),
             source,
             started: self.started,
             status,

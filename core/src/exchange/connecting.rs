@@ -9,6 +9,7 @@ use super::upload::Upload;
 use crate::canary::{Plant, is_planted};
 use crate::h1::{ClientConn, Framing, HeadWriter, SendQueue};
 use crate::report::{End, Failure};
+use crate::request_id::X_REQUEST_ID;
 use crate::rules::{conditional, forwarding};
 use crate::site::{Fetch, Ticket, Unreached};
 use crate::time::Instant;
@@ -105,6 +106,11 @@ fn put_head(out: &mut SendQueue, fetch: &Fetch, shared: &Shared) {
     if let Some(validators) = validators {
         validators.put_conditions(|name, value| {
             head.field(name, value);
+        });
+    }
+    if let Some(id) = &call.request_id {
+        id.with(|text| {
+            head.field(X_REQUEST_ID, text);
         });
     }
     match call.framing {

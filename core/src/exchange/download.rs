@@ -203,6 +203,7 @@ pub(super) fn begin(
             Framing::Chunked | Framing::Length(_) | Framing::UntilClose => Body::Unknown,
         },
         may_keep: is_sent,
+        request_id: call.request_id.clone(),
         status: head.status,
         made_from: MadeFrom::Response(Passed {
             date: (!has_date).then(|| shared.gateway.site().wall_clock(now)),

@@ -152,6 +152,7 @@ impl Exchange {
         let peer = SocketAddr::new(peer, 0);
         let mut call = Call::new(CallId::FIRST, request, Framing::Empty, view, peer, now);
         call.is_read = true;
+        call.request_id = gateway.make_id();
         (call.expects, call.upgrade) = (false, false);
         let mut shared = Shared::new(Arc::clone(gateway), call, false);
         shared.actions.push(Action::Connect { fresh: false });

@@ -10,6 +10,7 @@ use crate::config::{OwnPage, OwnPages, Place, Template};
 use crate::key::Kind;
 use crate::message::RequestHead;
 use crate::report::Failure;
+use crate::request_id::RequestId;
 use crate::rules::label::{Handling, Refused};
 
 /// The content of an answer, and what its head says of it.
@@ -29,6 +30,8 @@ pub(super) struct Tale<'a> {
     pub(super) message: Option<&'a str>,
     /// Where a button for what strangers are sent of the page leads to; it needs no escaping.
     pub(super) public: Option<&'a str>,
+    /// What the request is called.
+    pub(super) request_id: Option<&'a RequestId>,
     pub(super) retry_after_secs: Option<u64>,
     pub(super) status: StatusCode,
     /// The reason, in English.
@@ -176,10 +179,13 @@ fn problem(tale: &Tale<'_>, fate: Fate) -> Page {
     let again = tale
         .retry_after_secs
         .map_or_else(String::new, |secs| format!(",\"retry_after\":{secs}"));
+    let called = tale
+        .request_id
+        .map_or_else(String::new, |id| format!(",\"request_id\":\"{id}\""));
     Page {
         content: format!(
             "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\
-             \"detail\":\"{text}{note}\"{again}}}\n"
+             \"detail\":\"{text}{note}\"{again}{called}}}\n"
         )
         .into(),
         media_type: "application/problem+json",
@@ -226,6 +232,9 @@ fn own_html(tale: &Tale<'_>, words: &Words, template: &Template) -> Page {
     let content = template.fill(|place| match place {
         Place::Message => tale.message.map_or_else(String::new, escape_html),
         Place::Public => button(tale, words),
+        Place::RequestId => tale
+            .request_id
+            .map_or_else(String::new, ToString::to_string),
         Place::RetryAfter => again_secs(tale).to_string(),
         Place::Status => tale.status.as_str().to_owned(),
     });
@@ -286,6 +295,9 @@ fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page
     let Prose { title, body } = prose;
     let Words { tag, again, .. } = words;
     let code = tale.status.as_str();
+    let called = tale
+        .request_id
+        .map_or_else(String::new, |id| format!(" · {id}"));
     let secs = again_secs(tale);
     let (refresh, tells) = if may_repeat {
         let (before, after) = again;
@@ -302,7 +314,7 @@ fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta name=\"robots\" content=\"noindex\">\n{refresh}<title>{title}</title>\n\
          <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\
-         {tells}<p class=\"code\">{code}</p>\n</main>\n</body>\n</html>\n"
+         {tells}<p class=\"code\">{code}{called}</p>\n</main>\n</body>\n</html>\n"
     );
     Page {
         content: content.into(),
@@ -320,7 +332,7 @@ display:flex;flex-direction:column;justify-content:center}\
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}\
 form{margin:0 0 1rem}button{font:inherit;color:inherit;background:transparent;border:1px solid;\
 border-radius:.4rem;padding:.5rem 1rem;cursor:pointer}\
-.code{color:var(--soft);font-size:.875rem}";
+.code{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}";
 
 #[cfg(test)]
 mod tests {
@@ -343,6 +355,7 @@ mod tests {
             handling,
             message: None,
             public: None,
+            request_id: None,
             retry_after_secs: None,
             status: StatusCode::from_u16(status).unwrap(),
             text: "the \"reason\"",

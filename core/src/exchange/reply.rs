@@ -14,6 +14,7 @@ use crate::breaker::State;
 use crate::config::OwnPages;
 use crate::message::{Fields, Line, RequestHead, ResponseHead};
 use crate::report::Source;
+use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::rules::label::{self, Handling};
 use crate::rules::{coding, etag, forwarding};
 use crate::site::{Answer, put_labels};
@@ -78,6 +79,8 @@ pub(crate) struct Head {
     pub(crate) body: Body,
     /// Whether the client's connection may be kept, as far as the request is concerned.
     pub(crate) may_keep: bool,
+    /// What the request is called, which the answer says.
+    pub(super) request_id: Option<RequestId>,
     pub(crate) status: StatusCode,
     pub(super) made_from: MadeFrom,
 }
@@ -184,6 +187,9 @@ impl Head {
             MadeFrom::Nothing(local) => local.put(self, out),
             MadeFrom::Response(passed) => passed.put(self, out),
         }
+        if let Some(id) = &self.request_id {
+            id.with(|text| out.line(Line::new(X_REQUEST_ID, text)));
+        }
     }
 }
 
@@ -225,10 +231,11 @@ impl Local {
         if let Some(origin) = &self.origin {
             put("access-control-allow-origin", origin);
             put("access-control-allow-credentials", b"true");
-            put(
-                "access-control-expose-headers",
-                b"Retry-After, X-Circuit, X-Retter",
-            );
+            let exposed: &[u8] = match head.request_id {
+                Some(_) => b"Retry-After, X-Circuit, X-Request-Id, X-Retter",
+                None => b"Retry-After, X-Circuit, X-Retter",
+            };
+            put("access-control-expose-headers", exposed);
             put("vary", b"Origin");
         }
         match &self.handling {
@@ -247,7 +254,9 @@ impl Passed {
         forwarding::forward_response(&self.head, |line| {
             if self.codes_tag && line.is("etag") {
                 out.line(line.with_value(&etag::coded(line.value)));
-            } else if !(self.gzip && line.is("accept-ranges")) {
+            } else if !(self.gzip && line.is("accept-ranges")
+                || head.request_id.is_some() && line.is(X_REQUEST_ID))
+            {
                 out.line(line);
             }
         });
@@ -274,7 +283,7 @@ impl Passed {
 }
 
 /// What is told to the client in an answer that is made here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) circuit: State,
     /// The page to go on to, and a cookie.
@@ -286,6 +295,7 @@ pub(crate) struct Told<'a> {
     pub(crate) may_keep: bool,
     /// What an operator has to say instead.
     pub(crate) message: Option<&'a str>,
+    pub(crate) request_id: Option<RequestId>,
     pub(crate) retry_after_secs: Option<u64>,
     pub(crate) status: StatusCode,
     pub(crate) text: &'a str,
@@ -305,6 +315,7 @@ impl Told<'_> {
                 handling: self.handling,
                 message: self.message,
                 public: self.public,
+                request_id: self.request_id.as_ref(),
                 retry_after_secs: self.retry_after_secs,
                 status: self.status,
                 text: self.text,
@@ -322,6 +333,7 @@ impl Told<'_> {
                 Body::Length(length)
             },
             may_keep: self.may_keep,
+            request_id: self.request_id.clone(),
             status: self.status,
             made_from: MadeFrom::Nothing(Local {
                 circuit: self.circuit,

@@ -56,6 +56,7 @@ pub(super) fn switch(
     shared.outbox.put_head(Box::new(Head {
         body: Body::Tunnel,
         may_keep: false,
+        request_id: shared.call.request_id.clone(),
         status: head.status,
         made_from: MadeFrom::Response(Passed {
             date: None,

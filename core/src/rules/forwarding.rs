@@ -141,11 +141,16 @@ pub fn max_forwards(request: &RequestHead) -> Option<u64> {
     value.parse().ok().filter(|_| !value.starts_with('+'))
 }
 
-/// Whether the origin gets another value of the field `name` for each client, whatever the client
-/// sends.
+/// Whether the origin gets another value of the field `name` for each client, or each request, whatever
+/// the client sends.
 #[must_use]
 pub fn tells_client(name: &[u8]) -> bool {
-    let names = [&b"x-forwarded-for"[..], b"forwarded", b"x-real-ip"];
+    let names = [
+        &b"x-forwarded-for"[..],
+        b"forwarded",
+        b"x-real-ip",
+        b"x-request-id",
+    ];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 

@@ -366,12 +366,14 @@ impl Session {
         let trusted = &self.gateway.client().trusted_proxies;
         let view = View::receive(&mut head, self.peer.ip(), trusted);
         let own_cookies = OwnCookies::take(&mut head);
+        let request_id = (self.gateway).receive_id(&mut head.fields, view.is_trusted());
         let (framing, is_read) = self.client.accept(&head);
         let request = Arc::new(head);
         let started = self.client.take_head_since().unwrap_or(now);
         let mut call = Call::new(CallId::FIRST, request, framing, view, self.peer, started);
         call.is_read = is_read;
         call.own_cookies = own_cookies;
+        call.request_id = request_id;
         let has_logins = self.gateway.site().has_logins_by_connection();
         call.owner = (self.bound).owner_for(&call.request.fields, &call.view, has_logins);
         if call.view.is_relayed() {

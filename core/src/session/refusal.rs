@@ -39,6 +39,7 @@ pub(super) fn unparsed(
         Unparsed::Late => (None, LATE.0, LATE.1.to_owned()),
         Unparsed::Malformed(error) => (Some(error), error.status_hint(), error.to_string()),
     };
+    let request_id = gateway.make_id();
     let told = Told {
         circuit: gateway.site().circuit(now),
         goes_to: None,
@@ -46,6 +47,7 @@ pub(super) fn unparsed(
         handling: None,
         message: None,
         may_keep: false,
+        request_id: request_id.clone(),
         retry_after_secs: None,
         status,
         text: &text,
@@ -70,6 +72,7 @@ pub(super) fn unparsed(
         origin: None,
         peer,
         request: None,
+        request_id,
         source: Source::NoCache,
         started,
         status: Some(status),

@@ -20,7 +20,7 @@ pub(crate) type AskedId = usize;
 pub(crate) type AnswerId = usize;
 
 /// Carries the number of a request. The name is one that tells nobody who asks.
-pub(crate) const ASKED: &str = "X-Request-Id";
+pub(crate) const ASKED: &str = "X-B3-TraceId";
 
 /// Carries the number of an answer; only in answers that have a representation.
 pub(crate) const ANSWER: &str = "X-Sim-Answer";

@@ -353,7 +353,7 @@ fn take_request(
 }
 
 /// The fields that a stranger may send: none of a visitor's.
-const OF_STRANGERS: [&str; 11] = [
+const OF_STRANGERS: [&str; 12] = [
     "accept",
     "cookie",
     "forwarded",
@@ -365,6 +365,7 @@ const OF_STRANGERS: [&str; 11] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
+    "x-request-id",
 ];
 
 /// Takes what the program asks as a stranger: it has to be what a visitor had, asked with nothing that

@@ -15,7 +15,14 @@ use retter_tests::strict::{self, Rest, Sender};
 use crate::{OK, PEER, Until, assert_none, show, status, talk};
 
 /// Fields that the gateway adds to what it passes on.
-const LABELS: [&[u8]; 5] = [b"date", b"via", b"cache-status", b"x-retter", b"x-circuit"];
+const LABELS: [&[u8]; 6] = [
+    b"date",
+    b"via",
+    b"cache-status",
+    b"x-retter",
+    b"x-circuit",
+    b"x-request-id",
+];
 
 #[test]
 fn responses_on_a_session() {

@@ -286,7 +286,7 @@ pub(super) const SPECS: &[Spec] = &[
                    not-sent.html, or `none`",
         example: "/etc/retter/pages",
         help: "Your own pages for visitors without a copy; `{status}`, `{retry_after}` (seconds), \
-               `{message}` (of `retter maintenance`) and `{public}` (a button for the public version) in \
+               `{request_id}`, `{message}` (of `retter maintenance`) and `{public}` (a button for the public version) in \
                them are filled in",
         core: "",
         apply: |v, text| {
@@ -312,6 +312,16 @@ pub(super) const SPECS: &[Spec] = &[
             };
             Ok(())
         },
+    },
+    Spec {
+        key: "server.request_id",
+        default: "true",
+        accepted: SWITCH,
+        example: "true",
+        help: "Whether each request has an `X-Request-Id`: in its answer, toward the application, and in the \
+               log; that of a trusted proxy is taken over, all others are replaced",
+        core: "client.request_ids",
+        apply: |v, text| parse::switch(text).map(|on| v.core.client.request_ids = on),
     },
     Spec {
         key: "server.workers",

@@ -344,6 +344,7 @@ fn tell(report: &Report) -> String {
         handling,
         origin,
         request,
+        request_id,
         source,
         started,
         status,
@@ -353,7 +354,7 @@ fn tell(report: &Report) -> String {
         peer: _,
     } = report;
     format!(
-        "{request:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
+        "{request:?} {request_id:?} {status:?} {source:?} {circuit:?} {end:?} {started:?} {ended:?} {origin:?} \
          {bytes_received} {client} {claims_forwarding} {broken:?} {handling:?} \
          {copy_age:?} {waited}"
     )

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, status};
+use super::rig::{PAGE, Rig, body, field, get, status, uncalled};
 use crate::config::Settings;
 use crate::session::{Input, Side, Standing};
 
@@ -117,11 +117,11 @@ fn what_only_a_proxy_may_say_is_neither_passed_on_nor_part_of_a_key() {
     ];
     let mut rig = Rig::new();
     rig.send(&get("/", "")).reply(PAGE);
-    let asked = rig.asked();
+    let asked = uncalled(&rig.asked());
     for fields in forged {
         let mut rig = rig.another();
         rig.send(&get("/", fields));
-        let own = rig.asked().replace("If-None-Match: \"v1\"\r\n", "");
+        let own = uncalled(&rig.asked()).replace("If-None-Match: \"v1\"\r\n", "");
         assert_eq!(own, asked, "{fields}");
         rig.reply(FAILED);
         assert_eq!(status(&rig.received()), 200, "one copy for all: {fields}");

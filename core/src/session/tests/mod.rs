@@ -19,6 +19,7 @@ mod preflights;
 mod public;
 mod random;
 mod refresh;
+mod request_ids;
 mod rescue;
 mod rig;
 mod slow;

@@ -318,6 +318,14 @@ pub(super) fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// A message without what its request is called, which is another word for each.
+pub(super) fn uncalled(message: &str) -> String {
+    let lines = message.split_inclusive("\r\n");
+    lines
+        .filter(|line| !line.starts_with("X-Request-Id: "))
+        .collect()
+}
+
 /// Everything behind the first head.
 pub(super) fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").map_or("", |(_, body)| body)

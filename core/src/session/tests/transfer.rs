@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::rig::{CONNECT, CONNECT_ANEW, DATE, PAGE, PARK, Rig, body, field, get, status};
+use super::rig::{
+    CONNECT, CONNECT_ANEW, DATE, PAGE, PARK, Rig, body, field, get, status, uncalled,
+};
 use crate::report::{End, Source};
 use crate::session::{Input, Side};
 use crate::time::Instant;
@@ -19,9 +21,11 @@ fn check_on(rig: fn() -> Rig, request: &str, asked: &str, response: &str, receiv
         let mut rig = rig();
         rig.piece = piece;
         rig.send(request);
-        assert_eq!(rig.asked(), asked, "to the origin, pieces of {piece}");
+        let got = uncalled(&rig.asked());
+        assert_eq!(got, asked, "to the origin, pieces of {piece}");
         rig.reply(response);
-        assert_eq!(rig.received(), received, "to the client, pieces of {piece}");
+        let got = uncalled(&rig.received());
+        assert_eq!(got, received, "to the client, pieces of {piece}");
     }
 }
 
