@@ -384,6 +384,33 @@ fn a_fresh_copy_can_be_wrong() {
     assert_eq!(row("rescue, wrong"), "0 0");
 }
 
+/// Newcomers in an outage: whether they are rescued depends on whether they see what others saw.
+#[test]
+fn what_a_log_does_not_tell_is_a_span_and_not_a_promise() {
+    let line = |second: usize, visitor: usize, status| {
+        format!(
+            "192.0.2.{visitor} - - [11/Oct/2025:10:00:{second:02} +0200] \"GET /{} HTTP/1.1\" \
+             {status} 7 \"-\" \"-\"\n",
+            visitor % 4
+        )
+    };
+    let well = (0..20).map(|visitor| line(visitor, visitor, 200));
+    let down = (20..40).map(|visitor| line(visitor, visitor, 502));
+    let log: String = well.chain(down).collect();
+    let all = json(&["-"], log.as_bytes());
+    assert_eq!(all["log"]["errors_without_retter"]["most"], 20);
+    let span = &all["runs"][0]["errors_with_retter"];
+    assert_eq!((&span["least"], &span["most"]), (&0.into(), &20.into()));
+    assert_eq!(span["assumed"], 20);
+    let (_, text, _) = replay(&["-"], log.as_bytes());
+    let begins = "Without RETTER 50.00 % of these requests were errors.\nWith it between 0.00 % and \
+                  50.00 %, depending on how many visitors see the same pages";
+    assert!(text.starts_with(begins), "{text}");
+    let shared = json(&["-", "--assume-sessions", "none"], log.as_bytes());
+    let span = &shared["runs"][0]["errors_with_retter"];
+    assert_eq!((&span["assumed"], &span["most"]), (&0.into(), &20.into()));
+}
+
 #[test]
 fn what_cannot_be_replayed_is_told() {
     refused(&[], b"", 2, &["ACCESS_LOG"]);

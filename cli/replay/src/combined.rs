@@ -9,7 +9,7 @@ use std::time::Duration;
 use retter_core::report::Failure;
 use retter_log::{Visitor, unescape};
 
-use super::assume::{Assumptions, Sessions};
+use super::assume::Assumptions;
 use super::line::{Answer, Line, Origin, Skipped, hash, request};
 use super::when;
 
@@ -49,7 +49,8 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
         origin,
         target,
         upgrades: status == StatusCode::SWITCHING_PROTOCOLS,
-        visitor: visitor(address, user, rest, assumptions.sessions),
+        visitor: named(user).unwrap_or_else(|| visitor(address, rest)),
+        shared: named(user).unwrap_or(Visitor::Anybody),
     })
 }
 
@@ -73,16 +74,16 @@ fn address_of(word: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn visitor(address: &[u8], user: &[u8], rest: &[u8], sessions: Sessions) -> Visitor {
+/// A user that the server has checked.
+fn named(user: &[u8]) -> Option<Visitor> {
     let is_named = user != b"-" && !user.is_empty();
-    match sessions {
-        _ if is_named => Visitor::Session(hash(user)),
-        Sessions::None => Visitor::Anybody,
-        Sessions::Visitor => {
-            let agent = agent(rest).unwrap_or_default();
-            Visitor::Session(hash((address, agent)))
-        }
-    }
+    is_named.then(|| Visitor::Session(hash(user)))
+}
+
+/// Each address with each user agent.
+fn visitor(address: &[u8], rest: &[u8]) -> Visitor {
+    let agent = agent(rest).unwrap_or_default();
+    Visitor::Session(hash((address, agent)))
 }
 
 /// The second text in quotes; logs may have more fields behind it.
@@ -258,27 +259,23 @@ mod tests {
 
     #[test]
     fn who_shares_copies() {
-        let of = |before: &str, agent: &str, sessions| {
+        let of = |before: &str, agent: &str| {
             let after = format!("200 1 \"http://referrer/\" \"{agent}\"");
             let text = line(before, "GET / HTTP/1.1", &after);
-            let assumptions = Assumptions {
-                sessions,
-                ..Assumptions::default()
-            };
-            parse(text.as_bytes(), &assumptions).unwrap().visitor
+            parse(text.as_bytes(), &Assumptions::default()).unwrap()
         };
-        let visitor = |before, agent| of(before, agent, Sessions::Visitor);
+        let visitor = |before: &str, agent: &str| of(before, agent).visitor;
         assert_eq!(visitor("::1 - -", "a"), visitor("::1 - -", "a"));
         assert_ne!(visitor("::1 - -", "a"), visitor("::1 - -", "b"));
         assert_ne!(visitor("::1 - -", "a"), visitor("::2 - -", "a"));
         // What a log has behind the agent, as the time that it took, says nothing of the user.
         let timed = |time: &str| {
             let agent = format!("a \\\"b\\\"\" {time} \"-");
-            of("::1 - -", &agent, Sessions::Visitor)
+            visitor("::1 - -", &agent)
         };
         assert_eq!(timed("0.123"), timed("0.456"));
-        assert_eq!(of("::1 - -", "a", Sessions::None), Visitor::Anybody);
-        let anna = of("::1 - anna", "a", Sessions::None);
+        assert_eq!(of("::1 - -", "a").shared, Visitor::Anybody);
+        let anna = of("::1 - anna", "a").shared;
         assert_eq!(anna, visitor("::2 - anna", "b"));
         assert_ne!(anna, Visitor::Anybody);
         assert_ne!(visitor("::1 - anna b", "a"), visitor("::1 - carl b", "a"));

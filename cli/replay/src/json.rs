@@ -34,6 +34,7 @@ pub(super) fn parse(text: &[u8], assumptions: &Assumptions) -> Result<Line, Skip
         target,
         upgrades: told.end == Some(Ended::Tunnel),
         visitor: told.partition.unwrap_or(Visitor::Anybody),
+        shared: told.partition.unwrap_or(Visitor::Anybody),
     })
 }
 

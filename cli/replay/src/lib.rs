@@ -19,10 +19,10 @@ mod text;
 mod timeline;
 mod truth;
 mod when;
+mod world;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use retter_core::config::{ConfigErrors, Settings};
 
@@ -30,9 +30,9 @@ use assume::Forms;
 use input::Lines;
 use line::{Line, Origin, Skipped};
 use order::Order;
-use simulate::Simulation;
 use summary::{Log, Summary};
-use truth::Truth;
+use tally::Got;
+use world::{Span, World};
 
 pub use assume::{Assumptions, Sessions, Unasked};
 
@@ -184,9 +184,9 @@ struct Replay<'a> {
     order: Order,
     progress: &'a mut dyn FnMut(u64),
     settings: Vec<(String, Settings)>,
-    /// Made with the first line, as that tells when they begin.
-    simulations: Vec<Simulation>,
-    truth: Truth,
+    /// The reading that was asked for, and then the others. Made with the first line, as that tells when
+    /// they begin.
+    worlds: Vec<World>,
 }
 
 impl<'a> Replay<'a> {
@@ -202,8 +202,7 @@ impl<'a> Replay<'a> {
             order: Order::default(),
             progress,
             settings,
-            simulations: Vec::new(),
-            truth: Truth::new(&options.assumptions),
+            worlds: Vec::new(),
         }
     }
 
@@ -229,9 +228,7 @@ impl<'a> Replay<'a> {
         while let Some(line) = self.order.pop_last() {
             self.ask(&line)?;
         }
-        for simulation in &mut self.simulations {
-            simulation.finish();
-        }
+        self.worlds.iter_mut().for_each(World::finish);
         Ok(())
     }
 
@@ -272,32 +269,37 @@ impl<'a> Replay<'a> {
     }
 
     fn ask(&mut self, line: &Line) -> Result<(), ReplayError> {
-        if self.simulations.is_empty() {
+        if self.worlds.is_empty() {
             self.log.first = line.at;
-            let start = |(name, settings): &(String, Settings)| {
-                let simulation = Simulation::new(settings.clone(), self.options.seed, line.at);
-                simulation.map_err(|errors| ReplayError::Settings {
-                    name: name.clone(),
-                    errors,
-                })
-            };
-            self.simulations = self.settings.iter().map(start).collect::<Result<_, _>>()?;
+            self.start(line.at)?;
         }
         self.log.last = line.at;
         self.log.requests += 1;
         self.log.reads += u64::from(line.reads());
-        for simulation in &mut self.simulations {
-            simulation.advance(line.at, &self.truth);
-        }
-        let request = Arc::new(message::request(line));
-        self.log.soft += u64::from(self.truth.may_be_soft(&line.origin, &request));
-        let origin = self.truth.of(line, &request);
-        self.log.failed += u64::from(self.truth.failed(&line.origin));
         let is_unasked = matches!(line.origin, Origin::NotAsked { .. });
         self.log.not_asked += u64::from(is_unasked);
         self.forms.unasked |= is_unasked;
-        for simulation in &mut self.simulations {
-            simulation.ask(&request, line.client, line.at, &origin);
+        let mut told = None;
+        for world in &mut self.worlds {
+            let by_this = world.ask(line);
+            told.get_or_insert(by_this);
+        }
+        if let Some(told) = told {
+            self.log.soft += u64::from(told.soft);
+            self.log.failed += u64::from(told.failed);
+            let at = line.at.saturating_sub(self.log.first);
+            self.log.timeline.add(at, got(line, told.failed));
+        }
+        Ok(())
+    }
+
+    /// Starts all readings at `at`.
+    fn start(&mut self, at: u64) -> Result<(), ReplayError> {
+        let assumed = &self.options.assumptions;
+        let others = world::others(assumed, self.forms.json);
+        for assumed in std::iter::once(assumed).chain(&others) {
+            let world = World::new(assumed, &self.settings, self.options.seed, at)?;
+            self.worlds.push(world);
         }
         Ok(())
     }
@@ -305,11 +307,36 @@ impl<'a> Replay<'a> {
     fn summary(self) -> Summary {
         let mut log = self.log;
         log.late = self.order.late;
+        let without = Span::of(self.worlds.iter().map(|world| world.failed));
+        let errors = |index: usize| {
+            let of = |world: &World| {
+                let run = world.simulations.get(index);
+                run.map_or(0, |run| run.tally.counts.failed())
+            };
+            Span::of(self.worlds.iter().map(of))
+        };
+        let spans: Vec<_> = (0..self.settings.len()).map(errors).collect();
+        let asked_for = self.worlds.into_iter().next();
+        let runs = asked_for.map_or_else(Vec::new, |world| world.simulations);
         let names = self.settings.into_iter().map(|(name, _)| name);
         Summary {
             assumed: self.options.assumptions.told(self.forms),
+            is_json: self.forms.json,
             log,
-            runs: names.zip(self.simulations).collect(),
+            runs: names.zip(runs).collect(),
+            spans,
+            without,
         }
+    }
+}
+
+/// What a user got by the log.
+fn got(line: &Line, failed: bool) -> Got {
+    match line.origin {
+        _ if failed => Got::Error,
+        Origin::Left { .. } => Got::Left,
+        Origin::NotAsked { well: true, .. } => Got::Fresh,
+        Origin::NotAsked { well: false, .. } => Got::RescuedOpen,
+        Origin::Answered(_) | Origin::Failed { .. } => Got::Answer,
     }
 }

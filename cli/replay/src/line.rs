@@ -27,8 +27,10 @@ pub(super) struct Line {
     pub(super) origin: Origin,
     pub(super) target: Bytes,
     pub(super) upgrades: bool,
-    /// Whose copies it may see.
+    /// Whose copies it may see, where nobody shares them whom the log can tell apart.
     pub(super) visitor: Visitor,
+    /// Whose copies it may see, where everybody does whom the server has not checked.
+    pub(super) shared: Visitor,
 }
 
 /// What the application did about a request.

@@ -4,6 +4,7 @@
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead, Version};
 use retter_log::Visitor;
 
+use super::assume::Sessions;
 use super::line::{Answer, Cookies, End, Line};
 
 /// The log does not tell cookies, but what they meant: these mean it again.
@@ -11,11 +12,15 @@ pub(super) const SESSION_COOKIE: &str = "retter-session";
 const OTHER_COOKIE: &str = "retter-other";
 
 /// The request of a line, as this program would have seen it.
-pub(super) fn request(line: &Line) -> RequestHead {
+pub(super) fn request(line: &Line, sessions: Sessions) -> RequestHead {
     let mut fields = FieldsBuilder::default();
     let host = line.host.as_deref().unwrap_or("the-log.invalid");
     fields.push("host", host.as_bytes());
-    let cookie = match line.visitor {
+    let visitor = match sessions {
+        Sessions::None => line.shared,
+        Sessions::Visitor => line.visitor,
+    };
+    let cookie = match visitor {
         Visitor::Anybody => None,
         Visitor::Marked(id) => Some(format!("{OTHER_COOKIE}={id:x}")),
         Visitor::Session(id) => Some(format!("{SESSION_COOKIE}={id:x}")),

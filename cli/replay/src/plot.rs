@@ -6,9 +6,9 @@ use std::fmt::Write;
 use retter_core::breaker::State;
 use retter_log::escape;
 
-use super::simulate::Simulation;
 use super::summary::{Log, Summary};
 use super::tally::Counts;
+use super::timeline::Timeline;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 64.0;
@@ -37,28 +37,35 @@ const LAYERS: [Layer; 5] = [
 /// The whole picture. Writing to a String cannot fail.
 pub(super) fn svg(summary: &Summary) -> String {
     let mut out = String::new();
-    #[expect(clippy::cast_precision_loss, reason = "there are one or two")]
-    let height = PANEL * summary.runs.len() as f64 + LEGEND;
+    let log = (
+        "by the log, without RETTER".to_owned(),
+        &summary.log.timeline,
+    );
+    let runs = (summary.runs.iter()).map(|(name, run)| (format!("with {name}"), &run.timeline));
+    let panels: Vec<_> = std::iter::once(log).chain(runs).collect();
+    #[expect(clippy::cast_precision_loss, reason = "there are two or three")]
+    let height = PANEL * panels.len() as f64 + LEGEND;
     let _ = write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" \
          fill=\"#ffffff\"/>\n"
     );
-    let bars: Vec<_> = summary.runs.iter().map(|(_, run)| bars(run)).collect();
-    // One scale for both, so that they can be compared.
+    let bars: Vec<_> = panels.iter().map(|(_, timeline)| bars(timeline)).collect();
+    // One scale for all, so that they can be compared.
     let all = bars.iter().flat_map(|(_, bars)| bars);
     let most = all.map(Counts::total).max().unwrap_or(0).max(1);
     let mut top = 0.0;
-    for ((name, run), (width, bars)) in summary.runs.iter().zip(&bars) {
+    for (number, ((title, timeline), (width, bars))) in panels.iter().zip(&bars).enumerate() {
         let panel = Panel {
             bar_nanos: *width,
             bars,
+            has_circuit: number > 0,
             log: &summary.log,
             most,
             top,
         };
-        let _ = panel.draw(&mut out, name, run);
+        let _ = panel.draw(&mut out, title, timeline);
         top += PANEL;
     }
     let _ = legend(&mut out, top + 20.0);
@@ -67,20 +74,22 @@ pub(super) fn svg(summary: &Summary) -> String {
 }
 
 /// Slices joined until they are wide enough to be seen, and how long one is.
-fn bars(run: &Simulation) -> (u64, Vec<Counts>) {
-    let slices = &run.timeline.slices;
+fn bars(timeline: &Timeline) -> (u64, Vec<Counts>) {
+    let slices = &timeline.slices;
     let joined = slices.len().div_ceil(BARS_MAX).max(1);
     let bars = slices.chunks(joined).map(|chunk| {
         let mut sum = Counts::default();
         chunk.iter().for_each(|counts| sum.merge(counts));
         sum
     });
-    (run.timeline.slice * joined as u64, bars.collect())
+    (timeline.slice * joined as u64, bars.collect())
 }
 
 struct Panel<'a> {
     bar_nanos: u64,
     bars: &'a [Counts],
+    /// The log's own has none.
+    has_circuit: bool,
     log: &'a Log,
     most: u64,
     top: f64,
@@ -88,13 +97,13 @@ struct Panel<'a> {
 
 #[expect(clippy::cast_precision_loss, reason = "a pixel is coarser")]
 impl Panel<'_> {
-    fn draw(&self, out: &mut String, name: &str, run: &Simulation) -> std::fmt::Result {
-        let title = escape_xml(name);
+    fn draw(&self, out: &mut String, title: &str, timeline: &Timeline) -> std::fmt::Result {
+        let title = escape_xml(title);
         let (left, baseline) = (LEFT, self.top + TOP + CHART);
         writeln!(
             out,
             "<text x=\"{left}\" y=\"{}\" font-size=\"14\" font-weight=\"bold\">Requests in {} s, \
-             with {title}</text>",
+             {title}</text>",
             self.top + 24.0,
             self.bar_nanos / super::when::NANOS_PER_SEC
         )?;
@@ -123,12 +132,14 @@ impl Panel<'_> {
             self.most,
             left - 6.0
         )?;
-        self.circuit(out, run, baseline + 6.0)?;
+        if self.has_circuit {
+            self.circuit(out, timeline, baseline + 6.0)?;
+        }
         self.times(out, baseline + BAND + 24.0)
     }
 
     /// A band that is filled where the circuit was not closed.
-    fn circuit(&self, out: &mut String, run: &Simulation, y: f64) -> std::fmt::Result {
+    fn circuit(&self, out: &mut String, timeline: &Timeline, y: f64) -> std::fmt::Result {
         let end = self.bar_nanos.saturating_mul(self.bars.len() as u64);
         writeln!(
             out,
@@ -138,7 +149,7 @@ impl Panel<'_> {
             y + 11.0,
             self.x(end) - LEFT
         )?;
-        let changes = &run.timeline.changes;
+        let changes = &timeline.changes;
         for (index, change) in changes.iter().enumerate() {
             let colour = match change.to {
                 State::Closed => continue,

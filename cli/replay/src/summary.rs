@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::simulate::Simulation;
 use super::tally::{Ages, Counts, Verdicts};
+use super::timeline::Timeline;
 use super::when::NANOS_PER_SEC;
+use super::world::Span;
 
 /// Enough to see what is wrong with a log.
 const MALFORMED_SHOWN: usize = 5;
@@ -19,9 +21,15 @@ const MALFORMED_BYTES: usize = 80;
 /// Everything that there is to tell.
 pub(super) struct Summary {
     pub(super) assumed: Vec<String>,
+    /// Whether the log, or a part of it, is this program's own.
+    pub(super) is_json: bool,
     pub(super) log: Log,
     /// A name for the settings, and what happened under them.
     pub(super) runs: Vec<(String, Simulation)>,
+    /// Errors of each run.
+    pub(super) spans: Vec<Span>,
+    /// Errors of the application alone.
+    pub(super) without: Span,
 }
 
 /// What the log is.
@@ -42,6 +50,8 @@ pub(super) struct Log {
     pub(super) requests: u64,
     /// Answers with status 200 that may be error pages: far shorter than the page before.
     pub(super) soft: u64,
+    /// What users got by the log.
+    pub(super) timeline: Timeline,
     pub(super) without_request: u64,
 }
 
@@ -109,6 +119,7 @@ struct JsonLog<'a> {
     requests: u64,
     reads: u64,
     failed: u64,
+    errors_without_retter: JsonSpan,
     maybe_soft_failures: u64,
     not_asked: u64,
     late: u64,
@@ -120,6 +131,7 @@ struct JsonLog<'a> {
 #[derive(Serialize)]
 struct JsonRun<'a> {
     settings: &'a str,
+    errors_with_retter: JsonSpan,
     got: Counts,
     spared: u64,
     asked_in_background: u64,
@@ -134,6 +146,24 @@ struct JsonRun<'a> {
     changes_untold: u64,
     slice_s: u64,
     slices: &'a [Counts],
+}
+
+/// Requests that ended in an error: as assumed, and by the best and the worst reading of the log.
+#[derive(Serialize)]
+struct JsonSpan {
+    assumed: u64,
+    least: u64,
+    most: u64,
+}
+
+impl From<&Span> for JsonSpan {
+    fn from(span: &Span) -> Self {
+        Self {
+            assumed: span.assumed(),
+            least: span.least(),
+            most: span.most(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -157,6 +187,7 @@ pub(super) fn json(summary: &Summary) -> Json<'_> {
             requests: log.requests,
             reads: log.reads,
             failed: log.failed,
+            errors_without_retter: (&summary.without).into(),
             maybe_soft_failures: log.soft,
             not_asked: log.not_asked,
             late: log.late,
@@ -168,17 +199,19 @@ pub(super) fn json(summary: &Summary) -> Json<'_> {
         runs: summary
             .runs
             .iter()
-            .map(|(name, run)| json_run(log, name, run))
+            .zip(&summary.spans)
+            .map(|((name, run), span)| json_run(log, name, run, span))
             .collect(),
     }
 }
 
-fn json_run<'a>(log: &Log, settings: &'a str, run: &'a Simulation) -> JsonRun<'a> {
+fn json_run<'a>(log: &Log, settings: &'a str, run: &'a Simulation, span: &Span) -> JsonRun<'a> {
     let timeline = &run.timeline;
     let changes = timeline.changes.iter().chain(&timeline.path_changes);
     let end = log.last.saturating_sub(log.first);
     JsonRun {
         settings,
+        errors_with_retter: span.into(),
         got: run.tally.counts,
         spared: run.tally.counts.spared(),
         asked_in_background: run.tally.renewals,

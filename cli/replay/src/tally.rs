@@ -82,6 +82,11 @@ impl Counts {
         self.refused_circuit_open + self.refused_full
     }
 
+    /// Errors and refusals together.
+    pub(super) fn failed(&self) -> u64 {
+        self.errors + self.refused()
+    }
+
     pub(super) fn rescued(&self) -> u64 {
         self.rescued_failed + self.rescued_circuit_open + self.rescued_full + self.rescued_slow
     }

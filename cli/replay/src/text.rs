@@ -10,6 +10,7 @@ use retter_log::escape;
 use super::simulate::Simulation;
 use super::summary::{Log, Summary};
 use super::tally::{Ages, Tally, Verdicts};
+use super::world::Span;
 
 /// State changes of each kind that are shown; all are in the JSON form.
 const CHANGES_SHOWN: usize = 12;
@@ -19,6 +20,7 @@ const LABEL_WIDTH: usize = 46;
 pub(super) fn of(summary: &Summary) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
+    let _ = span(&mut out, summary);
     let _ = head(&mut out, &summary.log);
     let _ = table(&mut out, summary);
     for (name, run) in &summary.runs {
@@ -30,6 +32,42 @@ pub(super) fn of(summary: &Summary) -> String {
     }
     let _ = skipped(&mut out, &summary.log);
     out
+}
+
+/// What it comes to, by every reading of the log that is as good as the one assumed.
+fn span(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    let total = summary.log.requests;
+    let percent = |span: &Span| match (share(span.least(), total), share(span.most(), total)) {
+        (least, most) if least == most => least,
+        (least, most) => format!("between {least} and {most}"),
+    };
+    writeln!(
+        out,
+        "Without RETTER {} of these requests were errors.",
+        percent(&summary.without)
+    )?;
+    let unknown = match summary.is_json {
+        true => {
+            "what the application would have done where it was not asked, which the log does not tell
+             (--assume-unasked)"
+        }
+        false => {
+            "how many visitors see the same pages, which the log does not tell (--assume-sessions)"
+        }
+    };
+    for ((name, _), span) in summary.runs.iter().zip(&summary.spans) {
+        let with = match summary.runs.len() {
+            1 => "it".to_owned(),
+            _ => name.clone(),
+        };
+        let depends = match share(span.least(), total) == share(span.most(), total) {
+            true => String::new(),
+            false => format!(", depending on {unknown}"),
+        };
+        writeln!(out, "With {with} {}{depends}.", percent(span))?;
+    }
+    out.push('\n');
+    Ok(())
 }
 
 fn head(out: &mut String, log: &Log) -> std::fmt::Result {
@@ -133,7 +171,7 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     table.count("  nothing: they left first", |run| run.tally.counts.left)?;
     table.row("  errors and 503 together", |run| {
         let counts = &run.tally.counts;
-        share(counts.errors + counts.refused(), counts.total())
+        share(counts.failed(), counts.total())
     })?;
     rescues(&mut table)?;
     table.heading("The application")?;

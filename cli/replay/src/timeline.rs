@@ -31,6 +31,12 @@ pub(super) struct Timeline {
     pub(super) untold: u64,
 }
 
+impl Default for Timeline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Timeline {
     pub(super) fn new() -> Self {
         Self {

@@ -213,6 +213,7 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assume::Sessions;
     use crate::message;
 
     #[test]
@@ -235,7 +236,7 @@ mod tests {
                 "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"{request} HTTP/1.1\" {status} {bytes}"
             );
             let line = Line::parse(text.as_bytes(), &assumptions).unwrap();
-            let asked = message::request(&line);
+            let asked = message::request(&line, Sessions::Visitor);
             let is_soft = truth.may_be_soft(&line.origin, &asked);
             assert_eq!(is_soft, expected, "{request} {status} {bytes}");
             drop(truth.of(&line, &asked));
