@@ -6,11 +6,12 @@ mod coverage;
 
 use std::net::TcpListener;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::Method;
 
-use crate::client::{self, Error, Peer, Question};
+use crate::application::remedy;
+use crate::client::{self, Peer, Question};
 use crate::clock::millis;
 use crate::settings::{self, Loaded};
 use crate::telemetry::{escape, undeclared};
@@ -172,23 +173,5 @@ fn advice(status: u16, loaded: &Loaded) -> String {
                      RETTER_BACKEND_BASEURL right?"
             .to_owned(),
         _ => "The application answers: `retter` is ready to protect it.".to_owned(),
-    }
-}
-
-fn remedy(error: &Error, head_timeout: Duration) -> String {
-    match error {
-        Error::Connect(_) => "Is it running, and is the host and port in RETTER_BACKEND_BASEURL \
-                              where it listens? In a container, `localhost` is the container \
-                              itself."
-            .to_owned(),
-        Error::Exchange(_) => format!(
-            "It took the connection. When it only needs longer than {}, set \
-             RETTER_BACKEND_TIMEOUT_HEAD.",
-            humantime::format_duration(head_timeout)
-        ),
-        Error::NotHttp(_) => "Is something else listening there, or does it want https?".to_owned(),
-        Error::Resolve(_) => "Is the host name in RETTER_BACKEND_BASEURL right, and known to \
-                              this machine?"
-            .to_owned(),
     }
 }

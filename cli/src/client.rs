@@ -167,17 +167,25 @@ fn connect(to: Peer<'_>, timeout: Duration) -> Result<Stream, Error> {
 }
 
 fn dial(to: Peer<'_>, timeout: Duration) -> Result<Stream, Error> {
-    let addrs = match to {
-        Peer::Host(host, port) => (host, port).to_socket_addrs().map_err(Error::Resolve)?,
+    match to {
+        Peer::Host(host, port) => reach(host, port, timeout).map(Stream::Tcp),
         Peer::Socket(path) => {
             let stream = UnixStream::connect(path).map_err(Error::Connect)?;
-            return Ok(Stream::Unix(stream));
+            Ok(Stream::Unix(stream))
         }
-    };
+    }
+}
+
+/// Connects to the first address of `host` that takes a connection, each within `timeout`.
+///
+/// # Errors
+/// The name has no address, or none of them takes a connection.
+pub(crate) fn reach(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Error> {
+    let addrs = (host, port).to_socket_addrs().map_err(Error::Resolve)?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for addr in addrs {
         match TcpStream::connect_timeout(&addr, timeout) {
-            Ok(stream) => return Ok(Stream::Tcp(stream)),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }

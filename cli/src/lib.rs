@@ -5,6 +5,7 @@
 //! Never decides how a request is answered: that is the core's part.
 
 mod admin;
+mod application;
 mod args;
 mod check;
 mod client;

@@ -24,7 +24,7 @@ use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
 use crate::socket::{self, Socket};
 use crate::telemetry::{AccessLog, Log, SHARDS, Telemetry, escape};
-use crate::{admin, failed, files, web};
+use crate::{admin, application, failed, files, web};
 
 /// Answers on the admin address take no time; one that does, a purge of many copies, delays no
 /// look at `/ready`.
@@ -270,6 +270,7 @@ fn protect(runtime: Adapter, sources: &Sources, loaded: &Loaded) -> Result<(), S
     let protection =
         Protection::start(runtime, sources, loaded).map_err(|error| error.to_string())?;
     greet(&protection, loaded, runtime);
+    application::look(loaded);
     loop {
         match signals.recv_timeout(TICK) {
             Ok(SIGHUP) => reload_by_signal(&protection),

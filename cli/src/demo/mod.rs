@@ -123,18 +123,19 @@ fn show(
         .local_addrs()
         .first()
         .map_or(0, SocketAddr::port);
-    let front = format!("localhost:{port}");
+    let front = format!("127.0.0.1:{port}");
     let switch = shop.switch_addr.to_string();
     let admin = protection
         .admin
         .as_ref()
         .and_then(crate::web::Server::addr)
         .map(|addr| addr.to_string());
+    let admin = admin.as_deref().unwrap_or("(off)");
     let show = Show::new();
     show.introduction(&Introduction {
         shop: &shop.addr.to_string(),
         front: &front,
-        admin: admin.as_deref().unwrap_or("(off)"),
+        admin,
         switch: &switch,
         length: (!options.repeat).then(|| part_lengths(options.duration_scale).sum()),
     });
@@ -159,7 +160,7 @@ fn show(
     let stats = refreshes(&protection);
     show.summary((&totals.0, &totals.1), &stats, took);
     if options.keep {
-        show.staying(&front, &switch);
+        show.staying(&front, admin, &switch);
         // Also ends when the signal thread has.
         let _ = signals.recv();
     } else {

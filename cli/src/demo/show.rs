@@ -11,8 +11,9 @@ use super::visitors::{Got, Tally};
 use crate::out;
 
 /// Pages that one character of a bar stands for, so that a usual second fills a quarter of it.
-const PAGES_PER_MARK: u32 = 5;
-const BAR_WIDTH: usize = 30;
+const PAGES_PER_MARK: u32 = 10;
+/// What is left of a usual terminal's 80 columns.
+const BAR_WIDTH: usize = 18;
 
 /// One second of the demo.
 #[derive(Debug)]
@@ -36,11 +37,16 @@ pub(crate) struct Second<'a> {
 pub(crate) struct Introduction<'a> {
     pub(crate) shop: &'a str,
     pub(crate) front: &'a str,
+    /// Where the dashboard is.
     pub(crate) admin: &'a str,
     pub(crate) switch: &'a str,
     /// `None` when it does not end by itself.
     pub(crate) length: Option<Duration>,
 }
+
+/// What stands above the seconds.
+const HEADING: &str =
+    "time shop    with RETTER        errors  median at work full circuit   without";
 
 /// Writes the demo's lines, coloured when that helps.
 #[derive(Clone, Copy, Debug)]
@@ -81,33 +87,35 @@ impl Show {
             "RETTER demo: a shop, its visitors, and a bad day. {length}\n\n  \
              the shop, unprotected   http://{shop}/\n  \
              the shop behind RETTER  http://{front}/\n  \
-             what RETTER sees        http://{admin}/\n  \
+             RETTER's dashboard      http://{admin}/\n  \
              the shop's switch       http://{switch}/admin/switch\n\n\
              Each mark is {PAGES_PER_MARK} pages that visitors got in that second:\n  \
-             {}   {}   {}   {}\n\n\
-             `at work` are requests at the shop and how many RETTER lets in at one time, `waiting` those\n\
-             that wait for their turn, `full` those that found it full in that second: who has a copy\n\
-             gets it at once, orders go first, and nobody waits for more than a second.\n\n",
+             {}  {}  {}  {}\n\n\
+             `at work` are requests at the shop, and how many RETTER lets in at one time;\n\
+             `full` those that found it full in that second: who has a copy gets it at\n\
+             once, orders go first, and nobody waits for more than a second. `without` are\n\
+             the errors of visitors who come to the shop without RETTER.\n\n",
             self.paint(Colour::Green, "█ from the shop"),
             self.paint(Colour::Blue, "▓ a fresh copy"),
             self.paint(Colour::Yellow, "▒ the last good copy"),
             self.paint(Colour::Red, "× an error"),
         ));
-        out::line(format_args!(
-            "  time  the shop   visitors behind RETTER          errors  median   at work  waiting  \
-             full  circuit    errors without RETTER"
-        ));
+        out::line(format_args!("{HEADING}"));
     }
 
     /// One second.
     pub(crate) fn second(self, second: &Second<'_>) {
+        out::line(format_args!("{}", self.line(second)));
+    }
+
+    fn line(self, second: &Second<'_>) -> String {
         let is_crowded = second.is_crowded && second.health == Health::Healthy;
         let word = if is_crowded {
             "crowded"
         } else {
             second.health.as_str()
         };
-        let health = format!("{word:9}");
+        let health = format!("{word:7}");
         let health = match second.health {
             Health::Healthy if is_crowded => self.paint(Colour::Yellow, &health),
             Health::Healthy => self.paint(Colour::Green, &health),
@@ -124,23 +132,20 @@ impl Show {
         let errors = self.errors(errors, &format!("{errors:6}"));
         let lost = second.without.count(Got::Error);
         let lost = match second.without.total() {
-            0 => "all waiting".to_owned(),
-            total => self.errors(lost, &format!("{lost} of {total}")),
+            0 => "waiting".to_owned(),
+            total => self.errors(lost, &format!("{lost}/{total}")),
         };
         let AdmissionStats {
-            in_flight,
-            limit,
-            waiting,
-            ..
+            in_flight, limit, ..
         } = second.admission;
-        let at_work = format!("{in_flight} of {limit}");
-        out::line(format_args!(
-            "  {:3}s  {health}  {}  {errors}  {:>7}  {at_work:>7}  {waiting:7}  {:4}  {circuit}  {lost}",
+        let at_work = format!("{in_flight}/{limit}");
+        format!(
+            "{:3}s {health} {} {errors} {:>7} {at_work:>7} {:4} {circuit} {lost}",
             second.at.as_secs(),
             self.bar(second.with),
             median(second.with),
             second.shed,
-        ));
+        )
     }
 
     /// What it came to.
@@ -153,7 +158,7 @@ impl Show {
         let line = |name: &str, tally: &Tally, colour| {
             let text = format!("{:5.1} % of pages came", tally.good_percent());
             format!(
-                "  {name}  {}, median {:>7}, {} errors of {} pages\n",
+                "  {name}  {}, median {:>7}, {} errors of {}\n",
                 self.paint(colour, &text),
                 median(tally),
                 tally.count(Got::Error),
@@ -163,9 +168,9 @@ impl Show {
         let copies = with.count(Got::Cache) + with.count(Got::LastKnown);
         out::text(&format!(
             "\nAfter {} seconds:\n\n{}{}\n  {copies} pages were rescued with copies of what the \
-             shop itself had answered before;\n  account pages only for the visitor they were \
-             made for. Orders (POST) always go to the shop.\n  {} copies were renewed in the \
-             background; {} probes of a shop that was down were\n  made with copies, so no visitor \
+             shop itself had answered\n  before; account pages only for the visitor they were \
+             made for. Orders (POST)\n  always go to the shop. {} copies were renewed in the \
+             background; {} probes of\n  a shop that was down were made with copies, so no visitor \
              had to wait for one.\n",
             took.as_secs(),
             line("with RETTER   ", with, Colour::Green),
@@ -180,19 +185,20 @@ impl Show {
         out::text(
             "\nProtect your own application:\n\n  \
              RETTER_BACKEND_BASEURL=http://localhost:8088 retter\n\n\
-             The demo is in a hurry: it gives the shop at most 4 requests at one time and 1 s to answer,\n\
-             finds it slow at 500 ms (RETTER_BACKEND_CONCURRENCY=4, RETTER_BACKEND_TIMEOUT_HEAD=1s,\n\
-             RETTER_BREAKER_SLOW_MIN=500ms), and opens the circuit for 1 to 2 s. Without your word\n\
-             RETTER finds out how many it bears, and the rest is 15 s, 1 s, and 2 to 60 s.\n\n\
+             The demo is in a hurry: it gives the shop at most 4 requests at one time and\n\
+             1 s to answer, and finds it slow at 500 ms (RETTER_BACKEND_CONCURRENCY=4,\n\
+             RETTER_BACKEND_TIMEOUT_HEAD=1s, RETTER_BREAKER_SLOW_MIN=500ms). Without your\n\
+             word RETTER finds out how many it bears, and the rest is 15 s and 1 s.\n\n\
              `retter demo --keep` leaves the shop open for your browser.\n",
         );
     }
 
     /// Everything stays as it is until interrupted.
-    pub(crate) fn staying(self, front: &str, switch: &str) {
+    pub(crate) fn staying(self, front: &str, admin: &str, switch: &str) {
         out::text(&format!(
-            "\nEverything stays open until you press Ctrl-C. Visit http://{front}/ with your \
-             browser,\nswitch the shop at http://{switch}/admin/switch, and visit it again.\n\n"
+            "\nEverything stays open until you press Ctrl-C. Visit http://{front}/\n\
+             with your browser, switch the shop at http://{switch}/admin/switch,\n\
+             visit it again, and look at the dashboard, http://{admin}/.\n\n"
         ));
     }
 
@@ -254,5 +260,35 @@ mod tests {
         let show = Show { colour: false };
         assert_eq!(show.paint(Colour::Red, "a"), "a");
         assert_eq!(show.bar(&Tally::default()), " ".repeat(BAR_WIDTH));
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal_of_80_columns_and_stands_under_its_heading() {
+        let show = Show { colour: false };
+        let tally = Tally::default();
+        let line = show.line(&Second {
+            at: Duration::from_secs(120),
+            health: Health::Failing,
+            is_crowded: true,
+            circuit: State::HalfOpen,
+            admission: AdmissionStats {
+                in_flight: 256,
+                limit: 256,
+                ..AdmissionStats::default()
+            },
+            shed: 1234,
+            with: &tally,
+            without: &tally,
+        });
+        assert!(line.chars().count() <= 80 && HEADING.len() <= 80, "{line}");
+        let below = |heading: &str| {
+            HEADING
+                .find(heading)
+                .map(|at| &line[at..at + heading.len()])
+        };
+        assert_eq!(below("at work"), Some("256/256"));
+        assert_eq!(below("full"), Some("1234"));
+        assert_eq!(below("circuit  "), Some("HALF-OPEN"));
+        assert_eq!(below("without"), Some("waiting"));
     }
 }
