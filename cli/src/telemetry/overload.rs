@@ -11,7 +11,7 @@ use super::escape;
 use crate::clock::millis;
 
 /// One line in this time tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(60);
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_application_is_told_every_ten_seconds_while_it_is() {
+    fn a_full_application_is_told_every_minute_while_it_is() {
         let at = |secs| Instant::from_epoch(Duration::from_secs(secs));
         let mut overload = Overload::default();
         let mut stats = AdmissionStats {
@@ -80,14 +80,14 @@ mod tests {
             "{told}"
         );
         stats.shed.deadline = 4;
-        assert_eq!(overload.note(&stats, || None, at(11)), None);
+        assert_eq!(overload.note(&stats, || None, at(61)), None);
         let holder = Holder {
             page: "/poll".into(),
             requests: 7,
             parked: 2,
             longest: Duration::from_secs(12),
         };
-        let told = overload.note(&stats, || Some(holder), at(12)).unwrap();
+        let told = overload.note(&stats, || Some(holder), at(62)).unwrap();
         assert!(
             told.ends_with(
                 "0 were answered from copies, 4 refused; /poll keeps it longest: 7 requests, the \
@@ -95,6 +95,6 @@ mod tests {
             ),
             "{told}"
         );
-        assert_eq!(overload.note(&stats, || None, at(60)), None, "it is over");
+        assert_eq!(overload.note(&stats, || None, at(200)), None, "it is over");
     }
 }

@@ -1,4 +1,4 @@
-//! Owns what is logged of error pages that come with status 200: at most one line in ten seconds.
+//! Owns what is logged of error pages that come with status 200: at most one line in a minute.
 //! Never counts: the site does.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use retter_core::time::Instant;
 use super::escape;
 
 /// One line in this time tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(60);
 
 /// What was told last, and what was not.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_in_ten_seconds_names_a_page_its_signs_and_how_many_more() {
+    fn one_line_in_a_minute_names_a_page_its_signs_and_how_many_more() {
         let at = |secs| Instant::from_epoch(Duration::from_secs(secs));
         let mut soft = Soft::default();
         assert_eq!(soft.note([], at(1)), None);
@@ -88,9 +88,9 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("; 2 more pages"), "{told}");
-        assert_eq!(soft.note([page("/a", SoftVerdict::Failed)], at(10)), None);
+        assert_eq!(soft.note([page("/a", SoftVerdict::Failed)], at(60)), None);
         let told = soft
-            .note([page("/a", SoftVerdict::Doubted)], at(11))
+            .note([page("/a", SoftVerdict::Doubted)], at(61))
             .unwrap();
         assert!(told.starts_with("/a may be an error page") && told.contains("; 1 more"));
     }
