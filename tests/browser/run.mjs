@@ -1,15 +1,17 @@
-// Drives the dashboard and the pages for visitors through an outage, with Debian's Chromium.
-// Owns an application, a gateway and a browser; ends all of them. Fails on an error of the console
+// Drives the dashboard, a shop in PHP and the pages for its visitors through an outage, with Debian's
+// Chromium. Owns the shop, a gateway and a browser; ends all of them. Fails on an error of the console
 // (a breach of the content policy is one), on a barrier that axe-core finds, and where a page is wider
 // than its window.
 //
 // node run.mjs --binary <path> [--pictures <folder>]
 
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 import { chromium } from 'playwright-core'
@@ -20,12 +22,10 @@ const { values: options } = parseArgs({
     pictures: { type: 'string' }
   }
 })
-// A page that loads itself again is what a visitor of a site that is down wants: there is nothing on it
-// that is read for longer, or filled in.
-const RULES = { 'meta-refresh': { enabled: false } }
 const TOKEN = 'a-token-for-the-test'
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const tally = { passed: 0, failed: 0 }
+const pressed = new Set()
 if (options.pictures !== undefined) mkdirSync(options.pictures, { recursive: true })
 
 const application = await startApplication()
@@ -41,7 +41,7 @@ try {
 } finally {
   await browser.close()
   gateway.child.kill('SIGTERM')
-  application.stop()
+  await application.end()
 }
 console.log(`\n${tally.passed} passed, ${tally.failed} failed`)
 process.exitCode = tally.failed === 0 ? 0 : 1
@@ -51,23 +51,46 @@ function check (what, holds) {
   if (!holds) console.log(`FAILED: ${what}`)
 }
 
+// The shop in PHP, on one port whenever it is there; its sessions outlive it.
 async function startApplication () {
-  let server
-  let port = 0
+  const port = await freePort()
+  const address = `127.0.0.1:${port}`
+  const state = mkdtempSync(join(tmpdir(), 'retter-shop-'))
+  const script = fileURLToPath(new URL('../apps/php/shop.php', import.meta.url))
+  let child
   const start = async () => {
-    server = createServer((request, response) => {
-      response.setHeader('Content-Type', 'text/html')
-      response.end(`<!doctype html><html lang="en"><title>Shop</title><h1>${request.url.replace(/[^\w/]/g, '')}</h1></html>`)
-    })
-    await new Promise(resolve => server.listen(port, '127.0.0.1', resolve))
-    port = server.address().port
+    child = spawn('php', ['-d', `session.save_path=${state}`, '-S', address, script], { stdio: 'ignore' })
+    while (!await takesConnections(port)) await new Promise(resolve => setTimeout(resolve, 20))
   }
-  const stop = () => {
-    server.close()
-    server.closeAllConnections()
+  const stop = async () => {
+    const ended = new Promise(resolve => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await ended
+  }
+  const end = async () => {
+    if (child.exitCode === null && child.signalCode === null) await stop()
+    rmSync(state, { recursive: true })
   }
   await start()
-  return { address: `127.0.0.1:${port}`, start, stop }
+  return { address, start, stop, end }
+}
+
+async function freePort () {
+  const server = createServer()
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address()
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+async function takesConnections (port) {
+  const socket = connect(port, '127.0.0.1')
+  const taken = await new Promise(resolve => {
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+  })
+  socket.destroy()
+  return taken
 }
 
 async function startGateway (application) {
@@ -107,11 +130,13 @@ async function until (what, holds) {
   check(what, false)
 }
 
-async function open (width, scheme, url) {
+// `state` has the cookies of a visitor who comes back.
+async function open (width, scheme, url, state = undefined) {
   const context = await browser.newContext({
     viewport: { width, height: 900 },
     colorScheme: scheme,
-    locale: 'en-GB'
+    locale: 'en-GB',
+    storageState: state
   })
   const page = await context.newPage()
   // An answer that is an error is told on the console too: those are looked at by their status.
@@ -138,7 +163,7 @@ async function judge (page, name) {
     frameId: frameTree.frame.id
   })
   const { result, exceptionDetails } = await session.send('Runtime.evaluate', {
-    expression: `${axe};axe.run({ rules: ${JSON.stringify(RULES)} }).then(found => JSON.stringify(found.violations.map(v => [v.id, v.nodes.map(n => n.target.join(' '))])))`,
+    expression: `${axe};axe.run().then(found => JSON.stringify(found.violations.map(v => [v.id, v.nodes.map(n => n.target.join(' '))])))`,
     contextId: executionContextId,
     awaitPromise: true
   })
@@ -146,10 +171,10 @@ async function judge (page, name) {
   check(`${name}: barriers ${barriers}`, barriers === '[]')
 }
 
-async function everywhere (name, url, prepare = async () => {}) {
+async function everywhere (name, url, prepare = async () => {}, state = undefined) {
   for (const width of [390, 1280]) {
     for (const scheme of ['light', 'dark']) {
-      const page = await open(width, scheme, url)
+      const page = await open(width, scheme, url, state)
       await prepare(page)
       await judge(page, `${name}-${width}-${scheme}`)
       await page.context().close()
@@ -168,6 +193,7 @@ async function word (page) {
 }
 
 async function press (page, name, done) {
+  pressed.add(name)
   await page.getByRole('button', { name, exact: true }).press('Enter')
   await until(`${name} says ${done}`, async () => (await page.locator('#done').textContent()).includes(done))
 }
@@ -185,6 +211,53 @@ async function main () {
   await everywhere('well', gateway.admin, enter)
   await buttons(page)
   await outage(page)
+  const names = await page.getByRole('button').allTextContents()
+  for (const name of names) check(`${name} was pressed`, pressed.has(name))
+}
+
+// A visitor fills a cart while all is well.
+async function shop () {
+  const visitor = await open(390, 'light', gateway.front)
+  await judge(visitor, 'shop')
+  await visitor.getByRole('link', { name: 'Teapot no. 4' }).click()
+  await visitor.getByRole('button', { name: 'Put into the cart' }).click()
+  check('it is in the cart', await visitor.locator('#cart li').textContent() === 'Teapot no. 4')
+  return visitor
+}
+
+// The same one while the shop is down: what was seen is there, what was not is not, and nothing is said to
+// be sent that was not.
+async function down (visitor) {
+  await visitor.reload()
+  check('the cart is rescued', await visitor.locator('#cart li').textContent() === 'Teapot no. 4')
+  const state = await visitor.context().storageState()
+  await everywhere('rescued', `${gateway.front}/cart`, async page => {
+    check('it is the own one', await page.locator('#cart li').textContent() === 'Teapot no. 4')
+  }, state)
+  await everywhere('not-sent', `${gateway.front}/cart`, async page => {
+    await page.getByLabel('Name').fill('Ada')
+    await page.getByRole('button', { name: 'Order' }).click()
+    const told = await page.textContent('body')
+    check('the order was not sent, and that is said', told.includes('nothing has happened'))
+    check('it is not sent again by itself', !told.includes('tries again'))
+  }, state)
+  const answer = await visitor.goto(`${gateway.front}/page/999`)
+  const id = await answer.headerValue('x-request-id')
+  check('a page without a copy is refused', answer.status() === 503)
+  check('it is called by its number', (await visitor.locator('.code').textContent()).includes(id))
+}
+
+// And when it is back: the page that was waited for comes by itself, and the order goes through.
+async function back (visitor) {
+  await until('the page comes by itself', async () => {
+    const title = await visitor.title().catch(() => '')
+    return title === 'Shelf no. 999'
+  })
+  await visitor.goto(`${gateway.front}/cart`)
+  await visitor.getByLabel('Name').fill('Ada')
+  await visitor.getByRole('button', { name: 'Order' }).click()
+  await until('it is ordered', async () => (await visitor.textContent('main')).includes('Ada, it is on its way'))
+  await judge(visitor, 'ordered')
 }
 
 async function buttons (page) {
@@ -206,13 +279,15 @@ async function buttons (page) {
   await press(page, 'Drop the page', '1 copies dropped')
   await page.getByLabel('Path').fill('/page/')
   await press(page, 'Drop all below', '9 copies dropped')
+  pressed.add('Drop everything')
   await page.getByRole('button', { name: 'Drop everything' }).press('Enter')
   await press(page, 'Really drop everything?', '0 copies dropped')
 }
 
 async function outage (page) {
   for (let number = 0; number < 10; number += 1) await visit(`/page/${number}`)
-  application.stop()
+  const visitor = await shop()
+  await application.stop()
   let number = 0
   await until('the circuit is open', async () => {
     number += 1
@@ -224,7 +299,11 @@ async function outage (page) {
   check('the outage is told', (await page.locator('#list').textContent()).includes('goes on'))
   await everywhere('down', gateway.admin, enter)
   await everywhere('error-page', `${gateway.front}/nowhere`)
+  await down(visitor)
   await press(page, 'Probe now', 'probing')
   await application.start()
   await until('it is back', async () => await word(page) === 'Back')
+  await until('and the outage says so', async () => (await page.locator('#list').textContent()).includes('answers again'))
+  await back(visitor)
+  await everywhere('back', gateway.admin, enter)
 }

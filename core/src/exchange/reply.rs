@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::page::{Tale, page};
+use super::page::{SCRIPT_HASH, Tale, page};
 
 use crate::breaker::State;
 use crate::config::OwnPages;
@@ -214,18 +214,13 @@ impl Local {
         }
         if let Some(language) = self.language {
             put("content-language", language.as_bytes());
-            // It needs nothing but its own style.
-            let policy: &[u8] = match self.has_form {
-                true => {
-                    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                      form-action 'self'"
-                }
-                false => {
-                    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                      form-action 'none'"
-                }
-            };
-            put("content-security-policy", policy);
+            // It needs nothing but its own style, the one script that it may have, and its button.
+            let forms = if self.has_form { "'self'" } else { "'none'" };
+            let policy = format!(
+                "default-src 'none'; style-src 'unsafe-inline'; script-src '{SCRIPT_HASH}'; \
+                 base-uri 'none'; form-action {forms}"
+            );
+            put("content-security-policy", policy.as_bytes());
         }
         // Without it a script of another site could not read what went wrong, nor when to come back.
         if let Some(origin) = &self.origin {

@@ -110,7 +110,8 @@ function outage(record, goesOn) {
     if (className) paragraph.className = className;
     item.append(paragraph);
   };
-  const end = goesOn ? "goes on" : record.is_cut_off ? "the program ended before it did" : "over";
+  const goes = record.first_good ? "answers again, and is watched" : "goes on";
+  const end = goesOn ? goes : record.is_cut_off ? "the program ended before it did" : "over";
   line(`${clock(record.began)}, ${time(record.seconds)}, ${end}: ${record.cause}`);
   const { rescued, refused, failed, waited, writes_lost: lost } = record.answers;
   line(`${number(rescued)} rescued, ${number(refused)} refused, ${number(failed)} errors of the application, `
