@@ -185,8 +185,11 @@ impl Copies {
         let is_kept = self.is_lenient(asked) || !forbids_keeping(asked, answer);
         // A cookie that is handed out makes a page its receiver's. Nobody can tell two connections
         // apart that the origin tells apart by themselves.
-        let starts = answer.start.is_some() && !self.settings.has_chains();
-        let is_anybodys = answer.is_reset || starts || answer.is_bound;
+        let starts = answer.start.is_some();
+        let goes_on = starts && self.settings.has_chains();
+        // Of two lines for one cookie its browser keeps the last, which begins the session.
+        let is_handed = (answer.is_reset || starts) && !goes_on;
+        let is_anybodys = is_handed || answer.is_bound;
         let is_refusal = matches!(answer.status, 400 | 403 | 406);
         is_kept && !is_anybodys && !is_refusal && (!answer.new_cookie || asked.is_known)
     }
