@@ -377,9 +377,11 @@ fn take_stranger(head: &Head, ledger: &mut Ledger) -> Option<AskedId> {
     let host = HOSTS
         .into_iter()
         .find(|host| fields.get("host") == Some(host))?;
-    let is_plain = fields.0.iter().all(|(name, _)| {
+    let is_plain = fields.0.iter().all(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        OF_STRANGERS.contains(&&*name) || name == "x-real-ip"
+        // A language that many want; the page differs by it.
+        let is_language = name == "accept-language" && ["sweet", "sour"].contains(&&**value);
+        OF_STRANGERS.contains(&&*name) || name == "x-real-ip" || is_language
     });
     let cookies = fields.get("cookie").unwrap_or_default();
     let mut values = cookies.split("; ").filter(|pair| !pair.is_empty());
