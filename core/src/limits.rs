@@ -88,8 +88,12 @@ pub const RANGES_MAX: usize = 16;
 pub const WAITING_MAX: usize = 4096;
 
 /// Requests that wait for an origin that takes no connections, as while it restarts: each costs
-/// about a kilobyte beside its connection, and all of them come to the origin when it is back.
-pub const RESTART_WAITING_MAX: usize = 256;
+/// about a kilobyte beside its connection, and all of them come to the origin when it is back. Two
+/// seconds of a site with 400 visitors a second, so that a restart fits in.
+pub const RESTART_WAITING_MAX: usize = 1024;
+
+/// How many of those may be reads: the rest of the places is for what nothing can stand in for.
+pub const RESTART_READS_MAX: usize = RESTART_WAITING_MAX / 4 * 3;
 
 /// How long a client may take to send its request's content before that is no work for the origin
 /// but a transfer. A form is here in one or two packets; eight clients that send nothing must not

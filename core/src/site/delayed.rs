@@ -52,7 +52,7 @@ impl Delayed {
         now: Instant,
     ) -> Result<Box<Self>, Refusal> {
         let wait = ask.snapshot.config().admission.restart_wait;
-        let Some(place) = parts.reach.enter(wait, ask.waits_until, now) else {
+        let Some(place) = parts.reach.enter(wait, ask.waits_until, ask.bid.class, now) else {
             return Err(refusal);
         };
         // Connecting is tried more often now.

@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::limits::RESTART_WAITING_MAX;
+use crate::admission::Class;
+use crate::limits::{RESTART_READS_MAX, RESTART_WAITING_MAX};
 use crate::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::time::Instant;
 
@@ -35,8 +36,8 @@ struct Inner {
     /// Names given so far.
     names: u64,
     standing: Standing,
-    /// Who waits, in order of arrival.
-    waiting: BTreeMap<u64, Option<Waker>>,
+    /// Who waits: writes first, each in order of arrival, as they are let look again.
+    waiting: BTreeMap<Name, Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,12 +69,15 @@ enum Trial {
     },
 }
 
+/// Whether it is a read, and a number.
+type Name = (bool, u64);
+
 /// Waiting for the origin to take connections. Dropped, it is free at once.
 #[derive(Debug)]
 pub(super) struct RestartWait {
     deadline: Instant,
     inner: Arc<Mutex<Inner>>,
-    name: u64,
+    name: Name,
 }
 
 impl Reach {
@@ -204,6 +208,7 @@ impl Reach {
         &self,
         wait: Duration,
         until: Option<Instant>,
+        class: Class,
         now: Instant,
     ) -> Option<RestartWait> {
         if !self.is_disturbed() || !self.attended.load(Ordering::Relaxed) {
@@ -221,11 +226,15 @@ impl Reach {
             Standing::Returning { since, .. } => *since,
         };
         let deadline = until.map_or(since + wait, |until| until.min(since + wait));
-        if deadline <= now || inner.waiting.len() >= RESTART_WAITING_MAX {
+        let most = match class {
+            Class::Read => RESTART_READS_MAX,
+            Class::Write => RESTART_WAITING_MAX,
+        };
+        if deadline <= now || inner.waiting.len() >= most {
             return None;
         }
         inner.names += 1;
-        let name = inner.names;
+        let name = (class == Class::Read, inner.names);
         inner.waiting.insert(name, None);
         Some(RestartWait {
             deadline,
@@ -368,7 +377,7 @@ mod tests {
     fn requests_wait_until_some_time_after_the_first_refusal_and_not_too_many() {
         let reach = refused();
         let enter = |until: Option<u64>, now| {
-            let place = reach.enter(WAIT, until.map(at), at(now))?;
+            let place = reach.enter(WAIT, until.map(at), Class::Write, at(now))?;
             Some((place.deadline(), place))
         };
         let (deadline, place) = enter(None, 3_000).unwrap();
@@ -383,6 +392,16 @@ mod tests {
         assert!(enter(None, 3_000).is_none(), "nor do more");
         assert_eq!(reach.waiting(), RESTART_WAITING_MAX);
         drop(places);
+        // Reads leave some to writes, which are the first to look again.
+        let read = || reach.enter(WAIT, None, Class::Read, at(3_000));
+        let reads: Vec<_> = (1..RESTART_READS_MAX).map(|_| read()).collect();
+        assert!(reads.iter().all(Option::is_some));
+        assert!(read().is_none());
+        assert!(enter(None, 3_000).is_some());
+        drop(reads);
+        let [late, early] = [Class::Read, Class::Write]
+            .map(|class| reach.enter(WAIT, None, class, at(3_000)).unwrap().name);
+        assert!(early < late);
         // Who waits makes trials more frequent.
         let name = reach.start_trial(at(9_000), at(3_000)).unwrap();
         reach.end_trial(name, at(3_000));
@@ -396,7 +415,12 @@ mod tests {
         let reach = refused();
         reach.connected(true, at(3_000));
         assert!(reach.is_on() && !reach.is_refused());
-        let deadline = |now| reach.enter(WAIT, None, at(now)).unwrap().deadline();
+        let deadline = |now| {
+            reach
+                .enter(WAIT, None, Class::Read, at(now))
+                .unwrap()
+                .deadline()
+        };
         assert_eq!(deadline(3_000), at(8_000), "it takes connections");
         assert!(reach.refused(at(4_000)));
         assert_eq!(deadline(4_000), at(6_000));
@@ -414,6 +438,6 @@ mod tests {
         let reach = Reach::default();
         assert!(reach.refused(at(0)));
         assert!(!reach.is_refused());
-        assert!(reach.enter(WAIT, None, at(0)).is_none());
+        assert!(reach.enter(WAIT, None, Class::Read, at(0)).is_none());
     }
 }

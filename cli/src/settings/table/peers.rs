@@ -68,7 +68,7 @@ pub(super) const SPECS: &[Spec] = &[
         default: "5s",
         accepted: "a duration; 0 for not at all",
         example: "10s",
-        help: "How long a request without a copy waits for an application that takes no connections, from the first that it refused on; at most 256 wait",
+        help: "How long a request without a copy waits for an application that takes no connections, from the first that it refused on; at most 1024 wait, 256 of the places for writes",
         core: "admission.restart_wait",
         apply: |v, text| {
             parse::duration(text).map(|wait| v.core.site.admission.restart_wait = wait)
