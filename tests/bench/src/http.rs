@@ -2,10 +2,10 @@
 //! Never forgives: what cannot be framed is an error, and the connection is given up.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A message that was read.
 #[derive(Debug, Default)]
@@ -65,6 +65,16 @@ impl Connection {
     /// When nobody accepts.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         Ok(Self::new(TcpStream::connect(address).await?))
+    }
+
+    /// Connects to `address` from an address of this machine, which is all of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// When nobody accepts.
+    pub async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source.into(), 0))?;
+        Ok(Self::new(socket.connect(address).await?))
     }
 
     /// Sends a request and reads its response.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use crate::http::{Connection, Message};
@@ -15,6 +15,8 @@ const IDLE_MAX: usize = 6;
 #[derive(Debug)]
 pub struct Visitors {
     address: SocketAddr,
+    /// Each comes from a network of its own, rather than all from one address.
+    are_apart: bool,
     idle: Mutex<HashMap<usize, Vec<Connection>>>,
 }
 
@@ -24,7 +26,17 @@ impl Visitors {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            are_apart: false,
             idle: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The same, each from a network (/24) of its own.
+    #[must_use]
+    pub fn apart(address: SocketAddr) -> Self {
+        Self {
+            are_apart: true,
+            ..Self::new(address)
         }
     }
 
@@ -50,7 +62,10 @@ impl Visitors {
                 }
             }
         }
-        let mut connection = Connection::connect(self.address).await?;
+        let mut connection = match self.are_apart {
+            true => Connection::connect_from(network(visitor), self.address).await?,
+            false => Connection::connect(self.address).await?,
+        };
         let answer = connection.ask(request).await?;
         self.park(visitor, connection);
         Ok(answer)
@@ -68,4 +83,11 @@ impl Visitors {
             own.push(connection);
         }
     }
+}
+
+/// An address in a network of a visitor's own.
+fn network(visitor: usize) -> Ipv4Addr {
+    const FIRST: u32 = u32::from_be_bytes([127, 1, 0, 1]);
+    let number = u32::try_from(visitor).unwrap_or_default();
+    Ipv4Addr::from_bits(FIRST + (number << 8))
 }

@@ -99,7 +99,7 @@ fn run(arguments: &ArgMatches) -> Result<()> {
     };
     let mut all: Vec<Value> = Vec::new();
     let outcome = surge::run(&options, |scenario, outcomes| {
-        let table = outcome::table(outcomes);
+        let table = outcome::table(scenario, outcomes);
         say(&format!(
             "## {}: {}\n\n{table}",
             scenario.name, scenario.text

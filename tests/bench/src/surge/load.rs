@@ -40,6 +40,8 @@ pub struct Visit {
     pub at: Duration,
     /// How much later it was sent: a machine that is busy with something else is late with all.
     pub lag: Duration,
+    /// Its place among all arrivals.
+    pub number: usize,
     /// Whether it was an order.
     pub is_post: bool,
     /// What became of it.
@@ -50,16 +52,20 @@ pub struct Visit {
     pub version: u64,
 }
 
-/// Sends all `arrivals` to `address`, the first of them now, and returns when all are answered or
+/// Sends all `arrivals`, the first of them now, and returns when all are answered or
 /// given up.
-pub async fn run(address: SocketAddr, arrivals: &[Arrival]) -> Vec<Visit> {
-    let visitors = Arc::new(Visitors::new(address));
+pub async fn run(visitors: Visitors, arrivals: &[Arrival]) -> Vec<Visit> {
+    let visitors = Arc::new(visitors);
     let start = Instant::now();
     let mut running = JoinSet::new();
     let mut visits = Vec::with_capacity(arrivals.len());
-    for arrival in arrivals {
+    for (number, arrival) in arrivals.iter().enumerate() {
         sleep_until(start + arrival.at).await;
-        running.spawn(visit(Arc::clone(&visitors), arrival.clone(), start));
+        running.spawn(visit(
+            Arc::clone(&visitors),
+            (number, arrival.clone()),
+            start,
+        ));
         while let Some(Ok(visit)) = running.try_join_next() {
             visits.push(visit);
         }
@@ -95,7 +101,11 @@ fn session(user: usize) -> String {
     format!("u{user}-5d41402abc4b2a76b9719d911017c592")
 }
 
-async fn visit(visitors: Arc<Visitors>, arrival: Arrival, start: Instant) -> Visit {
+async fn visit(
+    visitors: Arc<Visitors>,
+    (number, arrival): (usize, Arrival),
+    start: Instant,
+) -> Visit {
     let request = request(&visitors.address(), &arrival);
     let begin = Instant::now();
     let answered = timeout(PATIENCE, visitors.ask(arrival.visitor, request.as_bytes())).await;
@@ -108,6 +118,7 @@ async fn visit(visitors: Arc<Visitors>, arrival: Arrival, start: Instant) -> Vis
     Visit {
         at: arrival.at,
         lag: begin.saturating_duration_since(start + arrival.at),
+        number,
         is_post: arrival.is_post,
         answer,
         took,

@@ -13,16 +13,19 @@ use crate::contender::{Contender, Kind};
 use crate::http::Connection;
 use crate::port::Port;
 use crate::process::Process;
+use crate::visitors::Visitors;
 use crate::{Result, error};
 
+pub mod beside;
 pub mod load;
 pub mod origin;
 pub mod outcome;
 pub mod random;
+pub mod restart;
 pub mod scenario;
 
 use outcome::Outcome;
-use scenario::{Event, Pages, Phases, Scenario};
+use scenario::{Event, Pages, RESTART, Scenario};
 
 /// What a run is asked for.
 #[derive(Clone, Debug)]
@@ -48,8 +51,13 @@ pub struct Options {
 impl Options {
     /// Every contender that was asked for and fits the scenario.
     fn contenders(&self, scenario: &Scenario) -> Result<Vec<Contender>> {
+        // Who is to be kept from taking all is known by address, as far as their settings can say it.
+        let is_beside = matches!(scenario.event, Event::Beside(_));
         let nginx = |key: &str| {
-            let text = include_str!("../../configs/surge.nginx.conf");
+            let text = match is_beside {
+                true => include_str!("../../configs/beside.nginx.conf"),
+                false => include_str!("../../configs/surge.nginx.conf"),
+            };
             Kind::Nginx(text.replace("@KEY@", key))
         };
         let retter = |concurrency: Option<u32>| {
@@ -63,7 +71,10 @@ impl Options {
                 settings,
             }
         };
-        let haproxy = include_str!("../../configs/surge.haproxy.cfg").to_owned();
+        let haproxy = match is_beside {
+            true => include_str!("../../configs/beside.haproxy.cfg"),
+            false => include_str!("../../configs/surge.haproxy.cfg"),
+        };
         let mut all = vec![
             Contender::new("no-proxy", Kind::Nothing),
             Contender::new("nginx", nginx("")),
@@ -72,7 +83,7 @@ impl Options {
                 "varnish",
                 Kind::Varnish(include_str!("../../configs/surge.vcl").into()),
             ),
-            Contender::new("haproxy", Kind::Haproxy(haproxy)),
+            Contender::new("haproxy", Kind::Haproxy(haproxy.to_owned())),
             Contender::new("retter", retter(None)),
             Contender::new("retter-8", retter(Some(origin::POOL))),
         ];
@@ -125,11 +136,7 @@ pub fn run(
 }
 
 async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> Result<Outcome> {
-    let seconds = match scenario.event {
-        Event::Strict(_) | Event::Surge => options.seconds,
-        Event::Outage(_) => options.seconds.div_ceil(2),
-    };
-    let phases = Phases::new(seconds, options.multiple);
+    let phases = scenario.phases(options.seconds, options.multiple);
     let arrivals = scenario.schedule(&phases, options.seed);
     let origin = Origin::start(&options.directory)?;
     let running = contender.start(origin.address(), &options.directory)?;
@@ -147,21 +154,40 @@ async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> R
         sleep_until(start + phases.begin).await;
         let _ = tell(control, "/peak").await;
         let _ = tell(control, "/made").await;
-        if let Event::Outage(word) = event {
-            let _ = tell(control, word).await;
+        match event {
+            Event::Outage(word) => _ = tell(control, word).await,
+            Event::Restart => {
+                let _ = tell(control, "/dead").await;
+                sleep_until(start + phases.begin + RESTART).await;
+                let _ = tell(control, "/well").await;
+            }
+            Event::Beside(_) | Event::Strict(_) | Event::Surge => {}
         }
         sleep_until(start + phases.end).await;
         let peak = tell(control, "/peak").await;
         let made = tell(control, "/made").await;
         let ended = origin::now_millis();
-        if event != Event::Surge {
+        if matches!(event, Event::Outage(_) | Event::Strict(_)) {
             let _ = tell(control, "/well").await;
         }
         (peak, made, ended)
     });
-    let visits = load::run(running.address, &arrivals).await;
+    let visitors = match event {
+        Event::Beside(_) | Event::Restart => Visitors::apart(running.address),
+        Event::Outage(_) | Event::Strict(_) | Event::Surge => Visitors::new(running.address),
+    };
+    let others = match event {
+        Event::Beside(crowd) => Some(crowd.start(running.address, start, phases)),
+        Event::Outage(_) | Event::Restart | Event::Strict(_) | Event::Surge => None,
+    };
+    let visits = load::run(visitors, &arrivals).await;
     let (peak, made, ended) = told.await?;
     let silent = |text| error(format!("the application is silent: {text}"));
+    let others = match others {
+        Some(others) => Some(others.end().await),
+        None => None,
+    };
+    let orders = ask(control, "/orders").await.map_err(silent)?;
     Ok(Outcome {
         contender: contender.name.clone(),
         visits,
@@ -170,6 +196,8 @@ async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> R
         made: made.map_err(silent)?,
         ended,
         began,
+        others,
+        orders: restart::orders(&orders),
     })
 }
 
@@ -201,6 +229,11 @@ impl Origin {
 
 /// Gives the application an order; the number it answers with, or 0.
 async fn tell(control: SocketAddr, order: &str) -> std::result::Result<u64, String> {
+    Ok(ask(control, order).await?.parse().unwrap_or(0))
+}
+
+/// Gives the application an order; what it answers with.
+async fn ask(control: SocketAddr, order: &str) -> std::result::Result<String, String> {
     let ask = async {
         let mut connection = Connection::connect(control).await?;
         connection
@@ -210,5 +243,5 @@ async fn tell(control: SocketAddr, order: &str) -> std::result::Result<u64, Stri
     let answered = tokio::time::timeout(Duration::from_secs(10), ask).await;
     let message = answered.map_err(|error| error.to_string())?;
     let body = message.map_err(|error| error.to_string())?.body;
-    Ok(String::from_utf8_lossy(&body).parse().unwrap_or(0))
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }

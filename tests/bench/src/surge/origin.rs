@@ -2,6 +2,7 @@
 //! in flight, errors when that is too much, and outages on command.
 //! Never notices that a visitor has left, as most applications do not: the page is made for nobody.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::http::{Connection, Message};
 
@@ -24,6 +25,8 @@ pub const IN_FLIGHT_DOUBLE: f64 = 32.0;
 pub const IN_FLIGHT_MAX: u32 = 256;
 /// The same of one that was told to be strict.
 pub const IN_FLIGHT_STRICT: u32 = 12;
+/// How long a poll waits; it keeps nothing busy.
+pub const POLL: Duration = Duration::from_secs(25);
 /// Length of a page.
 const PAGE_BYTES: usize = 4 << 10;
 
@@ -58,6 +61,8 @@ struct State {
     in_flight: u32,
     /// Pages since that was asked last.
     made: u64,
+    /// The orders that came, each with how often.
+    orders: BTreeMap<String, u32>,
     peak: u32,
     /// When each connection of the pool is or was free.
     free: Vec<Instant>,
@@ -71,7 +76,8 @@ impl Shared {
 
 /// Serves pages at `address` and obeys at `control`, for ever: `/dead`, `/failing`, `/hanging`
 /// `/strict`, `/strict-soft` and `/well` say how it is from now on, `/peak` asks for the most requests in
-/// flight since that was asked last, `/made` for how many pages were.
+/// flight since that was asked last, `/made` for how many pages were, `/orders` for each order that came
+/// and how often.
 ///
 /// # Errors
 /// When it cannot listen.
@@ -82,6 +88,7 @@ pub async fn serve(address: SocketAddr, control: SocketAddr) -> io::Result<()> {
         state: Mutex::new(State {
             in_flight: 0,
             made: 0,
+            orders: BTreeMap::new(),
             peak: 0,
             free: vec![Instant::now(); POOL as usize],
         }),
@@ -103,6 +110,13 @@ pub async fn serve(address: SocketAddr, control: SocketAddr) -> io::Result<()> {
                 "/made" => {
                     let made = std::mem::take(&mut shared.state().made);
                     answer = made.to_string();
+                }
+                "/orders" => {
+                    let orders = shared.state();
+                    let lines = orders.orders.iter();
+                    answer = lines
+                        .map(|(path, times)| format!("{path} {times}\n"))
+                        .collect();
                 }
                 "/strict" => _ = shared.mode.send_replace(Mode::Strict(false)),
                 "/strict-soft" => _ = shared.mode.send_replace(Mode::Strict(true)),
@@ -159,6 +173,14 @@ async fn talk(mut connection: Connection, shared: Arc<Shared>) {
 }
 
 async fn answer(request: &Message, shared: &Shared) -> Vec<u8> {
+    if request.target.starts_with("/poll") {
+        sleep(POLL).await;
+        return page(request);
+    }
+    if request.method == "POST" {
+        let mut state = shared.state();
+        *state.orders.entry(request.target.clone()).or_default() += 1;
+    }
     let in_flight = InFlight::enter(shared);
     let arrived = Instant::now();
     if in_flight.count() > IN_FLIGHT_MAX {

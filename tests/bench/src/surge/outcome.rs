@@ -1,13 +1,16 @@
 //! Owns what came of a run: its row in the table, its seconds in the chart.
 //! Never measures.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::beside::{self, Others};
 use super::load::{Answer, Visit};
 use super::origin::capacity;
-use super::scenario::Phases;
+use super::restart;
+use super::scenario::{Event, Phases, Scenario};
 use crate::percentile;
 use crate::table::{Table, figure};
 
@@ -28,6 +31,10 @@ pub struct Outcome {
     pub ended: u64,
     /// When the run began, on that clock.
     pub began: u64,
+    /// What became of those who came beside the visitors.
+    pub others: Option<Others>,
+    /// The orders that the application got, each with how often.
+    pub orders: BTreeMap<String, u32>,
 }
 
 /// The figures of a row.
@@ -96,7 +103,7 @@ impl Outcome {
         Duration::from_millis(self.began) + visit.at + visit.lag + visit.took
     }
 
-    fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Visit> {
+    pub(super) fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Visit> {
         self.visits
             .iter()
             .filter(move |visit| (from..to).contains(&visit.at))
@@ -176,6 +183,8 @@ impl Outcome {
             "recovered_seconds": seconds(row.recovered),
             "fresh_seconds": seconds(row.fresh),
             "lag_p99_ms": row.lag,
+            "others": self.others.as_ref().map(|others| others.json(self.phases)),
+            "orders": self.lost().json(),
             "good_by_second": self.good_by_second(),
             "sent_by_second": self.sent_by_second(),
         })
@@ -184,7 +193,15 @@ impl Outcome {
 
 /// The table of a scenario.
 #[must_use]
-pub fn table(outcomes: &[Outcome]) -> Table {
+pub fn table(scenario: &Scenario, outcomes: &[Outcome]) -> Table {
+    match scenario.event {
+        Event::Beside(_) => beside::table(outcomes),
+        Event::Restart => restart::table(outcomes),
+        Event::Outage(_) | Event::Strict(_) | Event::Surge => all(outcomes),
+    }
+}
+
+fn all(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new(&[
         "",
         "good %",
@@ -235,7 +252,7 @@ pub fn table(outcomes: &[Outcome]) -> Table {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
-fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
+pub(super) fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
     let count = visits.iter().filter(|visit| counts(visit)).count();
     100.0 * count as f64 / visits.len() as f64
 }
@@ -250,6 +267,7 @@ mod tests {
         let visit = |tenth| Visit {
             at: Duration::from_millis(100 * tenth),
             lag: Duration::from_millis(1),
+            number: 0,
             is_post: tenth % 10 == 0,
             answer: if bad.contains(&tenth) {
                 Answer::Late
@@ -271,6 +289,8 @@ mod tests {
             made: 1_200,
             began: 1_000_000,
             ended: 1_012_000,
+            others: None,
+            orders: BTreeMap::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::beside::{Crowd, Habit, Origins};
 use super::origin::capacity;
 use super::random::{Random, Zipf};
 
@@ -26,6 +27,10 @@ pub enum Event {
     Outage(&'static str),
     /// A surge, and the application is told this before all of it.
     Strict(&'static str),
+    /// As many visitors as before, and others beside them.
+    Beside(Crowd),
+    /// As many visitors as before, and the application is gone for [`RESTART`].
+    Restart,
 }
 
 impl Event {
@@ -48,6 +53,15 @@ pub struct Scenario {
     /// What happens.
     pub event: Event,
 }
+
+/// How long a restart takes.
+pub const RESTART: Duration = Duration::from_millis(1500);
+
+const CRAWLER: Crowd = Crowd {
+    habit: Habit::Crawl,
+    size: 64,
+    from: Origins::Address,
+};
 
 /// All scenarios.
 pub const ALL: &[Scenario] = &[
@@ -99,6 +113,46 @@ pub const ALL: &[Scenario] = &[
         pages: Pages::Anonymous,
         event: Event::Strict("/strict-soft"),
     },
+    Scenario {
+        name: "pollers",
+        text: "200 long polls of 25 s beside visitors with orders, each of a network of its own",
+        pages: Pages::Unique,
+        event: Event::Beside(Crowd {
+            habit: Habit::Poll,
+            size: 200,
+            from: Origins::Networks,
+        }),
+    },
+    Scenario {
+        name: "crawler",
+        text: "a crawler with 64 connections of one address beside visitors",
+        pages: Pages::Unique,
+        event: Event::Beside(CRAWLER),
+    },
+    Scenario {
+        name: "crawler-24",
+        text: "a crawler with 64 addresses of one network (/24) beside visitors",
+        pages: Pages::Unique,
+        event: Event::Beside(Crowd {
+            from: Origins::Addresses,
+            ..CRAWLER
+        }),
+    },
+    Scenario {
+        name: "crawler-64",
+        text: "a crawler of 64 networks beside visitors",
+        pages: Pages::Unique,
+        event: Event::Beside(Crowd {
+            from: Origins::Networks,
+            ..CRAWLER
+        }),
+    },
+    Scenario {
+        name: "restart",
+        text: "the application is gone for 1.5 s, with orders (POST) under way",
+        pages: Pages::Unique,
+        event: Event::Restart,
+    },
 ];
 
 /// Users in [`Pages::Sessions`].
@@ -136,6 +190,18 @@ impl Phases {
             multiple,
         }
     }
+
+    /// So many seconds that are looked at, and a few before and after.
+    fn short(seconds: u32) -> Self {
+        const AROUND: Duration = Duration::from_secs(5);
+        let end = AROUND + Duration::from_secs(seconds.into());
+        Self {
+            begin: AROUND,
+            end,
+            all: end + AROUND,
+            multiple: 1.0,
+        }
+    }
 }
 
 /// A request that comes, whatever became of those before it.
@@ -154,6 +220,18 @@ pub struct Arrival {
 }
 
 impl Scenario {
+    /// Its parts, where a surge takes so many seconds. Others come for twice as long; a restart is looked
+    /// at for five seconds.
+    #[must_use]
+    pub fn phases(&self, seconds: u32, multiple: f64) -> Phases {
+        match self.event {
+            Event::Beside(_) => Phases::short(seconds * 2),
+            Event::Outage(_) => Phases::new(seconds.div_ceil(2), multiple),
+            Event::Restart => Phases::short(5),
+            Event::Strict(_) | Event::Surge => Phases::new(seconds, multiple),
+        }
+    }
+
     /// All arrivals in their order.
     #[must_use]
     pub fn schedule(&self, phases: &Phases, seed: u64) -> Vec<Arrival> {
