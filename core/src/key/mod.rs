@@ -395,10 +395,10 @@ impl Keyer {
     }
 
     /// The name of a field that says who asks only because nothing is known of it.
+    #[cold]
     pub(crate) fn unknown_identity<'a>(&self, request: &'a Fields) -> Option<&'a [u8]> {
-        let read = Read::of(&self.meanings, request);
-        let mut names = read.identity().map(|line| line.name);
-        names.find(|name| look_up(name).is_none())
+        let mut names = request.names();
+        names.find(|name| look_up(name).is_none() && self.meanings.of(name) == Meaning::Identity)
     }
 
     /// What a response does to the cookies of the request that it answers.

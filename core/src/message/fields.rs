@@ -116,6 +116,31 @@ pub struct Fields {
     is_cut: bool,
 }
 
+/// The values of lines of one name. An iterator of its own, so that a loop over it is as fast wherever it
+/// stands: those of the standard library are unrolled in some places and called in others.
+struct ValuesOf<'a, 'b> {
+    lines: std::slice::Iter<'a, Spans>,
+    name: &'b [u8],
+    raw: &'a [u8],
+}
+
+impl<'a> Iterator for ValuesOf<'a, '_> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        for line in self.lines.by_ref() {
+            // Most names are known not to be the one by their length.
+            if line.name.len() == self.name.len()
+                && line.name.of(self.raw).eq_ignore_ascii_case(self.name)
+            {
+                return Some(line.value.of(self.raw));
+            }
+        }
+        None
+    }
+}
+
 /// Where the names and values of fields are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -252,6 +277,7 @@ impl Fields {
     }
 
     /// The values of all lines named `name`, in order.
+    #[inline]
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
         let lines = if self.index.names & mark(name) == 0 {
@@ -259,12 +285,11 @@ impl Fields {
         } else {
             &self.index.lines[..]
         };
-        // Most names are known not to be the one by their length.
-        let is_it = move |line: &&Spans| {
-            line.name.len() == name.len() && line.name.of(&self.raw).eq_ignore_ascii_case(name)
-        };
-        let lines = lines.iter().filter(is_it);
-        lines.map(|line| line.value.of(&self.raw))
+        ValuesOf {
+            lines: lines.iter(),
+            name,
+            raw: &self.raw,
+        }
     }
 
     /// The same, to be read more than once.

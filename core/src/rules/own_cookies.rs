@@ -3,8 +3,6 @@
 //! Never decides what one is good for, and believes nothing that could harm others: whoever sends one may
 //! have made it up.
 
-use memchr::memmem;
-
 use crate::message::{FieldsBuilder, RequestHead};
 
 /// With what the names of all of them begin.
@@ -24,7 +22,11 @@ impl OwnCookies {
     /// Reads this program's cookies in a request, and takes them out of it. All others stay as they
     /// came.
     pub(crate) fn take(request: &mut RequestHead) -> Self {
-        let has_own = |line: &[u8]| memmem::find(line, PREFIX).is_some();
+        // As fast as can be: every request comes by here, and hardly one has any.
+        let has_own = |line: &[u8]| {
+            let mut ends = memchr::memchr_iter(b'-', line);
+            ends.any(|at| line[..=at].ends_with(PREFIX))
+        };
         if !request.fields.get_all("cookie").any(has_own) {
             return Self::default();
         }

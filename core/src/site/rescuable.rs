@@ -102,7 +102,7 @@ fn obstacle(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Obstacle {
     if is_closed {
         return Obstacle::Closed;
     }
-    if parts.visitors.is_personal(keyer, key, fields, now) {
+    if !is_bare && parts.visitors.is_personal(keyer, key, fields, now) {
         let who = (ask.address, fields);
         return match parts.visitors.has_written(keyer, who, now) {
             true => Obstacle::Written,
