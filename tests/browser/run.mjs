@@ -59,8 +59,14 @@ async function startApplication () {
   const script = fileURLToPath(new URL('../apps/php/shop.php', import.meta.url))
   let child
   const start = async () => {
+    let trouble
     child = spawn('php', ['-d', `session.save_path=${state}`, '-S', address, script], { stdio: 'ignore' })
-    while (!await takesConnections(port)) await new Promise(resolve => setTimeout(resolve, 20))
+    child.once('error', error => { trouble = `${error.message}; Debian has it in php-cli` })
+    child.once('exit', code => { trouble ??= `it ended with ${code}` })
+    while (!await takesConnections(port)) {
+      if (trouble !== undefined) throw new Error(`php does not start: ${trouble}`)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
   }
   const stop = async () => {
     const ended = new Promise(resolve => child.once('exit', resolve))
