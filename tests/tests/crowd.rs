@@ -104,12 +104,13 @@ fn long_polls_are_no_work() {
         honest(40),
         polls,
         |application| match application {
-            // Each counts there as one that works, and the first of them took the places.
-            Application::Refusing => (80.0, 0.1),
+            // Each counts there as one that works.
+            Application::Refusing => (98.0, 0.5),
             // Each keeps a worker.
             Application::Workers => (98.0, 0.05),
             Application::Blocking => (99.0, 0.05),
-            Application::Thrashing => (99.0, 0.3),
+            // Each slows all others down.
+            Application::Thrashing => (99.0, 0.2),
             Application::Database | Application::Shared => (99.0, 5.0),
         },
     );

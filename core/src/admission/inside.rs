@@ -49,8 +49,8 @@ pub(super) struct Late {
     pub(super) page: Box<str>,
 }
 
-/// Who turned out to wait.
-pub(super) type Found = SmallVec<[Visitor; 2]>;
+/// Whose requests turned out to wait, and of which kind they are.
+pub(super) type Found = SmallVec<[(Visitor, Kind); 2]>;
 
 impl Inside {
     pub(super) const fn new(now: Instant) -> Self {
@@ -109,7 +109,7 @@ impl Inside {
             && first.key().0 < self.usual[1]
         {
             let (since, late) = first.remove_entry();
-            found.push(late.visitor);
+            found.push((late.visitor, late.kind));
             self.resting.insert(since, late);
             self.working -= 1;
             self.parked += 1;

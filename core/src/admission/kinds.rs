@@ -35,8 +35,11 @@ struct Known {
     was_quick: bool,
     /// Answers that were late before any was quick, up to [`LATES`].
     lates: u8,
-    /// Requests at the origin.
+    /// A request turned out to wait there: until one is quick, all are likely to.
+    seems_long: bool,
+    /// Requests at the origin, and those of them that work.
     inside: u32,
+    working: u32,
     asked_at: Option<Instant>,
 }
 
@@ -64,15 +67,25 @@ impl Kinds {
     }
 
     /// One of this kind is at the origin.
-    pub(super) fn enter(&mut self, kind: Kind, now: Instant) {
+    pub(super) fn enter(&mut self, kind: Kind, is_parked: bool, now: Instant) {
         let known = &mut self.table[kind.index()];
         known.inside += 1;
+        known.working += u32::from(!is_parked);
         known.asked_at = Some(now);
     }
 
+    /// One that was let in to work turned out to wait: its answer is not waited for to know that.
+    pub(super) fn park(&mut self, kind: Kind) {
+        let known = &mut self.table[kind.index()];
+        known.working = known.working.saturating_sub(1);
+        known.seems_long = true;
+    }
+
     /// It is not any more.
-    pub(super) fn leave(&mut self, kind: Kind) {
-        self.table[kind.index()].inside -= 1;
+    pub(super) fn leave(&mut self, kind: Kind, is_parked: bool) {
+        let known = &mut self.table[kind.index()];
+        known.inside -= 1;
+        known.working = known.working.saturating_sub(u32::from(!is_parked));
     }
 
     /// A request was answered well after so many seconds; `is_parked` where others were answered as
@@ -112,7 +125,8 @@ impl Kinds {
 
     /// Whether requests of this kind wait at the origin.
     pub(super) fn parks(&self, kind: Kind) -> bool {
-        self.of_kind(kind).usual > LATE.as_secs_f64()
+        let known = self.of_kind(kind);
+        known.usual > LATE.as_secs_f64() || known.seems_long && !known.was_quick
     }
 
     /// Whether they may: no answer was ever quick, and one was late.
@@ -150,6 +164,11 @@ impl Kinds {
     /// Requests of this kind at the origin.
     pub(super) fn inside(&self, kind: Kind) -> u32 {
         self.of_kind(kind).inside
+    }
+
+    /// Those of them that work there, as far as is known.
+    pub(super) fn working(&self, kind: Kind) -> u32 {
+        self.of_kind(kind).working
     }
 
     /// Whether none of this kind has been at the origin for some time.
@@ -209,6 +228,13 @@ mod tests {
         // The first quick answer says more than all late ones before it.
         assert_eq!(after(&[(10.0, PARKED), (0.2, !PARKED)]), (false, Some(0.2)));
         // A kind that was quick once is not made one that waits by a busy origin.
+        let mut kinds = Kinds::new();
+        kinds.enter(Kind::at(7), false, Instant::ZERO);
+        kinds.park(Kind::at(7));
+        assert_eq!(kinds.working(Kind::at(7)), 0);
+        assert!(kinds.parks(Kind::at(7)) && kinds.usual(Kind::at(7)).is_none());
+        kinds.learn(Kind::at(7), 0.2, false);
+        assert!(!kinds.parks(Kind::at(7)), "one is quick");
         let late = [&[(0.2, !PARKED)][..], &[(9.0, !PARKED); 99]].concat();
         assert_eq!(after(&late), (false, Some(0.2)));
         let parked = [&[(0.2, !PARKED)][..], &[(9.0, PARKED); 99]].concat();

@@ -153,6 +153,7 @@ impl State {
         let since = (since, stay.number);
         if self.inside.note_late(since, late, stay.is_parked) {
             self.shares.park(visitor);
+            self.kinds.park(kind);
         }
         let is_quick = |kind| self.kinds.is_quick(kind);
         if self.inside.are_two_overdue(is_quick) {
@@ -193,7 +194,7 @@ impl State {
         let is_parked = self.inside.leave(since_all, is_late, stay.is_parked);
         self.inside.background -= u32::from(stay.background);
         self.inside.is_probed &= !stay.is_probe;
-        self.kinds.leave(stay.bid.kind);
+        self.kinds.leave(stay.bid.kind, is_parked);
         let visitor = stay.bid.visitor;
         let took = outcome.map(|(_, now)| now.saturating_since(since));
         let cost = took.filter(|_| !is_parked);
@@ -288,8 +289,9 @@ impl State {
     /// A request that began then was answered as usual: those that began before it and are still there
     /// only wait.
     fn note_usual(&mut self, since: Instant) {
-        for visitor in self.inside.note_usual(since) {
+        for (visitor, kind) in self.inside.note_usual(since) {
             self.shares.park(visitor);
+            self.kinds.park(kind);
         }
     }
 
@@ -379,7 +381,7 @@ impl State {
     fn enter(&mut self, bid: &Bid, is_parked: bool, now: Instant) -> Stay {
         let found_full = self.inside.parked >= self.room.size();
         let number = self.inside.enter(is_parked, now);
-        self.kinds.enter(bid.kind, now);
+        self.kinds.enter(bid.kind, is_parked, now);
         let usual = self.kinds.usual(bid.kind);
         let cost = usual.map_or_else(|| self.limit.service_time(), Duration::from_secs_f64);
         let charge = self.shares.enter(bid.visitor, cost, is_parked);
@@ -417,7 +419,7 @@ impl State {
         let limit = self.limit.current();
         let is_kind_new = !self.kinds.is_quick(bid.kind);
         if is_kind_new
-            && self.kinds.inside(bid.kind) >= limit - limit / 4
+            && self.kinds.working(bid.kind) >= limit - limit / 4
             && self.kinds.has_rival(bid.kind, now)
         {
             return false;
