@@ -1,13 +1,15 @@
-//! Every interleaving of a few threads at the gate (`bash tests/run.sh loom`): a word that is
-//! changed without a lock and a queue under one have to agree.
+//! Every interleaving of a few threads at the gate (`bash tests/run.sh loom`): whoever waits is woken,
+//! and nobody is let in twice.
 
 use std::future::poll_fn;
 
 use loom::future::block_on;
-use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use super::tests::bid;
 use super::*;
+use crate::breaker::Outcome;
 use crate::sync::every_interleaving;
 
 const NOW: Instant = Instant::ZERO;

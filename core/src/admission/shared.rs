@@ -14,7 +14,7 @@ use crate::time::Instant;
 pub(super) struct Shared(Mutex<State>);
 
 impl Shared {
-    pub(super) const fn new(state: State) -> Self {
+    pub(super) fn new(state: State) -> Self {
         Self(Mutex::new(state))
     }
 

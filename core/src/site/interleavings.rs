@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use loom::thread;
 
 use super::*;
+use crate::breaker::Target;
 use crate::config::Settings;
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Failure;
@@ -212,7 +213,7 @@ fn a_circuit_that_closes_hides_none_that_opens() {
             Box::new(move || fail(other, at(2))),
         ]);
         check_flag(&site);
-        let state = |path: &[u8]| site.parts.circuits.state(path, at(2));
+        let state = |path: &[u8]| site.parts.circuits.state(Target::get(path), at(2));
         assert_eq!(state(b"/a"), State::Closed);
         assert_eq!(state(b"/b"), State::Open);
     });
@@ -245,7 +246,10 @@ fn check_free(site: &Site) {
 /// All is well again, and nothing is left behind.
 fn check_closed(site: &Site) {
     check_flag(site);
-    assert_eq!(site.parts.circuits.state(b"/a", at(2)), State::Closed);
+    assert_eq!(
+        site.parts.circuits.state(Target::get(b"/a"), at(2)),
+        State::Closed
+    );
     assert_eq!(site.parts.gate.in_flight(), 0);
 }
 

@@ -153,7 +153,7 @@ impl Bench {
 }
 
 /// A request for a page that nobody else asks for, from nowhere.
-fn bid(class: Class) -> Bid {
+pub(super) fn bid(class: Class) -> Bid {
     Bid {
         class,
         kind: kind::Kind::at(0),
