@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::known::{is_forwarding, may_begin_so};
-use super::names::{Marks, mark};
+use super::names::{Marks, Tags, is_same};
 use super::text::{is_one_line, is_token};
 use crate::limits::HEAD_BYTES_CEILING;
 
@@ -45,6 +45,8 @@ impl Span {
 struct Spans {
     name: Span,
     value: Span,
+    /// That of [`Tags`] of its name.
+    tag: u16,
 }
 
 impl Spans {
@@ -116,28 +118,36 @@ pub struct Fields {
     is_cut: bool,
 }
 
-/// The values of lines of one name. An iterator of its own, so that a loop over it is as fast wherever it
-/// stands: those of the standard library are unrolled in some places and called in others.
+/// The values of lines of one name.
 struct ValuesOf<'a, 'b> {
     lines: std::slice::Iter<'a, Spans>,
     name: &'b [u8],
     raw: &'a [u8],
+    tag: u16,
+}
+
+impl<'a> ValuesOf<'a, '_> {
+    /// A call, so that there is little where most names are not.
+    #[inline(never)]
+    fn search(&mut self) -> Option<&'a [u8]> {
+        for line in self.lines.by_ref() {
+            if line.tag == self.tag && is_same(line.name.of(self.raw), self.name) {
+                return Some(line.value.of(self.raw));
+            }
+        }
+        None
+    }
 }
 
 impl<'a> Iterator for ValuesOf<'a, '_> {
     type Item = &'a [u8];
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<&'a [u8]> {
-        for line in self.lines.by_ref() {
-            // Most names are known not to be the one by their length.
-            if line.name.len() == self.name.len()
-                && line.name.of(self.raw).eq_ignore_ascii_case(self.name)
-            {
-                return Some(line.value.of(self.raw));
-            }
+        match self.lines.as_slice() {
+            [] => None,
+            [_, ..] => self.search(),
         }
-        None
     }
 }
 
@@ -160,8 +170,10 @@ impl Index {
 
     /// Adds a line that is in these places of `raw`.
     pub(crate) fn push(&mut self, raw: &[u8], name: Range<usize>, value: Range<usize>) {
-        self.names |= mark(&raw[name.clone()]);
+        let tags = Tags::of(&raw[name.clone()]);
+        self.names |= tags.mark;
         self.lines.push(Spans {
+            tag: tags.tag,
             name: Span::from(name),
             value: Span::from(value),
         });
@@ -264,6 +276,7 @@ impl Fields {
     }
 
     /// The value of the first line named `name`.
+    #[inline]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
@@ -280,7 +293,8 @@ impl Fields {
     #[inline]
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
-        let lines = if self.index.names & mark(name) == 0 {
+        let tags = Tags::of(name);
+        let lines = if self.index.names & tags.mark == 0 {
             &[]
         } else {
             &self.index.lines[..]
@@ -289,6 +303,7 @@ impl Fields {
             lines: lines.iter(),
             name,
             raw: &self.raw,
+            tag: tags.tag,
         }
     }
 
@@ -306,6 +321,7 @@ impl Fields {
     }
 
     /// Whether a line named `name` is present.
+    #[inline]
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
@@ -351,7 +367,7 @@ impl Fields {
                 value: spans.value.of(raw),
                 source: Some((raw, *spans)),
             });
-            names |= if is_kept { mark(name) } else { 0 };
+            names |= if is_kept { Tags::of(name).mark } else { 0 };
             is_kept
         });
         self.index.names = names;
