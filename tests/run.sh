@@ -6,7 +6,8 @@ set -euo pipefail
 
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
-named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress coverage-heavy disk-start)
+named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress coverage-heavy
+    around disk-start)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -147,6 +148,7 @@ retter-async-std strict"
 # The dashboard and the pages for visitors in a real browser, through an outage.
 # RETTER_BROWSER_PICTURES names a folder for pictures of them.
 check_browser() {
+    command -v php >/dev/null || need_packages php-cli
     command -v npm >/dev/null || need_packages nodejs npm
     command -v chromium >/dev/null || need_packages chromium
     (cd tests/browser && npm ci --silent)
@@ -218,6 +220,13 @@ check_coverage-heavy() {
     need_packages php-laravel-framework ruby-railties puma tomcat10 default-jre-headless
     cargo_test -p retter-tests --test coverage_heavy --test wordpress -- \
         --ignored --nocapture --test-threads 1 application
+}
+
+# What docs/src/around.md tells people to write, in the real programs.
+check_around() {
+    need_packages nginx-light php-cli php-fpm caddy gunicorn
+    need_python
+    cargo_test -p retter-tests --test around -- --ignored --test-threads 1
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.

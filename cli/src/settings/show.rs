@@ -1,5 +1,5 @@
 //! Owns how settings are shown: the effective ones for `retter check`, all of them as a
-//! Markdown table for the README.
+//! Markdown table for docs/src/settings.md.
 //! Never reads any.
 
 use std::fmt::Write;

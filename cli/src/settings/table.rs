@@ -1,5 +1,5 @@
 //! Owns the one table of settings: names, defaults, what is accepted, help, and how a text
-//! becomes a value. Flags, variables, file keys, `--help` and the README table all come from it.
+//! becomes a value. Flags, variables, file keys, `--help` and the table of the book all come from it.
 //! Never decides which layer wins: that is `layers`.
 
 mod pages;

@@ -419,12 +419,12 @@ fn a_base_url_that_leads_back_is_refused() {
 }
 
 #[test]
-fn the_readme_has_the_table_of_settings() {
-    let readme = include_str!("../../../README.md");
+fn the_book_has_the_table_of_settings() {
+    let page = include_str!("../../../docs/src/settings.md");
     let table = markdown();
     assert!(table.contains("| `RETTER_SERVER_LISTEN` | `:8089` |"));
     assert!(
-        readme.contains(&table),
-        "put the output of `retter settings --markdown` into README.md"
+        page.contains(&table),
+        "put the output of `retter settings --markdown` into docs/src/settings.md"
     );
 }

@@ -79,18 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_ignore_case() {
+    fn tags_ignore_case() {
         for name in ["a", "ETag", "Cache-Control", "x_y", "sec-ch-ua", "N!"] {
             let (lower, upper) = (name.to_ascii_lowercase(), name.to_ascii_uppercase());
-            assert_eq!(mark(lower.as_bytes()), mark(upper.as_bytes()));
-            assert_eq!(mark(lower.as_bytes()).count_ones(), 1);
+            let (lower, upper) = (Tags::of(lower.as_bytes()), Tags::of(upper.as_bytes()));
+            assert_eq!((lower.mark, lower.tag), (upper.mark, upper.tag));
+            assert_eq!(lower.mark.count_ones(), 1);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn names_are_the_same_whatever_their_case_and_length() {

@@ -1,0 +1,242 @@
+//! Owns the proof that what `docs/src/around.md` tells people to write does what it says: each of its settings
+//! for other programs runs here in the real program, with RETTER between.
+//! Never changes them but for addresses and paths.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use retter_tests::browser::Browser;
+use retter_tests::client::Response;
+use retter_tests::port::Port;
+use retter_tests::program::Program;
+use retter_tests::retter::Retter;
+use retter_tests::retter_program;
+use retter_tests::scenario::until;
+use rustix::process::Signal;
+
+/// The block of code of the chapter that has this word in it, under a language.
+fn block(language: &str, word: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/around.md");
+    let text = fs::read_to_string(path).expect("the chapter");
+    let mut found: Vec<String> = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.strip_prefix("```") == Some(language) {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            found.push(block.join("\n"));
+        }
+    }
+    let mut fitting = found.into_iter().filter(|block| block.contains(word));
+    fitting
+        .next()
+        .unwrap_or_else(|| panic!("no block with {word}"))
+}
+
+/// The text with `from` replaced, which has to be there.
+#[track_caller]
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "no {from} in {text}");
+    text.replace(from, to)
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(port: &Port) -> Self {
+        let name = format!("retter-around-{}", port.address().port());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn apps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("apps")
+}
+
+/// php-fpm with one worker on a socket in `folder`.
+fn start_fpm(folder: &Path) -> Program {
+    let socket = folder.join("fpm.sock");
+    let config = folder.join("fpm.conf");
+    let text = format!(
+        "[global]\nerror_log = /proc/self/fd/2\ndaemonize = no\n[www]\nlisten = {}\nlisten.mode = 0666\n\
+         pm = static\npm.max_children = 2\nphp_admin_value[session.save_path] = {}\n",
+        socket.display(),
+        folder.display()
+    );
+    // As root it wants to be told whose its workers are.
+    let whose = match rustix::process::geteuid().is_root() {
+        true => "user = root\ngroup = root\n",
+        false => "",
+    };
+    fs::write(&config, text + whose).expect("the settings of php-fpm");
+    // Its name has the version in it.
+    let programs = fs::read_dir("/usr/sbin").expect("a folder of programs");
+    let mut programs = programs.map(|entry| entry.unwrap().path());
+    let is_fpm = |path: &PathBuf| path.to_string_lossy().contains("/php-fpm");
+    let program = programs.find(is_fpm).expect("php-fpm is installed");
+    let mut command = Command::new(program);
+    command.args(["--nodaemonize", "--allow-to-run-as-root", "--fpm-config"]);
+    let program = Program::start(command.arg(config));
+    program.wait_for("that it is ready", |line| {
+        line.contains("ready to handle connections").then_some(())
+    });
+    program
+}
+
+fn start_nginx(folder: &Path, servers: &str) -> Program {
+    let root = match rustix::process::geteuid().is_root() {
+        true => "user root;\n",
+        false => "",
+    };
+    let config = format!(
+        "{root}daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr notice;\nevents {{ }}\n\
+         http {{\naccess_log off;\nclient_body_temp_path body;\nproxy_temp_path proxy;\n\
+         fastcgi_temp_path fastcgi;\nuwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n{servers}\n}}\n"
+    );
+    let file = folder.join("nginx.conf");
+    fs::write(&file, config).expect("the settings of nginx");
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(folder).arg("-c").arg(&file);
+    let program = Program::start(command.args(["-e", "stderr"]));
+    program.wait_for("that it runs", |line| {
+        line.contains("event method").then_some(())
+    });
+    program
+}
+
+/// What a page says under an id.
+#[track_caller]
+fn word(response: &Response, id: &str) -> String {
+    let text = response.text();
+    let from = text.split_once(&format!("<b id=\"{id}\">"));
+    let word = from.and_then(|(_, rest)| rest.split_once("</b>"));
+    word.unwrap_or_else(|| panic!("not a page: {text}"))
+        .0
+        .to_owned()
+}
+
+/// Ends a program with its workers.
+#[track_caller]
+fn stop(mut program: Program) {
+    program.signal(Signal::TERM);
+    let _ = program.end();
+}
+
+/// A visitor signs in by way of `front`, the application goes, and the visitor keeps the page.
+#[track_caller]
+fn rescues(front: SocketAddr, kill: impl FnOnce()) {
+    let mut visitor = Browser::new(front, "visitor");
+    let welcome = visitor.post("/login", "user=anna");
+    assert_eq!(welcome.status, 303, "{welcome:?}");
+    let page = visitor.get("/profile");
+    assert_eq!((page.status, &*word(&page, "user")), (200, "anna"));
+    assert_eq!(page.source(), "backend");
+    kill();
+    until("a copy answers", || {
+        let copy = visitor.get("/profile");
+        assert_eq!(word(&copy, "rendering"), word(&page, "rendering"));
+        copy.source() == "last-known-success"
+    });
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn one_nginx_stands_before_and_behind_for_php_fpm() {
+    let [front, behind] = [Port::reserve(), Port::reserve()];
+    let folder = Folder::new(&front);
+    let retter = Retter::start(retter_program!(), behind.address());
+    let servers = [
+        ("listen 80;", format!("listen {};", front.address())),
+        ("127.0.0.1:8089", retter.address().to_string()),
+        ("127.0.0.1:8088", behind.address().to_string()),
+        ("/var/www/shop", apps().join("php").display().to_string()),
+        (
+            "/run/php/php8.2-fpm.sock",
+            folder.0.join("fpm.sock").display().to_string(),
+        ),
+    ];
+    let text = block("nginx", "fastcgi_pass");
+    let text = servers
+        .iter()
+        .fold(text, |text, (from, to)| replaced(&text, from, to));
+    let fpm = start_fpm(&folder.0);
+    let _nginx = start_nginx(&folder.0, &text);
+    rescues(front.address(), || stop(fpm));
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn nginx_stands_before() {
+    let front = Port::reserve();
+    let folder = Folder::new(&front);
+    let mut application = retter_tests::application::Application::php();
+    let retter = Retter::start(retter_program!(), application.address());
+    let location = block("nginx", "X-Forwarded-User");
+    let location = replaced(&location, "127.0.0.1:8089", &retter.address().to_string());
+    let server = format!("server {{\nlisten {};\n{location}\n}}", front.address());
+    let _nginx = start_nginx(&folder.0, &server);
+    rescues(front.address(), || application.kill());
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn caddy_stands_before() {
+    let front = Port::reserve();
+    let folder = Folder::new(&front);
+    let mut application = retter_tests::application::Application::php();
+    let retter = Retter::start(retter_program!(), application.address());
+    let site = block("caddyfile", "reverse_proxy");
+    // Whatever the host is called.
+    let any = format!("http://:{}", front.address().port());
+    let site = replaced(&site, "shop.example", &any);
+    let site = replaced(&site, "127.0.0.1:8089", &retter.address().to_string());
+    let file = folder.0.join("Caddyfile");
+    fs::write(
+        &file,
+        format!("{{\nadmin off\ndefault_bind 127.0.0.1\n}}\n{site}\n"),
+    )
+    .expect("the settings of Caddy");
+    let mut command = Command::new("caddy");
+    command
+        .env("HOME", &folder.0)
+        .args(["run", "--adapter", "caddyfile", "--config"]);
+    let caddy = Program::start(command.arg(&file));
+    caddy.wait_for("that it serves", |line| {
+        line.contains("serving initial configuration").then_some(())
+    });
+    rescues(front.address(), || application.kill());
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn gunicorn_stands_behind() {
+    let port = Port::reserve();
+    let told = block("sh", "gunicorn");
+    let told = replaced(&told, "127.0.0.1:8088", &port.address().to_string());
+    let mut words = told.split_whitespace();
+    let mut command = Command::new(words.next().expect("a program"));
+    let packages = apps().join("../../target/venv/lib");
+    let packages = fs::read_dir(packages).expect("the virtual environment");
+    let packages = packages.map(|entry| entry.unwrap().path().join("site-packages"));
+    command
+        .args(words)
+        .current_dir(apps().join("flask"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONPATH", packages.last().expect("a version of Python"));
+    let gunicorn = Program::start(&mut command);
+    gunicorn.wait_for("that it listens", |line| {
+        line.contains("Booting worker").then_some(())
+    });
+    let retter = Retter::start(retter_program!(), port.address());
+    rescues(retter.address(), || stop(gunicorn));
+}
