@@ -81,7 +81,7 @@ fn start_fpm(folder: &Path) -> Program {
     fs::write(&config, text + whose).expect("the settings of php-fpm");
     // Its name has the version in it.
     let programs = fs::read_dir("/usr/sbin").expect("a folder of programs");
-    let mut programs = programs.map(|entry| entry.unwrap().path());
+    let mut programs = programs.map(|entry| entry.expect("an entry").path());
     let is_fpm = |path: &PathBuf| path.to_string_lossy().contains("/php-fpm");
     let program = programs.find(is_fpm).expect("php-fpm is installed");
     let mut command = Command::new(program);
@@ -227,7 +227,7 @@ fn gunicorn_stands_behind() {
     let mut command = Command::new(words.next().expect("a program"));
     let packages = apps().join("../../target/venv/lib");
     let packages = fs::read_dir(packages).expect("the virtual environment");
-    let packages = packages.map(|entry| entry.unwrap().path().join("site-packages"));
+    let packages = packages.map(|entry| entry.expect("an entry").path().join("site-packages"));
     command
         .args(words)
         .current_dir(apps().join("flask"))

@@ -30,7 +30,9 @@ fn read(path: &Path) -> Text {
 
 fn book() -> Vec<Text> {
     let entries = fs::read_dir(root().join("docs/src")).expect("the book");
-    let mut pages: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut pages: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     pages.sort();
     pages.iter().map(|page| read(page)).collect()
 }
@@ -117,9 +119,13 @@ fn the_summary_has_every_page_of_the_book_once() {
         .collect();
     named.sort_unstable();
     let pages = book();
-    let pages = pages
-        .iter()
-        .map(|page| page.path.file_name().unwrap().to_str().unwrap());
+    let pages = pages.iter().map(|page| {
+        page.path
+            .file_name()
+            .expect("a name")
+            .to_str()
+            .expect("text")
+    });
     let pages: Vec<_> = pages.filter(|name| *name != "SUMMARY.md").collect();
     assert_eq!(named, pages);
 }
@@ -168,7 +174,7 @@ fn settings_and_variables_are_called_by_names_that_there_are() {
         "tests/sim/tests",
     ] {
         let entries = fs::read_dir(root().join(folder)).expect("a folder");
-        let files = entries.map(|entry| entry.unwrap().path());
+        let files = entries.map(|entry| entry.expect("an entry").path());
         let is_code = |path: &PathBuf| {
             path.extension()
                 .is_some_and(|end| end == "rs" || end == "sh")

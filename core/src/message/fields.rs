@@ -35,10 +35,6 @@ impl Span {
     fn range(self) -> Range<usize> {
         usize::from(self.start)..usize::from(self.end)
     }
-
-    fn len(self) -> usize {
-        usize::from(self.end) - usize::from(self.start)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
