@@ -7,6 +7,7 @@ use retter_core::{Manual, Override};
 use serde::Serialize;
 
 use super::by_hand::ByHand;
+use super::health::OnDisk;
 use crate::clock::millis;
 use crate::outage::{Told, length};
 use crate::telemetry::{Answers, Log, Telemetry, coverage, undeclared};
@@ -72,6 +73,8 @@ struct Admission {
 struct Copies {
     count: usize,
     bytes: usize,
+    /// `None` where none is written down.
+    on_disk: Option<OnDisk>,
     /// Which share of the pages of the last hour could be rescued; `None` where there was none.
     rescuable: Option<f64>,
 }
@@ -112,6 +115,7 @@ pub(super) fn json(telemetry: &Telemetry) -> String {
         copies: Copies {
             count: stats.copies,
             bytes: stats.copies_bytes,
+            on_disk: telemetry.disk().map(|disk| disk.stats().into()),
             rescuable: stats.coverage.hour.ratio(),
         },
         outages,

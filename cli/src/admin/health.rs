@@ -65,7 +65,7 @@ struct Copies {
 }
 
 #[derive(Serialize)]
-struct OnDisk {
+pub(super) struct OnDisk {
     copies: usize,
     bytes: u64,
     /// Those of before the start that are here again, and whether that is all.

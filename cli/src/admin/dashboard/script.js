@@ -32,6 +32,13 @@ function time(seconds) {
   return shown.join(" ");
 }
 
+// What a restart would bring back.
+function onDisk(disk) {
+  if (!disk) return "none";
+  if (disk.is_failing) return "the disk fails: new copies are in memory only";
+  return `${number(disk.copies)}, ${size(disk.bytes)}`;
+}
+
 function size(bytes) {
   for (const unit of ["B", "KiB", "MiB"]) {
     if (bytes < 1024) return `${bytes < 10 && unit !== "B" ? bytes.toFixed(1) : Math.round(bytes)} ${unit}`;
@@ -149,6 +156,7 @@ function show(told) {
   put("rescuable", rescuable === null ? "none was asked for" : `${Math.floor(rescuable * 100)} %`);
   put("copies", number(told.copies.count));
   put("bytes", size(told.copies.bytes));
+  put("disk", onDisk(told.copies.on_disk));
   put("uptime", time(told.uptime_seconds));
   put("dropped", number(told.log_lines_dropped));
   const { current, last } = told.outages;
