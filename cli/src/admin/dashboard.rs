@@ -10,7 +10,7 @@ use super::by_hand::ByHand;
 use super::health::OnDisk;
 use crate::clock::millis;
 use crate::outage::{Told, length};
-use crate::telemetry::{Answers, Log, Telemetry, coverage, undeclared};
+use crate::telemetry::{Answers, Log, Telemetry, coverage, queries, undeclared};
 use crate::web::Response;
 
 const PAGE: &str = include_str!("dashboard/page.html");
@@ -142,7 +142,9 @@ fn suggestions(telemetry: &Telemetry, stats: &Stats) -> Vec<String> {
     let field = telemetry.site().worst_field();
     let field = field.and_then(|field| coverage::of_field(hour, &field));
     let little = is_little(hour).then(|| coverage::sentence(hour));
-    let all = [proxy, clock, field, little];
+    let idle = queries::words(&telemetry.site().idle_parameters());
+    let idle = idle.map(|text| format!("I{}.", &text[1..]));
+    let all = [proxy, clock, field, little, idle];
     all.into_iter().flatten().collect()
 }
 

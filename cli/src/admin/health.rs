@@ -47,6 +47,8 @@ struct Health {
     transitions: Vec<Change>,
     /// A proxy in front that is not declared, as it seems.
     undeclared_proxy: Option<UndeclaredProxy>,
+    /// Parameters of queries that change no page, as it seems.
+    idle_parameters: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -399,6 +401,7 @@ fn read(telemetry: &Telemetry) -> Health {
         undeclared_proxy: telemetry
             .undeclared()
             .map(|(network, setting)| UndeclaredProxy { network, setting }),
+        idle_parameters: telemetry.site().idle_parameters(),
     }
 }
 

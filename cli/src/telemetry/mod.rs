@@ -17,6 +17,7 @@ mod log;
 mod logins;
 mod overload;
 mod page_circuits;
+pub(crate) mod queries;
 #[cfg(test)]
 pub(crate) mod sample;
 mod soft;
@@ -93,6 +94,8 @@ pub(crate) struct Telemetry {
     transitions: Mutex<Transitions>,
     troubles: AtomicU64,
     /// Whether a proxy that is not declared was told of.
+    /// Of which parameters of queries it was told.
+    idle_told: Mutex<Vec<String>>,
     undeclared_told: AtomicBool,
 }
 
@@ -175,6 +178,7 @@ impl Telemetry {
             gateway,
             transitions: Mutex::default(),
             troubles: AtomicU64::new(0),
+            idle_told: Mutex::new(Vec::new()),
             undeclared_told: AtomicBool::new(false),
         }
     }
@@ -212,6 +216,20 @@ impl Telemetry {
         }
         self.tell_of_disk(now);
         self.tell_of_undeclared();
+        self.tell_of_idle_parameters();
+    }
+
+    /// Each is told of once.
+    fn tell_of_idle_parameters(&self) {
+        let idle = self.gateway.site().idle_parameters();
+        let mut told = lock(&self.idle_told);
+        if idle.iter().all(|name| told.contains(name)) {
+            return;
+        }
+        if let Some(text) = queries::words(&idle) {
+            tracing::info!("{text}");
+        }
+        *told = idle;
     }
 
     /// Tells of an outage.

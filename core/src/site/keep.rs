@@ -198,9 +198,16 @@ pub(super) fn keep(course: &mut Course, key: CacheKey, copy: StoredResponse, now
         }
         false => key,
     };
+    // Of what only some may see the content is theirs.
+    let is_told =
+        is_good && key.partition() == Partition::Shared && key.path_and_query().contains(&b'?');
+    let content = is_told.then(|| copy.body().clone());
     let is_kept = course.parts.copies.keep(&key, copy, course.mark);
     if is_kept {
         course.parts.note_spelling(key.authority());
+        if let Some(content) = content {
+            course.parts.queries.note(key.path_and_query(), &content);
+        }
     }
     if is_kept && is_good {
         note_kept(course, key);

@@ -34,6 +34,7 @@ mod preflights;
 mod public;
 mod purge;
 mod quarantine;
+mod queries;
 mod reach;
 mod refresh;
 mod refusal;
@@ -430,6 +431,13 @@ impl Site {
     #[must_use]
     pub fn worst_field(&self) -> Option<(String, f64)> {
         self.parts.coverage.worst_field()
+    }
+
+    /// Names of parameters of queries that change no page, as it seems from the copies that were kept: an
+    /// operator may want to leave them out of keys.
+    #[must_use]
+    pub fn idle_parameters(&self) -> Vec<String> {
+        self.parts.queries.idle()
     }
 
     /// The gate before the origin.

@@ -20,6 +20,7 @@ use super::handed::Handed;
 use super::happened::Happened;
 use super::preflights::Preflights;
 use super::quarantine::Page;
+use super::queries::Queries;
 use super::reach::Reach;
 use super::renewals::{Renewal, Renewals};
 use super::rolls::Rolls;
@@ -61,6 +62,7 @@ pub(super) struct Parts {
     pub(super) circuits: Circuits,
     /// Seconds by which the origin's clock seemed to be behind when that was last unbelievable.
     pub(super) clock_behind: AtomicU64,
+    pub(super) queries: Queries,
     pub(super) copies: Copies,
     pub(super) coverage: Coverage,
     pub(super) gate: Gate,
@@ -112,6 +114,7 @@ impl Parts {
             chains: Chains::new(),
             circuits: Circuits::new(tiers),
             clock_behind: AtomicU64::new(0),
+            queries: Queries::new(),
             copies: Copies::new(&site.cache, rng.next()),
             coverage: Coverage::new(),
             gate: Gate::new(&site.admission, rng.next(), now),
