@@ -45,12 +45,15 @@ pub(crate) fn sentence(counts: &CoverageCounts) -> String {
     }
     // Rounded down: never all of them while one is missing.
     let share = rescuable * 100 / all;
-    let first = format!("{share} % of the pages asked for in the last hour");
+    let first = format!("{share} % of the pages asked for in the last hour could be rescued.");
     match counts.worst() {
-        None => format!("{first}."),
+        None => first,
         Some((why, count)) => {
             let of_missing = count * 100 / (all - rescuable);
-            format!("{first}. Of the others {of_missing} %: {}.", words(why))
+            format!(
+                "{first} What is in the way of {of_missing} % of the others: {}.",
+                words(why)
+            )
         }
     }
 }
