@@ -145,7 +145,8 @@ fn give(course: &Course, head: &ResponseHead, change: SessionChange, now: Instan
             continue;
         }
         let is_linked = was_linked();
-        let goes_on = is_linked && goes_on(course, head, handout, now);
+        // A value that could be guessed stands for nobody, whatever it replaces.
+        let goes_on = is_linked && handout.is_random && goes_on(course, head, handout, now);
         match parts.chains.give(handout.value, before, goes_on, now) {
             Given::Next => continue,
             Given::Several => parts.handed.note_several(handout.value),
