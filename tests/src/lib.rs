@@ -30,6 +30,7 @@ pub mod source;
 pub mod strict;
 pub mod suites;
 pub mod wire;
+mod woken;
 
 /// How long anything may take before a test is called stuck. It is a guard only: no test waits
 /// for it to pass, so it is generous enough for a loaded machine.

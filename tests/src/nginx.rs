@@ -26,7 +26,27 @@ impl Nginx {
     pub fn start(behind: SocketAddr, lines: &str) -> Self {
         let port = Port::reserve();
         let address = port.address();
-        let folder = std::env::temp_dir().join(format!("retter-nginx-{}", address.port()));
+        let server = format!(
+            "server {{
+               listen {address};
+               location / {{
+                 proxy_pass http://{behind};
+                 {lines}
+               }}
+             }}"
+        );
+        Self::serve(port, &server)
+    }
+
+    /// Starts it with these `server` blocks, one of which listens on `port`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn serve(port: Port, servers: &str) -> Self {
+        let name = format!("retter-nginx-{}", port.address().port());
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("a directory for nginx");
         let config = format!(
             "daemon off;
@@ -41,13 +61,7 @@ impl Nginx {
                fastcgi_temp_path fastcgi;
                uwsgi_temp_path uwsgi;
                scgi_temp_path scgi;
-               server {{
-                 listen {address};
-                 location / {{
-                   proxy_pass http://{behind};
-                   {lines}
-                 }}
-               }}
+               {servers}
              }}"
         );
         let file = folder.join("nginx.conf");

@@ -153,8 +153,12 @@ fn shown(response: &Response) -> Shown {
 }
 
 /// What a page of the sample applications says under this id.
+///
+/// # Panics
+/// If it says nothing there.
 #[track_caller]
-pub(crate) fn word(text: &str, id: &str) -> String {
+#[must_use]
+pub fn word(text: &str, id: &str) -> String {
     let from = text.split_once(&format!("<b id=\"{id}\">"));
     let word = from.and_then(|(_, rest)| rest.split_once("</b>"));
     let (word, _) = word.unwrap_or_else(|| panic!("not a page: {text}"));

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use retter_tests::application::Application;
 use retter_tests::browser::Browser;
-use retter_tests::client::Response;
+use retter_tests::nginx::Nginx;
 use retter_tests::port::Port;
 use retter_tests::program::Program;
 use retter_tests::retter::Retter;
 use retter_tests::retter_program;
-use retter_tests::scenario::until;
+use retter_tests::scenario::{until, word};
 use rustix::process::Signal;
 
 /// The block of code of the chapter that has this word in it, under a language.
@@ -93,38 +94,6 @@ fn start_fpm(folder: &Path) -> Program {
     program
 }
 
-fn start_nginx(folder: &Path, servers: &str) -> Program {
-    let root = match rustix::process::geteuid().is_root() {
-        true => "user root;\n",
-        false => "",
-    };
-    let config = format!(
-        "{root}daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr notice;\nevents {{ }}\n\
-         http {{\naccess_log off;\nclient_body_temp_path body;\nproxy_temp_path proxy;\n\
-         fastcgi_temp_path fastcgi;\nuwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n{servers}\n}}\n"
-    );
-    let file = folder.join("nginx.conf");
-    fs::write(&file, config).expect("the settings of nginx");
-    let mut command = Command::new("nginx");
-    command.arg("-p").arg(folder).arg("-c").arg(&file);
-    let program = Program::start(command.args(["-e", "stderr"]));
-    program.wait_for("that it runs", |line| {
-        line.contains("event method").then_some(())
-    });
-    program
-}
-
-/// What a page says under an id.
-#[track_caller]
-fn word(response: &Response, id: &str) -> String {
-    let text = response.text();
-    let from = text.split_once(&format!("<b id=\"{id}\">"));
-    let word = from.and_then(|(_, rest)| rest.split_once("</b>"));
-    word.unwrap_or_else(|| panic!("not a page: {text}"))
-        .0
-        .to_owned()
-}
-
 /// Ends a program with its workers.
 #[track_caller]
 fn stop(mut program: Program) {
@@ -139,12 +108,15 @@ fn rescues(front: SocketAddr, kill: impl FnOnce()) {
     let welcome = visitor.post("/login", "user=anna");
     assert_eq!(welcome.status, 303, "{welcome:?}");
     let page = visitor.get("/profile");
-    assert_eq!((page.status, &*word(&page, "user")), (200, "anna"));
+    assert_eq!((page.status, &*word(&page.text(), "user")), (200, "anna"));
     assert_eq!(page.source(), "backend");
     kill();
     until("a copy answers", || {
         let copy = visitor.get("/profile");
-        assert_eq!(word(&copy, "rendering"), word(&page, "rendering"));
+        assert_eq!(
+            word(&copy.text(), "rendering"),
+            word(&page.text(), "rendering")
+        );
         copy.source() == "last-known-success"
     });
 }
@@ -170,22 +142,21 @@ fn one_nginx_stands_before_and_behind_for_php_fpm() {
         .iter()
         .fold(text, |text, (from, to)| replaced(&text, from, to));
     let fpm = start_fpm(&folder.0);
-    let _nginx = start_nginx(&folder.0, &text);
-    rescues(front.address(), || stop(fpm));
+    let nginx = Nginx::serve(front, &text);
+    rescues(nginx.address(), || stop(fpm));
 }
 
 #[test]
 #[ignore = "installs programs: tests/run.sh around"]
 fn nginx_stands_before() {
     let front = Port::reserve();
-    let folder = Folder::new(&front);
-    let mut application = retter_tests::application::Application::php();
+    let mut application = Application::php();
     let retter = Retter::start(retter_program!(), application.address());
     let location = block("nginx", "X-Forwarded-User");
     let location = replaced(&location, "127.0.0.1:8089", &retter.address().to_string());
     let server = format!("server {{\nlisten {};\n{location}\n}}", front.address());
-    let _nginx = start_nginx(&folder.0, &server);
-    rescues(front.address(), || application.kill());
+    let nginx = Nginx::serve(front, &server);
+    rescues(nginx.address(), || application.kill());
 }
 
 #[test]
@@ -193,7 +164,7 @@ fn nginx_stands_before() {
 fn caddy_stands_before() {
     let front = Port::reserve();
     let folder = Folder::new(&front);
-    let mut application = retter_tests::application::Application::php();
+    let mut application = Application::php();
     let retter = Retter::start(retter_program!(), application.address());
     let site = block("caddyfile", "reverse_proxy");
     // Whatever the host is called.

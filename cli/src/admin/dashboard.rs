@@ -143,7 +143,6 @@ fn suggestions(telemetry: &Telemetry, stats: &Stats) -> Vec<String> {
     let field = field.and_then(|field| coverage::of_field(hour, &field));
     let little = is_little(hour).then(|| coverage::sentence(hour));
     let idle = queries::words(&telemetry.site().idle_parameters());
-    let idle = idle.map(|text| format!("I{}.", &text[1..]));
     let all = [proxy, clock, field, little, idle];
     all.into_iter().flatten().collect()
 }

@@ -115,6 +115,7 @@ pub struct Fields {
 }
 
 /// The values of lines of one name.
+#[derive(Clone)]
 struct ValuesOf<'a, 'b> {
     lines: std::slice::Iter<'a, Spans>,
     name: &'b [u8],
@@ -288,7 +289,19 @@ impl Fields {
     /// The values of all lines named `name`, in order.
     #[inline]
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let name = name.as_bytes();
+        self.values_of(name.as_bytes())
+    }
+
+    /// The same, to be read more than once.
+    pub(crate) fn values<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
+        self.values_of(name.as_bytes())
+    }
+
+    #[inline]
+    fn values_of<'a, 'b>(&'a self, name: &'b [u8]) -> ValuesOf<'a, 'b> {
         let tags = Tags::of(name);
         let lines = if self.index.names & tags.mark == 0 {
             &[]
@@ -301,19 +314,6 @@ impl Fields {
             raw: &self.raw,
             tag: tags.tag,
         }
-    }
-
-    /// The same, to be read more than once.
-    pub(crate) fn values<'a>(
-        &'a self,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
-        let is_it = move |line: &&Spans| {
-            let found = line.name.of(&self.raw);
-            found.len() == name.len() && found.eq_ignore_ascii_case(name.as_bytes())
-        };
-        let lines = self.index.lines.iter().filter(is_it);
-        lines.map(|line| line.value.of(&self.raw))
     }
 
     /// Whether a line named `name` is present.

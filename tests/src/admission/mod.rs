@@ -7,8 +7,8 @@ mod origin;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -22,6 +22,8 @@ use retter_core::{Decision, Fetch, Ruling, Site, Ticket, Verdict};
 pub use load::{Course, Pages, Shape};
 pub use origin::{Change, Model, Spread};
 use origin::{Job, Origin};
+
+use crate::woken::Woken;
 
 /// How long a visitor waits for an answer before it is worth nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -84,20 +86,6 @@ enum Stage {
     /// The origin has the request.
     Asking(Fetch),
     Waiting(Box<Ticket>, Waker),
-}
-
-/// Those who were woken, in order.
-type Woken = Arc<Mutex<Vec<u64>>>;
-
-/// Wakes one visitor.
-#[derive(Debug)]
-struct Bell(u64, Woken);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        let mut woken = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        woken.push(self.0);
-    }
 }
 
 struct World {
@@ -214,7 +202,7 @@ impl World {
     }
 
     fn wait(&mut self, id: u64, is_write: bool, mut ticket: Ticket) {
-        let waker = Waker::from(Arc::new(Bell(id, Arc::clone(&self.woken))));
+        let waker = self.woken.waker(id);
         // Its waker is known from now on.
         if let Poll::Ready(decision) = ticket.poll(&waker, self.now) {
             return self.carry_out(id, self.now, is_write, decision);
@@ -264,7 +252,7 @@ impl World {
     /// Those whose wakers were called ask again.
     fn wake(&mut self) {
         loop {
-            let woken = std::mem::take(&mut *self.told());
+            let woken = self.woken.take();
             if woken.is_empty() {
                 return;
             }
@@ -275,10 +263,6 @@ impl World {
                 self.ask_again(id);
             }
         }
-    }
-
-    fn told(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask_again(&mut self, id: u64) {
@@ -322,11 +306,11 @@ impl World {
             return;
         }
         let passed = {
-            let told = self.told();
-            self.writes
-                .iter()
-                .find(|(write, deadline)| **deadline > self.now && !told.contains(write))
-                .map(|(write, _)| *write)
+            let mut writes = self.writes.iter();
+            let waits = |(write, deadline): &(&u64, &Instant)| {
+                **deadline > self.now && !self.woken.has(**write)
+            };
+            writes.find(waits).map(|(write, _)| *write)
         };
         let gone = std::mem::take(&mut self.writes_gone);
         // Where all take longer than a second, those that may wait at the origin stand apart.

@@ -7,8 +7,8 @@ mod application;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -20,6 +20,8 @@ use retter_core::{Decision, Fetch, Ruling, Site, Ticket, Verdict};
 
 pub use application::Application;
 use application::{Inside, Work};
+
+use crate::woken::Woken;
 
 /// Some who behave alike.
 #[derive(Clone, Copy, Debug)]
@@ -109,18 +111,6 @@ struct Visit {
 enum Stage {
     Asking(Box<Fetch>),
     Waiting(Box<Ticket>, Waker),
-}
-
-type Woken = Arc<Mutex<Vec<u64>>>;
-
-#[derive(Debug)]
-struct Bell(u64, Woken);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        let mut woken = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        woken.push(self.0);
-    }
 }
 
 struct World {
@@ -289,7 +279,7 @@ impl World {
         match self.site.decide_for(&request, address, self.now) {
             Ruling::Now(decision) => self.carry_out(id, came, asked, decision),
             Ruling::Wait(mut ticket) => {
-                let waker = Waker::from(Arc::new(Bell(id, Arc::clone(&self.woken))));
+                let waker = self.woken.waker(id);
                 if let Poll::Ready(decision) = ticket.poll(&waker, self.now) {
                     return self.carry_out(id, came, asked, decision);
                 }
@@ -357,9 +347,7 @@ impl World {
 
     fn wake(&mut self) {
         loop {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            let ids = std::mem::take(&mut *woken);
-            drop(woken);
+            let ids = self.woken.take();
             if ids.is_empty() {
                 return;
             }
