@@ -7,9 +7,10 @@ mod orders;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::command::Order;
+use crate::copies::Wish;
 use crate::replay::{self, Assumptions, Sessions, Unasked};
 use crate::settings::{self, CONFIG_VARIABLE, specs};
-use orders::{circuit, copies, maintenance, purge};
+use orders::{circuit, copies, maintenance, purge, wish};
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Args {
 pub(crate) enum Action {
     /// Show the settings, all or those that somebody gave, and ask the origin once.
     Check { all: bool },
+    /// Do something with single copies.
+    Copies(Wish),
     /// Show what the program does, with a sample application.
     Demo(DemoOptions),
     /// Send a test message to whoever is told of outages.
@@ -83,7 +86,10 @@ pub(crate) fn parse(
         "reload" => Action::Order(Order::Reload {
             drops_copies: inner.get_flag("drop-copies"),
         }),
-        "copies" => Action::Order(copies(inner)),
+        "copies" => match wish(inner) {
+            Some(wish) => Action::Copies(wish),
+            None => Action::Order(copies(inner)),
+        },
         "status" => Action::Order(Order::Status {
             json: inner.get_flag("json"),
         }),

@@ -115,10 +115,18 @@ fn is_timeout(error: &io::Error) -> bool {
 /// # Errors
 /// Names which part failed: the name, the connection, the exchange or what came back.
 pub(crate) fn ask(question: Question<'_>) -> Result<Reply, Error> {
+    ask_for(question, CONTENT_BYTES_MAX)
+}
+
+/// The same, and reads so many bytes of the content at most.
+///
+/// # Errors
+/// As of [`ask`].
+pub(crate) fn ask_for(question: Question<'_>, bytes_max: usize) -> Result<Reply, Error> {
     let deadline = Instant::now() + question.timeout;
     let mut stream = connect(question.to, question.timeout)?;
     send(&mut stream, &question)?;
-    let (head, body) = receive(&mut stream, Reads::Counted, deadline)?;
+    let (head, body) = receive(&mut stream, Reads::Counted(bytes_max), deadline)?;
     Ok(Reply {
         status: head.status.as_u16(),
         body,
@@ -155,7 +163,7 @@ pub(crate) fn ask_with(
 enum Reads {
     /// Content that is counted, as far as it is looked at. Other content is not waited for: what is
     /// asked is whether the answer came.
-    Counted,
+    Counted(usize),
     /// All of it, or a little more than so many bytes.
     Whole(usize),
 }
@@ -230,8 +238,7 @@ fn receive(
     deadline: Instant,
 ) -> Result<(ResponseHead, Vec<u8>), Error> {
     let bytes_max = match reads {
-        Reads::Counted => CONTENT_BYTES_MAX,
-        Reads::Whole(bytes_max) => bytes_max,
+        Reads::Counted(bytes_max) | Reads::Whole(bytes_max) => bytes_max,
     };
     let mut conn = ClientConn::new(HEAD_BYTES_CEILING);
     conn.begin(&Method::GET, false);
@@ -248,7 +255,7 @@ fn receive(
             }
             (Event::End { .. }, _) => break,
             (Event::NeedData, Some(_))
-                if matches!(reads, Reads::Counted)
+                if matches!(reads, Reads::Counted(_))
                     && !matches!(conn.framing(), Framing::Length(_)) =>
             {
                 break;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use http::Method;
 
 use crate::client::{self, Error, Peer, Question, Reply};
 use crate::settings::Choice;
-use crate::settings::{Layer, Loaded};
+use crate::settings::{Layer, Listen, Loaded};
 use crate::socket;
 
 /// An instance on the same machine answers in no time.
@@ -43,20 +43,47 @@ impl fmt::Display for Unreached {
     }
 }
 
+/// What the instance is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) target: &'a str,
+    pub(crate) content: &'a [u8],
+    /// Further fields.
+    pub(crate) more: &'a [(&'a str, &'a str)],
+    /// Of the answer's content.
+    pub(crate) bytes_max: usize,
+}
+
 /// Asks the instance.
 ///
 /// # Errors
 /// It was not reached.
 pub(crate) fn ask(loaded: &Loaded, method: &Method, target: &str) -> Result<Reply, Unreached> {
+    let told = Told {
+        method,
+        target,
+        content: b"",
+        more: &[],
+        bytes_max: 1 << 20,
+    };
+    tell(loaded, told)
+}
+
+/// Tells the instance something.
+///
+/// # Errors
+/// It was not reached.
+pub(crate) fn tell(loaded: &Loaded, told: Told<'_>) -> Result<Reply, Unreached> {
     for path in sockets(loaded) {
-        match by_socket(&path, method, target) {
+        match by_socket(&path, told) {
             // Nobody is there any more, or it is another's: there may be another way.
             Err(Error::Connect(_)) if loaded.values.admin_socket == Choice::Auto => {}
             Err(error) => return Err(Unreached::At(path.display().to_string(), error)),
             Ok(answer) => return Ok(answer),
         }
     }
-    by_address(loaded, method, target)
+    by_address(loaded, told)
 }
 
 /// Sockets to try. Who names an address and no socket means the instance there.
@@ -71,46 +98,55 @@ fn sockets(loaded: &Loaded) -> Vec<PathBuf> {
     socket::places(&loaded.values.admin_socket, |name| std::env::var_os(name))
 }
 
-fn by_socket(path: &std::path::Path, method: &Method, target: &str) -> Result<Reply, Error> {
-    client::ask(Question {
-        method,
-        to: Peer::Socket(path),
-        authority: "localhost",
-        path: target,
-        content: b"",
-        more: &[],
-        timeout: TIMEOUT,
-    })
+fn by_socket(path: &std::path::Path, told: Told<'_>) -> Result<Reply, Error> {
+    question(Peer::Socket(path), "localhost", told)
 }
 
-fn by_address(loaded: &Loaded, method: &Method, target: &str) -> Result<Reply, Unreached> {
+fn question(to: Peer<'_>, authority: &str, told: Told<'_>) -> Result<Reply, Error> {
+    let question = Question {
+        method: told.method,
+        to,
+        authority,
+        path: told.target,
+        content: told.content,
+        more: told.more,
+        timeout: TIMEOUT,
+    };
+    client::ask_for(question, told.bytes_max)
+}
+
+fn by_address(loaded: &Loaded, told: Told<'_>) -> Result<Reply, Unreached> {
     let values = &loaded.values;
     let listen = values.admin.as_ref().ok_or(Unreached::Nowhere)?;
-    let addr = listen.addrs().and_then(|addrs| {
-        let first = addrs.first().copied();
-        first.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    });
-    let mut addr = addr.map_err(|error| {
+    let addr = address_of(listen).map_err(|error| {
         let place = "its admin address".to_owned();
         Unreached::At(place, Error::Resolve(error))
     })?;
+    let token = values.admin_token.as_ref();
+    let token = token.map(|token| format!("Bearer {}", token.reveal()));
+    let more = token.iter().map(|token| ("Authorization", token.as_str()));
+    let more: Vec<_> = more.chain(told.more.iter().copied()).collect();
+    let told = Told {
+        more: &more,
+        ..told
+    };
+    let host = addr.ip().to_string();
+    let answer = question(Peer::Host(&host, addr.port()), &addr.to_string(), told);
+    answer.map_err(|error| Unreached::At(format!("its admin address {addr}"), error))
+}
+
+/// Where it is reached on this machine that listens so.
+///
+/// # Errors
+/// Its name has no address.
+pub(crate) fn address_of(listen: &Listen) -> io::Result<SocketAddr> {
+    let addrs = listen.addrs()?;
+    let first = addrs.first().copied();
+    let mut addr = first.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
         IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
-    let token = values.admin_token.as_ref();
-    let token = token.map(|token| format!("Bearer {}", token.reveal()));
-    let more = token.iter().map(|token| ("Authorization", token.as_str()));
-    let more: Vec<_> = more.collect();
-    let answer = client::ask(Question {
-        method,
-        to: Peer::Host(&addr.ip().to_string(), addr.port()),
-        authority: &addr.to_string(),
-        path: target,
-        content: b"",
-        more: &more,
-        timeout: TIMEOUT,
-    });
-    answer.map_err(|error| Unreached::At(format!("its admin address {addr}"), error))
+    Ok(addr)
 }

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod clock;
 mod command;
+mod copies;
 mod demo;
 mod error_pages;
 mod files;
@@ -65,6 +66,9 @@ pub fn run_on(runtime: Adapter) -> ExitCode {
     match args.action {
         Action::Check { all } => {
             with_settings(&sources(from_flags), |loaded| check::run(loaded, all))
+        }
+        Action::Copies(wish) => {
+            with_settings(&sources(from_flags), |loaded| copies::run(&loaded, &wish))
         }
         Action::Demo(options) => demo::run(runtime, from_flags, options),
         Action::NotifyTest => with_settings(&sources(from_flags), |loaded| {

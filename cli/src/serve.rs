@@ -203,7 +203,11 @@ fn start_socket(
     let reload = Arc::clone(reload);
     // Nobody but its owner can connect.
     let handler = move |request: &web::Request| admin::answer(request, None, &telemetry, &reload);
-    match web::Server::start(listener, web::Limits::with_workers(1), Arc::new(handler)) {
+    let limits = web::Limits {
+        content_kept_max: admin::CONTENT_BYTES_MAX,
+        ..web::Limits::with_workers(1)
+    };
+    match web::Server::start(listener, limits, Arc::new(handler)) {
         Ok(server) => Some((server, socket)),
         Err(error) => {
             tracing::warn!("no socket for commands: {error}");

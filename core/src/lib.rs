@@ -180,7 +180,7 @@ mod sync;
 pub mod time;
 
 pub use config::{Config, ConfigErrors, Settings};
-pub use copies::{Journal, Listed, Recorded, Records, Restored, Unrestored};
+pub use copies::{Journal, Listed, Recorded, Records, Restored, Shown, Unrestored};
 pub use gateway::Gateway;
 pub use report::CallId;
 pub use request_id::{RequestId, X_REQUEST_ID};

@@ -11,6 +11,7 @@
 //!
 //! Never reads a setting, and prints nothing.
 
+mod archive;
 mod cleaning;
 mod folder;
 mod frame;
@@ -40,6 +41,10 @@ use crate::shared::Shared;
 use crate::state::number_of;
 use crate::writer::Writer;
 
+pub use crate::archive::{
+    ArchiveError, ArchiveKey, ArchiveReader, ArchiveWriter, RECORD_BYTES_MAX, is_anybodys,
+    is_exposed,
+};
 pub use crate::secret::{Secret, SecretError};
 pub use crate::shared::{Stats, Trouble};
 

@@ -5,6 +5,7 @@
 mod by_hand;
 mod copies;
 mod dashboard;
+mod elsewhere;
 mod guard;
 mod health;
 mod metrics;
@@ -20,6 +21,7 @@ use crate::reload::Reload;
 use crate::telemetry::{Telemetry, words};
 use crate::web::{Request, Response};
 
+pub(crate) use elsewhere::{CONTENT_BYTES_MAX, MARK, NEXT, SHOWN};
 pub(crate) use guard::Guard;
 pub(crate) use query::encode;
 
@@ -30,6 +32,9 @@ const PATHS: &str = "/         the dashboard, for a browser\n\
                      /ready    200 while requests are taken, 503 while stopping\n\
                      /metrics  for Prometheus\n\
                      /copies   which copies there are, as text (?prefix=, ?limit=)\n\
+                     /copies/show    one of them, with head and content (?url=, &number=)\n\
+                     /copies/export  those that everybody may see, for another machine\n\
+                     /copies/import  by POST on the socket: takes such copies over\n\
                      /outages  the last outages of the application, as JSON\n\
                      /circuit  by POST: open, closed or auto for a time (?state=, &for=)\n\
                      /maintenance  by POST: on or off (?state=, &for=, &message=)\n\
@@ -55,6 +60,9 @@ pub(crate) fn answer(
             telemetry.disk().map(|disk| &**disk),
         ),
         "/reload" => reloaded(request, telemetry, reload),
+        "/copies/export" | "/copies/import" | "/copies/show" => {
+            elsewhere::answer(request, guard, telemetry)
+        }
         _ => shown(request, telemetry),
     });
     response.with("Cache-Control", "no-store")

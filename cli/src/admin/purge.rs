@@ -100,7 +100,7 @@ fn parse(query: &str) -> Option<Purge> {
 }
 
 /// Splits `http://host/path` or `/path`; without a path it is `/`.
-fn split(url: &str) -> Option<(Option<String>, String)> {
+pub(super) fn split(url: &str) -> Option<(Option<String>, String)> {
     let Some(rest) = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))
@@ -170,7 +170,7 @@ mod tests {
                 method: method.to_owned(),
                 path: "/purge".to_owned(),
                 query: query.to_owned(),
-                fields: Vec::new(),
+                ..Request::default()
             };
             answer(&request, &site, None)
         };

@@ -166,7 +166,7 @@ impl Connection {
         while let State::Content { .. } | State::Head(_) = self.state {
             match self.conn.next_event() {
                 Ok(Event::Head(head)) => self.begin(&head, now),
-                Ok(Event::Data(data)) => self.count(data.len(), now),
+                Ok(Event::Data(data)) => self.take(&data, now),
                 Ok(Event::End { .. }) => {
                     let ended = std::mem::replace(&mut self.state, State::Closed);
                     let State::Content { request, form, .. } = ended else {
@@ -210,7 +210,7 @@ impl Connection {
         };
         let framing = self.conn.framing();
         if let Framing::Length(len) = framing
-            && len > CONTENT_BYTES_MAX
+            && len > self.content_bytes_max()
         {
             return self.refuse_content(now);
         }
@@ -224,17 +224,25 @@ impl Connection {
         }
     }
 
-    fn count(&mut self, more: usize, now: Instant) {
-        if let State::Content { len, .. } = &mut self.state {
-            *len = len.saturating_add(more as u64);
-            if *len > CONTENT_BYTES_MAX {
+    fn content_bytes_max(&self) -> u64 {
+        CONTENT_BYTES_MAX.max(self.limits.content_kept_max as u64)
+    }
+
+    fn take(&mut self, data: &[u8], now: Instant) {
+        let bytes_max = self.content_bytes_max();
+        if let State::Content { len, request, .. } = &mut self.state {
+            *len = len.saturating_add(data.len() as u64);
+            if *len > bytes_max {
                 self.refuse_content(now);
+            } else if self.limits.content_kept_max > 0 {
+                request.content.extend_from_slice(data);
             }
         }
     }
 
     fn refuse_content(&mut self, now: Instant) {
-        let text = format!("its content is longer than {CONTENT_BYTES_MAX} bytes");
+        let bytes_max = self.content_bytes_max();
+        let text = format!("its content is longer than {bytes_max} bytes");
         self.refuse(StatusCode::PAYLOAD_TOO_LARGE, &text, now);
     }
 

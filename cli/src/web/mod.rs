@@ -19,7 +19,7 @@ pub(crate) use server::Server;
 
 /// Longest request head. Browsers send about 1 KiB, with many cookies 8.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Longest request content. It is read and thrown away: no page here takes any.
+/// Longest request content where none is kept: it is read and thrown away.
 const CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a server has room and patience for.
@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     /// Open connections. One more takes the place of the one that has owed a whole request for
     /// the longest.
     pub(crate) connections_max: usize,
+    /// Bytes of a request's content that are kept for its handler; 0 keeps none.
+    pub(crate) content_kept_max: usize,
     /// Requests that are answered at one time; more wait.
     pub(crate) workers: usize,
     /// How long a connection may stay without a byte of a request.
@@ -43,6 +45,7 @@ impl Limits {
     pub(crate) const fn with_workers(workers: usize) -> Self {
         Self {
             connections_max: 256,
+            content_kept_max: 0,
             workers,
             // Longer than the minute that scrapers let pass between two requests.
             idle_timeout: Duration::from_secs(75),
@@ -52,7 +55,7 @@ impl Limits {
     }
 }
 
-/// A whole request. Its content was read and thrown away.
+/// A whole request.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -60,6 +63,8 @@ pub(crate) struct Request {
     /// Without `?`; empty when there is none.
     pub(crate) query: String,
     pub(crate) fields: Vec<(String, String)>,
+    /// Empty where the server keeps none.
+    pub(crate) content: Vec<u8>,
 }
 
 impl From<&RequestHead> for Request {
@@ -73,6 +78,7 @@ impl From<&RequestHead> for Request {
             fields: fields
                 .map(|(name, value)| (name.to_owned(), text(value)))
                 .collect(),
+            content: Vec::new(),
         }
     }
 }

@@ -5,10 +5,12 @@
 mod changes;
 mod content;
 mod copy;
+mod gone;
 mod journal;
 mod listed;
 mod record;
 mod restoring;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod writes;
@@ -23,6 +25,7 @@ use foldhash::quality::FixedState;
 
 use self::changes::{Change, Changes};
 use self::content::Budget;
+use self::gone::Gone;
 use self::journal::Told;
 use self::record::Stamp;
 use self::writes::Writes;
@@ -38,7 +41,8 @@ pub(crate) use self::changes::Mark;
 pub(crate) use self::copy::{Collector, Making, StoredResponse, Times};
 pub use self::journal::{Journal, Recorded, Records, Restored, Unrestored};
 pub use self::listed::Listed;
-pub(crate) use self::restoring::Restoring;
+pub(crate) use self::restoring::{Restoring, Written};
+pub use self::shown::Shown;
 
 /// Everything that is kept of a site's answers.
 pub(crate) struct Copies {
@@ -46,6 +50,7 @@ pub(crate) struct Copies {
     bytes_max: usize,
     changes: Changes,
     entries_max: usize,
+    gone: Gone,
     journal: Told,
     object_bytes_max: usize,
     /// Of resources, each to a partition.
@@ -105,6 +110,7 @@ impl Copies {
             bytes_max: settings.bytes_max,
             changes: Changes::new(),
             entries_max: settings.entries_max,
+            gone: Gone::new(),
             journal: Told::new(),
             object_bytes_max: settings.object_bytes_max,
             refusals: Writes::new(),
@@ -162,6 +168,17 @@ impl Copies {
             })
         });
         listed.collect()
+    }
+
+    /// The same with their heads and contents, of those that everybody may see and that are chosen.
+    pub(crate) fn show(&self, chosen: &dyn Fn(&CacheKey) -> bool, now: Instant) -> Vec<Shown> {
+        let keys = self.keys().into_iter();
+        let keys = keys.filter(|key| key.partition().is_everybodys() && chosen(key));
+        let shown = keys.flat_map(|key| {
+            let variants = self.store.variants(&key).into_iter();
+            variants.map(move |copy| Shown::of(&key, &copy, now))
+        });
+        shown.collect()
     }
 
     /// Whether there is a copy of `key`, for whatever request.
@@ -276,6 +293,7 @@ impl Copies {
 
     /// Drops one copy of a page, if it is still there. The page's other variants stay.
     pub(crate) fn drop_variant(&self, key: &CacheKey, copy: &Arc<StoredResponse>) {
+        self.gone.note(key.hash());
         self.store.remove_variant(key, copy);
         self.drop_beside(key.hash());
         self.tell_changed(key);
@@ -283,6 +301,7 @@ impl Copies {
 
     /// What is kept of a page beside memory comes back no more; what is here stays.
     pub(crate) fn drop_beside(&self, key: u64) {
+        self.gone.note(key);
         if let Some(journal) = self.journal.get() {
             journal.dropped(&[key]);
         }
@@ -364,6 +383,7 @@ impl Copies {
     }
 
     fn remove(&self, keys: &[CacheKey]) -> usize {
+        keys.iter().for_each(|key| self.gone.note(key.hash()));
         let count = keys.iter().map(|key| self.store.remove(key)).sum();
         if let Some(journal) = self.journal.get() {
             let hashes: Vec<_> = keys.iter().map(CacheKey::hash).collect();
@@ -435,7 +455,10 @@ impl Copies {
             key: key.hash(),
             variant: self.resource_hash.hash_one(copy.vary()),
         };
-        let is_dropped = || self.changes.hit(&key, Mark::START) || !(it.is_live)(restored);
+        let is_dropped = || match it.from {
+            Written::Here(is_live) => self.changes.hit(&key, Mark::START) || !is_live(restored),
+            Written::Elsewhere => self.gone.has(key.hash()),
+        };
         if is_dropped() {
             return Err(Unrestored::Dropped);
         }
@@ -447,6 +470,9 @@ impl Copies {
         if is_dropped() {
             self.store.remove_variant(&key, &copy);
             return Err(Unrestored::Dropped);
+        }
+        if let Written::Elsewhere = it.from {
+            self.tell_changed(&key);
         }
         Ok((key, restored))
     }

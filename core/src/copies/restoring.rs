@@ -14,14 +14,22 @@ use crate::time::Instant;
 /// How far ahead the clock that stamped a record may have been.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 
+/// Where a copy was written down.
+#[derive(Clone, Copy)]
+pub(crate) enum Written<'a> {
+    /// By this very site, perhaps in an earlier process: whether it was not dropped where it was kept.
+    Here(&'a dyn Fn(Restored) -> bool),
+    /// By another one, whose hashes mean nothing here.
+    Elsewhere,
+}
+
 /// A copy that was written down, and where it comes back to.
 pub(crate) struct Restoring<'a> {
     pub(crate) record: &'a [u8],
     pub(crate) age_max: Duration,
     /// The wall clock at the adapter's epoch, in nanoseconds since 1970.
     pub(crate) epoch: u64,
-    /// Whether it was not dropped where it was kept.
-    pub(crate) is_live: &'a dyn Fn(Restored) -> bool,
+    pub(crate) from: Written<'a>,
     pub(crate) keyer: &'a Keyer,
     pub(crate) now: Instant,
     /// The mark of the rules that count.
@@ -57,6 +65,10 @@ impl Restoring<'_> {
         }
         let key = self.keyer.key_from(key).ok_or(Unrestored::Rules)?;
         if key.is_fragment() || body.len() > bytes_max {
+            return Err(Unrestored::Rules);
+        }
+        // The number of a partition comes of a seed that is another one elsewhere.
+        if matches!(self.from, Written::Elsewhere) && !key.partition().is_everybodys() {
             return Err(Unrestored::Rules);
         }
         let times = stamp.times(self.epoch, self.now);

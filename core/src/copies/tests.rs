@@ -16,6 +16,8 @@ use crate::rng::Rng;
 use crate::site::{Decision, Purge, Site};
 use crate::time::{Instant, UnixTime};
 
+mod elsewhere;
+
 const NOW: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 /// Some day.

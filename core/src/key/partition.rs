@@ -33,6 +33,14 @@ pub enum Partition {
     Session(u128),
 }
 
+impl Partition {
+    /// Whether no copy in it belongs to a visitor, or to some of them.
+    #[must_use]
+    pub const fn is_everybodys(self) -> bool {
+        matches!(self, Self::Public | Self::Shared)
+    }
+}
+
 /// Tells of a value, by its mark, whether it is in a chain; `None` where nothing is.
 pub(crate) type Links<'a> = Option<&'a dyn Fn(u64) -> Option<Link>>;
 

@@ -15,6 +15,7 @@ mod course;
 mod coverage;
 mod decide;
 mod delayed;
+mod elsewhere;
 mod errand;
 mod fetch;
 mod handed;
@@ -81,7 +82,7 @@ pub(crate) use visitor::Asker;
 use crate::admission::Gate;
 use crate::breaker::State;
 use crate::config::{Config, SiteConfig};
-use crate::copies::{Journal, Listed, Records, Restored, Unrestored};
+use crate::copies::{Journal, Listed, Records, Restored, Shown, Unrestored, Written};
 use crate::event::Event;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -339,7 +340,7 @@ impl Site {
     /// [`set_wall_clock`](Self::set_wall_clock): they say when they were received.
     #[must_use]
     pub fn records(&self, key: &CacheKey) -> Records {
-        self.parts.records(key)
+        self.parts.records(key, self.rules_mark())
     }
 
     /// Takes over a copy that was written down. It rescues, and does nothing else, until the origin
@@ -356,7 +357,40 @@ impl Site {
         is_live: &dyn Fn(Restored) -> bool,
         now: Instant,
     ) -> Result<Restored, Unrestored> {
-        self.parts.restore(record, is_live, now)
+        let rules = self.rules_mark();
+        self.parts
+            .restore(record, (Written::Here(is_live), rules), now)
+    }
+
+    /// The copies that [`purge`](Self::purge) would drop, of those that everybody may see: with head and
+    /// content, and without those of sessions. Looks at every key: for operators, not for requests.
+    #[must_use]
+    pub fn show(&self, which: &Purge, now: Instant) -> Vec<Shown> {
+        elsewhere::show(&self.parts, which, now)
+    }
+
+    /// The copies under `key` as a site on another machine can [take them over](Self::import): none but
+    /// those that everybody may see. As [`records`](Self::records) otherwise.
+    #[must_use]
+    pub fn export(&self, key: &CacheKey) -> Records {
+        elsewhere::export(&self.parts, key)
+    }
+
+    /// A mark of all by which exported copies are made: two sites that have the same one can use each
+    /// other's. Unlike [`rules_mark`](Self::rules_mark) it knows neither the seed nor the origin.
+    #[must_use]
+    pub fn export_mark(&self) -> u64 {
+        self.parts.snapshot().rules_of_all()
+    }
+
+    /// Takes over a copy that another site has [exported](Self::export). It rescues, and does nothing
+    /// else, until the origin confirms it. Whoever may call this decides what visitors see: the record has
+    /// a checksum against damage, and nothing against a lie.
+    ///
+    /// # Errors
+    /// Why the copy does not come: also where a page of its name was dropped here of late.
+    pub fn import(&self, record: &[u8], now: Instant) -> Result<Restored, Unrestored> {
+        elsewhere::import(&self.parts, record, now)
     }
 
     /// Drops copies; returns how many there were. Looks at every key but for a session.

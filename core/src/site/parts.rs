@@ -38,7 +38,7 @@ use crate::canary::{Plant, is_planted};
 use crate::config::{Config, SiteConfig};
 use crate::copies::{
     Copies, Making, Outdated, Records, Restored, Restoring, Rules, StoredResponse, Times,
-    Unrestored,
+    Unrestored, Written,
 };
 use crate::event::Event;
 use crate::key::{CacheKey, Keyer, Links, Partition, Spellings};
@@ -429,10 +429,10 @@ impl Parts {
         }
     }
 
-    /// What there is under a key to be written down.
-    pub(super) fn records(&self, key: &CacheKey) -> Records {
+    /// What there is under a key to be written down, with that mark of the rules.
+    pub(super) fn records(&self, key: &CacheKey, mark: u64) -> Records {
         let rules = Rules {
-            mark: self.snapshot.load().rules(),
+            mark,
             since: Instant::from_nanos(self.rules_since.load(Ordering::Relaxed)),
         };
         let epoch = self.wall_epoch.load(Ordering::Relaxed);
@@ -443,7 +443,7 @@ impl Parts {
     pub(super) fn restore(
         &self,
         record: &[u8],
-        is_live: &dyn Fn(Restored) -> bool,
+        (from, rules): (Written<'_>, u64),
         now: Instant,
     ) -> Result<Restored, Unrestored> {
         let snapshot = self.snapshot();
@@ -451,10 +451,10 @@ impl Parts {
             record,
             age_max: snapshot.config().cache.rescue_age_max,
             epoch: self.wall_epoch.load(Ordering::Relaxed),
-            is_live,
+            from,
             keyer: snapshot.keyer(),
             now,
-            rules: snapshot.rules(),
+            rules,
         })?;
         self.note_spelling(key.authority());
         if key.partition() == Partition::Public {

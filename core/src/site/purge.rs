@@ -3,7 +3,7 @@
 
 use super::parts::Parts;
 use crate::copies::Outdated;
-use crate::key::{CacheKey, canonical, plain};
+use crate::key::{CacheKey, Keyer, canonical, plain};
 use crate::message::Fields;
 
 /// Copies to drop, in every partition but where one is named. Host names compare without case, the
@@ -33,41 +33,54 @@ pub enum Purge {
     },
 }
 
-/// Drops copies; returns how many there were. Looks at every key but for a session.
-pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
-    let of_host = |key: &CacheKey, host: &Option<String>| {
-        let is_it =
-            |host: &String| plain(host.as_bytes()).eq_ignore_ascii_case(plain(key.authority()));
-        host.as_ref().is_none_or(is_it)
-    };
-    let drop_chosen = |chosen: &dyn Fn(&CacheKey) -> bool| parts.outdate(Outdated::Chosen(chosen));
-    match purge {
-        Purge::All => drop_chosen(&|_| true),
-        Purge::Prefix { host, path } => {
-            let wanted = canonical(path.as_bytes());
-            drop_chosen(&|key| {
-                of_host(key, host) && canonical(key.path_and_query()).starts_with(&wanted)
-            })
-        }
-        Purge::Session { cookie } => {
-            let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-            let (snapshot, now) = (parts.snapshot(), parts.chains.latest());
-            let dropped = parts.drop_session(parts.partition(snapshot.keyer(), &request, now));
-            parts.end_chains(snapshot.keyer(), &request, now);
-            dropped
-        }
-        Purge::Url {
-            host,
-            path_and_query,
-        } => {
-            let wanted = parts
-                .snapshot()
-                .keyer()
-                .path_and_query_of(path_and_query.as_bytes());
-            let wanted = canonical(&wanted);
-            drop_chosen(&|key| of_host(key, host) && canonical(key.path_and_query()) == wanted)
+/// Tells whether copies of a key are meant.
+type Chooser<'a> = Box<dyn Fn(&CacheKey) -> bool + 'a>;
+
+impl Purge {
+    /// Tells which keys are meant; `None` for a session, whose copies are told by their partition.
+    pub(super) fn chooser(&self, keyer: &Keyer) -> Option<Chooser<'_>> {
+        let of_host = |key: &CacheKey, host: &Option<String>| {
+            let is_it =
+                |host: &String| plain(host.as_bytes()).eq_ignore_ascii_case(plain(key.authority()));
+            host.as_ref().is_none_or(is_it)
+        };
+        match self {
+            Self::All => Some(Box::new(|_| true)),
+            Self::Prefix { host, path } => {
+                let wanted = canonical(path.as_bytes());
+                Some(Box::new(move |key| {
+                    of_host(key, host) && canonical(key.path_and_query()).starts_with(&wanted)
+                }))
+            }
+            Self::Session { .. } => None,
+            Self::Url {
+                host,
+                path_and_query,
+            } => {
+                let wanted = keyer.path_and_query_of(path_and_query.as_bytes());
+                let wanted = canonical(&wanted);
+                Some(Box::new(move |key| {
+                    of_host(key, host) && canonical(key.path_and_query()) == wanted
+                }))
+            }
         }
     }
+}
+
+/// Drops copies; returns how many there were. Looks at every key but for a session.
+pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
+    let snapshot = parts.snapshot();
+    if let Some(chosen) = purge.chooser(snapshot.keyer()) {
+        return parts.outdate(Outdated::Chosen(&*chosen));
+    }
+    let Purge::Session { cookie } = purge else {
+        return 0;
+    };
+    let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
+    let now = parts.chains.latest();
+    let dropped = parts.drop_session(parts.partition(snapshot.keyer(), &request, now));
+    parts.end_chains(snapshot.keyer(), &request, now);
+    dropped
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ impl Snapshot {
         *self.rules.get_or_init(mark)
     }
 
+    /// The same where the seed is another one, and the origin may be at another address.
+    pub(super) fn rules_of_all(&self) -> u64 {
+        FixedState::with_seed(0).hash_one(text_of_rules(&self.config))
+    }
+
     /// Whether nothing is kept or rescued of this path.
     pub(super) fn excludes(&self, path: &[u8]) -> bool {
         self.config.cache.excluded_paths.matches(path)
@@ -63,10 +68,18 @@ impl Snapshot {
     }
 }
 
+/// It is another one for each seed, and for each origin.
+fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
+    let origin = &config.origin;
+    let from = (&origin.authority, &origin.path_prefix);
+    let text = format!("{} {from:?}", text_of_rules(config));
+    FixedState::with_seed(keyer.mark_of_keys()).hash_one(text)
+}
+
 /// It is another one for another version of the program, and for another table of fields: keys have the
 /// numbers of the fields that shape a page.
-fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
-    let SiteSettings { cache, origin, .. } = &**config;
+fn text_of_rules(config: &SiteConfig) -> String {
+    let SiteSettings { cache, .. } = &**config;
     let keys = (
         cache.detect_query,
         cache.detect_session,
@@ -77,11 +90,9 @@ fn mark_of_rules(config: &SiteConfig, keyer: &Keyer) -> u64 {
         &cache.identity_fields,
     );
     let kept = (cache.rescue, cache.public, &cache.excluded_paths);
-    let from = (&origin.authority, &origin.path_prefix);
     let version = env!("CARGO_PKG_VERSION");
     let fields = known::mark_of_table();
-    let text = format!("{version} {fields} {keys:?} {kept:?} {from:?}");
-    FixedState::with_seed(keyer.mark_of_keys()).hash_one(text)
+    format!("{version} {fields} {keys:?} {kept:?}")
 }
 
 #[cfg(test)]
