@@ -507,22 +507,21 @@ impl Parts {
         }
     }
 
-    /// The client of a request with these fields signs out: beside its session that ends which it was
-    /// given a moment ago in the place of this one, and may not know yet.
+    /// The client of a request with these fields signs out: beside its session those end that it was
+    /// given a moment ago in the place of this one or beside it, and may not know yet.
     pub(super) fn sign_out(&self, keyer: &Keyer, request: &Fields, now: Instant) {
         self.end_session(keyer, request, now);
-        let next = |mark| self.successors.of(mark, now);
-        let successors: Vec<_> = keyer
-            .tokens(request)
-            .filter_map(|(mark, _)| next(mark))
-            .collect();
-        if successors.is_empty() || self.chains.is_empty() || is_planted(Plant::UnendedSession) {
+        if self.chains.is_empty() || is_planted(Plant::UnendedSession) {
             return;
         }
-        let link = |mark| self.chains.look(next(mark).unwrap_or(mark), now);
-        self.drop_session(keyer.partition_by(request, Some(&link)));
-        for value in successors {
-            self.chains.end(value, now);
+        for (mark, _) in keyer.tokens(request) {
+            let family = self.successors.family(mark, now);
+            for other in family.into_iter().filter(|other| *other != mark) {
+                let in_place = |known| if known == mark { other } else { known };
+                let link = |known| self.chains.look(in_place(known), now);
+                self.drop_session(keyer.partition_by(request, Some(&link)));
+                self.chains.end(other, now);
+            }
         }
     }
 

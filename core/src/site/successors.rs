@@ -1,14 +1,16 @@
-//! Owns [`Successors`]: which cookie value a browser was given a moment ago in the place of another one that
-//! it may still send.
+//! Owns [`Successors`]: which cookie values a browser was given a moment ago, each in the place of another
+//! one that it may still send.
 //! Never sees a value: only marks come here.
 //!
-//! A browser signs out with the value that it has when it asks. Where another one is on its way, and nothing
-//! says that both are of one session, that one begins a session of its own; signing out ends it too.
+//! A browser signs out with the value that it has when it asks. Where others are on their way, and nothing
+//! says that all of them are of one session, each begins a session of its own; signing out ends them too.
 //!
-//! Bounded: what comes later takes the place of what has the same.
+//! Bounded: the newest stay.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use crate::time::Instant;
 
@@ -17,9 +19,21 @@ const LASTS: Duration = Duration::from_secs(30);
 
 const PLACES: usize = 1024;
 
-/// Values, each with the one that replaced it lately.
+/// As many as a browser asks for at a time, and the one in whose place all of them stand.
+const FAMILY_MAX: usize = 16;
+
+/// Marks of values that one browser has been given, one in the place of another.
+pub(super) type Family = SmallVec<[u64; 4]>;
+
+/// Values, each with the one that it replaced lately; the oldest gives way.
 #[derive(Debug)]
-pub(super) struct Successors(Mutex<Box<[Successor]>>);
+pub(super) struct Successors(Mutex<Ring>);
+
+#[derive(Debug)]
+struct Ring {
+    places: Box<[Successor]>,
+    next: usize,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Successor {
@@ -35,12 +49,18 @@ impl Successors {
             value: 0,
             until: Instant::ZERO,
         };
-        Self(Mutex::new(vec![none; PLACES].into()))
+        Self(Mutex::new(Ring {
+            places: vec![none; PLACES].into(),
+            next: 0,
+        }))
     }
 
     /// The value of the mark `before` was replaced.
     pub(super) fn note(&self, before: u64, value: u64, now: Instant) {
-        if let Some(place) = self.places().get_mut(place(before)) {
+        let mut ring = self.ring();
+        let at = ring.next;
+        ring.next = (at + 1) % PLACES;
+        if let Some(place) = ring.places.get_mut(at) {
             *place = Successor {
                 before,
                 value,
@@ -49,20 +69,30 @@ impl Successors {
         }
     }
 
-    /// What replaced the value of the mark `before` a moment ago.
-    pub(super) fn of(&self, before: u64, now: Instant) -> Option<u64> {
-        let places = self.places();
-        let found = places.get(place(before))?;
-        (found.before == before && now < found.until).then_some(found.value)
+    /// What a moment ago replaced the value of this mark, what it replaced itself, and so on: first itself.
+    pub(super) fn family(&self, mark: u64, now: Instant) -> Family {
+        let ring = self.ring();
+        let mut family = Family::from_slice(&[mark]);
+        let mut done = 0;
+        while let Some(known) = family.get(done).copied() {
+            done += 1;
+            for link in ring.places.iter().filter(|link| now < link.until) {
+                let other = match known {
+                    _ if known == link.before => link.value,
+                    _ if known == link.value => link.before,
+                    _ => continue,
+                };
+                if !family.contains(&other) && family.len() < FAMILY_MAX {
+                    family.push(other);
+                }
+            }
+        }
+        family
     }
 
-    fn places(&self) -> MutexGuard<'_, Box<[Successor]>> {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn place(mark: u64) -> usize {
-    usize::try_from(mark % PLACES as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -74,15 +104,38 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_known_by_the_one_before_for_half_a_minute() {
+    fn values_are_of_one_family_for_half_a_minute_after_one_has_replaced_the_other() {
         let successors = Successors::new();
         successors.note(7, 8, at(1));
-        assert_eq!(successors.of(7, at(30)), Some(8));
-        assert_eq!(successors.of(7, at(31)), None);
-        assert_eq!(successors.of(8, at(1)), None);
         successors.note(7, 9, at(2));
-        successors.note(7 + PLACES as u64, 10, at(3));
-        assert_eq!(successors.of(7, at(4)), None, "the later one has its place");
-        assert_eq!(successors.of(0, at(0)), None);
+        successors.note(9, 10, at(3));
+        successors.note(1, 2, at(3));
+        assert_eq!(successors.family(8, at(4))[..], [8, 7, 9, 10]);
+        assert_eq!(successors.family(7, at(4))[..], [7, 8, 9, 10]);
+        assert_eq!(successors.family(7, at(31))[..], [7, 9, 10]);
+        assert_eq!(successors.family(8, at(31))[..], [8]);
+        assert_eq!(successors.family(3, at(4))[..], [3]);
+        assert_eq!(successors.family(0, at(0))[..], [0]);
+    }
+
+    #[test]
+    fn the_newest_stay() {
+        let successors = Successors::new();
+        for value in 0..PLACES as u64 + 1 {
+            successors.note(value, value + 5_000, at(1));
+        }
+        assert_eq!(successors.family(0, at(1))[..], [0]);
+        assert_eq!(successors.family(1, at(1))[..], [1, 5_001]);
+        let many = PLACES as u64;
+        assert_eq!(successors.family(many, at(1))[..], [many, many + 5_000]);
+    }
+
+    #[test]
+    fn a_family_is_bounded() {
+        let successors = Successors::new();
+        for value in 1..100 {
+            successors.note(0, value, at(1));
+        }
+        assert_eq!(successors.family(0, at(1)).len(), FAMILY_MAX);
     }
 }

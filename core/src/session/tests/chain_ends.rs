@@ -115,6 +115,41 @@ fn signing_out_with_the_value_of_before_ends_what_has_just_replaced_it() {
 }
 
 #[test]
+fn signing_out_with_one_of_several_values_for_one_ends_all_of_them() {
+    let is = |at: usize| format!("session={}", V[at]);
+    let told = page(&format!("{HTML}\r\nSet-Cookie: {}", is(2)), "account of a");
+    // How much of the answer that brings the other value has come when its browser signs out.
+    for came in [told.len(), told.len() - 1, 0] {
+        for is_rolling in [false, true] {
+            let mut rig = rig();
+            if is_rolling {
+                rolls(&mut rig, "session");
+            }
+            ask(&rig, "/", "_ga=1", &[&is(0)], "front");
+            let mut slow = rig.another();
+            slow.send(&get("/account", &lines(&cookie(&is(0)))));
+            ask(&rig, "/", &is(0), &[&is(1)], "front of a");
+            let (first, rest) = told.split_at(came);
+            if came > 0 {
+                slow.reply(first);
+            }
+            tell(&rig, "/logout", &is(1), &page("", "bye"));
+            if !rest.is_empty() {
+                slow.reply(rest);
+            }
+            for value in 0..3 {
+                let kept = own(&rig, "/account", &is(value));
+                assert_eq!(kept, None, "{came} {is_rolling} {value}");
+            }
+            rig.now = rig.now + Duration::from_millis(10);
+            ask(&rig, "/account", &is(2), &[], "account of b");
+            let kept = own(&rig, "/account", &is(2));
+            assert_eq!(kept.as_deref(), Some("account of b"), "{came} {is_rolling}");
+        }
+    }
+}
+
+#[test]
 fn a_page_that_is_gone_ends_itself() {
     let is = |at: usize| format!("session={}", V[at]);
     // A page that is gone ends itself.
