@@ -254,7 +254,11 @@ impl Ledger {
             let is_same = answer.method == asked.method && other.target == asked.target;
             let is_good =
                 !(500..600).contains(&answer.status) || matches!(answer.status, 501 | 505);
-            let is_recent = |at: Instant| at <= now && opened.saturating_since(at) <= window;
+            // It counts from its end.
+            let is_recent = |head_at: Instant| {
+                let end = answer.seen_at.map_or(head_at, |end| end.max(head_at));
+                head_at <= now && opened.saturating_since(end) <= window
+            };
             is_same && is_good && answer.head_at.is_some_and(is_recent)
         })
     }
