@@ -8,7 +8,7 @@ use std::ops::Deref;
 use flate2::bufread::GzDecoder;
 
 use crate::DEADLINE;
-use crate::wire::{self, Broken, Fields, Framing, Head, Wire};
+use crate::wire::{Broken, Fields, Framing, Head, Wire};
 
 /// A request to be sent.
 #[derive(Clone, Debug)]
@@ -317,7 +317,7 @@ impl Client {
             let status = parse_status(&head)?;
             // RFC 9110 §15.2: 1xx are interim, except that 101 ends HTTP on the connection.
             if (100..200).contains(&status) && status != 101 {
-                if wire::framing(&head.fields)?.is_some() {
+                if head.fields.framing()?.is_some() {
                     return Err(Broken::Framing(format!("framing in {:?}", head.start)));
                 }
                 interim.push(status);
@@ -417,7 +417,7 @@ fn parse_status(head: &Head) -> Result<u16, Broken> {
 
 /// RFC 9112 §6.3, as a client reads it.
 fn response_framing(method: &str, status: u16, head: &Head) -> Result<Option<Framing>, Broken> {
-    let declared = wire::framing(&head.fields)?;
+    let declared = head.fields.framing()?;
     if head.raw.starts_with(b"HTTP/1.0") && declared == Some(Framing::Chunked) {
         return Err(Broken::Framing("chunked in HTTP/1.0".to_owned()));
     }

@@ -27,7 +27,6 @@ pub mod retter;
 pub mod scenario;
 pub mod signal;
 pub mod source;
-pub mod strict;
 pub mod suites;
 pub mod wire;
 mod woken;

@@ -13,7 +13,7 @@ use crate::page::Sum;
 use crate::port::Port;
 use crate::reply::{End, Reply};
 use crate::signal::Watched;
-use crate::wire::{self, Broken, Fields, Framing, Wire};
+use crate::wire::{Broken, Fields, Framing, Wire};
 
 /// A request as the origin saw it.
 #[derive(Clone, Debug)]
@@ -400,7 +400,7 @@ fn read_request(wire: &mut Wire, connection: u64, earlier: u64) -> Result<Seen, 
         wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             .map_err(Broken::Io)?;
     }
-    wire.begin(wire::framing(&head.fields)?.unwrap_or(Framing::Length(0)));
+    wire.begin(head.fields.framing()?.unwrap_or(Framing::Length(0)));
     let (mut body, mut sum, mut trailers) = (Vec::new(), Sum::default(), Fields::default());
     while let Some(piece) = wire.piece(&mut trailers)? {
         sum.add(&piece);

@@ -7,15 +7,16 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use retter_strict::{Message, Rest, Sender, Unfit};
+
 use crate::corpus::End;
 use crate::signal::Watched;
-use crate::strict::{self, Message, Rest, Sender};
 
 /// What came since the last look.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// Why bytes were no request, if some were none.
-    pub broken: Option<&'static str>,
+    pub broken: Option<Unfit>,
     /// Each whole request with the number of its connection.
     pub messages: Vec<(usize, Message)>,
 }
@@ -62,7 +63,7 @@ fn record(mut stream: TcpStream, number: usize, recorded: &Watched<Recorded>, sc
     let mut buffer = [0; 16 * 1024];
     while let Ok(len @ 1..) = stream.read(&mut buffer) {
         bytes.extend_from_slice(&buffer[..len]);
-        let (messages, rest) = strict::read(&bytes, Sender::Client);
+        let (messages, rest) = retter_strict::read(&bytes, Sender::Client);
         for message in messages.into_iter().skip(known) {
             known += 1;
             let (reply, end) = script(&message);

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use retter_core::{Gateway, Input, Instant, Settings, Side};
+use retter_strict::{Rest, Sender};
 use retter_tests::DEADLINE;
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::client::{Client, Request};
@@ -19,7 +20,6 @@ use retter_tests::reply::Reply;
 use retter_tests::retter::{Retter, command};
 use retter_tests::retter_program;
 use retter_tests::scenario::until;
-use retter_tests::strict::{self, Rest, Sender};
 use retter_tests::wire::Broken;
 use rustix::process::Signal;
 
@@ -52,7 +52,7 @@ fn understood(bench: &Bench) -> (u16, Vec<u8>, bool) {
         methods: &methods,
         ended,
     };
-    let (mut found, rest) = strict::read(&bench.client, sender(bench.client_ended));
+    let (mut found, rest) = retter_strict::read(&bench.client, sender(bench.client_ended));
     if let Rest::Broken(why) = rest {
         panic!("{why}: {}", bench.client.escape_ascii());
     }

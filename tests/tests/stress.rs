@@ -199,7 +199,7 @@ fn four_workers() -> SocketAddr {
 fn work(stream: TcpStream) -> Result<(), Broken> {
     let mut wire = Wire::new(stream);
     let head = wire.head()?;
-    if let Some(framing) = wire::framing(&head.fields)? {
+    if let Some(framing) = head.fields.framing()? {
         wire.begin(framing);
         let mut trailers = wire::Fields::default();
         while wire.piece(&mut trailers)?.is_some() {}

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use retter_core::time::{Instant, UnixTime};
+use retter_strict::{Fields, Framing, Head, chunked};
 
-use crate::codec;
-use crate::head::{Fields, Framing, Head};
 use crate::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
 use crate::net::{Close, LinkId, Net};
 use crate::requests::LOGOUT;
@@ -293,7 +292,7 @@ impl Plan {
             bytes.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
         }
         let start = format!("HTTP/1.1 {} {reason}", self.status);
-        bytes.extend(codec::head(&start, &fields));
+        bytes.extend(Head::bytes(&start, &fields));
         bytes
     }
 
@@ -341,7 +340,7 @@ impl Plan {
         match self.framing {
             Some(Framing::Chunked) => {
                 let size = 1 + net.chance.size(4_000);
-                codec::chunked(&self.page.body(), size)
+                chunked(&self.page.body(), size)
             }
             Some(Framing::Length(_) | Framing::UntilClose) => self.page.body(),
             None => Vec::new(),

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use retter_core::time::Instant;
+use retter_strict::{Framing, Head, Part, Reader};
 
-use crate::codec::{Part, Reader};
-use crate::head::{Framing, Head};
 use crate::ledger::{Asked, AskedId, Ledger, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::oracle::Oracle;
@@ -220,7 +219,7 @@ impl Client {
             if self.tunnel.is_some() {
                 return self.check_echo(net, ledger);
             }
-            match self.reader.next() {
+            match self.reader.next_part() {
                 Ok(None) => return,
                 Ok(Some(Part::Head(head))) => {
                     self.take_cookies(&head, net, memory);
@@ -231,7 +230,7 @@ impl Client {
                         body.extend_from_slice(&data);
                     }
                 }
-                Ok(Some(Part::End)) => self.on_end(net, ledger, oracle, memory),
+                Ok(Some(Part::End(_))) => self.on_end(net, ledger, oracle, memory),
                 Err(error) => {
                     ledger.violate(format!("client {} got no HTTP: {error}", self.id));
                     return;

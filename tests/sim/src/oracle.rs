@@ -8,10 +8,10 @@ mod public;
 use retter_core::breaker::Transition;
 use retter_core::config::Settings;
 use retter_core::time::Instant;
+use retter_strict::Head;
 
 use crate::circuits::Circuits;
 use crate::copies::Copies;
-use crate::head::Head;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
 use crate::requests::LOGOUT;

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use retter_core::time::Instant;
+use retter_strict::{Framing, Head, Part, Reader};
 
 use crate::answers::{self, Fault, Piece, Plan};
-use crate::codec::{Part, Reader};
 use crate::copies::is_no;
-use crate::head::{Framing, Head};
 use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::requests::HOSTS;
@@ -112,7 +111,7 @@ impl Origin {
         arrived: &mut Vec<AskedId>,
     ) {
         loop {
-            match conn.reader.next() {
+            match conn.reader.next_part() {
                 Ok(None) => return,
                 Ok(Some(Part::Head(head))) => {
                     let Some(asked) = take_request(id, conn, head, net, ledger) else {
@@ -143,7 +142,7 @@ impl Origin {
                         format!("request {asked}: the origin got other content than was sent")
                     });
                 }
-                Ok(Some(Part::End)) => {
+                Ok(Some(Part::End(_))) => {
                     let Some((asked, _, came, answered)) = &conn.request else {
                         return;
                     };

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec;
-use crate::head::Fields;
+use retter_strict::{Fields, Head, chunked};
+
 use crate::ledger::{ASKED, Asked, AskedId, FLAVOUR, TRACKED, upload};
 use crate::net::Net;
 use crate::visitors::{VisitorId, Visitors, known_by};
@@ -128,7 +128,7 @@ pub(crate) fn message(id: AskedId, asked: &Asked, net: &mut Net) -> (Vec<u8>, Ve
         Some(body) if chunks => {
             put("Transfer-Encoding", "chunked".to_owned());
             let size = 1 + net.chance.size(2_000);
-            codec::chunked(&body, size)
+            chunked(&body, size)
         }
         Some(body) => {
             put("Content-Length", body.len().to_string());
@@ -138,7 +138,7 @@ pub(crate) fn message(id: AskedId, asked: &Asked, net: &mut Net) -> (Vec<u8>, Ve
     };
     let version = if asked.http10 { "1.0" } else { "1.1" };
     let start = format!("{} {} HTTP/{version}", asked.method, asked.target);
-    (codec::head(&start, &fields), body)
+    (Head::bytes(&start, &fields), body)
 }
 
 /// The fields of a request, but for its framing.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
 
-use crate::head::Head;
+use retter_strict::Head;
+
 use crate::ledger::{ANSWER, Answer, AnswerId, Asked, Ledger, Page, UNCHANGED};
 use crate::requests::RANGE;
 

@@ -10,11 +10,11 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use retter_core::Side;
+use retter_strict::{Message, Rest, Sender, Unfit};
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::corpus::{self, Case, End};
 use retter_tests::recorder::Recorder;
 use retter_tests::retter::Retter;
-use retter_tests::strict::{self, Message, Rest, Sender};
 use retter_tests::suites::{self, Tally};
 use retter_tests::{DEADLINE, retter_program};
 
@@ -78,7 +78,7 @@ fn requests_on_a_session() {
             let mut messages = Vec::new();
             let mut broken = None;
             for bytes in &bench.origins {
-                let (mut found, rest) = strict::read(bytes, Sender::Client);
+                let (mut found, rest) = retter_strict::read(bytes, Sender::Client);
                 messages.append(&mut found);
                 if let Rest::Broken(why) = rest {
                     broken = Some(why);
@@ -105,7 +105,7 @@ fn requests_on_a_session() {
 fn answer_requests(bench: &mut Bench) {
     while bench.origin_open
         && let Some(bytes) = bench.origins.last()
-        && let (messages, _) = strict::read(bytes, Sender::Client)
+        && let (messages, _) = retter_strict::read(bytes, Sender::Client)
         && let Some(message) = messages.last()
     {
         let reply = if message.head.starts_with(b"HEAD ") {
@@ -120,7 +120,7 @@ fn answer_requests(bench: &mut Bench) {
 
 struct Outcome {
     answered: Vec<u8>,
-    broken: Option<&'static str>,
+    broken: Option<Unfit>,
     ended: bool,
     messages: Vec<Message>,
 }
@@ -150,11 +150,11 @@ fn judge_request(
         .iter()
         .flat_map(|message| resolve(message, peer, origin))
         .collect();
-    let (wanted, rest) = strict::read(&wanted, Sender::Client);
+    let (wanted, rest) = retter_strict::read(&wanted, Sender::Client);
     if rest != Rest::Nothing || wanted.len() != case.messages.len() {
         return Err(format!("the corpus is wrong: {rest:?} in what it expects"));
     }
-    if let Some(why) = seen.broken {
+    if let Some(why) = &seen.broken {
         return Err(format!("{why} at the origin"));
     }
     let messages: Vec<_> = seen.messages.iter().map(with_known_id).collect();
@@ -210,7 +210,7 @@ fn method_of(message: &Message) -> String {
 
 fn statuses(bytes: &[u8], methods: &[String]) -> Result<Vec<u16>, String> {
     let ended = false;
-    let (answers, rest) = strict::read(bytes, Sender::Server { methods, ended });
+    let (answers, rest) = retter_strict::read(bytes, Sender::Server { methods, ended });
     if rest != Rest::Nothing {
         return Err(format!(
             "{rest:?} after {} answers to the client",
@@ -270,7 +270,7 @@ fn resolve(message: &[u8], peer: &str, origin: &str) -> Vec<u8> {
 fn show(messages: &[Message]) -> String {
     let show = |m: &Message| {
         let (head, body) = (m.head.escape_ascii(), m.body.escape_ascii());
-        format!("  {head} [{body}] {}\n", m.trailers.escape_ascii())
+        format!("  {head} [{body}] {:?}\n", m.trailers.0)
     };
     messages.iter().map(show).collect()
 }
@@ -299,7 +299,7 @@ fn talk(client: &mut TcpStream, bytes: &[u8], methods: &[String], until: Until) 
     let mut answered = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
-        let (messages, _) = strict::read(
+        let (messages, _) = retter_strict::read(
             &answered,
             Sender::Server {
                 methods,

@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use retter_core::{Input, Side};
+use retter_strict::{Rest, Sender};
 use retter_tests::bench::{Bench, Cut};
 use retter_tests::corpus::{self, Case, End};
 use retter_tests::recorder::{Recorded, Recorder};
 use retter_tests::retter::Retter;
 use retter_tests::retter_program;
-use retter_tests::strict::{self, Rest, Sender};
 
 use crate::{OK, PEER, Until, assert_none, show, status, talk};
 
@@ -79,7 +79,8 @@ fn judge_response(case: &Case, answered: &[u8], client_ended: bool) -> Result<()
         methods: &methods,
         ended,
     };
-    let (mut found, rest) = strict::read(answered, sender(client_ended && !case.verdict.cut));
+    let (mut found, rest) =
+        retter_strict::read(answered, sender(client_ended && !case.verdict.cut));
     if let Rest::Broken(why) = rest {
         return Err(format!("{why} to the client: {}", answered.escape_ascii()));
     }
@@ -103,7 +104,7 @@ fn judge_response(case: &Case, answered: &[u8], client_ended: bool) -> Result<()
         message.head = without_labels(&message.head);
     }
     let wanted = case.messages.concat();
-    let (wanted, _) = strict::read(&wanted, sender(true));
+    let (wanted, _) = retter_strict::read(&wanted, sender(true));
     if found != wanted || rest != Rest::Nothing {
         return Err(format!(
             "to the client\n{}wanted\n{}",
@@ -185,7 +186,7 @@ fn response_on_sockets(
     let probe = b"GET /probe HTTP/1.1\r\nHost: h\r\n\r\n";
     let methods = ["GET".to_owned()];
     let (answered, _) = talk(&mut client, probe, &methods, Until::Answered);
-    let (found, rest) = strict::read(
+    let (found, rest) = retter_strict::read(
         &answered,
         Sender::Server {
             methods: &methods,
