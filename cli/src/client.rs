@@ -164,7 +164,7 @@ enum Reads {
     /// Content that is counted, as far as it is looked at. Other content is not waited for: what is
     /// asked is whether the answer came.
     Counted(usize),
-    /// All of it, or a little more than so many bytes.
+    /// All of it, or a little more than this many bytes.
     Whole(usize),
 }
 

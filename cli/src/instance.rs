@@ -86,7 +86,7 @@ pub(crate) fn tell(loaded: &Loaded, told: Told<'_>) -> Result<Reply, Unreached> 
     by_address(loaded, told)
 }
 
-/// Sockets to try. Who names an address and no socket means the instance there.
+/// Sockets to try. An address without a socket means the instance there.
 fn sockets(loaded: &Loaded) -> Vec<PathBuf> {
     let is_named = |key| {
         let mut given = loaded.shown.iter();

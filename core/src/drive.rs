@@ -20,7 +20,7 @@ const STEPS_MAX: usize = 64;
 /// A connected stream of a runtime. Polls follow the rules of [`Future::poll`]: `Pending` has
 /// registered the waker.
 pub trait Socket {
-    /// Whether a read is worth a try. Who cannot tell says that it is, as this does.
+    /// Whether a read is worth a try. A socket that cannot tell says that it is, as this does.
     fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
@@ -188,7 +188,7 @@ impl<H: Host> Drive<H> {
                 return Poll::Pending;
             }
         }
-        // They hold for who is always busy too.
+        // They hold for a session that is always busy too.
         self.session.handle_timeout(now);
         cx.waker().wake_by_ref();
         Poll::Pending

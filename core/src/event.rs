@@ -50,7 +50,7 @@ pub struct Report {
     pub circuit: State,
     /// Whether the peer, which is no trusted proxy, sent what only proxies send.
     pub claims_forwarding: bool,
-    /// The address of the client: of who asked the outermost proxy that is trusted, or of the peer.
+    /// The address of the client: the one that asked the outermost trusted proxy, or the peer.
     pub client: IpAddr,
     /// How long ago the copy came that answered; `None` where none did.
     pub copy_age: Option<Duration>,

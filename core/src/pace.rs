@@ -1,5 +1,5 @@
 //! Owns [`Pace`]: until when a peer must have moved more bytes.
-//! Never knows which peer, which direction, or what happens to who is late.
+//! Never knows which peer, which direction, or what happens to a peer that is late.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::time::Instant;
 pub struct Demand {
     /// The most time that fast bytes can earn ahead; at least the grace time.
     pub ahead_max: Duration,
-    /// Longest time without a byte for who earned nothing ahead.
+    /// Longest time without a byte for a peer that earned nothing ahead.
     pub grace: Duration,
     /// Bytes a second in the long run; `None` asks for one byte in each grace time only.
     pub rate_min: Option<u32>,

@@ -26,7 +26,7 @@ impl Reserve {
         }
     }
 
-    /// Whether a queue that holds so many bytes may take another piece.
+    /// Whether a queue that holds this many bytes may take another piece.
     pub(crate) fn admits(&self, queued: usize) -> bool {
         queued < QUEUE_BYTES_FREE || queued - QUEUE_BYTES_FREE < self.left() / SHARE
     }
@@ -54,7 +54,7 @@ impl Reserve {
 mod tests {
     use super::*;
 
-    /// Lets so many queues grow in pieces as long as they may; what each has.
+    /// Lets this many queues grow in pieces as long as they may; returns what each has.
     fn fill(reserve: &Reserve, queues: usize) -> Vec<usize> {
         const PIECE: usize = 1024;
         let mut held = vec![0; queues];

@@ -25,7 +25,7 @@ const VIEWS_LATER: usize = 10;
 
 const NEWCOMERS: usize = 20;
 
-/// Of so many visitors one signs in.
+/// One in this many visitors signs in.
 const MEMBERS: usize = 3;
 
 /// What is told apart in the table.

@@ -310,7 +310,7 @@ mod in_axum {
         address
     }
 
-    /// Answers with its version, and 304 to who has that.
+    /// Answers with its version, and 304 to a client that has it.
     async fn versioned(
         State(version): State<Status>,
         fields: http::HeaderMap,

@@ -41,7 +41,7 @@ fn busy_origin() -> (Origin, Arc<Watched<Busy>>, Arc<Gate>) {
     (origin, busy, gate)
 }
 
-/// Settings with which it works on so many at one time, and nothing is ever slow.
+/// Settings with which it works on this many at one time, and nothing is ever slow.
 fn works_on(count: &str) -> [(&str, &str); 8] {
     [
         ("RETTER_BACKEND_CONCURRENCY", count),

@@ -10,7 +10,7 @@ use retter_tests::reply::Reply;
 use retter_tests::retter::Retter;
 use retter_tests::retter_program;
 
-/// A shop: each visitor without a cart gets a new one; `/account` is for who is signed in by the
+/// A shop: each visitor without a cart gets a new one; `/account` is for visitors signed in by the
 /// proxy in front, `/list` answers scripts with a part of it, `/same` gives all the same cookie.
 fn shop() -> Origin {
     let carts = AtomicU64::new(0);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::settings::Secret;
 use crate::web::{Request, Response};
 
-/// What is asked of who asks.
+/// The access rules of the admin address.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     /// Names that this address may be asked by, besides addresses and `localhost`.

@@ -60,7 +60,7 @@ struct Got {
     why: Option<Obstacle>,
 }
 
-/// A page, by who could be rescued with it.
+/// A page, by the visitors that could be rescued with it.
 struct Page {
     target: String,
     /// Why no newcomer could; `None` where every one could.

@@ -1,4 +1,4 @@
-//! Owns [`Notifier`]: who is told of outages, each on a thread of its own.
+//! Owns [`Notifier`]: the receivers of news of outages, each on a thread of its own.
 //! Never makes the program wait for a receiver: what one does not take in time is dropped and
 //! counted.
 

@@ -62,7 +62,7 @@ pub(crate) struct Told {
 }
 
 impl Outages {
-    /// Counts on so many threads.
+    /// Counts on this many threads.
     pub(crate) fn new(clock: Clock, threads: usize) -> Self {
         Self {
             clock,

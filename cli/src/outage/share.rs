@@ -48,7 +48,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Counts an exchange with a client. `visitor` is a hash of who asked.
+    /// Counts an exchange with a client. `visitor` is a hash of the client's address.
     pub(super) fn count(&mut self, report: &Report, visitor: u64) {
         self.visitors.add(visitor);
         let answers = &mut self.answers;

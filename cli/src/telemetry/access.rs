@@ -34,7 +34,7 @@ impl AccessLog {
         self.lines.put(line(self.format, report, keyer, clock));
     }
 
-    /// Waits a moment for who reads what is left.
+    /// Gives the reader a moment to take what is left.
     pub(crate) fn flush(&self) {
         self.lines.flush();
     }

@@ -15,7 +15,7 @@ use super::asked::{asked, called};
 
 const KINDS: usize = ProtocolError::ALL.len();
 
-/// When each kind was told last, by who broke it.
+/// When each kind was told last, by the side that broke it.
 #[derive(Debug, Default)]
 pub(crate) struct Broken {
     application: [Seldom; KINDS],

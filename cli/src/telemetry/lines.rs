@@ -52,7 +52,7 @@ impl Lines {
 
     /// Hands one line, with its end, to the writer, or drops it.
     pub(crate) fn put(&self, line: String) {
-        // Counted first, so that who waits for the writer waits for this line too.
+        // Counted first, so that a thread that waits for the writer waits for this line too.
         self.sent.fetch_add(1, Ordering::Release);
         if self.sender.try_send(line).is_err() {
             self.progress.dropped.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
 //! Owns where log lines go: standard error, as text or JSON.
-//! Never decides what is logged, and never makes who logs wait for who reads.
+//! Never decides what is logged, and never blocks the logging thread on a slow reader.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use super::lines::Lines;
 /// There is one standard error, and one subscriber for all of the process.
 static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 
-/// The log, while it is in use. Its end waits a moment for who reads what is left.
+/// The log, while it is in use. Its end gives the reader a moment to take what is left.
 #[derive(Debug)]
 #[must_use = "dropped, what was logged last is waited for"]
 pub(crate) struct Log(());
@@ -40,7 +40,7 @@ impl Log {
         Ok(Self(()))
     }
 
-    /// Waits a moment for who reads what is left.
+    /// Gives the reader a moment to take what is left.
     pub(crate) fn flush() {
         if let Some(lines) = LINES.get() {
             lines.flush();

@@ -134,7 +134,7 @@ impl Recovery {
         }
     }
 
-    /// The open time after so many failed recoveries: `open_min` doubled each time up to
+    /// The open time after a number of failed recoveries: `open_min` doubled each time up to
     /// `open_max`, then jittered.
     ///
     /// Never above `open_max`: the part of the jitter that would be is mirrored below it, so the

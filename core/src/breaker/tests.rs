@@ -54,7 +54,7 @@ const fn outcome(token: char) -> Option<Outcome> {
 }
 
 /// Plays a script: `S F C I L` make one call with that outcome, `p` begins one, `s f c i l` end
-/// the oldest begun, `x` loses it, a digit lets so many seconds pass. Returns what changed and what
+/// the oldest begun, `x` loses it, a digit lets that many seconds pass. Returns what changed and what
 /// was refused.
 fn play(breaker: &mut Breaker, script: &str) -> String {
     let mut now = Instant::ZERO;

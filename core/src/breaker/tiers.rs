@@ -67,7 +67,7 @@ use target::{Ids, Numbers};
 ///    the same if it is a success: what hung goes on.
 /// 9. [`took`](Self::took) teaches what is usual, by kinds of paths: one kind for all that differ
 ///    in digits only. Writes are kinds of their own.
-/// 10. Who hears of the origin in other ways tells: [`connected`](Self::connected) when it takes
+/// 10. What is heard of the origin in other ways is told: [`connected`](Self::connected) when it takes
 ///     connections after it did not, [`unreached`](Self::unreached) as long as it does not. With
 ///     that, and when the origin's circuit closes, paths that are open may be probed at once: what
 ///     they have seen was of the outage.

@@ -14,7 +14,7 @@ const KINDS_MAX: usize = 512;
 /// A kind's time moves this part of the way toward each new one.
 const WEIGHT: u64 = 4;
 
-/// What is longer than so many times the usual counts as no longer than that.
+/// What takes longer than this multiple of the usual counts as this multiple.
 pub(super) const FACTOR: u32 = 4;
 
 /// A kind's time grows by at most the half in this time: a brown-out must not become what is

@@ -20,7 +20,7 @@ pub struct SiteSettings {
     pub admission: AdmissionSettings,
     /// When the circuit opens and closes.
     pub breaker: BreakerSettings,
-    /// What is kept and who may see it.
+    /// What is kept, and which clients may see it.
     pub cache: CacheSettings,
     /// The protocol toward the origin.
     pub origin: OriginSettings,

@@ -586,7 +586,7 @@ impl Exchange {
                 // Something else may be due too.
                 self.handle_timeout(now);
             }
-            Timer::OriginHead if self.waits_on(now) => {}
+            Timer::OriginHead if self.state.waits_on(&self.shared, now) => {}
             Timer::OriginBody if self.is_draining() => self.turn(Turn::Stop, now),
             Timer::OriginBody | Timer::OriginHead => {
                 self.turn(Turn::Failed(Failure::Timeout), now);
@@ -609,32 +609,12 @@ impl Exchange {
         }
     }
 
-    /// Whether a request that is not answered in time may wait on.
-    fn waits_on(&mut self, now: Instant) -> bool {
-        match &mut self.state {
-            State::Relaying(relay) => relay.waits_on(&self.shared, now),
-            State::Connecting(_)
-            | State::Done
-            | State::Draining(_)
-            | State::Tunnel(_)
-            | State::Waiting(_) => false,
-        }
-    }
-
     /// The response takes longer than it should: the client gets the copy now, if there is one,
     /// and the exchange goes on without it where it can renew that copy.
     fn turn_slow(&mut self, now: Instant) {
-        let mut relay = match mem::take(&mut self.state) {
-            State::Relaying(relay) => relay,
-            other @ (State::Connecting(_)
-            | State::Done
-            | State::Draining(_)
-            | State::Tunnel(_)
-            | State::Waiting(_)) => {
-                debug_assert!(false, "only a response can be slow");
-                self.state = other;
-                return;
-            }
+        let Some(mut relay) = self.state.take_relay() else {
+            debug_assert!(false, "only a response can be slow");
+            return;
         };
         let shared = &mut self.shared;
         let Some(Slow { served, goes_on }) = relay.download.on_slow(now) else {

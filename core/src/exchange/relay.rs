@@ -419,7 +419,7 @@ fn note_login(answer: &Fields, shared: &mut Shared) {
     if call.owner == Owner::Client || !login::binds_connection(answer) {
         return;
     }
-    // A challenge alone has signed nobody in: who only asks for the page holds no connection.
+    // A challenge alone has signed nobody in: a client that only asks for the page holds no connection.
     let begins = login::binds_connection(&call.request.fields);
     if !begins && !login::persists(answer) {
         return;

@@ -105,6 +105,33 @@ impl State {
         }
     }
 
+    /// Takes the relay out, where there is one: nothing is left to do then.
+    pub(super) fn take_relay(&mut self) -> Option<Box<Relay>> {
+        match std::mem::take(self) {
+            Self::Relaying(relay) => Some(relay),
+            other @ (Self::Connecting(_)
+            | Self::Done
+            | Self::Draining(_)
+            | Self::Tunnel(_)
+            | Self::Waiting(_)) => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Whether a request that is not answered in time may wait on.
+    pub(super) fn waits_on(&mut self, shared: &Shared, now: Instant) -> bool {
+        match self {
+            Self::Relaying(relay) => relay.waits_on(shared, now),
+            Self::Connecting(_)
+            | Self::Done
+            | Self::Draining(_)
+            | Self::Tunnel(_)
+            | Self::Waiting(_) => false,
+        }
+    }
+
     /// What a relay becomes at `now`.
     fn after(next: Next, shared: &mut Shared, now: Instant) -> Self {
         match next {

@@ -19,7 +19,7 @@ const PARTS_KEPT: usize = 64;
 /// Room for small parts to begin with: a usual head, so that it does not grow.
 const SMALL_BYTES: usize = 1024;
 
-/// Sent small parts are let go of while others wait, when there are so many bytes of them.
+/// Sent small parts are let go of while others wait, when there are this many bytes of them.
 const SMALL_SENT_MAX: usize = 16_384;
 
 /// A queue of bytes for vectored writes.
@@ -237,7 +237,7 @@ fn give_back(mut buf: Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// What the queue keeps room for, once so many parts are sent.
+    /// What the queue keeps room for, once this many parts are sent.
     fn kept_after(parts: usize) -> usize {
         let mut queue = SendQueue::new();
         for _ in 0..parts {

@@ -1,4 +1,4 @@
-//! Owns the checks of request targets and of `Host`: who is asked, said once and clearly.
+//! Owns the checks of request targets and of `Host`: the host is said once and clearly.
 //! Never rewrites either.
 //!
 //! RFC 9112 §3.2, RFC 9110 §7.2, RFC 3986 §3.2.2.

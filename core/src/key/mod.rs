@@ -158,7 +158,7 @@ impl Keyer {
         })
     }
 
-    /// The key of the same thing for who has taken the cookies that `response` hands out, where a chain
+    /// The key of the same thing for a client that has taken the cookies that `response` hands out, where a chain
     /// says who that is.
     pub(crate) fn key_after(
         &self,

@@ -157,7 +157,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An empty one, with room for so many lines.
+    /// An empty one, with room for this many lines.
     pub(crate) fn with_capacity(lines: usize) -> Self {
         Self {
             lines: Vec::with_capacity(lines),

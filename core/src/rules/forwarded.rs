@@ -1,4 +1,4 @@
-//! Owns [`View`]: who asked and for what, as far as it can be believed (RFC 7239).
+//! Owns [`View`]: which client asked and for what, as far as it can be believed (RFC 7239).
 //! Never writes a field line of its own accord: `forwarding` does, by the view.
 //!
 //! A peer that is not a trusted proxy speaks for itself only: none of the fields by which proxies tell

@@ -263,7 +263,7 @@ fn put_list(
     put(Line::new(name, &line));
 }
 
-/// RFC 9110 §7.6.3: the protocol in which the message was received, and who received it.
+/// RFC 9110 §7.6.3: the protocol in which the message was received, and its recipient.
 const fn via(received: Version) -> &'static [u8] {
     match received {
         Version::Http10 => b"1.0 retter",

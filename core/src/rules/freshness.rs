@@ -213,7 +213,7 @@ impl Wishes {
             return None;
         }
         if times.is_fresh(resident) {
-            // §5.2.1.3: fresh for at least so many seconds more.
+            // §5.2.1.3: fresh for at least this many seconds more.
             let left = seconds(times.fresh).saturating_sub(age);
             let enough = control.min_fresh.is_none_or(|min| left >= seconds(min));
             return enough.then_some(Allowed::Fresh);
@@ -267,7 +267,7 @@ pub struct Lifetimes {
 enum StaleRule {
     Always,
     Never,
-    /// Up to so many seconds past freshness.
+    /// Up to this many seconds past freshness.
     Within(u32),
 }
 

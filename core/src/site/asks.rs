@@ -34,7 +34,7 @@ const PROBE_REST: Duration = Duration::from_secs(16);
 /// When a page is due that no stranger should ask for.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
-/// Of so many requests at most it is counted how many say by a field who asks.
+/// At most this many requests are looked at for fields that identify the client.
 const COUNTED_MAX: u32 = 1_000;
 
 /// Pages to be asked for as a stranger. Bounded: the least wanted of a few gives way.

@@ -111,7 +111,7 @@ impl Coverage {
         stats
     }
 
-    /// Notes the name of a field of which nothing is known, and that for want of a copy stood in the way
+    /// Notes the name of a field of which nothing is known, and that stood in the way of a copy
     /// of a GET.
     pub(super) fn note_field(&self, name: &[u8]) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

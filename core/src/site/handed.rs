@@ -14,7 +14,7 @@ use crate::message::Fields;
 /// More than a small site's visitors of a day, in half a mebibyte.
 const BUCKETS: usize = 8192;
 
-/// A mark is looked for in so many places.
+/// How many places a mark is looked for in.
 const WAYS: usize = 8;
 
 /// Set in the entry of a value that several have; marks are kept without this bit.

@@ -50,7 +50,7 @@ impl Question {
             return None;
         }
         let mut asked = [origin, b"\n", method].concat();
-        // Browsers send them sorted and in lower case; who does not asks another question.
+        // Browsers send them sorted and in lower case; another spelling is another question.
         for name in [
             "access-control-request-headers",
             "access-control-request-private-network",

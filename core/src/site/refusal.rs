@@ -31,7 +31,7 @@ enum Kind {
     /// The origin was not asked for this page, on which it fails; asking again can help after so many
     /// seconds.
     PageFails(u64),
-    /// The origin was not asked; asking again can help after so many seconds.
+    /// The origin was not asked; asking again can help after this many seconds.
     Refused(Refused, u64),
     /// There is nothing here to ask the origin with.
     Unasked,
@@ -99,7 +99,7 @@ impl Refusal {
         }
     }
 
-    /// The origin cannot be asked, for want of something here.
+    /// The origin cannot be asked, as something is lacking here.
     pub(super) const fn unasked(why: ForwardReason, circuit: State) -> Self {
         let refused = Refused::Overload;
         Self {

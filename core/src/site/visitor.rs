@@ -41,7 +41,7 @@ pub(super) struct Visitors {
     writers: Lately,
 }
 
-/// What is known of who asks beside the request.
+/// What is known of the visitor beside the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asker {
     /// The client's address; `None` where it is not known, as behind a proxy that is not declared.
@@ -102,7 +102,7 @@ impl Visitors {
             && (fails || !self.has_written(keyer, (address, request), now))
     }
 
-    /// Whether a visitor is somebody: who asks for that key with these fields.
+    /// Whether a visitor is somebody: the one that asks for that key with these fields.
     pub(super) fn is_personal(
         &self,
         keyer: &Keyer,

@@ -30,7 +30,7 @@ const REST_MAX: Duration = Duration::from_secs(16);
 /// not there at once.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
-/// After so many failures in a row a page may itself be what is broken.
+/// After this many failures in a row a page may itself be what is broken.
 const FAILURES_MAX: u32 = 2;
 
 /// Copies that somebody wants renewed. Bounded: the least wanted gives way.

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 /// A bounded set of hashes in the order of their coming.
 ///
-/// A hash stays until it is the oldest: who comes back twice in that time is welcome twice.
+/// A hash stays until it is the oldest: a page that comes back twice in that time is welcome twice.
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
     order: VecDeque<u64>,

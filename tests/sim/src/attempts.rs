@@ -53,7 +53,7 @@ impl Attempts {
     /// whether it was such a one.
     pub(crate) fn repeat(&mut self, id: AttemptId, now: Instant) -> bool {
         let attempt = &mut self.0[id];
-        // Its end was read: who only waited too long does not ask again.
+        // Its end was read: a client that only waited too long does not ask again.
         let was_dead = attempt.is_unproved && attempt.heard_at.is_some();
         let is_repeated = was_dead && attempt.done_at == Some(now);
         if is_repeated {
@@ -78,7 +78,7 @@ impl Attempts {
         running.any(|attempt| attempt.lacked && !attempt.in_background)
     }
 
-    /// Notes that the program read so many bytes of it, or its end.
+    /// Notes that the program read this many bytes of it, or its end.
     pub(crate) fn heard(&mut self, id: AttemptId, len: usize, now: Instant) {
         let attempt = &mut self.0[id];
         attempt.heard_at.get_or_insert(now);

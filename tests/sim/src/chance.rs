@@ -31,7 +31,7 @@ impl Chance {
         range.start + self.below(range.end - range.start)
     }
 
-    /// `true` so many times in a thousand.
+    /// `true` this many times in a thousand.
     pub(crate) fn hits(&mut self, per_mille: u32) -> bool {
         self.below(1000) < per_mille as usize
     }

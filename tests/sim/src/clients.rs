@@ -25,7 +25,7 @@ const TUNNEL_BYTES: usize = 3_000;
 pub(crate) struct Client {
     id: usize,
     link: LinkId,
-    /// `None` for who examines the program in the end.
+    /// `None` for the client that examines the program in the end.
     visitor: Option<VisitorId>,
     /// Its connection has to be told who it is, and was not yet.
     logs_in: bool,

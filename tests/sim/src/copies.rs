@@ -272,7 +272,7 @@ pub(crate) fn is_no(status: u16) -> bool {
     matches!(status, 301..=303 | 307 | 308 | 401..=404 | 410 | 451)
 }
 
-/// Whether RFC 9111 §3 forbids to keep an answer for others than who asked.
+/// Whether RFC 9111 §3 forbids to keep an answer for anybody but the client that asked.
 fn forbids_keeping(asked: &Asked, answer: &Answer) -> bool {
     let forbids = ["no-store", "private"].iter().any(|word| answer.says(word));
     // RFC 9111 §3.5; see `Plan::head` for what says nothing.

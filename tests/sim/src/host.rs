@@ -78,7 +78,7 @@ pub(crate) enum Reach {
     Open,
     /// It refuses.
     Refused,
-    /// It is not asked, for want of a socket.
+    /// It is not asked, as there is no socket.
     Wanting,
 }
 

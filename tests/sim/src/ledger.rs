@@ -191,7 +191,7 @@ impl Page {
         }
     }
 
-    /// The whole body: who it is for is its first line, the rest tells every byte's place.
+    /// The whole body: its first line says for whom it is, the rest tells every byte's place.
     pub(crate) fn body(&self) -> Vec<u8> {
         if self.is_error {
             return ERROR.to_vec();

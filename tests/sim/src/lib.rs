@@ -2,7 +2,7 @@
 //! simulated network, clock, origin and clients, all of it decided by one seed.
 //! Never opens a socket or reads a clock: a seed is a world, and the same world every time.
 //!
-//! A seed chooses settings and faults (`swarm`); the world runs for so many events, is then left
+//! A seed chooses settings and faults (`swarm`); the world runs for a number of events, is then left
 //! in peace, examined, and asked to end. The `oracle` judges every answer from the outside.
 
 mod answers;
@@ -47,7 +47,7 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
-/// Runs the world of `seed` for so many events before its end begins.
+/// Runs the world of `seed` for this many events before its end begins.
 #[must_use]
 pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
     let mut chance = chance::Chance::new(seed);

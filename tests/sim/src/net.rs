@@ -80,7 +80,7 @@ struct Half {
     last_at: Instant,
     fin: Option<Instant>,
     reset: Option<Instant>,
-    /// After so many bytes in all the link is cut.
+    /// After this many bytes in all the link is cut.
     cut_at: Option<u64>,
     sent: u64,
     /// With what was lost.

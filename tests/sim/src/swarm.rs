@@ -38,7 +38,7 @@ pub(crate) struct Swarm {
     pub(crate) new_cookie: u32,
     /// Answers that are a new version of their page, per mille.
     pub(crate) edits: u32,
-    /// Bodies up to so many bytes.
+    /// The most bytes of a body.
     pub(crate) body_max: usize,
     /// Time the origin takes for a head, at most.
     pub(crate) think_max: Duration,

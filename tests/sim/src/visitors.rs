@@ -14,7 +14,7 @@ pub(crate) type VisitorId = usize;
 /// A field line.
 pub(crate) type Line = (String, String);
 
-/// Cookies that say nothing of who asks.
+/// Cookies that say nothing of the visitor.
 const IGNORED: [&str; 3] = ["", "_ga=1", "OptanonConsent=groups; _gid=2"];
 
 /// Cookies of unknown meaning that several have.

@@ -113,7 +113,7 @@ impl World {
         world
     }
 
-    /// Lets so many events happen.
+    /// Lets this many events happen.
     pub(crate) fn run(&mut self, steps: u64) {
         while self.steps < steps && self.ledger.violation.is_none() {
             if !self.step() {

@@ -1,4 +1,4 @@
-//! Owns the shapes of load: who comes when, and what they want.
+//! Owns the shapes of load: which visitors come when, and what they want.
 //! Never looks at what is answered: arrivals go on whatever happens, as those of a crowd do.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub enum Course {
     Ramp(f64),
     /// This in the second quarter, half otherwise.
     Spike(f64),
-    /// This on average, in bursts of so many on average.
+    /// This on average, in bursts of this many on average.
     Bursts(f64, f64),
     /// Around one, by half of it, twice in a run.
     Sine,

@@ -46,9 +46,9 @@ pub enum Spread {
 pub enum Change {
     /// Nothing.
     None,
-    /// The work takes so many times longer.
+    /// The work takes this many times longer.
     Service(f64),
-    /// It has so many workers.
+    /// How many workers it has.
     Workers(u32),
     /// It answers nothing for so long.
     Dead(Duration),

@@ -13,7 +13,7 @@ pub enum Application {
     Shared,
     /// Eight workers, each kept by its request until that ends, as with PHP.
     Workers,
-    /// Eight connections to a database; who waits keeps none.
+    /// Eight connections to a database; a request that waits keeps none.
     Database,
     /// One processor that slows down by all who are inside.
     Thrashing,

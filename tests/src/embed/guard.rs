@@ -26,7 +26,7 @@ use tokio::time::{Instant as Clock, Sleep, sleep, timeout};
 pub enum NoAnswer {
     /// Whoever should have answered failed.
     Failed(Failure),
-    /// Nobody was asked, for want of sockets, ports or memory here.
+    /// Nobody was asked, as sockets, ports or memory are lacking here.
     Unasked,
 }
 

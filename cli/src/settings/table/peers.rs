@@ -172,7 +172,7 @@ pub(super) const SPECS: &[Spec] = &[
         accepted: DURATION,
         example: "15s",
         help: "Longest time in which a client takes no byte of its answer; up to four times as long \
-               for who took much at once before",
+               for one that took much at once before",
         core: "client.write_timeout",
         apply: |v, text| parse::duration(text).map(|time| v.core.client.write_timeout = time),
     },

@@ -21,7 +21,7 @@ use crate::time::Instant;
 /// what began before counts no more.
 pub(super) const DROPPED_MAX: usize = 64;
 
-/// The circuits of paths. At most so many; the least recently failing gives way, a closed one first.
+/// The circuits of paths, up to a bound; the least recently failing gives way, a closed one first.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) circuits: BTreeMap<u64, Box<PathCircuit>>,

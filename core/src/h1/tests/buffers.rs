@@ -125,7 +125,7 @@ fn recv_offers_as_much_as_its_peer_needs() {
     // A tail is used on for as long as a quarter of it is free.
     check(RecvBuf::new(), &[RECV_CHUNK * 3 / 4], RECV_CHUNK / 4);
     check(RecvBuf::new(), &[RECV_CHUNK * 3 / 4 + 1], RECV_CHUNK);
-    // Who sends little costs little; who fills the buffer has more to say.
+    // A peer that sends little costs little; one that fills the buffer has more to say.
     check(RecvBuf::small(), &[small - 1], small);
     check(RecvBuf::small(), &[small - 1, small - 1], small);
     check(RecvBuf::small(), &[small], RECV_CHUNK);

@@ -411,7 +411,7 @@ pub(super) const ROWS: [Known; 404] = [
     field("x-up-target", &[Fragment]),
     field("x-up-validate", &[Fragment]),
     field("x-up-version", &[Fragment]),
-    // Of answers, and of the next proxy on either side. Who sends one is told by it.
+    // Of answers, and of the next proxy on either side. A request with one is told apart by it.
     field("proxy-authenticate", &[HopByHop, NoTrailer]),
     field("proxy-authentication-info", &[HopByHop, NoTrailer]),
     field("proxy-authorization", &[HopByHop, NoTrailer]),

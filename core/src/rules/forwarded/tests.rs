@@ -200,7 +200,7 @@ fn what_the_client_asked_for() {
         "https",
         "app.example",
     );
-    // The element of who has heard the client itself, else the nearest that says it.
+    // The element of the proxy that heard the client itself, else the nearest that says it.
     let elements = "for=198.51.100.66;host=evil;proto=https, for=203.0.113.9;host=a, \
                     for=10.0.0.1;host=inner;proto=http";
     check(&[("Forwarded", elements)], "http", "a");

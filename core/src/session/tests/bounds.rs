@@ -21,7 +21,7 @@ fn a_full_origin_answers_from_copies() {
     let received = rig.received();
     let told = field(&received, "cache-status").unwrap();
     assert!(told.ends_with("detail=overload"), "{told}");
-    // None has become free for so long: who comes now does not wait.
+    // None has become free for so long: whoever comes now does not wait.
     rig.send(&get("/", ""));
     let received = rig.received();
     let told = field(&received, "cache-status").unwrap();

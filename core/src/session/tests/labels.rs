@@ -16,7 +16,7 @@ const HELD: &str = "the same, held back and kept before it was sent";
 const BELOW: &str = "copy, the application failed below HTTP";
 const PUBLIC: &str = "no copy of one's own, but one of what a stranger was sent";
 const REFUSED: &str = "refused, no copy";
-const SHARED: &str = "shared a fetch with who asked first, no copy";
+const SHARED: &str = "shared a fetch with the first to ask, no copy";
 
 const CASES: &[Case] = &[
     (
@@ -395,13 +395,13 @@ fn answered(mut rig: Rig, request: &str) -> Rig {
     rig
 }
 
-/// Another client, so many seconds later.
+/// Another client, that many seconds later.
 fn later(mut rig: Rig, seconds: u64) -> Rig {
     rig.now = rig.now + Duration::from_secs(seconds);
     rig.another()
 }
 
-/// Another client asks, so many seconds later.
+/// Another client asks, that many seconds later.
 fn ask_after(rig: Rig, seconds: u64, fields: &str) -> Rig {
     let mut rig = later(rig, seconds);
     rig.send(&get("/", fields));

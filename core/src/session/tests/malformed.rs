@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::message::ProtocolError;
 use crate::report::Failure;
 
-/// A head that begins with `line`, with so many fields, of so many bytes.
+/// A head that begins with `line`, with that many fields, of that many bytes.
 fn head(line: &str, fields: usize, bytes: usize) -> String {
     let host = format!("{line}\r\nHost: h\r\n");
     let few = "a: b\r\n".repeat(fields - 2);

@@ -312,7 +312,7 @@ fn who_reads_is_not_slow_though_there_is_no_room() {
     }
     drop(reads);
     let slow = paused(&rig, "/slow", 200_000);
-    assert_eq!(busy(&rig), 0, "not for who takes nothing");
+    assert_eq!(busy(&rig), 0, "not for a client that takes nothing");
     drop(slow);
 }
 

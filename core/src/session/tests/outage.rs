@@ -353,7 +353,7 @@ fn a_restart_begins_with_as_many_as_before_and_eight_at_most() {
         assert_eq!(
             limit(&server),
             before,
-            "it is not learnt from who is not there"
+            "nothing is learnt from an origin that is not there"
         );
         server.return_time();
         assert_eq!(limit(&server), after);

@@ -373,7 +373,7 @@ fn a_no_to_a_stranger_ends_all_sharing_of_the_page() {
         visit_from(&rig, 1, BARE, &page(HTML, "of the intranet"));
         assert!(left(&rig, 1, BARE).is_some(), "bare visitors share it");
         visit_from(&rig, 2, BARE, &answer(status, "Location: /login", ""));
-        // It may go on being shared until the stranger knows; not with who was refused.
+        // It may go on being shared until the stranger knows; not with the visitor that was refused.
         visit_from(&rig, 1, BARE, &page(HTML, "of the intranet"));
         assert!(left(&rig, 1, BARE).is_some());
         assert_eq!(left(&rig, 2, BARE), None, "{status}");

@@ -21,7 +21,7 @@ fn visit(rig: &mut Rig, host: &str, text: &str) {
     assert_eq!(body(&rig.received()), text);
 }
 
-/// What is there for who calls the site so while the application is gone.
+/// What is there for a client that calls the site so while the application is gone.
 fn in_outage(rig: &mut Rig, host: &str) -> Option<String> {
     ask(rig, host, "/", "");
     rig.input(Input::ReadFailed(Side::Origin));

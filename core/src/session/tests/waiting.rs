@@ -361,7 +361,7 @@ fn a_copy_from_before_is_not_what_is_waited_for() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let mut busy = Rig::with(settings);
-    // It is fresh, but rescues nobody: who wants the origin has to wait for it.
+    // It is fresh, but rescues nobody: a client that wants the origin has to wait for it.
     let gone = "HTTP/1.1 404 Gone\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\n\r\n";
     busy.send(&get("/gone", "")).reply(gone);
     busy.now = busy.now + Duration::from_secs(1);

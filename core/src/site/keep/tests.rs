@@ -32,7 +32,7 @@ fn ok(fetch: Fetch, fields: Fields) {
     passing.on_end(NOW);
 }
 
-/// One line of about so many bytes, and others behind it.
+/// One line of about that many bytes, and others behind it.
 fn long(bytes: usize, name: &str, others: &[(&str, &[u8])]) -> Fields {
     let value = vec![b'x'; bytes];
     let first = std::iter::once((name, &value[..]));

@@ -77,7 +77,7 @@ pub async fn run(visitors: Visitors, arrivals: &[Arrival]) -> Vec<Visit> {
     visits
 }
 
-/// Starts a session for each of so many users.
+/// Starts a session for each of this many users.
 ///
 /// # Errors
 /// When that fails.

@@ -19,7 +19,7 @@ use crate::http::{Connection, Message};
 pub const POOL: u32 = 8;
 /// Time for a page when nothing else is in flight.
 pub const SERVICE: Duration = Duration::from_millis(20);
-/// A page takes twice as long with so many in flight, five times as long with twice as many.
+/// A page takes twice as long with this many in flight, five times as long with twice as many.
 pub const IN_FLIGHT_DOUBLE: f64 = 32.0;
 /// What is in flight beyond this is answered with an error.
 pub const IN_FLIGHT_MAX: u32 = 256;

@@ -117,7 +117,7 @@ fn other_statuses_are_kept_while_fresh_and_rescue_nobody() {
         check(status, &[changed], 0);
         check(status, &[changed, ("Cache-Control", "public")], TTL);
     }
-    // They speak of one request, or of who sent it.
+    // They speak of one request, or of its client.
     for status in [400, 401, 402, 403, 406, 409, 422, 424] {
         check(status, &[minute], 0);
         check(
