@@ -224,8 +224,9 @@ check_coverage-heavy() {
 
 # What docs/src/around.md tells people to write, in the real programs.
 check_around() {
-    need_packages nginx-light php-cli php-fpm caddy gunicorn
+    need_packages nginx-light php-cli php-fpm caddy gunicorn tomcat10 default-jre-headless
     need_python
+    need_express
     cargo_test -p retter-tests --test around -- --ignored --test-threads 1
 }
 

@@ -128,17 +128,16 @@ impl Application {
         Self::start(port, Kind::Rails { state })
     }
 
-    /// Starts Tomcat with one page for all paths, see `tests/apps/tomcat`.
+    /// Starts Tomcat with one page for all paths, see `tests/apps/tomcat`, and with these valves.
     ///
     /// # Panics
     /// If it does not start.
     #[track_caller]
     #[must_use]
-    pub fn tomcat() -> Self {
+    pub fn tomcat(valves: &str) -> Self {
         let port = Port::reserve();
         let state = state(&port, "tomcat");
         let parts = [
-            (apps().join("tomcat/server.xml"), "conf/server.xml"),
             (PathBuf::from(TOMCAT).join("etc/web.xml"), "conf/web.xml"),
             (apps().join("tomcat/page.jsp"), "webapps/ROOT/page.jsp"),
             (
@@ -152,6 +151,10 @@ impl Application {
         for (from, to) in parts {
             std::fs::copy(&from, state.join(to)).expect("a file of Tomcat");
         }
+        let server = std::fs::read_to_string(apps().join("tomcat/server.xml"));
+        let server = server.expect("the settings of Tomcat");
+        let server = server.replace("<!-- valves -->", valves);
+        std::fs::write(state.join("conf/server.xml"), server).expect("a file of Tomcat");
         Self::start(port, Kind::Tomcat { state })
     }
 

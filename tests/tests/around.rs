@@ -3,12 +3,13 @@
 //! Never changes them but for addresses and paths.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use retter_tests::application::Application;
 use retter_tests::browser::Browser;
+use retter_tests::client::{Request, Response};
 use retter_tests::nginx::Nginx;
 use retter_tests::port::Port;
 use retter_tests::program::Program;
@@ -210,4 +211,41 @@ fn gunicorn_stands_behind() {
     });
     let retter = Retter::start(retter_program!(), port.address());
     rescues(retter.address(), || stop(gunicorn));
+}
+
+/// What an application answers that says where a request comes from: the visitor's address.
+#[track_caller]
+fn ask_whence(retter: &Retter, path: &str) -> Response {
+    let page = retter.ask(&Request::get(path).field("X-Forwarded-For", "203.0.113.9"));
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.text().contains("203.0.113.9"), "{page:?}");
+    page
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn node_stands_behind() {
+    let port = Port::reserve();
+    let told = block("js", "trust proxy");
+    let told = replaced(&told, "8088", &port.address().port().to_string());
+    let mut command = Command::new("node");
+    command
+        .args(["--input-type=module", "--eval", &told])
+        .current_dir(apps().join("express"));
+    let node = Program::start(&mut command);
+    until("it listens", || TcpStream::connect(port.address()).is_ok());
+    let retter = Retter::start(retter_program!(), port.address());
+    assert_eq!(ask_whence(&retter, "/").source(), "backend");
+    stop(node);
+    until("a copy answers", || {
+        ask_whence(&retter, "/").source() == "last-known-success"
+    });
+}
+
+#[test]
+#[ignore = "installs programs: tests/run.sh around"]
+fn tomcat_stands_behind() {
+    let application = Application::tomcat(&block("xml", "RemoteIpValve"));
+    let retter = Retter::start(retter_program!(), application.address());
+    assert_eq!(ask_whence(&retter, "/from").source(), "backend");
 }

@@ -23,5 +23,5 @@ fn visitors_of_a_rails_application_get_their_pages_and_others() {
 #[ignore = "heavy: tests/run.sh coverage-heavy"]
 fn visitors_of_an_application_on_tomcat_get_their_pages_and_others() {
     let framework = Framework::new("Tomcat, a session on each page", 0);
-    coverage::outage(retter_program!(), Application::tomcat(), framework);
+    coverage::outage(retter_program!(), Application::tomcat(""), framework);
 }

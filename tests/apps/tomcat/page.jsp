@@ -1,8 +1,12 @@
 <%@ page contentType="text/html; charset=UTF-8" import="java.util.UUID" %><%--
 Many pages of a Java application as Tomcat serves them: a session on each (JSESSIONID), which changes its
-name at the login. Each page holds a secret of the session.
+name at the login. Each page holds a secret of the session; /from says where a request comes from.
 --%><%
 String path = request.getRequestURI();
+if (path.equals("/from")) {
+    out.print("from " + request.getRemoteAddr());
+    return;
+}
 if (request.getMethod().equals("POST")) {
     request.changeSessionId();
     session.setAttribute("user", request.getParameter("user"));
