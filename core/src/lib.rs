@@ -178,6 +178,7 @@ mod site;
 pub mod store;
 mod sync;
 pub mod time;
+mod waiting;
 
 pub use config::{Config, ConfigErrors, Settings};
 pub use copies::{Journal, Listed, Recorded, Records, Restored, Shown, Unrestored};

@@ -126,3 +126,7 @@ pub const ROLLING_NAMES_MAX: usize = 256;
 /// Visitors whose shares of the origin's time are told apart, beyond whom those who come new are one:
 /// more than a small server answers in ten seconds, in half a mebibyte.
 pub const SHARES_MAX: usize = 8192;
+
+/// Visitors who wait in the waiting room, and those who have a pass of it: an hour of eighteen a second,
+/// in four mebibytes each.
+pub const ROOM_MAX: usize = 65_536;

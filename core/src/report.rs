@@ -177,6 +177,28 @@ pub struct Stats {
     pub sessions: SessionStats,
     /// Pages that were no good though their status said so.
     pub soft: SoftStats,
+    /// The waiting room.
+    pub waiting: WaitingStats,
+}
+
+/// The waiting room at one moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct WaitingStats {
+    /// Visitors who wait in it, as far as is known.
+    pub waiting: usize,
+    /// Those who were called in the last ten minutes.
+    pub passes: usize,
+    /// How long one who came now would wait; `None` while nobody waits, and where nobody can tell.
+    pub wait: Option<Duration>,
+    /// Numbers given since start.
+    pub given: u64,
+    /// Visitors let in since start.
+    pub let_in: u64,
+    /// Visitors who left before, since start.
+    pub left: u64,
+    /// Times that a visitor got no number, since start: of a network that has its share, or without
+    /// cookies.
+    pub refused: u64,
 }
 
 /// The gate before the origin at one moment.

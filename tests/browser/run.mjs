@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { createServer as createWebServer } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -99,8 +100,9 @@ async function takesConnections (port) {
   return taken
 }
 
-async function startGateway (application) {
+async function startGateway (application, more = {}) {
   const env = {
+    ...more,
     PATH: process.env.PATH,
     RETTER_BACKEND_BASEURL: `http://${application}`,
     RETTER_SERVER_LISTEN: '127.0.0.1:0',
@@ -136,13 +138,14 @@ async function until (what, holds) {
   check(what, false)
 }
 
-// `state` has the cookies of a visitor who comes back.
-async function open (width, scheme, url, state = undefined) {
+// `state` has the cookies of a visitor who comes back; `more` are further options of its browser.
+async function open (width, scheme, url, state = undefined, more = {}) {
   const context = await browser.newContext({
     viewport: { width, height: 900 },
     colorScheme: scheme,
     locale: 'en-GB',
-    storageState: state
+    storageState: state,
+    ...more
   })
   const page = await context.newPage()
   // An answer that is an error is told on the console too: those are looked at by their status.
@@ -177,10 +180,10 @@ async function judge (page, name) {
   check(`${name}: barriers ${barriers}`, barriers === '[]')
 }
 
-async function everywhere (name, url, prepare = async () => {}, state = undefined) {
+async function everywhere (name, url, prepare = async () => {}, state = undefined, more = () => ({})) {
   for (const width of [390, 1280]) {
     for (const scheme of ['light', 'dark']) {
-      const page = await open(width, scheme, url, state)
+      const page = await open(width, scheme, url, state, more())
       await prepare(page)
       await judge(page, `${name}-${width}-${scheme}`)
       await page.context().close()
@@ -217,6 +220,7 @@ async function main () {
   await everywhere('well', gateway.admin, enter)
   await buttons(page)
   await outage(page)
+  await waitingRoom()
   const names = await page.getByRole('button').allTextContents()
   for (const name of names) check(`${name} was pressed`, pressed.has(name))
 }
@@ -264,6 +268,57 @@ async function back (visitor) {
   await visitor.getByRole('button', { name: 'Order' }).click()
   await until('it is ordered', async () => (await visitor.textContent('main')).includes('Ada, it is on its way'))
   await judge(visitor, 'ordered')
+}
+
+// An application that does one thing at a time, and is at it: whoever comes waits in line, and comes in by
+// itself without a script.
+async function waitingRoom () {
+  const held = []
+  const server = createWebServer((request, response) => {
+    const answer = () => {
+      response.setHeader('Content-Type', 'text/html')
+      response.end(`<!doctype html><title>Shelf ${request.url}</title>`)
+    }
+    if (request.url === '/hold') held.push(answer)
+    else answer()
+  })
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  const full = await startGateway(`127.0.0.1:${server.address().port}`, {
+    RETTER_BACKEND_CONCURRENCY: '1',
+    RETTER_BACKEND_QUEUE_TIMEOUT: '50ms',
+    RETTER_BACKEND_TIMEOUT_HEAD: '1m',
+    // What is held is work, however long it takes.
+    RETTER_BACKEND_WAITING_MAX: '0',
+    RETTER_BREAKER_SLOW_RATE: 'off'
+  })
+  let network = 0
+  const elsewhere = () => ({ extraHTTPHeaders: { 'X-Forwarded-For': `198.51.${++network}.1` } })
+  try {
+    const hold = fetch(`${full.front}/hold`)
+    await until('it is full', async () => held.length === 1)
+    await everywhere('waiting-room', `${full.front}/1`, async page => {
+      check('it is told that it is in line', (await page.textContent('h1')).includes('in line'))
+      check('it has a place', /^[0-9]+$/.test(await page.locator('.place strong').textContent()))
+    }, undefined, elsewhere)
+    const more = { ...elsewhere(), javaScriptEnabled: false, locale: 'de-DE' }
+    const visitor = await open(390, 'light', `${full.front}/2`, undefined, more)
+    const place = await visitor.locator('.place strong').textContent()
+    check('it is told so in its language', (await visitor.textContent('h1')).includes('Warteschlange'))
+    if (options.pictures !== undefined) {
+      await visitor.screenshot({ path: join(options.pictures, 'waiting-room-de.png'), fullPage: true })
+    }
+    await new Promise(resolve => visitor.once('load', resolve))
+    check('it looks again by itself and keeps its place', Number(await visitor.locator('.place strong').textContent()) <= Number(place))
+    held.pop()()
+    await hold
+    await until('and it comes in', async () => (await visitor.title().catch(() => '')) === 'Shelf /2')
+    const [cookie] = await visitor.context().cookies()
+    check('its place is nothing that a script could read', cookie.name === 'retter-room' && cookie.httpOnly)
+  } finally {
+    full.child.kill('SIGTERM')
+    server.closeAllConnections()
+    server.close()
+  }
 }
 
 async function buttons (page) {

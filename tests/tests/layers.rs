@@ -34,7 +34,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rng",
             "rules",
             "sync",
+            "waiting",
         ],
+    ),
+    (
+        "waiting",
+        &["limits", "network", "report", "rules", "sync", "time"],
     ),
     ("copies", &["canary", "key", "rules", "store", "sync"]),
     ("connections", &["config", "session"]),

@@ -275,7 +275,7 @@ impl Simulation {
         let got = match refusal.handling {
             Handling::NoCopy { refused, .. } => match refused {
                 Refused::CircuitOpen => Got::RefusedOpen,
-                Refused::Overload => Got::RefusedFull,
+                Refused::Overload | Refused::WaitingRoom => Got::RefusedFull,
                 // No request of a replay asks for that.
                 Refused::Maintenance | Refused::OnlyIfCached => Got::Error,
             },

@@ -66,6 +66,9 @@ struct Admission {
     limit: u32,
     in_flight: u32,
     waiting: usize,
+    waiting_room: usize,
+    /// How long a visitor who came now would wait in it; `None` where nobody waits or can tell.
+    room_wait_seconds: Option<u64>,
     usual_ms: Option<f64>,
 }
 
@@ -110,6 +113,8 @@ pub(super) fn json(telemetry: &Telemetry) -> String {
             limit: stats.admission.limit,
             in_flight: stats.admission.in_flight,
             waiting: stats.admission.waiting,
+            waiting_room: stats.waiting.waiting,
+            room_wait_seconds: stats.waiting.wait.map(|wait| wait.as_secs()),
             usual_ms: stats.usual.map(millis),
         },
         copies: Copies {
@@ -203,10 +208,14 @@ impl Seen<'_> {
             let text = format!("The application works, but {count} {pages}. {share}");
             return ("rescuing", text);
         }
-        if stats.admission.waiting > 0 {
-            let waiting = stats.admission.waiting;
+        let waiting = stats.admission.waiting;
+        if waiting > 0 || stats.waiting.waiting > 0 {
+            let in_room = match stats.waiting.waiting {
+                0 => String::new(),
+                count => format!(" {count} are in the waiting room."),
+            };
             let text = format!(
-                "The application is full: {waiting} wait for it. {}",
+                "The application is full: {waiting} wait for it.{in_room} {}",
                 self.good_share()
             );
             return ("full", text);
@@ -347,6 +356,10 @@ mod tests {
         let mut full = Case::new();
         full.stats.admission.waiting = 7;
         full.check("full", "7 wait");
+        let mut room = Case::new();
+        room.stats.admission.waiting = 7;
+        room.stats.waiting.waiting = 40;
+        room.check("full", "7 wait for it. 40 are in the waiting room.");
         let mut open = Case::new();
         open.outage = true;
         open.stats.circuit = State::Open;

@@ -8,7 +8,7 @@ use retter_core::admission::Holder;
 use retter_core::breaker::State;
 use retter_core::report::{
     AdmissionStats, CoverageCounts, Obstacle, PublicStats, RefreshStats, Sign, SoftStats, Source,
-    Way,
+    WaitingStats, Way,
 };
 use serde::Serialize;
 
@@ -49,6 +49,32 @@ struct Health {
     undeclared_proxy: Option<UndeclaredProxy>,
     /// Parameters of queries that change no page, as it seems.
     idle_parameters: Vec<String>,
+    waiting_room: WaitingRoom,
+}
+
+#[derive(Serialize)]
+struct WaitingRoom {
+    waiting: usize,
+    /// How long a visitor who came now would wait; null while nobody waits, or where nobody can tell.
+    wait_seconds: Option<u64>,
+    given: u64,
+    let_in: u64,
+    left: u64,
+    /// Visitors who got no place: of a network that has its share, or without cookies.
+    refused: u64,
+}
+
+impl From<WaitingStats> for WaitingRoom {
+    fn from(stats: WaitingStats) -> Self {
+        Self {
+            waiting: stats.waiting,
+            wait_seconds: stats.wait.map(|wait| wait.as_secs()),
+            given: stats.given,
+            let_in: stats.let_in,
+            left: stats.left,
+            refused: stats.refused,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -402,6 +428,7 @@ fn read(telemetry: &Telemetry) -> Health {
             .undeclared()
             .map(|(network, setting)| UndeclaredProxy { network, setting }),
         idle_parameters: telemetry.site().idle_parameters(),
+        waiting_room: stats.waiting.into(),
     }
 }
 

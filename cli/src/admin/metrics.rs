@@ -6,6 +6,7 @@
 
 mod coverage;
 mod page;
+mod waiting;
 
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +42,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     sessions(&mut page, &stats.sessions);
     refreshes(&mut page, &stats.refresh);
     soft(&mut page, &stats.soft);
+    waiting::render(&mut page, &stats.waiting);
     if let Some(on_disk) = telemetry.disk() {
         disk(&mut page, &on_disk.stats());
     }

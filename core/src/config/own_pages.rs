@@ -17,16 +17,19 @@ pub enum OwnPage {
     MayHaveArrived,
     /// A write that was not sent.
     NotSent,
+    /// More visitors are here than can be served, and this one has a place among those that wait.
+    Waiting,
 }
 
 impl OwnPage {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Busy,
         Self::Down,
         Self::Maintenance,
         Self::MayHaveArrived,
         Self::NotSent,
+        Self::Waiting,
     ];
 
     /// Its name, in lower case with hyphens.
@@ -38,6 +41,7 @@ impl OwnPage {
             Self::Maintenance => "maintenance",
             Self::MayHaveArrived => "may-have-arrived",
             Self::NotSent => "not-sent",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -59,7 +63,8 @@ impl OwnPages {
     /// Takes the text of a page. `{status}` in it stands for the status, `{retry_after}` for the
     /// seconds after which asking again can help, `{message}` for what an operator has to say in
     /// maintenance, `{request_id}` for what the request is called, `{public}` for a button that leads to what
-    /// strangers are sent of the page, where there is that; other braces stand for themselves.
+    /// strangers are sent of the page, where there is that, `{place}` and `{minutes}` for the place in the
+    /// waiting room and the time that is likely to take; other braces stand for themselves.
     pub fn set(&mut self, page: OwnPage, text: &str) {
         let pages = Arc::make_mut(&mut self.0);
         if let Some(place) = pages.get_mut(page as usize) {
@@ -89,6 +94,10 @@ enum Part {
 pub enum Place {
     /// What an operator has to say.
     Message,
+    /// How many minutes the wait in the waiting room is likely to take.
+    Minutes,
+    /// The place in the waiting room.
+    Place,
     /// A button for what strangers are sent of the page, where there is that.
     Public,
     /// What the request is called.
@@ -100,8 +109,10 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("{message}", Self::Message),
+        ("{minutes}", Self::Minutes),
+        ("{place}", Self::Place),
         ("{public}", Self::Public),
         ("{request_id}", Self::RequestId),
         ("{retry_after}", Self::RetryAfter),
@@ -151,16 +162,21 @@ mod tests {
     fn places_are_filled_in_and_other_braces_are_left_alone() {
         let mut pages = OwnPages::default();
         assert!(pages.get(OwnPage::Down).is_none());
-        let text = "{status}<style>p{color:red}</style>{retry_after} {message}{other}{request_id}";
+        let text = "{status}<style>p{color:red}</style>{retry_after} {message}{other}{request_id}{place}/{minutes}";
         pages.set(OwnPage::Down, text);
         let filled = pages.get(OwnPage::Down).unwrap().fill(|place| match place {
             Place::Message => "hello".to_owned(),
+            Place::Minutes => "2".to_owned(),
+            Place::Place => "30".to_owned(),
             Place::Public => "button".to_owned(),
             Place::RequestId => "f3a9".to_owned(),
             Place::RetryAfter => "7".to_owned(),
             Place::Status => "503".to_owned(),
         });
-        assert_eq!(filled, "503<style>p{color:red}</style>7 hello{other}f3a9");
+        assert_eq!(
+            filled,
+            "503<style>p{color:red}</style>7 hello{other}f3a930/2"
+        );
         assert!(pages.get(OwnPage::Busy).is_none());
     }
 }

@@ -45,6 +45,8 @@ pub struct AdmissionSettings {
     /// How long after the first connection that failed a request waits for the origin to take
     /// connections, where no copy answers; zero for not at all.
     pub restart_wait: Duration,
+    /// Whether visitors who want a page get a place in the waiting room while the origin is full.
+    pub waiting_room: bool,
 }
 
 /// Settings of the breaker.
@@ -187,6 +189,7 @@ impl Default for AdmissionSettings {
             queue_timeout: Duration::from_secs(1),
             // Most applications restart in less.
             restart_wait: Duration::from_secs(5),
+            waiting_room: true,
         }
     }
 }

@@ -20,8 +20,13 @@ use crate::gateway::Gateway;
 use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
 use crate::report::{End, Failure, Source};
+use crate::rules::own_cookies::{self, ROOM};
 use crate::site::{Fetch, Refusal, Served, Snapshot};
 use crate::time::Instant;
+
+/// How long a browser keeps a number of the waiting room that is not shown again: each page of the room
+/// gives it anew.
+const ROOM_LASTS_SECS: u32 = 60 * 60;
 
 /// What all states share.
 #[derive(Debug)]
@@ -175,9 +180,16 @@ impl Shared {
         let offers = || site.offers_public(&self.call.request, self.call.address(), now);
         let is_offered = refusal.is_outage() && !own_path.is_empty() && offers();
         let public = is_offered.then(|| choice::target(own_path, &self.call.request));
+        let place = refusal.place();
+        let cookie = place.map(|place| {
+            let scheme = self.call.view.scheme();
+            own_cookies::given(ROOM, &place.claim, ROOM_LASTS_SECS, scheme)
+        });
         let told = Told {
             circuit: refusal.circuit,
+            cookie: cookie.as_deref(),
             goes_to: None,
+            place: place.as_ref(),
             public: public.as_deref(),
             handling: Some(refusal.handling),
             may_keep: self.call.is_read,
@@ -200,7 +212,9 @@ impl Shared {
     ) {
         let told = Told {
             circuit: self.gateway.site().circuit(now),
+            cookie: None,
             goes_to: None,
+            place: None,
             public: None,
             handling: None,
             may_keep: false,
@@ -219,7 +233,9 @@ impl Shared {
             Choice::Made { page, cookie } => {
                 let told = Told {
                     circuit: self.gateway.site().circuit(now),
-                    goes_to: Some((page, cookie)),
+                    cookie: Some(cookie),
+                    goes_to: Some(page),
+                    place: None,
                     public: None,
                     handling: None,
                     may_keep: self.call.is_read,

@@ -10,8 +10,7 @@ use http::{Method, StatusCode};
 
 use super::call::Call;
 use crate::message::RequestHead;
-use crate::rules::forwarded::Scheme;
-use crate::rules::own_cookies::PUBLIC;
+use crate::rules::own_cookies::{self, PUBLIC};
 
 /// Behind the path of this program.
 const NAME: &str = "/public";
@@ -55,12 +54,7 @@ impl Choice {
             let text = "the page to go back to is none of this site";
             return Some(Self::Refused(StatusCode::BAD_REQUEST, text));
         };
-        let secure = match call.view.scheme() {
-            Scheme::Https => "; Secure",
-            Scheme::Http => "",
-        };
-        let cookie =
-            format!("{PUBLIC}=1; Path=/; Max-Age={LASTS_SECS}; HttpOnly; SameSite=Lax{secure}");
+        let cookie = own_cookies::given(PUBLIC, &1, LASTS_SECS, call.view.scheme());
         Some(Self::Made {
             page: page.into(),
             cookie,

@@ -35,7 +35,7 @@ use crate::gateway::Gateway;
 use crate::h1::{ClientConn, Framing};
 use crate::report::{CallId, End, Failure};
 use crate::rules::forwarded::View;
-use crate::site::{Asker, Refresh, Slow};
+use crate::site::{Asker, Guest, Refresh, Slow};
 use crate::time::Instant;
 
 use answer::Shared;
@@ -82,6 +82,10 @@ impl Exchange {
         let asker = Asker {
             address: call.address(),
             chose_public: call.own_cookies.public,
+            guest: Some(Guest {
+                claim: call.own_cookies.room,
+                peer: call.view.client(),
+            }),
             is_bound: call.owner != Owner::Anyone,
             peer: Some(call.view.client()),
         };

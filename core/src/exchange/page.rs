@@ -5,13 +5,14 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::words::{Text, Words, words};
+use super::words::{Line, Text, Words, words};
 use crate::config::{OwnPage, OwnPages, Place, Template};
 use crate::key::Kind;
 use crate::message::RequestHead;
 use crate::report::Failure;
 use crate::request_id::RequestId;
 use crate::rules::label::{Handling, Refused};
+use crate::waiting::Position;
 
 /// The content of an answer, and what its head says of it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Tale<'a> {
     pub(super) handling: Option<Handling>,
     /// What an operator has to say instead of the reason; any text.
     pub(super) message: Option<&'a str>,
+    /// The place in the waiting room that the client has.
+    pub(super) place: Option<&'a Position>,
     /// Where a button for what strangers are sent of the page leads to; it needs no escaping.
     pub(super) public: Option<&'a str>,
     /// What the request is called.
@@ -51,6 +54,8 @@ enum Fate {
     /// It is for the client to mend.
     Mistake,
     NotSent,
+    /// Others are before it.
+    Waiting,
 }
 
 impl Fate {
@@ -62,6 +67,7 @@ impl Fate {
                 Refused::OnlyIfCached => Self::Mistake,
                 Refused::CircuitOpen | Refused::Overload if is_write => Self::NotSent,
                 Refused::CircuitOpen => Self::Down,
+                Refused::WaitingRoom => Self::Waiting,
                 Refused::Overload => Self::Busy,
             },
             Some(Handling::Failed { failure, .. }) if is_write => match failure {
@@ -96,6 +102,7 @@ impl Fate {
             Self::MayHaveArrived => Some(&words.may_have_arrived),
             Self::Mistake => None,
             Self::NotSent => Some(&words.not_sent),
+            Self::Waiting => Some(&words.waiting.text),
         }
     }
 
@@ -108,6 +115,7 @@ impl Fate {
             Self::MayHaveArrived => Some(OwnPage::MayHaveArrived),
             Self::Mistake => None,
             Self::NotSent => Some(OwnPage::NotSent),
+            Self::Waiting => Some(OwnPage::Waiting),
         }
     }
 
@@ -118,7 +126,8 @@ impl Fate {
             | Self::Down
             | Self::Maintenance { is_write: false }
             | Self::MayHaveArrived
-            | Self::Mistake => "",
+            | Self::Mistake
+            | Self::Waiting => "",
             Self::Maintenance { is_write: true } | Self::NotSent => {
                 "; the request was not sent, so nothing happened"
             }
@@ -225,11 +234,21 @@ impl<'a> Tale<'a> {
     fn reason(&self) -> &'a str {
         self.message.unwrap_or(self.text)
     }
+
+    /// How many minutes the wait is likely to take, one at least; nothing where nobody can tell.
+    fn minutes(&self) -> String {
+        let wait = self.place.and_then(|place| place.wait_secs);
+        wait.map_or_else(String::new, |wait| in_minutes(wait).max(1).to_string())
+    }
 }
 
 /// A page of an operator's own, with what belongs into it.
 fn own_html(tale: &Tale<'_>, words: &Words, template: &Template) -> Page {
     let content = template.fill(|place| match place {
+        Place::Minutes => tale.minutes(),
+        Place::Place => tale
+            .place
+            .map_or_else(String::new, |is| is.place.to_string()),
         Place::Message => tale.message.map_or_else(String::new, escape_html),
         Place::Public => button(tale, words),
         Place::RequestId => tale
@@ -258,8 +277,19 @@ fn button(tale: &Tale<'_>, words: &Words) -> String {
     })
 }
 
+/// A time in minutes, rounded up; 0 for less than one.
+const fn in_minutes(secs: u32) -> u32 {
+    match secs {
+        0..60 => 0,
+        _ => secs.div_ceil(60),
+    }
+}
+
 /// After how many seconds a page loads itself again.
 fn again_secs(tale: &Tale<'_>) -> u64 {
+    if let Some(place) = tale.place {
+        return place.again_secs.into();
+    }
     /// Sooner would be no help to an application that is full, later none to its visitors.
     const AGAIN_SECS: (u64, u64) = (5, 60);
     const AGAIN_USUALLY: u64 = 10;
@@ -279,6 +309,9 @@ impl Prose {
         let Text { title, body } = text;
         let said = tale.message.map(escape_html);
         let mut body = format!("<p>{}</p>\n", said.as_deref().unwrap_or(body));
+        if let Some(place) = tale.place {
+            body.push_str(&in_line(place, &words.waiting));
+        }
         body.push_str(&button(tale, words));
         if fate == (Fate::Maintenance { is_write: true }) {
             body.push_str("<p>");
@@ -287,6 +320,28 @@ impl Prose {
         }
         Self { title, body }
     }
+}
+
+/// Which place somebody has in the waiting room, and how long that is likely to take.
+fn in_line(position: &Position, words: &Line) -> String {
+    let took = match position.wait_secs {
+        None => String::new(),
+        Some(wait) => match in_minutes(wait) {
+            0 => words.soon.to_owned(),
+            minutes @ 1..=60 => {
+                let (before, after) = words.minutes;
+                format!("{before}{minutes}{after}")
+            }
+            _ => words.long.to_owned(),
+        },
+    };
+    let (label, place) = (words.place, position.place);
+    let took = if took.is_empty() {
+        took
+    } else {
+        format!("<p>{took}</p>\n")
+    };
+    format!("<p class=\"place\">{label} <strong>{place}</strong></p>\n{took}")
 }
 
 /// A page for a person: nothing from elsewhere, and no script but one that loads it again where `may_repeat`
@@ -299,8 +354,11 @@ fn html(tale: &Tale<'_>, prose: &Prose, words: &Words, may_repeat: bool) -> Page
         .request_id
         .map_or_else(String::new, |id| format!(" · {id}"));
     let secs = again_secs(tale);
-    let (refresh, tells) = if may_repeat {
-        let (before, after) = again;
+    let (before, after) = again;
+    let (refresh, tells) = if tale.place.is_some() {
+        // Its head says so, which works without a script and in the background: the place must be kept.
+        (String::new(), format!("<p>{before}{secs}{after}</p>\n"))
+    } else if may_repeat {
         (
             format!("<noscript><meta http-equiv=\"refresh\" content=\"{secs}\"></noscript>\n"),
             format!(
@@ -344,6 +402,7 @@ display:flex;flex-direction:column;justify-content:center}\
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem;text-wrap:balance}p{margin:0 0 1rem;text-wrap:pretty}\
 form{margin:0 0 1rem}button{font:inherit;color:inherit;background:transparent;border:1px solid;\
 border-radius:.4rem;padding:.5rem 1rem;cursor:pointer}\
+.place{font-size:1.25rem}.place strong{font-size:2rem;font-variant-numeric:tabular-nums}\
 .code{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}";
 
 #[cfg(test)]
@@ -366,6 +425,7 @@ mod tests {
         Tale {
             handling,
             message: None,
+            place: None,
             public: None,
             request_id: None,
             retry_after_secs: None,

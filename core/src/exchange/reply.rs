@@ -19,6 +19,7 @@ use crate::rules::label::{self, Handling};
 use crate::rules::{coding, etag, forwarding};
 use crate::site::{Answer, put_labels};
 use crate::time::UnixTime;
+use crate::waiting::Position;
 
 /// The next part of an answer: any number of `Interim`, then one `Head`, then `Data`, then one
 /// `End`. `Abort` may come in place of everything that is still missing.
@@ -97,8 +98,8 @@ pub(super) enum MadeFrom {
 pub(super) struct Local {
     circuit: State,
     date: UnixTime,
-    /// The page to go on to, and a cookie.
-    goes_to: Option<Box<(Bytes, String)>>,
+    /// What few answers have.
+    extra: Option<Box<Extra>>,
     handling: Option<Handling>,
     /// Whether it has a form that leads to this site.
     has_form: bool,
@@ -110,6 +111,17 @@ pub(super) struct Local {
     /// The site whose script asks, as its browser says.
     origin: Option<Bytes>,
     retry_after_secs: Option<u64>,
+}
+
+/// Fields that few answers have that are made here.
+#[derive(Debug)]
+struct Extra {
+    /// The value of `Set-Cookie`.
+    cookie: Option<String>,
+    /// The page to go on to.
+    goes_to: Option<Bytes>,
+    /// After how many seconds the page is loaded again, without a script.
+    refresh_secs: Option<u64>,
 }
 
 /// The origin's head, and what is changed of it.
@@ -208,9 +220,8 @@ impl Local {
             out.line(Line::new("retry-after", text.format(secs).as_bytes()));
         }
         let mut put = |name: &str, value: &[u8]| out.line(Line::new(name, value));
-        if let Some((page, cookie)) = self.goes_to.as_deref() {
-            put("location", page);
-            put("set-cookie", cookie.as_bytes());
+        if let Some(extra) = &self.extra {
+            extra.put(&mut put);
         }
         if let Some(language) = self.language {
             put("content-language", language.as_bytes());
@@ -239,6 +250,20 @@ impl Local {
                 put(label::X_RETTER, Source::NoCache.as_str().as_bytes());
                 put(label::X_CIRCUIT, self.circuit.as_str().as_bytes());
             }
+        }
+    }
+}
+
+impl Extra {
+    fn put(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(page) = &self.goes_to {
+            put("location", page);
+        }
+        if let Some(cookie) = &self.cookie {
+            put("set-cookie", cookie.as_bytes());
+        }
+        if let Some(secs) = self.refresh_secs {
+            put("refresh", secs.to_string().as_bytes());
         }
     }
 }
@@ -281,8 +306,12 @@ impl Passed {
 #[derive(Clone, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) circuit: State,
-    /// The page to go on to, and a cookie.
-    pub(crate) goes_to: Option<(&'a Bytes, &'a str)>,
+    /// The value of `Set-Cookie`.
+    pub(crate) cookie: Option<&'a str>,
+    /// The page to go on to.
+    pub(crate) goes_to: Option<&'a Bytes>,
+    /// The place in the waiting room that the client has.
+    pub(crate) place: Option<&'a Position>,
     /// Where a button for what strangers are sent of the page leads to.
     pub(crate) public: Option<&'a str>,
     /// `None` where no copy was ever in question.
@@ -297,6 +326,17 @@ pub(crate) struct Told<'a> {
 }
 
 impl Told<'_> {
+    fn extra(&self) -> Option<Box<Extra>> {
+        if self.cookie.is_none() && self.goes_to.is_none() {
+            return None;
+        }
+        Some(Box::new(Extra {
+            cookie: self.cookie.map(ToOwned::to_owned),
+            goes_to: self.goes_to.cloned(),
+            refresh_secs: self.place.map(|place| place.again_secs.into()),
+        }))
+    }
+
     /// The whole answer to `request`, `None` for what is no request; a page from `own` where there is
     /// one for it.
     pub(crate) fn answer(
@@ -309,6 +349,7 @@ impl Told<'_> {
             &Tale {
                 handling: self.handling,
                 message: self.message,
+                place: self.place,
                 public: self.public,
                 request_id: self.request_id.as_ref(),
                 retry_after_secs: self.retry_after_secs,
@@ -333,9 +374,7 @@ impl Told<'_> {
             made_from: MadeFrom::Nothing(Local {
                 circuit: self.circuit,
                 date,
-                goes_to: self
-                    .goes_to
-                    .map(|(page, cookie)| Box::new((page.clone(), cookie.to_owned()))),
+                extra: self.extra(),
                 handling: self.handling,
                 has_form: self.public.is_some(),
                 language: page.language,

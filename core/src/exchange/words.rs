@@ -17,6 +17,21 @@ pub(super) struct Words {
     pub(super) public: (&'static str, &'static str),
     /// Before and after a number of seconds.
     pub(super) again: (&'static str, &'static str),
+    pub(super) waiting: Line,
+}
+
+/// What is said in the waiting room.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) text: Text,
+    /// Before the number of the place.
+    pub(super) place: &'static str,
+    /// It takes less than a minute.
+    pub(super) soon: &'static str,
+    /// Before and after a number of minutes.
+    pub(super) minutes: (&'static str, &'static str),
+    /// It takes more than an hour.
+    pub(super) long: &'static str,
 }
 
 /// A heading and a sentence.
@@ -88,6 +103,16 @@ static LANGUAGES: [Words; 6] = [
             "Show the public version",
         ),
         again: ("This page tries again by itself in ", " seconds."),
+        waiting: Line {
+            text: Text {
+                title: "You are in line",
+                body: "There are more visitors than can be served at once. Leave this page open: you keep your place, and the page comes by itself when it is your turn.",
+            },
+            place: "Your place:",
+            soon: "It will take less than a minute.",
+            minutes: ("It will take about ", " min."),
+            long: "It will take more than an hour.",
+        },
     },
     Words {
         tag: "de",
@@ -122,6 +147,16 @@ static LANGUAGES: [Words; 6] = [
             "Diese Seite versucht es in ",
             " Sekunden von selbst noch einmal.",
         ),
+        waiting: Line {
+            text: Text {
+                title: "Sie stehen in der Warteschlange",
+                body: "Es sind mehr Besucher da, als auf einmal bedient werden können. Lassen Sie diese Seite offen: Sie behalten Ihren Platz, und wenn Sie an der Reihe sind, kommt die Seite von selbst.",
+            },
+            place: "Ihr Platz:",
+            soon: "Es dauert weniger als eine Minute.",
+            minutes: ("Es dauert etwa ", " Min."),
+            long: "Es dauert mehr als eine Stunde.",
+        },
     },
     Words {
         tag: "fr",
@@ -153,6 +188,16 @@ static LANGUAGES: [Words; 6] = [
             "Afficher la version publique",
         ),
         again: ("Cette page réessaie d’elle-même dans ", " secondes."),
+        waiting: Line {
+            text: Text {
+                title: "Vous êtes dans la file d’attente",
+                body: "Il y a plus de visiteurs que l’on ne peut en servir à la fois. Laissez cette page ouverte : vous gardez votre place, et la page s’affichera d’elle-même quand ce sera votre tour.",
+            },
+            place: "Votre place :",
+            soon: "L’attente est de moins d’une minute.",
+            minutes: ("L’attente est d’environ ", " min."),
+            long: "L’attente est de plus d’une heure.",
+        },
     },
     Words {
         tag: "es",
@@ -186,6 +231,16 @@ static LANGUAGES: [Words; 6] = [
             "Esta página lo intenta de nuevo por sí sola en ",
             " segundos.",
         ),
+        waiting: Line {
+            text: Text {
+                title: "Está en la cola de espera",
+                body: "Hay más visitantes de los que se pueden atender a la vez. Deje esta página abierta: conserva su lugar, y la página aparecerá sola cuando sea su turno.",
+            },
+            place: "Su lugar:",
+            soon: "La espera es de menos de un minuto.",
+            minutes: ("La espera es de unos ", " min."),
+            long: "La espera es de más de una hora.",
+        },
     },
     Words {
         tag: "pt",
@@ -215,6 +270,16 @@ static LANGUAGES: [Words; 6] = [
             "Mostrar a versão pública",
         ),
         again: ("Esta página tenta de novo sozinha em ", " segundos."),
+        waiting: Line {
+            text: Text {
+                title: "Está na fila de espera",
+                body: "Há mais visitantes do que é possível atender de uma vez. Deixe esta página aberta: mantém o seu lugar, e a página aparece sozinha quando for a sua vez.",
+            },
+            place: "O seu lugar:",
+            soon: "A espera é de menos de um minuto.",
+            minutes: ("A espera é de cerca de ", " min."),
+            long: "A espera é de mais de uma hora.",
+        },
     },
     Words {
         tag: "id",
@@ -245,6 +310,16 @@ static LANGUAGES: [Words; 6] = [
             "Tampilkan versi publik",
         ),
         again: ("Halaman ini mencoba lagi sendiri dalam ", " detik."),
+        waiting: Line {
+            text: Text {
+                title: "Anda berada dalam antrean",
+                body: "Ada lebih banyak pengunjung daripada yang dapat dilayani sekaligus. Biarkan halaman ini terbuka: tempat Anda tidak hilang, dan halaman akan muncul sendiri saat giliran Anda tiba.",
+            },
+            place: "Urutan Anda:",
+            soon: "Waktu tunggu kurang dari satu menit.",
+            minutes: ("Waktu tunggu sekitar ", " menit."),
+            long: "Waktu tunggu lebih dari satu jam.",
+        },
     },
 ];
 

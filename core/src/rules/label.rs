@@ -161,6 +161,8 @@ pub enum Refused {
     OnlyIfCached,
     /// The origin is full.
     Overload,
+    /// The origin is full, and the client has a place among those that wait.
+    WaitingRoom,
 }
 
 /// Why a copy answers in the origin's stead.
@@ -313,6 +315,7 @@ impl Handling {
                         Refused::Maintenance => "maintenance",
                         Refused::OnlyIfCached => "only-if-cached",
                         Refused::Overload => "overload-no-copy",
+                        Refused::WaitingRoom => "waiting-room",
                     },
                 );
             }

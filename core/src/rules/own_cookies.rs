@@ -3,6 +3,9 @@
 //! Never decides what one is good for, and believes nothing that could harm others: whoever sends one may
 //! have made it up.
 
+use std::fmt;
+
+use super::forwarded::Scheme;
 use crate::message::{FieldsBuilder, RequestHead};
 
 /// With what the names of all of them begin.
@@ -11,11 +14,60 @@ const PREFIX: &[u8] = b"retter-";
 /// The visitor wants the public version of pages while the origin does not answer.
 pub(crate) const PUBLIC: &str = "retter-public";
 
+/// The visitor has a place in the waiting room: a [`Claim`].
+pub(crate) const ROOM: &str = "retter-room";
+
+/// A number in the waiting room, and what may or may not prove that it was given by this program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) number: u64,
+    pub(crate) seal: u64,
+}
+
+impl Claim {
+    /// Reads the value of a cookie; `None` where it has not the form of one.
+    fn parse(value: &[u8]) -> Option<Self> {
+        let (number, seal) = value.split_at_checked(16)?;
+        let half = |digits: &[u8]| {
+            let is_whole = digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit);
+            let digits = std::str::from_utf8(digits).ok().filter(|_| is_whole)?;
+            u64::from_str_radix(digits, 16).ok()
+        };
+        Some(Self {
+            number: half(number)?,
+            seal: half(seal)?,
+        })
+    }
+}
+
+impl fmt::Display for Claim {
+    /// Writes the value of the cookie.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.number, self.seal)
+    }
+}
+
+/// The value of `Set-Cookie` that gives a visitor this cookie, for no other site and no script to read.
+pub(crate) fn given(
+    name: &str,
+    value: &dyn fmt::Display,
+    lasts_secs: u32,
+    scheme: Scheme,
+) -> String {
+    let secure = match scheme {
+        Scheme::Https => "; Secure",
+        Scheme::Http => "",
+    };
+    format!("{name}={value}; Path=/; Max-Age={lasts_secs}; HttpOnly; SameSite=Lax{secure}")
+}
+
 /// What the cookies of one request say.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct OwnCookies {
     /// See [`PUBLIC`].
     pub(crate) public: bool,
+    /// See [`ROOM`].
+    pub(crate) room: Option<Claim>,
 }
 
 impl OwnCookies {
@@ -58,10 +110,14 @@ impl OwnCookies {
     fn read(&mut self, line: &[u8]) -> Vec<u8> {
         let mut left = Vec::with_capacity(line.len());
         for pair in line.split(|&byte| byte == b';') {
-            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
-            let name = name.trim_ascii();
+            let mut parts = pair.splitn(2, |&byte| byte == b'=');
+            let mut part = || parts.next().unwrap_or_default().trim_ascii();
+            let (name, value) = (part(), part());
             if name.starts_with(PREFIX) {
                 self.public |= name == PUBLIC.as_bytes();
+                if name == ROOM.as_bytes() {
+                    self.room = self.room.or_else(|| Claim::parse(value));
+                }
                 continue;
             }
             if !left.is_empty() {
@@ -116,5 +172,29 @@ mod tests {
         // Another cookie of a name that ends so, and none at all.
         check(&["my-retter-public=1"], &["my-retter-public=1"], false);
         check(&["a=b=retter-public=1"], &["a=b=retter-public=1"], false);
+    }
+
+    #[test]
+    fn a_place_in_the_waiting_room_comes_back_as_it_was_given_and_nothing_else_is_one() {
+        let claim = Claim {
+            number: 0x1234,
+            seal: u64::MAX,
+        };
+        let read = |line: &str| {
+            let fields = Fields::from_pairs([("Cookie", line.as_bytes())]);
+            let mut request = RequestHead::new(Method::GET, "/", fields);
+            let room = OwnCookies::take(&mut request).room;
+            assert_eq!(request.fields.get("cookie"), None, "{line}");
+            room
+        };
+        let text = claim.to_string();
+        assert_eq!(read(&format!("{ROOM}={text}")), Some(claim));
+        assert_eq!(read(&format!("{ROOM}={text}; {ROOM}=x")), Some(claim));
+        assert_eq!(read(&format!("{ROOM}=\"{text}\"")), None);
+        assert_eq!(read(&format!("{ROOM}={text}0")), None);
+        assert_eq!(read(&format!("{ROOM}={}", &text[1..])), None);
+        assert_eq!(read(&format!("{ROOM}=+{}", &text[1..])), None);
+        assert_eq!(read(&format!("{ROOM}={}é", &text[2..])), None);
+        assert_eq!(read(ROOM), None);
     }
 }

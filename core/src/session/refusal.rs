@@ -42,7 +42,9 @@ pub(super) fn unparsed(
     let request_id = gateway.make_id();
     let told = Told {
         circuit: gateway.site().circuit(now),
+        cookie: None,
         goes_to: None,
+        place: None,
         public: None,
         handling: None,
         message: None,

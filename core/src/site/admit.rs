@@ -18,6 +18,7 @@ use super::refusal::Refusal;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
+use super::waiting;
 use crate::admission::{Class, Lead, Slot};
 use crate::breaker::{State, Target, Tier, TierPermit, TierRejected};
 use crate::message::RequestHead;
@@ -27,10 +28,6 @@ use crate::time::Instant;
 /// What to do with a request.
 #[derive(Debug)]
 #[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, into the answer that it is"
-)]
 pub enum Decision {
     /// Ask the origin.
     Fetch(Fetch),
@@ -318,8 +315,10 @@ pub(super) fn overflow(
 pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Decision {
     /// By then things have changed, whatever the queue looks like now.
     const WAIT_MAX: Duration = Duration::from_secs(30);
-    let circuit = parts.circuits.state(target_of(ask.request), now);
-    let wait = parts.gate.wait(&ask.bid).min(WAIT_MAX);
-    let refusal = Refusal::new(ask.why, Refused::Overload, circuit, wait);
+    let refusal = waiting::instead(parts, ask, now).unwrap_or_else(|| {
+        let circuit = parts.circuits.state(target_of(ask.request), now);
+        let wait = parts.gate.wait(&ask.bid).min(WAIT_MAX);
+        Refusal::new(ask.why, Refused::Overload, circuit, wait)
+    });
     Decision::Refuse(parts.happened.refused(refusal))
 }

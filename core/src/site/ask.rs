@@ -10,6 +10,7 @@ use super::parts::Parts;
 use super::public::Wanting;
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
+use super::visitor::Guest;
 use crate::admission::{Bid, Class};
 use crate::breaker::Visitor;
 use crate::copies::StoredResponse;
@@ -33,6 +34,8 @@ pub(super) struct Ask<'a> {
     pub(super) copy: Option<Arc<StoredResponse>>,
     /// Whether it says in its target that its session ends. A visitor without a session has a key.
     pub(super) ends_session: bool,
+    /// Where its client can keep a number of the waiting room.
+    pub(super) guest: Option<Guest>,
     /// `None` for what is never kept.
     pub(super) key: Option<CacheKey>,
     /// Whether the copy may answer when the origin does not.

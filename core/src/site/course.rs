@@ -57,10 +57,6 @@ fn calm(snapshot: &Snapshot) -> u32 {
 /// What becomes of a request of which nothing was sent, as no connection came about.
 #[derive(Debug)]
 #[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, into the answer that it is"
-)]
 pub enum Unreached {
     /// The 502 or 504.
     Refuse(Refusal),
@@ -599,6 +595,7 @@ impl Course {
             may_rescue: self.may_rescue && copy.is_some(),
             copy,
             ends_session: self.ends_session,
+            guest: None,
             key: self.key.clone(),
             may_share: self.may_share,
             request,

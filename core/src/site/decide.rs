@@ -20,6 +20,7 @@ use super::target::target_of;
 use super::ticket::Ticket;
 use super::unrescued::Unrescued;
 use super::visitor::Asker;
+use super::waiting;
 use crate::admission::{Class, Entered};
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
@@ -128,6 +129,7 @@ pub(super) fn decide(
         chose_public: asker.chose_public,
         copy,
         ends_session,
+        guest: asker.guest,
         key,
         may_rescue,
         may_share,
@@ -334,6 +336,7 @@ fn pass_by(
         chose_public: asker.chose_public,
         copy: None,
         ends_session,
+        guest: None,
         key: None,
         may_rescue: false,
         may_share: false,
@@ -380,6 +383,12 @@ pub(super) fn decide_again(parts: &Arc<Parts>, fetch: Fetch, now: Instant) -> Ru
 
 /// Asks breaker and gate; a usable copy answers what they refuse.
 fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
+    if parts.waiting.is_open()
+        && !has_copy(parts, &ask, now)
+        && let Some(refusal) = waiting::bars(parts, &ask, now)
+    {
+        return Decision::Refuse(parts.happened.refused(refusal)).into();
+    }
     let (circuit, acquired) = admit::acquire(parts, &ask, now);
     let permit = match acquired {
         Ok(permit) => permit,

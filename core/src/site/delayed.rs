@@ -11,6 +11,7 @@ use super::reach::RestartWait;
 use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
+use super::visitor::Guest;
 use crate::admission::Bid;
 use crate::breaker::Visitor;
 use crate::key::CacheKey;
@@ -28,6 +29,8 @@ pub struct Delayed {
     pub(super) bid: Bid,
     pub(super) chose_public: bool,
     pub(super) ends_session: bool,
+    /// Where its client can keep a number of the waiting room.
+    pub(super) guest: Option<Guest>,
     pub(super) key: Option<CacheKey>,
     /// Whether it may see what others like its client see, and they what it is sent.
     pub(super) may_share: bool,
@@ -62,6 +65,7 @@ impl Delayed {
             bid: ask.bid,
             chose_public: ask.chose_public,
             ends_session: ask.ends_session,
+            guest: ask.guest,
             key: ask.key,
             may_share: ask.may_share,
             parts: Arc::clone(parts),

@@ -39,7 +39,8 @@ impl Happened {
             Some(Refused::Maintenance) => &self.maintenance,
             Some(Refused::OnlyIfCached) => &self.only_if_cached,
             Some(Refused::Overload) => &self.overload,
-            None => return refusal,
+            // It is no refusal but a place.
+            Some(Refused::WaitingRoom) | None => return refusal,
         };
         count.fetch_add(1, Ordering::Relaxed);
         refusal

@@ -54,6 +54,7 @@ mod unrescued;
 mod visit;
 mod visitor;
 mod voice;
+mod waiting;
 mod wants;
 
 use std::net::IpAddr;
@@ -77,7 +78,7 @@ pub use refusal::Refusal;
 pub use served::{Answer, Served};
 pub use snapshot::Snapshot;
 pub use ticket::Ticket;
-pub(crate) use visitor::Asker;
+pub(crate) use visitor::{Asker, Guest};
 
 use crate::admission::Gate;
 use crate::breaker::State;

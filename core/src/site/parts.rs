@@ -50,6 +50,7 @@ use crate::rules::freshness::Lifetimes;
 use crate::store::Vary;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::time::{Instant, UnixTime};
+use crate::waiting::WaitingRoom;
 
 /// Breaker, admission, copies and settings of one site.
 #[derive(Debug)]
@@ -96,6 +97,7 @@ pub(super) struct Parts {
     start: SiteConfig,
     pub(super) visitors: Visitors,
     pub(super) voices: Voices,
+    pub(super) waiting: WaitingRoom,
     /// Wall-clock nanoseconds at the adapter's epoch.
     wall_epoch: AtomicU64,
 }
@@ -139,6 +141,7 @@ impl Parts {
             start: site.clone(),
             visitors: Visitors::new(rng.next()),
             voices: Voices::new(rng.next()),
+            waiting: WaitingRoom::new(seed, now),
             wall_epoch: AtomicU64::new(0),
         }
     }
@@ -153,6 +156,9 @@ impl Parts {
         }
         self.snapshot.store(Arc::new(snapshot));
         self.gate.reconfigure(&config.admission, now);
+        if !config.admission.waiting_room {
+            self.waiting.clear();
+        }
         self.change_circuits(now, |tiers| tiers.reconfigure(&config.breaker, now));
         if !before.cache.same_keys(&config.cache) {
             self.outdate(Outdated::Chosen(&|_| true));
@@ -231,6 +237,12 @@ impl Parts {
         UnixTime(nanos / NANOS_PER_SEC)
     }
 
+    /// The wall clock in microseconds.
+    pub(super) fn wall_micros(&self, now: Instant) -> u64 {
+        let epoch = self.wall_epoch.load(Ordering::Relaxed);
+        epoch.saturating_add(now.as_nanos()) / NANOS_PER_MICRO
+    }
+
     /// The next thing that happened and that nobody has taken yet.
     pub(super) fn poll_event(&self, now: Instant) -> Option<Event> {
         if let Some(transition) = self.circuits.read().poll_transition() {
@@ -276,6 +288,7 @@ impl Parts {
                 rolling: self.rolls.rolling(now),
             },
             soft: self.soft.stats(),
+            waiting: self.waiting.stats(now),
         }
     }
 
@@ -595,5 +608,7 @@ impl Parts {
 /// With how many requests at a time an origin begins that is back. It is cold, and its visitors come
 /// all at once: one request at a time wastes it, and as many as it bore before may be its end.
 const RESTART_LIMIT_MAX: u32 = 8;
+
+const NANOS_PER_MICRO: u64 = 1_000;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;

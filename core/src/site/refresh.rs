@@ -330,6 +330,7 @@ fn unattended<'a>(
         chose_public: false,
         copy,
         ends_session: false,
+        guest: None,
         key: Some(key.clone()),
         may_rescue: false,
         may_share: true,

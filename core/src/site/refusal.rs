@@ -9,6 +9,7 @@ use super::labels::put_labels;
 use crate::breaker::State;
 use crate::report::Failure;
 use crate::rules::label::{Cause, ForwardReason, Handling, Refused};
+use crate::waiting::Position;
 
 /// The answer where neither the origin nor a copy gives one, and why.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ enum Kind {
     Refused(Refused, u64),
     /// There is nothing here to ask the origin with.
     Unasked,
+    /// Others are before it.
+    Waits(Position),
 }
 
 impl Refusal {
@@ -59,6 +62,29 @@ impl Refusal {
             circuit,
             handling: Handling::NoCopy { why, refused },
             kind: Kind::PageFails(seconds(wait)),
+        }
+    }
+
+    /// The origin is full, and the request has a place among those that wait.
+    pub(super) const fn waits(why: ForwardReason, place: Position, circuit: State) -> Self {
+        let refused = Refused::WaitingRoom;
+        Self {
+            circuit,
+            handling: Handling::NoCopy { why, refused },
+            kind: Kind::Waits(place),
+        }
+    }
+
+    /// The place in the waiting room that the client has.
+    pub(crate) const fn place(&self) -> Option<Position> {
+        match self.kind {
+            Kind::Waits(place) => Some(place),
+            Kind::Failed(_)
+            | Kind::MayHaveArrived(_)
+            | Kind::OriginFailed(..)
+            | Kind::PageFails(_)
+            | Kind::Refused(..)
+            | Kind::Unasked => None,
         }
     }
 
@@ -115,6 +141,7 @@ impl Refusal {
             Kind::PageFails(_) => Some(Refused::CircuitOpen),
             Kind::Refused(refused, _) => Some(refused),
             Kind::Unasked => Some(Refused::Overload),
+            Kind::Waits(_) => Some(Refused::WaitingRoom),
             Kind::Failed(_) | Kind::OriginFailed(..) | Kind::MayHaveArrived(_) => None,
         }
     }
@@ -131,9 +158,16 @@ impl Refusal {
             Kind::Failed(Cause::Status(status))
             | Kind::MayHaveArrived(status)
             | Kind::OriginFailed(_, status) => status,
-            Kind::Refused(Refused::CircuitOpen | Refused::Maintenance | Refused::Overload, _)
+            Kind::Refused(
+                Refused::CircuitOpen
+                | Refused::Maintenance
+                | Refused::Overload
+                | Refused::WaitingRoom,
+                _,
+            )
             | Kind::PageFails(_)
-            | Kind::Unasked => StatusCode::SERVICE_UNAVAILABLE,
+            | Kind::Unasked
+            | Kind::Waits(_) => StatusCode::SERVICE_UNAVAILABLE,
             // RFC 9111 §5.2.1.7
             Kind::Refused(Refused::OnlyIfCached, _) => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -146,7 +180,7 @@ impl Refusal {
             Kind::Refused(refused, _) => {
                 matches!(refused, Refused::CircuitOpen | Refused::Maintenance)
             }
-            Kind::MayHaveArrived(_) | Kind::Unasked => false,
+            Kind::MayHaveArrived(_) | Kind::Unasked | Kind::Waits(_) => false,
         }
     }
 
@@ -164,10 +198,14 @@ impl Refusal {
             | Kind::OriginFailed(..)
             | Kind::Refused(Refused::OnlyIfCached, _) => None,
             Kind::Refused(
-                Refused::CircuitOpen | Refused::Maintenance | Refused::Overload,
+                Refused::CircuitOpen
+                | Refused::Maintenance
+                | Refused::Overload
+                | Refused::WaitingRoom,
                 secs,
             )
             | Kind::PageFails(secs) => Some(secs),
+            Kind::Waits(place) => Some(place.again_secs as u64),
             // Sockets come back as fast as answers end.
             Kind::Unasked => Some(1),
         }
@@ -199,6 +237,10 @@ impl Refusal {
             }
             Kind::Refused(Refused::OnlyIfCached, _) => {
                 "no fresh copy of this page is held, and nothing else was wanted"
+            }
+            Kind::Refused(Refused::WaitingRoom, _) | Kind::Waits(_) => {
+                "the application is busy and others came before; the cookie keeps the place, and \
+                 asking again tells when it is its turn"
             }
             Kind::Refused(Refused::Overload, _) => {
                 "the application is busy and no copy of this page is held; please try again soon"

@@ -18,6 +18,7 @@ use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
 use super::unrescued::Unrescued;
+use super::visitor::Guest;
 use crate::admission::{Admitted, Bid, Class, Entered, Flown, Lead, Place, Slot};
 use crate::breaker::{State, Visitor};
 use crate::copies::StoredResponse;
@@ -42,6 +43,8 @@ pub struct Ticket {
     chose_public: bool,
     deadline: Instant,
     ends_session: bool,
+    /// Where its client can keep a number of the waiting room.
+    guest: Option<Guest>,
     key: Option<CacheKey>,
     may_share: bool,
     /// `None` once it has led to a decision.
@@ -81,6 +84,7 @@ impl Ticket {
             deadline: copy_at.map_or_else(|| place.deadline(), |at| at.min(place.deadline())),
             chose_public: ask.chose_public,
             ends_session: ask.ends_session,
+            guest: ask.guest,
             key: ask.key,
             may_share: ask.may_share,
             parts: Arc::clone(parts),
@@ -312,6 +316,7 @@ impl Ticket {
             chose_public: self.chose_public,
             copy,
             ends_session: self.ends_session,
+            guest: self.guest,
             key,
             may_rescue,
             may_share: self.may_share,
@@ -335,6 +340,7 @@ impl From<Delayed> for Ticket {
             chose_public: delayed.chose_public,
             deadline,
             ends_session: delayed.ends_session,
+            guest: delayed.guest,
             key: delayed.key,
             may_share: delayed.may_share,
             place: Some(Waits::Return(delayed.place, delayed.refusal)),

@@ -14,6 +14,7 @@ use super::lately::Lately;
 use crate::canary::{Plant, is_planted};
 use crate::key::{self, CacheKey, Keyer, Partition};
 use crate::message::{Fields, RequestHead, ResponseHead};
+use crate::rules::own_cookies::Claim;
 use crate::time::Instant;
 
 /// How long somebody is taken for more than a stranger, and how long a writer waits for the
@@ -48,10 +49,21 @@ pub(crate) struct Asker {
     pub(crate) address: Option<IpAddr>,
     /// Whether it has chosen to see what strangers are sent while the origin does not answer.
     pub(crate) chose_public: bool,
+    /// Where it can keep a number of the waiting room.
+    pub(crate) guest: Option<Guest>,
     /// It has signed in by its connection.
     pub(crate) is_bound: bool,
     /// The address that the request comes from: the client's, or that of a proxy that is not declared.
     pub(crate) peer: Option<IpAddr>,
+}
+
+/// By what a client is known that can keep a number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest {
+    /// The number that it shows, if it is one.
+    pub(crate) claim: Option<Claim>,
+    /// The address that the request comes from: the client's, or that of a proxy that is not declared.
+    pub(crate) peer: IpAddr,
 }
 
 impl Visitors {

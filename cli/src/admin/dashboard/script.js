@@ -150,6 +150,8 @@ function show(told) {
   put("pages", number(told.pages_open));
   put("inside", `${number(told.admission.in_flight)} of ${number(told.admission.limit)}`);
   put("waiting", number(told.admission.waiting));
+  const wait = told.admission.room_wait_seconds;
+  put("room", number(told.admission.waiting_room) + (wait === null ? "" : `, a wait of ${time(wait)}`));
   const usual = told.admission.usual_ms;
   put("usual", usual === null ? "not known yet" : `${usual < 10 ? usual.toFixed(1) : Math.round(usual)} ms`);
   const rescuable = told.copies.rescuable;

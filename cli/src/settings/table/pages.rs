@@ -32,6 +32,16 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::Listen::parse(text).map(|listen| v.listen = listen),
     },
     Spec {
+        key: "server.waiting_room",
+        default: "true",
+        accepted: SWITCH,
+        example: "true",
+        help: "Whether visitors who want a page get a place and a time while the application is full, and are \
+               let in in order; it needs a cookie of RETTER's own (`retter-room`) and no script",
+        core: "admission.waiting_room",
+        apply: |v, text| parse::switch(text).map(|on| v.core.site.admission.waiting_room = on),
+    },
+    Spec {
         key: "cache.ttl",
         default: "5",
         accepted: DURATION,

@@ -282,12 +282,12 @@ pub(super) const SPECS: &[Spec] = &[
     Spec {
         key: "server.error_pages",
         default: "none",
-        accepted: "a folder with some of busy.html, down.html, maintenance.html, may-have-arrived.html and \
-                   not-sent.html, or `none`",
+        accepted: "a folder with some of busy.html, down.html, maintenance.html, may-have-arrived.html, \
+                   not-sent.html and waiting.html, or `none`",
         example: "/etc/retter/pages",
         help: "Your own pages for visitors without a copy; `{status}`, `{retry_after}` (seconds), \
-               `{request_id}`, `{message}` (of `retter maintenance`) and `{public}` (a button for the public version) in \
-               them are filled in",
+               `{request_id}`, `{message}` (of `retter maintenance`), `{public}` (a button for the public version), \
+               and of the waiting room `{place}` and `{minutes}`, in them are filled in",
         core: "",
         apply: |v, text| {
             v.error_pages = match text.trim() {

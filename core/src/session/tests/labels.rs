@@ -268,6 +268,17 @@ const CASES: &[Case] = &[
         || ask_after(Rig::new(), 0, "Cache-Control: only-if-cached\r\n"),
     ),
     (
+        "in the waiting room: the application is full, and others were here before",
+        "retter; fwd=uri-miss; detail=waiting-room",
+        "retter; fwd=uri-miss; detail=waiting-room",
+        || {
+            let busy = full(&Rig::with(one_slot()));
+            let mut rig = ask_after(busy.another(), 0, "Accept: text/html\r\n");
+            rig.wait(Duration::from_secs(1));
+            rig
+        },
+    ),
+    (
         SHARED,
         "retter; fwd=uri-miss; fwd-status=200; collapsed",
         "retter; fwd=uri-miss; fwd-status=200; collapsed",

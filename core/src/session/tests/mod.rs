@@ -22,6 +22,7 @@ mod refresh;
 mod request_ids;
 mod rescue;
 mod rig;
+mod room;
 mod slow;
 mod soft;
 mod spelling;
