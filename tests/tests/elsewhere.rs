@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use retter_tests::client::Request;
 use retter_tests::origin::{Origin, Seen};
+use retter_tests::port::Port;
 use retter_tests::program::Program;
 use retter_tests::reply::Reply;
 use retter_tests::retter::{Retter, command};
@@ -346,13 +347,16 @@ fn nothing_is_asked_for_while_robots_txt_cannot_be_read() {
     let machine = Machine::start(&origin, &[]);
     let file = machine.path("pages.txt");
     std::fs::write(&file, "http://h/a\n").unwrap();
-    machine.done(
-        &["copies", "--from", text(&file)],
-        "1 left out by robots.txt",
-    );
+    for from in [text(&file), "http://h/sitemap.xml"] {
+        machine.refused(
+            &["copies", "--from", from],
+            "http://h/robots.txt is answered with status 500",
+        );
+    }
+    let nobody = Port::reserve().address().to_string();
     machine.refused(
-        &["copies", "--from", "http://h/sitemap.xml"],
-        "robots.txt does not let it",
+        &["copies", "--server-listen", &nobody, "--from", text(&file)],
+        "is that its RETTER_SERVER_LISTEN?",
     );
     assert!(
         origin

@@ -19,7 +19,6 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Robots {
     rules: Vec<Rule>,
     delay: Option<Duration>,
-    is_closed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,14 +31,6 @@ impl Robots {
     /// Where there is no such file: all may be asked for.
     pub(super) fn open() -> Self {
         Self::default()
-    }
-
-    /// Where the file cannot be had just now: nothing may (RFC 9309 §2.3.1.4).
-    pub(super) fn closed() -> Self {
-        Self {
-            is_closed: true,
-            ..Self::default()
-        }
     }
 
     /// Reads a file: the groups that name this program, or else those for all.
@@ -102,7 +93,7 @@ impl Robots {
             .iter()
             .filter(|rule| matches(&rule.pattern, &target));
         let longest = matching.max_by_key(|rule| (rule.pattern.len(), rule.allows));
-        !self.is_closed && longest.is_none_or(|rule| rule.allows)
+        longest.is_none_or(|rule| rule.allows)
     }
 
     /// How long to wait between two pages at least. It is no part of the RFC; many files have it.
@@ -238,6 +229,6 @@ mod tests {
         assert_eq!(delay("Crawl-delay: 1.5"), Duration::from_millis(1_500));
         assert_eq!(delay("Crawl-delay: 1000"), DELAY_MAX);
         assert_eq!(delay("Crawl-delay: -1\nCrawl-delay: x"), Duration::ZERO);
-        assert!(!Robots::closed().allows("/a") && Robots::open().allows("/a"));
+        assert!(Robots::open().allows("/a"));
     }
 }

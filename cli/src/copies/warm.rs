@@ -170,7 +170,7 @@ impl Walk {
 
     fn read_sitemap(&mut self, url: &Url) -> Result<sitemap::Sitemap, String> {
         let named = |error: &dyn fmt::Display| format!("{url}: {error}");
-        if !self.robots_of(url).allows(&url.target) {
+        if !self.robots_of(url)?.allows(&url.target) {
             return Err(named(&"robots.txt does not let it be asked for"));
         }
         let got = self.fetcher.get(url, sitemap::BYTES_MAX + 1);
@@ -183,29 +183,39 @@ impl Walk {
     }
 
     /// What its host says to crawlers.
-    fn robots_of(&mut self, url: &Url) -> Robots {
+    ///
+    /// # Errors
+    /// It cannot be had just now: nothing may be asked for then (RFC 9309 §2.3.1.4).
+    fn robots_of(&mut self, url: &Url) -> Result<Robots, String> {
         if let Some(robots) = self.robots.get(&url.authority) {
-            return robots.clone();
+            return Ok(robots.clone());
         }
-        let robots = self.ask_robots(url);
+        let robots = self.ask_robots(url)?;
         self.robots.insert(url.authority.clone(), robots.clone());
-        robots
+        Ok(robots)
     }
 
-    fn ask_robots(&self, url: &Url) -> Robots {
+    fn ask_robots(&self, url: &Url) -> Result<Robots, String> {
         let mut at = url.with_target("/robots.txt");
         for _ in 0..=REDIRECTS_MAX {
-            let Ok((head, bytes)) = self.fetcher.get(&at, robots::BYTES_MAX) else {
-                return Robots::closed();
-            };
+            let (head, bytes) = self.fetcher.get(&at, robots::BYTES_MAX).map_err(|error| {
+                let address = self.fetcher.address;
+                format!(
+                    "RETTER cannot be asked at {address}: {error}; is it running, and is that its \
+                     RETTER_SERVER_LISTEN?"
+                )
+            })?;
             let status = head.status;
             if status.is_success() {
                 let read = &bytes[..bytes.len().min(robots::BYTES_MAX)];
-                return Robots::parse(&String::from_utf8_lossy(read));
+                return Ok(Robots::parse(&String::from_utf8_lossy(read)));
             }
             // Too many requests are no word on what may be asked for.
             if status.is_server_error() || status.as_u16() == 429 {
-                return Robots::closed();
+                return Err(format!(
+                    "{at} is answered with status {}: nothing is asked for while it cannot be read",
+                    status.as_u16()
+                ));
             }
             let leads_to = head.fields.get_str("location");
             match leads_to
@@ -213,17 +223,17 @@ impl Walk {
                 .and_then(|to| at.join(to))
             {
                 Some(next) => at = next,
-                None => return Robots::open(),
+                None => return Ok(Robots::open()),
             }
         }
-        Robots::open()
+        Ok(Robots::open())
     }
 
     /// Asks for the pages.
     fn fetch(&mut self, pages: &[Url]) -> Result<(), String> {
         let mut failures = 0;
         for (at, url) in pages.iter().enumerate() {
-            let robots = self.robots_of(url);
+            let robots = self.robots_of(url)?;
             if !robots.allows(&url.target) {
                 self.tally.forbidden += 1;
                 continue;
