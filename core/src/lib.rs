@@ -187,8 +187,9 @@ pub use report::CallId;
 pub use request_id::{RequestId, X_REQUEST_ID};
 pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
 pub use site::{
-    Answer, Completed, ConnectProbe, Decision, Delayed, Fetch, Holding, Manual, Override, Passing,
-    Purge, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket, Unreached, Verdict,
+    Answer, Completed, ConnectProbe, Decision, Delayed, Fact, Fetch, Holding, Known, Manual,
+    Override, Passing, Purge, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket,
+    Unreached, Verdict,
 };
 pub use time::{Instant, UnixTime};
 

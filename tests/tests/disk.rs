@@ -174,6 +174,75 @@ fn after_a_kill_what_was_written_rescues_and_what_was_dropped_or_purged_does_not
     assert!(retter.metric("retter_disk_failing").abs() < f64::EPSILON);
 }
 
+/// An application that gives each visitor another session value with each answer, and says how often it was asked.
+fn rolling() -> (Origin, Arc<AtomicBool>) {
+    let is_down = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&is_down);
+    let count = AtomicU64::new(0);
+    let origin = Origin::start(move |_| {
+        if fails.load(Ordering::SeqCst) {
+            return Reply::status(503, "down");
+        }
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        let mut rng = Rng::new(number);
+        let cookie = format!("basket={:016x}{:016x}; Path=/", rng.next(), rng.next());
+        Reply::text(format!("<!doctype html><html>answer {number}</html>"))
+            .field("Content-Type", "text/html")
+            .field("Set-Cookie", &cookie)
+    });
+    (origin, is_down)
+}
+
+/// Asks for a page as a browser with these cookies; what it has afterwards, and the page.
+fn browse(retter: &Retter, target: &str, cookie: Option<&str>) -> (Option<String>, Response) {
+    let mut request = Request::get(target).field("Accept", "text/html");
+    if let Some(cookie) = cookie {
+        request = request.field("Cookie", cookie);
+    }
+    let response = retter.ask(&request);
+    let given = response.field("set-cookie");
+    let given = given.and_then(|given| given.split(';').next());
+    (given.map(str::to_owned), response)
+}
+
+/// Whether a visitor who comes after the start, and sees two pages, gets the first one again from a copy of its
+/// own when the application is down.
+fn is_followed(retter: &Retter, is_down: &AtomicBool) -> bool {
+    let (one, _) = browse(retter, "/a", None);
+    let (two, page) = browse(retter, "/b", one.as_deref());
+    let (three, _) = browse(retter, "/c", two.as_deref());
+    assert!(one.is_some() && two.is_some() && three.is_some());
+    is_down.store(true, Ordering::SeqCst);
+    let (_, rescued) = browse(retter, "/b", three.as_deref());
+    is_down.store(false, Ordering::SeqCst);
+    rescued.status == 200 && rescued.text() == page.text()
+}
+
+#[test]
+fn sessions_whose_value_changes_with_each_answer_are_followed_at_once_after_a_restart() {
+    let (origin, is_down) = rolling();
+    let state = State::new();
+    let public = [("RETTER_CACHE_PUBLIC", "on")];
+    let first = start(&origin, &state, &public);
+    // A stranger finds it out, in three answers.
+    let until = Instant::now() + DEADLINE;
+    while first.metric("retter_cookies_rolling") < 1.0 {
+        assert!(Instant::now() < until, "{}", first.admin("/health").text());
+        browse(&first, "/a", None);
+        thread::yield_now();
+    }
+    stop(first, Signal::TERM);
+    let second = start(&origin, &state, &public);
+    wait_until_loaded(&second);
+    assert!(is_followed(&second, &is_down), "its own page");
+    stop(second, Signal::TERM);
+    // So it is not where nobody remembers.
+    std::fs::remove_file(state.0.join("copies/learnt")).expect("it is there");
+    let third = start(&origin, &state, &public);
+    wait_until_loaded(&third);
+    assert!(!is_followed(&third, &is_down));
+}
+
 #[test]
 fn a_folder_that_cannot_be_used_costs_copies_and_no_visitor() {
     let (origin, is_down) = shop();

@@ -24,6 +24,13 @@ pub(crate) trait Folder: Send + Sync {
     fn read(&self, number: u64) -> io::Result<Vec<u8>>;
 
     fn remove(&self, number: u64) -> io::Result<()>;
+
+    /// All bytes of the file of what was found out; `None` where there is none.
+    fn read_learnt(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// That file anew: it has these bytes, and would outlive a power cut, before it takes the place of the
+    /// one before.
+    fn replace_learnt(&self, bytes: &[u8]) -> io::Result<Box<dyn Segment>>;
 }
 
 /// A segment that is written.
@@ -60,6 +67,8 @@ impl Directory {
 }
 
 const SUFFIX: &str = ".copies";
+
+const LEARNT: &str = "learnt";
 
 impl Folder for Directory {
     fn open(&self) -> io::Result<bool> {
@@ -108,6 +117,32 @@ impl Folder for Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         }
+    }
+
+    fn read_learnt(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path.join(LEARNT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn replace_learnt(&self, bytes: &[u8]) -> io::Result<Box<dyn Segment>> {
+        let new = self.path.join(format!("{LEARNT}.new"));
+        let _ = fs::remove_file(&new);
+        let mut options = OpenOptions::new();
+        let file = options
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        (&file).write_all(bytes)?;
+        file.sync_data()?;
+        fs::rename(&new, self.path.join(LEARNT))?;
+        Ok(Box::new(Appended {
+            file,
+            folder: self.path.clone(),
+            is_named: AtomicBool::new(false),
+        }))
     }
 }
 

@@ -5,9 +5,10 @@
 //! 25 milliseconds once where the disk does not answer. What a request drops is written before its answer
 //! leaves; what it keeps is written a little later. A disk that is full, slow or gone costs copies.
 //!
-//! Four threads: the *writer* writes drops, then copies, and cleans up; the *syncer* makes sure each second
+//! Five threads: the *writer* writes drops, then copies, and cleans up; the *syncer* makes sure each second
 //! that they outlive a power cut; the *loader* reads, once, what an earlier process has left, newest
-//! first; and whoever answers requests only notes what is to be done ([`Journal`]).
+//! first; the *keeper* writes down what the site has found out of its visitors; and whoever answers requests
+//! only notes what is to be done ([`Journal`]).
 //!
 //! Never reads a setting, and prints nothing.
 
@@ -16,6 +17,7 @@ mod cleaning;
 mod folder;
 mod frame;
 mod index;
+mod learnt;
 mod loader;
 mod seal;
 mod secret;

@@ -59,6 +59,8 @@ struct Progress {
     busy: [Option<Instant>; 2],
     has_failed: Option<Trouble>,
     has_stopped: bool,
+    /// A thread writes down what is found out.
+    keeps_facts: bool,
     loaded: u64,
     loading_began: Option<Instant>,
     loading_took: Option<Duration>,
@@ -273,6 +275,27 @@ impl Shared {
         progress.synced >= written
     }
 
+    /// From now on what is found out is written down.
+    pub(crate) fn keep_facts(&self) {
+        self.progress().keeps_facts = true;
+    }
+
+    /// All of it is.
+    pub(crate) fn kept_facts(&self) {
+        self.progress().keeps_facts = false;
+        self.moved.notify_all();
+    }
+
+    /// Waits that long, or until all is to end; returns whether it is.
+    pub(crate) fn rest(&self, pause: Duration) -> bool {
+        let goes_on = |progress: &mut Progress| progress.stopping.is_none();
+        let rested = self
+            .moved
+            .wait_timeout_while(self.progress(), pause, goes_on);
+        let (progress, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        progress.stopping.is_some()
+    }
+
     /// Until when the writer is to end, and with it what is not written yet.
     pub(crate) fn stopping(&self) -> Option<Instant> {
         self.progress().stopping
@@ -292,10 +315,12 @@ impl Shared {
             let _state = self.state();
             self.progress().stopping = Some(until);
             self.wake_writer();
+            self.moved.notify_all();
         }
         let left = until.saturating_duration_since(Instant::now());
         let is_open = |progress: &mut Progress| {
             !progress.has_stopped
+                || progress.keeps_facts
                 || progress.synced < progress.written && progress.sync_failed < progress.written
         };
         let waited = self

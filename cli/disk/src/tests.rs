@@ -16,6 +16,7 @@ use crate::folder::{Directory, Folder, Segment};
 use crate::secret::Secret;
 use crate::{Disk, Options, Scope, Trouble};
 
+mod flips;
 mod trouble;
 
 /// A guard only.
@@ -168,6 +169,10 @@ impl State {
         std::fs::create_dir(&folder).unwrap();
         for file in self.files() {
             std::fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+        let learnt = self.path.path().join("copies/learnt");
+        if learnt.exists() {
+            std::fs::copy(&learnt, folder.join("learnt")).unwrap();
         }
         other
     }

@@ -13,6 +13,7 @@ use crate::cleaning::Cleaning;
 use crate::folder::{Folder, Segment};
 use crate::frame::{self, HEAD_BYTES, Head, Kind};
 use crate::index::{Place, Slot};
+use crate::learnt::Keeper;
 use crate::loader::{Found, Loader};
 use crate::seal::Sealer;
 use crate::segments::Segments;
@@ -129,9 +130,25 @@ impl Writer {
                 mark: self.site.rules_mark() ^ self.scope_mark,
                 epoch: self.epoch,
             };
+            let keeper = Keeper {
+                folder: Arc::clone(&self.folder),
+                site: self.site.clone(),
+                shared: Arc::clone(&self.shared),
+                scope_mark: self.scope_mark,
+                epoch: self.epoch,
+            };
             let (sender, found) = channel();
             self.found = Some(found);
             spawn("disk-loader", move || {
+                // It says to whom copies are not given: without it there are none.
+                if !keeper.bring_back() {
+                    loader.shared.state().void();
+                }
+                loader.shared.keep_facts();
+                if let Err(error) = spawn("disk-learnt", move || keeper.run()) {
+                    loader.shared.failed(&error);
+                    loader.shared.kept_facts();
+                }
                 let found = loader.load(&numbers);
                 // At the end nobody listens any more.
                 let _ = sender.send(found);

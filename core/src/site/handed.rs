@@ -106,6 +106,16 @@ impl Handed {
         true
     }
 
+    /// Shows all values, and whether several have them.
+    pub(super) fn each(&self, show: &mut dyn FnMut(u64, bool)) {
+        for place in self.entries.iter().flatten() {
+            let entry = place.load(Ordering::Acquire);
+            if entry != 0 {
+                show(entry & !SEVERAL, entry & SEVERAL != 0);
+            }
+        }
+    }
+
     fn bucket(&self, mark: u64) -> &[AtomicU64; WAYS] {
         &self.entries[usize::try_from(mark >> 32).unwrap_or_default() % BUCKETS]
     }

@@ -88,6 +88,25 @@ impl Lately {
         self.left(mark, now).is_some()
     }
 
+    /// Shows all marks that count now, as far as they are kept: noted with [`note`](Self::note) they are found
+    /// as before.
+    pub(super) fn each(&self, now: Instant, show: &mut dyn FnMut(u64, Instant)) {
+        if !self.has_any(now) {
+            return;
+        }
+        for (number, bucket) in (0..).zip(&self.places) {
+            for place in bucket {
+                let place = place.load(Ordering::Acquire);
+                let until = place & END_MAX;
+                if until > seconds(now) {
+                    // `note` adds a second.
+                    let until = Duration::from_secs(until.saturating_sub(1));
+                    show(tag(place) | number, Instant::from_epoch(until));
+                }
+            }
+        }
+    }
+
     fn bucket(&self, mark: u64) -> &[AtomicU64; WAYS] {
         &self.places[usize::try_from(mark & 0xffff_ffff).unwrap_or_default() % BUCKETS]
     }
@@ -127,6 +146,24 @@ mod tests {
         lately.note(mark, at(20));
         lately.forget(mark);
         assert!(!lately.has(mark, at(12)));
+    }
+
+    #[test]
+    fn what_is_shown_is_found_as_before_where_it_is_noted_again() {
+        let (lately, other) = (Lately::new(), Lately::new());
+        let mut rng = Rng::new(5);
+        let marks: Vec<_> = (10..1_010).map(|secs| (rng.next(), secs)).collect();
+        for (mark, secs) in &marks {
+            lately.note(*mark, at(*secs));
+        }
+        lately.each(at(500), &mut |mark, until| other.note(mark, until));
+        for (mark, secs) in marks {
+            assert_eq!(
+                other.left(mark, at(500)),
+                lately.left(mark, at(500)),
+                "{secs}"
+            );
+        }
     }
 
     #[test]

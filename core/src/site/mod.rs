@@ -25,9 +25,11 @@ mod happened;
 mod interleavings;
 mod interop;
 mod keep;
+mod known;
 mod labels;
 mod languages;
 mod lately;
+mod learnt;
 mod outdated;
 mod parts;
 mod passing;
@@ -70,6 +72,7 @@ pub use course::{Slow, Unreached};
 pub use decide::Ruling;
 pub use delayed::Delayed;
 pub use fetch::{Fetch, Verdict};
+pub use known::{Fact, Known};
 pub(crate) use labels::put_labels;
 pub use passing::{Completed, Holding, Passing};
 pub use purge::Purge;
@@ -392,6 +395,19 @@ impl Site {
     /// Why the copy does not come: also where a page of its name was dropped here of late.
     pub fn import(&self, record: &[u8], now: Instant) -> Result<Restored, Unrestored> {
         elsewhere::import(&self.parts, record, now)
+    }
+
+    /// What was found out of visitors and cookies, for [`learn`](Self::learn). Looks at all of it.
+    #[must_use]
+    pub fn facts(&self, now: Instant) -> Vec<Fact> {
+        learnt::facts(&self.parts, now)
+    }
+
+    /// Takes over what a site with the same seed has found out, each fact once. Before the copies that
+    /// were written down are [restored](Self::restore): some of it says to whom they are not given. After
+    /// [`set_wall_clock`](Self::set_wall_clock).
+    pub fn learn(&self, fact: &Fact, now: Instant) {
+        learnt::learn(&self.parts, fact, now);
     }
 
     /// Drops copies; returns how many there were. Looks at every key but for a session.

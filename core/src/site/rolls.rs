@@ -97,6 +97,29 @@ impl Rolls {
         known.push(new);
     }
 
+    /// Shows what is known of each name, and until when that holds.
+    pub(super) fn each(&self, now: Instant, show: &mut dyn FnMut(u64, bool, Instant)) {
+        let known = self.names().clone();
+        for name in known.iter().filter(|name| now < name.until) {
+            show(name.hash, name.rolls, name.until);
+        }
+    }
+
+    /// Takes over what was found out before, where nothing is known yet.
+    pub(super) fn learn(&self, hash: u64, rolls: bool, until: Instant, now: Instant) {
+        let mut known = self.names();
+        let is_new = known.iter().all(|known| known.hash != hash);
+        if is_new && known.len() < ROLLING_NAMES_MAX {
+            let left = until.saturating_since(now).min(LASTS);
+            known.push(Name {
+                hash,
+                rolls,
+                until: now + left,
+                due: now + left.saturating_sub(LASTS - AGAIN),
+            });
+        }
+    }
+
     /// How many are known to roll.
     pub(super) fn rolling(&self, now: Instant) -> usize {
         let known = self.names();

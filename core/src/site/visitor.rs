@@ -10,6 +10,7 @@ use foldhash::quality::FixedState;
 use http::StatusCode;
 use smallvec::SmallVec;
 
+use super::known::Known;
 use super::lately::Lately;
 use crate::canary::{Plant, is_planted};
 use crate::key::{self, CacheKey, Keyer, Partition};
@@ -76,6 +77,16 @@ impl Visitors {
             refused: Lately::new(),
             writers: Lately::new(),
         }
+    }
+
+    /// What is remembered, and what that says of a mark.
+    pub(super) const fn tables(&self) -> [(Known, &Lately); 4] {
+        [
+            (Known::Closed, &self.closed),
+            (Known::Personal, &self.personal),
+            (Known::Refused, &self.refused),
+            (Known::Wrote, &self.writers),
+        ]
     }
 
     /// Whether a copy that several see is for this visitor: the page is not closed, and the visitor
