@@ -29,6 +29,8 @@ pub enum Plant {
     LostSlot,
     /// Users with a session share a partition.
     MixedPartitions,
+    /// What is dropped from memory stays where it outlives the process.
+    OnDiskAfterDrop,
     /// A circuit that is open lets requests pass.
     OpenLetsPass,
     /// A copy answers as if the origin were full, which is not.
@@ -66,7 +68,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BusyGivesWay,
         Self::DeafToConnections,
         Self::Desync,
@@ -78,6 +80,7 @@ impl Plant {
         Self::LostProbe,
         Self::LostSlot,
         Self::MixedPartitions,
+        Self::OnDiskAfterDrop,
         Self::OpenLetsPass,
         Self::OverloadWithRoom,
         Self::ParkedLogin,

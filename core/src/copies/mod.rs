@@ -29,6 +29,7 @@ use self::gone::Gone;
 use self::journal::Told;
 use self::record::Stamp;
 use self::writes::Writes;
+use crate::canary::{Plant, is_planted};
 use crate::config::CacheSettings;
 use crate::key::{CacheKey, Partition};
 use crate::limits::STORE_SHARDS_MAX;
@@ -385,7 +386,9 @@ impl Copies {
     fn remove(&self, keys: &[CacheKey]) -> usize {
         keys.iter().for_each(|key| self.gone.note(key.hash()));
         let count = keys.iter().map(|key| self.store.remove(key)).sum();
-        if let Some(journal) = self.journal.get() {
+        if let Some(journal) = self.journal.get()
+            && !is_planted(Plant::OnDiskAfterDrop)
+        {
             let hashes: Vec<_> = keys.iter().map(CacheKey::hash).collect();
             journal.dropped(&hashes);
         }

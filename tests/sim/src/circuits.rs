@@ -72,6 +72,20 @@ impl Circuits {
         Ok(())
     }
 
+    /// The program has begun anew, which knows of no failure.
+    pub(crate) fn restarted(&mut self, now: Instant) {
+        for told in self.paths.values_mut().chain([&mut self.origin]) {
+            told.by_failures = None;
+            if told
+                .turns
+                .last()
+                .is_some_and(|(_, state)| *state != State::Closed)
+            {
+                told.turns.push((now, State::Closed));
+            }
+        }
+    }
+
     /// Takes note that a request was answered by what nobody had asked for.
     pub(crate) fn note_late(&mut self, asked: &Asked, now: Instant) {
         self.late.push((asked.method, asked.target.clone(), now));

@@ -104,6 +104,17 @@ impl Hub {
         }
     }
 
+    /// The program is gone, with all that its sessions have shared; where the origin is, is looked up anew when
+    /// that is due.
+    pub(crate) fn lose(&self, now: Instant) {
+        self.pool
+            .borrow_mut()
+            .expire(now + Duration::from_secs(86_400));
+        self.waiting.borrow_mut().clear();
+        self.reports.borrow_mut().clear();
+        self.detached.borrow_mut().clear();
+    }
+
     pub(crate) fn waker(&self, task: usize) -> Waker {
         let queue = Arc::clone(&self.queue);
         Waker::from(Arc::new(TaskWaker { queue, task }))

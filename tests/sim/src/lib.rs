@@ -11,6 +11,7 @@ mod chance;
 mod circuits;
 mod clients;
 mod copies;
+mod disk;
 mod doors;
 mod host;
 mod ledger;
@@ -65,7 +66,7 @@ pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
         net.note(format_args!("{swarm:?}"));
     }
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = world::World::new(Rc::clone(&net), settings);
+        let mut world = world::World::new(Rc::clone(&net), settings, seed);
         world.run(steps);
         world.end()
     }));

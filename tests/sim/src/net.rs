@@ -52,6 +52,8 @@ pub(crate) enum Event {
     Connects,
     /// The origin's health changes.
     OriginTurns,
+    /// The program is lost, and begins anew.
+    Restarts,
     /// An actor goes on.
     Steps(Actor),
     /// Another second.
@@ -366,6 +368,22 @@ impl Net {
     pub(crate) fn left(&mut self, id: LinkId) {
         if let Some(attempt) = self.links[id].attempt {
             self.attempts.done(attempt, self.now);
+        }
+    }
+
+    /// The program is gone: every connection of it breaks off, and nothing more comes by any.
+    pub(crate) fn lose_program(&mut self) {
+        let open = |link: &LinkId| !self.links[*link].to_retter.closed;
+        let open: Vec<_> = (0..self.links.len()).filter(open).collect();
+        for id in open {
+            let now = self.now;
+            let link = &mut self.links[id];
+            for half in [&mut link.to_actor, &mut link.to_retter] {
+                half.is_cut = true;
+                half.reset = Some(half.reset.map_or(now, |at| at.min(now)));
+            }
+            self.at(now, Event::Arrives(id, false));
+            self.note(format_args!("link {id} is lost"));
         }
     }
 

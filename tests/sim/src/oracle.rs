@@ -43,6 +43,8 @@ pub struct Tally {
     pub transitions: u64,
     /// Sessions that were told to give way.
     pub leaving: u64,
+    /// Losses of the program.
+    pub restarts: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -57,6 +59,7 @@ impl std::ops::AddAssign for Tally {
         self.unanswered += other.unanswered;
         self.transitions += other.transitions;
         self.leaving += other.leaving;
+        self.restarts += other.restarts;
     }
 }
 
@@ -88,6 +91,12 @@ impl Oracle {
         if let Err(text) = self.circuits.note(transition) {
             ledger.violate(text);
         }
+    }
+
+    /// The program was lost, and has begun anew: with every circuit closed.
+    pub(crate) fn restarted(&mut self, now: Instant) {
+        self.tally.restarts += 1;
+        self.circuits.restarted(now);
     }
 
     /// Takes note that sessions are told to give way.

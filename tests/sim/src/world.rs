@@ -2,6 +2,7 @@
 //! Never decides what an actor does, nor whether the program did right.
 
 mod end;
+mod restart;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ use crate::net::{Actor, Event, Net};
 use crate::oracle::Oracle;
 use crate::origin::{Health, Origin};
 use crate::requests::Memory;
+
+use restart::Restarts;
 
 /// Polls of sessions between two events beyond which they keep waking each other for nothing.
 const POLLS_MAX: usize = 20_000;
@@ -58,6 +61,8 @@ pub(crate) struct World {
     ledger: Ledger,
     /// Seconds that the program's wall clock is off.
     clock_error: i64,
+    /// Where the program is lost now and then.
+    restarts: Option<Restarts>,
     steps: u64,
 }
 
@@ -69,7 +74,7 @@ enum Task {
 }
 
 impl World {
-    pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings) -> Self {
+    pub(crate) fn new(net: Rc<RefCell<Net>>, settings: Settings, world: u64) -> Self {
         let is_attended = net.borrow().swarm.is_attended;
         let oracle = Oracle::new(settings.clone(), is_attended);
         let config = settings.validate().expect("simulated settings are valid");
@@ -77,9 +82,10 @@ impl World {
             let mut net = net.borrow_mut();
             (net.chance.seed(), net.now)
         };
+        let restarts = Restarts::of(world, &net.borrow().swarm, &config, seed);
         let gateway = Gateway::new(config, seed, now);
         let hub = Rc::new(Hub::new(Rc::clone(&net)));
-        let world = Self {
+        let mut world = Self {
             hub,
             net,
             gateway,
@@ -92,10 +98,19 @@ impl World {
             oracle,
             ledger: Ledger::default(),
             clock_error: 0,
+            restarts,
             steps: 0,
         };
         world.set_clock();
         world.hub.queue.push(REFRESHER);
+        if let Some(restarts) = &mut world.restarts {
+            world
+                .gateway
+                .site()
+                .set_journal(Arc::clone(restarts.disk()) as _);
+            let wait = restarts.next();
+            world.net.borrow_mut().after(wait, Event::Restarts);
+        }
         {
             let net = &mut *world.net.borrow_mut();
             net.at(net.now, Event::Connects);
@@ -130,6 +145,11 @@ impl World {
         self.steps += 1;
         self.handle(event);
         self.settle();
+        if let Some(restarts) = &mut self.restarts
+            && restarts.writes()
+        {
+            restarts.disk().write(self.gateway.site());
+        }
         true
     }
 
@@ -148,6 +168,7 @@ impl World {
             Event::Drains => self.drain(),
             Event::LookedUp => self.looked_up(),
             Event::OriginTurns => self.turn(),
+            Event::Restarts => self.restart(),
             Event::Steps(actor) => self.act(actor),
             Event::Ticks => self.tick(),
             Event::Wakes(task) => self.hub.queue.push(task),

@@ -46,6 +46,7 @@ fn says(bug: Plant) -> &'static str {
             "bytes that were never sent"
         }
         Plant::UnendedSession => "a copy of a session that was signed out of",
+        Plant::OnDiskAfterDrop => "a copy that was made wrong",
         Plant::ParkedLogin => "another client's login",
         Plant::PublicForPersonal => "for who is somebody",
         Plant::PublicOfVisitor => "bytes that were never sent to `strangers`",

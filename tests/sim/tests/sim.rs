@@ -53,6 +53,7 @@ fn every_seed_keeps_the_contract() {
         tally.public,
         tally.local,
         tally.transitions,
+        tally.restarts,
     ];
     assert!(
         happened.iter().all(|count| *count > 0),
