@@ -417,6 +417,44 @@ fn killed_again_and_again_under_load_no_dropped_copy_comes_back() {
     ));
 }
 
+#[test]
+#[ignore = "needs a mount of its own: tests/run.sh disk-full"]
+fn a_file_system_without_room_costs_copies_and_no_answer() {
+    let (origin, is_down) = shop();
+    let state = State::new();
+    std::fs::create_dir(&state.0).expect("a folder to mount on");
+    let mut program = command("unshare");
+    let mount = "mount -t tmpfs -o size=256k tmpfs \"$RETTER_STATE_DIR\" && exec \"$0\"";
+    program.args(["--map-root-user", "--mount", "sh", "-c", mount]);
+    program.arg(retter_program!());
+    let settings = [
+        ("RETTER_STATE_DIR", state.text()),
+        ("RETTER_CACHE_PUBLIC", "off"),
+        ("RETTER_BREAKER_FAIL_RATE", "1"),
+        ("RETTER_BREAKER_CONSECUTIVE_FAIL", "1000000"),
+    ];
+    let retter = Retter::start_command(program, origin.address(), &settings);
+    wait_until_loaded(&retter);
+    let mut client = retter.client();
+    let mut number = 0;
+    let until = Instant::now() + DEADLINE;
+    while retter.metric("retter_disk_failing") < 1.0 {
+        let kept = client.ask(&Request::get(&format!("/{number}")));
+        assert_eq!((kept.status, kept.source()), (200, "backend"));
+        number += 1;
+        assert!(Instant::now() < until, "it is full after {number} pages");
+    }
+    retter.wait_for("a warning", |line| {
+        line.contains("RETTER_STATE_DIR").then_some(())
+    });
+    assert_eq!(client.ask(&Request::post("/0", "x=1")).status, 200);
+    is_down.store(true, Ordering::SeqCst);
+    // Memory has what it had, but for what was dropped.
+    assert_eq!(client.ask(&Request::get("/0")).status, 503);
+    assert_eq!(client.ask(&Request::get("/1")).status, 200);
+    say(&format!("full after {number} pages: each was answered"));
+}
+
 /// Not `println!`: the test runner would show it only when the test fails.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -1,4 +1,4 @@
-//! Owns the file of what a site has found out of its visitors ([`Keeper`], [`bring_back`]): a beginning, and
+//! Owns the file of what a site has found out of its visitors ([`Keeper`]): a beginning, and
 //! batches of facts behind each other, of which a later word on the same mark counts.
 //! Never decides what is found out, and never makes a request wait.
 //!
