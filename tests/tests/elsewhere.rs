@@ -145,7 +145,7 @@ fn copies_rescue_on_another_machine_after_they_were_exported_and_imported() {
     );
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    here.refused(&["copies", "export", text(&file)], "exists");
+    here.refused(&["copies", "export", text(&file)], "is there already");
     let said = there.done(&["copies", "import", text(&file)], "299 copies taken over");
     assert!(said.contains("1 left out: there is a newer one"), "{said}");
     let rescued = there.retter.ask(&Request::get("/299"));

@@ -25,7 +25,14 @@ pub(super) fn run(loaded: &Loaded, file: &Path, key: Option<&Path>) -> Result<()
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
     let mut options = OpenOptions::new();
     let made = options.write(true).create_new(true).mode(0o600).open(file);
-    let made = made.map_err(failed)?;
+    let is_there = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+    let made = made.map_err(|error| match is_there(&error) {
+        true => format!(
+            "{} is there already: name another file, or remove it",
+            file.display()
+        ),
+        false => failed(error),
+    })?;
     let written = write(loaded, (made, mark), key, first);
     let (count, left_out) = written.inspect_err(|_| {
         let _ = std::fs::remove_file(file);
