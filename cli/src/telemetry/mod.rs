@@ -206,7 +206,7 @@ impl Telemetry {
         self.tell(self.outages.tick(now), now);
         self.tell_of_pages(stats.paths_open, now);
         let holder = || self.gateway.site().gate().holder(now);
-        let told = lock(&self.overload).note(&stats.admission, holder, now);
+        let told = lock(&self.overload).note(&stats, holder, now);
         if let Some(text) = told {
             tracing::warn!("{text}");
         }

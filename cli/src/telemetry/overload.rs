@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use retter_core::admission::Holder;
-use retter_core::report::{AdmissionStats, ShedCounts};
+use retter_core::report::{ShedCounts, Stats};
 use retter_core::time::Instant;
 
 use super::escape;
@@ -25,10 +25,12 @@ impl Overload {
     /// longest, if there is one.
     pub(crate) fn note(
         &mut self,
-        stats: &AdmissionStats,
+        stats: &Stats,
         holder: impl FnOnce() -> Option<Holder>,
         now: Instant,
     ) -> Option<String> {
+        let waiting = stats.waiting.waiting;
+        let stats = &stats.admission;
         let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
         let copies = stats.shed.copy - self.shed.copy;
         let refused = stats.shed.refused() - self.shed.refused();
@@ -45,9 +47,13 @@ impl Overload {
                 holder.longest.as_secs()
             )
         });
+        let in_room = match waiting {
+            0 => String::new(),
+            count => format!("; {count} visitors are in the waiting room"),
+        };
         Some(format!(
             "the application is full: it works on {} requests at one time, {} ms each; since the \
-             last such line {copies} were answered from copies, {refused} refused{longest}",
+             last such line {copies} were answered from copies, {refused} refused{in_room}{longest}",
             stats.limit,
             millis(stats.service_time),
         ))
@@ -62,14 +68,12 @@ mod tests {
     fn a_full_application_is_told_every_minute_while_it_is() {
         let at = |secs| Instant::from_epoch(Duration::from_secs(secs));
         let mut overload = Overload::default();
-        let mut stats = AdmissionStats {
-            limit: 12,
-            service_time: Duration::from_millis(25),
-            ..AdmissionStats::default()
-        };
+        let mut stats = Stats::default();
+        stats.admission.limit = 12;
+        stats.admission.service_time = Duration::from_millis(25);
         assert_eq!(overload.note(&stats, || None, at(1)), None);
-        stats.shed.copy = 3;
-        stats.shed.early = 1;
+        stats.admission.shed.copy = 3;
+        stats.admission.shed.early = 1;
         let told = overload.note(&stats, || None, at(2)).unwrap();
         assert!(
             told.contains("12 requests at one time, 25 ms each"),
@@ -79,7 +83,8 @@ mod tests {
             told.ends_with("3 were answered from copies, 1 refused"),
             "{told}"
         );
-        stats.shed.deadline = 4;
+        stats.admission.shed.deadline = 4;
+        stats.waiting.waiting = 90;
         assert_eq!(overload.note(&stats, || None, at(61)), None);
         let holder = Holder {
             page: "/poll".into(),
@@ -90,8 +95,8 @@ mod tests {
         let told = overload.note(&stats, || Some(holder), at(62)).unwrap();
         assert!(
             told.ends_with(
-                "0 were answered from copies, 4 refused; /poll keeps it longest: 7 requests, the \
-                 first of them for 12 s"
+                "0 were answered from copies, 4 refused; 90 visitors are in the waiting room; /poll \
+                 keeps it longest: 7 requests, the first of them for 12 s"
             ),
             "{told}"
         );

@@ -78,7 +78,9 @@ fn navigates(request: &RequestHead) -> bool {
 fn pace(parts: &Parts, now: Instant) -> Pace {
     let stats = parts.gate.stats(now);
     let service = stats.service_time.as_secs_f64();
+    let at_gate = u32::try_from(stats.waiting - stats.following).unwrap_or(u32::MAX);
     Pace {
+        is_idle: at_gate <= stats.limit / 4,
         places: stats.limit,
         per_second: f64::from(stats.limit) / if service > 0.0 { service } else { 1.0 },
     }

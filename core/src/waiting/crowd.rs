@@ -36,6 +36,7 @@ enum Event {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Visitor {
+    has_cookies: bool,
     leaves: Option<Instant>,
     network: u32,
     number: Option<u64>,
@@ -57,6 +58,9 @@ struct Crowd {
     busy: Duration,
     /// Part of the visitors that leaves within two minutes.
     leaving: f64,
+    /// Part of the visitors that brings no number back.
+    cookieless: f64,
+    arrivals: f64,
     networks: u32,
     /// Numbers in the order in which they were let in.
     order: Vec<u64>,
@@ -87,6 +91,8 @@ impl Crowd {
             queue: VecDeque::new(),
             busy: Duration::ZERO,
             leaving,
+            cookieless: 0.0,
+            arrivals: ARRIVALS,
             networks,
             order: Vec::new(),
             let_in_of_one: 0,
@@ -114,13 +120,14 @@ impl Crowd {
     fn on(&mut self, event: Event) {
         match event {
             Event::Arrives => {
-                let gap = self.random_exponential(1.0 / ARRIVALS);
+                let gap = self.random_exponential(1.0 / self.arrivals);
                 self.at(gap, Event::Arrives);
                 let leaves = self.rng.unit() < self.leaving;
                 let after = Duration::from_secs_f64(120.0 * self.rng.unit());
                 let network =
                     1 + u32::try_from(self.rng.next() % u64::from(self.networks)).unwrap();
                 self.visitors.push(Visitor {
+                    has_cookies: self.cookieless <= self.rng.unit(),
                     leaves: leaves.then(|| self.now + after),
                     network,
                     ..Visitor::default()
@@ -130,6 +137,7 @@ impl Crowd {
             Event::Draws => {
                 self.at(Duration::from_millis(20), Event::Draws);
                 self.visitors.push(Visitor {
+                    has_cookies: true,
                     network: ONE,
                     ..Visitor::default()
                 });
@@ -187,7 +195,7 @@ impl Crowd {
         };
         let now = self.now;
         let visitor = &mut self.visitors[who];
-        visitor.number = Some(stay.number);
+        visitor.number = visitor.has_cookies.then_some(stay.number);
         visitor.told = visitor.told.or_else(|| stay.wait.map(|wait| (wait, now)));
         let line = Duration::from_secs_f64(0.05 + 0.2 * self.rng.unit());
         self.at(stay.again + line, Event::Looks(who));
@@ -216,6 +224,7 @@ impl Crowd {
 
     fn pace(&self) -> Pace {
         Pace {
+            is_idle: self.queue.len() <= PLACES / 4,
             places: u32::try_from(PLACES).unwrap(),
             per_second: PER_SECOND * 2.0,
         }
@@ -290,6 +299,20 @@ fn one_network_that_draws_fifty_numbers_a_second_gets_a_tenth() {
     let seen = crowd.run();
     show("one network draws 50 numbers a second", &seen);
     assert!(seen.used >= 0.95, "{}", seen.used);
-    // The gate of this crowd knows no shares, which hold the rest.
-    assert!(seen.of_one <= 0.12, "{}", seen.of_one);
+    // The gate of this crowd knows no shares, which hold what comes to it past the room.
+    assert!(seen.of_one <= 0.15, "{}", seen.of_one);
+}
+
+#[test]
+fn no_place_stays_free_for_those_who_cannot_come_back() {
+    for (arrivals, cookieless) in [(12.0, 1.0), (30.0, 1.0), (30.0, 0.5)] {
+        let mut crowd = Crowd::new(1, 0.3, 5_000);
+        (crowd.arrivals, crowd.cookieless) = (arrivals, cookieless);
+        let seen = crowd.run();
+        show(
+            &format!("{arrivals} a second, {cookieless} without cookies"),
+            &seen,
+        );
+        assert!(seen.used >= 0.9, "{arrivals}, {cookieless}: {}", seen.used);
+    }
 }

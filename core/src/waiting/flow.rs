@@ -10,6 +10,8 @@ use crate::time::Instant;
 /// What the origin bears, as far as the gate before it knows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
+    /// Whether hardly anybody stands at the gate, so that a place would stay free.
+    pub(crate) is_idle: bool,
     /// How many requests may be there at one time.
     pub(crate) places: u32,
     /// How many a second it may answer; where nobody knows that yet, any guess.

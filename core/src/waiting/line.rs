@@ -167,6 +167,10 @@ impl Line {
             true
         });
         self.here = here;
+        if self.waiting.is_empty() {
+            // A crowd that is over costs nothing any more.
+            self.waiting = VecDeque::new();
+        }
     }
 
     fn find(&self, number: u64) -> Result<usize, usize> {

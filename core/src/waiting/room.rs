@@ -22,11 +22,13 @@ use crate::time::Instant;
 ///    same: it goes to the gate.
 /// 3. Who comes new while somebody waits is given a number. Who does not bring it back gets no other one
 ///    for [`UNCLAIMED`].
-/// 4. Whose page has not looked again for long has left. Its number is still good until it is
+/// 4. No place stays free for somebody who may not come: while hardly anybody stands at the gate, whoever
+///    comes new goes there.
+/// 5. Whose page has not looked again for long has left. Its number is still good until it is
 ///    called, and for as long as a pass after that.
-/// 5. A number of an earlier run of the program stands where it would: all numbers of this one are
+/// 6. A number of an earlier run of the program stands where it would: all numbers of this one are
 ///    greater.
-/// 6. What one network may have of it is bounded; see [`Networks`].
+/// 7. What one network may have of it is bounded; see [`Networks`].
 #[derive(Debug)]
 pub(super) struct Room {
     line: Line,
@@ -134,7 +136,7 @@ impl Room {
         self.turn(pace, now);
         let Some(number) = self.claim(guest, now) else {
             let is_first = self.line.is_empty() && self.called.len() < self.flow.to_call(pace, now);
-            return match is_first {
+            return match is_first || pace.is_idle {
                 true => Said::Goes,
                 false => self.draw(guest, pace, now),
             };

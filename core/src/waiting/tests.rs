@@ -7,6 +7,7 @@ use super::*;
 use crate::limits::ROOM_MAX;
 
 const PACE: Pace = Pace {
+    is_idle: false,
     places: 2,
     per_second: 1.0,
 };
