@@ -60,6 +60,13 @@ impl Line {
         self.waiting.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_in_order(&self) -> bool {
+        self.waiting.iter().is_sorted_by(|one, next| {
+            one.number < next.number && one.given <= next.given && one.here <= next.here
+        })
+    }
+
     /// How many are here, about.
     pub(super) fn here(&self) -> usize {
         let here = self.here.saturating_sub(self.here_reached);

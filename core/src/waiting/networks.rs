@@ -80,6 +80,12 @@ impl Networks {
         self.all += 1;
     }
 
+    /// How many wait in all.
+    #[cfg(test)]
+    pub(super) const fn all(&self) -> u32 {
+        self.all
+    }
+
     /// Whoever has left is back.
     pub(super) fn join_again(&mut self, shown: &Shown) {
         if let Some(mark) = shown.home() {

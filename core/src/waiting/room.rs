@@ -125,6 +125,21 @@ impl Room {
         (self.line.here() + self.called.len(), self.passes.len())
     }
 
+    /// Whether its parts agree.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let waiting = self.line.len() + self.called.len();
+        assert_eq!(self.networks.all() as usize, waiting, "each counts once");
+        assert!(waiting <= ROOM_MAX && self.passes.len() <= ROOM_MAX);
+        for number in self.called.keys() {
+            assert!(!self.passes.contains_key(number) && !self.line.contains(*number));
+        }
+        for number in self.passes.keys() {
+            assert!(!self.line.contains(*number));
+        }
+        assert!(self.line.is_in_order());
+    }
+
     /// How long one who came now would wait.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         self.flow

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::limits::ROOM_MAX;
+use crate::rng::Rng;
 
 const PACE: Pace = Pace {
     is_idle: false,
@@ -310,4 +311,53 @@ fn without_a_room_those_who_waited_are_as_good_as_all() {
     let last = bed.comes(30);
     assert!(waits(bed.turned_away(7, Some(claims[7]))).place <= 2);
     assert!(last.number > claims[7].number);
+}
+
+/// What visitors, and those who mean harm, may do in any order.
+#[test]
+fn its_parts_agree_whatever_happens_in_which_order() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let mut below = move |end: u64| rng.next() % end;
+        let mut bed = Bed::new();
+        let mut claims: Vec<(u32, Claim)> = Vec::new();
+        for _ in 0..2_000 {
+            let network = u32::try_from(below(40)).unwrap();
+            let known = claims.len() as u64;
+            let shown = match below(4) {
+                0 | 1 if known > 0 => {
+                    let at = usize::try_from(below(known)).unwrap();
+                    // Most show their own, some that of others.
+                    let (home, claim) = claims[at];
+                    let from = if below(8) == 0 { network } else { home };
+                    (from, Some(claim))
+                }
+                _ => (network, None),
+            };
+            let turn = match below(3) {
+                0 => bed.turned_away(shown.0, shown.1),
+                _ => bed.ask(shown.0, shown.1),
+            };
+            if let Turn::Waits(position) = turn {
+                let stats = bed.room.stats(bed.now);
+                assert!(
+                    position.place >= 1 && position.again_secs >= 2,
+                    "{position:?}"
+                );
+                assert!(
+                    position.place as usize <= stats.waiting + 1,
+                    "{position:?}, {stats:?}"
+                );
+                claims.push((shown.0, position.claim));
+            }
+            match below(40) {
+                0 => bed.pass(SECOND * u32::try_from(below(30)).unwrap()),
+                1 => bed.micros = TODAY + below(1 << 40),
+                2 if below(20) == 0 => bed.pass(HOUR),
+                3 if below(20) == 0 => bed.room.clear(),
+                _ => bed.pass(Duration::from_millis(below(300))),
+            }
+            bed.room.change(|room| room.check());
+        }
+    }
 }
