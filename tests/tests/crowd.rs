@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use retter_tests::crowd::{Application, Group, Habit, Outcomes, Run, run};
+use retter_tests::crowd::{Application, Group, Habit, Outcomes, Run, Sessions, run};
 
 const APPLICATIONS: [Application; 6] = [
     Application::Shared,
@@ -21,6 +21,8 @@ fn honest(size: u32) -> Group {
     Group {
         size,
         networks: size,
+        addresses: 1,
+        sessions: Sessions::None,
         from: Duration::ZERO,
         habit: Habit::Honest,
     }
@@ -30,6 +32,8 @@ fn of(habit: Habit, size: u32, networks: u32) -> Group {
     Group {
         size,
         networks,
+        addresses: 1,
+        sessions: Sessions::None,
         from: Duration::from_secs(5),
         habit,
     }
@@ -41,6 +45,9 @@ fn go(application: Application, groups: Vec<Group>, seed: u64) -> Outcomes {
         groups,
         length: Duration::from_secs(150),
         counts_from: Duration::from_secs(60),
+        has_circuits: false,
+        copies: None,
+        fails_from: None,
         seed,
     })
 }

@@ -17,7 +17,8 @@ pub enum Application {
     Database,
     /// One processor that slows down by all who are inside.
     Thrashing,
-    /// One thread, which some pages block for 200 ms, as with Node.js.
+    /// One thread, which some pages block for 200 ms, as with Node.js; what takes longer lets others in
+    /// between.
     Blocking,
     /// As with the database, and 500 for who comes while 30 are inside.
     Refusing,
@@ -45,6 +46,8 @@ pub(super) struct Inside {
     shared: BTreeMap<u64, f64>,
     /// Those that have a worker, until when.
     working: BTreeMap<u64, f64>,
+    /// The work that is left of those that let others in between.
+    rest: BTreeMap<u64, f64>,
     queued: VecDeque<(u64, Work)>,
     /// Those that only wait, until when.
     waiting: BTreeMap<u64, f64>,
@@ -52,6 +55,9 @@ pub(super) struct Inside {
 
 /// A page's time where it is alone, in seconds.
 const PAGE: f64 = 0.02;
+
+/// How long one thread is kept by one of many, in seconds.
+const BLOCK: f64 = 0.2;
 
 /// Requests that a worker application works on at a time; each takes so many times longer.
 const WORKERS: usize = 8;
@@ -65,6 +71,7 @@ impl Inside {
             count: 0,
             shared: BTreeMap::new(),
             working: BTreeMap::new(),
+            rest: BTreeMap::new(),
             queued: VecDeque::new(),
             waiting: BTreeMap::new(),
         }
@@ -124,6 +131,14 @@ impl Inside {
             self.working.remove(id);
             self.waiting.remove(id);
         }
+        ended.retain(|id| match self.rest.remove(id) {
+            Some(rest) => {
+                let rest = Duration::from_secs_f64(rest);
+                self.queued.push_back((*id, Work::Long(rest)));
+                false
+            }
+            None => true,
+        });
         self.count -= ended.len();
         self.begin();
         ended
@@ -139,6 +154,13 @@ impl Inside {
         {
             let took = match work {
                 Work::Page => self.page(),
+                Work::Long(time) if self.application == Application::Blocking => {
+                    let rest = time.as_secs_f64() - BLOCK;
+                    if rest > 0.0 {
+                        self.rest.insert(id, rest);
+                    }
+                    BLOCK.min(time.as_secs_f64())
+                }
                 Work::Long(time) | Work::Wait(time) => time.as_secs_f64(),
             };
             self.working.insert(id, self.now + took);
@@ -150,7 +172,7 @@ impl Inside {
         let spread = 0.5 + self.rng.unit();
         // One in twelve blocks for 200 ms, the others for 4 ms.
         match self.application == Application::Blocking {
-            true if self.rng.unit() < 1.0 / 12.0 => 0.2,
+            true if self.rng.unit() < 1.0 / 12.0 => BLOCK,
             true => 0.004 * spread,
             false => PAGE * 8.0 * spread,
         }

@@ -3,53 +3,28 @@
 //! Never opens a socket or reads a clock; the same seed is the same run.
 
 mod application;
+mod habit;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use retter_core::config::Settings;
-use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
+use retter_core::message::{FieldsBuilder, ResponseHead};
 use retter_core::rng::Rng;
 use retter_core::time::Instant;
 use retter_core::{Decision, Fetch, Ruling, Site, Ticket, Verdict};
 
 pub use application::Application;
 use application::{Inside, Work};
+use habit::{Answer, Wish};
+pub use habit::{Group, Habit, Sessions};
 
 use crate::woken::Woken;
-
-/// Some who behave alike.
-#[derive(Clone, Copy, Debug)]
-pub struct Group {
-    /// How many ask at a time.
-    pub size: u32,
-    /// From how many networks they come.
-    pub networks: u32,
-    /// When they begin.
-    pub from: Duration,
-    /// What they do.
-    pub habit: Habit,
-}
-
-/// What one of a group does, again and again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Habit {
-    /// Asks for one of some pages each 2 to 5 s.
-    Honest,
-    /// Asks for a page that nobody else wants, at once again.
-    Crawl,
-    /// Asks for what takes 12 s of work, at once again.
-    Export,
-    /// Asks for what comes in 10 to 20 s, at once again.
-    Poll,
-    /// Posts, at once again.
-    Post,
-}
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -62,6 +37,12 @@ pub struct Run {
     pub length: Duration,
     /// From when it counts.
     pub counts_from: Duration,
+    /// Whether failures and slowness open circuits; else what is seen is the gate's doing alone.
+    pub has_circuits: bool,
+    /// Whether what others ask for may be kept, and in how many bytes; else every answer is asked for.
+    pub copies: Option<usize>,
+    /// From when on the application fails on everything.
+    pub fails_from: Option<Duration>,
     /// Chance.
     pub seed: u64,
 }
@@ -73,8 +54,12 @@ pub struct Outcome {
     pub asked: u64,
     /// Good answers within the visitors' patience.
     pub good: u64,
+    /// Those of them that the application gave, and no copy.
+    pub made: u64,
     /// The times of good answers.
     pub times: Vec<Duration>,
+    /// The good answers of each.
+    pub each: BTreeMap<usize, u64>,
 }
 
 /// What came of a run, from when it counts.
@@ -84,6 +69,8 @@ pub struct Outcomes {
     pub groups: Vec<Outcome>,
     /// Most places that were taken beyond the limit.
     pub beyond: u32,
+    /// What must never happen and did.
+    pub violations: Vec<String>,
     /// What everything came to: equal for equal runs.
     pub trace: u64,
 }
@@ -97,14 +84,23 @@ enum Event {
     Ends(u64),
     Late(u64),
     OutOfPatience(u64),
+    Slow(u64),
 }
 
 #[derive(Debug)]
 struct Visit {
+    asked: Asked,
+    stage: Stage,
+}
+
+/// A request of somebody.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
     came: Instant,
     visitor: usize,
     work: Work,
-    stage: Stage,
+    fails: bool,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -124,6 +120,8 @@ struct World {
     visitors: Vec<(usize, IpAddr)>,
     visits: BTreeMap<u64, Visit>,
     woken: Woken,
+    /// Whether the event has let somebody in.
+    has_entered: bool,
     next: u64,
     outcomes: Outcomes,
 }
@@ -153,12 +151,17 @@ impl Outcome {
 #[must_use]
 pub fn run(run: Run) -> Outcomes {
     let mut settings = Settings::default();
-    // What is measured here is the gate alone.
-    settings.site.breaker.consecutive_failures = u32::MAX;
-    settings.site.breaker.failure_rate = 1.0;
-    settings.site.breaker.origin_outcomes_min = u32::MAX;
-    settings.site.breaker.path_outcomes_min = u32::MAX;
-    settings.site.breaker.slow_rate = None;
+    if !run.has_circuits {
+        settings.site.breaker.consecutive_failures = u32::MAX;
+        settings.site.breaker.failure_rate = 1.0;
+        settings.site.breaker.origin_outcomes_min = u32::MAX;
+        settings.site.breaker.path_outcomes_min = u32::MAX;
+        settings.site.breaker.slow_rate = None;
+    }
+    if let Some(bytes) = run.copies {
+        settings.site.cache.bytes_max = bytes;
+        settings.site.cache.object_bytes_max = bytes / 4;
+    }
     let config = settings.validate().expect("they are valid");
     let site = Site::new(&config, run.seed, Instant::ZERO);
     site.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
@@ -167,9 +170,7 @@ pub fn run(run: Run) -> Outcomes {
     let mut network = 0_u32;
     for (index, group) in run.groups.iter().enumerate() {
         for one in 0..group.size {
-            let number = network + one % group.networks;
-            let address = Ipv4Addr::from_bits(0x0a00_0000 + (number << 8) + 1);
-            visitors.push((index, IpAddr::V4(address)));
+            visitors.push((index, group.address(one, network)));
         }
         network += group.networks;
     }
@@ -187,6 +188,7 @@ pub fn run(run: Run) -> Outcomes {
         visitors,
         visits: BTreeMap::new(),
         woken: Woken::default(),
+        has_entered: false,
         next: 0,
     };
     world.play()
@@ -205,6 +207,8 @@ impl World {
                 break;
             }
             self.now = at;
+            self.has_entered = false;
+            let before = (self.site.gate().in_flight(), self.site.gate().limit());
             match event {
                 Event::Ask(visitor) => self.ask(visitor),
                 Event::Deadline(id) => self.ask_again(id),
@@ -222,13 +226,32 @@ impl World {
                     }
                 }
                 Event::OutOfPatience(id) => self.give_up(id),
+                Event::Slow(id) => self.slow(id),
             }
             self.wake();
-            let gate = self.site.gate();
-            let beyond = gate.in_flight().saturating_sub(gate.limit());
-            self.outcomes.beyond = self.outcomes.beyond.max(beyond);
+            self.check(before);
+        }
+        self.visits.clear();
+        let stats = self.site.stats(self.now).admission;
+        if (stats.in_flight, stats.parked, stats.waiting) != (0, 0, 0) {
+            let text = format!("nobody is there, and still {stats:?}");
+            self.outcomes.violations.push(text);
         }
         self.outcomes
+    }
+
+    /// Nobody enters beyond the limit, but for the one who finds out whether the others only wait.
+    fn check(&mut self, (in_flight, limit): (u32, u32)) {
+        let gate = self.site.gate();
+        let (now, most) = (gate.in_flight(), gate.limit().max(limit).max(in_flight));
+        // Those who only wait may be too many all at once; they take half of the places at most.
+        let parked = self.site.stats(self.now).admission.parked;
+        let most = if parked > 0 { most + limit / 2 } else { most };
+        self.outcomes.beyond = self.outcomes.beyond.max(now.saturating_sub(gate.limit()));
+        if self.has_entered && now > most + 1 {
+            let text = format!("{in_flight} became {now} of {most}");
+            self.outcomes.violations.push(text);
+        }
     }
 
     fn plan(&mut self, after: Duration, event: Event) {
@@ -241,96 +264,91 @@ impl World {
         Duration::from_secs_f64(from + (to - from) * self.rng.unit())
     }
 
-    fn habit(&self, visitor: usize) -> Habit {
-        self.run.groups[self.visitors[visitor].0].habit
+    fn group(&self, visitor: usize) -> Group {
+        self.run.groups[self.visitors[visitor].0]
     }
 
     fn ask(&mut self, visitor: usize) {
         let (_, address) = self.visitors[visitor];
         self.next += 1;
         let id = self.next;
-        let habit = self.habit(visitor);
-        let words = [
-            "shop", "cart", "news", "about", "help", "team", "blog", "jobs",
-        ];
-        let word = words[usize::try_from(self.rng.next() % 8).expect("below eight")];
-        let (path, work) = match habit {
-            Habit::Crawl => (format!("/{word}/{id}"), Work::Page),
-            Habit::Export => ("/export".to_owned(), Work::Long(Duration::from_secs(12))),
-            Habit::Honest => (format!("/{word}"), Work::Page),
-            Habit::Poll => (
-                format!("/poll?t={id}"),
-                Work::Wait(self.seconds(10.0, 20.0)),
-            ),
-            Habit::Post => ("/order".to_owned(), Work::Page),
-        };
-        let method = match habit == Habit::Post {
-            true => Method::POST,
-            false => Method::GET,
-        };
-        let mut fields = FieldsBuilder::default();
-        fields.push("host", b"h");
-        let request = Arc::new(RequestHead::new(method, &path, fields.build()));
-        if habit == Habit::Honest {
-            const PATIENCE: Duration = Duration::from_secs(2);
-            self.plan(PATIENCE, Event::OutOfPatience(id));
+        let group = self.group(visitor);
+        let Wish {
+            request,
+            work,
+            fails,
+            bytes,
+        } = group.wish(id, visitor, &mut self.rng);
+        if let Some(patience) = group.habit.patience() {
+            self.plan(patience, Event::OutOfPatience(id));
         }
-        let (came, asked) = (self.now, (visitor, work));
-        match self.site.decide_for(&request, address, self.now) {
-            Ruling::Now(decision) => self.carry_out(id, came, asked, decision),
+        let asked = Asked {
+            came: self.now,
+            visitor,
+            work,
+            fails,
+            bytes,
+        };
+        match self.site.decide_for(&Arc::new(request), address, self.now) {
+            Ruling::Now(decision) => self.carry_out(id, asked, decision),
             Ruling::Wait(mut ticket) => {
                 let waker = self.woken.waker(id);
                 if let Poll::Ready(decision) = ticket.poll(&waker, self.now) {
-                    return self.carry_out(id, came, asked, decision);
+                    return self.carry_out(id, asked, decision);
                 }
                 let wait = ticket.deadline().saturating_since(self.now);
                 self.plan(wait, Event::Deadline(id));
-                let visit = Visit {
-                    came,
-                    visitor,
-                    work,
-                    stage: Stage::Waiting(Box::new(ticket), waker),
-                };
-                self.visits.insert(id, visit);
+                let stage = Stage::Waiting(Box::new(ticket), waker);
+                self.visits.insert(id, Visit { asked, stage });
             }
         }
     }
 
-    fn carry_out(
-        &mut self,
-        id: u64,
-        came: Instant,
-        (visitor, work): (usize, Work),
-        decision: Decision,
-    ) {
+    fn carry_out(&mut self, id: u64, asked: Asked, decision: Decision) {
         let mut fetch = match decision {
             Decision::Fetch(fetch) => fetch,
-            Decision::Refuse(_) => return self.answered(came, visitor, false),
-            Decision::Serve(_) => return self.answered(came, visitor, true),
+            Decision::Refuse(_) => return self.answered(asked, Answer::Bad),
+            Decision::Serve(_) => return self.answered(asked, Answer::Copy),
         };
+        self.has_entered = true;
         fetch.on_sent(self.now);
         if let Some(at) = fetch.late_at() {
             self.plan(at.saturating_since(self.now), Event::Late(id));
         }
-        let visit = Visit {
-            came,
-            visitor,
-            work,
-            stage: Stage::Asking(Box::new(fetch)),
-        };
-        self.visits.insert(id, visit);
+        if let Some(at) = fetch.slow_at() {
+            self.plan(at.saturating_since(self.now), Event::Slow(id));
+        }
+        let stage = Stage::Asking(Box::new(fetch));
+        self.visits.insert(id, Visit { asked, stage });
         self.pass();
-        if !self.inside.take(id, work) {
+        if self.is_down() || !self.inside.take(id, asked.work) {
             self.end(id, false);
         }
         self.plan_end();
+    }
+
+    fn is_down(&self) -> bool {
+        let from = self.run.fails_from;
+        from.is_some_and(|from| self.now >= Instant::ZERO + from)
+    }
+
+    /// A copy answers, where one may.
+    fn slow(&mut self, id: u64) {
+        if let Some(visit) = self.visits.get_mut(&id)
+            && let Stage::Asking(fetch) = &mut visit.stage
+            && fetch.on_slow(self.now).is_some()
+            && let Some(visit) = self.visits.remove(&id)
+        {
+            self.answered(visit.asked, Answer::Copy);
+        }
     }
 
     /// Those who have ended at the application by now get their answers.
     fn pass(&mut self) {
         let now = self.now.saturating_since(Instant::ZERO).as_secs_f64();
         for id in self.inside.pass(now) {
-            self.end(id, true);
+            let fails = self.visits.get(&id).is_some_and(|visit| visit.asked.fails);
+            self.end(id, !fails && !self.is_down());
         }
     }
 
@@ -365,9 +383,9 @@ impl World {
             return;
         };
         if let Poll::Ready(decision) = ticket.poll(waker, self.now) {
-            let (came, asked) = (visit.came, (visit.visitor, visit.work));
+            let asked = visit.asked;
             self.visits.remove(&id);
-            self.carry_out(id, came, asked, decision);
+            self.carry_out(id, asked, decision);
         }
     }
 
@@ -383,12 +401,27 @@ impl World {
             false => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let mut fields = FieldsBuilder::default();
-        fields.push("cache-control", b"no-store");
+        let (name, value) = match self.run.copies {
+            Some(_) => ("vary", &b"Accept-Language"[..]),
+            None => ("cache-control", &b"no-store"[..]),
+        };
+        fields.push(name, value);
         let head = ResponseHead::new(status, fields.build());
-        if let Verdict::Forward(holding) = fetch.on_head(&head, self.now) {
-            holding.pass_on().on_end(self.now);
-        }
-        self.answered(visit.came, visit.visitor, is_good);
+        let answer = match fetch.on_head(&head, self.now) {
+            Verdict::Forward(holding) => {
+                let mut passing = holding.pass_on();
+                if self.run.copies.is_some() {
+                    passing.on_data(&vec![b'a'; visit.asked.bytes], self.now);
+                }
+                passing.on_end(self.now);
+                match is_good {
+                    true => Answer::Made,
+                    false => Answer::Bad,
+                }
+            }
+            Verdict::Serve(_) => Answer::Copy,
+        };
+        self.answered(visit.asked, answer);
     }
 
     /// The application works on all the same.
@@ -398,24 +431,28 @@ impl World {
                 Stage::Asking(fetch) => fetch.abandon(self.now),
                 Stage::Waiting(..) => {}
             }
-            self.answered(visit.came, visit.visitor, false);
+            self.answered(visit.asked, Answer::Bad);
         }
     }
 
-    fn answered(&mut self, came: Instant, visitor: usize, is_good: bool) {
+    fn answered(&mut self, asked: Asked, answer: Answer) {
+        let Asked { came, visitor, .. } = asked;
+        let is_good = answer != Answer::Bad;
         let took = self.now.saturating_since(came);
         if came >= Instant::ZERO + self.run.counts_from {
             let outcome = &mut self.outcomes.groups[self.visitors[visitor].0];
             outcome.asked += 1;
             outcome.good += u64::from(is_good);
+            outcome.made += u64::from(answer == Answer::Made);
+            *outcome.each.entry(visitor).or_default() += u64::from(is_good);
             if is_good {
                 outcome.times.push(took);
             }
         }
-        let rest = match (self.habit(visitor), is_good) {
-            (Habit::Honest, _) => self.seconds(2.0, 5.0),
-            (_, true) => Duration::from_millis(1),
-            (_, false) => self.seconds(0.1, 0.3),
+        let (least, most) = self.group(visitor).habit.rest(answer);
+        let rest = match least < most {
+            true => self.seconds(least, most),
+            false => Duration::from_secs_f64(least),
         };
         self.plan(rest, Event::Ask(visitor));
     }
