@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
-use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
@@ -18,14 +17,14 @@ use crate::time::Instant;
 /// 1. Among visitors, who would start first in the origin's own time; of those the one who has waited
 ///    longest.
 /// 2. Within a line two writes go before a read. Within a class the oldest goes first, until it has
-///    waited for a quarter of the time-out: from then on the newest, because the old ones are likely to
-///    be given up by their users, and serving them would make everybody late.
+///    waited for a quarter of what it may: from then on the newest, because the old ones are likely to
+///    be given up by their users, and serving them would make everybody late. Those who have waited
+///    for the origin's return are served in turn.
 #[derive(Debug)]
 pub(super) struct Lines {
     lines: HashMap<Visitor, Line, FixedState>,
     order: BTreeMap<Turn, Visitor>,
     len: usize,
-    timeout: Duration,
 }
 
 /// When it is a visitor's turn: the start, and the number of the oldest in the line.
@@ -36,6 +35,10 @@ type Turn = (u64, u64);
 pub(super) struct Waiter {
     pub(super) bid: Bid,
     pub(super) since: Instant,
+    /// When it has waited for as long as it may.
+    pub(super) until: Instant,
+    /// It has waited for the origin's return before.
+    pub(super) has_returned: bool,
     pub(super) waker: Option<Waker>,
     /// What it will fetch for others too.
     pub(super) leads: Option<CacheKey>,
@@ -61,17 +64,12 @@ struct Line {
 }
 
 impl Lines {
-    pub(super) fn new(seed: u64, timeout: Duration) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             lines: HashMap::with_hasher(FixedState::with_seed(seed)),
             order: BTreeMap::new(),
             len: 0,
-            timeout,
         }
-    }
-
-    pub(super) const fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -137,7 +135,7 @@ impl Lines {
             };
             [first, other].into_iter().find_map(|class| {
                 let waiting = line.of(class);
-                let next = match self.is_late(waiting, now) {
+                let next = match is_late(waiting, now) {
                     true => waiting.last_key_value(),
                     false => waiting.first_key_value(),
                 };
@@ -176,7 +174,7 @@ impl Lines {
             Class::Read | Class::Write => bid.class,
         };
         let waiting = line.of(victims);
-        let is_late = self.is_late(waiting, now);
+        let is_late = is_late(waiting, now);
         if victims == bid.class && !is_late {
             return None;
         }
@@ -226,14 +224,6 @@ impl Lines {
             None => drop(self.lines.remove(&visitor)),
         }
     }
-
-    /// Whether the oldest has waited too long.
-    fn is_late(&self, waiting: &BTreeMap<u64, Waiter>, now: Instant) -> bool {
-        /// Parts of the time-out: a quarter of a second of one is what nobody minds.
-        const PARTS: u32 = 4;
-        let oldest = waiting.first_key_value();
-        oldest.is_some_and(|(_, oldest)| oldest.since + self.timeout / PARTS <= now)
-    }
 }
 
 impl Line {
@@ -272,4 +262,15 @@ impl Line {
             Class::Write => &mut self.writes,
         }
     }
+}
+
+/// Whether the oldest has waited too long.
+fn is_late(waiting: &BTreeMap<u64, Waiter>, now: Instant) -> bool {
+    /// Parts of what it may wait: a quarter of a second of one is what nobody minds.
+    const PARTS: u32 = 4;
+    let oldest = waiting.first_key_value();
+    oldest.is_some_and(|(_, oldest)| {
+        let may_wait = oldest.until.saturating_since(oldest.since);
+        !oldest.has_returned && oldest.since + may_wait / PARTS <= now
+    })
 }

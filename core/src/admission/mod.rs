@@ -130,14 +130,26 @@ impl Gate {
     /// Takes a slot or a place in the queue, for who was not let in by
     /// [`try_enter`](Self::try_enter). Those with the same key share one fetch.
     pub fn enter(&self, bid: &Bid, key: Option<&CacheKey>, now: Instant) -> Entered {
+        self.enter_again(bid, key, now, now)
+    }
+
+    /// As [`enter`](Self::enter), for who has waited for the origin's return already and may wait until
+    /// then, if that is longer than others may.
+    pub fn enter_again(
+        &self,
+        bid: &Bid,
+        key: Option<&CacheKey>,
+        until: Instant,
+        now: Instant,
+    ) -> Entered {
         let shared = &self.shared;
         let entry = shared.change(Some(now), |state, now, wakers| {
             let bid = state.come(bid, now);
             if let Some(entered) = state.try_enter(&bid, now, wakers) {
                 return Ok(Ok(entered));
             }
-            let id = state.join(bid, key, now, wakers)?;
-            Ok(Err(((id, bid), now + state.timeout)))
+            let (id, until) = state.join(bid, key, until, now, wakers)?;
+            Ok(Err(((id, bid), until)))
         });
         match entry {
             Ok(Ok(entered)) => Entered::Slot(Slot::new(shared, entered, now)),

@@ -23,7 +23,9 @@ use crate::time::Instant;
 ///    only wait there: there may be room for one and not for the other.
 /// 2. Nobody waits longer than the time-out, and nobody begins to wait who would have to by the
 ///    rate at which places become free; but one of each class of a visitor may always wait. Where the
-///    newest of a line is first, it is the oldest that has no chance, and gives way.
+///    newest of a line is first, it is the oldest that has no chance, and gives way. Those who have
+///    waited for the origin's return are served in turn: they may wait for longer, and the others by as
+///    much as those take who are still there.
 /// 3. A write takes the place of a read of its visitor before it is refused. Where too many wait, the
 ///    visitor with most of them gives way.
 /// 4. Of the reads with one key only the first, the leader, stands in a line. The others follow
@@ -33,6 +35,8 @@ pub(super) struct Queue {
     timeout: Duration,
     /// The next ticket's number: numbers are the order of arrival.
     next: u64,
+    /// Those in lines who have waited for the origin's return.
+    returning: usize,
     working: Lines,
     parking: Lines,
     flights: Flights,
@@ -76,8 +80,9 @@ impl Queue {
         Self {
             timeout,
             next: 0,
-            working: Lines::new(seed, timeout),
-            parking: Lines::new(seed, timeout),
+            returning: 0,
+            working: Lines::new(seed),
+            parking: Lines::new(seed),
             flights: Flights::new(),
             settled: BTreeMap::new(),
         }
@@ -86,22 +91,26 @@ impl Queue {
     /// Those who wait already do so for as long as was said when they came.
     pub(super) const fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
-        self.working.set_timeout(timeout);
-        self.parking.set_timeout(timeout);
     }
 
-    /// Lets a request wait and returns its number. With a key it follows, or leads from now on.
+    /// Lets a request wait, until then if that is longer than others may. Returns its number, and how
+    /// long it may. With a key it follows, or leads from now on.
     pub(super) fn join(
         &mut self,
-        (bid, lane): (Bid, Lane),
+        (bid, lane, until): (Bid, Lane, Instant),
         key: Option<&CacheKey>,
         (pace, shares): (Turnover, &Shares),
         now: Instant,
         wakers: &mut Wakers,
-    ) -> Result<u64, Shed> {
+    ) -> Result<(u64, Instant), Shed> {
+        let usual = now + self.timeout + pace.wait_for(self.returning);
+        let has_returned = until > now;
+        let until = until.max(usual);
         let waiter = Waiter {
             bid,
             since: now,
+            until,
+            has_returned,
             waker: None,
             leads: None,
         };
@@ -113,9 +122,9 @@ impl Queue {
             }
             self.next += 1;
             self.flights.follow(self.next, key, waiter);
-            return Ok(self.next);
+            return Ok((self.next, until));
         }
-        self.make_room(&bid, lane, (pace, shares), now, wakers)?;
+        self.make_room(&waiter, lane, (pace, shares), now, wakers)?;
         self.next += 1;
         let leads = key.cloned();
         let waiter = Waiter { leads, ..waiter };
@@ -123,7 +132,7 @@ impl Queue {
         if let Some(key) = key {
             self.flights.begin(key, &bid);
         }
-        Ok(self.next)
+        Ok((self.next, until))
     }
 
     /// What became of a request; `None` while it waits, with its waker kept. The one before, which
@@ -139,12 +148,11 @@ impl Queue {
         if let Some(fate) = self.settled.remove(&id) {
             return Some(fate);
         }
-        let timeout = self.timeout;
         let Some(waiter) = self.waiter_mut(id, bid) else {
             debug_assert!(false, "a ticket is not asked again once it has its fate");
             return Some(Fate::Shed(Shed::Deadline));
         };
-        if waiter.since + timeout <= now {
+        if waiter.until <= now {
             self.leave(id, bid, shares, wakers);
             return Some(Fate::Shed(Shed::Deadline));
         }
@@ -202,7 +210,8 @@ impl Queue {
         wakers: &mut Wakers,
     ) -> Option<Waiter> {
         let waiter = self.lines_mut(lane).take(next)?;
-        if waiter.since + self.timeout <= now {
+        self.returning -= usize::from(waiter.has_returned);
+        if waiter.until <= now {
             let fate = Fate::Shed(Shed::Deadline);
             self.settle(next.id, waiter, fate, shares, wakers);
             return None;
@@ -267,16 +276,17 @@ impl Queue {
     /// Makes sure that one more may stand in its line.
     fn make_room(
         &mut self,
-        bid: &Bid,
+        waiter: &Waiter,
         lane: Lane,
         (pace, shares): (Turnover, &Shares),
         now: Instant,
         wakers: &mut Wakers,
     ) -> Result<(), Shed> {
+        let bid = &waiter.bid;
         let is_full = self.len() + self.flights.len() >= WAITING_MAX;
         // How long the others take that wait at the origin says nothing of this one.
         let is_vain = lane == Lane::Working
-            && self.wait(bid, pace) > self.timeout
+            && now + self.wait(bid, pace) > waiter.until
             && !self.working.is_first(bid);
         let (shed, lines) = match (is_full, is_vain) {
             (false, false) => return Ok(()),
@@ -292,6 +302,7 @@ impl Queue {
         let (lane, victim) = victim.ok_or(shed)?;
         let waiter = self.lines_mut(lane).remove(&victim.bid, victim.id);
         let waiter = waiter.ok_or(shed)?;
+        self.returning -= usize::from(waiter.has_returned);
         self.settle(victim.id, waiter, Fate::Shed(shed), shares, wakers);
         Ok(())
     }
@@ -318,12 +329,15 @@ impl Queue {
 
     fn stand(&mut self, id: u64, lane: Lane, waiter: Waiter, shares: &Shares) {
         let times = shares.clock(waiter.bid.visitor);
+        self.returning += usize::from(waiter.has_returned);
         self.lines_mut(lane).push(id, waiter, times);
     }
 
     fn take_out(&mut self, id: u64, bid: &Bid) -> Option<Waiter> {
         let waiter = self.working.remove(bid, id);
-        waiter.or_else(|| self.parking.remove(bid, id))
+        let waiter = waiter.or_else(|| self.parking.remove(bid, id))?;
+        self.returning -= usize::from(waiter.has_returned);
+        Some(waiter)
     }
 
     fn waiter_mut(&mut self, id: u64, bid: &Bid) -> Option<&mut Waiter> {
@@ -363,7 +377,12 @@ impl Lane {
 impl Turnover {
     /// Time until the one behind `ahead` others is let in.
     fn wait(self, ahead: usize) -> Duration {
-        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
-        self.service.saturating_mul(ahead) / self.limit.max(1)
+        self.wait_for(ahead.saturating_add(1))
+    }
+
+    /// Time in which so many are let in.
+    fn wait_for(self, count: usize) -> Duration {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.service.saturating_mul(count) / self.limit.max(1)
     }
 }

@@ -31,7 +31,6 @@ pub(super) struct State {
     pub(super) shares: Shares,
     shed: ShedCounts,
     overflows: u64,
-    pub(super) timeout: Duration,
     /// When a request that worked was last answered well.
     answered_at: Option<Instant>,
     /// When a place became free.
@@ -57,7 +56,6 @@ impl State {
             shares: Shares::new(seed),
             shed: ShedCounts::default(),
             overflows: 0,
-            timeout: settings.queue_timeout,
             answered_at: None,
             left_at: None,
             last: now,
@@ -66,7 +64,6 @@ impl State {
 
     pub(super) fn reconfigure(&mut self, settings: &AdmissionSettings, now: Instant) {
         self.background_share = settings.background_share;
-        self.timeout = settings.queue_timeout;
         self.queue.set_timeout(settings.queue_timeout);
         self.room.set_max(settings.parked_max);
         let (min, max) = (settings.in_flight_min, settings.in_flight_max);
@@ -111,17 +108,19 @@ impl State {
         self.overflows += 1;
     }
 
-    /// Lets a request wait. Returns its number.
+    /// Lets a request wait, until then if that is longer than others may. Returns its number, and how
+    /// long it may.
     pub(super) fn join(
         &mut self,
         bid: Bid,
         key: Option<&CacheKey>,
+        until: Instant,
         now: Instant,
         wakers: &mut Wakers,
-    ) -> Result<u64, Shed> {
+    ) -> Result<(u64, Instant), Shed> {
         let lane = self.lane(&bid);
         let order = (self.pace(), &self.shares);
-        let joined = self.queue.join((bid, lane), key, order, now, wakers);
+        let joined = self.queue.join((bid, lane, until), key, order, now, wakers);
         if let Err(shed) = joined {
             self.count_shed(shed);
         }

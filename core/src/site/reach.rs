@@ -19,7 +19,7 @@ use crate::time::Instant;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The same while requests wait for its success.
-const EVERY_EAGER: Duration = Duration::from_millis(250);
+const EVERY_EAGER: Duration = Duration::from_millis(100);
 
 /// Whether the origin takes connections, shared by all requests of a site.
 #[derive(Debug, Default)]
@@ -405,7 +405,7 @@ mod tests {
         // Who waits makes trials more frequent.
         let name = reach.start_trial(at(9_000), at(3_000)).unwrap();
         reach.end_trial(name, at(3_000));
-        assert_eq!(reach.due_at(), Some(at(3_250)));
+        assert_eq!(reach.due_at(), Some(at(3_100)));
         drop(place);
         assert_eq!(reach.waiting(), 0);
     }

@@ -184,7 +184,8 @@ impl Ticket {
         if let Some(served) = self.look(now) {
             return Some(Decision::Serve(served));
         }
-        match self.parts.gate.enter(&self.bid, key, now) {
+        let until = self.waits_until.unwrap_or(now);
+        match self.parts.gate.enter_again(&self.bid, key, until, now) {
             Entered::Place(place) => {
                 if self.waits_until.is_some() {
                     self.deadline = place.deadline();

@@ -176,6 +176,36 @@ fn a_waker_is_called_when_there_is_something_to_learn() {
 }
 
 #[test]
+fn those_who_waited_for_the_return_are_served_in_turn_and_others_wait_for_them() {
+    let mut bench = Bench::full(1);
+    bench.reads(&["a"]).pass(400).end_one();
+    assert_eq!(bench.told(), "a!");
+    // Each takes 400 ms: nobody else would begin to wait behind two.
+    for name in ["b", "c", "d", "e"] {
+        let until = bench.now + Duration::from_secs(4);
+        let entered = bench
+            .gate
+            .enter_again(&bid(Class::Read), None, until, bench.now);
+        let Entered::Place(place) = entered else {
+            panic!("{name} may wait");
+        };
+        assert_eq!(place.deadline(), until);
+        bench.waiting.push((name, place, Arc::default()));
+    }
+    assert!(bench.come("f", Class::Read, None));
+    for name in ["b!", "c!", "d!", "e!", "f!"] {
+        assert_eq!(bench.pass(400).end_one().told(), name);
+    }
+    bench.pass(400).end_one();
+    bench.check_empty();
+    let (service, timeout) = (Duration::from_millis(400), Duration::from_secs(1));
+    assert!(
+        service * 5 > timeout,
+        "f has waited for longer than others may"
+    );
+}
+
+#[test]
 fn a_limit_that_rises_lets_more_in() {
     let gate = Gate::new(&AdmissionSettings::default(), 1, Instant::ZERO);
     gate.restart(1, Instant::ZERO);
