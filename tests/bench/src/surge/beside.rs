@@ -1,5 +1,5 @@
-//! Owns those who come beside the visitors and ask without a rest: crawlers and long polls; and what
-//! becomes of both.
+//! Owns those who come beside the visitors and ask without a rest: crawlers, long polls, and those who
+//! ask for what fails; and what becomes of both.
 //! Never judges what others get: that is not what they came for.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +32,8 @@ pub struct Crowd {
 pub enum Habit {
     /// Asks for a page that nobody asked for before.
     Crawl,
+    /// Asks for pages that fail.
+    Fail,
     /// Asks for what comes in 25 s, and keeps nothing busy until then.
     Poll,
 }
@@ -115,6 +117,7 @@ async fn loop_of(
         let number = 1_000_000_000 + u64::from(one) * 1_000_000 + turn;
         let path = match habit {
             Habit::Crawl => format!("/search/{number}"),
+            Habit::Fail => format!("/index.php?boom={number}"),
             Habit::Poll => format!("/poll?turn={number}"),
         };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\n\r\n");

@@ -161,7 +161,7 @@ async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> R
                 sleep_until(start + phases.begin + RESTART).await;
                 let _ = tell(control, "/well").await;
             }
-            Event::Beside(_) | Event::Strict(_) | Event::Surge => {}
+            Event::Beside(_) | Event::Bursts | Event::Strict(_) | Event::Surge => {}
         }
         sleep_until(start + phases.end).await;
         let peak = tell(control, "/peak").await;
@@ -173,12 +173,12 @@ async fn one(options: &Options, scenario: &Scenario, contender: &Contender) -> R
         (peak, made, ended)
     });
     let visitors = match event {
-        Event::Beside(_) | Event::Restart => Visitors::apart(running.address),
+        Event::Beside(_) | Event::Bursts | Event::Restart => Visitors::apart(running.address),
         Event::Outage(_) | Event::Strict(_) | Event::Surge => Visitors::new(running.address),
     };
     let others = match event {
         Event::Beside(crowd) => Some(crowd.start(running.address, start, phases)),
-        Event::Outage(_) | Event::Restart | Event::Strict(_) | Event::Surge => None,
+        Event::Bursts | Event::Outage(_) | Event::Restart | Event::Strict(_) | Event::Surge => None,
     };
     let visits = load::run(visitors, &arrivals).await;
     let (peak, made, ended) = told.await?;

@@ -177,6 +177,9 @@ async fn answer(request: &Message, shared: &Shared) -> Vec<u8> {
         sleep(POLL).await;
         return page(request);
     }
+    if request.target.contains("boom=") {
+        return error("no such page");
+    }
     if request.method == "POST" {
         let mut state = shared.state();
         *state.orders.entry(request.target.clone()).or_default() += 1;

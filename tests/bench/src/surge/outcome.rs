@@ -197,7 +197,7 @@ pub fn table(scenario: &Scenario, outcomes: &[Outcome]) -> Table {
     match scenario.event {
         Event::Beside(_) => beside::table(outcomes),
         Event::Restart => restart::table(outcomes),
-        Event::Outage(_) | Event::Strict(_) | Event::Surge => all(outcomes),
+        Event::Bursts | Event::Outage(_) | Event::Strict(_) | Event::Surge => all(outcomes),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Pages {
     Sessions,
     /// A page that nobody asked for before; one request in ten is an order (POST).
     Unique,
+    /// The same, all of one path: the query tells them apart.
+    Front,
 }
 
 /// What happens in the middle of a run.
@@ -29,6 +31,8 @@ pub enum Event {
     Strict(&'static str),
     /// As many visitors as before, and others beside them.
     Beside(Crowd),
+    /// As many visitors as before, who come all at once each second.
+    Bursts,
     /// As many visitors as before, and the application is gone for [`RESTART`].
     Restart,
 }
@@ -148,6 +152,22 @@ pub const ALL: &[Scenario] = &[
         }),
     },
     Scenario {
+        name: "burst",
+        text: "as many visitors as ever, but those of each second come at its end, all at once",
+        pages: Pages::Unique,
+        event: Event::Bursts,
+    },
+    Scenario {
+        name: "front-controller",
+        text: "all pages are /index.php, and one visitor asks it without a rest for what fails",
+        pages: Pages::Front,
+        event: Event::Beside(Crowd {
+            habit: Habit::Fail,
+            size: 8,
+            from: Origins::Address,
+        }),
+    },
+    Scenario {
         name: "restart",
         text: "the application is gone for 1.5 s, with orders (POST) under way",
         pages: Pages::Unique,
@@ -227,6 +247,7 @@ impl Scenario {
         match self.event {
             Event::Beside(_) => Phases::short(seconds * 2),
             Event::Outage(_) => Phases::new(seconds.div_ceil(2), multiple),
+            Event::Bursts => Phases::short(seconds),
             Event::Restart => Phases::short(5),
             Event::Strict(_) | Event::Surge => Phases::new(seconds, multiple),
         }
@@ -246,7 +267,12 @@ impl Scenario {
             if at >= phases.all {
                 return arrivals;
             }
-            arrivals.push(self.arrival(arrivals.len(), at, &zipf, &mut random));
+            let is_burst = self.event == Event::Bursts && (phases.begin..phases.end).contains(&at);
+            let comes = match is_burst {
+                true => Duration::from_secs(at.as_secs() + 1),
+                false => at,
+            };
+            arrivals.push(self.arrival(arrivals.len(), comes, &zipf, &mut random));
         }
     }
 
@@ -277,10 +303,13 @@ impl Scenario {
                 arrival.user = Some(arrival.visitor);
                 arrival.path = format!("/account/{}", place / USERS);
             }
-            Pages::Unique => {
+            Pages::Front | Pages::Unique => {
                 arrival.is_post = random.below(10) == 0;
                 let kind = if arrival.is_post { "order" } else { "search" };
-                arrival.path = format!("/{kind}/{number}");
+                arrival.path = match self.pages == Pages::Front {
+                    true => format!("/index.php?{kind}={number}"),
+                    false => format!("/{kind}/{number}"),
+                };
             }
         }
         arrival
@@ -321,6 +350,22 @@ mod tests {
             assert!((0.95..1.05).contains(&ratio), "{name}: {ratio}");
             assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
         }
+    }
+
+    #[test]
+    fn in_bursts_as_many_come_and_all_of_a_second_at_once() {
+        let phases = scenario("burst").phases(10, 5.0);
+        let arrivals = scenario("burst").schedule(&phases, 7);
+        assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
+        let after = phases.begin + Duration::from_millis(1);
+        let during: Vec<_> = arrivals
+            .iter()
+            .filter(|one| (after..=phases.end).contains(&one.at))
+            .collect();
+        assert!(during.iter().all(|one| one.at.subsec_nanos() == 0));
+        #[allow(clippy::cast_precision_loss, reason = "arrivals are few")]
+        let ratio = during.len() as f64 / (capacity() * 10.0 * 0.5);
+        assert!((0.95..1.05).contains(&ratio), "{ratio}");
     }
 
     #[test]
