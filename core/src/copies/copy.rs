@@ -45,6 +45,8 @@ pub(crate) struct StoredResponse {
     look: OnceLock<Option<Box<Look>>>,
     /// See [`Making::others`].
     others: u64,
+    /// See [`Making::owner`].
+    owner: u8,
     status: StatusCode,
     /// The fields that speak to this program alone: they count again when a 304 comes. Most
     /// responses have none.
@@ -205,6 +207,7 @@ impl StoredResponse {
             head,
             lifetimes,
             others,
+            owner: _,
             times,
             unix,
             vary,
@@ -217,6 +220,7 @@ impl StoredResponse {
             lifetimes,
             look: self.look.clone(),
             others,
+            owner: self.owner,
             status: self.status,
             targeted: targeted_fields(head),
             times,
@@ -234,6 +238,7 @@ impl StoredResponse {
             lifetimes: self.lifetimes.expired(),
             look: self.look.clone(),
             others: self.others,
+            owner: self.owner,
             status: self.status,
             targeted: self.targeted.clone(),
             times: self.times,
@@ -271,6 +276,7 @@ impl StoredResponse {
             lifetimes,
             look: OnceLock::new(),
             others: 0,
+            owner: 0,
             status: StatusCode::OK,
             targeted: targeted.map(Box::new),
             times,
@@ -319,6 +325,10 @@ impl Entry for StoredResponse {
     fn is_good(&self) -> bool {
         self.status == StatusCode::OK
     }
+
+    fn owner(&self) -> u8 {
+        self.owner
+    }
 }
 
 /// A response on its way into the store: its body is copied here once, as it passes.
@@ -328,6 +338,7 @@ pub(crate) struct Collector {
     fields: Fields,
     lifetimes: Lifetimes,
     others: u64,
+    owner: u8,
     status: StatusCode,
     targeted: Option<Box<Fields>>,
     times: Times,
@@ -341,6 +352,8 @@ pub(crate) struct Making<'a> {
     pub(crate) lifetimes: Lifetimes,
     /// A hash of the cookies that came with the request and are not part of the key.
     pub(crate) others: u64,
+    /// Whoever asked for it, among owners of copies; 0 for nobody. A renewal changes no owner.
+    pub(crate) owner: u8,
     pub(crate) times: Times,
     /// The wall clock when the head came.
     pub(crate) unix: UnixTime,
@@ -355,6 +368,7 @@ impl Collector {
             head,
             lifetimes,
             others,
+            owner,
             times,
             unix,
             vary,
@@ -371,6 +385,7 @@ impl Collector {
             fields,
             lifetimes,
             others,
+            owner,
             status: head.status,
             targeted,
             times,
@@ -404,6 +419,7 @@ impl Collector {
             lifetimes: self.lifetimes,
             look: OnceLock::new(),
             others: self.others,
+            owner: self.owner,
             status: self.status,
             targeted: self.targeted,
             times: self.times,

@@ -17,7 +17,7 @@ mod writes;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,6 +238,14 @@ impl Copies {
 
     fn was_written(&self, key: &CacheKey, since: Instant) -> bool {
         self.writes.hit(|| self.resource(key), since)
+    }
+
+    /// The owner of copies that are made for this visitor, as far as owners are told apart; 0 where
+    /// nobody knows who asks.
+    pub(crate) fn owner(&self, visitor: Option<impl Hash>) -> u8 {
+        let Some(visitor) = visitor else { return 0 };
+        let [first, ..] = self.resource_hash.hash_one(visitor).to_le_bytes();
+        first.max(1)
     }
 
     /// A hash of what a key names, whoever it is for, whatever shapes it and its kind.

@@ -18,6 +18,7 @@ use crate::canary::{Plant, is_planted};
 use crate::copies::{Collector, Making, StoredResponse, Times};
 use crate::key::{CacheKey, Kind, Language, Partition, SessionChange};
 use crate::message::{Fields, FieldsBuilder, ResponseHead};
+use crate::network::Network;
 use crate::report::Obstacle;
 use crate::rules::cache_control::CacheControl;
 use crate::rules::freshness::{self, Criteria, Lifetimes, NotStorable, Scope};
@@ -151,6 +152,7 @@ fn renewed(
         head: &updated,
         lifetimes,
         others: key.others(),
+        owner: 0,
         times: times(course, now),
         unix,
         vary,
@@ -343,6 +345,7 @@ pub(super) fn collect(
         head,
         lifetimes,
         others: key.others(),
+        owner: course.parts.copies.owner(course.address.map(Network::of)),
         times: times(course, now),
         unix: course.parts.wall_clock(now),
         vary,

@@ -216,6 +216,7 @@ impl Parts {
             head,
             lifetimes: Lifetimes::NEVER,
             others: 0,
+            owner: 0,
             times,
             unix: self.wall_clock(now),
             vary: Vary::default(),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::entry::Entry;
 use super::shard::{Fifo, Shard, USES_MAX, group_bytes};
+use super::shares::Shares;
 use crate::key::Partition;
 use crate::limits::VARIANTS_MAX;
 
@@ -37,6 +38,11 @@ impl<V: Entry> Shard<V> {
             seen += nodes.len();
         }
         check(seen == self.groups.len(), "groups outside the queues")?;
+        let mut shares = Shares::new();
+        for (_, group) in &self.groups {
+            shares.add(group.owner, group.bytes + self.least());
+        }
+        check(shares == self.shares, "an owner's bytes miscounted")?;
         let mut entries = 0;
         let mut in_partitions = 0;
         for (at, group) in &self.groups {

@@ -20,6 +20,12 @@ pub trait Entry {
 
     /// Whether the value may stand in for a failing origin.
     fn is_good(&self) -> bool;
+
+    /// Who had it made, as far as owners are told apart; 0 for nobody, who has no share. An owner who
+    /// fills more than a share of a full store makes room by what else is its own.
+    fn owner(&self) -> u8 {
+        0
+    }
 }
 
 /// The secondary key of a copy: the request fields named by the response's `Vary`, and the values

@@ -82,6 +82,17 @@ impl List {
         self.ends.map(|(first, _)| first)
     }
 
+    /// The first so many nodes.
+    pub(super) fn front<'a, N: Linked>(
+        &self,
+        nodes: &'a Slab<N>,
+        count: usize,
+    ) -> impl Iterator<Item = usize> + use<'a, N> {
+        let chain = self.chain;
+        let next = move |at: &usize| nodes[*at].links(chain).next;
+        std::iter::successors(self.first(), next).take(count)
+    }
+
     /// The first node that is not `spare`.
     pub(super) fn first_except<N: Linked>(&self, nodes: &Slab<N>, spare: usize) -> Option<usize> {
         let first = self.first()?;

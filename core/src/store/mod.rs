@@ -61,6 +61,7 @@ mod interleavings;
 mod list;
 mod shard;
 mod shared;
+mod shares;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,10 @@
 //! hash is remembered as a *ghost*, which sends a returning key straight to main. So a scan of
 //! pages that nobody asks for again passes through a tenth of the bytes and leaves the rest alone.
 //! A hit changes one atomic counter and no list, so it needs a shared reference only.
+//!
+//! What is new makes room at the cost of others only as long as its owner has no more than a share,
+//! and where it is not large: else the owner's own, or other large values, give way, or it does itself.
+//! So nobody drives out what others wanted, with as many pages as they may think of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,6 +21,7 @@ use smallvec::SmallVec;
 use super::entry::Entry;
 use super::ghosts::Ghosts;
 use super::list::{Chain, Linked, Links, List};
+use super::shares::{Owner, Shares};
 use crate::key::{CacheKey, Partition};
 use crate::limits::VARIANTS_MAX;
 use crate::message::Fields;
@@ -36,6 +41,7 @@ pub(super) struct Shard<V> {
     pub(super) small: Queue,
     pub(super) main: Queue,
     pub(super) ghosts: Ghosts,
+    pub(super) shares: Shares,
     pub(super) evictions: u64,
     pub(super) insertions: u64,
 }
@@ -47,6 +53,8 @@ pub(super) struct Group<V> {
     /// What the group is charged for, variants included.
     pub(super) bytes: usize,
     pub(super) fifo: Fifo,
+    /// Who had its first variant made.
+    pub(super) owner: Owner,
     /// Uses since the group came into its queue, up to [`USES_MAX`].
     pub(super) uses: AtomicU8,
     pub(super) in_partition: Links,
@@ -90,6 +98,7 @@ impl<V: Entry> Shard<V> {
             small: queue(),
             main: queue(),
             ghosts: Ghosts::default(),
+            shares: Shares::new(),
             evictions: 0,
             insertions: 0,
         }
@@ -108,7 +117,9 @@ impl<V: Entry> Shard<V> {
             dropped.push(value);
             return false;
         }
-        let at = self.find(&key).unwrap_or_else(|| self.add_group(key));
+        let found = self.find(&key);
+        let is_new = found.is_none();
+        let at = found.unwrap_or_else(|| self.add_group(key, value.owner()));
         let variants = &self.groups[at].variants;
         let same = variants
             .iter()
@@ -116,13 +127,19 @@ impl<V: Entry> Shard<V> {
         if let Some(same) = same {
             self.take_variant(at, same, dropped);
         } else if variants.len() >= VARIANTS_MAX {
-            self.take_variant(at, self.least_wanted(at), dropped);
+            let which = self
+                .one_of(at, value.owner())
+                .unwrap_or_else(|| self.least_wanted(at));
+            self.take_variant(at, which, dropped);
             self.evictions += 1;
         }
         self.groups[at].variants.push(Variant { value, bytes });
         self.charge(at, bytes);
         self.entries += 1;
         self.insertions += 1;
+        if is_new && self.may_not_press(at) {
+            return self.make_room_within(at, dropped);
+        }
         self.make_room(at, dropped);
         true
     }
@@ -301,7 +318,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// Adds a group without variants yet; one whose ghost is around goes to main at once.
-    fn add_group(&mut self, key: CacheKey) -> usize {
+    fn add_group(&mut self, key: CacheKey, owner: Owner) -> usize {
         debug_assert!(self.find(&key).is_none(), "one group per key");
         let hash = key.hash();
         let partition = key.partition();
@@ -316,6 +333,7 @@ impl<V: Entry> Shard<V> {
             variants: SmallVec::new(),
             bytes,
             fifo,
+            owner,
             uses: AtomicU8::new(0),
             in_partition: Links::default(),
             in_queue: Links::default(),
@@ -335,6 +353,7 @@ impl<V: Entry> Shard<V> {
                 });
             found.into_mut().list.push_back(groups, at);
         }
+        self.shares.add(owner, bytes + self.least());
         self.enter_queue(at, fifo);
         at
     }
@@ -356,6 +375,7 @@ impl<V: Entry> Shard<V> {
             }
         }
         let group = self.groups.remove(at);
+        self.shares.take(group.owner, group.bytes + self.least());
         let count = group.variants.len();
         self.entries -= count;
         dropped.extend(group.variants.into_iter().map(|variant| variant.value));
@@ -371,11 +391,22 @@ impl<V: Entry> Shard<V> {
             .unwrap_or(0)
     }
 
+    /// The oldest variant of an owner that has several of a group.
+    fn one_of(&self, at: usize, owner: Owner) -> Option<usize> {
+        /// These may stay beside those of others.
+        const FEW: usize = 2;
+        let variants = self.groups[at].variants.iter().enumerate();
+        let mut own = variants.filter(|(_, variant)| variant.value.owner() == owner);
+        let (oldest, _) = own.next().filter(|_| owner != 0)?;
+        own.nth(FEW - 2).map(|_| oldest)
+    }
+
     /// Takes one variant out of a group and leaves the group, even if it is empty now.
     fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
         let group = &mut self.groups[at];
         let variant = group.variants.remove(which);
         group.bytes -= variant.bytes;
+        self.shares.take(group.owner, variant.bytes);
         queue_of(group.fifo, &mut self.small, &mut self.main).bytes -= variant.bytes;
         self.entries -= 1;
         dropped.push(variant.value);
@@ -384,6 +415,7 @@ impl<V: Entry> Shard<V> {
     fn charge(&mut self, at: usize, bytes: usize) {
         let group = &mut self.groups[at];
         group.bytes += bytes;
+        self.shares.add(group.owner, bytes);
         queue_of(group.fifo, &mut self.small, &mut self.main).bytes += bytes;
     }
 
@@ -402,6 +434,69 @@ impl<V: Entry> Shard<V> {
         let queue = queue_of(fifo, &mut self.small, &mut self.main);
         queue.list.push_back(&mut self.groups, at);
         queue.bytes += bytes;
+    }
+
+    /// Whether a new group may not drive others out: its owner has more than a share, or it is large and
+    /// was not here before.
+    fn may_not_press(&self, at: usize) -> bool {
+        let group = &self.groups[at];
+        let is_over = self
+            .shares
+            .is_over(group.owner, group.bytes, self.bytes_max);
+        is_over || group.fifo == Fifo::Small && self.is_large(group.bytes)
+    }
+
+    /// What a group counts for at the least in its owner's share, beside its bytes: their number is
+    /// bounded too.
+    pub(super) const fn least(&self) -> usize {
+        self.bytes_max
+            / if self.entries_max == 0 {
+                1
+            } else {
+                self.entries_max
+            }
+    }
+
+    const fn is_large(&self, bytes: usize) -> bool {
+        bytes > self.bytes_max / LARGE_SHARE
+    }
+
+    /// Evicts what is its owner's, or large as it is, until the bounds hold; else `newest` leaves.
+    /// Returns whether it stays.
+    fn make_room_within(&mut self, newest: usize, dropped: &mut Dropped<V>) -> bool {
+        while self.bytes() > self.bytes_max || self.entries > self.entries_max {
+            let victim = self.one_alike(newest).unwrap_or(newest);
+            let hash = self.groups[victim].key.hash();
+            self.ghosts.remember(hash, self.groups.len());
+            let count = self.remove_group(victim, dropped) as u64;
+            if victim == newest {
+                self.insertions -= count;
+                return false;
+            }
+            self.evictions += count;
+        }
+        true
+    }
+
+    /// Of the groups whose turn is next, one of the same owner, or a large one where this is large; not
+    /// one that is used.
+    fn one_alike(&self, newest: usize) -> Option<usize> {
+        /// In each queue.
+        const LOOKED_AT: usize = 32;
+        let Group { owner, bytes, .. } = self.groups[newest];
+        let is_over = self.shares.is_over(owner, bytes, self.bytes_max);
+        let is_alike = |at: &usize| {
+            let group = &self.groups[*at];
+            let is_its = is_over && group.owner == owner;
+            let is_large = self.is_large(bytes) && self.is_large(group.bytes);
+            *at != newest
+                && (is_its || is_large && !is_over)
+                && group.uses.load(Ordering::Relaxed) <= 1
+        };
+        let mut fronts = [&self.small, &self.main]
+            .into_iter()
+            .flat_map(|queue| queue.list.front(&self.groups, LOOKED_AT));
+        fronts.find(is_alike)
     }
 
     /// Evicts until the bounds hold. `spare` is the group just changed: it goes last, and its
@@ -483,6 +578,9 @@ impl<V> Linked for Group<V> {
 
 /// The small queue's share of the bytes: a tenth, the paper's value for web traffic.
 const SMALL_SHARE: usize = 10;
+
+/// What takes more than one in so many bytes of a shard is large.
+pub(super) const LARGE_SHARE: usize = 40;
 
 /// Two bits, as in the paper: more would let a page that was hot once stay for long.
 pub(super) const USES_MAX: u8 = 3;
