@@ -5,7 +5,7 @@
 //! Bounded: a value that was handed out so long ago that many others came since is forgotten. Those
 //! that several have give way last.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::key::Keyer;
@@ -25,6 +25,8 @@ const SEVERAL: u64 = 1;
 pub(super) struct Handed {
     /// 0 is a free place.
     entries: Box<[[AtomicU64; WAYS]]>,
+    /// There is one.
+    has_any: AtomicBool,
     /// How many values several have: mostly none, and nothing else has to be looked at.
     several: AtomicUsize,
     /// Held by whoever changes an entry.
@@ -37,6 +39,7 @@ impl Handed {
             entries: std::iter::repeat_with(Default::default)
                 .take(BUCKETS)
                 .collect(),
+            has_any: AtomicBool::new(false),
             several: AtomicUsize::new(0),
             writer: Mutex::new(()),
         }
@@ -103,11 +106,15 @@ impl Handed {
             self.several.fetch_sub(1, Ordering::AcqRel);
         }
         place.store(new, Ordering::Release);
+        self.has_any.store(true, Ordering::Release);
         true
     }
 
     /// Shows all values, and whether several have them.
     pub(super) fn each(&self, show: &mut dyn FnMut(u64, bool)) {
+        if !self.has_any.load(Ordering::Acquire) {
+            return;
+        }
         for place in self.entries.iter().flatten() {
             let entry = place.load(Ordering::Acquire);
             if entry != 0 {
