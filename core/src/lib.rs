@@ -181,15 +181,18 @@ pub mod time;
 mod waiting;
 
 pub use config::{Config, ConfigErrors, Settings};
-pub use copies::{Journal, Listed, Recorded, Records, Restored, Shown, Unrestored};
+pub use copies::{
+    Invalidation, Journal, Listed, Purge, Purged, Recorded, Records, Restored, Sharing, Shown,
+    Sought, Unrestored,
+};
 pub use gateway::Gateway;
 pub use report::CallId;
 pub use request_id::{RequestId, X_REQUEST_ID};
 pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
 pub use site::{
     Answer, Completed, ConnectProbe, Decision, Delayed, Fact, Fetch, Holding, Known, Manual,
-    Override, Passing, Purge, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket,
-    Unreached, Verdict,
+    Override, Passing, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket, Unreached,
+    Verdict,
 };
 pub use time::{Instant, UnixTime};
 

@@ -2,8 +2,6 @@
 //! what changes, [`Records`] are what there is, and [`Restored`] is what came back.
 //! Never keeps a copy, and knows no disk.
 
-use std::sync::Arc;
-
 use crate::key::{CacheKey, Partition};
 
 /// Whoever keeps copies beside memory, so that they outlive the process.
@@ -91,6 +89,3 @@ pub enum Unrestored {
     #[error("another version has written it")]
     Version,
 }
-
-/// The journal of a site, once it has one.
-pub(super) type Told = std::sync::OnceLock<Arc<dyn Journal>>;

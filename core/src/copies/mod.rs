@@ -2,15 +2,19 @@
 //! memory in which new ones are made, and what those are told who keep copies beside it.
 //! Never decides what answers a client, what may be kept, or which copies are to be renewed.
 
+mod beside;
 mod changes;
 mod content;
 mod copy;
 mod gone;
 mod journal;
 mod listed;
+mod purge;
 mod record;
 mod restoring;
+mod sharing;
 mod shown;
+mod sought;
 #[cfg(test)]
 mod tests;
 mod writes;
@@ -19,14 +23,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::quality::FixedState;
+use smallvec::SmallVec;
 
+use self::beside::Beside;
 use self::changes::{Change, Changes};
 use self::content::Budget;
 use self::gone::Gone;
-use self::journal::Told;
 use self::record::Stamp;
 use self::writes::Writes;
 use crate::canary::{Plant, is_planted};
@@ -42,17 +48,23 @@ pub(crate) use self::changes::Mark;
 pub(crate) use self::copy::{Collector, Making, StoredResponse, Times};
 pub use self::journal::{Journal, Recorded, Records, Restored, Unrestored};
 pub use self::listed::Listed;
+pub use self::purge::{Purge, Purged};
 pub(crate) use self::restoring::{Restoring, Written};
+pub use self::sharing::{Invalidation, Sharing};
 pub use self::shown::Shown;
+pub use self::sought::Sought;
+pub(crate) use self::sought::{Seeking, question};
 
 /// Everything that is kept of a site's answers.
 pub(crate) struct Copies {
+    beside: Beside,
     budget: Arc<Budget>,
     bytes_max: usize,
     changes: Changes,
+    /// What the origin was asked for before may have been made wrong by what was not heard of.
+    doubted: AtomicU64,
     entries_max: usize,
     gone: Gone,
-    journal: Told,
     object_bytes_max: usize,
     /// Of resources, each to a partition.
     refusals: Writes,
@@ -107,12 +119,13 @@ impl Copies {
     /// Nothing is kept yet. The same `seed` gives the same hashes.
     pub(crate) fn new(settings: &CacheSettings, seed: u64) -> Self {
         Self {
+            beside: Beside::default(),
             budget: Arc::new(Budget::new(settings.bytes_max / 2)),
             bytes_max: settings.bytes_max,
             changes: Changes::new(),
+            doubted: AtomicU64::new(0),
             entries_max: settings.entries_max,
             gone: Gone::new(),
-            journal: Told::new(),
             object_bytes_max: settings.object_bytes_max,
             refusals: Writes::new(),
             resource_hash: FixedState::with_seed(seed),
@@ -215,9 +228,12 @@ impl Copies {
 
     /// Whether somebody has changed the resource since the origin was asked for the copy. The writer's
     /// copies, and everybody's of the target, are dropped by then; those of other users, and of other
-    /// countries and devices, may still rescue them.
+    /// countries and devices, may still rescue them. So may those of which it is in doubt.
     pub(crate) fn is_written(&self, copy: &StoredResponse, key: &CacheKey) -> bool {
         let asked = copy.times().asked;
+        if asked.as_nanos() < self.doubted.load(Ordering::Relaxed) {
+            return true;
+        }
         // What is everybody's and was there at that very moment is gone: this is a newer one.
         let is_plain = key.partition() == Partition::Shared && !key.is_shaped();
         let least = Duration::from_nanos(u64::from(is_plain));
@@ -276,7 +292,7 @@ impl Copies {
             self.store.remove(key);
             return false;
         }
-        self.tell_changed(key);
+        self.beside.changed(key);
         true
     }
 
@@ -295,7 +311,7 @@ impl Copies {
     ) -> bool {
         let is_kept = self.store.replace(key.clone(), old, new);
         if is_kept {
-            self.tell_changed(key);
+            self.beside.changed(key);
         }
         is_kept
     }
@@ -305,32 +321,39 @@ impl Copies {
         self.gone.note(key.hash());
         self.store.remove_variant(key, copy);
         self.drop_beside(key.hash());
-        self.tell_changed(key);
+        self.beside.changed(key);
     }
 
     /// What is kept of a page beside memory comes back no more; what is here stays.
     pub(crate) fn drop_beside(&self, key: u64) {
         self.gone.note(key);
-        if let Some(journal) = self.journal.get() {
-            journal.dropped(&[key]);
-        }
+        self.beside.dropped(&[key]);
     }
 
     /// From now on `journal` is told what changes; whether there was none before.
     pub(crate) fn set_journal(&self, journal: Arc<dyn Journal>) -> bool {
-        self.journal.set(journal).is_ok()
+        self.beside.set_journal(journal)
     }
 
-    /// Parts of pages are not kept beside memory: which of them are wrong is known here only. So is which
-    /// values are of one chain: another process numbers its own.
-    fn tell_changed(&self, key: &CacheKey) {
-        if let Some(journal) = self.journal.get()
-            && !key.is_fragment()
-            && key.line().is_none()
-            && journal.takes(key.partition())
-        {
-            journal.changed(key);
-        }
+    /// Likewise.
+    pub(crate) fn set_sharing(&self, sharing: Arc<dyn Sharing>) -> bool {
+        self.beside.set_sharing(sharing)
+    }
+
+    /// Whoever shares copies with other instances, if there is one.
+    pub(crate) fn sharing(&self) -> Option<&Arc<dyn Sharing>> {
+        self.beside.sharing()
+    }
+
+    /// Tells other instances that an operator wants copies gone.
+    pub(crate) fn tell_purged(&self, purge: &Purge) {
+        self.beside.tell(|| Invalidation::Purge(purge.clone()));
+    }
+
+    /// What the origin was asked for before `at` is asked about before it answers: others may have made it
+    /// wrong.
+    pub(crate) fn doubt_before(&self, at: Instant) {
+        self.doubted.fetch_max(at.as_nanos(), Ordering::Relaxed);
     }
 
     /// The compressed form of a copy, made once.
@@ -364,9 +387,7 @@ impl Copies {
             Outdated::Partition(partition) => {
                 self.changes.note(Change::Partition(partition));
                 let count = self.store.drop_partition(partition);
-                if let Some(journal) = self.journal.get() {
-                    journal.dropped_partition(partition);
-                }
+                self.beside.dropped_partition(partition);
                 count
             }
         }
@@ -374,7 +395,7 @@ impl Copies {
 
     /// Of those beside memory only the hashes are known: what is not here any more goes as well.
     fn drop_chosen(&self, chosen: &dyn Fn(&CacheKey) -> bool) -> usize {
-        let Some(journal) = self.journal.get() else {
+        let Some(journal) = self.beside.journal() else {
             return self.store.remove_where(chosen);
         };
         let kept = RefCell::new(Vec::new());
@@ -394,13 +415,34 @@ impl Copies {
     fn remove(&self, keys: &[CacheKey]) -> usize {
         keys.iter().for_each(|key| self.gone.note(key.hash()));
         let count = keys.iter().map(|key| self.store.remove(key)).sum();
-        if let Some(journal) = self.journal.get()
-            && !is_planted(Plant::OnDiskAfterDrop)
-        {
-            let hashes: Vec<_> = keys.iter().map(CacheKey::hash).collect();
-            journal.dropped(&hashes);
+        if !is_planted(Plant::OnDiskAfterDrop) {
+            let hashes: SmallVec<[u64; 4]> = keys.iter().map(CacheKey::hash).collect();
+            self.beside.dropped(&hashes);
         }
         count
+    }
+
+    /// Another instance has told what makes copies wrong; what an operator wants gone is no matter of copies
+    /// alone.
+    pub(crate) fn hear(&self, invalidation: &Invalidation, now: Instant) {
+        match invalidation {
+            Invalidation::Keys(keys) => {
+                for key in keys {
+                    self.changes.note(Change::Key(*key));
+                    self.gone.note(*key);
+                    self.store.remove_hash(*key);
+                }
+                self.beside.hear_dropped(keys);
+            }
+            Invalidation::Partition(partition) => {
+                self.changes.note(Change::Partition(*partition));
+                self.store.drop_partition(*partition);
+                self.beside.hear_dropped_partition(*partition);
+            }
+            Invalidation::Written(resource) => self.writes.note(*resource, now),
+            Invalidation::Refused(resource) => self.refusals.note(*resource, now),
+            Invalidation::Purge(_) => {}
+        }
     }
 
     /// Drops the copies of pages for an answer that was asked for at `mark` and is itself to be
@@ -457,9 +499,12 @@ impl Copies {
     /// confirms it; where there is one of the same variant already, that is newer.
     pub(crate) fn restore(&self, it: &Restoring<'_>) -> Result<(CacheKey, Restored), Unrestored> {
         let (key, copy) = it.copy(self.object_bytes_max, &self.budget)?;
-        // The newest come first: for older ones those are not to give way.
+        // The newest come first: for older ones those are not to give way, but for one that is asked for.
         let room = self.bytes_max / 10 * 9;
-        if self.store.bytes() + copy.bytes() > room || self.store.len() >= self.entries_max {
+        let is_full =
+            || self.store.bytes() + copy.bytes() > room || self.store.len() >= self.entries_max;
+        let is_wanted = matches!(it.from, Written::Shared(..));
+        if !is_wanted && is_full() {
             return Err(Unrestored::Full);
         }
         let restored = Restored {
@@ -469,6 +514,9 @@ impl Copies {
         let is_dropped = || match it.from {
             Written::Here(is_live) => self.changes.hit(&key, Mark::START) || !is_live(restored),
             Written::Elsewhere => self.gone.has(key.hash()),
+            Written::Shared(sought, is_live) => {
+                self.changes.hit(&key, sought.mark()) || !is_live(&key, restored)
+            }
         };
         if is_dropped() {
             return Err(Unrestored::Dropped);
@@ -483,7 +531,7 @@ impl Copies {
             return Err(Unrestored::Dropped);
         }
         if let Written::Elsewhere = it.from {
-            self.tell_changed(&key);
+            self.beside.changed(&key);
         }
         Ok((key, restored))
     }
@@ -495,22 +543,24 @@ impl Copies {
             .changes
             .note_by(&[Change::Partition(partition)], own, mark);
         self.store.drop_partition(partition);
-        if let Some(journal) = self.journal.get() {
-            journal.dropped_partition(partition);
-        }
+        self.beside.dropped_partition(partition);
         mark
     }
 
     /// Notes that what `key` names has changed: what other users have of it is asked about before
     /// it answers, and parts of it answer no more.
     pub(crate) fn note_write(&self, key: &CacheKey, now: Instant) {
-        self.writes.note(self.resource(key), now);
+        let resource = self.resource(key);
+        self.writes.note(resource, now);
+        self.beside.tell(|| Invalidation::Written(resource));
     }
 
     /// Notes that the visitors of `key`'s partition are refused what it names: parts of it answer them
     /// no more.
     pub(crate) fn note_refusal(&self, key: &CacheKey, now: Instant) {
-        self.refusals.note(self.resource_of(key), now);
+        let resource = self.resource_of(key);
+        self.refusals.note(resource, now);
+        self.beside.tell(|| Invalidation::Refused(resource));
     }
 
     pub(crate) fn stats(&self) -> CopiesStats {

@@ -8,6 +8,7 @@ use super::content::{Budget, Content};
 use super::copy::StoredResponse;
 use super::journal::{Restored, Unrestored};
 use super::record::{self, Record, Unreadable};
+use super::sought::Sought;
 use crate::key::{CacheKey, Keyer};
 use crate::time::Instant;
 
@@ -21,6 +22,9 @@ pub(crate) enum Written<'a> {
     Here(&'a dyn Fn(Restored) -> bool),
     /// By another one, whose hashes mean nothing here.
     Elsewhere,
+    /// By another instance, for which names are the same: what asked for it, and whether nothing is known to
+    /// have made it wrong.
+    Shared(&'a Sought, &'a dyn Fn(&CacheKey, Restored) -> bool),
 }
 
 /// A copy that was written down, and where it comes back to.

@@ -9,14 +9,16 @@ use proptest::prelude::*;
 
 use super::{Journal, Recorded, Restored, Unrestored};
 use crate::config::{CacheSettings, Settings};
+use crate::copies::Purge;
 use crate::key::{CacheKey, Partition};
 use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::report::Failure;
 use crate::rng::Rng;
-use crate::site::{Decision, Purge, Site};
+use crate::site::{Decision, Site};
 use crate::time::{Instant, UnixTime};
 
 mod elsewhere;
+mod sharing;
 
 const NOW: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);

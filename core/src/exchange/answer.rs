@@ -21,7 +21,7 @@ use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
 use crate::report::{End, Failure, Source};
 use crate::rules::own_cookies::{self, ROOM};
-use crate::site::{Fetch, Refusal, Served, Snapshot};
+use crate::site::{Fetch, Refusal, Served, Snapshot, Ticket, Unreached};
 use crate::time::Instant;
 
 /// How long a browser keeps a number of the waiting room that is not shown again: each page of the room
@@ -33,6 +33,8 @@ const ROOM_LASTS_SECS: u32 = 60 * 60;
 pub(super) struct Shared {
     pub(super) actions: SmallVec<[Action; 2]>,
     pub(super) call: Call,
+    /// How the origin failed on it, while it waits for another answer.
+    pub(super) failed: Option<Box<OriginReport>>,
     /// Whether there is a client.
     pub(super) is_joined: bool,
     pub(super) outbox: Outbox,
@@ -52,6 +54,7 @@ impl Shared {
         Self {
             actions: SmallVec::new(),
             call,
+            failed: None,
             is_joined,
             outbox: Outbox::default(),
             queued: 0,
@@ -160,15 +163,34 @@ impl Shared {
         repeats
     }
 
-    /// The fetch ended without a response head.
-    pub(super) fn fail(&mut self, fetch: Fetch, failure: Failure, now: Instant) {
+    /// The fetch ended without a response head; where the request waits for a copy yet, this is its ticket.
+    pub(super) fn fail(&mut self, fetch: Fetch, failure: Failure, now: Instant) -> Option<Ticket> {
         let report = self.call.origin_report(Some(failure), now);
-        let answer = fetch.on_failure(failure, now);
-        if self.is_joined {
-            self.answer_failure(answer, report, now);
-        } else {
+        if !self.is_joined {
+            // What it is to the site matters all the same.
+            let _ = fetch.on_failure(failure, now);
             self.report_renewal(End::Complete, report, now);
+            return None;
         }
+        self.unreached(fetch.on_broken(failure, now), report, now)
+    }
+
+    /// Answers what the origin has not, or lets the request wait.
+    pub(super) fn unreached(
+        &mut self,
+        unreached: Unreached,
+        origin: OriginReport,
+        now: Instant,
+    ) -> Option<Ticket> {
+        match unreached {
+            Unreached::Refuse(refusal) => self.refuse(&refusal, Some(origin), now),
+            Unreached::Serve(served) => self.serve(served, Some(origin), now),
+            Unreached::Wait(delayed) => {
+                self.failed = Some(Box::new(origin));
+                return Some((*delayed).into());
+            }
+        }
+        None
     }
 
     /// Refuses because the circuit is open, the origin is full or cannot be asked, or it failed on

@@ -11,7 +11,7 @@ use crate::h1::{ClientConn, Framing, HeadWriter, SendQueue};
 use crate::report::{End, Failure};
 use crate::request_id::X_REQUEST_ID;
 use crate::rules::{conditional, forwarding};
-use crate::site::{Fetch, Ticket, Unreached};
+use crate::site::{Fetch, Ticket};
 use crate::time::Instant;
 
 /// Waiting for a connection to the origin.
@@ -59,23 +59,16 @@ impl Connecting {
     /// No connection came about, so nothing was sent: the request may wait for one.
     pub(super) fn failed(self, shared: &mut Shared, now: Instant) -> Option<Ticket> {
         if !shared.is_joined {
-            shared.fail(self.fetch, Failure::Connect, now);
-            return None;
+            return shared.fail(self.fetch, Failure::Connect, now);
         }
         let report = shared.call.origin_report(Some(Failure::Connect), now);
-        let answer = match self.fetch.on_unreached(now) {
-            Unreached::Refuse(refusal) => Err(refusal),
-            Unreached::Serve(served) => Ok(served),
-            Unreached::Wait(delayed) => return Some((*delayed).into()),
-        };
-        shared.answer_failure(answer, report, now);
-        None
+        shared.unreached(self.fetch.on_unreached(now), report, now)
     }
 
     /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.
     pub(super) fn no_socket(self, shared: &mut Shared, now: Instant) {
         if is_planted(Plant::WantIsFailure) {
-            return shared.fail(self.fetch, Failure::Connect, now);
+            return drop(shared.fail(self.fetch, Failure::Connect, now));
         }
         let fetch = self.fetch;
         if !shared.is_joined {

@@ -56,6 +56,10 @@ pub(super) fn next(state: &State, shared: &Shared) -> Option<Deadline> {
         }
         State::Relaying(relay) => {
             let due = of_relay(relay, shared);
+            let held = relay.download.seeks_until();
+            if let Some(at) = held.filter(|at| due.is_none_or(|due| *at < due.0)) {
+                return Some((at, Timer::Held));
+            }
             match relay.download.late_at() {
                 Some(at) if due.is_none_or(|due| at < due.0) => Some((at, Timer::Late)),
                 Some(_) | None => due,

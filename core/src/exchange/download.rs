@@ -115,6 +115,14 @@ impl Download {
         }
     }
 
+    /// Until when a failure is held back, as another instance may have a copy.
+    pub(super) fn seeks_until(&self) -> Option<Instant> {
+        match self {
+            Self::Holding(held) => held.holding.seeks_until(),
+            Self::Awaiting(_) | Self::Discarding(_) | Self::Forwarding(..) => None,
+        }
+    }
+
     /// The response as one that no client waits for.
     pub(super) fn discarding(self) -> Self {
         match self {
@@ -141,6 +149,10 @@ pub(super) fn hold(
     is_sent: bool,
     now: Instant,
 ) -> Option<Hold> {
+    if let Some(until) = holding.seeks_until() {
+        let until = Some(until);
+        return Some(Hold { length: 0, until });
+    }
     if status != StatusCode::OK || !is_sent {
         return None;
     }

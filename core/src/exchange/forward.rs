@@ -2,6 +2,7 @@
 //! Never decides whether it is passed on, and never frames it.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::config::OriginSettings;
 use crate::message::ResponseHead;
 use crate::rules::coding::GzipStream;
 use crate::rules::label::Handling;
-use crate::site::Holding;
+use crate::site::{Holding, Served};
 use crate::time::Instant;
 
 /// A response whose head is out.
@@ -44,6 +45,23 @@ pub(super) struct Held {
     pub(super) since: Instant,
     /// When it is passed on all the same; `None` for never.
     pub(super) until: Option<Instant>,
+}
+
+impl Held {
+    /// Asks whether another instance had a copy that answers in its place.
+    pub(super) fn poll_seek(
+        mut self: Box<Self>,
+        waker: &Waker,
+        now: Instant,
+    ) -> Result<Served, Box<Self>> {
+        match self.holding.poll_seek(waker, now) {
+            Ok(served) => Ok(served),
+            Err(holding) => {
+                self.holding = holding;
+                Err(self)
+            }
+        }
+    }
 }
 
 impl Forward {

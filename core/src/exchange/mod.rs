@@ -26,7 +26,7 @@ use std::io::IoSlice;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use http::StatusCode;
 
@@ -422,20 +422,16 @@ impl Exchange {
         !self.shared.outbox.is_empty()
     }
 
-    /// Asks whether the origin has room now, if that is waited for; `waker` is called when asking
+    /// Asks whether the origin has room now, or another instance a copy, if that is waited for; `waker` is called when asking
     /// again can help. Says whether the wait is over.
     pub(crate) fn poll_room(&mut self, waker: &Waker, now: Instant) -> bool {
-        let State::Waiting(ticket) = &mut self.state else {
+        if !self.state.waits() {
             return false;
-        };
-        let Poll::Ready(decision) = ticket.poll(waker, now) else {
-            return false;
-        };
-        // The ticket has led to its decision.
-        self.shared.call.waited = true;
-        self.state = State::Done;
-        self.state = State::decided(decision, &mut self.shared, now);
-        true
+        }
+        let is_over;
+        let state = mem::take(&mut self.state);
+        (self.state, is_over) = state.poll_room(waker, &mut self.shared, now);
+        is_over
     }
 
     /// Whether [`poll_report`](Self::poll_report) has something to give.
@@ -595,6 +591,7 @@ impl Exchange {
             Timer::OriginBody | Timer::OriginHead => {
                 self.turn(Turn::Failed(Failure::Timeout), now);
             }
+            Timer::Held if self.poll_room(Waker::noop(), now) => {}
             Timer::Held => self.turn(Turn::Release, now),
             Timer::OriginConnect => {
                 self.shared.actions.push(Action::Close);

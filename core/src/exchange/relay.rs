@@ -2,6 +2,7 @@
 //! Never decides what a failure of the origin means for the client: the site does.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -21,7 +22,7 @@ use crate::limits::{DRAIN_BYTES_MAX, HOLD_BYTES_MAX};
 use crate::message::{Fields, ResponseHead};
 use crate::report::{End, Failure};
 use crate::rules::{forwarding, login};
-use crate::site::{Completed, Fetch, Passing, Served, Verdict};
+use crate::site::{Completed, Fetch, Passing, Served, Ticket, Verdict};
 use crate::time::Instant;
 
 /// Connected: the request goes out, the response comes in.
@@ -43,6 +44,8 @@ pub(super) enum Next {
     Draining(Box<Draining>),
     Relaying(Box<Relay>),
     Tunnel(Box<Tunnel>),
+    /// The origin has failed, and a copy may answer yet.
+    Waiting(Box<Ticket>),
 }
 
 impl Relay {
@@ -87,6 +90,10 @@ impl Relay {
 
     /// Moves one piece of the response.
     pub(super) fn advance(&mut self, shared: &mut Shared, now: Instant) -> Step {
+        // Whether another instance has a copy is known in a moment.
+        if self.download.seeks_until().is_some() {
+            return Step::Rest;
+        }
         // An end needs no room.
         let waits = self.is_forwarding() && shared.is_client_full();
         if waits && !self.origin.conn.is_body_read() {
@@ -210,6 +217,29 @@ impl Relay {
         Step::Moved
     }
 
+    /// Asks whether another instance had a copy that answers in the place of a failure; `waker` is called
+    /// when asking again can help. The other value says whether the wait is over.
+    pub(super) fn poll_seek(
+        mut self: Box<Self>,
+        waker: &Waker,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> (Next, bool) {
+        let is_sent = self.upload.is_sent();
+        self.download = match self.download {
+            Download::Holding(held) => match held.poll_seek(waker, now) {
+                Ok(served) => return (serve(served, self.origin, is_sent, shared, now), true),
+                Err(held) => Download::Holding(held),
+            },
+            other
+            @ (Download::Awaiting(_) | Download::Discarding(_) | Download::Forwarding(..)) => other,
+        };
+        match self.download.seeks_until() {
+            Some(_) => (Next::Relaying(self), false),
+            None => (self.released(shared, now), true),
+        }
+    }
+
     /// The response is held back no longer: what has come of it goes out.
     pub(super) fn released(mut self: Box<Self>, shared: &mut Shared, now: Instant) -> Next {
         self.download = match self.download {
@@ -315,7 +345,9 @@ impl Relay {
                 if shared.may_repeat(self.origin.reused, failure, &fetch, now) {
                     return Next::Again(fetch);
                 }
-                shared.fail(fetch, failure, now);
+                if let Some(ticket) = shared.fail(fetch, failure, now) {
+                    return Next::Waiting(Box::new(ticket));
+                }
             }
             Download::Discarding(passing) => {
                 passing.on_broken_off(failure, now);

@@ -2,6 +2,7 @@
 //! Never decides when it is left.
 
 use std::net::IpAddr;
+use std::task::{Poll, Waker};
 
 use super::answer::Shared;
 use super::call::Outcome;
@@ -55,11 +56,18 @@ impl State {
                 let call = &mut shared.call;
                 let fresh = !call.request.method.is_safe() || !call.is_read || call.replayed;
                 call.origin_since = now;
+                shared.failed = None;
                 shared.actions.push(Action::Connect { fresh });
                 return Self::Connecting(Connecting { fetch, since: now });
             }
-            Decision::Refuse(refusal) => shared.refuse(&refusal, None, now),
-            Decision::Serve(served) => shared.serve(served, None, now),
+            Decision::Refuse(refusal) => {
+                let failed = shared.failed.take().map(|report| *report);
+                shared.refuse(&refusal, failed, now);
+            }
+            Decision::Serve(served) => {
+                let failed = shared.failed.take().map(|report| *report);
+                shared.serve(served, failed, now);
+            }
         }
         Self::Done
     }
@@ -120,6 +128,43 @@ impl State {
         }
     }
 
+    /// Whether it waits for room at the origin, or for a copy of another instance.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Waiting(_) => true,
+            Self::Relaying(relay) => relay.download.seeks_until().is_some(),
+            Self::Connecting(_) | Self::Done | Self::Draining(_) | Self::Tunnel(_) => false,
+        }
+    }
+
+    /// Asks whether that is there now; `waker` is called when asking again can help. The other value says
+    /// whether the wait is over.
+    pub(super) fn poll_room(
+        self,
+        waker: &Waker,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> (Self, bool) {
+        match self {
+            Self::Waiting(mut ticket) => {
+                let Poll::Ready(decision) = ticket.poll(waker, now) else {
+                    return (Self::Waiting(ticket), false);
+                };
+                // The ticket has led to its decision.
+                drop(ticket);
+                shared.call.waited = true;
+                (Self::decided(decision, shared, now), true)
+            }
+            Self::Relaying(relay) => {
+                let (next, is_over) = relay.poll_seek(waker, shared, now);
+                (Self::after(next, shared, now), is_over)
+            }
+            other @ (Self::Connecting(_) | Self::Done | Self::Draining(_) | Self::Tunnel(_)) => {
+                (other, false)
+            }
+        }
+    }
+
     /// Whether a request that is not answered in time may wait on.
     pub(super) fn waits_on(&mut self, shared: &Shared, now: Instant) -> bool {
         match self {
@@ -143,6 +188,7 @@ impl State {
             Next::Draining(draining) => Self::Draining(draining),
             Next::Relaying(relay) => Self::Relaying(relay),
             Next::Tunnel(tunnel) => Self::Tunnel(tunnel),
+            Next::Waiting(ticket) => Self::Waiting(ticket),
         }
     }
 

@@ -251,15 +251,8 @@ pub(super) fn stand_in(
             Refusal::new(ask.why, refused, circuit, wait)
         }
     };
-    match barred.by {
-        Bar::Circuit(Tier::Origin) => match Delayed::new(parts, ask, refusal, now) {
-            Ok(delayed) => Err(delayed),
-            Err(refusal) => Ok(Decision::Refuse(parts.happened.refused(refusal))),
-        },
-        Bar::Circuit(Tier::Path) | Bar::Hand | Bar::Maintenance => {
-            Ok(Decision::Refuse(parts.happened.refused(refusal)))
-        }
-    }
+    let may_return = matches!(barred.by, Bar::Circuit(Tier::Origin));
+    refuse(parts, ask, refusal, (Instead::CircuitOpen, may_return), now)
 }
 
 /// The copy as the answer, where it may be one.
@@ -311,14 +304,66 @@ pub(super) fn overflow(
     Some(served)
 }
 
+/// A copy that answers in the place of this.
+pub(super) fn answer(
+    parts: &Arc<Parts>,
+    ask: &mut Ask<'_>,
+    instead: Instead,
+    now: Instant,
+) -> Option<Served> {
+    let circuit = parts.circuits.state(target_of(ask.request), now);
+    let own = match instead {
+        Instead::Overload => return overflow(parts, ask, circuit, now),
+        Instead::CircuitOpen => {
+            let handling = |ttl| Handling::CircuitOpen { ttl };
+            serve(parts, ask, circuit, handling, now)
+        }
+        Instead::Rescued(cause) => {
+            let handling = |ttl| Handling::Rescued { ttl, cause };
+            serve(parts, ask, circuit, handling, now)
+        }
+    };
+    own.or_else(|| ask.wanting(parts).serve(instead, circuit, now))
+}
+
 /// There is no room for a request that nothing can stand in for.
-pub(super) fn shed(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Decision {
+///
+/// # Errors
+/// Nothing is decided: the request waits for a copy of another instance.
+pub(super) fn shed(
+    parts: &Arc<Parts>,
+    ask: Ask<'_>,
+    now: Instant,
+) -> Result<Decision, Box<Delayed>> {
+    let refusal = no_room(parts, &ask, now);
+    refuse(parts, ask, refusal, (Instead::Overload, false), now)
+}
+
+/// The request is refused, unless it may wait: for a copy that answers in the place of that, and for the
+/// origin where it may return.
+///
+/// # Errors
+/// Nothing is decided: the request waits.
+pub(super) fn refuse(
+    parts: &Arc<Parts>,
+    ask: Ask<'_>,
+    refusal: Refusal,
+    wait: (Instead, bool),
+    now: Instant,
+) -> Result<Decision, Box<Delayed>> {
+    match Delayed::new(parts, ask, refusal, wait, now) {
+        Ok(delayed) => Err(delayed),
+        Err(refusal) => Ok(Decision::Refuse(parts.happened.refused(refusal))),
+    }
+}
+
+/// The refusal of a request that there is no room for.
+pub(super) fn no_room(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Refusal {
     /// By then things have changed, whatever the queue looks like now.
     const WAIT_MAX: Duration = Duration::from_secs(30);
-    let refusal = waiting::instead(parts, ask, now).unwrap_or_else(|| {
+    waiting::instead(parts, ask, now).unwrap_or_else(|| {
         let circuit = parts.circuits.state(target_of(ask.request), now);
         let wait = parts.gate.wait(&ask.bid).min(WAIT_MAX);
         Refusal::new(ask.why, Refused::Overload, circuit, wait)
-    });
-    Decision::Refuse(parts.happened.refused(refusal))
+    })
 }

@@ -18,6 +18,7 @@ use super::public::Wanting;
 use super::refusal::Refusal;
 use super::renewals::Renewal;
 use super::sake::Sake;
+use super::seek::Seek;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::soft::Judging;
@@ -54,7 +55,8 @@ fn calm(snapshot: &Snapshot) -> u32 {
     snapshot.config().admission.in_flight_min.max(CALM)
 }
 
-/// What becomes of a request of which nothing was sent, as no connection came about.
+/// What becomes of a request that the origin has not answered: nothing of it was sent, as no connection came
+/// about, or the origin failed on it.
 #[derive(Debug)]
 #[must_use]
 pub enum Unreached {
@@ -62,8 +64,17 @@ pub enum Unreached {
     Refuse(Refusal),
     /// Answer from this copy.
     Serve(Served),
-    /// It may be sent yet: the origin may be back soon.
+    /// It may be sent yet, as the origin may be back soon, or another instance may have a copy.
     Wait(Box<Delayed>),
+}
+
+impl From<Result<Served, Refusal>> for Unreached {
+    fn from(answer: Result<Served, Refusal>) -> Self {
+        match answer {
+            Ok(served) => Self::Serve(served),
+            Err(refusal) => Self::Refuse(refusal),
+        }
+    }
 }
 
 /// The copy that answers a slow request.
@@ -551,6 +562,52 @@ impl Course {
         self.rescue(Cause::Failure(failure), now).ok_or(refusal)
     }
 
+    /// As [`failed`](Self::failed); the copy answers, where one may, or else one of another instance, for
+    /// which the request waits, or else the 502 or 504.
+    pub(super) fn answer_broken(mut self: Box<Self>, failure: Failure, now: Instant) -> Unreached {
+        if let Some(delayed) = self.seek(failure, now) {
+            self.failed(failure, now);
+            return Unreached::Wait(delayed);
+        }
+        self.answer_failure(failure, now).into()
+    }
+
+    /// Asks other instances for a copy, where the origin has failed on a client's request that none here can
+    /// answer.
+    fn seek(&mut self, failure: Failure, now: Instant) -> Option<Box<Delayed>> {
+        self.parts.copies.sharing()?;
+        if !self.is_clients() || self.can_rescue() {
+            return None;
+        }
+        let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
+        let status = self.failure_status(failure);
+        let refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
+        let ask = self.ask(&request);
+        let instead = Instead::Rescued(Cause::Failure(failure));
+        Delayed::new(&parts, ask, refusal, (instead, false), now).ok()
+    }
+
+    /// The same for a response that is there and is a failure.
+    pub(super) fn seek_beside(&self, status: StatusCode) -> Option<Box<Seek>> {
+        let instead = Instead::Rescued(Cause::Status(status));
+        let seek = || Seek::begin(&self.wanting(), self.may_share, instead, self.last);
+        self.is_clients().then(seek).flatten()
+    }
+
+    /// What other instances had is here: the copy that answers in the place of this status.
+    pub(super) fn rescue_sought(&mut self, status: StatusCode, now: Instant) -> Option<Served> {
+        self.last = now;
+        let seen = self.key.as_ref().filter(|_| self.may_share);
+        let fields = &self.request.fields;
+        let age_max = self.snapshot.config().cache.rescue_age_max;
+        let copy = seen.and_then(|key| self.parts.copies.look_up_good(key, fields));
+        self.may_rescue = copy
+            .as_ref()
+            .is_some_and(|copy| copy.may_rescue(age_max, now));
+        self.copy = copy;
+        self.rescue(Cause::Status(status), now)
+    }
+
     /// No connection to the origin came about. Where no copy answers, and it is of use, the request
     /// waits for one; whoever waits for this fetch looks for another.
     pub(super) fn answer_unreached(mut self: Box<Self>, now: Instant) -> Unreached {
@@ -560,7 +617,8 @@ impl Course {
             let status = self.failure_status(Failure::Connect);
             let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
             let ask = self.ask(&request);
-            if let Ok(delayed) = Delayed::new(&parts, ask, refusal, now) {
+            let instead = Instead::Rescued(Cause::Failure(Failure::Connect));
+            if let Ok(delayed) = Delayed::new(&parts, ask, refusal, (instead, true), now) {
                 self.drop_ended(now);
                 self.record(Outcome::ConnectFailure, now);
                 self.outcome = Outcome::ConnectFailure;
@@ -569,10 +627,7 @@ impl Course {
                 return Unreached::Wait(delayed);
             }
         }
-        match self.answer_failure(Failure::Connect, now) {
-            Ok(served) => Unreached::Serve(served),
-            Err(refusal) => Unreached::Refuse(refusal),
-        }
+        self.answer_failure(Failure::Connect, now).into()
     }
 
     /// Whether the circuits would let it go now as they did, so that it may be sent again.

@@ -387,7 +387,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
         && !has_copy(parts, &ask, now)
         && let Some(refusal) = waiting::bars(parts, &ask, now)
     {
-        return Decision::Refuse(parts.happened.refused(refusal)).into();
+        return admit::refuse(parts, ask, refusal, (Instead::Overload, false), now).into();
     }
     let (circuit, acquired) = admit::acquire(parts, &ask, now);
     let permit = match acquired {
@@ -446,10 +446,10 @@ fn wait(parts: &Arc<Parts>, mut ask: Ask<'_>, copy_at: Option<Instant>, now: Ins
         Entered::Place(place) => Ruling::Wait(Ticket::new(parts, ask, place, copy_at, now)),
         Entered::Shed(_) => {
             let circuit = parts.circuits.state(target_of(ask.request), now);
-            let instead = copy_at.and_then(|_| admit::overflow(parts, &mut ask, circuit, now));
-            instead
-                .map_or_else(|| admit::shed(parts, &ask, now), Decision::Serve)
-                .into()
+            match copy_at.and_then(|_| admit::overflow(parts, &mut ask, circuit, now)) {
+                Some(served) => Decision::Serve(served).into(),
+                None => admit::shed(parts, ask, now).into(),
+            }
         }
         Entered::Slot(slot) => admit::go(parts, ask, slot, None, now).into(),
     }

@@ -1,5 +1,5 @@
-//! Owns [`Delayed`]: a request that was not sent, as the origin takes no connection, and waits for
-//! that to end.
+//! Owns [`Delayed`]: a request that has no answer yet, and waits: for an origin that takes no connection to
+//! be back, as it was not sent, or for a copy of another instance.
 //! Never waits: [`Ticket`](super::Ticket) does.
 
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use super::ask::Ask;
 use super::parts::Parts;
 use super::reach::RestartWait;
 use super::refusal::Refusal;
+use super::seek::Seek;
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
 use super::visitor::Guest;
@@ -16,10 +17,11 @@ use crate::admission::Bid;
 use crate::breaker::Visitor;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
-use crate::rules::label::ForwardReason;
+use crate::rules::label::{ForwardReason, Instead};
 use crate::time::Instant;
 
-/// A request of which nothing was sent, and which may be sent when the origin is back. Nothing is
+/// A request of which nothing was sent, and which may be sent when the origin is back; or one that a copy of
+/// another instance may answer yet. Nothing is
 /// decided about it: make a [`Ticket`](super::Ticket) of it, or drop it when its client leaves.
 #[derive(Debug)]
 #[must_use = "make a ticket of it"]
@@ -35,10 +37,13 @@ pub struct Delayed {
     /// Whether it may see what others like its client see, and they what it is sent.
     pub(super) may_share: bool,
     pub(super) parts: Arc<Parts>,
-    pub(super) place: RestartWait,
+    /// Where it waits for the origin; `None` where only a copy is waited for.
+    pub(super) place: Option<RestartWait>,
     /// The answer when it has waited in vain.
     pub(super) refusal: Refusal,
     pub(super) request: Arc<RequestHead>,
+    /// What it waits for of other instances.
+    pub(super) seek: Option<Box<Seek>>,
     pub(super) since: Instant,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) unrescued: Option<Unrescued>,
@@ -47,19 +52,28 @@ pub struct Delayed {
 }
 
 impl Delayed {
-    /// Lets a request wait that would be refused in this way, if that is of use.
+    /// Lets a request wait that would be refused in this way, if that is of use: for a copy that answers
+    /// in the place of that, and for the origin where it `may_return`.
     pub(super) fn new(
         parts: &Arc<Parts>,
         ask: Ask<'_>,
         refusal: Refusal,
+        (instead, may_return): (Instead, bool),
         now: Instant,
     ) -> Result<Box<Self>, Refusal> {
         let wait = ask.snapshot.config().admission.restart_wait;
-        let Some(place) = parts.reach.enter(wait, ask.waits_until, ask.bid.class, now) else {
-            return Err(refusal);
+        let enter = || {
+            let reach = &parts.reach;
+            reach.enter(wait, ask.waits_until, ask.bid.class, now)
         };
-        // Connecting is tried more often now.
-        parts.renewals.wake();
+        let place = may_return.then(enter).flatten();
+        let seek = Seek::begin(&ask.wanting(parts), ask.may_share, instead, now);
+        if place.is_some() {
+            // Connecting is tried more often now.
+            parts.renewals.wake();
+        } else if seek.is_none() {
+            return Err(refusal);
+        }
         Ok(Box::new(Self {
             address: ask.address,
             bid: ask.bid,
@@ -72,6 +86,7 @@ impl Delayed {
             place,
             refusal,
             request: Arc::clone(ask.request),
+            seek,
             since: now,
             snapshot: ask.snapshot,
             unrescued: ask.unrescued,

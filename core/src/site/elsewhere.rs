@@ -3,16 +3,15 @@
 //! Never opens a file, and never takes a copy that visitors do not share.
 
 use super::parts::Parts;
-use super::purge::Purge;
-use crate::copies::{Records, Restored, Shown, Unrestored, Written};
+use crate::copies::{Purge, Records, Restored, Shown, Unrestored, Written};
 use crate::key::CacheKey;
 use crate::time::Instant;
 
 /// The copies that an order like this would drop, of those that everybody may see.
 pub(super) fn show(parts: &Parts, which: &Purge, now: Instant) -> Vec<Shown> {
     let snapshot = parts.snapshot();
-    match which.chooser(snapshot.keyer()) {
-        Some(chosen) => parts.copies.show(&*chosen, now),
+    match which.keys(snapshot.keyer()) {
+        Some(purged) => parts.copies.show(&|key| purged.has(key), now),
         None => Vec::new(),
     }
 }

@@ -240,7 +240,8 @@ impl Fetch {
             stored: false,
             collapsed: false,
         };
-        Verdict::Forward(Holding::new(course, handling))
+        let seek = fails.then(|| course.seek_beside(head.status)).flatten();
+        Verdict::Forward(Holding::new(course, handling, seek))
     }
 
     /// The origin failed below HTTP. The copy answers, where one may.
@@ -249,6 +250,12 @@ impl Fetch {
     /// The 502 or 504, where none may.
     pub fn on_failure(mut self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
         self.course.answer_failure(failure, now)
+    }
+
+    /// As [`on_failure`](Self::on_failure), for who lets a request wait until other instances were asked for
+    /// a copy.
+    pub fn on_broken(self, failure: Failure, now: Instant) -> Unreached {
+        self.course.answer_broken(failure, now)
     }
 
     /// As [`on_failure`](Self::on_failure) where no connection came about, for who lets a request

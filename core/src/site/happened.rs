@@ -115,8 +115,9 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
+    use crate::copies::Purge;
     use crate::message::{Fields, RequestHead};
-    use crate::site::{Purge, Site};
+    use crate::site::Site;
 
     const NOW: Instant = Instant::ZERO;
 

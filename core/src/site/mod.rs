@@ -45,6 +45,7 @@ mod renewals;
 mod rescuable;
 mod rolls;
 mod sake;
+mod seek;
 mod served;
 mod snapshot;
 mod soft;
@@ -75,7 +76,6 @@ pub use fetch::{Fetch, Verdict};
 pub use known::{Fact, Known};
 pub(crate) use labels::put_labels;
 pub use passing::{Completed, Holding, Passing};
-pub use purge::Purge;
 pub use refresh::Refresh;
 pub use refusal::Refusal;
 pub use served::{Answer, Served};
@@ -86,7 +86,10 @@ pub(crate) use visitor::{Asker, Guest};
 use crate::admission::Gate;
 use crate::breaker::State;
 use crate::config::{Config, SiteConfig};
-use crate::copies::{Journal, Listed, Records, Restored, Shown, Unrestored, Written};
+use crate::copies::{
+    Invalidation, Journal, Listed, Purge, Records, Restored, Sharing, Shown, Sought, Unrestored,
+    Written,
+};
 use crate::event::Event;
 use crate::key::CacheKey;
 use crate::message::RequestHead;
@@ -410,8 +413,58 @@ impl Site {
         learnt::learn(&self.parts, fact, now);
     }
 
+    /// Takes over a copy of another instance that a request waits for; otherwise as
+    /// [`restore`](Self::restore).
+    ///
+    /// # Errors
+    /// Why the copy is not taken.
+    pub fn restore_sought(
+        &self,
+        record: &[u8],
+        sought: &Sought,
+        is_live: &dyn Fn(&CacheKey, Restored) -> bool,
+        now: Instant,
+    ) -> Result<Restored, Unrestored> {
+        let rules = self.rules_mark();
+        let from = Written::Shared(sought, is_live);
+        self.parts.restore(record, (from, rules), now)
+    }
+
+    /// From now on `sharing` is told which copies there are and what makes them wrong, and is asked for
+    /// copies where there is none and the origin does not answer. Returns whether there was none before;
+    /// it cannot be replaced.
+    pub fn set_sharing(&self, sharing: Arc<dyn Sharing>) -> bool {
+        self.parts.copies.set_sharing(sharing)
+    }
+
+    /// Another instance has told what makes copies wrong: they are here, too. It is not told again.
+    pub fn hear(&self, invalidation: &Invalidation, now: Instant) {
+        match invalidation {
+            Invalidation::Purge(purge) => drop(self.purge_here(purge)),
+            other @ (Invalidation::Keys(_)
+            | Invalidation::Partition(_)
+            | Invalidation::Refused(_)
+            | Invalidation::Written(_)) => self.parts.copies.hear(other, now),
+        }
+    }
+
+    /// It is not known what other instances have made wrong: copies for which the origin was asked before
+    /// `at` rescue still, and are asked about before they answer otherwise.
+    pub fn doubt_before(&self, at: Instant) {
+        self.parts.copies.doubt_before(at);
+    }
+
     /// Drops copies; returns how many there were. Looks at every key but for a session.
     pub fn purge(&self, purge: &Purge) -> usize {
+        let copies = self.purge_here(purge);
+        // That of a session is told as the partition that it is.
+        if !matches!(purge, Purge::Session { .. }) {
+            self.parts.copies.tell_purged(purge);
+        }
+        copies
+    }
+
+    fn purge_here(&self, purge: &Purge) -> usize {
         let copies = purge::purge(&self.parts, purge);
         // What other sites may do is asked again soon, so all of it goes.
         self.parts.preflights.clear();

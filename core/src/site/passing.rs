@@ -2,10 +2,13 @@
 //! nothing has gone out a copy can stand in for the response; from the first byte on none can.
 //! Never holds up a byte: a body is collected while it passes.
 
+use std::task::Waker;
+
 use super::course::{Course, Slow};
 use super::keep;
 use super::labels::put_labels;
 use super::refusal::Refusal;
+use super::seek::Seek;
 use super::served::Served;
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
@@ -23,6 +26,8 @@ use crate::time::Instant;
 pub struct Holding {
     course: Box<Course>,
     handling: Handling,
+    /// Copies of other instances, which may answer in its place.
+    seek: Option<Box<Seek>>,
 }
 
 /// What a response is, now that it is complete and nothing of it has gone out.
@@ -51,8 +56,40 @@ pub struct Passing {
 }
 
 impl Holding {
-    pub(super) const fn new(course: Box<Course>, handling: Handling) -> Self {
-        Self { course, handling }
+    pub(super) const fn new(
+        course: Box<Course>,
+        handling: Handling,
+        seek: Option<Box<Seek>>,
+    ) -> Self {
+        Self {
+            course,
+            handling,
+            seek,
+        }
+    }
+
+    /// Until when it pays to hold back a failure, as another instance may have a copy; `None` where it does
+    /// not, or that was [asked](Self::poll_seek) already.
+    #[must_use]
+    pub fn seeks_until(&self) -> Option<Instant> {
+        self.seek.as_ref().map(|seek| seek.deadline())
+    }
+
+    /// Asks whether another instance had a copy that answers in the place of this failure. While that is not
+    /// known, `waker` is called when it is, but not at the [deadline](Self::seeks_until).
+    ///
+    /// # Errors
+    /// The response itself, where none answers yet.
+    pub fn poll_seek(mut self, waker: &Waker, now: Instant) -> Result<Served, Self> {
+        let is_over = |seek: &mut Box<Seek>| seek.is_over(waker, now);
+        if self.seek.take_if(is_over).is_some()
+            && let Handling::Forwarded { status, .. } = self.handling
+            && let Some(served) = self.course.rescue_sought(status, now)
+        {
+            self.course.free(now);
+            return Ok(served);
+        }
+        Err(self)
     }
 
     /// Something of the response goes out: the copy cannot rescue any more, and others may replace
@@ -61,6 +98,7 @@ impl Holding {
         let Self {
             mut course,
             handling,
+            ..
         } = self;
         course.copy = None;
         Passing { course, handling }
@@ -79,6 +117,7 @@ impl Holding {
         let Self {
             mut course,
             handling,
+            ..
         } = self;
         let verdict = course.judge(now);
         if verdict == Some(SoftVerdict::Failed)
@@ -88,7 +127,7 @@ impl Holding {
             return Completed::Serve(served);
         }
         // Kept first, so that its labels can say whether it was.
-        let mut passing = Self::new(course, handling).pass_on();
+        let mut passing = Self::new(course, handling, None).pass_on();
         let kept = keep_collected(&mut passing.course, now);
         if let Handling::Forwarded { stored, .. } = &mut passing.handling {
             *stored = kept;

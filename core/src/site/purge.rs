@@ -1,86 +1,23 @@
-//! Owns which copies an operator wants gone ([`Purge`]), and their going.
-//! Never decides who may ask for it: that is the embedder's.
+//! Owns the going of the copies that an operator wants gone.
+//! Never decides which ones are meant: [`Purge`] does.
 
 use super::parts::Parts;
-use crate::copies::Outdated;
-use crate::key::{CacheKey, Keyer, canonical, plain};
+use crate::copies::{Outdated, Purge};
 use crate::message::Fields;
-
-/// Copies to drop, in every partition but where one is named. Host names compare without case, the
-/// ports 80 and 443 and a dot at their end; paths however they are percent-encoded (RFC 3986 §6.2.2.1).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Purge {
-    /// All of them.
-    All,
-    /// Those whose path and query begin so; of one host, or of every one.
-    Prefix {
-        /// As clients name it, with its port.
-        host: Option<String>,
-        /// Begins with `/`.
-        path: String,
-    },
-    /// Those that a browser with this `Cookie` line sees and others do not.
-    Session {
-        /// The whole value of the `Cookie` field.
-        cookie: String,
-    },
-    /// Those of one path and query, in all their variants; of one host, or of every one.
-    Url {
-        /// As clients name it, with its port.
-        host: Option<String>,
-        /// Path and query; parameters that are not part of keys may be there or not.
-        path_and_query: String,
-    },
-}
-
-/// Tells whether copies of a key are meant.
-type Chooser<'a> = Box<dyn Fn(&CacheKey) -> bool + 'a>;
-
-impl Purge {
-    /// Tells which keys are meant; `None` for a session, whose copies are told by their partition.
-    pub(super) fn chooser(&self, keyer: &Keyer) -> Option<Chooser<'_>> {
-        let of_host = |key: &CacheKey, host: &Option<String>| {
-            let is_it =
-                |host: &String| plain(host.as_bytes()).eq_ignore_ascii_case(plain(key.authority()));
-            host.as_ref().is_none_or(is_it)
-        };
-        match self {
-            Self::All => Some(Box::new(|_| true)),
-            Self::Prefix { host, path } => {
-                let wanted = canonical(path.as_bytes());
-                Some(Box::new(move |key| {
-                    of_host(key, host) && canonical(key.path_and_query()).starts_with(&wanted)
-                }))
-            }
-            Self::Session { .. } => None,
-            Self::Url {
-                host,
-                path_and_query,
-            } => {
-                let wanted = keyer.path_and_query_of(path_and_query.as_bytes());
-                let wanted = canonical(&wanted);
-                Some(Box::new(move |key| {
-                    of_host(key, host) && canonical(key.path_and_query()) == wanted
-                }))
-            }
-        }
-    }
-}
 
 /// Drops copies; returns how many there were. Looks at every key but for a session.
 pub(super) fn purge(parts: &Parts, purge: &Purge) -> usize {
-    let snapshot = parts.snapshot();
-    if let Some(chosen) = purge.chooser(snapshot.keyer()) {
-        return parts.outdate(Outdated::Chosen(&*chosen));
+    if let Purge::Session { cookie } = purge {
+        let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
+        let (snapshot, now) = (parts.snapshot(), parts.chains.latest());
+        let dropped = parts.drop_session(parts.partition(snapshot.keyer(), &request, now));
+        parts.end_chains(snapshot.keyer(), &request, now);
+        return dropped;
     }
-    let Purge::Session { cookie } = purge else {
-        return 0;
-    };
-    let request = Fields::from_pairs([("cookie", cookie.as_bytes())]);
-    let now = parts.chains.latest();
-    let dropped = parts.drop_session(parts.partition(snapshot.keyer(), &request, now));
-    parts.end_chains(snapshot.keyer(), &request, now);
-    dropped
+    let purged = purge.keys(parts.snapshot().keyer());
+    purged.map_or(0, |purged| {
+        parts.outdate(Outdated::Chosen(&|key| purged.has(key)))
+    })
 }
 
 #[cfg(test)]

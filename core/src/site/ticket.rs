@@ -12,8 +12,10 @@ use super::ask::Ask;
 use super::course;
 use super::delayed::Delayed;
 use super::parts::Parts;
+use super::public::Wanting;
 use super::reach;
 use super::refusal::Refusal;
+use super::seek::Seek;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::target::target_of;
@@ -26,7 +28,7 @@ use crate::key::CacheKey;
 use crate::message::RequestHead;
 use crate::rules::conditional;
 use crate::rules::freshness::Wishes;
-use crate::rules::label::{ForwardReason, Handling};
+use crate::rules::label::{ForwardReason, Handling, Instead};
 use crate::time::Instant;
 
 /// A place in the queue before the origin, or among those that wait for it to be back. Dropped, as when the client leaves, it is free at once.
@@ -51,6 +53,8 @@ pub struct Ticket {
     place: Option<Waits>,
     request: Arc<RequestHead>,
     parts: Arc<Parts>,
+    /// Copies of other instances that it waits for as well.
+    seek: Option<Box<Seek>>,
     since: Instant,
     snapshot: Arc<Snapshot>,
     unrescued: Option<Unrescued>,
@@ -63,6 +67,8 @@ pub struct Ticket {
 /// What a request waits for.
 #[derive(Debug)]
 enum Waits {
+    /// Only a copy of another instance; the refusal is its answer if there is none.
+    Copy(Refusal),
     /// A connection to the origin; the refusal is its answer if there is none in time.
     Return(reach::RestartWait, Refusal),
     /// Room at the origin.
@@ -77,6 +83,8 @@ impl Ticket {
         copy_at: Option<Instant>,
         now: Instant,
     ) -> Self {
+        let seek = || Seek::begin(&ask.wanting(parts), ask.may_share, Instead::Overload, now);
+        let seek = copy_at.is_none().then(seek).flatten();
         Self {
             address: ask.address,
             bid: ask.bid,
@@ -90,6 +98,7 @@ impl Ticket {
             parts: Arc::clone(parts),
             place: Some(Waits::Room(place)),
             request: Arc::clone(ask.request),
+            seek,
             since: now,
             snapshot: ask.snapshot,
             unrescued: ask.unrescued,
@@ -101,18 +110,29 @@ impl Ticket {
 
     /// When there is a decision in any case.
     #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
+    pub fn deadline(&self) -> Instant {
+        let seek = self.seek.as_ref().map(|seek| seek.deadline());
+        seek.map_or(self.deadline, |at| at.min(self.deadline))
     }
 
     /// Asks for the decision. While there is none, `waker` is called when there may be one; at the
     /// deadline nobody is called. Not to be asked again after it was ready.
     pub fn poll(&mut self, waker: &Waker, now: Instant) -> Poll<Decision> {
         loop {
+            if let Some(served) = self.poll_seek(waker, now) {
+                self.place = None;
+                return Poll::Ready(Decision::Serve(served));
+            }
             let decision = match &mut self.place {
                 None => {
                     debug_assert!(false, "a ticket is good for one decision");
                     Some(self.refuse(now))
+                }
+                Some(Waits::Copy(_)) if self.seek.is_some() => return Poll::Pending,
+                Some(Waits::Copy(refusal)) => {
+                    let refusal = self.parts.happened.refused(*refusal);
+                    self.place = None;
+                    return Poll::Ready(Decision::Refuse(refusal));
                 }
                 Some(Waits::Return(place, refusal)) => {
                     // Noted before it is asked how things stand, so that no change is missed.
@@ -170,7 +190,12 @@ impl Ticket {
                     return Some(Decision::Serve(served));
                 }
                 let refusal = Refusal::failed(self.why, cause, circuit);
-                Some(Decision::Refuse(refusal))
+                self.seek = self.begin_seek(Instead::Rescued(cause), now);
+                if self.seek.is_none() {
+                    return Some(Decision::Refuse(refusal));
+                }
+                self.place = Some(Waits::Copy(refusal));
+                None
             }
             // What was fetched is not for this request: it asks for itself.
             Admitted::Flown(Flown::Abandoned | Flown::Kept | Flown::Unfit) => {
@@ -298,7 +323,35 @@ impl Ticket {
                 return Decision::Serve(served);
             }
         }
-        admit::shed(&parts, &ask, now)
+        // Where it has waited, other instances were asked then.
+        let refusal = admit::no_room(&parts, &ask, now);
+        Decision::Refuse(parts.happened.refused(refusal))
+    }
+
+    fn begin_seek(&self, instead: Instead, now: Instant) -> Option<Box<Seek>> {
+        let wanting = Wanting {
+            address: self.address,
+            chose_public: self.chose_public,
+            key: self.key.as_ref(),
+            parts: &self.parts,
+            request: &self.request,
+            snapshot: &self.snapshot,
+        };
+        Seek::begin(&wanting, self.may_share, instead, now)
+    }
+
+    /// The copy of another instance that answers, once it is here.
+    fn poll_seek(&mut self, waker: &Waker, now: Instant) -> Option<Served> {
+        let is_over = |seek: &mut Box<Seek>| seek.is_over(waker, now);
+        let seek = self.seek.take_if(is_over)?;
+        let parts = Arc::clone(&self.parts);
+        let copy_answers = std::mem::replace(&mut self.copy_answers, true);
+        let mut ask = self.ask(now);
+        let served = admit::answer(&parts, &mut ask, seek.instead(), now);
+        let (key, unrescued) = (ask.key.take(), ask.unrescued.take());
+        (self.key, self.unrescued) = (key, unrescued);
+        self.copy_answers = copy_answers;
+        served
     }
 
     fn ask(&mut self, now: Instant) -> Ask<'_> {
@@ -333,7 +386,16 @@ impl Ticket {
 
 impl From<Delayed> for Ticket {
     fn from(delayed: Delayed) -> Self {
-        let deadline = delayed.place.deadline();
+        let (deadline, place) = match (delayed.place, &delayed.seek) {
+            (Some(place), _) => {
+                let deadline = place.deadline();
+                (deadline, Waits::Return(place, delayed.refusal))
+            }
+            (None, Some(seek)) => (seek.deadline(), Waits::Copy(delayed.refusal)),
+            // Nothing waits for nothing.
+            (None, None) => (delayed.since, Waits::Copy(delayed.refusal)),
+        };
+        let waits_until = matches!(place, Waits::Return(..)).then_some(deadline);
         Self {
             address: delayed.address,
             bid: delayed.bid,
@@ -344,14 +406,15 @@ impl From<Delayed> for Ticket {
             guest: delayed.guest,
             key: delayed.key,
             may_share: delayed.may_share,
-            place: Some(Waits::Return(delayed.place, delayed.refusal)),
+            place: Some(place),
             request: delayed.request,
             parts: delayed.parts,
+            seek: delayed.seek,
             since: delayed.since,
             snapshot: delayed.snapshot,
             unrescued: delayed.unrescued,
             visitor: delayed.visitor,
-            waits_until: Some(deadline),
+            waits_until,
             why: delayed.why,
         }
     }

@@ -203,6 +203,19 @@ impl<V: Entry> Shard<V> {
             .map_or(0, |at| self.remove_group(at, dropped))
     }
 
+    /// Drops everything under all keys of this hash.
+    pub(super) fn remove_hash(&mut self, hash: u64, dropped: &mut Dropped<V>) -> usize {
+        let mut count = 0;
+        let find = |shard: &Self| {
+            let is_it = |&at: &usize| shard.groups[at].key.hash() == hash;
+            shard.index.find(hash, is_it).copied()
+        };
+        while let Some(at) = find(self) {
+            count += self.remove_group(at, dropped);
+        }
+        count
+    }
+
     /// Drops `value` where it is still kept under `key`; the other variants stay.
     pub(super) fn remove_variant(
         &mut self,

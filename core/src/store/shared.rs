@@ -137,6 +137,12 @@ impl<V: Entry> Store<V> {
         write(self.shard_of(key)).remove(key, &mut dropped)
     }
 
+    /// Drops all variants under all keys of this hash; returns how many.
+    pub fn remove_hash(&self, hash: u64) -> usize {
+        let mut dropped = Dropped::new();
+        write(self.shard_of_hash(hash)).remove_hash(hash, &mut dropped)
+    }
+
     /// Drops all copies of one partition; returns how many. The shared partition stays.
     ///
     /// Takes time in proportion to the copies of the partition, not to those of the store.
@@ -214,8 +220,12 @@ impl<V: Entry> Store<V> {
     }
 
     fn shard_of(&self, key: &CacheKey) -> &RwLock<Shard<V>> {
+        self.shard_of_hash(key.hash())
+    }
+
+    fn shard_of_hash(&self, hash: u64) -> &RwLock<Shard<V>> {
         // The table in the shard uses the lowest and the highest bits of the hash: these are free.
-        let middle = usize::from(key.hash().to_le_bytes()[4]);
+        let middle = usize::from(hash.to_le_bytes()[4]);
         &self.shards[middle & (self.shards.len() - 1)]
     }
 }

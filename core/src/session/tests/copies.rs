@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::rig::{PAGE, Rig, body, field, get, status};
 use crate::config::Settings;
+use crate::copies::Purge;
 use crate::session::{Input, Side};
-use crate::site::Purge;
 
 #[test]
 fn a_failing_answer_that_nobody_gets_ends_no_session() {

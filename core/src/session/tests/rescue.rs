@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::rig::{CONNECT, PAGE, Rig, body, field, get, status};
 use crate::config::{RescueMode, Settings};
+use crate::copies::Purge;
 use crate::report::{Failure, Source};
 use crate::session::{Action, Input, Side};
-use crate::site::Purge;
 
 /// A rig whose `/` is kept.
 fn warm() -> Rig {
