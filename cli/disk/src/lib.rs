@@ -38,7 +38,6 @@ use retter_core::key::{CacheKey, Partition};
 use retter_core::{Journal, Site};
 
 use crate::folder::{Directory, Folder};
-use crate::seal::Sealer;
 use crate::shared::Shared;
 use crate::state::number_of;
 use crate::writer::Writer;
@@ -47,6 +46,7 @@ pub use crate::archive::{
     ArchiveError, ArchiveKey, ArchiveReader, ArchiveWriter, RECORD_BYTES_MAX, is_anybodys,
     is_exposed,
 };
+pub use crate::seal::Sealer;
 pub use crate::secret::{Secret, SecretError};
 pub use crate::shared::{Stats, Trouble};
 

@@ -14,21 +14,24 @@ const NONCE_BYTES: usize = 24;
 
 /// Seals with one key.
 #[derive(Clone)]
-pub(crate) struct Sealer(XChaCha20Poly1305);
+pub struct Sealer(XChaCha20Poly1305);
 
 /// Of the tag behind what is sealed.
 const TAG_BYTES: usize = 16;
 
 impl Sealer {
     /// By how much a sealed record is longer.
-    pub(crate) const OVERHEAD: usize = NONCE_BYTES + TAG_BYTES;
+    pub const OVERHEAD: usize = NONCE_BYTES + TAG_BYTES;
 
-    pub(crate) fn new(key: &[u8; SEAL_BYTES]) -> Self {
+    /// Seals with this key.
+    #[must_use]
+    pub fn new(key: &[u8; SEAL_BYTES]) -> Self {
         Self(XChaCha20Poly1305::new(key.into()))
     }
 
     /// Seals a record that belongs to `name`; `None` where the operating system has no randomness.
-    pub(crate) fn seal(&self, record: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn seal(&self, record: &[u8], name: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
         let payload = Payload {
@@ -40,7 +43,8 @@ impl Sealer {
     }
 
     /// The record; `None` where it is not what was sealed for `name`.
-    pub(crate) fn open(&self, sealed: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn open(&self, sealed: &[u8], name: &[u8]) -> Option<Vec<u8>> {
         let (nonce, msg) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let payload = Payload { msg, aad: name };
         self.0.decrypt(&XNonce::from(*nonce), payload).ok()
