@@ -71,7 +71,7 @@ check_wasm() {
 run_tests() {
     command -v php >/dev/null || need_packages php-cli
     [[ -z $(LD_PRELOAD=libnss_wrapper.so env true 2>&1) ]] || need_packages libnss-wrapper
-    need_packages nginx-light iproute2
+    need_packages nginx-light iproute2 redis-server
     need_python
     need_express
     cargo_test --workspace "$@"

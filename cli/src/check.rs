@@ -15,7 +15,7 @@ use crate::client::{self, Peer, Question};
 use crate::clock::millis;
 use crate::settings::{self, Loaded};
 use crate::telemetry::{escape, undeclared};
-use crate::{failed, instance, keeping, out};
+use crate::{failed, instance, keeping, out, sharing};
 
 /// Shows the settings, those that somebody gave or all, tries the addresses to listen on, and asks the
 /// origin once.
@@ -37,6 +37,9 @@ pub(crate) fn run(loaded: Loaded, all: bool) -> ExitCode {
     let values = &loaded.values;
     let are_free = addresses(&loaded);
     out::line(format_args!("\nCopies: {}", keeping::inspect(values)));
+    if let Some(shared) = sharing::inspect(values) {
+        out::line(format_args!("Shared copies: {}", escape(shared.as_bytes())));
+    }
     let origin = &values.origin;
     let path = format!("{}/", origin.prefix);
     let timeouts = &values.core.site.origin;

@@ -25,6 +25,7 @@ mod replay;
 pub mod runtime;
 mod serve;
 mod settings;
+mod sharing;
 mod socket;
 mod stream;
 mod telemetry;

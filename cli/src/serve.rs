@@ -22,6 +22,7 @@ use crate::outage::{self, Outages};
 use crate::reload::Reload;
 use crate::runtime::{Adapter, Gateway, Observer, Options, Server};
 use crate::settings::{Listen, Loaded, Sources, Values};
+use crate::sharing::Sharing;
 use crate::socket::{self, Socket};
 use crate::telemetry::{AccessLog, Log, SHARDS, Telemetry, escape};
 use crate::{admin, application, failed, files, web};
@@ -92,11 +93,17 @@ impl Protection {
         let values = &loaded.values;
         let clock = Clock::start();
         let keeping = Keeping::prepare(values);
-        // With that of before, pages have the names of before.
-        let seed = keeping.as_ref().map_or_else(seed, Keeping::seed);
+        let sharing = Sharing::of(values);
+        // With that of others, pages have the names that they have there; with that of before, those of
+        // before.
+        let kept = keeping.as_ref().map(Keeping::seed);
+        let seed = sharing.as_ref().map(Sharing::seed).or(kept);
+        let seed = seed.unwrap_or_else(random);
         let gateway = Gateway::new(loaded.config.clone(), seed, clock.now());
         let disk = keeping.map(|keeping| keeping.start(gateway.site(), clock));
         let disk = disk.transpose().map_err(StartError::System)?;
+        let shared = sharing.map(|sharing| sharing.start(gateway.site(), clock));
+        let shared = shared.transpose().map_err(StartError::System)?;
         let access = values
             .access
             .map(|format| AccessLog::start(format, io::stdout()))
@@ -108,7 +115,7 @@ impl Protection {
         let notifier =
             Notifier::start(application, &receivers, after).map_err(StartError::System)?;
         let telemetry = Telemetry::new(Arc::clone(&gateway), clock, access, outages, notifier);
-        let telemetry = Arc::new(telemetry.with_disk(disk));
+        let telemetry = Arc::new(telemetry.with_disk(disk).with_instances(shared));
         let reload = Reload::new(Arc::clone(&gateway), clock, sources.clone(), loaded);
         let reload = Arc::new(reload);
         let in_setting = |key| move |error| listen_error(loaded, key, error);
@@ -147,6 +154,9 @@ impl Protection {
         self.telemetry.close();
         if let Some(disk) = self.telemetry.disk() {
             disk.stop(STOP_PATIENCE);
+        }
+        if let Some(instances) = self.telemetry.instances() {
+            instances.stop(STOP_PATIENCE);
         }
         let socket = self.socket.map(|(server, _)| server);
         for admin in [self.admin, socket].into_iter().flatten() {
@@ -243,7 +253,7 @@ fn listen_error(loaded: &Loaded, key: &str, error: io::Error) -> StartError {
 
 /// 64 bits that nobody outside can know: the standard library's hash keys come from the
 /// operating system.
-fn seed() -> u64 {
+fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

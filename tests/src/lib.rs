@@ -22,6 +22,7 @@ pub mod page;
 pub mod port;
 pub mod program;
 pub mod recorder;
+pub mod redis;
 pub mod reply;
 pub mod retter;
 pub mod scenario;

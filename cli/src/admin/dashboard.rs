@@ -7,7 +7,7 @@ use retter_core::{Manual, Override};
 use serde::Serialize;
 
 use super::by_hand::ByHand;
-use super::health::OnDisk;
+use super::health::{OnDisk, WithOthers};
 use crate::clock::millis;
 use crate::outage::{Told, length};
 use crate::telemetry::{Answers, Log, Telemetry, coverage, queries, undeclared};
@@ -78,6 +78,8 @@ struct Copies {
     bytes: usize,
     /// `None` where none is written down.
     on_disk: Option<OnDisk>,
+    /// `None` where none is shared.
+    with_others: Option<WithOthers>,
     /// Which share of the pages of the last hour could be rescued; `None` where there was none.
     rescuable: Option<f64>,
 }
@@ -121,6 +123,9 @@ pub(super) fn json(telemetry: &Telemetry) -> String {
             count: stats.copies,
             bytes: stats.copies_bytes,
             on_disk: telemetry.disk().map(|disk| disk.stats().into()),
+            with_others: telemetry
+                .instances()
+                .map(|instances| instances.stats().into()),
             rescuable: stats.coverage.hour.ratio(),
         },
         outages,

@@ -8,7 +8,7 @@ use retter_core::admission::Holder;
 use retter_core::breaker::State;
 use retter_core::report::{
     AdmissionStats, CoverageCounts, Obstacle, PublicStats, RefreshStats, Sign, SoftStats, Source,
-    WaitingStats, Way,
+    Stats, WaitingStats, Way,
 };
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ struct Health {
     copies: Copies,
     /// Where copies outlive the program.
     disk: Option<OnDisk>,
+    /// Where copies are shared with other instances.
+    shared: Option<WithOthers>,
     admission: Admission,
     rescuable: Rescuable,
     public: Public,
@@ -92,6 +94,17 @@ struct Copies {
     evictions: u64,
 }
 
+impl Copies {
+    fn of(stats: &Stats) -> Self {
+        Self {
+            count: stats.copies,
+            bytes: stats.copies_bytes,
+            insertions: stats.insertions,
+            evictions: stats.evictions,
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct OnDisk {
     copies: usize,
@@ -112,6 +125,40 @@ impl From<retter_disk::Stats> for OnDisk {
             is_loading: stats.is_loading,
             lost: stats.lost,
             is_failing: stats.trouble.is_some(),
+        }
+    }
+}
+
+/// Copies that are shared with other instances.
+#[derive(Serialize)]
+pub(super) struct WithOthers {
+    /// Those that were heard of within the last seconds, this one included.
+    instances: usize,
+    /// Whether all is known that others have told.
+    is_current: bool,
+    /// What is wrong with the Redis.
+    trouble: Option<String>,
+    asked: u64,
+    found: u64,
+    written: u64,
+    lost: u64,
+    gaps: u64,
+    rejected: u64,
+}
+
+impl From<retter_shared::Stats> for WithOthers {
+    fn from(stats: retter_shared::Stats) -> Self {
+        let trouble = stats.trouble.map(|trouble| trouble.to_string());
+        Self {
+            instances: stats.instances,
+            is_current: stats.is_current,
+            trouble: trouble.map(|trouble| escape(trouble.as_bytes())),
+            asked: stats.asked,
+            found: stats.found,
+            written: stats.written,
+            lost: stats.lost,
+            gaps: stats.gaps,
+            rejected: stats.rejected,
         }
     }
 }
@@ -385,13 +432,11 @@ fn read(telemetry: &Telemetry) -> Health {
         slow_calls: stats.slow_calls,
         clock_behind_seconds: stats.clock_behind.map(|behind| behind.as_secs()),
         soft_failures: stats.soft.into(),
-        copies: Copies {
-            count: stats.copies,
-            bytes: stats.copies_bytes,
-            insertions: stats.insertions,
-            evictions: stats.evictions,
-        },
+        copies: Copies::of(&stats),
         disk: telemetry.disk().map(|disk| disk.stats().into()),
+        shared: telemetry
+            .instances()
+            .map(|instances| instances.stats().into()),
         admission: Admission::of(&stats.admission, telemetry.site().gate().holder(now)),
         rescuable: Rescuable::new(&stats.coverage.hour, telemetry.site().worst_field()),
         public: stats.public.into(),

@@ -6,6 +6,7 @@
 
 mod coverage;
 mod page;
+mod shared;
 mod waiting;
 
 use std::time::{Duration, SystemTime};
@@ -45,6 +46,9 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     waiting::render(&mut page, &stats.waiting);
     if let Some(on_disk) = telemetry.disk() {
         disk(&mut page, &on_disk.stats());
+    }
+    if let Some(instances) = telemetry.instances() {
+        shared::render(&mut page, &instances.stats());
     }
     page.0
 }

@@ -58,6 +58,7 @@ pub(crate) fn answer(
             request,
             telemetry.site(),
             telemetry.disk().map(|disk| &**disk),
+            telemetry.instances().map(|instances| &**instances),
         ),
         "/reload" => reloaded(request, telemetry, reload),
         "/copies/export" | "/copies/import" | "/copies/show" => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use retter_core::{Purge, Site};
 use retter_disk::Disk;
+use retter_shared::Instances;
 use serde::Serialize;
 
 use super::query;
@@ -29,6 +30,15 @@ The copies are gone from memory and rescue nobody, but the disk (RETTER_STATE_DI
 that it knows: after a restart they might be back. The log says what is wrong; then purge again.
 ";
 
+/// How long a purge waits for the Redis.
+const SHARED_PATIENCE: Duration = Duration::from_secs(2);
+
+const NOT_TOLD: &str = "\
+The copies are gone here, but the Redis (RETTER_CACHE_SHARED) does not answer: other instances will
+hear of it when it does. Until then they answer without the application for a moment only, and
+rescue with what they have; purge there too where that is not good enough.
+";
+
 #[derive(Serialize)]
 struct Purged {
     purged: usize,
@@ -37,7 +47,12 @@ struct Purged {
 }
 
 /// Answers one request for `/purge`.
-pub(super) fn answer(request: &Request, site: &Site, disk: Option<&Disk>) -> Response {
+pub(super) fn answer(
+    request: &Request,
+    site: &Site,
+    disk: Option<&Disk>,
+    instances: Option<&Instances>,
+) -> Response {
     if request.method != "POST" {
         return Response::text(405, USAGE).with("Allow", "POST");
     }
@@ -55,6 +70,9 @@ pub(super) fn answer(request: &Request, site: &Site, disk: Option<&Disk>) -> Res
     );
     if disk.is_some_and(|disk| !disk.flush(DISK_PATIENCE)) {
         return Response::text(500, NOT_DURABLE);
+    }
+    if instances.is_some_and(|instances| !instances.flush(SHARED_PATIENCE)) {
+        return Response::text(500, NOT_TOLD);
     }
     let json = serde_json::to_string(&purged).unwrap_or_default();
     Response::new(200, "application/json", json + "\n")
@@ -172,7 +190,7 @@ mod tests {
                 query: query.to_owned(),
                 ..Request::default()
             };
-            answer(&request, &site, None)
+            answer(&request, &site, None, None)
         };
         assert_eq!(ask("GET", "all").status, 405);
         assert_eq!(ask("POST", "").status, 400);

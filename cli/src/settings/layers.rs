@@ -162,6 +162,7 @@ fn check(shown: &[Given], mut problems: Vec<Problem>) -> Result<(Config, Values)
     problems.extend(asks_itself(&values, shown));
     problems.extend(lies_open(&values, shown));
     problems.extend(is_kept_nowhere(&values, shown));
+    problems.extend(has_no_secret(&values, shown));
     match values.core.clone().validate() {
         Ok(config) if problems.is_empty() => Ok((config, values)),
         Ok(_) => Err(problems),
@@ -196,6 +197,19 @@ fn is_kept_nowhere(values: &Values, shown: &[Given]) -> Option<Problem> {
         return None;
     }
     let reason = "there is no RETTER_STATE_DIR where they could be kept";
+    Some(given.problem(reason.to_owned(), given.spec.accepted.to_owned()))
+}
+
+/// Copies are shared sealed, or not at all.
+fn has_no_secret(values: &Values, shown: &[Given]) -> Option<Problem> {
+    if values.shared.is_none() || values.shared_secret.is_some() {
+        return None;
+    }
+    let given = shown
+        .iter()
+        .find(|given| given.spec.key == "cache.shared_secret")
+        .filter(|given| given.text.trim() == given.spec.default)?;
+    let reason = "RETTER_CACHE_SHARED needs it: whoever can write the Redis could plant pages else";
     Some(given.problem(reason.to_owned(), given.spec.accepted.to_owned()))
 }
 

@@ -59,6 +59,10 @@ pub(crate) struct Values {
     pub(crate) origin: BaseUrl,
     pub(crate) outages: Choice,
     pub(crate) seats: Seats,
+    /// Where copies are shared with other instances.
+    pub(crate) shared: Option<retter_shared::Address>,
+    pub(crate) shared_scope: retter_shared::Scope,
+    pub(crate) shared_secret: Option<retter_shared::Secret>,
     /// Where that is kept which outlives the program.
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) workers: usize,
@@ -95,6 +99,9 @@ impl Values {
                 total: 1,
                 per_address: None,
             },
+            shared: None,
+            shared_scope: retter_shared::Scope::Shared,
+            shared_secret: None,
             state_dir: None,
             workers: 1,
         };

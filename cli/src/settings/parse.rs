@@ -413,3 +413,36 @@ fn is_host_name(host: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
+/// Where copies are shared; `None` for nowhere.
+pub(super) fn shared(text: &str) -> Result<Option<retter_shared::Address>, String> {
+    match text.trim() {
+        "off" => Ok(None),
+        url => match retter_shared::Address::parse(url) {
+            Ok(address) => Ok(Some(address)),
+            Err(why) => Err(why.to_string()),
+        },
+    }
+}
+
+/// Which copies are shared.
+pub(super) fn shared_scope(text: &str) -> Result<retter_shared::Scope, String> {
+    match text.trim() {
+        "all" => Ok(retter_shared::Scope::All),
+        "shared" => Ok(retter_shared::Scope::Shared),
+        other => Err(format!("`{other}` is none of them")),
+    }
+}
+
+/// The secret that instances share.
+pub(super) fn shared_secret(text: &str) -> Result<Option<retter_shared::Secret>, String> {
+    match text.trim() {
+        "none" => Ok(None),
+        secret => match retter_shared::Secret::new(secret.as_bytes()) {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(format!(
+                "it is shorter than {} characters",
+                retter_shared::SECRET_BYTES_MIN
+            )),
+        },
+    }
+}

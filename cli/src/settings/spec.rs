@@ -25,8 +25,15 @@ pub(crate) struct Spec {
 impl Spec {
     /// Whether its value is never shown.
     fn is_secret(&self) -> bool {
-        // Addresses of messages have tokens in them.
-        matches!(self.key, "admin.token" | "notify.command" | "notify.url")
+        // Addresses of messages have tokens in them, that of a Redis a password.
+        matches!(
+            self.key,
+            "admin.token"
+                | "cache.shared"
+                | "cache.shared_secret"
+                | "notify.command"
+                | "notify.url"
+        )
     }
 
     /// Whether it can change while the program runs: what protects the application can, but for

@@ -98,6 +98,41 @@ fn every_setting_is_well_described() {
 }
 
 #[test]
+fn copies_are_shared_sealed_and_what_seals_them_is_never_shown() {
+    let shared = |variables: &[(&str, &str)]| {
+        let (loaded, secret) = (load(&environment(variables)), "in-it");
+        if let Ok(loaded) = &loaded {
+            let shown = effective(&loaded.shown, true);
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        loaded.map(|loaded| loaded.values.shared.is_some())
+    };
+    let redis = ("RETTER_CACHE_SHARED", "redis://:a-password-in-it@h:1");
+    let secret = (
+        "RETTER_CACHE_SHARED_SECRET",
+        "thirty-two characters and more in-it",
+    );
+    assert!(!shared(&[]).unwrap());
+    assert!(shared(&[redis, secret]).unwrap());
+    let check = |variables: &[(&str, &str)], setting: &str, part: &str| {
+        let problems = shared(variables).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        let told = problems[0].to_string();
+        assert!(told.contains(setting) && told.contains(part), "{told}");
+        assert!(!told.contains("in-it"), "{told}");
+    };
+    check(&[redis], "RETTER_CACHE_SHARED_SECRET", "plant pages");
+    let short = ("RETTER_CACHE_SHARED_SECRET", "in-it");
+    check(
+        &[redis, short],
+        "RETTER_CACHE_SHARED_SECRET",
+        "shorter than 32",
+    );
+    let tls = ("RETTER_CACHE_SHARED", "rediss://h");
+    check(&[tls, secret], "RETTER_CACHE_SHARED", "TLS");
+}
+
+#[test]
 fn copies_on_a_disk_need_a_folder_and_systemd_may_give_it() {
     let disk = |variables: &[(&str, &str)]| {
         let loaded = load(&environment(variables))?;

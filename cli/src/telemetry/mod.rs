@@ -12,6 +12,7 @@ mod disk;
 mod events;
 mod failures;
 mod history;
+mod instances;
 mod lines;
 mod log;
 mod logins;
@@ -35,6 +36,7 @@ use retter_core::event::{Event, OriginReport, Report};
 use retter_core::report::Source;
 use retter_core::time::Instant;
 use retter_disk::Disk;
+use retter_shared::Instances;
 
 use crate::clock::Clock;
 use crate::notify::Notifier;
@@ -45,6 +47,7 @@ use broken::HeadLimits;
 use disk::{DiskNews, Line};
 use failures::Failures;
 use history::History;
+use instances::{InstanceLine, InstanceNews};
 use logins::Logins;
 use overload::Overload;
 use page_circuits::PageCircuits;
@@ -76,6 +79,9 @@ pub(crate) struct Telemetry {
     /// The copies on a disk, where they are kept there.
     disk: Option<Arc<Disk>>,
     disk_news: Mutex<DiskNews>,
+    /// The copies that are shared with other instances, where they are.
+    instances: Option<Arc<Instances>>,
+    instance_news: Mutex<InstanceNews>,
     /// Whether the end has begun: new visitors should go elsewhere.
     draining: AtomicBool,
     failures: Failures,
@@ -164,6 +170,8 @@ impl Telemetry {
             clock_told: AtomicBool::new(false),
             disk: None,
             disk_news: Mutex::default(),
+            instances: None,
+            instance_news: Mutex::default(),
             draining: AtomicBool::new(false),
             failures: Failures::default(),
             history: Mutex::default(),
@@ -186,6 +194,11 @@ impl Telemetry {
     /// The same, for a site of which copies are kept on a disk.
     pub(crate) fn with_disk(self, disk: Option<Arc<Disk>>) -> Self {
         Self { disk, ..self }
+    }
+
+    /// The same, for a site that shares copies with other instances.
+    pub(crate) fn with_instances(self, instances: Option<Arc<Instances>>) -> Self {
+        Self { instances, ..self }
     }
 
     /// Logs what has changed; to be called about once a second.
@@ -215,6 +228,7 @@ impl Telemetry {
             tracing::info!("{text}");
         }
         self.tell_of_disk(now);
+        self.tell_of_instances(now);
         self.tell_of_undeclared();
         self.tell_of_idle_parameters();
     }
@@ -249,6 +263,17 @@ impl Telemetry {
         match lock(&self.disk_news).note(&stats, now) {
             Some(Line::Good(text)) => tracing::info!("{text}"),
             Some(Line::Bad(text)) => tracing::warn!("{}", escape(text.as_bytes())),
+            None => {}
+        }
+    }
+
+    fn tell_of_instances(&self, now: Instant) {
+        let Some(stats) = self.instances.as_ref().map(|instances| instances.stats()) else {
+            return;
+        };
+        match lock(&self.instance_news).note(&stats, now) {
+            Some(InstanceLine::Good(text)) => tracing::info!("{text}"),
+            Some(InstanceLine::Bad(text)) => tracing::warn!("{}", escape(text.as_bytes())),
             None => {}
         }
     }
@@ -444,6 +469,11 @@ impl Telemetry {
     /// The copies on a disk, where they are kept there.
     pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         self.disk.as_ref()
+    }
+
+    /// The copies that are shared with other instances, where they are.
+    pub(crate) fn instances(&self) -> Option<&Arc<Instances>> {
+        self.instances.as_ref()
     }
 
     /// What all sessions share.

@@ -33,6 +33,14 @@ function time(seconds) {
 }
 
 // What a restart would bring back.
+function withOthers(others) {
+  if (!others) return "nobody";
+  if (others.trouble) return "nobody now: the Redis is not well";
+  if (!others.is_current) return "nobody yet: catching up";
+  if (others.instances < 2) return "no other instance is there";
+  return `${number(others.instances - 1)} other instance${others.instances > 2 ? "s" : ""}`;
+}
+
 function onDisk(disk) {
   if (!disk) return "none";
   if (disk.is_failing) return "the disk fails: new copies are in memory only";
@@ -159,6 +167,7 @@ function show(told) {
   put("copies", number(told.copies.count));
   put("bytes", size(told.copies.bytes));
   put("disk", onDisk(told.copies.on_disk));
+  put("others", withOthers(told.copies.with_others));
   put("uptime", time(told.uptime_seconds));
   put("dropped", number(told.log_lines_dropped));
   const { current, last } = told.outages;

@@ -144,6 +144,37 @@ pub(super) const SPECS: &[Spec] = &[
         apply: |v, text| parse::size_from(text, 1 << 20).map(|bytes| v.disk_bytes = bytes),
     },
     Spec {
+        key: "cache.shared",
+        default: "off",
+        accepted: "`redis://host:port`, with `user:password@` before and `/database` behind it where \
+                   needed, or `off`; with RETTER_CACHE_SHARED_SECRET",
+        example: "redis://10.0.0.5:6379",
+        help: "A Redis (5.0 or later, or Valkey) over which instances in front of one application share \
+               copies and tell each other what is wrong; asked only where there is no other answer",
+        core: "",
+        apply: |v, text| parse::shared(text).map(|address| v.shared = address),
+    },
+    Spec {
+        key: "cache.shared_scope",
+        default: "shared",
+        accepted: "shared or all",
+        example: "shared",
+        help: "Which copies instances share: `shared` those that everybody may see, `all` those of sessions \
+               too; all of them sealed",
+        core: "",
+        apply: |v, text| parse::shared_scope(text).map(|scope| v.shared_scope = scope),
+    },
+    Spec {
+        key: "cache.shared_secret",
+        default: "none",
+        accepted: "32 characters and more, or `none`",
+        example: "what-openssl-rand-hex-32-prints-and-nobody-knows",
+        help: "Seals what instances share: the same for all that are in front of one application, and for \
+               nobody else",
+        core: "",
+        apply: |v, text| parse::shared_secret(text).map(|secret| v.shared_secret = secret),
+    },
+    Spec {
         key: "cache.exclude",
         default: "none",
         accepted: "patterns of paths separated by commas, `*` for any text, or `none`",
