@@ -11,14 +11,10 @@ use http::{Method, StatusCode};
 
 use super::ask::Ask;
 use super::asks::Ended;
-use super::delayed::Delayed;
-use super::errand::{self, Errand};
 use super::parts::Parts;
 use super::public::Wanting;
-use super::refusal::Refusal;
 use super::renewals::Renewal;
 use super::sake::Sake;
-use super::seek::Seek;
 use super::served::Served;
 use super::snapshot::Snapshot;
 use super::soft::Judging;
@@ -31,10 +27,9 @@ use crate::copies::{Collector, Mark, StoredResponse};
 use crate::key::{CacheKey, Line, Partition};
 use crate::limits::WORK_BYTES_MAX;
 use crate::message::{RequestHead, ResponseHead};
-use crate::report::{Failure, Obstacle, SoftVerdict};
+use crate::report::{Failure, Obstacle};
 use crate::rules::conditional::{self, Validators};
 use crate::rules::label::{Cause, ForwardReason, Handling, Instead};
-use crate::rules::media;
 use crate::rules::retry_after::retry_after;
 use crate::time::Instant;
 
@@ -55,38 +50,6 @@ fn calm(snapshot: &Snapshot) -> u32 {
     snapshot.config().admission.in_flight_min.max(CALM)
 }
 
-/// What becomes of a request that the origin has not answered: nothing of it was sent, as no connection came
-/// about, or the origin failed on it.
-#[derive(Debug)]
-#[must_use]
-pub enum Unreached {
-    /// The 502 or 504.
-    Refuse(Refusal),
-    /// Answer from this copy.
-    Serve(Served),
-    /// It may be sent yet, as the origin may be back soon, or another instance may have a copy.
-    Wait(Box<Delayed>),
-}
-
-impl From<Result<Served, Refusal>> for Unreached {
-    fn from(answer: Result<Served, Refusal>) -> Self {
-        match answer {
-            Ok(served) => Self::Serve(served),
-            Err(refusal) => Self::Refuse(refusal),
-        }
-    }
-}
-
-/// The copy that answers a slow request.
-#[derive(Debug)]
-#[must_use]
-pub struct Slow {
-    /// What the client gets.
-    pub served: Served,
-    /// The fetch goes on to renew the copy, though nobody waits any more; else it is to be dropped.
-    pub goes_on: bool,
-}
-
 /// One request to the origin. Dropped without a word, it counts as given up.
 #[derive(Debug)]
 pub(super) struct Course {
@@ -97,7 +60,7 @@ pub(super) struct Course {
     /// When it was allowed.
     pub(super) asked: Instant,
     /// What it is to the gate.
-    bid: Bid,
+    pub(super) bid: Bid,
     pub(super) circuit: State,
     pub(super) collector: Option<Collector>,
     /// The last good copy.
@@ -105,13 +68,13 @@ pub(super) struct Course {
     /// The request says in its target that its session ends.
     pub(super) ends_session: bool,
     /// It is said already what the answer turned out to be.
-    is_judged: bool,
+    pub(super) is_judged: bool,
     /// The answer, where it may turn out to be an error page, until that is said.
     pub(super) judging: Option<Box<Judging>>,
     /// The answer is a page, or a part of one with a URL of its own, that a stranger may get too.
     pub(super) is_page: bool,
     /// It is told that it is slow, or nobody knows what that would be.
-    is_never_slow: bool,
+    pub(super) is_never_slow: bool,
     /// Whether the answer may become a copy, as far as the request tells.
     pub(super) keeps: bool,
     /// Under which key it is kept, where its visitor has other cookies by it.
@@ -128,7 +91,7 @@ pub(super) struct Course {
     /// Whether the copy may answer when the origin does not.
     pub(super) may_rescue: bool,
     /// Whether it may see what others like its client see, and they what it is sent.
-    may_share: bool,
+    pub(super) may_share: bool,
     /// What the limit learns when the origin is done: the status counts even where the breaker has
     /// learnt it before.
     pub(super) outcome: Outcome,
@@ -243,7 +206,7 @@ impl Course {
     }
 
     /// What stands in for a copy of its own.
-    fn wanting(&self) -> Wanting<'_> {
+    pub(super) fn wanting(&self) -> Wanting<'_> {
         Wanting {
             address: self.address,
             chose_public: self.chose_public,
@@ -261,82 +224,12 @@ impl Course {
     }
 
     /// Whether it would be a copy of its own.
-    fn has_own(&self) -> bool {
+    pub(super) fn has_own(&self) -> bool {
         let (true, Some(copy), Some(key)) = (self.may_rescue, &self.copy, &self.key) else {
             return false;
         };
         let copies = &self.parts.copies;
         copies.still_holds(copy, key, &self.request.fields, self.mark)
-    }
-
-    /// Begins to read the answer beside the copy, where it may turn out to be an error page.
-    pub(super) fn begin_judging(&mut self, head: &ResponseHead) {
-        self.judging = self.copy.as_ref().and_then(|copy| {
-            let answer = (head.status, &head.fields);
-            let key = self.key.as_ref()?;
-            Judging::begin(&self.snapshot, &self.request, answer, key, copy).map(Box::new)
-        });
-    }
-
-    /// Whether the copy would answer if the answer turned out to be an error page.
-    pub(super) fn awaits_verdict(&self) -> bool {
-        let judging = self.judging.as_ref();
-        judging.is_some_and(|judging| judging.may_rescue()) && self.can_rescue()
-    }
-
-    /// The answer is complete. What a verdict befalls is not kept, and those who wait for this fetch
-    /// are told; the origin has failed where it is a failure.
-    pub(super) fn judge(&mut self, now: Instant) -> Option<SoftVerdict> {
-        if std::mem::replace(&mut self.is_judged, true) {
-            return None;
-        }
-        // Another request may have brought a copy since: it is not to be replaced either.
-        let newer = self.judging_beside_newer();
-        let judging = self.judging.take();
-        if judging.is_none() && newer.is_none() {
-            return None;
-        }
-        let page = self.parts.page(self.key.as_ref()?);
-        let judge = |judging: Box<Judging>| {
-            let own = self.snapshot.failure_texts();
-            let soft = &self.parts.soft;
-            soft.judge(*judging, own, &self.request, page, now)
-        };
-        let mut verdict = judging.and_then(judge);
-        if verdict.is_none()
-            && let Some((judging, copy)) = newer
-        {
-            verdict = judge(judging);
-            if verdict.is_some() && self.copy.is_some() {
-                let age_max = self.snapshot.config().cache.rescue_age_max;
-                self.may_rescue = copy.may_rescue(age_max, now);
-                self.copy = Some(copy);
-            }
-        }
-        match verdict? {
-            SoftVerdict::Failed => {
-                self.record(Outcome::Failure, now);
-                self.outcome = Outcome::Failure;
-                self.land(Flown::Failed(Cause::Soft));
-            }
-            SoftVerdict::Doubted => {}
-        }
-        self.discard();
-        verdict
-    }
-
-    /// The answer beside the copy that it would replace, where that is not the one of its beginning.
-    fn judging_beside_newer(&self) -> Option<(Box<Judging>, Arc<StoredResponse>)> {
-        let (collector, key) = self.collector.as_ref().zip(self.key.as_ref())?;
-        let copy = self.parts.copies.look_up_good(key, &self.request.fields)?;
-        let judging = self.judging.as_ref();
-        if judging.is_some_and(|judging| judging.is_beside(&copy)) {
-            return None;
-        }
-        let (answer, body) = collector.answer();
-        let mut judging = Judging::begin(&self.snapshot, &self.request, answer, key, &copy)?;
-        judging.push(body);
-        Some((Box::new(judging), copy))
     }
 
     /// The conditions to ask the origin with, in place of the client's own `If-None-Match` and
@@ -391,86 +284,9 @@ impl Course {
         slot.is_some_and(|slot| slot.may_wait_on(now))
     }
 
-    /// Whether its copy is data of a page whose requests wait at the origin, as those of a long poll:
-    /// until there is news, nothing is the answer.
-    fn is_old_news(&self) -> bool {
-        let copy = self.copy.as_ref();
-        copy.is_some_and(|copy| media::is_data(copy.fields()))
-            && self.parts.gate.may_park(&self.bid)
-    }
-
     /// Whether it counts as a request at the origin.
     pub(super) fn has_slot(&self) -> bool {
         self.slot.is_some()
-    }
-
-    /// When it counts as slow, unless a final head comes before; `None` for never.
-    pub(super) fn slow_at(&self) -> Option<Instant> {
-        let after = self.permit.as_ref()?.slow_after()?;
-        if self.is_never_slow {
-            return None;
-        }
-        Some(self.sent_at? + after)
-    }
-
-    /// The response takes longer than it should: the copy that answers, where one may.
-    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
-        self.last = now;
-        if self.late_at().is_some_and(|at| at <= now) {
-            self.on_late(now);
-        }
-        self.record_slow(now);
-        match &self.sake {
-            Sake::Client => {}
-            Sake::Renewal(renewal) => {
-                let retry_at = self.parts.retry_at(&self.request, now);
-                self.parts.renewals.is_slow(renewal, retry_at, now);
-                return None;
-            }
-            Sake::Stranger(visit) => {
-                // Nobody waits for it, and no circuit is left unprobed for it.
-                self.parts.visit_is_slow(visit.number, self.asked, now);
-                return None;
-            }
-        }
-        if self.is_old_news() {
-            return None;
-        }
-        let key = self.key.clone()?;
-        let is_old = self.copy.as_ref().is_some_and(|copy| {
-            let (keyer, fields) = (self.snapshot.keyer(), &self.request.fields);
-            self.parts
-                .is_before_own_write(keyer, (copy, &key), fields, now)
-        });
-        let served = if self.has_own() {
-            if is_old {
-                return None;
-            }
-            // A 304 may still renew it.
-            let (copy, key) = (self.copy.clone()?, key.clone());
-            let handling = Handling::Rescued {
-                ttl: copy.ttl_seconds(now),
-                cause: Cause::Slow,
-            };
-            self.serve(key, copy, handling, now)
-        } else {
-            let instead = Instead::Rescued(Cause::Slow);
-            self.wanting().serve(instead, self.circuit, now)?
-        };
-        if let Some(peer) = self.peer
-            && self.keeps
-            && errand::renews(&self.request)
-        {
-            let request = Arc::clone(&self.request);
-            let errand = Errand { key, peer, request };
-            if let Some(renewal) = self.parts.adopt(&errand, now) {
-                self.sake = Sake::Renewal(renewal);
-            }
-        }
-        Some(Slow {
-            served,
-            goes_on: !self.is_clients(),
-        })
     }
 
     /// Takes a piece of the response body.
@@ -546,90 +362,6 @@ impl Course {
         self.land(Flown::Failed(Cause::Failure(failure)));
     }
 
-    /// As [`failed`](Self::failed); the copy answers, where one may, or else the 502 or 504.
-    pub(super) fn answer_failure(
-        &mut self,
-        failure: Failure,
-        now: Instant,
-    ) -> Result<Served, Refusal> {
-        let status = self.failure_status(failure);
-        let was_sent = failure != Failure::Connect;
-        let refusal = match was_sent && !self.request.method.is_safe() {
-            true => Refusal::may_have_arrived(self.why, failure, status, self.circuit),
-            false => Refusal::origin_failed(self.why, failure, status, self.circuit),
-        };
-        self.failed(failure, now);
-        self.rescue(Cause::Failure(failure), now).ok_or(refusal)
-    }
-
-    /// As [`failed`](Self::failed); the copy answers, where one may, or else one of another instance, for
-    /// which the request waits, or else the 502 or 504.
-    pub(super) fn answer_broken(mut self: Box<Self>, failure: Failure, now: Instant) -> Unreached {
-        if let Some(delayed) = self.seek(failure, now) {
-            self.failed(failure, now);
-            return Unreached::Wait(delayed);
-        }
-        self.answer_failure(failure, now).into()
-    }
-
-    /// Asks other instances for a copy, where the origin has failed on a client's request that none here can
-    /// answer.
-    fn seek(&mut self, failure: Failure, now: Instant) -> Option<Box<Delayed>> {
-        self.parts.copies.sharing()?;
-        if !self.is_clients() || self.can_rescue() {
-            return None;
-        }
-        let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
-        let status = self.failure_status(failure);
-        let refusal = Refusal::origin_failed(self.why, failure, status, self.circuit);
-        let ask = self.ask(&request);
-        let instead = Instead::Rescued(Cause::Failure(failure));
-        Delayed::new(&parts, ask, refusal, (instead, false), now).ok()
-    }
-
-    /// The same for a response that is there and is a failure.
-    pub(super) fn seek_beside(&self, status: StatusCode) -> Option<Box<Seek>> {
-        let instead = Instead::Rescued(Cause::Status(status));
-        let seek = || Seek::begin(&self.wanting(), self.may_share, instead, self.last);
-        self.is_clients().then(seek).flatten()
-    }
-
-    /// What other instances had is here: the copy that answers in the place of this status.
-    pub(super) fn rescue_sought(&mut self, status: StatusCode, now: Instant) -> Option<Served> {
-        self.last = now;
-        let seen = self.key.as_ref().filter(|_| self.may_share);
-        let fields = &self.request.fields;
-        let age_max = self.snapshot.config().cache.rescue_age_max;
-        let copy = seen.and_then(|key| self.parts.copies.look_up_good(key, fields));
-        self.may_rescue = copy
-            .as_ref()
-            .is_some_and(|copy| copy.may_rescue(age_max, now));
-        self.copy = copy;
-        self.rescue(Cause::Status(status), now)
-    }
-
-    /// No connection to the origin came about. Where no copy answers, and it is of use, the request
-    /// waits for one; whoever waits for this fetch looks for another.
-    pub(super) fn answer_unreached(mut self: Box<Self>, now: Instant) -> Unreached {
-        self.parts.refused(now);
-        if self.is_clients() && !self.can_rescue() {
-            let (parts, request) = (Arc::clone(&self.parts), Arc::clone(&self.request));
-            let status = self.failure_status(Failure::Connect);
-            let refusal = Refusal::origin_failed(self.why, Failure::Connect, status, self.circuit);
-            let ask = self.ask(&request);
-            let instead = Instead::Rescued(Cause::Failure(Failure::Connect));
-            if let Ok(delayed) = Delayed::new(&parts, ask, refusal, (instead, true), now) {
-                self.drop_ended(now);
-                self.record(Outcome::ConnectFailure, now);
-                self.outcome = Outcome::ConnectFailure;
-                self.free(now);
-                self.lead = None;
-                return Unreached::Wait(delayed);
-            }
-        }
-        self.answer_failure(Failure::Connect, now).into()
-    }
-
     /// Whether the circuits would let it go now as they did, so that it may be sent again.
     pub(super) fn is_allowed(&self, now: Instant) -> bool {
         let permit = self.permit.as_ref();
@@ -659,15 +391,6 @@ impl Course {
             visitor: self.visitor,
             waits_until: self.waits_until,
             why: self.why,
-        }
-    }
-
-    fn failure_status(&self, failure: Failure) -> StatusCode {
-        match &self.copy {
-            // RFC 9111 §5.2.2.2: "the cache MUST generate an error response rather than reuse a
-            // stale response. The generated response SHOULD have a 504".
-            Some(copy) if copy.lifetimes().forbids_stale() => StatusCode::GATEWAY_TIMEOUT,
-            Some(_) | None => failure.status_hint(),
         }
     }
 
@@ -773,24 +496,6 @@ impl Course {
     pub(super) fn keep_nothing(&mut self) {
         (self.copy, self.key, self.may_rescue) = (None, None, false);
         self.land(Flown::Unfit);
-    }
-
-    pub(super) fn record_slow(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.is_never_slow, true) {
-            return;
-        }
-        let slot = self.slot.as_ref();
-        if slot.is_some_and(|slot| slot.is_patient()) {
-            return;
-        }
-        let Some(permit) = &mut self.permit else {
-            return;
-        };
-        if permit.slow_after().is_some() && permit.is_probe() && self.sake.count() {
-            self.parts.renewals.count_probe(Outcome::Failure);
-        }
-        self.parts
-            .change_circuits(now, |tiers| tiers.record_slow(permit, now));
     }
 
     /// The copy that answers where the origin does not.

@@ -10,14 +10,17 @@ use http::StatusCode;
 
 use super::ask::Ask;
 use super::asks::Ended;
-use super::course::{Course, Grant, Slow, Unreached};
+use super::course::{Course, Grant};
+use super::failed::{self, Unreached};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
 use super::sake::Sake;
 use super::served::Served;
+use super::slow::{self, Slow};
 use super::snapshot::Snapshot;
 use super::unrescued::Unrescued;
+use super::verdict;
 use super::{handing, keep, outdated};
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
@@ -156,13 +159,13 @@ impl Fetch {
     /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
     #[must_use]
     pub fn slow_at(&self) -> Option<Instant> {
-        self.course.slow_at()
+        slow::at(&self.course)
     }
 
     /// The response takes longer than it should. The copy answers, where one may; without one the
     /// wait goes on.
     pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
-        self.course.on_slow(now)
+        slow::answer(&mut self.course, now)
     }
 
     /// An interim response came (RFC 9110 §15.2). What it hands out is for its client only, and so is
@@ -176,8 +179,8 @@ impl Fetch {
     pub fn on_head(self, head: &ResponseHead, now: Instant) -> Verdict {
         let mut course = self.course;
         course.last = now;
-        if course.slow_at().is_some_and(|at| at <= now) {
-            course.record_slow(now);
+        if slow::at(&course).is_some_and(|at| at <= now) {
+            slow::record(&mut course, now);
         }
         course.note_retry_after(head, now);
         if login::binds_connection(&head.fields) && head.status != StatusCode::NOT_MODIFIED {
@@ -222,7 +225,7 @@ impl Fetch {
                 }
             }
             course.collector = collected.ok();
-            course.begin_judging(head);
+            verdict::begin(&mut course, head);
         }
         course.note_answered(head.status, fails);
         let is_anybodys = session == SessionChange::None || is_planted(Plant::KeptWithCookie);
@@ -240,7 +243,9 @@ impl Fetch {
             stored: false,
             collapsed: false,
         };
-        let seek = fails.then(|| course.seek_beside(head.status)).flatten();
+        let seek = fails
+            .then(|| failed::seek_beside(&course, head.status))
+            .flatten();
         Verdict::Forward(Holding::new(course, handling, seek))
     }
 
@@ -249,19 +254,19 @@ impl Fetch {
     /// # Errors
     /// The 502 or 504, where none may.
     pub fn on_failure(mut self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
-        self.course.answer_failure(failure, now)
+        failed::answer(&mut self.course, failure, now)
     }
 
     /// As [`on_failure`](Self::on_failure), for who lets a request wait until other instances were asked for
     /// a copy.
     pub fn on_broken(self, failure: Failure, now: Instant) -> Unreached {
-        self.course.answer_broken(failure, now)
+        failed::answer_broken(self.course, failure, now)
     }
 
     /// As [`on_failure`](Self::on_failure) where no connection came about, for who lets a request
     /// wait until the origin is back: nothing of it must have been sent.
     pub fn on_unreached(self, now: Instant) -> Unreached {
-        self.course.answer_unreached(now)
+        failed::answer_unreached(self.course, now)
     }
 
     /// This side has no socket, port or memory left to ask the origin with. The copy answers, where

@@ -4,12 +4,15 @@
 
 use std::task::Waker;
 
-use super::course::{Course, Slow};
+use super::course::Course;
+use super::failed;
 use super::keep;
 use super::labels::put_labels;
 use super::refusal::Refusal;
 use super::seek::Seek;
 use super::served::Served;
+use super::slow::{self, Slow};
+use super::verdict;
 use crate::admission::Flown;
 use crate::breaker::{Outcome, State};
 use crate::canary::{Plant, is_planted};
@@ -84,7 +87,7 @@ impl Holding {
         let is_over = |seek: &mut Box<Seek>| seek.is_over(waker, now);
         if self.seek.take_if(is_over).is_some()
             && let Handling::Forwarded { status, .. } = self.handling
-            && let Some(served) = self.course.rescue_sought(status, now)
+            && let Some(served) = failed::rescue_sought(&mut self.course, status, now)
         {
             self.course.free(now);
             return Ok(served);
@@ -108,7 +111,7 @@ impl Holding {
     /// pays to hold it back until it is complete, for a short time.
     #[must_use]
     pub fn awaits_verdict(&self) -> bool {
-        self.course.awaits_verdict()
+        verdict::awaits(&self.course)
     }
 
     /// The response is complete, and all of it is held back. The copy answers where it turns out to
@@ -119,7 +122,7 @@ impl Holding {
             handling,
             ..
         } = self;
-        let verdict = course.judge(now);
+        let verdict = verdict::judge(&mut course, now);
         if verdict == Some(SoftVerdict::Failed)
             && let Some(served) = course.rescue(Cause::Soft, now)
         {
@@ -150,12 +153,12 @@ impl Holding {
     /// never.
     #[must_use]
     pub fn slow_at(&self) -> Option<Instant> {
-        self.course.slow_at()
+        slow::at(&self.course)
     }
 
     /// The response takes longer than it should, as with [`Fetch::on_slow`](super::Fetch::on_slow).
     pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
-        self.course.on_slow(now)
+        slow::answer(&mut self.course, now)
     }
 
     /// The response broke off. The copy answers, where one may.
@@ -164,7 +167,7 @@ impl Holding {
     /// The 502 or 504, where none may.
     pub fn on_failure(self, failure: Failure, now: Instant) -> Result<Served, Refusal> {
         let mut course = self.course;
-        course.answer_failure(failure, now)
+        failed::answer(&mut course, failure, now)
     }
 
     /// When to call [`on_late`](Self::on_late), unless the response is complete before; `None` for
@@ -236,7 +239,7 @@ impl Passing {
     /// The response is complete. One that turns out to be an error page is not kept.
     pub fn on_end(self, now: Instant) {
         let mut course = self.course;
-        let _ = course.judge(now);
+        let _ = verdict::judge(&mut course, now);
         course.record(Outcome::Success, now);
         // Kept first, so that those who are let in now find it.
         keep_collected(&mut course, now);
