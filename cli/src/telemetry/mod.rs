@@ -22,16 +22,16 @@ pub(crate) mod queries;
 #[cfg(test)]
 pub(crate) mod sample;
 mod soft;
+mod transitions;
 mod trouble;
 pub(crate) mod undeclared;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
-use retter_core::breaker::{State, Tier, Transition};
+use retter_core::breaker::State;
 use retter_core::event::{Event, OriginReport, Report};
 use retter_core::report::Source;
 use retter_core::time::Instant;
@@ -42,8 +42,7 @@ use crate::clock::Clock;
 use crate::notify::Notifier;
 use crate::outage::{News, Outages};
 use crate::runtime::{Gateway, Observer, Site, Trouble};
-use broken::Broken;
-use broken::HeadLimits;
+use broken::{Broken, HeadLimits};
 use disk::{DiskNews, Line};
 use failures::Failures;
 use history::History;
@@ -60,12 +59,11 @@ pub(crate) use history::Answers;
 pub(crate) use lines::Lines;
 pub(crate) use log::Log;
 pub(crate) use retter_log::escape;
+pub(crate) use transitions::{Transitions, state_index, words};
 
 /// Enough that each worker thread of a usual machine has a shard of its own.
 pub(crate) const SHARDS: usize = 16;
 /// State changes that `/health` shows.
-const TRANSITIONS_KEPT: usize = 20;
-
 /// Counts, keeps and logs. One for the whole program.
 pub(crate) struct Telemetry {
     access: Option<AccessLog>,
@@ -99,50 +97,10 @@ pub(crate) struct Telemetry {
     gateway: Arc<Gateway>,
     transitions: Mutex<Transitions>,
     troubles: AtomicU64,
-    /// Whether a proxy that is not declared was told of.
     /// Of which parameters of queries it was told.
     idle_told: Mutex<Vec<String>>,
+    /// Whether a proxy that is not declared was told of.
     undeclared_told: AtomicBool,
-}
-
-/// State changes so far.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Transitions {
-    /// By tier and new state.
-    counts: [[u64; 3]; 2],
-    /// The last ones, oldest first.
-    pub(crate) last: VecDeque<Transition>,
-}
-
-impl Transitions {
-    /// How often a circuit of `tier` went to `to`.
-    pub(crate) fn count(&self, tier: Tier, to: State) -> u64 {
-        self.counts[tier_index(tier)][state_index(to)]
-    }
-
-    fn push(&mut self, transition: Transition) {
-        self.counts[tier_index(transition.tier)][state_index(transition.to)] += 1;
-        if self.last.len() == TRANSITIONS_KEPT {
-            self.last.pop_front();
-        }
-        self.last.push_back(transition);
-    }
-}
-
-fn tier_index(tier: Tier) -> usize {
-    match tier {
-        Tier::Origin => 0,
-        Tier::Path => 1,
-    }
-}
-
-/// The number of a state in the metrics: 0 closed, 1 half-open, 2 open.
-pub(crate) fn state_index(state: State) -> usize {
-    match state {
-        State::Closed => 0,
-        State::HalfOpen => 1,
-        State::Open => 2,
-    }
 }
 
 impl fmt::Debug for Telemetry {
@@ -550,76 +508,4 @@ fn shard_index() -> usize {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Counters stay usable after a panic elsewhere.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A state change in words: `circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths;
-/// answering from copies where there are any`.
-pub(crate) fn words(transition: &Transition) -> String {
-    let circuit = match (&transition.path, transition.tier) {
-        (Some(path), Tier::Path) => format!("circuit of path {}", escape(path.as_bytes())),
-        (None, Tier::Path) => "circuit of a path".to_owned(),
-        (_, Tier::Origin) => "circuit of the origin".to_owned(),
-    };
-    let reason = &transition.reason;
-    match transition.to {
-        State::Closed => format!("{circuit} closed: {reason}; asking the application again"),
-        State::HalfOpen => format!("{circuit} half-open: {reason}"),
-        State::Open => {
-            format!("{circuit} opened: {reason}; answering from copies where there are any")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use retter_core::breaker::Reason;
-
-    use super::*;
-
-    fn opened(path: Option<&str>) -> Transition {
-        Transition {
-            at: Instant::ZERO,
-            from: State::Closed,
-            path: path.map(Arc::from),
-            reason: Reason::FailureRate {
-                failed: 14,
-                total: 20,
-                window: Duration::from_secs(10),
-                paths: 9,
-                visitors: 1,
-            },
-            tier: if path.is_some() {
-                Tier::Path
-            } else {
-                Tier::Origin
-            },
-            to: State::Open,
-        }
-    }
-
-    #[test]
-    fn transitions_in_words() {
-        assert_eq!(
-            words(&opened(None)),
-            "circuit of the origin opened: 14 of 20 failed in 10 s, 9 paths; \
-             answering from copies where there are any"
-        );
-        assert!(
-            words(&opened(Some("/a\n\x1b[31m")))
-                .starts_with("circuit of path /a\\x0A\\x1B[31m opened: ")
-        );
-    }
-
-    #[test]
-    fn only_the_last_transitions_are_kept_but_all_are_counted() {
-        let mut transitions = Transitions::default();
-        for _ in 0..100 {
-            transitions.push(opened(None));
-        }
-        assert_eq!(transitions.last.len(), TRANSITIONS_KEPT);
-        assert_eq!(transitions.count(Tier::Origin, State::Open), 100);
-        assert_eq!(transitions.count(Tier::Path, State::Open), 0);
-    }
 }

@@ -476,7 +476,7 @@ impl Course {
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
             return;
         }
-        let Some(wait) = retry_after(&head.fields, self.parts.wall_clock(now)) else {
+        let Some(wait) = retry_after(&head.fields, self.parts.wall.at(now)) else {
             return;
         };
         if is_429 {

@@ -137,7 +137,7 @@ fn renewed(
     head: &ResponseHead,
     now: Instant,
 ) -> StoredResponse {
-    let unix = course.parts.wall_clock(now);
+    let unix = course.parts.wall.at(now);
     let Some(updated) = copy.updated_head(head, unix) else {
         // It stays as it was, and is asked about again.
         return copy.expired();
@@ -347,7 +347,7 @@ pub(super) fn collect(
         others: key.others(),
         owner: course.parts.copies.owner(course.address.map(Network::of)),
         times: times(course, now),
-        unix: course.parts.wall_clock(now),
+        unix: course.parts.wall.at(now),
         vary,
     });
     collector.ok_or(Obstacle::TooLarge)
@@ -405,7 +405,7 @@ fn assess(
     if request.method == Method::HEAD {
         Arc::make_mut(&mut request).method = Method::GET;
     }
-    freshness::assess(&terms, &request, head, course.parts.wall_clock(now))
+    freshness::assess(&terms, &request, head, course.parts.wall.at(now))
 }
 
 /// Whether it is this request, and not the answer, that lets nothing be kept: it says `no-store`,

@@ -14,7 +14,7 @@ use crate::time::{Instant, UnixTime};
 /// All that counts now, in no order that means anything.
 pub(super) fn facts(parts: &Parts, now: Instant) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let UnixTime(wall) = parts.wall_clock(now);
+    let UnixTime(wall) = parts.wall.at(now);
     let ends = |until: Instant| {
         let left = until.saturating_since(now);
         wall + left.as_secs() + u64::from(left.subsec_nanos() > 0)
@@ -42,7 +42,7 @@ pub(super) fn facts(parts: &Parts, now: Instant) -> Vec<Fact> {
 /// Takes over what an earlier process has found out, while requests are answered: what is known already
 /// stays. Each fact is to come once, as a value that is given twice is several visitors'.
 pub(super) fn learn(parts: &Parts, fact: &Fact, now: Instant) {
-    let UnixTime(wall) = parts.wall_clock(now);
+    let UnixTime(wall) = parts.wall.at(now);
     let left = fact.until.saturating_sub(wall);
     if left == 0 {
         return;

@@ -61,6 +61,7 @@ mod visit;
 mod visitor;
 mod voice;
 mod waiting;
+mod wall;
 mod wants;
 
 use std::net::IpAddr;
@@ -209,13 +210,13 @@ impl Site {
     /// seconds would make a `Date` up to one second older than it is. The time between two calls is
     /// taken from `now`.
     pub fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
-        self.parts.set_wall_clock(now, since_1970);
+        self.parts.wall.set(now, since_1970);
     }
 
     /// The wall clock at `now`.
     #[must_use]
     pub fn wall_clock(&self, now: Instant) -> UnixTime {
-        self.parts.wall_clock(now)
+        self.parts.wall.at(now)
     }
 
     /// Says how `request` is to be answered. One that signs its connection in

@@ -31,6 +31,7 @@ use super::target::target_of;
 use super::visit::Visit;
 use super::visitor::Visitors;
 use super::voice::Voices;
+use super::wall::WallClock;
 use super::wants::Schedule;
 use crate::admission::Gate;
 use crate::breaker::{Outcome, TierPermit, Tiers};
@@ -49,7 +50,7 @@ use crate::rules::coding::GzipPool;
 use crate::rules::freshness::Lifetimes;
 use crate::store::Vary;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 use crate::waiting::WaitingRoom;
 
 /// Breaker, admission, copies and settings of one site.
@@ -99,7 +100,7 @@ pub(super) struct Parts {
     pub(super) voices: Voices,
     pub(super) waiting: WaitingRoom,
     /// Wall-clock nanoseconds at the adapter's epoch.
-    wall_epoch: AtomicU64,
+    pub(super) wall: WallClock,
 }
 
 impl Parts {
@@ -142,7 +143,7 @@ impl Parts {
             visitors: Visitors::new(rng.next()),
             voices: Voices::new(rng.next()),
             waiting: WaitingRoom::new(seed, now),
-            wall_epoch: AtomicU64::new(0),
+            wall: WallClock::new(),
         }
     }
 
@@ -218,30 +219,10 @@ impl Parts {
             others: 0,
             owner: 0,
             times,
-            unix: self.wall_clock(now),
+            unix: self.wall.at(now),
             vary: Vary::default(),
         });
         collector.map(|collector| Arc::new(collector.finish()))
-    }
-
-    pub(super) fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
-        let nanos = Instant::from_epoch(since_1970).as_nanos();
-        let nanos = nanos.saturating_sub(now.as_nanos());
-        self.wall_epoch.store(nanos, Ordering::Relaxed);
-    }
-
-    pub(super) fn wall_clock(&self, now: Instant) -> UnixTime {
-        let nanos = self
-            .wall_epoch
-            .load(Ordering::Relaxed)
-            .saturating_add(now.as_nanos());
-        UnixTime(nanos / NANOS_PER_SEC)
-    }
-
-    /// The wall clock in microseconds.
-    pub(super) fn wall_micros(&self, now: Instant) -> u64 {
-        let epoch = self.wall_epoch.load(Ordering::Relaxed);
-        epoch.saturating_add(now.as_nanos()) / NANOS_PER_MICRO
     }
 
     /// The next thing that happened and that nobody has taken yet.
@@ -449,7 +430,7 @@ impl Parts {
             mark,
             since: Instant::from_nanos(self.rules_since.load(Ordering::Relaxed)),
         };
-        let epoch = self.wall_epoch.load(Ordering::Relaxed);
+        let epoch = self.wall.epoch();
         self.copies.records(key, rules, epoch)
     }
 
@@ -464,7 +445,7 @@ impl Parts {
         let (key, restored) = self.copies.restore(&Restoring {
             record,
             age_max: snapshot.config().cache.rescue_age_max,
-            epoch: self.wall_epoch.load(Ordering::Relaxed),
+            epoch: self.wall.epoch(),
             from,
             keyer: snapshot.keyer(),
             now,
@@ -609,7 +590,3 @@ impl Parts {
 /// With how many requests at a time an origin begins that is back. It is cold, and its visitors come
 /// all at once: one request at a time wastes it, and as many as it bore before may be its end.
 const RESTART_LIMIT_MAX: u32 = 8;
-
-const NANOS_PER_MICRO: u64 = 1_000;
-
-const NANOS_PER_SEC: u64 = 1_000_000_000;

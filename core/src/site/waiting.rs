@@ -58,7 +58,7 @@ fn visitor<'a>(parts: &Parts, ask: &'a Ask<'_>, now: Instant) -> Option<Visitor<
     Some(Visitor {
         claim,
         is_own: ask.address.is_some(),
-        micros: parts.wall_micros(now),
+        micros: parts.wall.micros(now),
         peer,
         program: ask.request.fields.get("user-agent").unwrap_or_default(),
     })
