@@ -4,7 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::entry::Entry;
-use super::shard::{Fifo, Shard, USES_MAX, group_bytes};
+use super::group::{Fifo, group_bytes};
+use super::shard::{Shard, USES_MAX};
 use super::shares::Shares;
 use crate::key::Partition;
 use crate::limits::VARIANTS_MAX;

@@ -56,6 +56,7 @@
 mod check;
 mod entry;
 mod ghosts;
+mod group;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod list;

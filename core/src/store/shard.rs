@@ -20,6 +20,9 @@ use smallvec::SmallVec;
 
 use super::entry::Entry;
 use super::ghosts::Ghosts;
+use super::group::{
+    Fifo, Group, Members, Queue, Variant, group_bytes, partition_hash, variant_bytes,
+};
 use super::list::{Chain, Linked, Links, List};
 use super::shares::{Owner, Shares};
 use crate::key::{CacheKey, Partition};
@@ -44,42 +47,6 @@ pub(super) struct Shard<V> {
     pub(super) shares: Shares,
     pub(super) evictions: u64,
     pub(super) insertions: u64,
-}
-
-pub(super) struct Group<V> {
-    pub(super) key: CacheKey,
-    /// Oldest first, never empty while in the shard.
-    pub(super) variants: SmallVec<[Variant<V>; 1]>,
-    /// What the group is charged for, variants included.
-    pub(super) bytes: usize,
-    pub(super) fifo: Fifo,
-    /// Who had its first variant made.
-    pub(super) owner: Owner,
-    /// Uses since the group came into its queue, up to [`USES_MAX`].
-    pub(super) uses: AtomicU8,
-    pub(super) in_partition: Links,
-    pub(super) in_queue: Links,
-}
-
-pub(super) struct Variant<V> {
-    pub(super) value: Arc<V>,
-    pub(super) bytes: usize,
-}
-
-pub(super) struct Members {
-    pub(super) partition: Partition,
-    pub(super) list: List,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fifo {
-    Main,
-    Small,
-}
-
-pub(super) struct Queue {
-    pub(super) list: List,
-    pub(super) bytes: usize,
 }
 
 impl<V: Entry> Shard<V> {
@@ -602,40 +569,9 @@ pub(super) const USES_MAX: u8 = 3;
 /// keeps the one unlucky insertion short when everything in a full shard is hot.
 const SECOND_CHANCES_MAX: u32 = 256;
 
-/// Bytes that the allocator adds to one allocation, about.
-const ALLOCATION_BYTES: usize = 16;
-
-/// What a group costs beside its variants. Tables and slab grow by doubling, so up to half of
-/// them is reserve: each slot is charged twice.
-pub(super) fn group_bytes<V>(key: &CacheKey) -> usize {
-    let slot = size_of::<Option<Group<V>>>() + size_of::<usize>() + 1;
-    let partition = match key.partition() {
-        Partition::Public | Partition::Shared => 0,
-        Partition::Marked(_) | Partition::Session(_) => size_of::<Members>() + 1,
-    };
-    2 * (slot + partition) + Ghosts::BYTES + key.bytes_held() + ALLOCATION_BYTES
-}
-
-/// What a variant costs: the value behind its `Arc`, two counters and what it keeps alive.
-fn variant_bytes<V: Entry>(value: &V) -> usize {
-    let fixed = size_of::<V>() + 2 * size_of::<usize>() + ALLOCATION_BYTES;
-    value
-        .bytes()
-        .saturating_add(fixed + 2 * size_of::<Variant<V>>())
-}
-
 fn queue_of<'a>(fifo: Fifo, small: &'a mut Queue, main: &'a mut Queue) -> &'a mut Queue {
     match fifo {
         Fifo::Main => main,
         Fifo::Small => small,
-    }
-}
-
-/// A partition is a keyed hash already. `None` for those that many see: they have no list, as it
-/// would hold most of the store and is never dropped as a whole.
-fn partition_hash(partition: Partition) -> Option<u64> {
-    match partition {
-        Partition::Public | Partition::Shared => None,
-        Partition::Marked(hash) | Partition::Session(hash) => Some((hash >> 64) as u64),
     }
 }
