@@ -7,7 +7,7 @@ set -euo pipefail
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
 named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress coverage-heavy
-    around disk-start disk-full)
+    around socketio disk-start disk-full)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -29,9 +29,12 @@ need_python() {
 }
 
 # Installs what the Express application needs, again when that changes.
-need_express() {
+need_express() { need_npm tests/apps/express; }
+
+# Installs what an application of Node.js needs, again when that changes.
+need_npm() {
     command -v npm >/dev/null || need_packages nodejs npm
-    local app=tests/apps/express
+    local app=$1
     cmp -s "$app/package-lock.json" "$app/node_modules/lock.json" && return
     (cd "$app" && npm ci --silent)
     cp "$app/package-lock.json" "$app/node_modules/lock.json"
@@ -228,6 +231,12 @@ check_around() {
     need_python
     need_express
     cargo_test -p retter-tests --test around -- --ignored --test-threads 1
+}
+
+# Forty clients of socket.io that only poll, for RETTER_SOCKETIO_SECONDS (60).
+check_socketio() {
+    need_npm tests/apps/socketio
+    cargo_test -p retter-tests --test socketio -- --ignored --nocapture
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.

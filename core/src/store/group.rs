@@ -21,7 +21,7 @@ pub(super) struct Group<V> {
     pub(super) fifo: Fifo,
     /// Who had its first variant made.
     pub(super) owner: Owner,
-    /// Uses since the group came into its queue, up to [`USES_MAX`].
+    /// Uses since the group came into its queue, up to [`USES_MAX`](super::shard::USES_MAX).
     pub(super) uses: AtomicU8,
     pub(super) in_partition: Links,
     pub(super) in_queue: Links,
