@@ -44,7 +44,6 @@ fn clients_that_poll_are_not_cut_off() {
     let status = clients.end_within(Duration::from_secs(limit + 60));
     assert_eq!(status.and_then(|status| status.code()), Some(0));
     let output = clients.output();
-    println!("{output}");
     let seen: Value = serde_json::from_str(output.trim()).expect("a line of JSON");
     assert_eq!(seen["connected"], CLIENTS, "{seen}");
     assert_eq!(
