@@ -172,7 +172,8 @@ fn one_address_of_several_is_enough() {
     origin.down();
     is_found(&retter, THERE);
     assert!(there.requests() > 0);
-    assert!(!retter.errors().contains("cannot resolve"));
+    let errors = retter.errors();
+    assert!(!errors.contains("cannot resolve"), "{errors}");
 }
 
 #[test]

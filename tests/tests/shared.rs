@@ -361,7 +361,12 @@ fn a_liar_between_plants_nothing() {
     until("it is behind", || health(&behind, "\"is_current\": false"));
     is_lying.store(false, Ordering::SeqCst);
     wait_until_current(&behind, 3);
-    assert_eq!(rescue(&behind, &Request::get("/a")), "page /a 0");
+    // What it was lied to about for long it does not believe again; what comes after that it does.
+    shop.set_down(false);
+    keep(&one, &Request::get("/c"));
+    wait_for_copies(&redis, 3);
+    shop.set_down(true);
+    assert_eq!(rescue(&behind, &Request::get("/c")), "page /c 0");
 }
 
 #[test]
