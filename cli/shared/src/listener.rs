@@ -104,10 +104,15 @@ impl Listener {
                 beats.as_bytes(),
             ],
         );
-        let until = Instant::now() + PATIENCE;
+        let asked = Instant::now();
+        let before = (self.events, self.beats);
+        let until = asked + PATIENCE;
         let reply = link.call(&commands, 1, until)?.into_iter().next();
         let (events, beats) = match reply {
-            Some(Reply::Nil) => return Ok(()),
+            Some(Reply::Nil) => {
+                rest(asked);
+                return Ok(());
+            }
             Some(Reply::Error(why)) => return Err(Trouble::Refused(why)),
             Some(Reply::List(streams)) => read(streams, &names).ok_or(Trouble::Unreadable)?,
             Some(Reply::Bytes(_) | Reply::Number(_) | Reply::Status(_)) | None => {
@@ -124,6 +129,9 @@ impl Listener {
             if !has_more {
                 self.feel(&sealed, &names);
             }
+        }
+        if before == (self.events, self.beats) {
+            rest(asked);
         }
         Ok(())
     }
@@ -193,6 +201,14 @@ impl Listener {
             self.doubt();
             self.begin();
         }
+    }
+}
+
+/// What answers at once that there is nothing new does not wait as it was asked to: it is not asked again at
+/// once.
+fn rest(asked: Instant) {
+    if asked.elapsed() < PAUSE {
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sitemap, String> {
                 .lines()
                 .map(str::trim)
                 .filter(|line| line.starts_with("http"))
+                .take(ADDRESSES_MAX + 1)
                 .map(str::to_owned)
                 .collect(),
             sitemaps: Vec::new(),

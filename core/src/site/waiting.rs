@@ -78,7 +78,7 @@ fn navigates(request: &RequestHead) -> bool {
 fn pace(parts: &Parts, now: Instant) -> Pace {
     let stats = parts.gate.stats(now);
     let service = stats.service_time.as_secs_f64();
-    let at_gate = u32::try_from(stats.waiting - stats.following).unwrap_or(u32::MAX);
+    let at_gate = u32::try_from(stats.waiting.saturating_sub(stats.following)).unwrap_or(u32::MAX);
     Pace {
         is_idle: at_gate <= stats.limit / 4,
         places: stats.limit,
