@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use retter_core::rules::percent;
+
 const PORT: u16 = 6379;
 
 /// Where the Redis is.
@@ -102,19 +104,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), AddressError> {
 
 /// `None` for an empty text.
 fn decoded(text: &str) -> Result<Option<String>, AddressError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2).ok_or(AddressError::Encoding)?;
-        rest = tail;
-        let digits = std::str::from_utf8(digits).map_err(|_| AddressError::Encoding)?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| AddressError::Encoding)?);
-    }
+    let bytes = percent::decoded(text.as_bytes()).ok_or(AddressError::Encoding)?;
     let text = String::from_utf8(bytes).map_err(|_| AddressError::Encoding)?;
     Ok((!text.is_empty()).then_some(text))
 }

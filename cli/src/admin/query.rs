@@ -1,6 +1,8 @@
 //! Owns the reading of a query as names and values.
 //! Never knows what they mean.
 
+use retter_core::rules::percent;
+
 /// The pairs of a query; `None` where something of it is not percent-encoded UTF-8. A name without
 /// `=` has an empty value.
 pub(super) fn pairs(query: &str) -> Option<Vec<(&str, String)>> {
@@ -15,20 +17,7 @@ pub(super) fn pairs(query: &str) -> Option<Vec<(&str, String)>> {
 
 /// Percent-decoding as of a form field, but `+` stays what it is: it is in many queries.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(percent::decoded(text.as_bytes())?).ok()
 }
 
 /// The inverse, for a value of a query.

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use super::call::Call;
 use crate::message::RequestHead;
 use crate::rules::own_cookies::{self, PUBLIC};
+use crate::rules::percent;
 
 /// Behind the path of this program.
 const NAME: &str = "/public";
@@ -48,7 +49,9 @@ impl Choice {
             let text = "this can be chosen on a page of this site only";
             return Some(Self::Refused(StatusCode::FORBIDDEN, text));
         }
-        let page = rest.strip_prefix(QUERY.as_bytes()).and_then(decoded);
+        let page = rest
+            .strip_prefix(QUERY.as_bytes())
+            .and_then(percent::decoded);
         let page = page.filter(|page| is_page(page) && !page.starts_with(own_path.as_bytes()));
         let Some(page) = page else {
             let text = "the page to go back to is none of this site";
@@ -111,20 +114,4 @@ fn is_of_site(call: &Call) -> bool {
 fn is_page(target: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\\\"<>^`{|}#".contains(byte);
     target.first() == Some(&b'/') && target.get(1) != Some(&b'/') && target.iter().all(is_plain)
-}
-
-/// A value without percent encoding; `None` where that is broken.
-fn decoded(value: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut rest = value.iter();
-    while let Some(&byte) = rest.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let (high, low) = (digit(*rest.next()?)?, digit(*rest.next()?)?);
-        decoded.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    Some(decoded)
 }

@@ -15,6 +15,7 @@
 //! | [`login`] | RFC 4559, RFC 9110 §11 |
 //! | [`media`] | RFC 6838 |
 //! | `own_cookies` | RFC 6265 §5.4: this program's own, as they come back |
+//! | [`percent`] | RFC 3986 §2.1 |
 //! | [`range`] | RFC 9110 §14 |
 //! | [`reference`](mod@reference) | RFC 3986 §5.2 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
@@ -32,6 +33,7 @@ pub mod label;
 pub mod login;
 pub mod media;
 pub(crate) mod own_cookies;
+pub mod percent;
 pub mod range;
 pub mod reference;
 pub mod retry_after;
