@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -111,8 +110,11 @@ impl Ticket {
     /// When there is a decision in any case.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        let seek = self.seek.as_ref().map(|seek| seek.deadline());
-        seek.map_or(self.deadline, |at| at.min(self.deadline))
+        match (&self.place, &self.seek) {
+            (Some(Waits::Copy(_)), Some(seek)) => seek.deadline(),
+            (_, Some(seek)) => seek.deadline().min(self.deadline),
+            (_, None) => self.deadline,
+        }
     }
 
     /// Asks for the decision. While there is none, `waker` is called when there may be one; at the
@@ -236,21 +238,36 @@ impl Ticket {
         self.may_share && admit::shares(&self.request, &self.snapshot)
     }
 
-    /// Waits for the decision. `clock` tells the time whenever it is asked; `at` is a future that
-    /// is ready at the deadline, from the caller's runtime.
-    pub async fn decided<T>(mut self, clock: impl Fn() -> Instant, at: T) -> Decision
+    /// Waits for the decision. `clock` tells the time whenever it is asked; `sleep` makes a future that
+    /// is ready at a time, from the caller's runtime.
+    pub async fn decided<T>(
+        mut self,
+        clock: impl Fn() -> Instant,
+        sleep: impl Fn(Instant) -> T,
+    ) -> Decision
     where
         T: Future<Output = ()>,
     {
-        let mut at = std::pin::pin!(at);
-        std::future::poll_fn(|cx: &mut Context<'_>| {
-            // Both register their wakers.
-            let is_due = Pin::new(&mut at).poll(cx).is_ready();
-            let now = clock();
-            let now = if is_due { now.max(self.deadline) } else { now };
-            self.poll(cx.waker(), now)
-        })
-        .await
+        loop {
+            let deadline = self.deadline();
+            let mut due = std::pin::pin!(sleep(deadline));
+            let decision = std::future::poll_fn(|cx: &mut Context<'_>| {
+                // Both register their wakers.
+                let is_due = due.as_mut().poll(cx).is_ready();
+                let now = clock();
+                let now = if is_due { now.max(deadline) } else { now };
+                match self.poll(cx.waker(), now) {
+                    Poll::Ready(decision) => Poll::Ready(Some(decision)),
+                    // It waits for something else now, until another time.
+                    Poll::Pending if is_due || self.deadline() != deadline => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await;
+            if let Some(decision) = decision {
+                return decision;
+            }
+        }
     }
 
     /// A copy that somebody else's fetch has brought since.
@@ -422,14 +439,20 @@ impl From<Delayed> for Ticket {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::cell::Cell;
+    use std::future::{pending, poll_fn, ready};
+    use std::pin::Pin;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use http::{Method, StatusCode};
 
     use super::*;
     use crate::config::Settings;
+    use crate::copies::{Invalidation, Sharing, Sought};
+    use crate::key::Partition;
     use crate::message::{Fields, ResponseHead};
+    use crate::report::Failure;
     use crate::site::{Fetch, Ruling, Site};
 
     fn at(millis: u64) -> Instant {
@@ -466,7 +489,7 @@ mod tests {
     #[test]
     fn a_decision_can_be_awaited() {
         let (site, busy) = full();
-        let decided = wait(&site, at(0)).decided(|| at(1), pending());
+        let decided = wait(&site, at(0)).decided(|| at(1), |_| pending());
         let mut decided = std::pin::pin!(decided);
         assert!(poll(decided.as_mut()).is_pending());
         busy.abandon(at(1));
@@ -476,7 +499,7 @@ mod tests {
     #[test]
     fn the_timer_tells_the_deadline_though_the_clock_is_late() {
         let (site, _busy) = full();
-        let decided = wait(&site, at(0)).decided(|| at(1), ready(()));
+        let decided = wait(&site, at(0)).decided(|| at(1), |_| ready(()));
         let decided = poll(std::pin::pin!(decided));
         assert!(matches!(decided, Poll::Ready(Decision::Refuse(_))));
     }
@@ -499,5 +522,65 @@ mod tests {
         let decision = follower.poll(Waker::noop(), at(1_000));
         assert!(matches!(decision, Poll::Ready(Decision::Refuse(_))));
         assert_eq!(site.stats(at(1_000)).admission.waiting, 0);
+    }
+
+    /// Other instances, which never answer.
+    #[derive(Default)]
+    struct Silent(Mutex<Vec<Sought>>);
+
+    impl Sharing for Silent {
+        fn takes(&self, _: Partition) -> bool {
+            true
+        }
+
+        fn changed(&self, _: &CacheKey) {}
+
+        fn invalidated(&self, _: Invalidation) {}
+
+        fn seek(&self, _: Vec<CacheKey>, sought: Sought) -> Option<Duration> {
+            self.0.lock().unwrap().push(sought);
+            Some(Duration::from_millis(20))
+        }
+    }
+
+    #[test]
+    fn whoever_finds_no_copy_elsewhere_waits_on_for_room() {
+        let (site, _busy) = full();
+        assert!(site.set_sharing(Arc::new(Silent::default())));
+        let ticket = wait(&site, at(0));
+        assert_eq!(ticket.deadline(), at(20));
+        let now = Cell::new(at(0));
+        let is_due = |due: Instant| match now.get() < due {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        };
+        let sleep = |due| poll_fn(move |_: &mut Context<'_>| is_due(due));
+        let mut decided = std::pin::pin!(ticket.decided(|| now.get(), sleep));
+        for early in [0, 20, 21, 999] {
+            now.set(at(early));
+            assert!(poll(decided.as_mut()).is_pending(), "{early}");
+        }
+        now.set(at(1_000));
+        assert!(matches!(poll(decided), Poll::Ready(Decision::Refuse(_))));
+    }
+
+    #[test]
+    fn whoever_followed_what_failed_waits_for_a_copy_elsewhere_only() {
+        let (site, busy) = full();
+        assert!(site.set_sharing(Arc::new(Silent::default())));
+        let [mut lead, mut second, mut follower] = [0; 3].map(|_| wait(&site, at(0)));
+        busy.abandon(at(900));
+        // One more asks before it has failed for all.
+        for ticket in [&mut lead, &mut second] {
+            let Poll::Ready(Decision::Fetch(fetch)) = ticket.poll(Waker::noop(), at(995)) else {
+                panic!("there is room");
+            };
+            assert!(fetch.on_failure(Failure::Reset, at(995)).is_err());
+        }
+        assert!(follower.poll(Waker::noop(), at(995)).is_pending());
+        assert_eq!(follower.deadline(), at(1_015), "not that of the queue");
+        assert!(follower.poll(Waker::noop(), at(1_014)).is_pending());
+        let decision = follower.poll(Waker::noop(), at(1_015));
+        assert!(matches!(decision, Poll::Ready(Decision::Refuse(_))));
     }
 }

@@ -92,8 +92,8 @@ impl Guard {
         let decision = match self.site.decide(&request, self.now()) {
             Ruling::Now(decision) => decision,
             Ruling::Wait(ticket) => {
-                let left = ticket.deadline().saturating_since(self.now());
-                ticket.decided(|| self.now(), sleep(left)).await
+                let until = |at: Instant| sleep(at.saturating_since(self.now()));
+                ticket.decided(|| self.now(), until).await
             }
         };
         let mut fetch = match decision {
