@@ -127,13 +127,13 @@ impl Gate {
         Some(Slot::new(&self.shared, entered?, now))
     }
 
-    /// Takes a slot or a place in the queue, for who was not let in by
+    /// Takes a slot or a place in the queue, for a request that was not let in by
     /// [`try_enter`](Self::try_enter). Those with the same key share one fetch.
     pub fn enter(&self, bid: &Bid, key: Option<&CacheKey>, now: Instant) -> Entered {
         self.enter_again(bid, key, now, now)
     }
 
-    /// As [`enter`](Self::enter), for who has waited for the origin's return already and may wait until
+    /// As [`enter`](Self::enter), for one that has waited for the origin's return already and may wait until
     /// then, if that is longer than others may.
     pub fn enter_again(
         &self,

@@ -257,14 +257,14 @@ impl Fetch {
         failed::answer(&mut self.course, failure, now)
     }
 
-    /// As [`on_failure`](Self::on_failure), for who lets a request wait until other instances were asked for
-    /// a copy.
+    /// As [`on_failure`](Self::on_failure), for a caller that lets a request wait until other instances were asked
+    /// for a copy.
     pub fn on_broken(self, failure: Failure, now: Instant) -> Unreached {
         failed::answer_broken(self.course, failure, now)
     }
 
-    /// As [`on_failure`](Self::on_failure) where no connection came about, for who lets a request
-    /// wait until the origin is back: nothing of it must have been sent.
+    /// As [`on_failure`](Self::on_failure) where no connection came about, for a caller that lets a
+    /// request wait until the origin is back: nothing of it must have been sent.
     pub fn on_unreached(self, now: Instant) -> Unreached {
         failed::answer_unreached(self.course, now)
     }
