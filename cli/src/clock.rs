@@ -2,11 +2,13 @@
 //! Never sets or waits for time.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use retter_core::time::Instant;
 
 pub(crate) use retter_log::millis;
+
+use crate::runtime::Site;
 
 /// Reads the time as the core counts it: since the epoch that the adapter got too.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,17 @@ impl Clock {
             .checked_sub(ago)
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
+
+    /// Tells a site which wall-clock time it is now.
+    pub(crate) fn tell(self, site: &Site) {
+        site.set_wall_clock(self.now(), since_1970());
+    }
+}
+
+/// The wall clock; 0 for one that stands before that.
+pub(crate) fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// Shows a time as the Common Log Format does: `10/Oct/2000:13:55:36 +0000`.

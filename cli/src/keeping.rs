@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use retter_disk::{Disk, Options, Scope, Secret};
 
@@ -64,9 +64,7 @@ impl Keeping {
 
     /// Begins to keep the copies of a site, and to load those of an earlier process.
     pub(crate) fn start(self, site: &Site, clock: Clock) -> io::Result<std::sync::Arc<Disk>> {
-        let now = clock.now();
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        site.set_wall_clock(now, since.unwrap_or_default());
+        clock.tell(site);
         let options = Options {
             folder: self.folder,
             bytes_max: self.bytes_max,

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use retter_shared::{Address, Instances, Look, Options, PATIENCE, Scope, Secret};
 
@@ -44,8 +44,7 @@ impl Sharing {
 
     /// Begins to share the copies of a site.
     pub(crate) fn start(self, site: &Site, clock: Clock) -> io::Result<Arc<Instances>> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        site.set_wall_clock(clock.now(), since.unwrap_or_default());
+        clock.tell(site);
         let options = Options {
             address: self.address,
             scope: self.scope,

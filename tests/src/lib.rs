@@ -26,6 +26,7 @@ pub mod redis;
 pub mod reply;
 pub mod retter;
 pub mod scenario;
+pub mod seeds;
 pub mod signal;
 pub mod source;
 pub mod suites;

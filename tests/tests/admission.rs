@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use retter_core::rng::Rng;
 use retter_tests::admission::{Change, Course, Model, Outcome, Pages, Run, Shape, Spread, run};
+use retter_tests::seeds::{print, variable};
 
 /// Runs by default: some seconds. `RETTER_ADMISSION_SEEDS=1000` runs more,
 /// `RETTER_ADMISSION_SEED=17` one alone.
@@ -442,18 +443,4 @@ fn on_all_cores<T: Send>(seeds: &[u64], work: impl Fn(u64) -> T + Sync) -> Vec<T
             .flat_map(|thread| thread.join().expect("no worker panics"))
             .collect()
     })
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
-    )
-}
-
-/// Past the capture of the test runner, which shows nothing of a test that passes.
-fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use retter_core::rng::Rng;
 use retter_tests::crowd::{Application, Group, Habit, Outcome, Outcomes, Run, Sessions, run};
+use retter_tests::seeds::{print, variable};
 
 /// Runs by default. `RETTER_ATTACKER_SEEDS=200` runs more, `RETTER_ATTACKER_SEED=17` one alone.
 const SEEDS: u64 = 24;
@@ -28,15 +29,6 @@ const CONTENT: f64 = 0.98;
 /// Parts that shares may be missed by, as answers are counted and not their cost.
 const TOLERANCE: f64 = 1.3;
 
-const APPLICATIONS: [Application; 6] = [
-    Application::Shared,
-    Application::Workers,
-    Application::Database,
-    Application::Thrashing,
-    Application::Blocking,
-    Application::Refusing,
-];
-
 const ATTACKS: [Habit; 8] = [
     Habit::Crawl,
     Habit::Evict,
@@ -52,7 +44,7 @@ const ATTACKS: [Habit; 8] = [
 fn by_seed(seed: u64) -> Run {
     let mut rng = Rng::new(seed);
     let mut below = |count: u64| u32::try_from(rng.next() % count).expect("it is small");
-    let application = APPLICATIONS[below(6) as usize];
+    let application = Application::ALL[below(6) as usize];
     let honest = Group {
         size: 40 + below(31),
         networks: 0,
@@ -205,7 +197,7 @@ fn nobody_gets_more_than_the_shares_of_their_networks() {
 
 #[test]
 fn new_sessions_buy_nothing() {
-    for (seed, application) in (0..).zip(APPLICATIONS) {
+    for (seed, application) in (0..).zip(Application::ALL) {
         let made = [Sessions::None, Sessions::New].map(|sessions| {
             let mut crowd = by_seed(seed);
             crowd.application = application;
@@ -226,18 +218,4 @@ fn new_sessions_buy_nothing() {
         });
         assert!(made[1] <= made[0] * 1.1, "{application:?}: {made:?}");
     }
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
-    )
-}
-
-/// Past the capture of the test runner, which shows nothing of a test that passes.
-fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -6,15 +6,7 @@
 use std::time::Duration;
 
 use retter_tests::crowd::{Application, Group, Habit, Outcomes, Run, Sessions, run};
-
-const APPLICATIONS: [Application; 6] = [
-    Application::Shared,
-    Application::Workers,
-    Application::Database,
-    Application::Thrashing,
-    Application::Blocking,
-    Application::Refusing,
-];
+use retter_tests::seeds::{print, variable};
 
 /// So many honest visitors, each of a network of its own.
 fn honest(size: u32) -> Group {
@@ -57,7 +49,7 @@ fn go(application: Application, groups: Vec<Group>, seed: u64) -> Outcomes {
 #[track_caller]
 fn check(name: &str, honest: Group, other: Group, least: impl Fn(Application) -> (f64, f64)) {
     let mut failures = Vec::new();
-    for application in APPLICATIONS {
+    for application in Application::ALL {
         for seed in 0..seeds() {
             let outcomes = go(application, vec![honest, other], seed);
             let [ours, others] = &outcomes.groups[..] else {
@@ -141,14 +133,5 @@ fn the_same_seed_is_the_same_run() {
 
 /// Of each case; `RETTER_CROWD_SEEDS=20` runs more.
 fn seeds() -> u64 {
-    let text = std::env::var("RETTER_CROWD_SEEDS");
-    text.map_or(1, |text| {
-        text.parse().expect("RETTER_CROWD_SEEDS is a number")
-    })
-}
-
-/// Past the capture of the test runner, which shows nothing of a test that passes.
-fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    variable("RETTER_CROWD_SEEDS").unwrap_or(1)
 }

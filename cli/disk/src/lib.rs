@@ -135,7 +135,7 @@ impl Journal for Disk {
     fn takes(&self, partition: Partition) -> bool {
         match self.scope {
             Scope::All => true,
-            Scope::Shared => matches!(partition, Partition::Public | Partition::Shared),
+            Scope::Shared => partition.is_everybodys(),
         }
     }
 

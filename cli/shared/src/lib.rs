@@ -131,7 +131,7 @@ impl Sharing for Instances {
     fn takes(&self, partition: Partition) -> bool {
         match self.shared.options.scope {
             Scope::All => true,
-            Scope::Shared => matches!(partition, Partition::Public | Partition::Shared),
+            Scope::Shared => partition.is_everybodys(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use retter_core::key::SessionChange;
@@ -73,8 +73,7 @@ struct Page {
 pub(super) fn look(config: &Config, origin: &BaseUrl, timeout: Duration) -> Found {
     let clock = Clock::start();
     let site = Site::new(config, seed(), clock.now());
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    site.set_wall_clock(clock.now(), since_1970.unwrap_or_default());
+    clock.tell(&site);
     // From now on it knows that somebody asks for it.
     drop(site.poll_refresh(clock.now()));
     let object_bytes_max = config.site().cache.object_bytes_max;

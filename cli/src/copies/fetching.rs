@@ -3,11 +3,13 @@
 //! Never decides what is asked for, or when.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::Method;
 use retter_core::limits::HEAD_BYTES_CEILING;
 use retter_core::message::{FieldsBuilder, RequestHead, ResponseHead};
+use retter_core::rules::retry_after::retry_after;
+use retter_core::time::UnixTime;
 
 use super::url::Url;
 use crate::client::{self, Error, Peer};
@@ -72,7 +74,7 @@ impl Fetcher {
     }
 
     /// Asks for a page so that there is a copy of it.
-    pub(super) fn keep(&self, url: &Url, now: SystemTime) -> Outcome {
+    pub(super) fn keep(&self, url: &Url, now: UnixTime) -> Outcome {
         match self.get(url, self.bytes_max + HEAD_BYTES_CEILING) {
             Ok((head, _)) => outcome(&head, now),
             Err(error) => Outcome::Fails(error.to_string()),
@@ -81,7 +83,7 @@ impl Fetcher {
 }
 
 /// What an answer says, by its status and by what the instance says of it (RFC 9211).
-fn outcome(head: &ResponseHead, now: SystemTime) -> Outcome {
+fn outcome(head: &ResponseHead, now: UnixTime) -> Outcome {
     let status = head.status.as_u16();
     let told = head.fields.get("cache-status").unwrap_or_default();
     let told = String::from_utf8_lossy(told);
@@ -91,7 +93,7 @@ fn outcome(head: &ResponseHead, now: SystemTime) -> Outcome {
         .get("x-retter")
         .is_some_and(|from| from != b"backend");
     match status {
-        429 | 503 => Outcome::Busy(retry_after(head, now)),
+        429 | 503 => Outcome::Busy(retry_after(&head.fields, now)),
         200 if says("detail=overload") => Outcome::Busy(None),
         200 if says("hit") && !told.contains("detail=") => Outcome::Had,
         200 if is_copy && !says("fwd-status=304") => {
@@ -101,16 +103,6 @@ fn outcome(head: &ResponseHead, now: SystemTime) -> Outcome {
         500.. => Outcome::Fails(format!("status {status}")),
         _ => Outcome::No(status),
     }
-}
-
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
-fn retry_after(head: &ResponseHead, now: SystemTime) -> Option<Duration> {
-    let text = head.fields.get_str("retry-after")?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -127,8 +119,7 @@ mod tests {
             let lines = lines.iter().map(|(name, value)| (*name, value.as_bytes()));
             let status = StatusCode::from_u16(status).unwrap();
             let head = ResponseHead::new(status, Fields::from_pairs(lines));
-            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-            assert_eq!(&outcome(&head, now), expected);
+            assert_eq!(&outcome(&head, UnixTime(784_111_777)), expected);
         }
         fn told(text: &'static str, from: &'static str) -> [(&'static str, &'static str); 2] {
             [("cache-status", text), ("x-retter", from)]

@@ -5,12 +5,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use retter_core::time::UnixTime;
 
 use super::fetching::{Fetcher, Outcome};
 use super::robots::{self, Robots};
 use super::sitemap;
 use super::url::Url;
+use crate::clock::since_1970;
 use crate::settings::Loaded;
 use crate::telemetry::escape;
 use crate::{instance, out};
@@ -276,7 +279,8 @@ impl Walk {
     fn fetch_one(&self, url: &Url) -> Result<Outcome, String> {
         let mut outcome = Outcome::Busy(None);
         for attempt in 0..TRIES {
-            outcome = self.fetcher.keep(url, SystemTime::now());
+            let now = UnixTime(since_1970().as_secs());
+            outcome = self.fetcher.keep(url, now);
             let Outcome::Busy(after) = outcome else {
                 return Ok(outcome);
             };

@@ -6,6 +6,8 @@ use std::time::Duration;
 use retter_core::time::Instant;
 use retter_disk::{Stats, Trouble};
 
+use super::news::Line;
+
 /// A disk that fails now and then is told of once in this time.
 const REST: Duration = Duration::from_secs(600);
 
@@ -14,15 +16,6 @@ const REST: Duration = Duration::from_secs(600);
 pub(crate) struct DiskNews {
     has_told_loaded: bool,
     troubled_at: Option<Instant>,
-}
-
-/// A line of the log.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Line {
-    /// As it should be.
-    Good(String),
-    /// Somebody has to look after it.
-    Bad(String),
 }
 
 impl DiskNews {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use retter_core::time::Instant;
 use retter_shared::{Stats, Trouble};
 
+use super::news::Line;
+
 /// A Redis that fails now and then is told of once in this time.
 const REST: Duration = Duration::from_secs(600);
 
@@ -22,18 +24,9 @@ pub(crate) struct InstanceNews {
     troubled_since: Option<Instant>,
 }
 
-/// A line of the log.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum InstanceLine {
-    /// As it should be.
-    Good(String),
-    /// Somebody has to look after it.
-    Bad(String),
-}
-
 impl InstanceNews {
     /// What to log now; to be asked about once a second.
-    pub(crate) fn note(&mut self, stats: &Stats, now: Instant) -> Option<InstanceLine> {
+    pub(crate) fn note(&mut self, stats: &Stats, now: Instant) -> Option<Line> {
         let Some(trouble) = &stats.trouble else {
             self.troubled_since = None;
             if !stats.is_current {
@@ -43,10 +36,10 @@ impl InstanceNews {
             let has_begun = std::mem::replace(&mut self.has_told_begun, true);
             let instances = stats.instances;
             return match (has_begun, was_troubled) {
-                (false, _) => Some(InstanceLine::Good(format!(
+                (false, _) => Some(Line::Good(format!(
                     "copies are shared over the Redis; instances there: {instances}"
                 ))),
-                (true, true) => Some(InstanceLine::Good(format!(
+                (true, true) => Some(Line::Good(format!(
                     "the Redis answers again: copies are shared; instances there: {instances}"
                 ))),
                 (true, false) => None,
@@ -61,7 +54,7 @@ impl InstanceNews {
         }
         self.is_troubled = true;
         self.told_at = Some(now);
-        Some(InstanceLine::Bad(words(trouble)))
+        Some(Line::Bad(words(trouble)))
     }
 }
 
@@ -94,7 +87,7 @@ mod tests {
         let mut stats = Stats::default();
         assert_eq!(news.note(&stats, at(1)), None, "nothing is known yet");
         (stats.is_current, stats.instances) = (true, 2);
-        let Some(InstanceLine::Good(told)) = news.note(&stats, at(2)) else {
+        let Some(Line::Good(told)) = news.note(&stats, at(2)) else {
             panic!("it has begun");
         };
         assert!(told.ends_with("there: 2"), "{told}");
@@ -102,7 +95,7 @@ mod tests {
         stats.trouble = Some(Trouble::Refused("OOM command not allowed".to_owned()));
         assert_eq!(news.note(&stats, at(4)), None, "it may be over in a moment");
         assert_eq!(news.note(&stats, at(6)), None);
-        let Some(InstanceLine::Bad(told)) = news.note(&stats, at(7)) else {
+        let Some(Line::Bad(told)) = news.note(&stats, at(7)) else {
             panic!("it lasts");
         };
         assert!(
@@ -111,7 +104,7 @@ mod tests {
         );
         assert_eq!(news.note(&stats, at(100)), None);
         stats.trouble = None;
-        let Some(InstanceLine::Good(told)) = news.note(&stats, at(101)) else {
+        let Some(Line::Good(told)) = news.note(&stats, at(101)) else {
             panic!("it is over");
         };
         assert!(told.contains("again"), "{told}");

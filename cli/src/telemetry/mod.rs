@@ -16,6 +16,7 @@ mod instances;
 mod lines;
 mod log;
 mod logins;
+mod news;
 mod overload;
 mod page_circuits;
 pub(crate) mod queries;
@@ -43,11 +44,12 @@ use crate::notify::Notifier;
 use crate::outage::{News, Outages};
 use crate::runtime::{Gateway, Observer, Site, Trouble};
 use broken::{Broken, HeadLimits};
-use disk::{DiskNews, Line};
+use disk::DiskNews;
 use failures::Failures;
 use history::History;
-use instances::{InstanceLine, InstanceNews};
+use instances::InstanceNews;
 use logins::Logins;
+use news::Line;
 use overload::Overload;
 use page_circuits::PageCircuits;
 use soft::Soft;
@@ -63,7 +65,7 @@ pub(crate) use transitions::{Transitions, state_index, words};
 
 /// Enough that each worker thread of a usual machine has a shard of its own.
 pub(crate) const SHARDS: usize = 16;
-/// State changes that `/health` shows.
+
 /// Counts, keeps and logs. One for the whole program.
 pub(crate) struct Telemetry {
     access: Option<AccessLog>,
@@ -215,25 +217,15 @@ impl Telemetry {
     }
 
     fn tell_of_disk(&self, now: Instant) {
-        let Some(stats) = self.disk.as_ref().map(|disk| disk.stats()) else {
-            return;
-        };
-        match lock(&self.disk_news).note(&stats, now) {
-            Some(Line::Good(text)) => tracing::info!("{text}"),
-            Some(Line::Bad(text)) => tracing::warn!("{}", escape(text.as_bytes())),
-            None => {}
-        }
+        let stats = self.disk.as_ref().map(|disk| disk.stats());
+        let news = stats.and_then(|stats| lock(&self.disk_news).note(&stats, now));
+        news.iter().for_each(Line::log);
     }
 
     fn tell_of_instances(&self, now: Instant) {
-        let Some(stats) = self.instances.as_ref().map(|instances| instances.stats()) else {
-            return;
-        };
-        match lock(&self.instance_news).note(&stats, now) {
-            Some(InstanceLine::Good(text)) => tracing::info!("{text}"),
-            Some(InstanceLine::Bad(text)) => tracing::warn!("{}", escape(text.as_bytes())),
-            None => {}
-        }
+        let stats = self.instances.as_ref().map(|instances| instances.stats());
+        let news = stats.and_then(|stats| lock(&self.instance_news).note(&stats, now));
+        news.iter().for_each(Line::log);
     }
 
     fn tell_of_pages(&self, open: usize, now: Instant) {

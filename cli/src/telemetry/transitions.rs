@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use retter_core::breaker::{State, Tier, Transition};
 use retter_log::escape;
 
+/// State changes that `/health` shows.
 const TRANSITIONS_KEPT: usize = 20;
 
 /// State changes so far.

@@ -35,7 +35,7 @@ struct Told {
 
 impl Journal for Told {
     fn takes(&self, partition: Partition) -> bool {
-        matches!(partition, Partition::Public | Partition::Shared)
+        partition.is_everybodys()
     }
 
     fn changed(&self, key: &CacheKey) {

@@ -11,7 +11,6 @@ use retter_strict::{Fields, Framing, Head, chunked};
 
 use crate::ledger::{ANSWER, ASKED, Answer, AnswerId, Asked, AskedId, FLAVOUR, Page, UNCHANGED};
 use crate::net::{Close, LinkId, Net};
-use crate::requests::LOGOUT;
 use crate::sessions::Sessions;
 use crate::visitors::{SESSION, secret};
 
@@ -399,7 +398,7 @@ impl Start {
         }
         let user = if logs_in { pair.clone() } else { user };
         // Where each answer gives another one, nobody sees that this one is another session's.
-        let begins = is_write || !net.swarm.rolls || asked.target.ends_with(LOGOUT);
+        let begins = is_write || !net.swarm.rolls || asked.signs_out();
         sessions.give(&pair, Some(&known_by), &user, begins);
         Self {
             start: Some(pair),

@@ -9,7 +9,6 @@ use retter_core::config::{CacheSettings, FreshMode, RescueMode};
 use retter_core::time::Instant;
 
 use crate::ledger::{Answer, Asked};
-use crate::requests::LOGOUT;
 use crate::seen::{lifetime, seconds};
 use crate::sessions::Sessions;
 
@@ -80,9 +79,10 @@ impl Copies {
         // Of a connection's own login there are no copies, whatever its later requests look like.
         // The odd request of one of many takes nothing away from the others.
         // Where the query is no part of the page, a link that signs out is of no page.
-        let signs_out = asked.target.ends_with(LOGOUT);
-        let is_odd =
-            asked.method != "GET" || asked.range || signs_out || asked.page() != asked.target;
+        let is_odd = asked.method != "GET"
+            || asked.range
+            || asked.signs_out()
+            || asked.page() != asked.target;
         let is_told = asked.is_read() && !asked.is_bound && (asked.is_known || !is_odd);
         if is_told && is_no(answer.status) {
             let is_no = true;

@@ -9,6 +9,7 @@ use retter_core::time::Instant;
 
 use crate::attempts::AttemptId;
 use crate::net::LinkId;
+use crate::requests::LOGOUT;
 use crate::sent::Sent;
 use crate::sessions::Sessions;
 use crate::visitors::{Line, VisitorId};
@@ -100,6 +101,11 @@ impl Asked {
     /// Whether its answer may show what nobody else asked with.
     pub(crate) fn is_tracked(&self) -> bool {
         self.target.contains(TRACKED)
+    }
+
+    /// Whether its link is one to sign out by.
+    pub(crate) fn signs_out(&self) -> bool {
+        self.target.ends_with(LOGOUT)
     }
 
     /// Whether circuits hold it back and copies may answer it.

@@ -14,7 +14,6 @@ use crate::circuits::Circuits;
 use crate::copies::Copies;
 use crate::ledger::{ANSWER, Answer, Asked, AskedId, Ledger, UNSOLICITED};
 use crate::net::{LinkId, Net};
-use crate::requests::LOGOUT;
 use crate::seen::{
     Seen, basis, bodiless, cache_status, check_bodiless, check_body, detail, find_answer, holds,
     number, plain, status,
@@ -185,7 +184,7 @@ impl Oracle {
             ledger.violate(format!("request {id}: {text}: {:?}", seen.head));
         }
         let asked = &ledger.asked[id];
-        let signs_out = asked.target.ends_with(LOGOUT) && asked.is_known && !asked.is_bound;
+        let signs_out = asked.signs_out() && asked.is_known && !asked.is_bound;
         if let (true, Some(visitor), Some(at)) = (signs_out, asked.visitor, asked.sent_at) {
             let value = asked.started.clone();
             ledger

@@ -20,8 +20,20 @@ pub enum Application {
     /// One thread, which some pages block for 200 ms, as with Node.js; what takes longer lets others in
     /// between.
     Blocking,
-    /// As with the database, and 500 for who comes while 30 are inside.
+    /// As with the database, and 500 for whatever comes while 30 are inside.
     Refusing,
+}
+
+impl Application {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Shared,
+        Self::Workers,
+        Self::Database,
+        Self::Thrashing,
+        Self::Blocking,
+        Self::Refusing,
+    ];
 }
 
 /// What a request wants.

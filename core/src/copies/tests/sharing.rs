@@ -22,7 +22,7 @@ struct Other {
 
 impl Sharing for Other {
     fn takes(&self, partition: Partition) -> bool {
-        matches!(partition, Partition::Public | Partition::Shared)
+        partition.is_everybodys()
     }
 
     fn changed(&self, key: &CacheKey) {
