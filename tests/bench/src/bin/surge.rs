@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use retter_bench::arguments::{many, number, one, say};
 use retter_bench::contender::setting;
-use retter_bench::surge::{self, Options, origin, outcome, scenario};
+use retter_bench::surge::{self, Options, columns, origin, outcome, scenario};
 use retter_bench::{Result, chart};
 use serde_json::{Value, json};
 
@@ -99,7 +99,7 @@ fn run(arguments: &ArgMatches) -> Result<()> {
     };
     let mut all: Vec<Value> = Vec::new();
     let outcome = surge::run(&options, |scenario, outcomes| {
-        let table = outcome::table(scenario, outcomes);
+        let table = columns::table(scenario, outcomes);
         say(&format!(
             "## {}: {}\n\n{table}",
             scenario.name, scenario.text

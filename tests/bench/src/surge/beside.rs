@@ -9,12 +9,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::load::{Answer, Visit};
-use super::outcome::{Outcome, percent};
 use super::scenario::Phases;
 use crate::http::Connection;
-use crate::percentile;
-use crate::table::{Table, figure};
 
 /// Those who come beside the visitors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,7 +139,7 @@ async fn loop_of(
 
 impl Others {
     #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
-    fn figures(self, phases: Phases) -> (f64, f64) {
+    pub(super) fn figures(self, phases: Phases) -> (f64, f64) {
         let seconds = (phases.end - phases.begin).as_secs_f64();
         let refused = 100.0 * (self.asked - self.good) as f64 / self.asked as f64;
         (self.good as f64 / seconds, refused)
@@ -153,58 +149,6 @@ impl Others {
         let (good, refused) = self.figures(phases);
         json!({ "asked": self.asked, "good_per_second": good, "refused_percent": refused })
     }
-}
-
-/// The table of a scenario with a crowd.
-#[must_use]
-pub fn table(outcomes: &[Outcome]) -> Table {
-    let mut table = Table::new(&[
-        "",
-        "good %",
-        "second half %",
-        "POSTs good %",
-        "error %",
-        "late %",
-        "broken %",
-        "p50 ms",
-        "p95 ms",
-        "others good/s",
-        "others refused %",
-        "peak in flight",
-        "good after %",
-        "lag ms",
-    ]);
-    for outcome in outcomes {
-        let phases = outcome.phases;
-        let during: Vec<&Visit> = outcome.between(phases.begin, phases.end).collect();
-        let middle = (phases.begin + phases.end) / 2;
-        let later: Vec<&Visit> = outcome.between(middle, phases.end).collect();
-        let after: Vec<&Visit> = outcome.between(phases.end, phases.all).collect();
-        let posts: Vec<&Visit> = during.iter().copied().filter(|v| v.is_post).collect();
-        let is_good = |visit: &Visit| visit.answer == Answer::Good;
-        let share = |answer| percent(&during, |visit| visit.answer == answer);
-        let good = during.iter().filter(|visit| is_good(visit));
-        let took: Vec<f64> = good.map(|v| v.took.as_secs_f64() * 1e3).collect();
-        let lags: Vec<f64> = during.iter().map(|v| v.lag.as_secs_f64() * 1e3).collect();
-        let (others, refused) = outcome.others.unwrap_or_default().figures(phases);
-        table.row(vec![
-            outcome.contender.clone(),
-            figure(share(Answer::Good)),
-            figure(percent(&later, is_good)),
-            figure(percent(&posts, is_good)),
-            figure(share(Answer::Error) + share(Answer::Wrong)),
-            figure(share(Answer::Late)),
-            figure(share(Answer::Broken)),
-            figure(percentile(&took, 0.5)),
-            figure(percentile(&took, 0.95)),
-            figure(others),
-            figure(refused),
-            outcome.peak.to_string(),
-            figure(percent(&after, is_good)),
-            figure(percentile(&lags, 0.99)),
-        ]);
-    }
-    table
 }
 
 #[cfg(test)]

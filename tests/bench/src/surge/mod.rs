@@ -17,6 +17,7 @@ use crate::visitors::Visitors;
 use crate::{Result, error};
 
 pub mod beside;
+pub mod columns;
 pub mod load;
 pub mod origin;
 pub mod outcome;

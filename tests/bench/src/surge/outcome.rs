@@ -1,18 +1,16 @@
-//! Owns what came of a run: its row in the table, its seconds in the chart.
-//! Never measures.
+//! Owns what came of a run: its figures, and its seconds in the chart.
+//! Never measures, and knows no table.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::beside::{self, Others};
+use super::beside::Others;
 use super::load::{Answer, Visit};
-use super::origin::capacity;
-use super::restart;
-use super::scenario::{Event, Phases, Scenario};
+use super::restart::Orders;
+use super::scenario::Phases;
 use crate::percentile;
-use crate::table::{Table, figure};
 
 /// What came of one contender in one scenario.
 #[derive(Clone, Debug)]
@@ -37,32 +35,41 @@ pub struct Outcome {
     pub orders: BTreeMap<String, u32>,
 }
 
-/// The figures of a row.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    sent: usize,
-    good: f64,
-    wrong: f64,
-    error: f64,
-    late: f64,
-    broken: f64,
-    good_per_second: f64,
-    made_per_second: f64,
-    p50: f64,
-    p99: f64,
-    age: f64,
-    posts: f64,
-    after: f64,
-    recovered: Option<Duration>,
-    fresh: Option<Duration>,
-    lag: f64,
+/// The figures of a row: shares in percent, times in milliseconds, an age in seconds.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) contender: String,
+    pub(super) sent: usize,
+    pub(super) good: f64,
+    /// What was good in the second half of the event.
+    pub(super) later: f64,
+    pub(super) wrong: f64,
+    pub(super) error: f64,
+    pub(super) late: f64,
+    pub(super) broken: f64,
+    pub(super) good_per_second: f64,
+    pub(super) made_per_second: f64,
+    pub(super) p50: f64,
+    pub(super) p95: f64,
+    pub(super) p99: f64,
+    pub(super) age: f64,
+    pub(super) posts: f64,
+    pub(super) peak: u64,
+    pub(super) after: f64,
+    pub(super) recovered: Option<Duration>,
+    pub(super) fresh: Option<Duration>,
+    pub(super) lag: f64,
+    /// Good answers a second to those beside the visitors, and the share of others that they got.
+    pub(super) others: (f64, f64),
+    pub(super) orders: Orders,
 }
 
 const TICK: Duration = Duration::from_millis(500);
 
 impl Outcome {
-    fn row(&self) -> Row {
-        let during: Vec<&Visit> = self.between(self.phases.begin, self.phases.end).collect();
+    pub(super) fn row(&self) -> Row {
+        let phases = self.phases;
+        let during: Vec<&Visit> = self.between(phases.begin, phases.end).collect();
         let share = |answer| percent(&during, |visit| visit.answer == answer);
         let good: Vec<&&Visit> = during.iter().filter(|v| v.answer == Answer::Good).collect();
         let took: Vec<f64> = good.iter().map(|v| v.took.as_secs_f64() * 1e3).collect();
@@ -73,14 +80,19 @@ impl Outcome {
                 .as_secs_f64()
         };
         let posts: Vec<&Visit> = during.iter().copied().filter(|v| v.is_post).collect();
-        let after: Vec<&Visit> = self.between(self.phases.end, self.phases.all).collect();
-        let seconds = (self.phases.end - self.phases.begin).as_secs_f64();
+        let middle = (phases.begin + phases.end) / 2;
+        let later: Vec<&Visit> = self.between(middle, phases.end).collect();
+        let after: Vec<&Visit> = self.between(phases.end, phases.all).collect();
+        let is_good = |visit: &Visit| visit.answer == Answer::Good;
+        let seconds = (phases.end - phases.begin).as_secs_f64();
         #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
         let [good_per_second, made_per_second] =
             [good.len() as f64, self.made as f64].map(|count| count / seconds);
         Row {
+            contender: self.contender.clone(),
             sent: during.len(),
             good: share(Answer::Good),
+            later: percent(&later, is_good),
             wrong: share(Answer::Wrong),
             error: share(Answer::Error),
             late: share(Answer::Late),
@@ -88,13 +100,17 @@ impl Outcome {
             good_per_second,
             made_per_second,
             p50: percentile(&took, 0.5),
+            p95: percentile(&took, 0.95),
             p99: percentile(&took, 0.99),
             age: percentile(&good.iter().map(age).collect::<Vec<_>>(), 1.0),
-            posts: percent(&posts, |visit| visit.answer == Answer::Good),
-            after: percent(&after, |visit| visit.answer == Answer::Good),
+            posts: percent(&posts, is_good),
+            peak: self.peak,
+            after: percent(&after, is_good),
             recovered: self.recovered(),
             fresh: self.fresh(),
             lag: percentile(&lags, 0.99),
+            others: self.others.unwrap_or_default().figures(phases),
+            orders: self.lost(),
         }
     }
 
@@ -165,9 +181,10 @@ impl Outcome {
         let row = self.row();
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         json!({
-            "contender": self.contender,
+            "contender": row.contender,
             "sent": row.sent,
             "good_percent": row.good,
+            "second_half_percent": row.later,
             "wrong_percent": row.wrong,
             "error_percent": row.error,
             "late_percent": row.late,
@@ -175,84 +192,25 @@ impl Outcome {
             "good_per_second": row.good_per_second,
             "made_per_second": row.made_per_second,
             "p50_ms": row.p50,
+            "p95_ms": row.p95,
             "p99_ms": row.p99,
             "oldest_page_seconds": row.age,
             "posts_good_percent": row.posts,
-            "peak_in_flight": self.peak,
+            "peak_in_flight": row.peak,
             "good_after_percent": row.after,
             "recovered_seconds": seconds(row.recovered),
             "fresh_seconds": seconds(row.fresh),
             "lag_p99_ms": row.lag,
             "others": self.others.as_ref().map(|others| others.json(self.phases)),
-            "orders": self.lost().json(),
+            "orders": row.orders.json(),
             "good_by_second": self.good_by_second(),
             "sent_by_second": self.sent_by_second(),
         })
     }
 }
 
-/// The table of a scenario.
-#[must_use]
-pub fn table(scenario: &Scenario, outcomes: &[Outcome]) -> Table {
-    match scenario.event {
-        Event::Beside(_) => beside::table(outcomes),
-        Event::Restart => restart::table(outcomes),
-        Event::Bursts | Event::Outage(_) | Event::Strict(_) | Event::Surge => all(outcomes),
-    }
-}
-
-fn all(outcomes: &[Outcome]) -> Table {
-    let mut table = Table::new(&[
-        "",
-        "good %",
-        "good/s",
-        "× capacity",
-        "made/s",
-        "wrong %",
-        "error %",
-        "late %",
-        "broken %",
-        "p50 ms",
-        "p99 ms",
-        "oldest s",
-        "POSTs good %",
-        "peak in flight",
-        "good after %",
-        "recovered s",
-        "fresh page s",
-        "lag ms",
-    ]);
-    let seconds = |time: Option<Duration>| {
-        time.map_or_else(|| "never".to_owned(), |time| figure(time.as_secs_f64()))
-    };
-    for outcome in outcomes {
-        let row = outcome.row();
-        table.row(vec![
-            outcome.contender.clone(),
-            figure(row.good),
-            figure(row.good_per_second),
-            figure(row.good_per_second / capacity()),
-            figure(row.made_per_second),
-            figure(row.wrong),
-            figure(row.error),
-            figure(row.late),
-            figure(row.broken),
-            figure(row.p50),
-            figure(row.p99),
-            figure(row.age),
-            figure(row.posts),
-            outcome.peak.to_string(),
-            figure(row.after),
-            seconds(row.recovered),
-            seconds(row.fresh),
-            figure(row.lag),
-        ]);
-    }
-    table
-}
-
 #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
-pub(super) fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
+fn percent(visits: &[&Visit], counts: impl Fn(&Visit) -> bool) -> f64 {
     let count = visits.iter().filter(|visit| counts(visit)).count();
     100.0 * count as f64 / visits.len() as f64
 }

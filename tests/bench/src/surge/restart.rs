@@ -5,22 +5,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::load::{Answer, Visit};
-use super::outcome::{Outcome, percent};
-use crate::percentile;
-use crate::table::{Table, figure};
+use super::load::Answer;
+use super::outcome::Outcome;
 
 /// What became of orders, in numbers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Orders {
     /// Sent by visitors.
-    sent: usize,
+    pub(super) sent: usize,
     /// Without a good answer though they came to the application.
-    unanswered: usize,
+    pub(super) unanswered: usize,
     /// Without a good answer, and they never came to the application.
-    lost: usize,
+    pub(super) lost: usize,
     /// They came to the application twice or more.
-    doubled: usize,
+    pub(super) doubled: usize,
 }
 
 /// Reads what the application has counted: a line for each order.
@@ -58,53 +56,6 @@ impl Orders {
             "doubled": self.doubled,
         })
     }
-}
-
-/// The table of a restart.
-#[must_use]
-pub fn table(outcomes: &[Outcome]) -> Table {
-    let mut table = Table::new(&[
-        "",
-        "good %",
-        "error %",
-        "late %",
-        "broken %",
-        "p50 ms",
-        "p99 ms",
-        "POSTs",
-        "never sent",
-        "sent, no answer",
-        "doubled",
-        "good after %",
-        "lag ms",
-    ]);
-    for outcome in outcomes {
-        let phases = outcome.phases;
-        let during: Vec<&Visit> = outcome.between(phases.begin, phases.end).collect();
-        let after: Vec<&Visit> = outcome.between(phases.end, phases.all).collect();
-        let is_good = |visit: &Visit| visit.answer == Answer::Good;
-        let share = |answer| percent(&during, |visit| visit.answer == answer);
-        let good = during.iter().filter(|visit| is_good(visit));
-        let took: Vec<f64> = good.map(|v| v.took.as_secs_f64() * 1e3).collect();
-        let lags: Vec<f64> = during.iter().map(|v| v.lag.as_secs_f64() * 1e3).collect();
-        let orders = outcome.lost();
-        table.row(vec![
-            outcome.contender.clone(),
-            figure(share(Answer::Good)),
-            figure(share(Answer::Error) + share(Answer::Wrong)),
-            figure(share(Answer::Late)),
-            figure(share(Answer::Broken)),
-            figure(percentile(&took, 0.5)),
-            figure(percentile(&took, 0.99)),
-            orders.sent.to_string(),
-            orders.lost.to_string(),
-            orders.unanswered.to_string(),
-            orders.doubled.to_string(),
-            figure(percent(&after, is_good)),
-            figure(percentile(&lags, 0.99)),
-        ]);
-    }
-    table
 }
 
 #[cfg(test)]
