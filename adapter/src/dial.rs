@@ -23,7 +23,7 @@ pub(crate) struct Dialer {
 
 struct Known {
     addresses: Addresses,
-    /// Who waits for the first look-up.
+    /// The requests that wait for the first look-up.
     waiting: Vec<Waker>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Tasks {
 struct Members {
     /// One for each task.
     wakers: Slab<Waker>,
-    /// Who waits for the last one.
+    /// The callers that wait for the last one.
     waiting: Option<Waker>,
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn ask(question: Question<'_>) -> Result<Reply, Error> {
     ask_for(question, CONTENT_BYTES_MAX)
 }
 
-/// The same, and reads so many bytes of the content at most.
+/// The same, and reads at most `bytes_max` bytes of the content.
 ///
 /// # Errors
 /// As of [`ask`].

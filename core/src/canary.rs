@@ -5,7 +5,7 @@
 /// A bug, at the one place where the code asks for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Plant {
-    /// Who is told to give way does so though its request runs.
+    /// A connection that is told to give way does so though its request runs.
     BusyGivesWay,
     /// A connection that comes about to an origin that took none says nothing.
     DeafToConnections,
@@ -37,7 +37,7 @@ pub enum Plant {
     OverloadWithRoom,
     /// An origin connection that a client has signed in on is kept for the requests of all clients.
     ParkedLogin,
-    /// Who is known to be somebody is given what a stranger was sent.
+    /// A known visitor is given what a stranger was sent.
     PublicForPersonal,
     /// What a visitor was sent is kept as if a stranger had been.
     PublicOfVisitor,

@@ -68,8 +68,8 @@ pub trait Host {
     fn park(&self, socket: Self::Socket, now: Instant);
 
     /// Whether a connection that one client has kept for itself is still open and silent: a byte
-    /// that came before anything was asked would begin the next answer. Who cannot tell says that
-    /// it is, as this does.
+    /// that came before anything was asked would begin the next answer. An adapter that
+    /// cannot tell says that it is, as this does.
     fn is_alive(&self, _socket: &Self::Socket) -> bool {
         true
     }
@@ -194,8 +194,8 @@ impl<H: Host> Drive<H> {
         Poll::Pending
     }
 
-    /// Ends the session as it is, for who cannot wait any more: drop it then. The record of what
-    /// ran is told as ever. Returns whether a request ran.
+    /// Ends the session as it is, for a caller that cannot wait any more: drop it then. The record of
+    /// what ran is told as ever. Returns whether a request ran.
     #[must_use]
     pub fn cut(&mut self) -> bool {
         let now = self.host.now();

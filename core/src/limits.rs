@@ -108,8 +108,8 @@ pub const WORK_BYTES_MAX: u64 = 1024 * 1024;
 /// articles, in a mebibyte.
 pub const ASKED_PAGES_MAX: usize = 4096;
 
-/// Hosts of which it is counted how many requests say by a field who asks: more than one small
-/// server has names, and few enough that those a client makes up cost nothing.
+/// Hosts for which requests with identifying fields are counted: more than one small server has
+/// names, and few enough that names which a client makes up cost nothing.
 pub const ASKED_HOSTS_MAX: usize = 64;
 
 /// Chains of cookie values, of which a session has one or two: 100,000 of them in 11.5 MiB.

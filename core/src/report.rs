@@ -194,7 +194,7 @@ pub struct WaitingStats {
     pub given: u64,
     /// Visitors let in since start.
     pub let_in: u64,
-    /// Visitors who left before, since start.
+    /// Visitors who left before they were let in, since start.
     pub left: u64,
     /// Times that a visitor got no number, since start: of a network that has its share, or without
     /// cookies.

@@ -14,8 +14,8 @@ pub(crate) use std::sync::{
 };
 
 /// Runs this once for every interleaving of its threads, and for every value that a relaxed load
-/// may see; says how many there were. Past so many switches that no thread asked for, more find
-/// nothing new and take hours.
+/// may see; says how many there were. The number of forced switches is
+/// bounded: more find nothing new and take hours.
 #[cfg(all(test, loom))]
 pub(crate) fn every_interleaving(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     use std::io::Write as _;

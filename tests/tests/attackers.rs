@@ -100,7 +100,7 @@ fn faults(run: &Run, outcomes: &Outcomes) -> Vec<String> {
         }
     } else {
         let mean = good(ours) / f64::from(honest.size);
-        // Who waits inside costs nothing, and takes nothing from anybody.
+        // A request that waits inside costs nothing, and takes nothing from anybody.
         let works = |group: &Group| group.habit != Habit::Poll;
         let shared = theirs
             .iter()

@@ -44,7 +44,7 @@ fn go(application: Application, groups: Vec<Group>, seed: u64) -> Outcomes {
     })
 }
 
-/// Honest visitors get so many of their pages, whatever the others do, and the others get so many
+/// Honest visitors get this share of their pages, whatever the others do, and the others get this many
 /// answers a second.
 #[track_caller]
 fn check(name: &str, honest: Group, other: Group, least: impl Fn(Application) -> (f64, f64)) {

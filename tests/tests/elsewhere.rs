@@ -156,7 +156,7 @@ fn copies_rescue_on_another_machine_after_they_were_exported_and_imported() {
         503,
         "a session's stays"
     );
-    // Who has the token, but not the socket, may look and may not hand in.
+    // A client with the token but not the socket may look and may not hand in.
     let token = [("RETTER_ADMIN_TOKEN", "0123456789abcdef")];
     let guarded = Machine::start(&origin, &token);
     let asked = Request::get("/copies/export").field("Authorization", "Bearer 0123456789abcdef");

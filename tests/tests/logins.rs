@@ -88,7 +88,7 @@ fn a_login_by_connection_is_its_clients_alone() {
             assert_eq!(bert.ask(&request).status, 401);
         }
     }
-    // Nor does anybody get more who comes for the first time.
+    // Nor does a first-time visitor get more.
     assert_eq!(retter.ask(&Request::get("/page")).status, 401);
     let others = origin.take_seen();
     assert!(

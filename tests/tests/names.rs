@@ -193,7 +193,7 @@ fn an_address_that_never_answers_leaves_time_for_the_others() {
     }
 }
 
-/// A port where nobody answers who wants to connect, not even with a refusal.
+/// A port that answers no attempt to connect, not even with a refusal.
 struct Mute {
     _full: Vec<Socket>,
     _port: Port,

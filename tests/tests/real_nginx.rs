@@ -12,7 +12,7 @@ use retter_tests::retter_program;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-/// Another address than that of nginx, so that it is seen who is meant.
+/// Another address than that of nginx, so that the two cannot be confused.
 const CLIENT: [u8; 4] = [127, 0, 0, 7];
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -100,7 +100,7 @@ fn a_circuit_closes_while_no_client_asks_anything() {
     let probes = origin.take_seen();
     assert!(!probes.is_empty());
     for probe in probes {
-        // As the visitor asked, who was answered from the copy.
+        // As the visitor asked whom the copy answered.
         assert_eq!(probe.method, "GET");
         assert!(PAGES.contains(&probe.target.as_str()), "{probe:?}");
         assert_eq!(probe.field("x-forwarded-for"), Some("127.0.0.1"));

@@ -76,7 +76,7 @@ struct Progress {
     written: u64,
 }
 
-/// Who waits for the disk.
+/// The callers that wait for the disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Who {
     Writer = 0,
@@ -153,7 +153,7 @@ impl Shared {
         result
     }
 
-    /// Something was written to a segment, of which all have so many bytes now.
+    /// Something was written to a segment; all segments together have `bytes` now.
     pub(crate) fn wrote(&self, segment: Arc<dyn Segment>, bytes: u64) {
         let mut progress = self.progress();
         if progress.written == progress.synced {

@@ -74,7 +74,7 @@ struct Waiting {
     waker: Waker,
 }
 
-/// Notes who may go on, while the gate has something locked.
+/// Notes the requests that may go on, while the gate's lock is held.
 struct Note {
     number: u64,
     woken: Arc<Mutex<Vec<u64>>>,

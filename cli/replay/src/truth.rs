@@ -87,7 +87,7 @@ impl Truth {
         match &line.origin {
             Origin::NotAsked { bytes, well } => Cow::Owned(self.guess(path, *bytes, *well)),
             told @ Origin::Left { took } => {
-                // Who left sooner tells nothing.
+                // A visitor who left sooner tells nothing.
                 if *took > self.head() {
                     self.note_head(*took);
                 }

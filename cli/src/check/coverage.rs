@@ -160,7 +160,7 @@ impl Check<'_> {
         let target = &got.target;
         self.as_stranger()?;
         let newcomer = match self.obstacle(target, &[]) {
-            // Of who has had it there should be a copy.
+            // There should be a copy for each visitor who has had it.
             Some(Obstacle::NotSeen) => got.why,
             newcomer => newcomer,
         };

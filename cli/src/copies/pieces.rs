@@ -2,10 +2,10 @@
 //! length, 32 bits of which the last byte comes first.
 //! Never knows what a record says.
 
-/// So many bytes of records are gathered at least before they are passed on, where there are so many.
+/// How many bytes of records are gathered before they are passed on; fewer only at the end.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
-/// Appends a record; whoever appends one of four gibibytes appends nothing.
+/// Appends a record; one of four gibibytes or more is left out.
 pub(crate) fn put(record: &[u8], out: &mut Vec<u8>) {
     if let Ok(len) = u32::try_from(record.len()) {
         out.extend_from_slice(&len.to_le_bytes());

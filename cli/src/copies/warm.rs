@@ -27,7 +27,7 @@ const SITEMAPS_MAX: usize = 100;
 /// How often a page is asked for that comes to nothing.
 const TRIES: u32 = 3;
 
-/// After so many pages in a row that came to nothing the application is left alone.
+/// How many pages in a row may come to nothing before the application is left alone.
 const FAILURES_MAX: u32 = 5;
 
 /// Where nobody says when to come back; twice as long each time.

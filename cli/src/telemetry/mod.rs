@@ -342,7 +342,7 @@ impl Telemetry {
         history.note(counters, now);
     }
 
-    /// Who is told of them.
+    /// The receivers of them.
     pub(crate) fn notifier(&self) -> &Notifier {
         &self.notifier
     }

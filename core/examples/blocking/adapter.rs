@@ -39,7 +39,7 @@ struct Shared {
     gateway: Arc<Gateway>,
 }
 
-/// Serves `listener` with so many sessions at one time; further clients wait in its queue.
+/// Serves `listener` with this many sessions at one time; further clients wait in its queue.
 pub(crate) fn start(
     listener: TcpListener,
     origin: Vec<SocketAddr>,

@@ -65,9 +65,9 @@ pub use visitor::{About, Visitor};
 /// 10. [`Permit::hold`] is advice: where the outcome of that very call opens the circuit, probes go
 ///     when it says, not before the shortest open time and not later than after 4 s.
 /// 11. [`return_now`](Self::return_now) lets probes of an open circuit go at once, and
-///     [`stay_open`](Self::stay_open) keeps it open for longer: for who knows more than calls tell.
-/// 12. Whoever can tell who asks says so in [`record_about`](Self::record_about). Then one visitor is one
-///     voice: as many as [`Trip::witnesses`] have to meet with it, or all where there are fewer, and
+///     [`stay_open`](Self::stay_open) keeps it open for longer: for callers who know more than calls tell.
+/// 12. Callers that can tell visitors apart name them in [`record_about`](Self::record_about). Then one
+///     visitor is one voice: as many as [`Trip::witnesses`] have to meet with it, or all where there are fewer, and
 ///     by their own outcomes, of which a row counts no more of any of them than its share. Those who
 ///     are well count against them. While fewer have met with it, another one
 ///     ([`try_acquire_by`](Self::try_acquire_by)) may see for itself: that is a probe. A connect failure
@@ -546,8 +546,8 @@ impl HalfOpen {
         let slots = recovery.probes_needed.saturating_sub(self.successes).max(1);
         let is_held = |lease: &&Lease| lease.ends > now;
         let mut held = self.leases.iter().filter(is_held);
-        // A success that came after its lease may leave more leases than slots: so many have to
-        // end. They are in the order of their ends.
+        // A success that came after its lease may leave more leases than slots: the surplus has
+        // to end. They are in the order of their ends.
         let surplus = held.clone().count().checked_sub(slots as usize)?;
         held.nth(surplus).map(|lease| lease.ends)
     }

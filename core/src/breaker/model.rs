@@ -45,7 +45,7 @@ pub(crate) struct Model {
     by_news: bool,
     /// All outcomes since the circuit closed: when, whose, and what.
     log: Vec<(u64, Visitor, Outcome)>,
-    /// Who was well before the first outcome, and when.
+    /// Visitors who were well before the first outcome, and when.
     greeted: Vec<(u64, Visitor)>,
     /// Failures have opened it, of which not all pages need have a share.
     pub(crate) is_by_failures: bool,
@@ -280,7 +280,7 @@ impl Model {
         visitor.voice(networks.len() > 1)
     }
 
-    /// Who is there.
+    /// The visitors who are there.
     fn there(&self, now: u64) -> impl Iterator<Item = Visitor> {
         let greeted = self.greeted.iter();
         let greeted = greeted.filter(move |(at, _)| self.is_in_window(*at, now));

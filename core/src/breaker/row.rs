@@ -57,8 +57,8 @@ impl Row {
         self.visitors.iter().map(|(visitor, _)| visitor.network)
     }
 
-    /// Whether at least so many visitors have made it so long, of whom none counts for more than its
-    /// share.
+    /// Whether at least `witnesses` visitors have made it `length` long, of whom none counts for more than
+    /// its share.
     pub(super) fn is_borne(&self, length: u32, witnesses: u32, by_network: bool) -> bool {
         let shares = self.shares(by_network);
         let share_max = length.div_ceil(witnesses.max(1));

@@ -93,7 +93,7 @@ pub enum News {
     /// The circuit of the whole origin has closed, or takes connections: what this one has seen was
     /// of the outage.
     Returned,
-    /// Somebody asks who has not met with it, and too few have: it is seen whether all would.
+    /// A visitor asks who has not met with the failure, and too few have: this shows whether all would.
     Visitor,
 }
 

@@ -1,8 +1,8 @@
 //! Owns who asks and for what, as far as circuits have to know: [`Visitor`] and [`About`].
 //! Never knows an address or a cookie: whoever asks gives numbers for them.
 
-/// Who asks. Numbers that are the same for the same network or session, and cannot be guessed where
-/// others may choose what they are made of. Zero is for what is not known, or is not there.
+/// A client as circuits tell clients apart. Numbers that are the same for the same network or session,
+/// and cannot be guessed where others may choose what they are made of. Zero is for what is not known, or is not there.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Visitor {
     /// The network of the client's address: what one customer, office or machine has.

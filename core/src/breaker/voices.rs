@@ -62,7 +62,7 @@ impl Voices {
         heard.window.record(outcome, 0, now);
     }
 
-    /// Takes note that a visitor is there who has met with nothing bad before.
+    /// Notes a visitor who has met with nothing bad before.
     pub(super) fn greet(&mut self, visitor: Visitor, at: Instant) {
         let index = self.place(visitor, at);
         let heard = &mut self.heard[index];

@@ -257,7 +257,7 @@ impl Copies {
     }
 
     /// The owner of copies that are made for this visitor, as far as owners are told apart; 0 where
-    /// nobody knows who asks.
+    /// the client is not known.
     pub(crate) fn owner(&self, visitor: Option<impl Hash>) -> u8 {
         let Some(visitor) = visitor else { return 0 };
         let [first, ..] = self.resource_hash.hash_one(visitor).to_le_bytes();

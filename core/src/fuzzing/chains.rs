@@ -78,7 +78,7 @@ struct Browser {
     person: u32,
 }
 
-/// Who asks for a page: the person, and the values of sessions by which the application knows it.
+/// The client of a page: the person, and the values of sessions by which the application knows it.
 #[derive(Clone, Debug)]
 struct Asker {
     person: u32,
@@ -100,7 +100,7 @@ struct World {
     pending: Vec<Pending>,
     people: u32,
     site: Site,
-    /// Values of sessions, and who was given each last.
+    /// Values of sessions, each with the person who was given it last.
     tokens: BTreeMap<Vec<u8>, u32>,
     /// How many such values were made, also under names that are ignored.
     values: u32,

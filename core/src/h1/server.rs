@@ -102,7 +102,7 @@ impl ServerConn {
         self.wire.lend_buffer();
     }
 
-    /// Whether bytes are wanted and there is no buffer for them yet: who can tell whether some
+    /// Whether bytes are wanted and there is no buffer for them yet: a caller that can tell whether some
     /// have come asks that before [`Self::read_buf`].
     #[must_use]
     pub fn awaits_first(&self) -> bool {

@@ -109,8 +109,8 @@ impl View {
         let told = (is_trusted && is_telling).then(|| Told::read(fields, trusted));
         Self {
             is_telling,
-            // Who is declared a proxy is one, whatever it says of itself; on this machine a client
-            // may be as well.
+            // A declared proxy is one, whatever it says of itself; on this machine it may be a
+            // client as well.
             is_relayed: is_telling || fields.contains("via") || is_trusted && !peer.is_loopback(),
             peer,
             told: told.map(Box::new),

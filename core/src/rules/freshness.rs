@@ -370,8 +370,8 @@ impl Lifetimes {
         self.validates
     }
 
-    /// Whether the copy's directives forbid every stale use: who cannot reach the origin then has
-    /// to say so (RFC 9111 §5.2.2.2).
+    /// Whether the copy's directives forbid every stale use: a cache that cannot reach the origin then
+    /// has to say so (RFC 9111 §5.2.2.2).
     #[must_use]
     pub fn forbids_stale(&self) -> bool {
         self.stale == StaleRule::Never

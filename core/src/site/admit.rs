@@ -208,7 +208,7 @@ fn leaves_probing(parts: &Parts, target: Target<'_>, has_copy: bool, now: Instan
 
 /// Whether circuits are probed in the background, so that this visitor does not have to: with a
 /// copy of this path where the path's own circuit is not closed, else with any that can be asked
-/// for now. Who has no copy does not wait for a page that stays broken.
+/// for now. A client without a copy does not wait for a page that stays broken.
 fn probes_by_itself(parts: &Parts, target: Target<'_>, has_copy: bool, now: Instant) -> bool {
     if !parts.renewals.is_attended() {
         return false;

@@ -40,7 +40,7 @@ const COUNTED_MAX: u32 = 1_000;
 /// Pages to be asked for as a stranger. Bounded: the least wanted of a few gives way.
 #[derive(Debug)]
 pub(super) struct Asks {
-    /// By host: how many requests there were, and how many of them said by a field who asks.
+    /// By host: how many requests there were, and how many of them had a field that identifies the client.
     hosts: BTreeMap<Box<[u8]>, (u32, u32)>,
     /// By the hash of the key, and of the language where the page differs by that; of two that collide
     /// the first stays.
@@ -454,8 +454,8 @@ impl Asks {
         self.waiting().count()
     }
 
-    /// Whether nearly every request for a host says by a field who asks: a gateway signs people in
-    /// there, past which no stranger comes.
+    /// Whether nearly every request for a host has a field that identifies the client: a gateway signs
+    /// people in there, past which no stranger comes.
     fn is_gated(&self, key: &CacheKey) -> bool {
         let counts = self.hosts.get(key.authority());
         counts.is_none_or(|&(all, identified)| identified * 10 >= all * 9)

@@ -424,7 +424,7 @@ impl Course {
         self.record(Outcome::Ignore, now);
         self.outcome = Outcome::Ignore;
         self.free(now);
-        // The lead is dropped: who waits for this fetch has to look for another.
+        // The lead is dropped: requests that wait for this fetch have to look for another.
         self.lead = None;
     }
 

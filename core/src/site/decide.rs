@@ -193,7 +193,7 @@ fn find(
         let who = (asker.address, fields);
         key.partition() != Partition::Shared || parts.visitors.may_share(keyer, key, who, now)
     });
-    // Who may not have the page may have what says so.
+    // A client that may not have the page may have the answer that says so.
     copy = copy.filter(|copy| may_share || !copy.is_good());
     Found {
         copy,
@@ -204,7 +204,7 @@ fn find(
 }
 
 /// The key of a request's copies; `None` where none is looked for or made. And why its client has none
-/// of its own, where that is so: who has a value that several were given is nobody.
+/// of its own, where that is so: a value that several were given identifies nobody.
 fn key_of(
     parts: &Parts,
     snapshot: &Snapshot,
@@ -303,7 +303,7 @@ fn reason(
 }
 
 /// RFC 9111 §4: an unsafe method is written through; also while the circuit is open. So is what the
-/// settings exclude: who asks for it wants the origin's own word.
+/// settings exclude: there the origin's own answer is wanted.
 fn pass_by(
     parts: &Arc<Parts>,
     request: &Arc<RequestHead>,
@@ -404,7 +404,7 @@ fn ask_origin(parts: &Arc<Parts>, mut ask: Ask<'_>, now: Instant) -> Ruling {
         };
         return Decision::Fetch(Fetch::new(parts, ask, grant, circuit, now)).into();
     }
-    // Who waits must not hold a probe back.
+    // A request that waits must not hold a probe back.
     parts.record(permit, Outcome::Ignore, now);
     if !has_copy(parts, &ask, now) {
         return wait(parts, ask, None, now);

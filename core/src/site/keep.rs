@@ -270,7 +270,7 @@ fn note_kept(course: &mut Course, key: CacheKey) {
     }
 }
 
-/// A visitor got a page: who has no copy of it should be able to get what a stranger is sent. Where
+/// A visitor got a page: one without a copy of it should be able to get what a stranger is sent. Where
 /// there is one for everybody (`is_kept` in that `partition`), nobody lacks it but those who bring
 /// cookies.
 pub(super) fn want_public(course: &Course, key: &CacheKey, is_kept: bool, now: Instant) {
@@ -428,7 +428,7 @@ fn vary(course: &Course, head: &ResponseHead) -> Option<Vary> {
     // A client may keep a field from the origin by naming it in `Connection`: then the origin
     // chose the variant without it, and it is not the one for those who send that value.
     let forwarded = forwarding::HopByHop::of(&course.request.fields);
-    // Nor is it known what others send in a field that tells the origin who asks.
+    // Nor is it known what others send in a field that identifies them to the origin.
     let is_seen =
         |name: &[u8]| name.is_ascii() && forwarded.keeps(name) && !forwarding::tells_client(name);
     if !head.fields.tokens("vary").all(is_seen) {

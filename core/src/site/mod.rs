@@ -171,9 +171,9 @@ use parts::Parts;
 ///    after the exchange.
 /// 3. [`set_wall_clock`](Self::set_wall_clock) at start and about once a second.
 /// 4. [`poll_event`](Self::poll_event) whenever convenient; nothing depends on it.
-/// 5. Who wants copies renewed and circuits probed in the background calls
+/// 5. An embedder that wants copies renewed and circuits probed in the background calls
 ///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
-/// 6. Who wants the end of an outage found out by connecting calls
+/// 6. An embedder that wants the end of an outage found out by connecting calls
 ///    [`poll_connect`](Self::poll_connect), and [`Fetch::on_unreached`] in place of
 ///    [`Fetch::on_failure`] where no connection came about: the request may be sent yet.
 #[derive(Clone, Debug)]
@@ -272,7 +272,7 @@ impl Site {
         public::is_offered(&self.parts, request, client, now)
     }
 
-    /// As [`decide`](Self::decide), for whoever has looked already who asks.
+    /// As [`decide`](Self::decide), for a caller that has identified the client already.
     pub(crate) fn decide_on(
         &self,
         request: &Arc<RequestHead>,

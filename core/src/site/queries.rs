@@ -28,10 +28,10 @@ const PARAMETERS_MAX: usize = 8;
 /// Before something is said of a parameter it has changed no page so often …
 const SAME_MIN: u32 = 20;
 
-/// … on so many targets: one alone may be a page that says that there is none.
+/// … on this many targets: a single one may be an error page.
 const TARGETS_MIN: usize = 3;
 
-/// Of so many values one may have met with a page that changed by itself meanwhile.
+/// One value in this many may have met with a page that changed by itself meanwhile.
 const SAME_FOR_EACH_OTHER: u32 = 20;
 
 /// What is learnt of parameters.

@@ -36,7 +36,7 @@ struct Inner {
     /// Names given so far.
     names: u64,
     standing: Standing,
-    /// Who waits: writes first, each in order of arrival, as they are let look again.
+    /// The requests that wait: writes first, each in order of arrival, as they are let look again.
     waiting: BTreeMap<Name, Option<Waker>>,
 }
 
@@ -402,7 +402,7 @@ mod tests {
         let [late, early] = [Class::Read, Class::Write]
             .map(|class| reach.enter(WAIT, None, class, at(3_000)).unwrap().name);
         assert!(early < late);
-        // Who waits makes trials more frequent.
+        // Requests that wait make trials more frequent.
         let name = reach.start_trial(at(9_000), at(3_000)).unwrap();
         reach.end_trial(name, at(3_000));
         assert_eq!(reach.due_at(), Some(at(3_100)));

@@ -464,7 +464,7 @@ mod tests {
         site.decide(&Arc::new(request), now)
     }
 
-    /// A site with one slot, and who has it.
+    /// A site with one slot, and the fetch that holds it.
     fn full() -> (Site, Fetch) {
         let mut settings = Settings::default();
         settings.site.admission.in_flight_max = 1;

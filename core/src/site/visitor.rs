@@ -109,7 +109,7 @@ impl Visitors {
     }
 
     /// Whether a visitor may be given what a stranger was sent, as far as is known of the visitor: not
-    /// who is somebody; nor who has just written, unless the origin `fails`.
+    /// who is somebody; nor one who has just written, unless the origin `fails`.
     pub(super) fn is_stranger(
         &self,
         keyer: &Keyer,
@@ -273,7 +273,7 @@ impl Visitors {
         tokens.into_iter().chain(address)
     }
 
-    /// The same on one page, where the address counts in any case: who is refused by it may come
+    /// The same on one page, where the address counts in any case: a visitor refused by it may come
     /// without the cookie.
     fn marks_on(
         &self,

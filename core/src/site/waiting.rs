@@ -48,7 +48,7 @@ pub(super) fn instead(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Option<Refu
     }
 }
 
-/// Who asks for a page, where that can be waited for.
+/// The client of a page that can be waited for.
 fn visitor<'a>(parts: &Parts, ask: &'a Ask<'_>, now: Instant) -> Option<Visitor<'a>> {
     let Guest { claim, peer } = ask.guest?;
     let is_on = ask.snapshot.config().admission.waiting_room;

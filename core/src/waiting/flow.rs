@@ -1,7 +1,7 @@
 //! Owns what is learnt of how visitors move through the waiting room: how many a second are let in, how
 //! many of those who are called come; and what follows of that: how many are called, how long the rest
 //! has to wait, and when each looks again.
-//! Never knows who waits.
+//! Never knows a single visitor.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Pace {
     pub(crate) is_idle: bool,
     /// How many requests may be there at one time.
     pub(crate) places: u32,
-    /// How many a second it may answer; where nobody knows that yet, any guess.
+    /// How many a second it may answer; a guess until that is known.
     pub(crate) per_second: f64,
 }
 
@@ -30,19 +30,19 @@ pub(super) struct Flow {
     stayed: f64,
 }
 
-/// Who is next looks again after this time: the page must not be taken away from whoever is reading it.
+/// The shortest time between two looks: a page must not reload while its visitor is reading it.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 
-/// Nobody looks more seldom: the place that is shown should be about right.
+/// The longest time between two looks: the place that is shown should be about right.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// After so many events half or so of what is known is news.
+/// An average is half renewed after about this many events.
 const EVENTS: f64 = 50.0;
 
-/// The same of time.
+/// … and after about this time.
 const MEMORY: Duration = Duration::from_secs(20);
 
-/// So many more are called than are expected to be let in until they look again.
+/// How many more are called than are expected to be let in until they look again.
 const SPARE: f64 = 1.2;
 
 /// Fewer are never expected to come, so that numbers are not called without end.
@@ -61,7 +61,7 @@ impl Flow {
         }
     }
 
-    /// The room opens: what was learnt long ago of the rate means nothing any more.
+    /// The room opens: a rate learnt long ago no longer counts.
     pub(super) fn begin(&mut self, pace: Pace, now: Instant) {
         if self.rate <= RATE_MIN || now.saturating_since(self.noted) > MEMORY {
             (self.rate, self.noted) = (pace.per_second.max(RATE_MIN), now);
@@ -84,7 +84,7 @@ impl Flow {
         note(&mut self.shown, is_so);
     }
 
-    /// A number is called, and whoever was given it is still here, or is not.
+    /// A number is called, and its visitor is still here, or is not.
     pub(super) fn stayed(&mut self, is_so: bool) {
         note(&mut self.stayed, is_so);
     }
@@ -107,14 +107,14 @@ impl Flow {
         most.max(places)
     }
 
-    /// How long whoever has so many before is likely to wait: `here` who are still here, of `given`
-    /// numbers that were given, and `called` who are called.
+    /// How long a visitor is likely to wait: `given` numbers are before its own, of which `here` are still
+    /// here, and `called` visitors are called and have not come.
     pub(super) fn wait(
         &self,
         (here, given, called): (u64, u64, usize),
         now: Instant,
     ) -> Option<Duration> {
-        /// Longer is no time that anybody could tell.
+        /// No estimate is longer than this.
         const KNOWN: Duration = Duration::from_secs(12 * 60 * 60);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let [here, given, called] = [here, given, called as u64].map(|count| count as f64);
@@ -125,7 +125,7 @@ impl Flow {
         (wait <= KNOWN).then_some(wait)
     }
 
-    /// When somebody looks again who has to wait about so long.
+    /// When a visitor looks again who is likely to wait for `wait`.
     pub(super) fn look_again(wait: Option<Duration>) -> Duration {
         // Often enough to be here when it is called, although it may come sooner.
         wait.map_or(SELDOM, |wait| (wait / 4).clamp(SOON, SELDOM))

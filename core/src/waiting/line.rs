@@ -1,6 +1,6 @@
 //! Owns [`Line`]: those who wait and are not called yet, in the order of their numbers, and how many are
 //! before whom.
-//! Never decides who is called.
+//! Never decides when somebody is called.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl Line {
         self.here += 1;
     }
 
-    /// Who is next, and how many numbers that is since the one before.
+    /// The next visitor in order, and how many numbers were passed over since the one before.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Waiting, u64)> {
         let waiting = self.waiting.pop_front()?;
         self.reached = self.reached.max(waiting.number);
@@ -152,14 +152,14 @@ impl Line {
         Some((waiting, given))
     }
 
-    /// Takes the last one out, whoever it is.
+    /// Takes the last one out.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_back()?;
         self.here = self.here.saturating_sub(1).max(self.here_reached);
         Some(waiting)
     }
 
-    /// Counts who is here. Those who were never seen again, or not for long, are not kept: `left` is
+    /// Counts the visitors who are here. Those not seen again, or not for long, are not kept: `left` is
     /// told of each.
     pub(super) fn sweep(&mut self, now: Instant, mut left: impl FnMut(&Waiting)) {
         let mut here = self.here_reached;
@@ -186,5 +186,5 @@ impl Line {
     }
 }
 
-/// How long the place of one is kept who does not look.
+/// How long a place is kept whose page does not look again.
 const KEPT: Duration = Duration::from_secs(5 * 60);

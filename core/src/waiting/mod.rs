@@ -4,7 +4,7 @@
 //! Never decides whether the origin is full, and writes no page.
 //!
 //! A number is worth a try at the gate before the origin, which everybody has while no room is open.
-//! There shares by network count as for all others. So whoever forges, shares or draws many
+//! There shares by network count as for all others. So a client that forges, shares or draws many
 //! numbers gains nothing that would take a place from others.
 
 #[cfg(test)]
@@ -46,21 +46,21 @@ pub(crate) struct WaitingRoom {
     seal: Seal,
 }
 
-/// Who wants a page.
+/// A client that wants a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visitor<'a> {
-    /// What it shows of a number.
+    /// The number that it shows, as bytes of a cookie.
     pub(crate) claim: Option<Claim>,
     /// Whether the address is its own: behind a proxy that is not declared it is that of all.
     pub(crate) is_own: bool,
     pub(crate) peer: IpAddr,
-    /// What its program calls itself.
+    /// Its `User-Agent`.
     pub(crate) program: &'a [u8],
     /// The wall clock, in microseconds since 1970.
     pub(crate) micros: u64,
 }
 
-/// What to do with somebody who wants a page.
+/// What to do with a client that wants a page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Turn {
     /// Whatever would be done without a room.
@@ -78,9 +78,9 @@ pub(crate) struct Position {
     pub(crate) claim: Claim,
     /// Which place it is; the first is 1.
     pub(crate) place: u32,
-    /// How many seconds it is likely to take; `None` where nobody can tell.
+    /// How many seconds it is likely to take; `None` while that is not known.
     pub(crate) wait_secs: Option<u32>,
-    /// After so many seconds whoever waits looks again.
+    /// After this many seconds the page looks again.
     pub(crate) again_secs: u32,
 }
 
@@ -112,7 +112,7 @@ impl WaitingRoom {
         self.turn(|room| room.turned_away(&guest, pace, now))
     }
 
-    /// There shall be no waiting room: all who wait are as good as those who come.
+    /// Closes the room: everybody who waits is treated like a newcomer.
     pub(crate) fn clear(&self) {
         self.change(Room::clear);
     }

@@ -1,5 +1,5 @@
 //! Owns from which networks a number was shown, and how many numbers those of each network have.
-//! Never knows who waits in which order.
+//! Never knows the order of the line.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -44,7 +44,7 @@ pub(super) struct Networks {
     all: u32,
 }
 
-/// So many of one network may wait in any case: a household, or a few of an office.
+/// This many of one network may wait in any case: a household, or a few of an office.
 const FEW: u32 = 8;
 
 impl Networks {
@@ -64,9 +64,9 @@ impl Networks {
         Mark::new(hash).unwrap_or(Mark::MAX)
     }
 
-    /// Whether one more of a network may wait: of all who wait it has not more than a tenth, nor more than
-    /// its share of as many networks as there are, both of the part that is likely to stay. Whoever
-    /// draws numbers without end makes nobody wait for longer than that.
+    /// Whether one more of a network may wait: it has at most a tenth of the line, or an equal share where
+    /// fewer than ten networks wait, counted for visitors who are likely to stay. A client that draws
+    /// numbers without end makes nobody wait for longer than that.
     pub(super) fn may_join(&self, mark: Mark, stay: f64) -> bool {
         let count = self.counts.get(&mark).copied().unwrap_or_default();
         let networks = u32::try_from(self.counts.len()).unwrap_or(u32::MAX);
@@ -86,7 +86,7 @@ impl Networks {
         self.all
     }
 
-    /// Whoever has left is back.
+    /// A visitor who had left is back.
     pub(super) fn join_again(&mut self, shown: &Shown) {
         if let Some(mark) = shown.home() {
             self.join(mark);

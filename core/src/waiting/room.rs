@@ -17,14 +17,14 @@ use crate::time::Instant;
 ///
 /// 1. Numbers grow with time. They are called in their order: as many as are likely to be let in until
 ///    those who are called look again. Numbers of those who have left are passed over.
-/// 2. Who is called goes to the gate before the origin, as everybody does without a room. What
+/// 2. A visitor who is called goes to the gate before the origin, as everybody does without a room. What
 ///    the gate turns away is still called. What it lets in has a pass for [`PASS`], which is worth the
 ///    same: it goes to the gate.
-/// 3. Who comes new while somebody waits is given a number. Who does not bring it back gets no other one
-///    for [`UNCLAIMED`].
-/// 4. No place stays free for somebody who may not come: while hardly anybody stands at the gate, whoever
-///    comes new goes there.
-/// 5. Whose page has not looked again for long has left. Its number is still good until it is
+/// 3. A newcomer is given a number while somebody waits. A client that does not bring it back gets no
+///    other one for [`UNCLAIMED`].
+/// 4. No place stays free for a visitor who may not come: while hardly anybody stands at the gate,
+///    newcomers go there.
+/// 5. A visitor whose page has not looked again for long has left. Its number is still good until it is
 ///    called, and for as long as a pass after that.
 /// 6. A number of an earlier run of the program stands where it would: all numbers of this one are
 ///    greater.
@@ -32,9 +32,9 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Room {
     line: Line,
-    /// Who was called and has not come, or was turned away.
+    /// Visitors who were called and have not come, or were turned away.
     called: BTreeMap<u64, Called>,
-    /// Who was called and came, or did not in time.
+    /// Visitors who were called and came, or did not in time.
     passes: BTreeMap<u64, Pass>,
     networks: Networks,
     /// Visitors who were given a number and have not shown it, with the time until when they get no other.
@@ -82,10 +82,10 @@ const UNCLAIMED: Duration = Duration::from_secs(2 * 60);
 /// How old a number of an earlier run may be.
 const AGE_MAX: u64 = 60 * 60 * MICROS_PER_SEC;
 
-/// After its start a program learns so long of numbers that were given before.
+/// For how long after its start a program learns of numbers that were given before.
 const RETURN: Duration = Duration::from_secs(2 * 60);
 
-/// How often those are looked for who have left.
+/// How often the line is searched for visitors who have left.
 const SWEEP: Duration = Duration::from_secs(1);
 
 const MICROS_PER_SEC: u64 = 1_000_000;
@@ -209,8 +209,8 @@ impl Room {
         }
     }
 
-    /// The number that somebody shows, where it is worth something; what nobody knew of it is known
-    /// from here on.
+    /// The number that a visitor shows, where it counts; one of an earlier run is in the line from here
+    /// on.
     fn claim(&mut self, guest: &Guest, now: Instant) -> Option<u64> {
         let number = guest.number?;
         if let Some(visitor) = guest.visitor {
@@ -255,7 +255,7 @@ impl Room {
         true
     }
 
-    /// Gives a number, if somebody may have one.
+    /// Gives a number to a visitor who may have one.
     fn draw(&mut self, guest: &Guest, pace: Pace, now: Instant) -> Said {
         let mark = self.networks.mark(guest.network);
         let is_back = |visitor| {
@@ -301,7 +301,7 @@ impl Room {
         }
     }
 
-    /// Somebody looks who is not let in; `is_back` where it has brought its number.
+    /// A visitor looks and is not let in; `is_back` where it has brought its number.
     fn waits(&mut self, number: u64, is_back: bool, now: Instant) -> Said {
         let ahead = match self.line.ahead(number) {
             Some((here, given)) => (here, given, self.called.len()),
@@ -324,7 +324,7 @@ impl Room {
         })
     }
 
-    /// Somebody who was called goes to the gate.
+    /// A visitor who was called goes to the gate.
     fn goes(&mut self, number: u64, now: Instant) {
         let Some(called) = self.called.remove(&number) else {
             return;
@@ -335,7 +335,7 @@ impl Room {
         self.give_pass(number, called.shown, Used::Once, now);
     }
 
-    /// Somebody goes to the gate who has a pass.
+    /// A visitor with a pass goes to the gate.
     fn passes_by(&mut self, number: u64, now: Instant) {
         let Some(pass) = self.passes.get_mut(&number) else {
             return;
@@ -371,14 +371,14 @@ impl Room {
         self.call_next(pace, now);
     }
 
-    /// Calls those who are next.
+    /// Calls the next visitors in order.
     fn call_next(&mut self, pace: Pace, now: Instant) {
         let count = self.flow.to_call(pace, now);
         while self.called.len() < count {
             let Some((waiting, given)) = self.line.next(now) else {
                 return;
             };
-            // Those of whom nothing is known any more had numbers too.
+            // Visitors who are forgotten had numbers too.
             for _ in 1..given {
                 self.flow.stayed(false);
             }
@@ -394,7 +394,7 @@ impl Room {
         }
     }
 
-    /// Looks for those who have left.
+    /// Searches the line for visitors who have left.
     fn sweep(&mut self, now: Instant) {
         let late = self.called.iter().filter(|(_, called)| called.by <= now);
         let late: Vec<_> = late

@@ -112,7 +112,7 @@ fn whoever_came_first_is_called_first_and_the_others_keep_their_places() {
     assert_eq!(bed.ask(1, Some(claims[1])), Turn::Goes);
     assert_eq!(bed.ask(4, Some(claims[4])), Turn::Goes);
     assert_eq!(bed.room.stats(bed.now).let_in, 3);
-    // Who comes new is the last.
+    // A newcomer is the last.
     assert_eq!(waits(bed.ask(7, Some(claims[7]))).place, 5);
     assert_eq!(waits(bed.ask(9, None)).place, 6);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::network::Network;
 
-/// Who wants a page.
+/// A client that wants a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guest {
     /// The wall clock, in microseconds: numbers grow with it, also from one run to the next.
@@ -28,7 +28,7 @@ pub(super) enum Said {
     Waits(Stay),
 }
 
-/// How it is with somebody who waits.
+/// The state of a visitor who waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stay {
     /// After this time it looks again.
@@ -36,7 +36,7 @@ pub(super) struct Stay {
     pub(super) number: u64,
     /// The first is 1.
     pub(super) place: u64,
-    /// How long it is likely to wait yet; `None` where nobody can tell.
+    /// How long it is still likely to wait; `None` while that is not known.
     pub(super) wait: Option<Duration>,
 }
 
@@ -47,8 +47,8 @@ pub(super) struct Count {
     pub(super) given: u64,
     /// Visitors who were let in.
     pub(super) let_in: u64,
-    /// Those who left before.
+    /// Visitors who left before they were let in.
     pub(super) left: u64,
-    /// Those who got no number.
+    /// Times that a visitor got no number.
     pub(super) refused: u64,
 }

@@ -169,7 +169,7 @@ impl Client {
             let waiting = &self.waiting;
             ledger.violate(format!("client {} was forgotten with {waiting:?}", self.id));
         }
-        // Who waits for nothing but an idle connection's end leaves at last.
+        // A client that waits for nothing but an idle connection's end leaves at last.
         if !self.closed {
             net.at(net.now, Event::Steps(Actor::Client(self.id)));
         }

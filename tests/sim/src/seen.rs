@@ -77,7 +77,7 @@ pub(crate) fn bodiless<'a>(
             }
     };
     let is_basis = move |answer: &&Answer| {
-        // See `Plan::head`: who leaves a page as it is never says nothing.
+        // See `Plan::head`: an origin that leaves a page as it is never says nothing.
         let directives = answer.directives;
         matches!(answer.status, 200 | 304)
             && (!is_unchanged || directives == says || directives.is_empty() && says == "public")

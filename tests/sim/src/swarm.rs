@@ -28,7 +28,7 @@ pub(crate) struct Swarm {
     /// How long the origin stays as it is, at most.
     pub(crate) turn_max: Duration,
     /// Statuses: 200, 204, 501, 404, 302, 500, 503, 403, 410; see `answers::STATUSES`. A 304 is a
-    /// 200 to who has it.
+    /// 200 to a client that has it.
     pub(crate) statuses: [u32; 9],
     /// Kinds of cache directives, see `answers::DIRECTIVES`.
     pub(crate) directives: [u32; 10],

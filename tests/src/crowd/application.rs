@@ -71,7 +71,7 @@ const PAGE: f64 = 0.02;
 /// How long one thread is kept by one of many, in seconds.
 const BLOCK: f64 = 0.2;
 
-/// Requests that a worker application works on at a time; each takes so many times longer.
+/// Requests that a worker application works on at a time; each takes this many times longer.
 const WORKERS: usize = 8;
 
 impl Inside {

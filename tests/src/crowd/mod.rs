@@ -135,7 +135,7 @@ impl Outcome {
         part
     }
 
-    /// The time within which so many in a hundred of the good answers came.
+    /// The time within which `part` in a hundred of the good answers came.
     #[must_use]
     pub fn within(&self, part: usize) -> Duration {
         let mut times = self.times.clone();

@@ -7,7 +7,7 @@ use retter_core::rng::Rng;
 
 use super::*;
 
-/// Bits that are flipped, each time so many of them.
+/// How many bits are flipped each time.
 const BITS: usize = 10_000;
 const AT_A_TIME: usize = 20;
 
@@ -174,7 +174,7 @@ fn whoever_was_refused_a_page_gets_no_copy_of_it_at_the_next_start() {
     assert!(!is_rescued(&second, "/a", ANNA), "she was refused it");
     assert!(is_rescued(&second, "/a", other) && is_rescued(&second, "/b", ANNA));
     second.stop();
-    // Where a part of it is lost, nobody knows who was refused what.
+    // Where a part of it is lost, refusals are forgotten.
     let file = state.path.path().join("copies/learnt");
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 5;

@@ -63,7 +63,7 @@ impl Lately {
         place.page == page && is_good && !place.has_failed
     }
 
-    /// Who has seen a page of this circuit succeed at `from` or later.
+    /// The visitors who have seen a page of this circuit succeed at `from` or later.
     pub(super) fn visitors(
         &self,
         circuit: u64,

@@ -149,7 +149,7 @@ impl TiersModel {
     }
 
     fn pass(&self, page: u8, visitor: Visitor, now: u64) -> Call {
-        // Only a closed circuit counts who was not let in by it.
+        // Only a closed circuit counts calls that it did not let in.
         let counts = self.origin.is_closed();
         Call {
             page,
@@ -261,7 +261,7 @@ impl TiersModel {
         }
     }
 
-    /// Who has seen the page succeed in the window: the last, and the last other one.
+    /// Visitors who have seen the page succeed in the window: the last, and the last other one.
     fn well(&self, page: u8, now: u64) -> Vec<(u64, Visitor)> {
         let Some(&last) = self.good.get(&page).and_then(|seen| seen.last()) else {
             return Vec::new();

@@ -72,7 +72,7 @@ fn the_client_is_the_nearest_that_is_not_trusted() {
     check("198.51.100.66,203.0.113.9,10.1.2.3", "203.0.113.9");
     // All are trusted: the farthest of them.
     check("10.0.0.1, 10.0.0.2", "10.0.0.1");
-    // Who cannot be read ends what is known.
+    // An address that cannot be read ends what is known.
     for unknown in ["unknown", "_hidden", "evil", "203.0.113", "<x>"] {
         check(&format!("198.51.100.66, {unknown}"), "127.0.0.1");
         check(&format!("198.51.100.66, {unknown}, 10.0.0.1"), "10.0.0.1");

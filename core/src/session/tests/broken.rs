@@ -112,7 +112,7 @@ fn a_slow_probe_is_counted_once() {
     let mut rig = warm(Settings::default());
     open_path(&mut rig);
     rig.wait(Duration::from_millis(1));
-    // Of so many kinds of pages it is not known any more how long this one takes.
+    // After 600 other kinds of pages this one's usual time is forgotten.
     for kind in 0..600 {
         let kind = format!("{kind:b}").replace('0', "o").replace('1', "i");
         visit(&mut rig, &format!("/{kind}"), PAGE);

@@ -25,7 +25,7 @@ fn a_failing_answer_that_nobody_gets_ends_no_session() {
         assert_eq!((status(&received), body(&received)), (200, "good"));
         assert_eq!(field(&received, "set-cookie"), None);
     }
-    // Who gets it begins a new session.
+    // The client that gets it begins a new session.
     ask(&mut rig, "/y");
     assert_eq!(status(&rig.reply(failing).received()), 500);
     ask(&mut rig, "/");

@@ -360,7 +360,7 @@ fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
         ("/p?utm_source=other", ""),
         Some("page"),
     );
-    // Nor is anybody given it who waits for the page.
+    // Nor is it given to clients that wait for the page.
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);

@@ -125,7 +125,7 @@ fn a_page_for_a_slow_client_does_not_keep_the_origin() {
     assert!(slow.session.read_buf(Side::Origin).is_empty());
     slow.settle();
     assert!(slow.took().contains(&PARK), "{:?}", slow.actions);
-    // Who gets the copy holds nothing more, not even of many parts of it.
+    // A client that gets the copy holds nothing more, not even with many ranges of it.
     let queued = slow.gateway.queued_bytes();
     for range in ["", "Range: bytes=0-999999,2000000-2999999\r\n"] {
         let mut other = slow.another();

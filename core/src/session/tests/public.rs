@@ -1,4 +1,4 @@
-//! What a stranger is sent, and who gets it when the application does not answer.
+//! What a stranger is sent, and which visitors get it when the application does not answer.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -431,7 +431,7 @@ fn who_was_refused_gets_no_copy_with_or_without_cookies() {
     // The application has thought better of it.
     visit_from(&rig, 2, session, &page(NO_STORE, "own"));
     assert_eq!(left(&rig, 2, BARE), public("public"));
-    // Nobody who was refused is answered by another's fetch either.
+    // A refused visitor is not answered by another's fetch either.
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);

@@ -125,7 +125,7 @@ fn what_is_no_page_for_a_person_and_whoever_has_no_cookies_is_answered_as_before
             .ends_with("overload-no-copy"),
         "{told}"
     );
-    // The first page gives a number, and who does not bring it back gets none.
+    // The first page gives a number; a client that does not bring it back gets no second one.
     assert!(field(&navigates(&rig, 2, "sid=a"), "set-cookie").is_some());
     let again = navigates(&rig, 2, "sid=a");
     assert_eq!(status(&again), 503);

@@ -437,7 +437,7 @@ fn statuses_from_400_up_may_be_failures() {
     assert_eq!(field(&rig.received(), "x-circuit"), Some("OPEN"));
 }
 
-/// Who asks for an excluded path gets the application's own word, whatever that is.
+/// On an excluded path the application's own answer goes out, whatever it is.
 #[test]
 fn excluded_paths_are_left_alone() {
     let mut settings = Settings::default();

@@ -116,7 +116,7 @@ fn one_visitors_failures_take_a_page_from_nobody_else() {
             let unseen = format!("/index.php?p={}", round + 10);
             assert_eq!(refused(&mut rig, 1..4, &[pages[0], &unseen]), 0, "{round}");
         }
-        // Who comes for the first time is not taken at the word of another.
+        // A first-time visitor is not refused on the word of another.
         assert_eq!(refused(&mut rig, 100..101, &pages), 0);
     }
 }

@@ -128,7 +128,7 @@ fn where_a_gateway_signs_people_in_no_stranger_asks() {
     assert!(asks.next(at(0)).is_none() && asks.due_at().is_none());
     asks.want(&key("out", "/", None), at(0));
     assert_eq!(asks.next(at(0)).unwrap().key, key("out", "/", None));
-    // One who has found a way around it does not open it.
+    // One visitor with a way around it does not open it.
     for _ in 0..20 {
         asks.want(&key("in", "/", Some("bert")), at(0));
     }

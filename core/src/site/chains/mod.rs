@@ -19,7 +19,7 @@ use crate::limits::{CHAIN_VALUES_MAX, CHAINS_MAX};
 use crate::sync::{AtomicU32, Mutex, MutexGuard};
 use crate::time::Instant;
 
-/// So many chains are looked at for one that gives way, and so many until there is one of which no
+/// How many chains are looked at for one that gives way, and how many until there is one of which no
 /// browser has come back.
 const LOOKS: usize = 16;
 const LOOKS_MAX: usize = 64;

@@ -87,7 +87,7 @@ fn what_came_of_one_value_in_two_ways_is_never_shown_to_both() {
             .flatten()
             .collect::<Vec<_>>()
     );
-    // Who was cut off is known no more, and has no part in what comes.
+    // A value that was cut off is unknown, and has no part in what comes.
     assert_eq!(sees(&chains, mine, 22), [0; 0]);
     assert!(!chains.hold(&[mine], at(22)) && chains.hold(&[theirs], at(22)));
     assert_eq!(chains.give(later, Some(mine), true, at(23)), Given::First);
@@ -241,7 +241,7 @@ fn whatever_happens_nobody_sees_what_was_sent_to_another_branch() {
     }
 }
 
-/// Lets values come of values at random, and holds what each sees against the tree of who comes of whom.
+/// Lets values come of values at random, and holds what each sees against the tree of their origins.
 fn check_tree(seed: u64) {
     let mut rng = Rng::new(seed);
     let mut below = |bound: usize| usize::try_from(rng.next() % bound as u64).unwrap();

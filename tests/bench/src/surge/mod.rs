@@ -52,7 +52,7 @@ pub struct Options {
 impl Options {
     /// Every contender that was asked for and fits the scenario.
     fn contenders(&self, scenario: &Scenario) -> Result<Vec<Contender>> {
-        // Who is to be kept from taking all is known by address, as far as their settings can say it.
+        // Peers limit a crowd by address, as far as their settings can say it.
         let is_beside = matches!(scenario.event, Event::Beside(_));
         let nginx = |key: &str| {
             let text = match is_beside {

@@ -197,7 +197,7 @@ pub struct Phases {
 }
 
 impl Phases {
-    /// An event of so many seconds with half of that before, for the copies, and as much after.
+    /// An event of `seconds` with half of that before it, for the copies, and as much after.
     #[must_use]
     pub fn new(seconds: u32, multiple: f64) -> Self {
         let event = Duration::from_secs(seconds.into());

@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::net::Event;
 use crate::swarm::Swarm;
 
-/// One seed in so many has a program that is lost now and then.
+/// One seed in this many has a program that is lost now and then.
 const ONE_IN: u64 = 4;
 
 /// Between two losses, at most.

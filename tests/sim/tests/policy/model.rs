@@ -207,7 +207,7 @@ impl Model {
             flight.copy = copy;
             return Expected::Fetch(flight);
         }
-        // Who waits holds no probe.
+        // A request that waits holds no probe.
         self.tiers.record(permit, Outcome::Ignore, now);
         let moves = self.left_at.is_some_and(|at| now < at + SHORT);
         match copy.filter(|copy| !self.is_before_own_write(key, *copy, now)) {
@@ -238,7 +238,7 @@ impl Model {
         }
     }
 
-    /// The decision about who waits, if there is one.
+    /// The decision about the request that waits, if there is one.
     pub(crate) fn poll(&mut self, ticket: &mut Ticket, now: Instant) -> Option<Expected> {
         let Some(fate) = self.queue.poll(ticket.place, now) else {
             // A second place would be good for longer.
@@ -312,7 +312,7 @@ impl Model {
         self.queue.leave(ticket.place, now);
     }
 
-    /// A copy that came while this request waited, for who wants the origin one that was asked for
+    /// A copy that came while this request waited; for a client that wants the origin, one that was asked for
     /// since.
     fn look(&self, ticket: &Ticket, now: Instant) -> Option<Copy> {
         let Ask::Read(wants_origin) = ticket.ask else {
