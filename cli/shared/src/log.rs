@@ -10,7 +10,7 @@ use retter_core::{Invalidation, Purged};
 
 use crate::names::Id;
 
-/// Keys and partitions that are remembered; with more, all older copies are out.
+/// Keys and partitions that are remembered; with more, copies older than the older half are out.
 const NAMES_MAX: usize = 1 << 17;
 
 /// Purges that are remembered; likewise.
@@ -65,12 +65,26 @@ impl Log {
             // Copies from before still rescue.
             Invalidation::Refused(_) | Invalidation::Written(_) => {}
         }
-        if self.keys.len() > NAMES_MAX
-            || self.partitions.len() > NAMES_MAX
-            || self.purges.len() > PURGES_MAX
-        {
-            self.forget_before(id);
+        if self.keys.len() > NAMES_MAX {
+            self.forget_half(self.keys.values().copied().collect());
         }
+        if self.partitions.len() > NAMES_MAX {
+            self.forget_half(self.partitions.values().copied().collect());
+        }
+        if self.purges.len() > PURGES_MAX {
+            self.forget_half(self.purges.iter().map(|(_, id)| *id).collect());
+        }
+    }
+
+    /// Forgets the older half of events like these, and puts all copies out that are not younger.
+    fn forget_half(&mut self, mut ids: Vec<Id>) {
+        let middle = ids.len() / 2;
+        let (_, middle, _) = ids.select_nth_unstable(middle);
+        self.horizon = self.horizon.max(*middle);
+        let horizon = self.horizon;
+        self.keys.retain(|_, id| *id > horizon);
+        self.partitions.retain(|_, id| *id > horizon);
+        self.purges.retain(|(_, id)| *id > horizon);
     }
 
     /// This instance has something to tell, as its item of this `number`: from now on it counts.
@@ -193,10 +207,13 @@ mod tests {
         let snapshot = site.snapshot();
         let page = key(&site, "/page");
         let mut log = Log::default();
+        let half = NAMES_MAX as u64 / 2;
         for number in 0..=NAMES_MAX as u64 {
-            log.note(&Invalidation::Keys(vec![number]), snapshot.keyer(), id(5));
+            let at = id(5 + u64::from(number > half));
+            log.note(&Invalidation::Keys(vec![number]), snapshot.keyer(), at);
         }
         assert!(!log.is_live(&page, id(4)) && log.is_live(&page, id(5)));
+        assert_eq!(log.keys.len() as u64, half, "the younger half is known");
         for _ in 0..=PURGES_MAX {
             let nothing = Purge::Prefix {
                 host: None,
