@@ -19,6 +19,7 @@ mod frame;
 mod index;
 mod learnt;
 mod loader;
+mod scope;
 mod seal;
 mod secret;
 mod segments;
@@ -46,18 +47,10 @@ pub use crate::archive::{
     ArchiveError, ArchiveKey, ArchiveReader, ArchiveWriter, RECORD_BYTES_MAX, is_anybodys,
     is_exposed,
 };
+pub use crate::scope::Scope;
 pub use crate::seal::Sealer;
 pub use crate::secret::{Secret, SecretError};
 pub use crate::shared::{Stats, Trouble};
-
-/// Which copies are kept on the disk.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope {
-    /// Those of sessions too; all are sealed.
-    All,
-    /// Those that everybody may see, and what a stranger was sent.
-    Shared,
-}
 
 /// How copies are kept on the disk.
 #[derive(Clone, Debug)]
@@ -133,10 +126,7 @@ impl Disk {
 
 impl Journal for Disk {
     fn takes(&self, partition: Partition) -> bool {
-        match self.scope {
-            Scope::All => true,
-            Scope::Shared => partition.is_everybodys(),
-        }
+        self.scope.takes(partition)
     }
 
     fn changed(&self, key: &CacheKey) {

@@ -51,18 +51,10 @@ pub use crate::link::Trouble;
 pub use crate::look::Look;
 pub use crate::secret::{SECRET_BYTES_MIN, Secret};
 pub use crate::shared::Stats;
+pub use retter_disk::Scope;
 
 /// How long a request waits for a copy.
 pub const PATIENCE: Duration = Duration::from_millis(20);
-
-/// Which copies are shared.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope {
-    /// Those of sessions too.
-    All,
-    /// Those that everybody may see, and what a stranger was sent.
-    Shared,
-}
 
 /// How copies are shared.
 #[derive(Clone, Debug)]
@@ -129,10 +121,7 @@ impl Instances {
 
 impl Sharing for Instances {
     fn takes(&self, partition: Partition) -> bool {
-        match self.shared.options.scope {
-            Scope::All => true,
-            Scope::Shared => partition.is_everybodys(),
-        }
+        self.shared.options.scope.takes(partition)
     }
 
     fn changed(&self, key: &CacheKey) {
