@@ -17,7 +17,7 @@ mod room;
 mod signal;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tunnel;
 mod upload;
 mod words;

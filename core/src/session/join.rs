@@ -1,14 +1,12 @@
 //! Owns how content and replies pass between a client and an exchange, one piece at a time.
-//! Never knows what else either of them does.
+//! Never knows what else either of them does, or which protocol the client speaks.
 
-use crate::client::h1::Client;
+use crate::client::{Piece, Stream};
 use crate::config::ClientSettings;
 use crate::exchange::Cut;
 use crate::exchange::{Content, Exchange, Intake};
 use crate::gateway::Gateway;
-use crate::h1::Event;
-use crate::h1::ProtocolError;
-use crate::message::Fields;
+use crate::message::{Fields, ProtocolError};
 use crate::time::Instant;
 
 /// What became of the attempt to pass content on.
@@ -24,7 +22,7 @@ pub(super) enum Passed {
 
 /// Hands the next piece of content to the exchange, if that takes it.
 pub(super) fn pass_content(
-    client: &mut Client,
+    client: &mut impl Stream,
     exchange: &mut Exchange,
     settings: &ClientSettings,
     now: Instant,
@@ -42,13 +40,9 @@ pub(super) fn pass_content(
         return pass_through(client, exchange, now);
     }
     let content = match client.poll_content() {
-        Ok(Event::Data(data)) => Content::Data(data),
-        Ok(Event::End { trailers }) => Content::End(trailers),
-        Ok(Event::NeedData) => return Passed::Nothing,
-        Ok(Event::Closed | Event::Head(_)) => {
-            debug_assert!(false, "the decoder ends a body before the next head");
-            return Passed::Nothing;
-        }
+        Ok(Piece::Data(data)) => Content::Data(data),
+        Ok(Piece::End(trailers)) => Content::End(trailers),
+        Ok(Piece::Nothing) => return Passed::Nothing,
         Err(ProtocolError::UnexpectedEof) => return Passed::BrokenOff,
         Err(error) => Content::Cut(Cut {
             broken: Some(error),
@@ -61,7 +55,7 @@ pub(super) fn pass_content(
 }
 
 /// Hands over what the client sent through a tunnel.
-fn pass_through(client: &mut Client, exchange: &mut Exchange, now: Instant) -> Passed {
+fn pass_through(client: &mut impl Stream, exchange: &mut Exchange, now: Instant) -> Passed {
     let bytes = client.take_buffered();
     if !bytes.is_empty() {
         exchange.handle_content(Content::Data(bytes), now);
@@ -76,7 +70,7 @@ fn pass_through(client: &mut Client, exchange: &mut Exchange, now: Instant) -> P
 /// Pulls what is there of the answer; of one that takes turns with content, the next piece.
 /// Whether there was something.
 pub(super) fn pass_replies(
-    client: &mut Client,
+    client: &mut impl Stream,
     exchange: &mut Exchange,
     takes_turns: bool,
     gateway: &Gateway,
@@ -108,7 +102,7 @@ pub(super) fn pass_replies(
 }
 
 /// Whether the client is to be shown the end of what came through a tunnel: it has the rest.
-pub(super) fn pass_shut(client: &mut Client, exchange: &mut Exchange) -> bool {
+pub(super) fn pass_shut(client: &mut impl Stream, exchange: &mut Exchange) -> bool {
     let is_due = exchange.is_tunnel() && client.poll_shut();
     if is_due {
         exchange.handle_shut();

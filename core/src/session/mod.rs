@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::canary::{Plant, is_planted};
+use crate::client::Stream;
 use crate::client::h1::{Client, Last, Life, Next, Read, Received};
 use crate::event::Report;
 use crate::exchange::{self, Call, Exchange};

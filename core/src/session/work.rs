@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::client::Stream;
 use crate::client::h1::{self, Client};
 use crate::config::ClientSettings;
 use crate::exchange::Cut;

@@ -18,6 +18,7 @@ use crate::message::{RequestHead, Version};
 use crate::pace::{Demand, Pace};
 use crate::time::Instant;
 
+use super::{Piece, Stream};
 use answer::Answer;
 
 /// A client's connection.
@@ -293,68 +294,12 @@ impl Client {
         }
     }
 
-    /// The next part of the content; an error where it will not come as a whole.
-    pub(crate) fn poll_content(&mut self) -> Result<Event<RequestHead>, ProtocolError> {
-        self.conn.next_event()
-    }
-
-    /// Takes everything that was received, for a tunnel.
-    pub(crate) fn take_buffered(&mut self) -> Bytes {
-        self.conn.take_buffered()
-    }
-
     /// The next bytes are of a body: the time for it begins.
     pub(crate) fn expect_content(&mut self, settings: &ClientSettings, now: Instant) {
         self.read_pace = Pace::start(read_terms(settings), now);
     }
 
-    /// As [`expect_content`](Self::expect_content), after a time in which nothing was read.
-    pub(crate) fn resume_content(&mut self, settings: &ClientSettings, now: Instant) {
-        self.read_at = now;
-        self.expect_content(settings, now);
-    }
-
     // -- answers
-
-    /// Queues the next part of an answer.
-    pub(crate) fn handle_reply(&mut self, reply: Reply, settings: &ClientSettings, now: Instant) {
-        let Self { answer, out, .. } = self;
-        if out.is_empty() {
-            // The write deadline counts from when there is something to write.
-            self.write_pace.resume(write_terms(settings), now);
-        }
-        match reply {
-            Reply::Abort { by_client } => {
-                // Before the answer is forgotten: how it is framed decides how it is cut.
-                let is_complete_by_close = answer.ends_by_close();
-                answer.break_off(by_client, out);
-                self.close(match (is_complete_by_close, by_client) {
-                    (true, _) => Last::Abort,
-                    (false, true) => Last::Linger,
-                    (false, false) => Last::Close,
-                });
-            }
-            Reply::Data(data) => answer.put_data(data, out),
-            Reply::End { is_read, trailers } => {
-                if let Some(keep) = answer.put_end(&trailers, out) {
-                    self.next_or_close(keep && is_read, now);
-                }
-            }
-            Reply::Head(head) => {
-                let may_keep = self.wants_keep && !self.is_last;
-                answer.put_head(&head, may_keep, self.version, out);
-            }
-            Reply::Interim(head) => {
-                // Not to HTTP/1.0 clients.
-                if self.version == Version::Http11 {
-                    answer::put_interim(&head, out);
-                }
-                if head.status == StatusCode::CONTINUE {
-                    self.expect_content(settings, now);
-                }
-            }
-        }
-    }
 
     /// Makes the connection ready for the next request, or ends it.
     fn next_or_close(&mut self, keep: bool, now: Instant) {
@@ -365,12 +310,6 @@ impl Client {
         } else if self.life == Life::Open {
             self.close(self.last());
         }
-    }
-
-    /// Whether all of what came through a tunnel has left, and its end is to be shown now; says so
-    /// once.
-    pub(crate) fn poll_shut(&mut self) -> bool {
-        self.answer.poll_shut(&self.out)
     }
 
     /// The tunnel has ended, if there was one: the connection cannot be used for anything else.
@@ -500,11 +439,6 @@ impl Client {
         self.out.len()
     }
 
-    /// Those of them that nobody else holds in memory.
-    pub(crate) fn held(&self) -> usize {
-        self.out.held()
-    }
-
     /// Whether it reads nothing at the moment but may send a request.
     pub(crate) const fn idle_since(&self) -> Instant {
         self.read_at
@@ -520,18 +454,86 @@ impl Client {
         self.conn.buffered() > 0
     }
 
-    /// Whether the client ended its stream.
-    pub(crate) fn is_eof(&self) -> bool {
-        self.conn.is_eof()
-    }
-
-    /// Whether it has its answer, and nothing shows that it wants or gets anything else.
-    pub(crate) fn wants_nothing(&self) -> bool {
-        self.conn.is_idle() && !self.conn.is_eof() && !self.is_last
-    }
-
     /// Whether the client asked for its connection to be kept.
     pub(crate) const fn wants_keep(&self) -> bool {
         self.wants_keep
+    }
+}
+
+impl Stream for Client {
+    fn poll_content(&mut self) -> Result<Piece, ProtocolError> {
+        Ok(match self.conn.next_event()? {
+            Event::Data(data) => Piece::Data(data),
+            Event::End { trailers } => Piece::End(trailers),
+            Event::NeedData => Piece::Nothing,
+            Event::Closed | Event::Head(_) => {
+                debug_assert!(false, "the decoder ends a body before the next head");
+                Piece::Nothing
+            }
+        })
+    }
+
+    fn resume_content(&mut self, settings: &ClientSettings, now: Instant) {
+        self.read_at = now;
+        self.expect_content(settings, now);
+    }
+
+    fn take_buffered(&mut self) -> Bytes {
+        self.conn.take_buffered()
+    }
+
+    fn is_eof(&self) -> bool {
+        self.conn.is_eof()
+    }
+
+    fn handle_reply(&mut self, reply: Reply, settings: &ClientSettings, now: Instant) {
+        let Self { answer, out, .. } = self;
+        if out.is_empty() {
+            // The write deadline counts from when there is something to write.
+            self.write_pace.resume(write_terms(settings), now);
+        }
+        match reply {
+            Reply::Abort { by_client } => {
+                // Before the answer is forgotten: how it is framed decides how it is cut.
+                let is_complete_by_close = answer.ends_by_close();
+                answer.break_off(by_client, out);
+                self.close(match (is_complete_by_close, by_client) {
+                    (true, _) => Last::Abort,
+                    (false, true) => Last::Linger,
+                    (false, false) => Last::Close,
+                });
+            }
+            Reply::Data(data) => answer.put_data(data, out),
+            Reply::End { is_read, trailers } => {
+                if let Some(keep) = answer.put_end(&trailers, out) {
+                    self.next_or_close(keep && is_read, now);
+                }
+            }
+            Reply::Head(head) => {
+                let may_keep = self.wants_keep && !self.is_last;
+                answer.put_head(&head, may_keep, self.version, out);
+            }
+            Reply::Interim(head) => {
+                // Not to HTTP/1.0 clients.
+                if self.version == Version::Http11 {
+                    answer::put_interim(&head, out);
+                }
+                if head.status == StatusCode::CONTINUE {
+                    self.expect_content(settings, now);
+                }
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.out.held()
+    }
+
+    fn wants_nothing(&self) -> bool {
+        self.conn.is_idle() && !self.conn.is_eof() && !self.is_last
+    }
+
+    fn poll_shut(&mut self) -> bool {
+        self.answer.poll_shut(&self.out)
     }
 }

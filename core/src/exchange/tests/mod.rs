@@ -1,6 +1,5 @@
 //! Tests of exchanges without a client connection: content goes in, replies come out.
 
-mod many;
 mod one;
 
 use std::io::IoSlice;
@@ -23,7 +22,11 @@ use crate::rules::forwarded::View;
 use crate::time::Instant;
 
 fn retter() -> Arc<Gateway> {
-    let config = Settings::default().validate().unwrap();
+    gateway(&Settings::default())
+}
+
+pub(crate) fn gateway(settings: &Settings) -> Arc<Gateway> {
+    let config = settings.clone().validate().unwrap();
     let gateway = Gateway::new(config, 7, Instant::ZERO);
     gateway
         .site()
@@ -62,19 +65,19 @@ fn call(text: &str) -> Call {
 }
 
 /// An exchange of some client, with an origin that takes and gives bytes.
-struct Stream {
-    exchange: Box<Exchange>,
+pub(crate) struct Driven {
+    pub(crate) exchange: Box<Exchange>,
     actions: Vec<&'static str>,
     /// Everything that the origin got.
-    asked: String,
-    now: Instant,
+    pub(crate) asked: String,
+    pub(crate) now: Instant,
     /// What the client pulled, as text.
     pulled: Vec<String>,
-    reports: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
 }
 
-impl Stream {
-    fn begin(gateway: &Arc<Gateway>, request: &str) -> Self {
+impl Driven {
+    pub(crate) fn begin(gateway: &Arc<Gateway>, request: &str) -> Self {
         let mut stream = Self {
             exchange: Exchange::begin(gateway, call(request), Instant::ZERO),
             actions: Vec::new(),
@@ -88,7 +91,7 @@ impl Stream {
     }
 
     /// Carries out what the exchange wants done with the origin's connection.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(action) = self.exchange.poll_action() {
             self.actions.push(match action {
                 Action::Close => "close",
@@ -108,10 +111,11 @@ impl Stream {
         let bytes: Vec<u8> = slices.flat_map(|slice| slice.to_vec()).collect();
         self.asked += std::str::from_utf8(&bytes).unwrap();
         self.exchange.handle_written(bytes.len(), self.now);
+        self.reports.extend(self.exchange.poll_report());
     }
 
     /// The origin sends as much of `bytes` as is read now; how much that is.
-    fn origin_sends(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn origin_sends(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;
         while sent < bytes.len() {
             let room = self.exchange.read_buf();
@@ -139,16 +143,8 @@ impl Stream {
     /// Pulls one part of the answer; whether there was one.
     fn pull(&mut self) -> bool {
         let reply = self.exchange.poll_reply(self.now);
-        let told = reply.map(|reply| match reply {
-            Reply::Abort { by_client } => format!("abort {by_client}"),
-            Reply::Data(data) => String::from_utf8(data.bytes.to_vec()).unwrap(),
-            Reply::End { is_read, .. } => format!("end {is_read}"),
-            Reply::Head(head) => lines(&head),
-            Reply::Interim(head) => head.status.as_str().to_owned(),
-        });
-        let is_some = told.is_some();
-        self.pulled.extend(told);
-        self.reports.extend(self.exchange.poll_report());
+        let is_some = reply.is_some();
+        self.pulled.extend(reply.as_ref().map(told));
         self.settle();
         is_some
     }
@@ -160,7 +156,18 @@ impl Stream {
     }
 }
 
-/// A head as a client of no protocol in particular sees it.
+/// A part of an answer as a client of no protocol in particular sees it.
+pub(crate) fn told(reply: &Reply) -> String {
+    match reply {
+        Reply::Abort { by_client } => format!("abort {by_client}"),
+        Reply::Data(data) => String::from_utf8(data.bytes.to_vec()).unwrap(),
+        Reply::End { is_read, .. } => format!("end {is_read}"),
+        Reply::Head(head) => lines(head),
+        Reply::Interim(head) => head.status.as_str().to_owned(),
+    }
+}
+
+/// A head as such a client sees it.
 fn lines(head: &Head) -> String {
     struct Names(Vec<String>);
 
@@ -193,9 +200,9 @@ fn lines(head: &Head) -> String {
     names.0.join(" ")
 }
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n";
-const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+pub(crate) const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n";
+pub(crate) const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 
 fn cut() -> Content {
     Content::Cut(Cut {

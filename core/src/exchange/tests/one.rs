@@ -10,7 +10,7 @@ use crate::config::SiteSettings;
 
 #[test]
 fn a_request_is_passed_on_and_its_answer_is_pulled() {
-    let mut stream = Stream::begin(&retter(), GET);
+    let mut stream = Driven::begin(&retter(), GET);
     assert!(stream.asked.starts_with("GET / HTTP/1.1\r\n"));
     assert!(!stream.pull(), "the origin has not answered");
     stream.origin_sends(PAGE);
@@ -27,19 +27,19 @@ fn a_request_is_passed_on_and_its_answer_is_pulled() {
 #[test]
 fn a_copy_answers_without_the_origin() {
     let gateway = retter();
-    let mut first = Stream::begin(&gateway, GET);
+    let mut first = Driven::begin(&gateway, GET);
     first.origin_sends(
         b"HTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: 4\r\n\r\ngood",
     );
     first.pull_all();
-    let mut second = Stream::begin(&gateway, GET);
+    let mut second = Driven::begin(&gateway, GET);
     assert_eq!(second.pull_all(), ["200 cache 4 bytes", "good", "end true"]);
     assert!(second.exchange.is_over() && second.actions.is_empty());
 }
 
 #[test]
 fn content_goes_out_as_it_comes() {
-    let mut stream = Stream::begin(&retter(), POST);
+    let mut stream = Driven::begin(&retter(), POST);
     assert!(stream.asked.ends_with("\r\n\r\n"));
     assert!(stream.send(Content::Data(Bytes::from_static(b"good"))));
     assert!(stream.asked.ends_with("\r\n\r\ngood"));
@@ -53,7 +53,7 @@ fn content_goes_out_as_it_comes() {
 
 #[test]
 fn an_early_answer_leaves_the_request_unread() {
-    let mut stream = Stream::begin(&retter(), POST);
+    let mut stream = Driven::begin(&retter(), POST);
     stream.origin_sends(PAGE);
     assert_eq!(
         stream.pull_all(),
@@ -63,7 +63,7 @@ fn an_early_answer_leaves_the_request_unread() {
 
 #[test]
 fn content_that_is_cut_is_refused_before_an_answer_and_aborts_it_afterwards() {
-    let mut stream = Stream::begin(&retter(), POST);
+    let mut stream = Driven::begin(&retter(), POST);
     stream.send(cut());
     assert_eq!(
         stream.pull_all(),
@@ -75,7 +75,7 @@ fn content_that_is_cut_is_refused_before_an_answer_and_aborts_it_afterwards() {
     );
     assert_eq!(stream.actions, ["connect", "close"]);
 
-    let mut stream = Stream::begin(&retter(), POST);
+    let mut stream = Driven::begin(&retter(), POST);
     stream.origin_sends(&PAGE[..PAGE.len() - 2]);
     stream.pull_all();
     stream.send(cut());
@@ -85,7 +85,7 @@ fn content_that_is_cut_is_refused_before_an_answer_and_aborts_it_afterwards() {
 
 #[test]
 fn an_answer_that_breaks_off_is_aborted() {
-    let mut stream = Stream::begin(&retter(), GET);
+    let mut stream = Driven::begin(&retter(), GET);
     stream.origin_sends(&PAGE[..PAGE.len() - 2]);
     stream.exchange.handle_read(0, stream.now);
     assert_eq!(
@@ -98,7 +98,7 @@ fn an_answer_that_breaks_off_is_aborted() {
 
 #[test]
 fn a_client_that_leaves_ends_it() {
-    let mut stream = Stream::begin(&retter(), GET);
+    let mut stream = Driven::begin(&retter(), GET);
     stream.exchange.handle_left(stream.now);
     assert!(stream.exchange.is_over());
     assert_eq!(stream.pull_all(), [""; 0]);
@@ -108,7 +108,7 @@ fn a_client_that_leaves_ends_it() {
 
 #[test]
 fn a_silent_origin_is_given_up_in_time() {
-    let mut stream = Stream::begin(&retter(), GET);
+    let mut stream = Driven::begin(&retter(), GET);
     while let Some((due, _)) = stream.exchange.poll_timeout() {
         stream.now = due;
         stream.exchange.handle_timeout(due);
@@ -121,7 +121,7 @@ fn a_silent_origin_is_given_up_in_time() {
 #[test]
 fn a_tunnel_passes_bytes_and_ends_on_both_sides() {
     let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-    let mut stream = Stream::begin(&retter(), upgrade);
+    let mut stream = Driven::begin(&retter(), upgrade);
     stream
         .origin_sends(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello");
     assert_eq!(stream.pull_all(), ["101 a tunnel backend", "hello"]);
@@ -144,15 +144,15 @@ fn it_ends_by_the_settings_that_it_began_with() {
     let mut settings = SiteSettings::default();
     settings.origin.head_timeout = Duration::from_millis(300);
     let impatient = settings.validate().unwrap();
-    let before = Stream::begin(&gateway, GET);
+    let before = Driven::begin(&gateway, GET);
     assert!(
         gateway
             .site()
             .reconfigure(&impatient, Instant::ZERO)
             .is_empty()
     );
-    let after = Stream::begin(&gateway, GET);
-    let due = |stream: &Stream| {
+    let after = Driven::begin(&gateway, GET);
+    let due = |stream: &Driven| {
         let due = stream.exchange.poll_timeout().map(|(due, _)| due);
         due.map(|due| due.saturating_since(Instant::ZERO))
     };

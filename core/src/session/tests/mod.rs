@@ -13,6 +13,7 @@ mod identity;
 mod labels;
 mod lifecycle;
 mod malformed;
+mod many;
 mod memory;
 mod outage;
 mod preflights;
