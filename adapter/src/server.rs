@@ -147,5 +147,5 @@ pub(crate) fn set_wall_clock(gateway: &Gateway, epoch: std::time::Instant) {
     let since_1970 = SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     gateway
         .site()
-        .set_wall_clock(now(epoch), since_1970.unwrap_or_default());
+        .set_wall_clock(since_1970.unwrap_or_default(), now(epoch));
 }

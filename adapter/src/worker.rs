@@ -11,13 +11,15 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use retter_core::Gateway;
+use retter_core::Session;
 use retter_core::addresses::Addresses;
 use retter_core::connections::Full;
 use retter_core::drive::{Alarm as _, Drive, Host};
 use retter_core::event::Report;
 use retter_core::pool::IdlePool;
+use retter_core::session::Standing;
+use retter_core::site::ConnectProbe;
 use retter_core::time::Instant;
-use retter_core::{ConnectProbe, Session, Standing};
 
 use crate::alarm::Alarm;
 use crate::dial::{self, Dialer};

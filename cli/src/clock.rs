@@ -39,7 +39,7 @@ impl Clock {
 
     /// Tells a site which wall-clock time it is now.
     pub(crate) fn tell(self, site: &Site) {
-        site.set_wall_clock(self.now(), since_1970());
+        site.set_wall_clock(since_1970(), self.now());
     }
 }
 

@@ -153,7 +153,7 @@ pub mod canary;
 mod client;
 pub mod config;
 pub mod connections;
-mod copies;
+pub mod copies;
 pub mod drive;
 pub mod event;
 mod exchange;
@@ -168,31 +168,24 @@ pub mod network;
 pub mod pace;
 pub mod pool;
 pub mod report;
-mod request_id;
+pub mod request_id;
 mod reserve;
 pub mod rng;
 pub mod rules;
 pub mod seldom;
-mod session;
-mod site;
+pub mod session;
+pub mod site;
 pub mod store;
 mod sync;
 pub mod time;
 mod waiting;
 
 pub use config::{Config, ConfigErrors, Settings};
-pub use copies::{
-    Invalidation, Journal, Listed, Purge, Purged, Recorded, Records, Restored, Sharing, Shown,
-    Sought, Unrestored,
-};
 pub use gateway::Gateway;
-pub use report::CallId;
-pub use request_id::{RequestId, X_REQUEST_ID};
-pub use session::{Action, CallTimer, ClientTimer, Input, Session, Side, Standing, Timer};
+pub use session::{Action, Input, Session, Side};
 pub use site::{
-    Answer, Completed, ConnectProbe, Decision, Delayed, Fact, Fetch, Holding, Known, Manual,
-    Override, Passing, Refresh, Refusal, Ruling, Served, Site, Slow, Snapshot, Ticket, Unreached,
-    Verdict,
+    Answer, Completed, Decision, Fetch, Holding, Passing, Refresh, Refusal, Ruling, Served, Site,
+    Slow, Ticket, Unanswered, Verdict,
 };
 pub use time::{Instant, UnixTime};
 

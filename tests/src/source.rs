@@ -1,5 +1,5 @@
 //! Owns the reading of a crate's source files: which modules it has but for tests, which file uses
-//! which, and where the methods of its types are.
+//! which, where the methods of its types are, and in which order functions take what they are given.
 //! Never judges what it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ struct File {
     implements: BTreeSet<String>,
     /// What it imports or names by its path.
     imports: Vec<Names>,
+    /// Public functions that take `now` before something else.
+    early: Vec<String>,
     /// Names of everything that it imports, for finding out where a type is from.
     names: BTreeMap<String, Names>,
     /// Its string literals.
@@ -137,6 +139,17 @@ impl Source {
         &self.files[module].strings
     }
 
+    /// The public functions of a file that take `now`, but not as the last of their arguments.
+    #[must_use]
+    pub fn early(&self, module: &Module) -> &[String] {
+        &self.files[module].early
+    }
+
+    /// The names that a file gives to what is defined elsewhere, for others to use.
+    pub fn exports(&self, module: &Module) -> impl Iterator<Item = &String> {
+        self.files[module].exports.keys()
+    }
+
     /// Types and the modules, other than their own, in which they have inherent methods.
     #[must_use]
     pub fn scattered(&self) -> Vec<(String, Module)> {
@@ -237,6 +250,20 @@ impl Reader<'_> {
         base
     }
 
+    fn note_order(&mut self, visibility: &syn::Visibility, signature: &syn::Signature) {
+        let is_now = |input: &syn::FnArg| {
+            let syn::FnArg::Typed(input) = input else {
+                return false;
+            };
+            matches!(&*input.pat, syn::Pat::Ident(name) if name.ident == "now")
+        };
+        let inputs = &signature.inputs;
+        let is_early = inputs.iter().rev().skip(1).any(is_now);
+        if is_early && matches!(visibility, syn::Visibility::Public(_)) {
+            self.file.early.push(signature.ident.to_string());
+        }
+    }
+
     fn add_use(&mut self, tree: &UseTree, prefix: &Names, is_export: bool) {
         let mut path = prefix.clone();
         let name = match tree {
@@ -283,6 +310,16 @@ impl<'a> Visit<'a> for Reader<'_> {
     fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
         let is_export = !matches!(item.vis, syn::Visibility::Inherited);
         self.add_use(&item.tree, &Vec::new(), is_export);
+    }
+
+    fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
+        self.note_order(&item.vis, &item.sig);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
+        self.note_order(&item.vis, &item.sig);
+        visit::visit_impl_item_fn(self, item);
     }
 
     fn visit_item_struct(&mut self, item: &'a syn::ItemStruct) {

@@ -160,14 +160,45 @@ fn the_methods_of_a_type_are_in_its_file() {
     assert!(scattered.is_empty(), "{scattered:#?}");
 }
 
-/// Settings have names, and operators are spoken to, outside of the core.
+/// Settings have names, and operators are told what to do, outside of the core.
 #[test]
-fn the_core_knows_no_setting_by_its_name() {
+fn the_core_says_nothing_to_operators() {
+    const ADVICE: [&str; 5] = ["RETTER_", "ulimit", "systemctl", "docker", "retter check"];
+    /// What visitors read, and what applications say.
+    const OTHERS: [&str; 2] = ["exchange/words", "rules/soft/texts"];
+    let mut strings_seen = 0;
     for module in CORE.modules() {
+        let module_name = shown(module);
         for text in CORE.strings(module) {
-            assert!(!text.contains("RETTER_"), "{}: {text:?}", shown(module));
+            strings_seen += 1;
+            let is_advice = ADVICE.iter().any(|word| text.contains(word));
+            let is_sentence = text.starts_with(char::is_uppercase)
+                && text.ends_with('.')
+                && text.split(' ').count() > 2
+                && !OTHERS.contains(&module_name.as_str());
+            assert!(!is_advice && !is_sentence, "{module_name}: {text:?}");
         }
     }
+    assert!(
+        strings_seen > 800,
+        "the check reads strings: {strings_seen} found"
+    );
+}
+
+#[test]
+fn time_is_the_last_argument() {
+    let early: Vec<_> = CORE
+        .modules()
+        .flat_map(|module| CORE.early(module).iter().map(|name| (shown(module), name)))
+        .collect();
+    assert!(early.is_empty(), "{early:?}");
+}
+
+/// The root has what each embedder needs; the rest is found in its module.
+#[test]
+fn the_root_names_little() {
+    let names: Vec<_> = CORE.exports(&Module::new()).collect();
+    assert!((20..=25).contains(&names.len()), "{names:?}");
 }
 
 fn shown(module: &Module) -> String {

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use retter_core::{Fact, Known, Site};
+use retter_core::Site;
+use retter_core::site::{Fact, Known};
 
 use crate::folder::{Folder, Segment};
 use crate::shared::Shared;

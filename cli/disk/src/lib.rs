@@ -35,8 +35,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use retter_core::Site;
+use retter_core::copies::Journal;
 use retter_core::key::{CacheKey, Partition};
-use retter_core::{Journal, Site};
 
 use crate::folder::{Directory, Folder};
 use crate::shared::Shared;

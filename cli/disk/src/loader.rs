@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use retter_core::{Site, Unrestored};
+use retter_core::Site;
+use retter_core::copies::Unrestored;
 
 use crate::folder::Folder;
 use crate::frame::{Frame, Kind, scan};
@@ -130,7 +131,7 @@ impl Loader {
             }
         };
         let now = retter_core::Instant::from_epoch(self.epoch.elapsed());
-        let is_it = |restored: retter_core::Restored| {
+        let is_it = |restored: retter_core::copies::Restored| {
             let names = (restored.key, restored.variant);
             names == (head.key, head.variant) && self.shared.state().is_live(restored)
         };

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use retter_core::Restored;
+use retter_core::copies::Restored;
 use retter_core::key::{CacheKey, Partition};
 
 use crate::index::{Index, Slot};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use retter_core::config::Settings;
+use retter_core::copies::Purge;
 use retter_core::message::{Fields, RequestHead, ResponseHead};
 use retter_core::report::Failure;
-use retter_core::{Decision, Purge, Site, Verdict};
+use retter_core::{Decision, Site, Verdict};
 
 use crate::folder::{Directory, Folder, Segment};
 use crate::secret::Secret;
@@ -43,7 +44,7 @@ impl Process {
         state.change.iter().for_each(|change| change(&mut settings));
         let now = retter_core::Instant::ZERO;
         let site = Site::new(&settings.validate().unwrap(), state.secret.seed(), now);
-        site.set_wall_clock(now, Duration::from_secs(1_700_000_000) + state.later);
+        site.set_wall_clock(Duration::from_secs(1_700_000_000) + state.later, now);
         let options = Options {
             folder: state.path.path().join("copies"),
             bytes_max: state.bytes_max,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use retter_core::Site;
+use retter_core::copies::Recorded;
 use retter_core::key::CacheKey;
-use retter_core::{Recorded, Site};
 
 use crate::cleaning::Cleaning;
 use crate::folder::{Folder, Segment};

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;
-use retter_core::RequestId;
 use retter_core::config::CacheSettings;
 use retter_core::event::OriginReport;
 use retter_core::message::{Fields, ProtocolError, ResponseHead};
 use retter_core::report::CallId;
+use retter_core::request_id::RequestId;
 use retter_core::rules::label::Handling;
 use retter_core::time::Instant;
 

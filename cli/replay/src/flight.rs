@@ -35,21 +35,24 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// When it counts as slow; `None` for never.
-    pub(super) fn slow_at(&self) -> Option<Instant> {
+    /// When time changes something; `None` for never.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Asking(fetch) => fetch.slow_at(),
-            Self::Holding(holding) => holding.slow_at(),
-            Self::Passing(_) => None,
+            Self::Asking(fetch) => fetch.poll_timeout(),
+            Self::Holding(holding) => holding.poll_timeout(),
+            Self::Passing(passing) => passing.poll_timeout(),
         }
     }
 
     /// The copy that answers instead, as it is slow.
-    pub(super) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Slow> {
         match self {
-            Self::Asking(fetch) => fetch.on_slow(now),
-            Self::Holding(holding) => holding.on_slow(now),
-            Self::Passing(_) => None,
+            Self::Asking(fetch) => fetch.handle_timeout(now),
+            Self::Holding(holding) => holding.handle_timeout(now),
+            Self::Passing(passing) => {
+                passing.handle_timeout(now);
+                None
+            }
         }
     }
 
@@ -94,8 +97,8 @@ pub(super) enum Step {
     Head,
     /// The client leaves.
     Leave,
-    /// It counts as slow, before the other step comes at its time.
-    Slow(Instant, Box<Self>),
+    /// It takes long, or too long, before the other step comes at its time.
+    Timeout(Instant, Box<Self>),
 }
 
 /// What a request comes to first, and after which time.

@@ -112,7 +112,7 @@ impl Simulation {
         settings.site.cache.public = false;
         let config = settings.validate()?;
         let site = Site::new(&config.clone(), seed, Instant::ZERO);
-        site.set_wall_clock(Instant::ZERO, Duration::from_nanos(start));
+        site.set_wall_clock(Duration::from_nanos(start), Instant::ZERO);
         Ok(Self {
             alarm: Arc::new(Alarm(AtomicBool::new(true))),
             config,
@@ -326,12 +326,12 @@ impl Simulation {
         self.wait_for(flight, now + after.min(TIME_MAX), step);
     }
 
-    /// Lets a request come to `step` at `at`; before that it may become slow.
+    /// Lets a request come to `step` at `at`; before that it may become late, or slow.
     fn wait_for(&mut self, flight: Flight, at: Instant, step: Step) {
-        match flight.stage.slow_at().filter(|slow_at| *slow_at < at) {
-            Some(slow_at) => {
-                let step = Step::Slow(at, Box::new(step));
-                self.push(slow_at, What::Fetch(flight, step));
+        match flight.stage.poll_timeout().filter(|due| *due < at) {
+            Some(due) => {
+                let step = Step::Timeout(at, Box::new(step));
+                self.push(due, What::Fetch(flight, step));
             }
             None => {
                 self.push(at, What::Fetch(flight, step));
@@ -400,7 +400,7 @@ impl Simulation {
                 flight.stage.abandon(now);
                 self.got(Got::Left, flight.came);
             }
-            Step::Slow(at, then) => self.on_slow(flight, at, *then, now),
+            Step::Timeout(at, then) => self.on_timeout(flight, at, *then, now),
         }
     }
 
@@ -441,10 +441,10 @@ impl Simulation {
         }
     }
 
-    /// The answer takes too long: a copy stands in for it where there is one, and the request goes
-    /// on where it may renew that copy. It would have come to `step` at `at`.
-    fn on_slow(&mut self, mut flight: Flight, at: Instant, step: Step, now: Instant) {
-        let slow = flight.stage.on_slow(now);
+    /// The answer takes long: where that is too long, and there is a copy, that stands in for it, and
+    /// the request goes on where it may renew the copy. It would have come to `step` at `at`.
+    fn on_timeout(&mut self, mut flight: Flight, at: Instant, step: Step, now: Instant) {
+        let slow = flight.stage.handle_timeout(now);
         let Some((Slow { served, goes_on }, came)) = slow.zip(flight.came) else {
             return self.wait_for(flight, at, step);
         };

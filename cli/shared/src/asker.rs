@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use retter_core::copies::{Restored, Sought};
 use retter_core::key::CacheKey;
-use retter_core::{Restored, Sought};
 
 use crate::asks::Ask;
 use crate::form::Value;

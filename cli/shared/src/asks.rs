@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use retter_core::Sought;
+use retter_core::copies::Sought;
 use retter_core::key::CacheKey;
 
 /// Questions that wait; more are not asked.

@@ -4,8 +4,8 @@
 //!
 //! Numbers are little-endian; a text is its length in 32 bits and its bytes.
 
+use retter_core::copies::{Invalidation, Purge};
 use retter_core::key::Partition;
-use retter_core::{Invalidation, Purge};
 
 use crate::names::Id;
 

@@ -41,8 +41,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use retter_core::Site;
+use retter_core::copies::{Invalidation, Sharing, Sought};
 use retter_core::key::{CacheKey, Partition};
-use retter_core::{Invalidation, Sharing, Site, Sought};
 
 use crate::shared::{Counts, Handle, Shared};
 

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use retter_core::copies::{Invalidation, Purged};
 use retter_core::key::{CacheKey, Keyer, Partition};
-use retter_core::{Invalidation, Purged};
 
 use crate::names::Id;
 
@@ -149,8 +149,9 @@ mod tests {
     use std::sync::Arc;
 
     use http::Method;
+    use retter_core::copies::Purge;
     use retter_core::message::{Fields, RequestHead};
-    use retter_core::{Instant, Purge, Settings, Site};
+    use retter_core::{Instant, Settings, Site};
 
     use super::*;
 

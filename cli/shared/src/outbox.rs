@@ -1,7 +1,7 @@
 //! Owns what this instance has to tell the others and has not yet ([`Outbox`]): items, numbered from 1 on.
 //! Never sends, and never knows what the others make of it.
 
-use retter_core::Invalidation;
+use retter_core::copies::Invalidation;
 
 use crate::form::{Event, Item, KEYS_MAX, Sender};
 

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use retter_core::copies::Invalidation;
 use retter_core::key::{CacheKey, Keyer};
-use retter_core::{Invalidation, Snapshot};
+use retter_core::site::Snapshot;
 
 use crate::form::{Beat, Event, Item, Sender};
 use crate::log::Log;

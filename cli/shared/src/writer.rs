@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use retter_core::Records;
+use retter_core::copies::Records;
 use retter_core::key::CacheKey;
 
 use crate::form::{Event, VALUE_BYTES_MAX, Value};

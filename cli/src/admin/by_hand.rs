@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retter_core::breaker::State;
-use retter_core::{Manual, Override};
+use retter_core::site::{Manual, Override};
 use serde::Serialize;
 
 use super::query;

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use retter_core::Listed;
+use retter_core::copies::Listed;
 use retter_core::key::Partition;
 
 use super::query;

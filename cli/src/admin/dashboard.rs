@@ -3,7 +3,7 @@
 
 use retter_core::breaker::State;
 use retter_core::report::{CoverageCounts, Stats};
-use retter_core::{Manual, Override};
+use retter_core::site::{Manual, Override};
 use serde::Serialize;
 
 use super::by_hand::ByHand;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use retter_core::copies::{Purge, Shown};
 use retter_core::key::CacheKey;
-use retter_core::{Purge, Shown};
 use retter_disk::RECORD_BYTES_MAX;
 use serde::Serialize;
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use retter_core::Manual;
 use retter_core::admission::Holder;
 use retter_core::breaker::State;
 use retter_core::report::{
     AdmissionStats, CoverageCounts, Obstacle, PublicStats, RefreshStats, Sign, SoftStats, Source,
     Stats, WaitingStats, Way,
 };
+use retter_core::site::Manual;
 use serde::Serialize;
 
 use super::by_hand::ByHand;

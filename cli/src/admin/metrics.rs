@@ -11,12 +11,12 @@ mod waiting;
 
 use std::time::{Duration, SystemTime};
 
-use retter_core::Manual;
 use retter_core::breaker::{State, Tier};
 use retter_core::report::{
     AdmissionStats, PublicStats, RefreshStats, SessionStats, Sign, SoftStats, Source, Stats,
 };
 use retter_core::rules::label::RESCUES;
+use retter_core::site::Manual;
 
 use crate::telemetry::{
     AGE_BUCKETS, LATENCY_BUCKETS, Log, Telemetry, Totals, Transitions, state_index,

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use retter_core::{Purge, Site};
+use retter_core::Site;
+use retter_core::copies::Purge;
 use retter_disk::Disk;
 use retter_shared::Instances;
 use serde::Serialize;

@@ -239,10 +239,10 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use retter_core::RequestId;
     use retter_core::event::OriginReport;
     use retter_core::message::{Fields, RequestHead};
     use retter_core::report::Failure;
+    use retter_core::request_id::RequestId;
     use retter_core::time::Instant;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Owns what is logged of decisions by hand that end by themselves.
 //! Never decides anything: an operator does, over the admin address, and that is logged there.
 
-use retter_core::Override;
+use retter_core::site::Override;
 use retter_core::time::Instant;
 
 /// What counted when that was last looked at.
@@ -24,7 +24,7 @@ impl ByHand {
 mod tests {
     use std::time::Duration;
 
-    use retter_core::Manual;
+    use retter_core::site::Manual;
 
     use super::*;
 

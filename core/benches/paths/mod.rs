@@ -18,8 +18,9 @@ use retter_core::drive::{Alarm, Drive, Host, Socket};
 use retter_core::event::Report;
 use retter_core::h1::{Event, ServerConn};
 use retter_core::message::RequestHead;
+use retter_core::session::Standing;
 use retter_core::time::Instant;
-use retter_core::{Session, Site, Standing};
+use retter_core::{Session, Site};
 
 /// All paths, by name.
 pub(crate) const NAMES: [&str; 6] = ["forward", "head", "hit", "key", "miss", "renew"];
@@ -157,7 +158,7 @@ impl Rig {
         let gateway = Gateway::new(config(), 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+            .set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
         attach(gateway.site());
         let head = [RESPONSE[0], cache_control, RESPONSE[1]].concat();
         let answer = [head.into_bytes(), vec![b'x'; 1000]].concat();

@@ -95,7 +95,7 @@ impl Host for ThreadHost {
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.1.epoch.elapsed());
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
-        self.1.gateway.site().set_wall_clock(now, since_1970);
+        self.1.gateway.site().set_wall_clock(since_1970, now);
         now
     }
 

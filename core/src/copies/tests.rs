@@ -57,7 +57,7 @@ fn site_with(change: impl FnOnce(&mut CacheSettings), seed: u64, wall: Duration)
     let mut settings = Settings::default();
     change(&mut settings.site.cache);
     let site = Site::new(&settings.validate().unwrap(), seed, NOW);
-    site.set_wall_clock(NOW, wall);
+    site.set_wall_clock(wall, NOW);
     site
 }
 

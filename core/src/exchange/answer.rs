@@ -21,7 +21,7 @@ use crate::limits::COPY_BYTES_SMALL;
 use crate::message::Fields;
 use crate::report::{End, Failure, Source};
 use crate::rules::own_cookies::{self, ROOM};
-use crate::site::{Fetch, Refusal, Served, Snapshot, Ticket, Unreached};
+use crate::site::{Fetch, Refusal, Served, Snapshot, Ticket, Unanswered};
 use crate::time::Instant;
 
 /// How long a browser keeps a number of the waiting room that is not shown again: each page of the room
@@ -172,20 +172,20 @@ impl Shared {
             self.report_renewal(End::Complete, report, now);
             return None;
         }
-        self.unreached(fetch.on_broken(failure, now), report, now)
+        self.unanswered(fetch.on_unanswered(failure, now), report, now)
     }
 
     /// Answers what the origin has not, or lets the request wait.
-    pub(super) fn unreached(
+    fn unanswered(
         &mut self,
-        unreached: Unreached,
+        unreached: Unanswered,
         origin: OriginReport,
         now: Instant,
     ) -> Option<Ticket> {
         match unreached {
-            Unreached::Refuse(refusal) => self.refuse(&refusal, Some(origin), now),
-            Unreached::Serve(served) => self.serve(served, Some(origin), now),
-            Unreached::Wait(delayed) => {
+            Unanswered::Refuse(refusal) => self.refuse(&refusal, Some(origin), now),
+            Unanswered::Serve(served) => self.serve(served, Some(origin), now),
+            Unanswered::Wait(delayed) => {
                 self.failed = Some(Box::new(origin));
                 return Some((*delayed).into());
             }

@@ -58,11 +58,7 @@ impl Connecting {
 
     /// No connection came about, so nothing was sent: the request may wait for one.
     pub(super) fn failed(self, shared: &mut Shared, now: Instant) -> Option<Ticket> {
-        if !shared.is_joined {
-            return shared.fail(self.fetch, Failure::Connect, now);
-        }
-        let report = shared.call.origin_report(Some(Failure::Connect), now);
-        shared.unreached(self.fetch.on_unreached(now), report, now)
+        shared.fail(self.fetch, Failure::Connect, now)
     }
 
     /// There was nothing to connect with: the origin was not asked, so nothing is reported of it.

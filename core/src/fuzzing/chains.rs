@@ -109,7 +109,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let site = Site::new(&CONFIG, 1, Instant::ZERO);
-        site.set_wall_clock(Instant::ZERO, Duration::from_secs(1_700_000_000));
+        site.set_wall_clock(Duration::from_secs(1_700_000_000), Instant::ZERO);
         let browser = |person| Browser {
             jar: BTreeMap::new(),
             person,

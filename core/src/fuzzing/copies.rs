@@ -34,7 +34,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 
 fn site() -> Site {
     let site = Site::new(&CONFIG, 1, NOW);
-    site.set_wall_clock(NOW, Duration::from_secs(1_700_000_000));
+    site.set_wall_clock(Duration::from_secs(1_700_000_000), NOW);
     site
 }
 

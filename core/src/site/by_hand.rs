@@ -308,7 +308,7 @@ mod tests {
         let site = site();
         assert!(site.poll_connect(at(0)).is_none());
         let asked = fetch(decide(&site, Method::GET, "/new", at(0)));
-        drop(asked.on_unreached(at(0)));
+        drop(asked.on_unanswered(Failure::Connect, at(0)));
         assert!(site.poll_refresh_timeout(at(0)) <= Some(at(1)));
         let message = None;
         site.decide_by_hand(decided(Manual::Maintenance { message }, Some(30)));

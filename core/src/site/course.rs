@@ -278,6 +278,20 @@ impl Course {
         }
     }
 
+    /// When it is late or slow, whichever comes first.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.late_at(), self.slow_at()].into_iter().flatten().min()
+    }
+
+    /// When it counts as slow, unless a final head comes before; `None` for never.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        let after = self.permit.as_ref()?.slow_after()?;
+        if self.is_never_slow {
+            return None;
+        }
+        Some(self.sent_at? + after)
+    }
+
     /// Whether it may be given more time than others to be answered, as a long poll.
     pub(super) fn may_wait_on(&self, now: Instant) -> bool {
         let slot = self.slot.as_ref();

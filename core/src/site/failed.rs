@@ -1,5 +1,5 @@
 //! Owns what answers a request of which the origin has failed: a copy, one of another instance, a wait for the
-//! origin's return, or the 502 or 504 ([`Unreached`]).
+//! origin's return, or the 502 or 504 ([`Unanswered`]).
 //! Never decides whether the origin has failed.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::time::Instant;
 /// about, or the origin failed on it.
 #[derive(Debug)]
 #[must_use]
-pub enum Unreached {
+pub enum Unanswered {
     /// The 502 or 504.
     Refuse(Refusal),
     /// Answer from this copy.
@@ -29,7 +29,7 @@ pub enum Unreached {
     Wait(Box<Delayed>),
 }
 
-impl From<Result<Served, Refusal>> for Unreached {
+impl From<Result<Served, Refusal>> for Unanswered {
     fn from(answer: Result<Served, Refusal>) -> Self {
         match answer {
             Ok(served) => Self::Serve(served),
@@ -56,10 +56,10 @@ pub(super) fn answer(
 
 /// As [`Course::failed`]; the copy answers, where one may, or else one of another instance, for
 /// which the request waits, or else the 502 or 504.
-pub(super) fn answer_broken(mut course: Box<Course>, failure: Failure, now: Instant) -> Unreached {
+pub(super) fn answer_broken(mut course: Box<Course>, failure: Failure, now: Instant) -> Unanswered {
     if let Some(delayed) = seek(&mut course, failure, now) {
         course.failed(failure, now);
-        return Unreached::Wait(delayed);
+        return Unanswered::Wait(delayed);
     }
     answer(&mut course, failure, now).into()
 }
@@ -106,7 +106,7 @@ pub(super) fn rescue_sought(
 
 /// No connection to the origin came about. Where no copy answers, and it is of use, the request
 /// waits for one; whoever waits for this fetch looks for another.
-pub(super) fn answer_unreached(mut course: Box<Course>, now: Instant) -> Unreached {
+pub(super) fn answer_unreached(mut course: Box<Course>, now: Instant) -> Unanswered {
     course.parts.refused(now);
     if course.is_clients() && !course.can_rescue() {
         let (parts, request) = (Arc::clone(&course.parts), Arc::clone(&course.request));
@@ -120,7 +120,7 @@ pub(super) fn answer_unreached(mut course: Box<Course>, now: Instant) -> Unreach
             course.outcome = Outcome::ConnectFailure;
             course.free(now);
             course.lead = None;
-            return Unreached::Wait(delayed);
+            return Unanswered::Wait(delayed);
         }
     }
     answer(&mut course, Failure::Connect, now).into()

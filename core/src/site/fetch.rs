@@ -11,7 +11,7 @@ use http::StatusCode;
 use super::ask::Ask;
 use super::asks::Ended;
 use super::course::{Course, Grant};
-use super::failed::{self, Unreached};
+use super::failed::{self, Unanswered};
 use super::parts::Parts;
 use super::passing::Holding;
 use super::refusal::Refusal;
@@ -132,22 +132,34 @@ impl Fetch {
         self.course.on_late_content(now);
     }
 
-    /// When to call [`on_late`](Self::on_late), unless the exchange has ended before; `None` for never.
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless a final head comes before; `None`
+    /// for never.
     #[must_use]
-    pub fn late_at(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.course.poll_timeout()
+    }
+
+    /// The answer is not here yet. Where others are answered meanwhile, the request only waits at the
+    /// origin, as a long poll does, and its place is for others. Where it takes longer than it should,
+    /// the copy answers, if one may; without one the wait goes on.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Slow> {
+        slow::handle_timeout(&mut self.course, now)
+    }
+
+    /// When to call [`on_late`](Self::on_late), unless the exchange has ended before; `None` for never.
+    pub(crate) fn late_at(&self) -> Option<Instant> {
         self.course.late_at()
     }
 
     /// The request is still at the origin. Where others are answered meanwhile it only waits there, as
     /// a long poll does, and its place is for others.
-    pub fn on_late(&mut self, now: Instant) {
+    pub(crate) fn on_late(&mut self, now: Instant) {
         self.course.on_late(now);
     }
 
     /// Whether it may take longer than others to be answered: it only waits at the origin, or may,
     /// and the origin is well.
-    #[must_use]
-    pub fn may_wait_on(&self, now: Instant) -> bool {
+    pub(crate) fn may_wait_on(&self, now: Instant) -> bool {
         self.course.may_wait_on(now)
     }
 
@@ -157,14 +169,13 @@ impl Fetch {
     }
 
     /// When to call [`on_slow`](Self::on_slow), unless a final head comes before; `None` for never.
-    #[must_use]
-    pub fn slow_at(&self) -> Option<Instant> {
-        slow::at(&self.course)
+    pub(crate) fn slow_at(&self) -> Option<Instant> {
+        self.course.slow_at()
     }
 
     /// The response takes longer than it should. The copy answers, where one may; without one the
     /// wait goes on.
-    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+    pub(crate) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         slow::answer(&mut self.course, now)
     }
 
@@ -179,7 +190,7 @@ impl Fetch {
     pub fn on_head(self, head: &ResponseHead, now: Instant) -> Verdict {
         let mut course = self.course;
         course.last = now;
-        if slow::at(&course).is_some_and(|at| at <= now) {
+        if course.slow_at().is_some_and(|at| at <= now) {
             slow::record(&mut course, now);
         }
         course.note_retry_after(head, now);
@@ -257,16 +268,16 @@ impl Fetch {
         failed::answer(&mut self.course, failure, now)
     }
 
-    /// As [`on_failure`](Self::on_failure), for a caller that lets a request wait until other instances were asked
-    /// for a copy.
-    pub fn on_broken(self, failure: Failure, now: Instant) -> Unreached {
-        failed::answer_broken(self.course, failure, now)
-    }
-
-    /// As [`on_failure`](Self::on_failure) where no connection came about, for a caller that lets a
-    /// request wait until the origin is back: nothing of it must have been sent.
-    pub fn on_unreached(self, now: Instant) -> Unreached {
-        failed::answer_unreached(self.course, now)
+    /// As [`on_failure`](Self::on_failure), for a caller that lets a request wait: where no connection
+    /// came about, until the origin is back, and nothing of it must have been sent then; else until
+    /// other instances were asked for a copy.
+    pub fn on_unanswered(self, failure: Failure, now: Instant) -> Unanswered {
+        match failure {
+            Failure::Connect => failed::answer_unreached(self.course, now),
+            Failure::Protocol | Failure::Reset | Failure::Timeout | Failure::Truncated => {
+                failed::answer_broken(self.course, failure, now)
+            }
+        }
     }
 
     /// This side has no socket, port or memory left to ask the origin with. The copy answers, where

@@ -94,7 +94,7 @@ mod tests {
     fn site(seed: u64, started: u64) -> Site {
         let settings = Settings::default();
         let site = Site::new(&settings.validate().unwrap(), seed, Instant::ZERO);
-        site.set_wall_clock(Instant::ZERO, WALL + Duration::from_secs(started));
+        site.set_wall_clock(WALL + Duration::from_secs(started), Instant::ZERO);
         site
     }
 

@@ -75,7 +75,7 @@ pub use by_hand::{Manual, Override};
 pub use connecting::ConnectProbe;
 pub use decide::Ruling;
 pub use delayed::Delayed;
-pub use failed::Unreached;
+pub use failed::Unanswered;
 pub use fetch::{Fetch, Verdict};
 pub use known::{Fact, Known};
 pub(crate) use labels::put_labels;
@@ -158,8 +158,8 @@ use parts::Parts;
 ///    origin: it has its slot until it is told or dropped.
 ///
 ///    From `on_sent` on a hanging origin is found while it hangs: wait for the head until
-///    [`Fetch::slow_at`] only, then call [`Fetch::on_slow`]; a copy that it gives is the answer, and
-///    without one the wait goes on. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
+///    [`Fetch::poll_timeout`] only, then call [`Fetch::handle_timeout`]; a copy that it gives is the
+///    answer, and without one the wait goes on. So it does while the body comes. Tell [`Fetch::on_behalf_of`] whom, if the late answer shall
 ///    still renew the copy.
 ///
 ///    Some applications sign a user in on the connection, not by the request (NTLM, Negotiate):
@@ -174,7 +174,7 @@ use parts::Parts;
 /// 5. An embedder that wants copies renewed and circuits probed in the background calls
 ///    [`poll_refresh`](Self::poll_refresh), and [`Served::want`] for each answer from a copy.
 /// 6. An embedder that wants the end of an outage found out by connecting calls
-///    [`poll_connect`](Self::poll_connect), and [`Fetch::on_unreached`] in place of
+///    [`poll_connect`](Self::poll_connect), and [`Fetch::on_unanswered`] in place of
 ///    [`Fetch::on_failure`] where no connection came about: the request may be sent yet.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -209,8 +209,8 @@ impl Site {
     /// Tells the wall clock: how long ago 1970-01-01 UTC was at `now`, as exactly as is known. Whole
     /// seconds would make a `Date` up to one second older than it is. The time between two calls is
     /// taken from `now`.
-    pub fn set_wall_clock(&self, now: Instant, since_1970: Duration) {
-        self.parts.wall.set(now, since_1970);
+    pub fn set_wall_clock(&self, since_1970: Duration, now: Instant) {
+        self.parts.wall.set(since_1970, now);
     }
 
     /// The wall clock at `now`.
@@ -296,7 +296,7 @@ impl Site {
     ///
     /// Whoever calls this promises to go on: from the first call on, an outage that shows in
     /// connections ends by a connection, and no visitor's request finds it out. Requests of which
-    /// nothing was sent can wait for that: see [`Fetch::on_unreached`]. Call it again when
+    /// nothing was sent can wait for that: see [`Fetch::on_unanswered`]. Call it again when
     /// [`poll_refresh`](Self::poll_refresh) has to be called again.
     pub fn poll_connect(&self, now: Instant) -> Option<ConnectProbe> {
         connecting::next(&self.parts, now)

@@ -73,8 +73,7 @@ impl Holding {
 
     /// Until when it pays to hold back a failure, as another instance may have a copy; `None` where it does
     /// not, or that was [asked](Self::poll_seek) already.
-    #[must_use]
-    pub fn seeks_until(&self) -> Option<Instant> {
+    pub(crate) fn seeks_until(&self) -> Option<Instant> {
         self.seek.as_ref().map(|seek| seek.deadline())
     }
 
@@ -83,7 +82,7 @@ impl Holding {
     ///
     /// # Errors
     /// The response itself, where none answers yet.
-    pub fn poll_seek(mut self, waker: &Waker, now: Instant) -> Result<Served, Self> {
+    pub(crate) fn poll_seek(mut self, waker: &Waker, now: Instant) -> Result<Served, Self> {
         let is_over = |seek: &mut Box<Seek>| seek.is_over(waker, now);
         if self.seek.take_if(is_over).is_some()
             && let Handling::Forwarded { status, .. } = self.handling
@@ -149,15 +148,24 @@ impl Holding {
         self.course.on_data(data, now);
     }
 
-    /// When to call [`on_slow`](Self::on_slow), unless the response is complete before; `None` for
-    /// never.
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless the response is complete before;
+    /// `None` for never.
     #[must_use]
-    pub fn slow_at(&self) -> Option<Instant> {
-        slow::at(&self.course)
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.course.poll_timeout()
     }
 
-    /// The response takes longer than it should, as with [`Fetch::on_slow`](super::Fetch::on_slow).
-    pub fn on_slow(&mut self, now: Instant) -> Option<Slow> {
+    /// The response is not complete yet, as with
+    /// [`Fetch::handle_timeout`](super::Fetch::handle_timeout).
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Slow> {
+        slow::handle_timeout(&mut self.course, now)
+    }
+
+    pub(crate) fn slow_at(&self) -> Option<Instant> {
+        self.course.slow_at()
+    }
+
+    pub(crate) fn on_slow(&mut self, now: Instant) -> Option<Slow> {
         slow::answer(&mut self.course, now)
     }
 
@@ -170,15 +178,11 @@ impl Holding {
         failed::answer(&mut course, failure, now)
     }
 
-    /// When to call [`on_late`](Self::on_late), unless the response is complete before; `None` for
-    /// never.
-    #[must_use]
-    pub fn late_at(&self) -> Option<Instant> {
+    pub(crate) fn late_at(&self) -> Option<Instant> {
         self.course.late_at()
     }
 
-    /// The request is still at the origin, as with [`Fetch::on_late`](super::Fetch::on_late).
-    pub fn on_late(&mut self, now: Instant) {
+    pub(crate) fn on_late(&mut self, now: Instant) {
         self.course.on_late(now);
     }
 
@@ -259,15 +263,24 @@ impl Passing {
         self.course.give_up(now);
     }
 
-    /// When to call [`on_late`](Self::on_late), unless the response is complete before; `None` for
-    /// never.
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless the response is complete before;
+    /// `None` for never.
     #[must_use]
-    pub fn late_at(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         self.course.late_at()
     }
 
-    /// The request is still at the origin, as with [`Fetch::on_late`](super::Fetch::on_late).
-    pub fn on_late(&mut self, now: Instant) {
+    /// The response is not complete yet. Where others are answered meanwhile, its request only waits
+    /// at the origin, and its place is for others. No copy answers any more.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.course.on_late(now);
+    }
+
+    pub(crate) fn late_at(&self) -> Option<Instant> {
+        self.course.late_at()
+    }
+
+    pub(crate) fn on_late(&mut self, now: Instant) {
         self.course.on_late(now);
     }
 

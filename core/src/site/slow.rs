@@ -23,13 +23,16 @@ pub struct Slow {
     pub goes_on: bool,
 }
 
-/// When it counts as slow, unless a final head comes before; `None` for never.
-pub(super) fn at(course: &Course) -> Option<Instant> {
-    let after = course.permit.as_ref()?.slow_after()?;
-    if course.is_never_slow {
-        return None;
+/// Lets time pass: it may be late, or slow, and a copy answers.
+pub(super) fn handle_timeout(course: &mut Course, now: Instant) -> Option<Slow> {
+    let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    if is_due(course.slow_at()) {
+        return answer(course, now);
     }
-    Some(course.sent_at? + after)
+    if is_due(course.late_at()) {
+        course.on_late(now);
+    }
+    None
 }
 
 /// The response takes longer than it should: the copy that answers, where one may.

@@ -26,7 +26,7 @@ impl WallClock {
     }
 
     /// How long ago 1970 was at `now`.
-    pub(super) fn set(&self, now: Instant, since_1970: Duration) {
+    pub(super) fn set(&self, since_1970: Duration, now: Instant) {
         let nanos = Instant::from_epoch(since_1970).as_nanos();
         let nanos = nanos.saturating_sub(now.as_nanos());
         self.epoch.store(nanos, Ordering::Relaxed);

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use retter_core::Site;
+use retter_core::copies::Journal;
 use retter_core::key::{CacheKey, Partition};
+use retter_core::site::Fact;
 use retter_core::time::Instant;
-use retter_core::{Fact, Journal, Site};
 
 use crate::chance::Chance;
 

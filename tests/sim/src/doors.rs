@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use retter_core::Standing;
 use retter_core::config::TrustedProxies;
 use retter_core::connections::{Connections, Seat, Seats};
+use retter_core::session::Standing;
 use retter_core::time::Instant;
 
 /// The register of all connections; its bells are the numbers of sessions.

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use retter_core::Session;
 use retter_core::addresses::{Addresses, Dial, Outage, is_want};
 use retter_core::drive::{Alarm, Host, Socket};
 use retter_core::event::Report;
 use retter_core::pool::IdlePool;
+use retter_core::session::Standing;
 use retter_core::time::Instant;
-use retter_core::{Session, Standing};
 
 use crate::attempts::AttemptId;
 use crate::doors::{Doors, Pass};

@@ -18,8 +18,9 @@ use retter_core::config::Settings;
 use retter_core::drive::{Drive, Host as _};
 use retter_core::event;
 use retter_core::limits::RECV_CHUNK;
+use retter_core::site::ConnectProbe;
 use retter_core::time::Instant;
-use retter_core::{ConnectProbe, Gateway, Session};
+use retter_core::{Gateway, Session};
 
 use crate::answers::unix;
 use crate::clients::Client;
@@ -389,7 +390,7 @@ impl World {
         let (secs, nanos) = (unix(now).0, now.as_nanos() % 1_000_000_000);
         let secs = secs.saturating_add_signed(self.clock_error);
         let since_1970 = Duration::from_secs(secs) + Duration::from_nanos(nanos);
-        self.gateway.site().set_wall_clock(now, since_1970);
+        self.gateway.site().set_wall_clock(since_1970, now);
     }
 
     /// The program is told to end; when it has, the next one begins with the same site.

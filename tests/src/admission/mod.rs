@@ -122,7 +122,7 @@ pub fn run(run: Run) -> Outcome {
     settings.site.breaker.slow_rate = None;
     let config = settings.validate().expect("they are valid");
     let site = Site::new(&config, run.seed, Instant::ZERO);
-    site.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+    site.set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
     let middle = Instant::ZERO + run.length / 2;
     let mut rng = Rng::new(run.seed);
     let world = World {
@@ -225,7 +225,7 @@ impl World {
             Decision::Fetch(mut fetch) => {
                 self.check_writes_go_first(id, is_write);
                 fetch.on_sent(self.now);
-                if let Some(at) = fetch.late_at() {
+                if let Some(at) = fetch.poll_timeout() {
                     self.plan(at.saturating_since(self.now), Event::Late(id));
                 }
                 if self.counts() {
@@ -295,7 +295,11 @@ impl World {
             ..
         }) = self.visits.get_mut(&id)
         {
-            fetch.on_late(self.now);
+            let slow = fetch.handle_timeout(self.now);
+            assert!(slow.is_none(), "there are no copies here: {slow:?}");
+            if let Some(at) = fetch.poll_timeout() {
+                self.plan(at.saturating_since(self.now), Event::Late(id));
+            }
         }
     }
 

@@ -82,9 +82,9 @@ enum Event {
     Deadline(u64),
     /// Something ends at the application, if nothing has come since.
     Ends(u64),
+    /// Its answer takes long.
     Late(u64),
     OutOfPatience(u64),
-    Slow(u64),
 }
 
 #[derive(Debug)]
@@ -164,7 +164,7 @@ pub fn run(run: Run) -> Outcomes {
     }
     let config = settings.validate().expect("they are valid");
     let site = Site::new(&config, run.seed, Instant::ZERO);
-    site.set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+    site.set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
     let mut rng = Rng::new(run.seed);
     let mut visitors = Vec::new();
     let mut network = 0_u32;
@@ -218,15 +218,8 @@ impl World {
                         self.plan_end();
                     }
                 }
-                Event::Late(id) => {
-                    if let Some(visit) = self.visits.get_mut(&id)
-                        && let Stage::Asking(fetch) = &mut visit.stage
-                    {
-                        fetch.on_late(self.now);
-                    }
-                }
                 Event::OutOfPatience(id) => self.give_up(id),
-                Event::Slow(id) => self.slow(id),
+                Event::Late(id) => self.late(id),
             }
             self.wake();
             self.check(before);
@@ -312,11 +305,8 @@ impl World {
         };
         self.has_entered = true;
         fetch.on_sent(self.now);
-        if let Some(at) = fetch.late_at() {
+        if let Some(at) = fetch.poll_timeout() {
             self.plan(at.saturating_since(self.now), Event::Late(id));
-        }
-        if let Some(at) = fetch.slow_at() {
-            self.plan(at.saturating_since(self.now), Event::Slow(id));
         }
         let stage = Stage::Asking(Box::new(fetch));
         self.visits.insert(id, Visit { asked, stage });
@@ -332,14 +322,20 @@ impl World {
         from.is_some_and(|from| self.now >= Instant::ZERO + from)
     }
 
-    /// A copy answers, where one may.
-    fn slow(&mut self, id: u64) {
-        if let Some(visit) = self.visits.get_mut(&id)
-            && let Stage::Asking(fetch) = &mut visit.stage
-            && fetch.on_slow(self.now).is_some()
-            && let Some(visit) = self.visits.remove(&id)
-        {
-            self.answered(visit.asked, Answer::Copy);
+    /// The answer takes long: a copy answers, where one may.
+    fn late(&mut self, id: u64) {
+        let Some(visit) = self.visits.get_mut(&id) else {
+            return;
+        };
+        let Stage::Asking(fetch) = &mut visit.stage else {
+            return;
+        };
+        if fetch.handle_timeout(self.now).is_some() {
+            if let Some(visit) = self.visits.remove(&id) {
+                self.answered(visit.asked, Answer::Copy);
+            }
+        } else if let Some(at) = fetch.poll_timeout() {
+            self.plan(at.saturating_since(self.now), Event::Late(id));
         }
     }
 

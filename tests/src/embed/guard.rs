@@ -114,11 +114,11 @@ impl Guard {
         // Dropped while it waits, as the client left, the fetch counts for nothing.
         let mut asked = pin!(ask(fields));
         let asked = loop {
-            if let Some(asked) = self.until(fetch.slow_at(), asked.as_mut()).await {
+            if let Some(asked) = self.until(fetch.poll_timeout(), asked.as_mut()).await {
                 break asked;
             }
             // Nothing goes on here without a client: the late answer renews no copy.
-            if let Some(slow) = fetch.on_slow(self.now()) {
+            if let Some(slow) = fetch.handle_timeout(self.now()) {
                 return slow.served.to_http(&request).map(GuardedBody::own);
             }
         };
@@ -154,8 +154,13 @@ impl Guard {
     fn now(&self) -> Instant {
         let now = Instant::from_epoch(self.epoch.elapsed());
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.site.set_wall_clock(now, unix.unwrap_or_default());
+        self.site.set_wall_clock(unix.unwrap_or_default(), now);
         now
+    }
+
+    /// This time on the runtime's clock.
+    fn at(&self, at: Instant) -> Clock {
+        self.epoch + at.saturating_since(Instant::ZERO)
     }
 
     /// What `future` gives before `at`, if that is ever.
@@ -206,8 +211,8 @@ struct Watched<B> {
     /// `None` once the policy knows how it went. Dropped with the body, it counts for nothing.
     passing: Option<Passing>,
     guard: Guard,
-    /// While it is waited for.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// While it is waited for: until when, and what wakes whoever waits.
+    patience: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 /// Why a body broke off.
@@ -256,11 +261,26 @@ impl<B: Body<Data = Bytes>> Watched<B> {
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// A body that does not go on has its slot until it is given up.
+    /// A body that does not go on is given up in the end; before that the policy may give its slot to
+    /// others.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let now = self.guard.now();
         let limit = self.guard.config.site().origin.body_timeout;
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(patience.as_mut().poll(cx));
+        let patience = || (now + limit, Box::pin(sleep(limit)));
+        let (until, sleep) = self.patience.get_or_insert_with(patience);
+        loop {
+            let due = self.passing.as_ref().and_then(Passing::poll_timeout);
+            let next = due.map_or(*until, |due| due.min(*until));
+            sleep.as_mut().reset(self.guard.at(next));
+            ready!(sleep.as_mut().poll(cx));
+            let now = self.guard.now();
+            if now >= *until {
+                break;
+            }
+            if let Some(passing) = &mut self.passing {
+                passing.handle_timeout(now);
+            }
+        }
         self.patience = None;
         if let Some(passing) = self.passing.take() {
             passing.on_broken_off(Failure::Timeout, self.guard.now());

@@ -72,7 +72,7 @@ fn copies_of_other_settings_are_not_taken_over_and_those_of_another_origin_are()
     let mut settings = Settings::default();
     settings.site.origin.authority = "10.0.0.7:80".to_owned();
     let there = Site::new(&settings.validate().unwrap(), 2, NOW);
-    there.set_wall_clock(NOW, WALL);
+    there.set_wall_clock(WALL, NOW);
     assert!(there.import(&records[0], NOW).is_ok());
 }
 

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 use super::*;
 use crate::copies::{Invalidation, Sharing, Sought};
-use crate::site::{Ruling, Served, Unreached, Verdict};
+use crate::site::{Ruling, Served, Unanswered, Verdict};
 
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -81,9 +81,9 @@ fn wait(site: &Site) -> crate::site::Ticket {
     let Some(Decision::Fetch(fetch)) = site.decide(&page(), NOW).now() else {
         panic!("there is room");
     };
-    match fetch.on_broken(Failure::Reset, NOW) {
-        Unreached::Wait(delayed) => (*delayed).into(),
-        other @ (Unreached::Refuse(_) | Unreached::Serve(_)) => panic!("{other:?}"),
+    match fetch.on_unanswered(Failure::Reset, NOW) {
+        Unanswered::Wait(delayed) => (*delayed).into(),
+        other @ (Unanswered::Refuse(_) | Unanswered::Serve(_)) => panic!("{other:?}"),
     }
 }
 
@@ -186,8 +186,8 @@ fn nothing_is_asked_for_what_is_answered_here_or_is_not_shared() {
             panic!("there is room");
         };
         assert!(matches!(
-            fetch.on_broken(Failure::Reset, NOW),
-            Unreached::Refuse(_)
+            fetch.on_unanswered(Failure::Reset, NOW),
+            Unanswered::Refuse(_)
         ));
     }
     assert!(!other.is_asked() && !beside.is_asked());
@@ -201,8 +201,8 @@ fn nothing_is_asked_for_what_is_answered_here_or_is_not_shared() {
         panic!("there is room");
     };
     assert!(matches!(
-        fetch.on_broken(Failure::Reset, NOW),
-        Unreached::Refuse(_)
+        fetch.on_unanswered(Failure::Reset, NOW),
+        Unanswered::Refuse(_)
     ));
 }
 

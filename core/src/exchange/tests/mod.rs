@@ -30,7 +30,7 @@ pub(crate) fn gateway(settings: &Settings) -> Arc<Gateway> {
     let gateway = Gateway::new(config, 7, Instant::ZERO);
     gateway
         .site()
-        .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+        .set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
     gateway
 }
 

@@ -50,7 +50,7 @@ impl Bench {
         let gateway = Gateway::new(config, 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+            .set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
         let mut bench = Self {
             connects_fail: false,
             lacks_sockets: false,

@@ -54,7 +54,7 @@ impl Rig {
         let gateway = Gateway::new(config, 7, Instant::ZERO);
         gateway
             .site()
-            .set_wall_clock(Instant::ZERO, Duration::from_secs(1_709_208_000));
+            .set_wall_clock(Duration::from_secs(1_709_208_000), Instant::ZERO);
         Self::on(gateway, Instant::ZERO)
     }
 

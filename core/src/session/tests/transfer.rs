@@ -465,7 +465,7 @@ fn a_date_of_ours_is_that_of_now_however_the_seconds_of_the_clocks_lie() {
         let mut rig = Rig::new();
         let told = Duration::from_millis(told);
         rig.now = Instant::ZERO + Duration::from_millis(mono);
-        rig.gateway.site().set_wall_clock(rig.now, noon + told);
+        rig.gateway.site().set_wall_clock(noon + told, rig.now);
         let before = second - told - nano;
         for (wait, expected) in [(before, DATE), (nano, "Thu, 29 Feb 2024 12:00:01 GMT")] {
             rig.now = rig.now + wait;

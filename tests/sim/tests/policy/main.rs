@@ -207,7 +207,7 @@ impl Pair {
         let config = config();
         let model = Model::new(Tiers::new(&config.site().breaker, 1, now));
         let site = Site::new(&config, 2, now);
-        site.set_wall_clock(now, Duration::from_secs(1_700_000_000));
+        site.set_wall_clock(Duration::from_secs(1_700_000_000), now);
         Self {
             site,
             model,
