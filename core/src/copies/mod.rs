@@ -1,4 +1,4 @@
-//! Owns the copies of one site, [`Copies`]: the store, what has made copies wrong of late, the
+//! Owns the copies of one site, `Copies`: the store, what has made copies wrong of late, the
 //! memory in which new ones are made, and what those are told who keep copies beside it.
 //! Never decides what answers a client, what may be kept, or which copies are to be renewed.
 
