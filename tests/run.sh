@@ -104,7 +104,8 @@ check_sim() {
         cargo_test -p retter-sim --test sim
 }
 
-# Every interleaving of a few threads, with loom: at the gate, at the store, at a site.
+# Every interleaving of a few threads, with loom: at the gate, the store, the waiting
+# room, a site.
 check_loom() {
     RUSTFLAGS="--cfg loom" cargo_test -p retter-core --lib --target-dir target/loom interleavings
 }

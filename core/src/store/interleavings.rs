@@ -1,5 +1,6 @@
 //! Every interleaving of a few threads at one shard (`bash tests/run.sh loom`): the store keeps
-//! its bounds, what was dropped stays away, and no value is dropped while the lock is held.
+//! its bounds and the shares of owners, what was dropped stays away, and no value is dropped while
+//! the lock is held.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -15,6 +16,7 @@ use crate::sync::every_interleaving;
 /// ever, which the model notices.
 struct Page {
     bytes: usize,
+    owner: u8,
     store: Weak<Store<Self>>,
 }
 
@@ -42,6 +44,10 @@ impl Entry for Page {
     fn is_good(&self) -> bool {
         true
     }
+
+    fn owner(&self) -> u8 {
+        self.owner
+    }
 }
 
 const BYTES_MAX: usize = 10_000;
@@ -63,6 +69,7 @@ type Shared = Arc<Store<Page>>;
 fn page(store: &Shared) -> Page {
     Page {
         bytes: BYTES,
+        owner: 0,
         store: Arc::downgrade(store),
     }
 }
@@ -103,6 +110,21 @@ fn insert_b(store: &Shared) {
 
 fn insert_c(store: &Shared) {
     insert(store, "/c");
+}
+
+/// Pages that one visitor alone has had made.
+fn insert_owned(store: &Shared, path: &str) {
+    let mut owned = page(store);
+    owned.owner = 7;
+    store.insert(key(path), owned);
+}
+
+fn insert_owned_b(store: &Shared) {
+    insert_owned(store, "/b");
+}
+
+fn insert_owned_c(store: &Shared) {
+    insert_owned(store, "/c");
 }
 
 /// Lets these loose at one time on a store that has `/a`, and judges what is left.
@@ -150,6 +172,19 @@ fn the_bounds_are_kept_by_whoever_makes_it_grow() {
     check(&[grow, insert_a], is_anything);
     check(&[grow, grow, insert_b], is_anything);
     check(&[grow, replace, remove], is_empty);
+}
+
+/// A second page of an owner is more than its share: the first gives way, not what others have.
+#[test]
+fn an_owner_above_its_share_drives_out_its_own_whatever_comes_first() {
+    check(&[insert_owned_b, insert_owned_c], |store| {
+        assert!(store.contains(&key("/a")));
+        assert_eq!(store.len(), 2);
+    });
+    check(&[insert_owned_b, insert_owned_c, grow], is_anything);
+    check(&[insert_owned_b, insert_owned_c, remove], |store| {
+        assert!(!store.contains(&key("/a")));
+    });
 }
 
 #[test]

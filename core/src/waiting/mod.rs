@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod crowd;
 mod flow;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod line;
 mod networks;
 mod room;
