@@ -49,6 +49,8 @@ pub enum Trouble {
         port: u16,
         /// Why the last of them did not.
         error: String,
+        /// It did not answer at all, within its time.
+        is_silent: bool,
     },
     /// The name has no address. Told once, until it has.
     Unresolved {
@@ -208,8 +210,9 @@ impl Addresses {
 
     /// Takes note of a [`Dial`] that ended in `error`. Returns what to tell the operator.
     pub fn not_connected(&mut self, error: &io::Error, now: Instant) -> Option<Trouble> {
-        let Some(lack) = lack(error) else {
-            return self.unreachable(&error.to_string());
+        let Some(lack) = Lack::of(error) else {
+            let is_silent = error.kind() == ErrorKind::TimedOut;
+            return self.unreachable(&error.to_string(), is_silent);
         };
         self.outage.0.wanting.is_due(now).then(|| Trouble::Lacking {
             error: error.to_string(),
@@ -218,7 +221,7 @@ impl Addresses {
     }
 
     /// Takes note that no address took a connection. Returns what to tell the operator.
-    pub fn unreachable(&mut self, error: &str) -> Option<Trouble> {
+    fn unreachable(&mut self, error: &str, is_silent: bool) -> Option<Trouble> {
         if self.known.is_empty() {
             // The look-up has told.
             return None;
@@ -229,6 +232,7 @@ impl Addresses {
             host: self.host.clone(),
             port: self.port,
             error: error.to_owned(),
+            is_silent,
         })
     }
 }
@@ -285,21 +289,24 @@ impl Dial {
 /// of the origin.
 #[must_use]
 pub fn is_want(error: &io::Error) -> bool {
-    lack(error).is_some()
+    Lack::of(error).is_some()
 }
 
-/// What is lacking on this side; `None` for any other error.
-fn lack(error: &io::Error) -> Option<Lack> {
-    // The standard library has no names for these. The first two have one number on every Unix.
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
-    match (error.raw_os_error(), error.kind()) {
-        (Some(EMFILE), _) => Some(Lack::Files),
-        (Some(ENFILE), _) => Some(Lack::SystemFiles),
-        (Some(ENOBUFS), _) | (_, ErrorKind::OutOfMemory) => Some(Lack::Memory),
-        (_, ErrorKind::AddrNotAvailable) => Some(Lack::Ports),
-        _ => None,
+impl Lack {
+    /// What is lacking on this side; `None` for any other error.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        // The standard library has no names for these. The first two have one number on every Unix.
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+        match (error.raw_os_error(), error.kind()) {
+            (Some(EMFILE), _) => Some(Self::Files),
+            (Some(ENFILE), _) => Some(Self::SystemFiles),
+            (Some(ENOBUFS), _) | (_, ErrorKind::OutOfMemory) => Some(Self::Memory),
+            (_, ErrorKind::AddrNotAvailable) => Some(Self::Ports),
+            _ => None,
+        }
     }
 }
 
@@ -316,6 +323,7 @@ mod tests {
             host: host.to_owned(),
             port: 80,
             error: "connection refused".to_owned(),
+            is_silent: false,
         }
     }
 
@@ -354,7 +362,7 @@ mod tests {
         let mut addresses = Addresses::new("origin.example", 80, Outage::default());
         assert!(addresses.start_look_up(at(0)));
         addresses.found(Ok(vec![address(1)]), at(0));
-        let told = addresses.unreachable("connection refused").unwrap();
+        let told = addresses.unreachable("connection refused", false).unwrap();
         assert_eq!(told, unreachable("origin.example"));
         assert!(!addresses.start_look_up(at(0)), "not for each visitor");
         assert!(addresses.start_look_up(at(1)));
@@ -467,10 +475,13 @@ mod tests {
         let outage = Outage::default();
         let mut one = Addresses::new("192.0.2.1", 80, outage.clone());
         let mut two = Addresses::new("192.0.2.1", 80, outage);
-        let told = one.unreachable("connection refused").unwrap();
+        let told = one.unreachable("connection refused", false).unwrap();
         assert_eq!(told, unreachable("192.0.2.1"));
-        assert_eq!((one.unreachable("x"), two.unreachable("x")), (None, None));
+        assert_eq!(
+            (one.unreachable("x", false), two.unreachable("x", false)),
+            (None, None)
+        );
         two.connected(address(1));
-        assert!(one.unreachable("again").is_some());
+        assert!(one.unreachable("again", false).is_some());
     }
 }

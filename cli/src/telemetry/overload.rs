@@ -8,7 +8,6 @@ use retter_core::report::{ShedCounts, Stats};
 use retter_core::time::Instant;
 
 use super::escape;
-use crate::clock::millis;
 
 /// One line in this time tells that it goes on, and does not fill the log.
 const REST: Duration = Duration::from_secs(60);
@@ -52,10 +51,11 @@ impl Overload {
             count => format!("; {count} visitors are in the waiting room"),
         };
         Some(format!(
-            "the application is full: it works on {} requests at one time, {} ms each; since the \
-             last such line {copies} were answered from copies, {refused} refused{in_room}{longest}",
+            "the application is full: it works on {} requests at one time, {} ms each (as measured: \
+             quicker pages or more workers of it raise that); since the last such line {copies} were \
+             answered from copies, {refused} refused{in_room}{longest}",
             stats.limit,
-            millis(stats.service_time),
+            stats.service_time.as_millis(),
         ))
     }
 }
