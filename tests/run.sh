@@ -7,7 +7,7 @@ set -euo pipefail
 all=(fmt lint doc wasm test canary runtimes cache browser ops instructions)
 # These build a tool first, install the peers or take as long as one lets them: run by name.
 named=(bench deny fuzz sim loom coverage mutants stress soak disk-kill wordpress coverage-heavy
-    around socketio disk-start disk-full)
+    around socketio outages disk-start disk-full)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 passed=0
@@ -238,6 +238,12 @@ check_around() {
 check_socketio() {
     need_npm tests/apps/socketio
     cargo_test -p retter-tests --test socketio -- --ignored --nocapture
+}
+
+# A real application that is gone for RETTER_OUTAGES_SECONDS (90), five times, and hung once.
+check_outages() {
+    need_python
+    cargo_test -p retter-tests --test returns -- --ignored --nocapture
 }
 
 # RETTER_SOAK_SECONDS (60) of new keys; 1800 is what a release deserves.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::port::Port;
 use crate::program::Program;
 
@@ -235,6 +237,16 @@ impl Application {
         if let Some(program) = self.program.take() {
             program.kill();
         }
+    }
+
+    /// Sends its process a signal.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let program = self.program.as_ref().expect("it runs");
+        program.signal(signal);
     }
 
     /// Starts it, again if it was killed, and waits until it accepts.

@@ -91,6 +91,12 @@ impl Gate {
     /// Waits until the gate is open, or `limit` passes: how a model origin is slow and can still
     /// be stopped.
     pub fn wait_at_most(&self, limit: Duration) {
-        let _ = self.0.wait(limit, |open| open.then_some(()));
+        let _ = self.is_open_within(limit);
+    }
+
+    /// Waits as [`wait_at_most`](Self::wait_at_most) does. Whether it is open.
+    #[must_use]
+    pub fn is_open_within(&self, limit: Duration) -> bool {
+        self.0.wait(limit, |open| open.then_some(())).is_some()
     }
 }

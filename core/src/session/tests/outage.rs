@@ -146,9 +146,17 @@ fn an_origin_that_refused_is_found_soon_however_long_and_however_often_it_did() 
         let mut settings = Settings::default();
         settings.site.admission.background_share = share;
         let mut server = Server::new(settings, has_copy);
-        for seconds in [90.0, 1.5, 90.0, 1.5, 1.5, 1.5] {
+        for seconds in [90.0, 90.0, 90.0, 90.0, 90.0, 1.5, 90.0, 1.5, 1.5, 1.5] {
             server.refuse();
-            server.pass(Duration::from_secs_f64(seconds));
+            let end = server.rig.now + Duration::from_secs_f64(seconds);
+            let requests = [POST.to_owned(), get("/page", ""), get("/", "")];
+            for request in requests.iter().cycle() {
+                server.ask(request);
+                server.pass(Duration::from_millis(500));
+                if server.rig.now >= end {
+                    break;
+                }
+            }
             assert!(!server.is_found());
             let took = server.return_time();
             assert!(took <= RETURN_MAX, "{took:?} after {seconds} s, {has_copy}");
