@@ -47,10 +47,10 @@ impl Doors {
         })
     }
 
-    /// Lets some go who run no request: there are no more sockets.
-    pub(crate) fn make_room(&self) {
+    /// Lets some go: there are no more sockets.
+    pub(crate) fn make_room(&self, now: Instant) {
         let mut leaving = Vec::new();
-        self.lock().make_room(&mut leaving);
+        self.lock().make_room(&mut leaving, now);
         ring(&leaving);
     }
 

@@ -219,7 +219,7 @@ async fn accept<R: Runtime>(mut member: Member, worker: Arc<Worker<R>>, listener
                     }
                 }
                 Err(error) => {
-                    worker.doors.make_room();
+                    worker.doors.make_room(worker.now());
                     if worker.doors.trouble.is_due(worker.now()) {
                         worker.tell(&Trouble::Accept(error));
                     }

@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["limits", "network", "report", "rules", "sync", "time"],
     ),
     ("copies", &["canary", "key", "rules", "store", "sync"]),
-    ("connections", &["config", "session"]),
+    ("connections", &["config", "network", "session"]),
     ("pool", &["time"]),
     ("h1", &["limits", "message"]),
     ("store", &["key", "limits", "message", "sync"]),

@@ -320,7 +320,10 @@ impl Session {
     /// Whether it could give its place to another client.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        if !self.client.is_open() || self.client.queued() > 0 {
+        if self.client.queued() > 0 {
+            return Standing::Owing(self.client.slow_from());
+        }
+        if !self.client.is_open() {
             return Standing::Busy;
         }
         self.work.standing(&self.client)
@@ -528,12 +531,20 @@ impl Session {
         self.end(action, now);
     }
 
-    /// Closes unless a request runs, else behind its answer.
+    /// Closes unless a request runs, else behind its answer; but not behind one that a slow client
+    /// keeps from its end.
     fn give_way(&mut self, now: Instant) {
         self.client.handle_drain();
-        if self.standing() != Standing::Busy || is_planted(Plant::BusyGivesWay) {
-            self.give_up(now);
-            self.client.close(Last::Close);
+        match self.standing() {
+            // As where it takes nothing at all in its time.
+            Standing::Owing(since) if since <= now => {
+                self.leave_client(Action::Abort(Side::Client), now);
+            }
+            Standing::Busy | Standing::Owing(_) if !is_planted(Plant::BusyGivesWay) => {}
+            Standing::Busy | Standing::Idle(_) | Standing::Owing(_) | Standing::Reading(_) => {
+                self.give_up(now);
+                self.client.close(Last::Close);
+            }
         }
     }
 

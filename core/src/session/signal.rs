@@ -25,7 +25,8 @@ pub enum Input {
     },
     /// No new requests are wanted: finish what runs, then close.
     Drain,
-    /// Others need the place: close unless a request runs, else behind its answer.
+    /// Others need the place: close unless a request runs that does not wait for a slow client, else
+    /// behind its answer.
     GiveWay,
     /// Nothing is left here to make a connection with: no socket, port or memory. That says nothing
     /// of the origin; see [`is_want`](crate::addresses::is_want).
@@ -75,6 +76,9 @@ pub enum Standing {
     Busy,
     /// Nothing has come since then.
     Idle(Instant),
-    /// A request has been coming since then, and nothing has been done about it yet.
+    /// A request runs, and its client has to take of the answer, or to send of the content. It has been
+    /// too slow since then, or will be if it goes on as it does now.
+    Owing(Instant),
+    /// A request has been coming since then, and nothing has been done about it yet; or none ever came.
     Reading(Instant),
 }

@@ -154,10 +154,14 @@ impl Work {
     /// Whether a client of which nothing is on its way could give its place to another.
     pub(super) fn standing(&self, client: &Client) -> Standing {
         match (self, client.head_since()) {
+            (Self::None, None) if client.sent() == 0 => Standing::Reading(client.idle_since()),
             (Self::None, None) => Standing::Idle(client.idle_since()),
             (Self::None, Some(since)) => Standing::Reading(since),
             (Self::Receiving(call), _) => Standing::Reading(call.started),
-            (Self::Running(_), _) => Standing::Busy,
+            (Self::Running(exchange), _) => match exchange.content_due() {
+                Some(least) => Standing::Owing(least.max(client.slow_from())),
+                None => Standing::Busy,
+            },
         }
     }
 

@@ -218,7 +218,7 @@ pub(super) const SPECS: &[Spec] = &[
         default: "10000",
         accepted: COUNT,
         example: "10000",
-        help: "Most client connections; when all are taken, the longest idle give way",
+        help: "Most client connections; when all are taken, the longest idle give way, then slow clients of the network that has the most",
         core: "",
         apply: |v, text| parse::one_up(text).map(|count| v.seats.total = count),
     },

@@ -25,6 +25,10 @@ use answer::Answer;
 #[derive(Debug)]
 pub(crate) struct Client {
     answer: Answer,
+    /// From when on it is slow, where it has something to take or to send.
+    brisk: Pace,
+    /// What is asked of it for that; here, as it takes some counting.
+    brisk_terms: Demand,
     conn: ServerConn,
     /// First byte of the head being received.
     head_since: Option<Instant>,
@@ -139,12 +143,28 @@ fn write_terms(settings: &ClientSettings) -> Demand {
     }
 }
 
+/// What is asked of a client that is not to be called slow: more than of one that may stay as long as
+/// there are seats.
+fn brisk_terms(settings: &ClientSettings) -> Demand {
+    /// In bytes a second. Less is a line that hardly bears pages, or somebody who wants it to last.
+    const RATE: u32 = 16 * 1024;
+    let grace = settings.write_timeout.min(settings.read_timeout) / 2;
+    Demand {
+        ahead_max: grace,
+        grace,
+        rate_min: settings.rate_min.map(|least| least.max(RATE)),
+    }
+}
+
 impl Client {
     /// A connection that was just accepted.
     pub(crate) fn new(settings: &ClientSettings, now: Instant) -> Self {
         let pace = Pace::start(read_terms(settings), now);
+        let brisk_terms = brisk_terms(settings);
         Self {
             answer: Answer::None,
+            brisk: Pace::start(brisk_terms, now),
+            brisk_terms,
             conn: ServerConn::new(settings.head_bytes_max)
                 .with_fields_max(settings.head_fields_max),
             head_since: None,
@@ -204,6 +224,9 @@ impl Client {
     ) -> Read {
         self.read_at = now;
         self.read_pace.moved(len, read_terms(settings), now);
+        if !self.conn.is_idle() {
+            self.brisk.moved(len, self.brisk_terms, now);
+        }
         if let Life::Lingering(_) = self.life {
             return if len == 0 { Read::Over } else { Read::Bytes };
         }
@@ -216,6 +239,9 @@ impl Client {
         self.out.advance(len);
         self.sent = self.sent.saturating_add(len as u64);
         self.write_pace.moved(len, write_terms(settings), now);
+        if !self.out.is_empty() {
+            self.brisk.moved(len, self.brisk_terms, now);
+        }
     }
 
     /// Fills `dst` with what to write and returns how many slices were filled.
@@ -297,6 +323,7 @@ impl Client {
     /// The next bytes are of a body: the time for it begins.
     pub(crate) fn expect_content(&mut self, settings: &ClientSettings, now: Instant) {
         self.read_pace = Pace::start(read_terms(settings), now);
+        self.brisk.resume(self.brisk_terms, now);
     }
 
     // -- answers
@@ -434,6 +461,11 @@ impl Client {
         self.sent
     }
 
+    /// From when on it has been, or will be, slow to take or send what it has to.
+    pub(crate) const fn slow_from(&self) -> Instant {
+        self.brisk.due()
+    }
+
     /// Bytes that wait to be written.
     pub(crate) fn queued(&self) -> usize {
         self.out.len()
@@ -491,6 +523,7 @@ impl Stream for Client {
         if out.is_empty() {
             // The write deadline counts from when there is something to write.
             self.write_pace.resume(write_terms(settings), now);
+            self.brisk.resume(self.brisk_terms, now);
         }
         match reply {
             Reply::Abort { by_client } => {

@@ -1,10 +1,12 @@
 //! What is bounded: requests at the origin, and the time that peers have.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
-use super::rig::{PAGE, Rig, body, field, get, status, uncalled};
+use super::rig::{PAGE, Rig, body, field, get, rest_of_upload, status, uncalled, upload};
 use crate::config::Settings;
-use crate::session::{Input, Side, Standing};
+use crate::limits::IOVECS_MAX;
+use crate::session::{Action, Input, Side, Standing};
 
 #[test]
 fn a_full_origin_answers_from_copies() {
@@ -344,9 +346,15 @@ fn live_streams_may_be_slow() {
 #[test]
 fn who_runs_no_request_gives_way() {
     let mut rig = Rig::new();
-    assert!(matches!(rig.session.standing(), Standing::Idle(_)));
+    assert_eq!(rig.session.standing(), Standing::Reading(rig.now));
     rig.input(Input::GiveWay);
     assert!(rig.session.is_done(), "a silent one");
+
+    let mut rig = Rig::new();
+    rig.send(&get("/", "")).reply(PAGE);
+    assert_eq!(rig.session.standing(), Standing::Idle(rig.now));
+    rig.input(Input::GiveWay);
+    assert!(rig.session.is_done(), "an idle one");
 
     let mut rig = Rig::new();
     rig.send("GET / HT");
@@ -363,6 +371,75 @@ fn who_runs_no_request_gives_way() {
     assert_eq!((status(&received), body(&received)), (200, "good"));
     assert_eq!(field(&received, "connection"), Some("close"));
     assert!(rig.is_closing(), "behind its answer");
+}
+
+/// How long a client may be slow until it is called so.
+const SLOW: Duration = Duration::from_millis(7_500);
+
+/// The client takes as many bytes in each second.
+fn takes(rig: &mut Rig, bytes: usize, seconds: u32) {
+    for _ in 0..seconds {
+        rig.wait(Duration::from_secs(1));
+        let mut slices = [IoSlice::new(&[]); IOVECS_MAX];
+        let count = rig.session.write_slices(Side::Client, &mut slices);
+        let ready: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        rig.session
+            .handle_written(Side::Client, bytes.min(ready), rig.now);
+    }
+}
+
+#[test]
+fn a_slow_client_gives_way_and_one_that_moves_does_not() {
+    let large = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{}",
+        "x".repeat(1_000_000)
+    );
+    for (bytes, gives_way) in [(0, true), (600, true), (4_000, true), (40_000, false)] {
+        let mut rig = Rig::new();
+        rig.client_reads = false;
+        rig.send(&get("/", "")).reply(&large);
+        assert_eq!(rig.session.standing(), Standing::Owing(rig.now + SLOW));
+        takes(&mut rig, bytes, 14);
+        rig.input(Input::GiveWay);
+        assert_eq!(rig.session.is_done(), gives_way, "{bytes} bytes a second");
+        let is_reset = rig.took().contains(&Action::Abort(Side::Client));
+        assert_eq!(is_reset, gives_way);
+        let reports = rig.reports.len();
+        assert_eq!(reports, usize::from(gives_way), "it is reported once");
+    }
+}
+
+#[test]
+fn what_was_fast_buys_a_client_no_slow_minute() {
+    let large = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}",
+        "x".repeat(4_000_000)
+    );
+    let mut rig = Rig::new();
+    rig.client_reads = false;
+    rig.send(&get("/", "")).reply(&large);
+    takes(&mut rig, 3_000_000, 1);
+    takes(&mut rig, 600, 8);
+    rig.input(Input::GiveWay);
+    assert!(rig.session.is_done());
+}
+
+#[test]
+fn a_slow_sender_gives_way_until_all_is_here() {
+    let mut rig = Rig::new();
+    rig.send(&upload());
+    assert!(rig.asked().starts_with("POST / "));
+    assert!(matches!(rig.session.standing(), Standing::Owing(_)));
+    rig.wait(SLOW - Duration::from_secs(1))
+        .input(Input::GiveWay);
+    rig.send(&rest_of_upload());
+    assert_eq!(rig.session.standing(), Standing::Busy, "the origin works");
+    rig.wait(SLOW).reply(PAGE);
+    assert_eq!(status(&rig.received()), 200, "told too early");
+
+    let mut rig = Rig::new();
+    rig.send(&upload()).wait(SLOW).input(Input::GiveWay);
+    assert!(rig.session.is_done());
 }
 
 #[test]
@@ -396,7 +473,7 @@ fn a_slow_honest_download_is_not_cut_by_the_steps_of_the_kernel() {
         while step > 0 {
             let room = rig.session.read_buf(Side::Origin).len();
             rig.session.handle_read(Side::Origin, room, rig.now);
-            let mut slices = [std::io::IoSlice::new(&[]); 8];
+            let mut slices = [IoSlice::new(&[]); 8];
             let count = rig.session.write_slices(Side::Client, &mut slices);
             let queued: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             let len = queued.min(step);
