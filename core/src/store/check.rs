@@ -39,11 +39,7 @@ impl<V: Entry> Shard<V> {
             seen += nodes.len();
         }
         check(seen == self.groups.len(), "groups outside the queues")?;
-        let mut shares = Shares::new();
-        for (_, group) in &self.groups {
-            shares.add(group.owner, group.bytes + self.least());
-        }
-        check(shares == self.shares, "an owner's bytes miscounted")?;
+        check(self.counted() == self.shares, "an owner's bytes miscounted")?;
         let mut entries = 0;
         let mut in_partitions = 0;
         for (at, group) in &self.groups {
@@ -86,5 +82,17 @@ impl<V: Entry> Shard<V> {
             .checked_len()
             .ok_or("ghosts disagree")
             .map(|_| ())
+    }
+
+    /// What each owner fills, counted anew.
+    fn counted(&self) -> Shares {
+        let mut shares = Shares::new();
+        for (_, group) in &self.groups {
+            shares.add(group.owner, group_bytes::<V>(&group.key));
+            for variant in &group.variants {
+                shares.add(variant.owner, variant.bytes + self.least());
+            }
+        }
+        shares
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Group<V> {
     /// What the group is charged for, variants included.
     pub(super) bytes: usize,
     pub(super) fifo: Fifo,
-    /// Who had its first variant made.
+    /// Who had its first variant made, and is charged for what is of none of them.
     pub(super) owner: Owner,
     /// Uses since the group came into its queue, up to [`USES_MAX`](super::shard::USES_MAX).
     pub(super) uses: AtomicU8,
@@ -30,6 +30,8 @@ pub(super) struct Group<V> {
 pub(super) struct Variant<V> {
     pub(super) value: Arc<V>,
     pub(super) bytes: usize,
+    /// Who had it made, and is charged for it.
+    pub(super) owner: Owner,
 }
 
 pub(super) struct Members {

@@ -91,20 +91,30 @@ impl<V: Entry> Shard<V> {
         let same = variants
             .iter()
             .position(|variant| variant.value.same_variant(&value));
+        let mut owner = value.owner();
         if let Some(same) = same {
+            if owner == 0 {
+                // Renewed for nobody, it stays whose it was.
+                owner = variants[same].owner;
+            }
             self.take_variant(at, same, dropped);
         } else if variants.len() >= VARIANTS_MAX {
             let which = self
-                .one_of(at, value.owner())
+                .one_of(at, owner)
                 .unwrap_or_else(|| self.least_wanted(at));
             self.take_variant(at, which, dropped);
             self.evictions += 1;
         }
-        self.groups[at].variants.push(Variant { value, bytes });
-        self.charge(at, bytes);
-        self.entries += 1;
+        self.add_variant(
+            at,
+            Variant {
+                value,
+                bytes,
+                owner,
+            },
+        );
         self.insertions += 1;
-        if is_new && self.may_not_press(at) {
+        if same.is_none() && self.may_not_press(at, is_new) {
             return self.make_room_within(at, dropped);
         }
         self.make_room(at, dropped);
@@ -161,7 +171,8 @@ impl<V: Entry> Shard<V> {
         // An honest `extra` is far below any bound; a dishonest one must not wrap the sums.
         let extra = extra.min(self.bytes_max.saturating_add(1));
         variant.bytes += extra;
-        self.charge(at, extra);
+        let owner = variant.owner;
+        self.charge(at, owner, extra);
         self.make_room(at, dropped);
     }
 
@@ -333,7 +344,7 @@ impl<V: Entry> Shard<V> {
                 });
             found.into_mut().list.push_back(groups, at);
         }
-        self.shares.add(owner, bytes + self.least());
+        self.shares.add(owner, bytes);
         self.enter_queue(at, fifo);
         at
     }
@@ -355,8 +366,13 @@ impl<V: Entry> Shard<V> {
             }
         }
         let group = self.groups.remove(at);
-        self.shares.take(group.owner, group.bytes + self.least());
-        let count = group.variants.len();
+        let (count, least) = (group.variants.len(), self.least());
+        let mut own = group.bytes;
+        for variant in &group.variants {
+            own -= variant.bytes;
+            self.shares.take(variant.owner, variant.bytes + least);
+        }
+        self.shares.take(group.owner, own);
         self.entries -= count;
         dropped.extend(group.variants.into_iter().map(|variant| variant.value));
         count
@@ -376,26 +392,36 @@ impl<V: Entry> Shard<V> {
         /// These may stay beside those of others.
         const FEW: usize = 2;
         let variants = self.groups[at].variants.iter().enumerate();
-        let mut own = variants.filter(|(_, variant)| variant.value.owner() == owner);
+        let mut own = variants.filter(|(_, variant)| variant.owner == owner);
         let (oldest, _) = own.next().filter(|_| owner != 0)?;
         own.nth(FEW - 2).map(|_| oldest)
     }
 
     /// Takes one variant out of a group and leaves the group, even if it is empty now.
     fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
+        let least = self.least();
         let group = &mut self.groups[at];
         let variant = group.variants.remove(which);
         group.bytes -= variant.bytes;
-        self.shares.take(group.owner, variant.bytes);
+        self.shares.take(variant.owner, variant.bytes + least);
         queue_of(group.fifo, &mut self.small, &mut self.main).bytes -= variant.bytes;
         self.entries -= 1;
         dropped.push(variant.value);
     }
 
-    fn charge(&mut self, at: usize, bytes: usize) {
+    /// Adds a group's newest variant.
+    fn add_variant(&mut self, at: usize, variant: Variant<V>) {
+        let (owner, bytes) = (variant.owner, variant.bytes);
+        self.groups[at].variants.push(variant);
+        self.charge(at, owner, bytes);
+        self.shares.add(owner, self.least());
+        self.entries += 1;
+    }
+
+    fn charge(&mut self, at: usize, owner: Owner, bytes: usize) {
         let group = &mut self.groups[at];
         group.bytes += bytes;
-        self.shares.add(group.owner, bytes);
+        self.shares.add(owner, bytes);
         queue_of(group.fifo, &mut self.small, &mut self.main).bytes += bytes;
     }
 
@@ -416,17 +442,31 @@ impl<V: Entry> Shard<V> {
         queue.bytes += bytes;
     }
 
-    /// Whether a new group may not drive others out: its owner has more than a share, or it is large and
-    /// was not here before.
-    fn may_not_press(&self, at: usize) -> bool {
-        let group = &self.groups[at];
-        let is_over = self
-            .shares
-            .is_over(group.owner, group.bytes, self.bytes_max);
-        is_over || group.fifo == Fifo::Small && self.is_large(group.bytes)
+    /// Whether the newest variant of a group may not drive others out: its owner has more than a share,
+    /// or it is large and its page, which `is_new`, was not here before.
+    fn may_not_press(&self, at: usize, is_new: bool) -> bool {
+        let newest = self.newest(at);
+        newest.is_over || is_new && newest.is_large && self.groups[at].fifo == Fifo::Small
     }
 
-    /// What a group counts for at the least in its owner's share, beside its bytes: their number is
+    /// The newest variant of a group, as it counts among others.
+    fn newest(&self, at: usize) -> Newest {
+        let group = &self.groups[at];
+        let (owner, bytes) = match group.variants.last() {
+            // What is of the group alone came with its only variant.
+            Some(variant) if group.variants.len() > 1 => (variant.owner, variant.bytes),
+            Some(variant) => (variant.owner, group.bytes),
+            None => (0, 0),
+        };
+        Newest {
+            at,
+            owner,
+            is_over: self.shares.is_over(owner, bytes, self.bytes_max),
+            is_large: self.is_large(bytes),
+        }
+    }
+
+    /// What a variant counts for at the least in its owner's share, beside its bytes: their number is
     /// bounded too.
     pub(super) const fn least(&self) -> usize {
         self.bytes_max
@@ -441,42 +481,72 @@ impl<V: Entry> Shard<V> {
         bytes > self.bytes_max / LARGE_SHARE
     }
 
-    /// Evicts what is its owner's, or large as it is, until the bounds hold; else `newest` leaves.
-    /// Returns whether it stays.
-    fn make_room_within(&mut self, newest: usize, dropped: &mut Dropped<V>) -> bool {
+    /// Evicts what is its owner's, or large as it is, until the bounds hold; else the newest variant of
+    /// this group leaves. Returns whether it stays.
+    fn make_room_within(&mut self, at: usize, dropped: &mut Dropped<V>) -> bool {
         while self.bytes() > self.bytes_max || self.entries > self.entries_max {
-            let victim = self.one_alike(newest).unwrap_or(newest);
-            let hash = self.groups[victim].key.hash();
-            self.ghosts.remember(hash, self.groups.len());
-            let count = self.remove_group(victim, dropped) as u64;
-            if victim == newest {
-                self.insertions -= count;
-                return false;
+            match self.one_alike(self.newest(at)) {
+                Some((group, None)) => {
+                    self.remember(group);
+                    self.evictions += self.remove_group(group, dropped) as u64;
+                }
+                Some((group, Some(which))) => {
+                    self.take_variant(group, which, dropped);
+                    self.evictions += 1;
+                }
+                None => {
+                    self.insertions -= 1;
+                    self.take_newest(at, dropped);
+                    return false;
+                }
             }
-            self.evictions += count;
         }
         true
     }
 
-    /// Of the groups whose turn is next, one of the same owner, or a large one where this is large; not
-    /// one that is used.
-    fn one_alike(&self, newest: usize) -> Option<usize> {
+    /// Takes the newest variant of a group out again, and the group where it has no other.
+    fn take_newest(&mut self, at: usize, dropped: &mut Dropped<V>) {
+        match self.groups[at].variants.len() {
+            0 | 1 => {
+                self.remember(at);
+                self.remove_group(at, dropped);
+            }
+            count => self.take_variant(at, count - 1, dropped),
+        }
+    }
+
+    /// Remembers that a group was here.
+    fn remember(&mut self, at: usize) {
+        let hash = self.groups[at].key.hash();
+        self.ghosts.remember(hash, self.groups.len());
+    }
+
+    /// Of the groups whose turn is next, one that is all of the same owner, or a large one where this is
+    /// large; or one variant of the same owner. Not of a group that is used.
+    fn one_alike(&self, newest: Newest) -> Option<(usize, Option<usize>)> {
         /// In each queue.
         const LOOKED_AT: usize = 32;
-        let Group { owner, bytes, .. } = self.groups[newest];
-        let is_over = self.shares.is_over(owner, bytes, self.bytes_max);
-        let is_alike = |at: &usize| {
-            let group = &self.groups[*at];
-            let is_its = is_over && group.owner == owner;
-            let is_large = self.is_large(bytes) && self.is_large(group.bytes);
-            *at != newest
-                && (is_its || is_large && !is_over)
-                && group.uses.load(Ordering::Relaxed) <= 1
+        let is_its = |variant: &Variant<V>| newest.is_over && variant.owner == newest.owner;
+        let alike = |at: usize| {
+            let group = &self.groups[at];
+            let variants = &group.variants;
+            // The newest one itself is no room for it.
+            let others = variants.len() - usize::from(at == newest.at);
+            if at != newest.at && variants.iter().all(is_its) {
+                return Some((at, None));
+            }
+            let one = variants.iter().take(others).position(is_its);
+            if let Some(which) = one {
+                return Some((at, Some(which)));
+            }
+            let is_large = newest.is_large && !newest.is_over && self.is_large(group.bytes);
+            (at != newest.at && is_large).then_some((at, None))
         };
-        let mut fronts = [&self.small, &self.main]
+        let fronts = [&self.small, &self.main]
             .into_iter()
             .flat_map(|queue| queue.list.front(&self.groups, LOOKED_AT));
-        fronts.find(is_alike)
+        let mut unused = fronts.filter(|at| self.groups[*at].uses.load(Ordering::Relaxed) <= 1);
+        unused.find_map(alike)
     }
 
     /// Evicts until the bounds hold. `spare` is the group just changed: it goes last, and its
@@ -538,6 +608,16 @@ impl<V: Entry> Shard<V> {
             main.or(small)
         }
     }
+}
+
+/// A variant that came last, and what it may do.
+#[derive(Clone, Copy)]
+struct Newest {
+    /// Its group.
+    at: usize,
+    owner: Owner,
+    is_over: bool,
+    is_large: bool,
 }
 
 impl<V> Linked for Group<V> {

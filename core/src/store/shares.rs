@@ -1,4 +1,5 @@
-//! Owns how much of a shard each owner fills: whoever had the values made that nobody else had before.
+//! Owns how much of a shard each owner fills: whoever had the values made that nobody else had before,
+//! each variant of a page by itself.
 //! Never knows which values those are, and evicts nothing.
 
 /// Bytes by owner. Owners are few: who shares a number with another has a share with them.

@@ -84,3 +84,54 @@ fn made_up_variants_drive_out_one_of_the_others() {
     assert_eq!(left.count(), VARIANTS_MAX - 2);
     store.validate().unwrap();
 }
+
+/// Each owner presses with as many variants of pages that others had made.
+#[test]
+fn no_owner_drives_out_what_others_had_made_with_variants_of_it() {
+    for bytes in [1_000, 5_000, 60_000] {
+        let store = Store::new(Bounds {
+            shards_max: 1,
+            ..bounds(1 << 20, 1_000)
+        });
+        for owner in 1..=200_u8 {
+            let number = u64::from(owner);
+            press(&store, owner, number..number + 1, 3_500);
+        }
+        for variant in 1..=8 {
+            for number in 1..=200 {
+                let made_up = Page {
+                    owner: 255,
+                    ..page(number, variant, bytes)
+                };
+                store.insert(key_in(number, Partition::Shared), made_up);
+            }
+            store.validate().unwrap();
+        }
+        let is_there = |number: &u64| {
+            let variants = store.variants(&key_in(*number, Partition::Shared));
+            variants.iter().any(|page| page.variant == 0)
+        };
+        let left = (1..=200).filter(is_there).count();
+        assert!(left >= 150, "{left} of 200 are left, {bytes} bytes each");
+    }
+}
+
+#[test]
+fn what_is_renewed_for_nobody_stays_whose_it_was() {
+    let store = Store::new(Bounds {
+        shards_max: 1,
+        ..bounds(1 << 20, 1_000)
+    });
+    for owner in 1..=100_u8 {
+        press(&store, owner, u64::from(owner)..u64::from(owner) + 1, 7_000);
+    }
+    // Each page of the one who presses is renewed once.
+    for number in 1_000..1_500 {
+        press(&store, 255, number..number + 1, 4_000);
+        if store.contains(&key_in(number, Partition::Shared)) {
+            press(&store, 0, number..number + 1, 4_000);
+        }
+    }
+    let left = kept(&store, 1..101);
+    assert!(left >= 75, "{left} of 100 are left");
+}
