@@ -6,26 +6,40 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// One line a minute tells it.
-const REST: Duration = Duration::from_secs(60);
-
 /// When something was told last. Shared by all who would tell it.
-#[derive(Debug, Default)]
-pub struct Seldom(
+#[derive(Debug)]
+pub struct Seldom {
+    rest: Duration,
     /// Nanoseconds, 0 for never.
-    AtomicU64,
-);
+    told: AtomicU64,
+}
 
 impl Seldom {
-    /// Whether to tell it now: it was not told for a minute.
+    /// Something that is told at most once in this time.
+    #[must_use]
+    pub const fn every(rest: Duration) -> Self {
+        Self {
+            rest,
+            told: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether to tell it now, for whoever then does: it was not told for that time.
     pub fn is_due(&self, now: Instant) -> bool {
         let due = |last| {
-            let rested = now.saturating_since(Instant::from_nanos(last)) >= REST;
+            let rested = now.saturating_since(Instant::from_nanos(last)) >= self.rest;
             (last == 0 || rested).then_some(now.as_nanos().max(1))
         };
-        let told = &self.0;
-        told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
+        (self.told)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
             .is_ok()
+    }
+}
+
+/// Once a minute.
+impl Default for Seldom {
+    fn default() -> Self {
+        Self::every(Duration::from_secs(60))
     }
 }
 
@@ -40,5 +54,14 @@ mod tests {
             .filter(|&secs| seldom.is_due(Instant::from_epoch(Duration::from_secs(secs))))
             .collect();
         assert_eq!(told, [1, 61, 121, 181]);
+    }
+
+    #[test]
+    fn another_time_can_be_asked_for() {
+        let seldom = Seldom::every(Duration::from_secs(600));
+        let told: Vec<_> = (1..1300)
+            .filter(|&secs| seldom.is_due(Instant::from_epoch(Duration::from_secs(secs))))
+            .collect();
+        assert_eq!(told, [1, 601, 1201]);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 use retter_disk::{Stats, Trouble};
 
@@ -12,20 +13,27 @@ use super::news::Line;
 const REST: Duration = Duration::from_secs(600);
 
 /// What was told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DiskNews {
     has_told_loaded: bool,
-    troubled_at: Option<Instant>,
+    trouble: Seldom,
+}
+
+impl Default for DiskNews {
+    fn default() -> Self {
+        Self {
+            has_told_loaded: false,
+            trouble: Seldom::every(REST),
+        }
+    }
 }
 
 impl DiskNews {
     /// What to log now; to be asked about once a second.
     pub(crate) fn note(&mut self, stats: &Stats, now: Instant) -> Option<Line> {
-        let is_due = self
-            .troubled_at
-            .is_none_or(|at| now.saturating_since(at) >= REST);
-        if let (Some(trouble), true) = (&stats.trouble, is_due) {
-            self.troubled_at = Some(now);
+        if let Some(trouble) = &stats.trouble
+            && self.trouble.is_due(now)
+        {
             return Some(Line::Bad(words(trouble)));
         }
         let took = stats.loading_took?;

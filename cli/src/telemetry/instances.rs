@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 use retter_shared::{Stats, Trouble};
 
@@ -15,13 +16,24 @@ const REST: Duration = Duration::from_secs(600);
 const LASTS: Duration = Duration::from_secs(3);
 
 /// What was told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InstanceNews {
     has_told_begun: bool,
     /// Whether it was told that something is wrong, and not yet that it is over.
     is_troubled: bool,
-    told_at: Option<Instant>,
+    trouble: Seldom,
     troubled_since: Option<Instant>,
+}
+
+impl Default for InstanceNews {
+    fn default() -> Self {
+        Self {
+            has_told_begun: false,
+            is_troubled: false,
+            trouble: Seldom::every(REST),
+            troubled_since: None,
+        }
+    }
 }
 
 impl InstanceNews {
@@ -46,14 +58,10 @@ impl InstanceNews {
             };
         };
         let since = *self.troubled_since.get_or_insert(now);
-        let is_due = self
-            .told_at
-            .is_none_or(|at| now.saturating_since(at) >= REST);
-        if !is_due || now.saturating_since(since) < LASTS {
+        if now.saturating_since(since) < LASTS || !self.trouble.is_due(now) {
             return None;
         }
         self.is_troubled = true;
-        self.told_at = Some(now);
         Some(Line::Bad(words(trouble)))
     }
 }

@@ -1,21 +1,18 @@
 //! Owns what is logged of a full application: how much it bears, and what became of the rest.
 //! Never counts: the gate does.
 
-use std::time::Duration;
-
 use retter_core::admission::Holder;
 use retter_core::report::{ShedCounts, Stats};
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 
 use super::escape;
 
-/// One line in this time tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(60);
-
 /// What was told last.
 #[derive(Debug, Default)]
 pub(crate) struct Overload {
-    at: Option<Instant>,
+    /// One line a minute tells that it goes on, and does not fill the log.
+    line: Seldom,
     shed: ShedCounts,
 }
 
@@ -30,13 +27,11 @@ impl Overload {
     ) -> Option<String> {
         let waiting = stats.waiting.waiting;
         let stats = &stats.admission;
-        let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
         let copies = stats.shed.copy - self.shed.copy;
         let refused = stats.shed.refused() - self.shed.refused();
-        if !is_due || copies + refused == 0 {
+        if copies + refused == 0 || !self.line.is_due(now) {
             return None;
         }
-        self.at = Some(now);
         self.shed = stats.shed;
         let longest = holder().map_or_else(String::new, |holder| {
             format!(
@@ -62,6 +57,8 @@ impl Overload {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

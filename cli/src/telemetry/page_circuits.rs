@@ -1,21 +1,17 @@
 //! Owns what is logged of circuits of single pages: one line a minute for all of them.
 //! Never counts for others: the metrics do.
 
-use std::time::Duration;
-
 use retter_core::breaker::{State, Tier, Transition};
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 
 use super::escape;
 
-/// One line in this time tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(60);
-
 /// What was not told yet.
 #[derive(Debug, Default)]
 pub(super) struct PageCircuits {
-    /// When it was told last.
-    at: Option<Instant>,
+    /// One line a minute tells that it goes on, and does not fill the log.
+    line: Seldom,
     opened: u32,
     /// The last that opened, and why.
     last: Option<Transition>,
@@ -32,20 +28,15 @@ impl PageCircuits {
 
     /// What to log now; to be asked about once a second. `open` are not closed now.
     pub(super) fn tell(&mut self, open: usize, now: Instant) -> Option<String> {
-        let is_due = self.at.is_none_or(|at| now.saturating_since(at) >= REST);
-        let last = self.last.as_ref().filter(|_| is_due && self.opened > 0)?;
+        let last = self.last.take_if(|_| self.line.is_due(now))?;
         let path = last.path.as_deref().unwrap_or("(unknown)");
         let text = format!(
             "circuits of single pages: {} opened, {open} are not closed now; the last was that of {}: {}; \
              other pages are asked for as before",
-            self.opened,
+            std::mem::take(&mut self.opened),
             escape(path.as_bytes()),
             last.reason
         );
-        *self = Self {
-            at: Some(now),
-            ..Self::default()
-        };
         Some(text)
     }
 }
@@ -53,6 +44,7 @@ impl PageCircuits {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use retter_core::breaker::Reason;
 

@@ -1,20 +1,17 @@
 //! Owns what is logged of error pages that come with status 200: at most one line in a minute.
 //! Never counts: the site does.
 
-use std::time::Duration;
-
 use retter_core::report::{SoftFailure, SoftVerdict};
+use retter_core::seldom::Seldom;
 use retter_core::time::Instant;
 
 use super::escape;
 
-/// One line in this time tells that it goes on, and does not fill the log.
-const REST: Duration = Duration::from_secs(60);
-
 /// What was told last, and what was not.
 #[derive(Debug, Default)]
 pub(crate) struct Soft {
-    at: Option<Instant>,
+    /// One line a minute tells that it goes on, and does not fill the log.
+    line: Seldom,
     untold: u64,
 }
 
@@ -41,10 +38,9 @@ impl Soft {
             signs,
             verdict,
         } = told?;
-        if self.at.is_some_and(|at| now.saturating_since(at) < REST) {
+        if !self.line.is_due(now) {
             return None;
         }
-        self.at = Some(now);
         let others = std::mem::take(&mut self.untold) - 1;
         let path = escape(path.as_bytes());
         let what = match verdict {
@@ -60,6 +56,8 @@ impl Soft {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use retter_core::report::Sign;
 
     use super::*;
