@@ -227,7 +227,7 @@ fn a_no_is_kept_while_it_is_fresh_and_takes_the_page_away() {
 }
 
 #[test]
-fn who_wants_nothing_but_a_copy_gets_504_without_one() {
+fn a_visitor_that_wants_nothing_but_a_copy_gets_504_without_one() {
     let origin = Origin::start(fresh);
     let retter = start(&origin);
     let only = |target| get(target).field("Cache-Control", "only-if-cached");

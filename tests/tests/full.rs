@@ -103,7 +103,7 @@ fn fifty_clients_at_an_application_that_does_two_at_a_time() {
 }
 
 #[test]
-fn who_waited_in_vain_is_told_when_to_come_again_and_the_operator_why() {
+fn a_visitor_that_waited_in_vain_is_told_when_to_come_again_and_the_operator_why() {
     let (origin, busy, gate) = busy_origin();
     let mut settings = works_on("2");
     settings[7].1 = "200ms";

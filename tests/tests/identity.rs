@@ -88,7 +88,7 @@ fn a_cart_of_a_cookie_of_any_name_is_its_visitors() {
 }
 
 #[test]
-fn who_is_named_by_a_proxy_sees_the_own_pages_until_refused() {
+fn a_visitor_that_is_named_by_a_proxy_sees_the_own_pages_until_refused() {
     let user = |name| Some(("X-WEBAUTH-USER", name));
     check(
         &[get("/account", user("anna"))],

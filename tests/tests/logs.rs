@@ -34,7 +34,7 @@ fn ask_for_lines(retter: &Retter) {
 }
 
 #[test]
-fn who_does_not_read_a_log_holds_nothing_up() {
+fn a_log_that_nobody_reads_holds_nothing_up() {
     for output in [Output::Out, Output::Err] {
         let origin = origin();
         let mut retter = start(&origin);

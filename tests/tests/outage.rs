@@ -153,7 +153,7 @@ fn later_requests_are_refused_at_once_and_so_is_everybody_where_that_is_set() {
 }
 
 #[test]
-fn who_has_ordered_sees_the_next_page_though_the_circuit_was_open() {
+fn a_visitor_that_has_ordered_sees_the_next_page_though_the_circuit_was_open() {
     let fails = Arc::new(AtomicBool::new(true));
     let at_origin = Arc::clone(&fails);
     let origin =

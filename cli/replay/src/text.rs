@@ -175,7 +175,7 @@ fn table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     })?;
     rescues(&mut table)?;
     table.heading("The application")?;
-    table.count("  was spared so many requests", |run| {
+    table.count("  was spared this many requests", |run| {
         run.tally.counts.spared()
     })?;
     table.count("  was asked in the background so often", |run| {

@@ -28,7 +28,7 @@ struct Peer {
 pub(crate) struct Heard {
     /// Something of the same instance was not heard.
     pub(crate) is_gap: bool,
-    /// So many of its items are known already.
+    /// How many of its items are known already.
     pub(crate) known: usize,
 }
 

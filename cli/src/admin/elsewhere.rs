@@ -133,7 +133,7 @@ fn message(shown: &Shown) -> Vec<u8> {
     head
 }
 
-/// So many of the copies as fit, from a place on: in the order of the hashes of their keys.
+/// As many of the copies as fit, from a place on: in the order of the hashes of their keys.
 fn export(request: &Request, telemetry: &Telemetry) -> Response {
     let after = match query::pairs(&request.query).as_deref() {
         Some([]) => None,

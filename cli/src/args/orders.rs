@@ -75,7 +75,7 @@ fn copies_command() -> Command {
                 .long("limit")
                 .value_name("NUMBER")
                 .value_parser(value_parser!(u32).range(1..))
-                .help("So many lines at most [default: 100]; with --from, so many pages [default: 10000]"),
+                .help("How many lines at most [default: 100]; with --from, how many pages [default: 10000]"),
         )
         .arg(
             Arg::new("from")

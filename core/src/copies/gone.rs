@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many are remembered at most: a later one takes the place of one that has the same.
+/// How many are remembered at most: a later one takes the place of one that has the same.
 const PLACES: usize = 4096;
 
 /// Hashes of keys, 0 for none: 32 KiB.

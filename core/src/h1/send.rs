@@ -44,7 +44,7 @@ enum Part {
     Large(Bytes),
     /// As `Large`, but the queue is not what holds it in memory.
     Shared(Bytes),
-    /// So many of the next bytes of `small`.
+    /// This number of the next bytes of `small`.
     Small(usize),
 }
 

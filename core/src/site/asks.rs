@@ -529,7 +529,7 @@ fn count((all, identified): &mut (u32, u32), has_identity: bool) {
     }
 }
 
-/// So many pages are looked at for one that gives way.
+/// How many pages are looked at for one that gives way.
 const LOOKS: usize = 16;
 
 /// Pages that are offered to probe with: those behind them are worse.

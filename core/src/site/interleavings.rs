@@ -114,7 +114,7 @@ fn a_renewal_brings_nothing_back_that_a_write_made_wrong() {
 }
 
 #[test]
-fn nor_does_a_renewal_that_only_validates() {
+fn a_renewal_that_only_validates_brings_nothing_back_either() {
     check_write(true, StatusCode::NOT_MODIFIED);
 }
 
@@ -269,7 +269,7 @@ fn of_two_who_come_at_once_one_probes() {
 }
 
 #[test]
-fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
+fn a_request_that_comes_while_a_probe_is_given_up_probes_or_is_refused() {
     every_interleaving(PREEMPTIONS, || {
         let site = half_open();
         let is_there = Arc::new(AtomicBool::new(true));
@@ -292,7 +292,7 @@ fn who_comes_while_a_probe_is_given_up_probes_or_is_refused() {
 }
 
 #[test]
-fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
+fn a_request_that_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
     every_interleaving(PREEMPTIONS, || {
         let site = half_open();
         let probe = visit(&site).expect("its time has come");
@@ -311,7 +311,7 @@ fn who_comes_after_the_probe_is_told_that_the_circuit_is_closed() {
 }
 
 #[test]
-fn who_began_before_it_opened_decides_nothing() {
+fn a_request_that_began_before_it_opened_decides_nothing() {
     every_interleaving(PREEMPTIONS, || {
         let site = site();
         let early = ask(&site, Method::GET, "/a", at(0));

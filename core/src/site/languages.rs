@@ -8,10 +8,10 @@ use crate::key::Language;
 pub(super) struct Languages(Vec<(Language, u32)>);
 
 impl Languages {
-    /// So many are asked for.
+    /// How many are asked for.
     const ASKED_MAX: usize = 4;
 
-    /// So many are counted.
+    /// How many are counted.
     const COUNTED_MAX: usize = 16;
 
     /// Counts a visitor; returns whether the language is one of those that are wanted most.

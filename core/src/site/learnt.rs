@@ -98,7 +98,7 @@ mod tests {
         site
     }
 
-    /// The same site in a process that starts so many seconds later, with what the first one knew then and kept.
+    /// The same site in a process that starts `started` seconds later, with what the first one knew then and kept.
     fn again(before: &Site, ended: u64, started: u64) -> Site {
         let site = site(1, started);
         for fact in before.facts(at(ended)) {

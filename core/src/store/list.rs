@@ -82,7 +82,7 @@ impl List {
         self.ends.map(|(first, _)| first)
     }
 
-    /// The first so many nodes.
+    /// The first `count` nodes.
     pub(super) fn front<'a, N: Linked>(
         &self,
         nodes: &'a Slab<N>,

@@ -639,7 +639,7 @@ impl<V> Linked for Group<V> {
 /// The small queue's share of the bytes: a tenth, the paper's value for web traffic.
 const SMALL_SHARE: usize = 10;
 
-/// What takes more than one in so many bytes of a shard is large.
+/// What takes more than one byte in this number of a shard is large.
 pub(super) const LARGE_SHARE: usize = 40;
 
 /// Two bits, as in the paper: more would let a page that was hot once stay for long.

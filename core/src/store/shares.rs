@@ -11,7 +11,7 @@ pub(super) type Owner = u8;
 
 const OWNERS: usize = Owner::MAX as usize + 1;
 
-/// One in so many bytes of a shard is what an owner may fill at the cost of others.
+/// One byte in this number of a shard is what an owner may fill at the cost of others.
 const SHARE: usize = 8;
 
 impl Shares {
@@ -27,7 +27,7 @@ impl Shares {
         self.0[owner as usize] -= bytes;
     }
 
-    /// Whether an owner fills more than its share of so many bytes, `newest` aside: one value is always
+    /// Whether an owner fills more than its share of `bytes_max`, `newest` aside: one value is always
     /// somebody's to keep.
     pub(super) const fn is_over(&self, owner: Owner, newest: usize, bytes_max: usize) -> bool {
         let others = self.0[owner as usize].saturating_sub(newest);

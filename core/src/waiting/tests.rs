@@ -76,7 +76,7 @@ impl Bed {
         waits(turn).claim
     }
 
-    /// So many wait, from a network each.
+    /// `count` wait, from a network each.
     fn filled(count: u32) -> (Self, Vec<Claim>) {
         let bed = Self::new();
         let claims = (0..count).map(|network| bed.comes(network)).collect();
@@ -173,7 +173,7 @@ fn one_network_has_few_numbers_whatever_its_programs_are_called() {
 }
 
 #[test]
-fn who_brings_no_number_back_gets_no_other_one_for_a_while() {
+fn a_visitor_that_brings_no_number_back_gets_no_other_one_for_a_while() {
     let (mut bed, _) = Bed::filled(8);
     let lost = bed.comes(50);
     assert_eq!(bed.ask(50, None), Turn::Refused);
@@ -189,7 +189,7 @@ fn who_brings_no_number_back_gets_no_other_one_for_a_while() {
 }
 
 #[test]
-fn there_are_never_more_than_so_many() {
+fn there_are_never_more_than_the_bound() {
     let mut bed = Bed::new();
     let max = u32::try_from(ROOM_MAX).unwrap();
     for network in 0..max {

@@ -18,7 +18,7 @@ pub(crate) struct Swarm {
     pub(crate) chop: u32,
     /// Directions of links that are cut, per mille.
     pub(crate) cut: u32,
-    /// Connections to the origin: as it is, refused, never answered, not begun for want of a
+    /// Connections to the origin: as it is, refused, never answered, not begun as there is no
     /// socket.
     pub(crate) dials: [u32; 4],
     /// Kinds of the origin's answers, see `answers::Fault`.

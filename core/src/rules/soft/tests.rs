@@ -23,7 +23,7 @@ fn framed(title: &str, content: &str) -> String {
     )
 }
 
-/// So many paragraphs of ordinary text.
+/// This number of paragraphs of ordinary text.
 fn paragraphs(count: usize) -> String {
     (0..count)
         .map(|n| {

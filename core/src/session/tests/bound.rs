@@ -87,7 +87,7 @@ fn each_sign_of_a_login_binds() {
 }
 
 #[test]
-fn who_has_signed_in_leads_and_follows_nobody() {
+fn a_client_that_has_signed_in_leads_and_follows_nobody() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     settings.site.admission.in_flight_start = 1;

@@ -249,7 +249,7 @@ fn content_that_does_not_come_is_nothing_to_the_origin() {
 }
 
 #[test]
-fn who_waits_for_a_100_gets_it_from_the_origin() {
+fn a_client_that_waits_for_a_100_gets_it_from_the_origin() {
     let mut rig = Rig::new();
     rig.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     assert!(rig.asked().contains("100-continue"));
@@ -344,7 +344,7 @@ fn live_streams_may_be_slow() {
 }
 
 #[test]
-fn who_runs_no_request_gives_way() {
+fn a_client_that_runs_no_request_gives_way() {
     let mut rig = Rig::new();
     assert_eq!(rig.session.standing(), Standing::Reading(rig.now));
     rig.input(Input::GiveWay);

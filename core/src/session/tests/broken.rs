@@ -124,7 +124,7 @@ fn a_slow_probe_is_counted_once() {
 }
 
 #[test]
-fn who_wants_what_can_only_be_probed_wakes_nobody_twice() {
+fn a_client_that_wants_what_can_only_be_probed_wakes_nobody_twice() {
     let paths = ["/1", "/2", "/3"];
     let mut rig = with_copies(paths);
     open_origin(&rig);

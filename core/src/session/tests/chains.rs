@@ -175,7 +175,7 @@ fn two_of_three_answers_are_no_proof() {
 }
 
 #[test]
-fn who_has_a_planted_value_too_sees_nothing_of_what_comes_after() {
+fn a_client_that_has_a_planted_value_too_sees_nothing_of_what_comes_after() {
     // The application signs in by a GET that it answers with a page, and its sessions are in the cookie.
     let mut rig = rig();
     rolls(&mut rig, "session");
@@ -219,7 +219,7 @@ fn who_has_a_planted_value_too_sees_nothing_of_what_comes_after() {
 /// Somebody waits with a value for which another one is used meanwhile: a copy of what that was sent is
 /// for its holder.
 #[test]
-fn who_has_waited_sees_nothing_that_a_later_value_was_sent() {
+fn a_client_that_has_waited_sees_nothing_that_a_later_value_was_sent() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let mut rig = attended(settings);

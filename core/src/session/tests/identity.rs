@@ -130,7 +130,7 @@ fn without_sessions_no_page_that_sets_a_cookie_is_kept() {
 }
 
 #[test]
-fn who_waits_for_anothers_page_is_not_given_it_with_a_cookie() {
+fn a_client_that_waits_for_anothers_page_is_not_given_it_with_a_cookie() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     let rig = Rig::with(settings);
@@ -346,7 +346,7 @@ fn a_value_that_two_visitors_were_given_is_nobodys() {
 }
 
 #[test]
-fn who_sends_an_ignored_parameter_reads_copies_and_makes_none() {
+fn a_client_that_sends_an_ignored_parameter_reads_copies_and_makes_none() {
     let plain = (("/p", ""), "", "page");
     let reflecting = (
         ("/p?utm_source=evil", ""),

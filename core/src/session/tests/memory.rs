@@ -293,7 +293,7 @@ fn half_a_head_behind_an_answer_has_its_time_once_it_can_be_heard() {
 }
 
 #[test]
-fn who_reads_is_not_slow_though_there_is_no_room() {
+fn a_client_that_reads_is_not_slow_though_there_is_no_room() {
     let mut settings = Settings::default();
     settings.client.send_bytes_max = 0;
     settings.site.admission.in_flight_max = 1;

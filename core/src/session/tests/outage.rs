@@ -226,7 +226,7 @@ fn what_was_not_sent_waits_for_a_restart_and_is_sent_once() {
 }
 
 #[test]
-fn who_waits_for_a_restart_waits_until_some_time_after_the_first_refusal() {
+fn a_client_that_waits_for_a_restart_waits_until_some_time_after_the_first_refusal() {
     let mut server = Server::new(Settings::default(), false);
     server.origin = Origin::Refuses;
     let mut first = server.another();

@@ -233,7 +233,7 @@ fn what_a_stranger_does_not_ask_for() {
 }
 
 #[test]
-fn who_is_somebody_gets_nothing_of_a_stranger() {
+fn a_client_that_is_somebody_gets_nothing_of_a_stranger() {
     let mut rig = rig();
     visited(&mut rig, NO_STORE, &page(NO_STORE, "page of nobody"));
     for fields in [
@@ -412,7 +412,7 @@ fn a_no_to_a_stranger_ends_all_sharing_of_the_page() {
 }
 
 #[test]
-fn who_was_refused_gets_no_copy_with_or_without_cookies() {
+fn a_client_that_was_refused_gets_no_copy_with_or_without_cookies() {
     let session = (
         "/",
         "Cookie: PHPSESSID=b1b2b3b4b5b6b7b8\r\nAccept: text/html",
@@ -450,7 +450,7 @@ fn who_was_refused_gets_no_copy_with_or_without_cookies() {
 }
 
 #[test]
-fn who_has_written_waits_for_the_application_unless_it_fails() {
+fn a_client_that_has_written_waits_for_the_application_unless_it_fails() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 2;
     let mut rig = attended(settings);

@@ -76,7 +76,7 @@ fn a_visitor_who_wants_a_page_of_a_full_origin_gets_a_place_and_a_page_that_look
 }
 
 #[test]
-fn who_waits_is_let_in_when_there_is_room_and_the_origin_sees_nothing_of_the_number() {
+fn a_client_that_waits_is_let_in_when_there_is_room_and_the_origin_sees_nothing_of_the_number() {
     let mut busy = full();
     let first = cookie(&navigates(&busy, 1, "sid=a"));
     let second = navigates(&busy, 2, "sid=b");

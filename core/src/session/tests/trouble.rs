@@ -448,7 +448,7 @@ fn an_origin_that_gives_up_on_a_slow_client_is_not_to_blame() {
 }
 
 #[test]
-fn who_asks_for_a_100_and_sends_nothing_holds_no_slot_and_blames_nobody() {
+fn a_client_that_asks_for_a_100_and_sends_nothing_holds_no_slot_and_blames_nobody() {
     let expecting =
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     for continues in [false, true] {

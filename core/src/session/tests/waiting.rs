@@ -109,7 +109,7 @@ fn what_was_sent_ahead_is_answered_in_order_after_the_wait() {
 }
 
 #[test]
-fn who_joins_a_fetch_after_a_write_does_not_get_the_page_of_before() {
+fn a_client_that_joins_a_fetch_after_a_write_does_not_get_the_page_of_before() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 2;
     let mut one = Rig::with(settings);
@@ -283,7 +283,7 @@ fn a_copy_that_came_meanwhile_is_the_answer() {
 }
 
 #[test]
-fn who_waits_holds_no_probe_back() {
+fn a_client_that_waits_holds_no_probe_back() {
     let mut settings = Settings::default();
     settings.site.admission.in_flight_max = 1;
     settings.site.breaker.jitter = 0.0;

@@ -271,7 +271,7 @@ fn where_one_network_brings_everybody_sessions_are_the_witnesses() {
     assert_eq!(answers[11], 503, "it fails for both: {answers:?}");
 }
 
-/// So many visitors ask at once, each for a page of its own, and all are answered so; how many were
+/// This number of visitors ask at once, each for a page of its own, and all are answered so; how many were
 /// let through to the origin.
 fn rush(rig: &mut Rig, visitors: std::ops::Range<u8>, answer: &str) -> usize {
     rig.now = rig.now + MILLISECOND;
