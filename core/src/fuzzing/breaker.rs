@@ -66,7 +66,7 @@ fn one_circuit(terms: &Terms, mut input: Input<'_>) {
         let byte = input.byte();
         let outcome = OUTCOMES[usize::from(byte >> 2) % OUTCOMES.len()];
         let event = match byte & 3 {
-            0 | 1 if pair.begun() < BEGUN_MAX => Event::Acquire(visitor(byte)),
+            0 | 1 if pair.begun() < BEGUN_MAX => Event::Acquire(one_of_few(byte)),
             0 => Event::EndNewest(outcome),
             1 | 2 => Event::EndOldest(outcome),
             _ => Event::Wait(u64::from(byte >> 2 & 0x0f)),
@@ -146,6 +146,16 @@ fn visitor(byte: u8) -> Visitor {
     Visitor {
         network: u64::from(byte >> 2) % 3,
         session: u64::from(byte >> 5),
+    }
+}
+
+/// One of six: the model forgets nobody, and a circuit that does not tell pages apart tells eight
+/// visitors apart.
+fn one_of_few(byte: u8) -> Visitor {
+    let Visitor { network, session } = visitor(byte);
+    Visitor {
+        network,
+        session: session % 2,
     }
 }
 
