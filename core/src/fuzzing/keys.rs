@@ -217,8 +217,10 @@ fn kept_target(request: &RequestHead) -> Vec<u8> {
     if let (path, Some(query)) = (request.path(), request.query()) {
         let pairs = || query.split(|&byte| byte == b'&');
         // A `;` may begin another parameter, which does not follow anybody.
-        let follows =
-            |pair: &[u8]| FOLLOWING.matches(split_at_byte(pair, b'=').0) && !pair.contains(&b';');
+        let follows = |pair: &[u8]| {
+            let name = split_at_byte(pair, b'=').0;
+            FOLLOWING.match_in_any_case(name) && !pair.contains(&b';')
+        };
         if pairs().any(follows) {
             let kept: Vec<&[u8]> = pairs().filter(|pair| !follows(pair)).collect();
             let mark: &[u8] = if kept.is_empty() { b"" } else { b"?" };
