@@ -19,6 +19,7 @@ mod elsewhere;
 mod errand;
 mod failed;
 mod fetch;
+mod had;
 mod handed;
 mod handing;
 mod happened;

@@ -1,6 +1,10 @@
 //! Owns which copies should be renewed in the background: how often each was wanted, on whose
 //! behalf, and which of them are being renewed.
 //! Never asks the origin, and never looks at a copy or a circuit.
+//!
+//! The next renewal is for the network that has had the fewest of late, so one visitor who asks for
+//! many pages, or for one again and again, waits behind all others. Where too many are wanted, one of
+//! a network with more than a share gives way first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,10 +13,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::errand::Errand;
+use super::had::Had;
 use super::target::target_of;
 use crate::breaker::Target;
 use crate::key::{CacheKey, Partition};
 use crate::limits::{RECENT_MAX, WANTS_MAX};
+use crate::network::Network;
 use crate::report::RefreshStats;
 use crate::time::Instant;
 
@@ -30,6 +36,9 @@ const REST_MAX: Duration = Duration::from_secs(16);
 /// not there at once.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
+/// A network with more than one in this many wants has more than a share of them.
+const SHARE: usize = 8;
+
 /// After this many failures in a row a page may itself be what is broken.
 const FAILURES_MAX: u32 = 2;
 
@@ -38,6 +47,8 @@ const FAILURES_MAX: u32 = 2;
 pub(super) struct Wants {
     /// By the keyed hash of the key; of two keys that collide the first stays.
     table: BTreeMap<u64, Want>,
+    /// The renewals that each network has had.
+    had: Had,
     /// The last copies that were made, to probe with where no copy was wanted yet.
     recent: VecDeque<Errand>,
     starts: u64,
@@ -53,6 +64,8 @@ pub(super) struct Wants {
 #[derive(Debug)]
 struct Want {
     errand: Errand,
+    /// Of those who wanted it since it was renewed, the one that had had the fewest renewals.
+    network: Network,
     /// How often a copy answered since it was renewed. Without any it is only good to probe with.
     count: u32,
     due: Instant,
@@ -138,6 +151,10 @@ impl Wants {
             if want.errand.key != errand.key || want.running.is_some() {
                 return false;
             }
+            let network = Network::of(errand.peer);
+            if want.count == 0 || self.had.count(network) < self.had.count(want.network) {
+                want.network = network;
+            }
             want.errand.request = Arc::clone(&errand.request);
             want.errand.peer = errand.peer;
             want.due = if want.count == 0 {
@@ -172,13 +189,17 @@ impl Wants {
         self.recent.push_back(errand);
     }
 
-    /// The copy that is wanted most of those that are due; of two, the one due for longer.
+    /// Of the copies that are due, one for the network that has had the fewest renewals: the one that is
+    /// wanted most, and of two the one due for longer.
     pub(super) fn most_wanted(&self, now: Instant) -> Option<Errand> {
         if now < self.paused_until {
             return None;
         }
         let due = self.waiting().filter(|want| want.due() <= now);
-        let most = due.max_by_key(|want| (want.count, Reverse(want.due())));
+        let most = due.max_by_key(|want| {
+            let had = self.had.count(want.network);
+            (Reverse(had), want.count, Reverse(want.due()))
+        });
         most.map(|want| want.errand.clone())
     }
 
@@ -253,6 +274,7 @@ impl Wants {
         let number = self.starts;
         let is_slow = false;
         want.running = Some(Running { is_slow, number });
+        self.had.one(want.network);
         self.stats.started += 1;
         self.stats.running += 1;
         Some(number)
@@ -381,14 +403,37 @@ impl Wants {
         self.waiting().count()
     }
 
-    fn insert(&mut self, errand: Errand, count: u32, due: Instant, now: Instant) {
-        if self.table.len() >= WANTS_MAX {
+    /// What gives way to one more want of this network: of those of the network with the most, where
+    /// that is more than a share; its own where it is one of them.
+    fn least_wanted(&self, newest: Network) -> Option<u64> {
+        let mut by_network: BTreeMap<Network, usize> = BTreeMap::new();
+        for want in self.table.values() {
+            *by_network.entry(want.network).or_default() += 1;
+        }
+        let count = |network: &Network| by_network.get(network).copied().unwrap_or_default();
+        let most = by_network.keys().max_by_key(|network| count(network));
+        let heaviest = [Some(&newest), most].into_iter().flatten();
+        let mut heaviest = heaviest.filter(|network| count(network) > WANTS_MAX / SHARE);
+        let gives = heaviest.next();
+        let least = |of: Option<&Network>| {
             let idle = self.table.iter().filter(|(_, want)| want.running.is_none());
-            let least = idle.min_by_key(|(_, want)| (want.count, want.wanted_at));
-            let Some((&hash, _)) = least else { return };
+            let chosen = idle.filter(|(_, want)| of.is_none_or(|of| want.network == *of));
+            let least = chosen.min_by_key(|(_, want)| (want.count, want.wanted_at));
+            least.map(|(hash, _)| *hash)
+        };
+        gives.and_then(|of| least(Some(of))).or_else(|| least(None))
+    }
+
+    fn insert(&mut self, errand: Errand, count: u32, due: Instant, now: Instant) {
+        let network = Network::of(errand.peer);
+        if self.table.len() >= WANTS_MAX {
+            let Some(hash) = self.least_wanted(network) else {
+                return;
+            };
             self.table.remove(&hash);
         }
         let want = Want {
+            network,
             count,
             due,
             failures: 0,
@@ -449,6 +494,71 @@ mod tests {
             assert!([0, 1, gone + 1].into_iter().all(is_there));
         }
         assert!(wants.is_current(&errand(&keyer, 0).key, running));
+    }
+
+    /// What somebody of this network wants.
+    fn of_network(keyer: &Keyer, network: u8, number: usize) -> Errand {
+        Errand {
+            peer: IpAddr::from([203, 0, network, 1]),
+            ..errand(keyer, number)
+        }
+    }
+
+    const RENEWED: Schedule = Schedule {
+        now: Instant::ZERO,
+        due: Instant::ZERO,
+        retry_at: Instant::ZERO,
+    };
+
+    /// Renews the next one; its number.
+    fn renew(wants: &mut Wants) -> Option<usize> {
+        let errand = wants.most_wanted(at(0))?;
+        let number = wants.start(&errand, at(0)).unwrap();
+        wants.end(&errand.key, number, Ended::Renewed, RENEWED);
+        let path = errand.request.path().strip_prefix(b"/")?;
+        std::str::from_utf8(path).ok()?.parse().ok()
+    }
+
+    #[test]
+    fn whoever_wants_many_or_one_often_takes_no_turn_of_others() {
+        let keyer = Keyer::new(&CacheSettings::default(), 1);
+        let mut wants = Wants::default();
+        // 100 pages, each ten times; one of them others want too.
+        for number in (0..100).cycle().take(1_000) {
+            wants.want(&of_network(&keyer, 1, number), at(0), at(0));
+        }
+        // Twenty visitors want one page each, once, after all of that.
+        for network in 2..22 {
+            let page = 1_000 + usize::from(network);
+            wants.want(&of_network(&keyer, network, page), at(0), at(0));
+        }
+        wants.want(&of_network(&keyer, 22, 7), at(0), at(0));
+        let first: Vec<_> = (0..22).filter_map(|_| renew(&mut wants)).collect();
+        let honest = first.iter().filter(|number| **number >= 1_000).count();
+        assert_eq!(honest, 20, "{first:?}");
+        assert!(first.contains(&7), "{first:?}");
+        // It had one of these. Nobody else wants anything: the rest is its.
+        assert_eq!(std::iter::from_fn(|| renew(&mut wants)).count(), 98);
+    }
+
+    #[test]
+    fn whoever_wants_too_many_drives_out_its_own() {
+        let keyer = Keyer::new(&CacheSettings::default(), 1);
+        let mut wants = Wants::default();
+        for network in 0..200 {
+            let page = 10_000 + usize::from(network);
+            wants.want(&of_network(&keyer, network, page), at(0), at(1));
+        }
+        for number in 0..1_000 {
+            wants.want(&of_network(&keyer, 255, number), at(0), at(2));
+            wants.want(&of_network(&keyer, 255, number), at(0), at(2));
+        }
+        let honest = |number| {
+            let hash = errand(&keyer, 10_000 + number).key.hash();
+            wants.table.contains_key(&hash)
+        };
+        assert!((0..200_usize).all(honest));
+        assert_eq!(wants.table.len(), WANTS_MAX);
     }
 
     #[test]
