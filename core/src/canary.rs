@@ -37,6 +37,8 @@ pub enum Plant {
     OverloadWithRoom,
     /// An origin connection that a client has signed in on is kept for the requests of all clients.
     ParkedLogin,
+    /// A place in the waiting room is given to two visitors.
+    PlaceTwice,
     /// A known visitor is given what a stranger was sent.
     PublicForPersonal,
     /// What a visitor was sent is kept as if a stranger had been.
@@ -68,7 +70,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BusyGivesWay,
         Self::DeafToConnections,
         Self::Desync,
@@ -84,6 +86,7 @@ impl Plant {
         Self::OpenLetsPass,
         Self::OverloadWithRoom,
         Self::ParkedLogin,
+        Self::PlaceTwice,
         Self::PublicForPersonal,
         Self::PublicOfVisitor,
         Self::PublicWithToken,

@@ -39,7 +39,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "waiting",
-        &["limits", "network", "report", "rules", "sync", "time"],
+        &[
+            "canary", "limits", "network", "report", "rules", "sync", "time",
+        ],
     ),
     ("copies", &["canary", "key", "rules", "store", "sync"]),
     ("connections", &["config", "network", "session"]),

@@ -10,6 +10,7 @@ use super::flow::{Flow, Pace, SOON};
 use super::line::{Line, Waiting};
 use super::networks::{Mark, Networks, Shown};
 use super::words::{Count, Guest, Said, Stay};
+use crate::canary::{Plant, is_planted};
 use crate::limits::ROOM_MAX;
 use crate::time::Instant;
 
@@ -265,6 +266,9 @@ impl Room {
         if guest.visitor.is_some_and(is_back) || self.is_full() || !self.may_join(mark) {
             self.count.refused += 1;
             return Said::No;
+        }
+        if is_planted(Plant::PlaceTwice) && self.line.contains(self.last) {
+            return self.waits(self.last, false, now);
         }
         if let Some(visitor) = guest.visitor.filter(|_| self.unclaimed.len() < ROOM_MAX) {
             self.unclaimed.insert(visitor, now + UNCLAIMED);

@@ -12,7 +12,7 @@ use crate::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::oracle::Oracle;
 use crate::requests::{self, Memory};
 use crate::seen::Seen;
-use crate::visitors::{VisitorId, Visitors};
+use crate::visitors::{ROOM, VisitorId, Visitors};
 
 /// Longest time in which nothing at all happens for a client that waits. Every time limit of the
 /// simulated settings is far below.
@@ -246,6 +246,9 @@ impl Client {
             let cookie = line.split(';').next().unwrap_or_default();
             if net.swarm.is_start(cookie) {
                 memory.visitors.take(visitor, cookie);
+            }
+            if cookie.split('=').next() == Some(ROOM) {
+                memory.visitors.take_place(visitor, cookie);
             }
         }
     }

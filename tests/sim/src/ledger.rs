@@ -52,6 +52,10 @@ pub(crate) struct Asked {
     pub(crate) who: Rc<str>,
     /// The cookies and fields that say so.
     pub(crate) lines: Rc<[Line]>,
+    /// The place in the waiting room that its browser shows, or one that it has made up.
+    pub(crate) room: Option<Rc<str>>,
+    /// Which kind of answer it wants; empty where it does not say.
+    pub(crate) accept: &'static str,
     /// What of `who` stays when the application gives another cookie in the place of its own.
     pub(crate) rest: Rc<str>,
     /// The cookie that the application has handed out, if it has.

@@ -48,6 +48,9 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
+/// One world in so many has a crowd, beside which the others are what they were.
+const CROWDED_IN: u64 = 8;
+
 /// Runs the world of `seed` for this many events before its end begins.
 #[must_use]
 pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
@@ -56,6 +59,9 @@ pub fn run(seed: u64, steps: u64, readable: bool) -> Outcome {
     let mut swarm = swarm::Swarm::new(&mut chance);
     if chance.hits(250) {
         swarm.be_of_sessions(&mut settings, &mut chance);
+    }
+    if seed % CROWDED_IN == 1 {
+        swarm.be_crowded(&mut settings);
     }
     let trace = trace::Trace::new(readable);
     let net = Rc::new(RefCell::new(net::Net::new(chance, swarm, trace)));

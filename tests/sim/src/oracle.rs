@@ -4,6 +4,7 @@
 
 mod cause;
 mod public;
+mod rooms;
 
 use retter_core::breaker::Transition;
 use retter_core::config::Settings;
@@ -18,6 +19,7 @@ use crate::seen::{
     Seen, basis, bodiless, cache_status, check_bodiless, check_body, detail, find_answer, holds,
     number, plain, status,
 };
+use rooms::Rooms;
 
 /// How many answers came from where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +46,8 @@ pub struct Tally {
     pub leaving: u64,
     /// Losses of the program.
     pub restarts: u64,
+    /// Places in the waiting room.
+    pub placed: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -59,6 +63,7 @@ impl std::ops::AddAssign for Tally {
         self.transitions += other.transitions;
         self.leaving += other.leaving;
         self.restarts += other.restarts;
+        self.placed += other.placed;
     }
 }
 
@@ -67,6 +72,7 @@ pub(crate) struct Oracle {
     settings: Settings,
     circuits: Circuits,
     copies: Copies,
+    rooms: Rooms,
     /// When the program last had no room at the origin.
     full_at: Option<Instant>,
     pub(crate) tally: Tally,
@@ -78,6 +84,7 @@ impl Oracle {
             circuits: Circuits::new(settings.site.breaker.clone(), is_attended),
             copies: Copies::new(settings.site.cache.clone()),
             settings,
+            rooms: Rooms::default(),
             full_at: None,
             tally: Tally::default(),
         }

@@ -12,7 +12,7 @@ use crate::copies::is_no;
 use crate::ledger::{ANSWER, ASKED, Answer, Asked, AskedId, Ledger, Page, upload};
 use crate::net::{Actor, Close, End, Event, LinkId, Net};
 use crate::requests::HOSTS;
-use crate::visitors::known_by;
+use crate::visitors::{ROOM, known_by};
 
 /// How the origin is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -331,6 +331,7 @@ fn take_request(
     let same_user = lines.all(|(name, value)| head.fields.get(name) == Some(value));
     let same_user = who.is_empty() || same_user;
     let is_right = is_right && head.fields.get("host") == Some(host) && same_user;
+    let is_right = is_right && !shows_place(&head);
     let is_strange = conn.login.as_ref().is_some_and(|(of, _)| of != client);
     ledger.check(is_right, || {
         format!("request {asked} reaches the origin as another: {head:?}")
@@ -349,6 +350,12 @@ fn take_request(
     }
     conn.request = Some((asked, head, 0, false));
     Some(asked)
+}
+
+/// Whether it shows a place in the waiting room, which is between the program and its visitors.
+fn shows_place(head: &Head) -> bool {
+    let mut cookies = head.fields.all("cookie").flat_map(|line| line.split("; "));
+    cookies.any(|pair| pair.starts_with(ROOM))
 }
 
 /// The fields that a stranger may send: none of a visitor's.

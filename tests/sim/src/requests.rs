@@ -19,6 +19,10 @@ pub(crate) const RANGE: (usize, usize) = (2, 10);
 /// The query of those who want to be gone.
 pub(crate) const LOGOUT: &str = "action=logout";
 
+/// What a browser accepts where somebody wants a page, and where a script wants data.
+pub(crate) const PAGE: &str = "text/html,*/*;q=0.8";
+const DATA: &str = "application/json";
+
 /// What is not HTTP.
 const MALFORMED: [&str; 4] = [
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -90,6 +94,12 @@ pub(crate) fn compose(visitor: VisitorId, logs_in: bool, net: &mut Net, memory: 
         is_bound: memory.visitors.is_bound(visitor),
         who: identity.who,
         lines: identity.lines,
+        room: memory.visitors.room(visitor).filter(|_| swarm.browses),
+        accept: match (swarm.browses, path % 3) {
+            (false, _) => "",
+            (true, 1) => DATA,
+            (true, _) => PAGE,
+        },
         rest: identity.rest,
         started: identity.started,
         flavour: ["", "sweet", "sour"][chance.below(3)],
@@ -141,6 +151,10 @@ pub(crate) fn message(id: AskedId, asked: &Asked, net: &mut Net) -> (Vec<u8>, Ve
     (Head::bytes(&start, &fields), body)
 }
 
+fn is_cookie(name: &str) -> bool {
+    name.eq_ignore_ascii_case("cookie")
+}
+
 /// The fields of a request, but for its framing.
 fn fields(id: AskedId, asked: &Asked) -> Fields {
     let mut fields = Fields::default();
@@ -148,7 +162,17 @@ fn fields(id: AskedId, asked: &Asked) -> Fields {
     put("Host", asked.host);
     put(ASKED, &id.to_string());
     for (name, value) in &*asked.lines {
-        put(name, value);
+        match (is_cookie(name), &asked.room) {
+            (true, Some(room)) => put(name, &format!("{value}; {room}")),
+            (true, None) | (false, _) => put(name, value),
+        }
+    }
+    let has_cookies = asked.lines.iter().any(|(name, _)| is_cookie(name));
+    if let (Some(room), false) = (&asked.room, has_cookies) {
+        put("Cookie", room);
+    }
+    if !asked.accept.is_empty() {
+        put("Accept", asked.accept);
     }
     if !asked.flavour.is_empty() {
         put(FLAVOUR, asked.flavour);

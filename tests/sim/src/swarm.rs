@@ -91,6 +91,9 @@ pub(crate) struct Swarm {
     pub(crate) pushing: u32,
     /// Connections that there may be; more push others out.
     pub(crate) places: usize,
+    /// Visitors are people with browsers, who say that they want a page, or a script on it that it wants
+    /// data; only they may wait in the waiting room.
+    pub(crate) browses: bool,
 }
 
 impl Swarm {
@@ -151,11 +154,23 @@ impl Swarm {
             spurious: rate(chance, 30),
             pushing: rate(chance, 10),
             places: *chance.pick(&[3, 12, 1_000, 1_000, 1_000, 1_000]),
+            browses: false,
         }
     }
 }
 
 impl Swarm {
+    /// Makes it a world in which more people want pages than the application can make.
+    pub(crate) fn be_crowded(&mut self, settings: &mut Settings) {
+        self.browses = true;
+        (self.users, self.newcomers) = (self.users.max(5), self.newcomers.max(400));
+        self.think_max = self.think_max.max(Duration::from_millis(600));
+        let admission = &mut settings.site.admission;
+        admission.in_flight_max = admission.in_flight_max.min(2);
+        admission.in_flight_start = admission.in_flight_start.min(2);
+        admission.queue_timeout = admission.queue_timeout.min(Duration::from_millis(500));
+    }
+
     /// Makes it a world of sessions: there is time to find out how the application's cookies are, and
     /// little else goes wrong meanwhile than that they come into several hands.
     pub(crate) fn be_of_sessions(&mut self, settings: &mut Settings, chance: &mut Chance) {

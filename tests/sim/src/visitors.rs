@@ -27,6 +27,13 @@ pub(crate) const STARTS: [&str; 3] = ["PHPSESSID", "shopsess", "kundennr"];
 /// The cookie that a browser has from before the world began.
 pub(crate) const SESSION: &str = "PHPSESSID";
 
+/// The cookie by which the program knows again who waits in its waiting room.
+pub(crate) const ROOM: &str = "retter-room";
+
+/// One visitor in so many keeps no such cookie, and one makes them up.
+const FORGETFUL_IN: usize = 6;
+const FORGING_IN: usize = 7;
+
 /// The field of a proxy in front that signs people in.
 const SIGNED_IN: &str = "X-WEBAUTH-USER";
 
@@ -79,6 +86,8 @@ struct Visitor {
     odd: &'static str,
     /// The cookie that the application has handed out last.
     started: Option<String>,
+    /// The place in the waiting room that it was given last.
+    room: Option<Rc<str>>,
     /// How often a script has counted a page, where one does.
     views: Option<Cell<u32>>,
 }
@@ -109,6 +118,7 @@ impl Visitors {
                 ignored: IGNORED[chance.below(IGNORED.len())],
                 odd: ODD[chance.below(10) / 7],
                 started: self.stolen(swarm, chance),
+                room: None,
                 views: chance.hits(swarm.counting).then(Cell::default),
             });
             return self.0.len() - 1;
@@ -135,6 +145,22 @@ impl Visitors {
     /// A browser takes the cookie that an answer hands out.
     pub(crate) fn take(&mut self, id: VisitorId, cookie: &str) {
         self.0[id].started = Some(cookie.to_owned());
+    }
+
+    /// A browser takes the place in the waiting room that an answer gives it, as a pair of name and
+    /// value.
+    pub(crate) fn take_place(&mut self, id: VisitorId, cookie: &str) {
+        if !id.is_multiple_of(FORGETFUL_IN) {
+            self.0[id].room = Some(cookie.into());
+        }
+    }
+
+    /// The place that a browser shows.
+    pub(crate) fn room(&self, id: VisitorId) -> Option<Rc<str>> {
+        if id.is_multiple_of(FORGING_IN) {
+            return Some(format!("{ROOM}={id:016x}{:016x}", id * id).into());
+        }
+        self.0[id].room.clone()
     }
 
     /// As whom a visitor asks now; `logs_in` where its connection does not know it yet.

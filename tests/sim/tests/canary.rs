@@ -48,6 +48,7 @@ fn says(bug: Plant) -> &'static str {
         Plant::UnendedSession => "a copy of a session that was signed out of",
         Plant::OnDiskAfterDrop => "a copy that was made wrong",
         Plant::ParkedLogin => "another client's login",
+        Plant::PlaceTwice => "another visitor's place",
         Plant::PublicForPersonal => "for who is somebody",
         Plant::PublicOfVisitor => "bytes that were never sent to `strangers`",
         Plant::PublicWithToken => "a value that a stranger was handed",

@@ -8,6 +8,7 @@ use retter_core::config::FreshMode;
 use retter_core::time::Instant;
 
 use super::Oracle;
+use super::rooms::is_navigation;
 use crate::attempts::Attempt;
 use crate::ledger::{Answer, Asked, AskedId, Ledger};
 use crate::net::Net;
@@ -111,7 +112,15 @@ impl Oracle {
                         holds(asked.is_read(), "a circuit refuses what is no read")?;
                         self.check_refused(asked, net, ledger)
                     }
+                    // Others were there before, though there may be room by now.
+                    "overload-no-copy" if is_navigation(asked) && self.full_at.is_some() => Ok(()),
                     "overload-no-copy" => self.check_overload(sent, net),
+                    "waiting-room" => {
+                        holds(self.full_at.is_some(), "the origin was never full")?;
+                        let is_new = self.rooms.check(asked, seen, net.now, ledger)?;
+                        self.tally.placed += u64::from(is_new);
+                        Ok(())
+                    }
                     _ => Err("an undocumented reason".to_owned()),
                 }
             }
