@@ -52,7 +52,7 @@ impl Rooms {
         let is_kept = shown.is_none_or(|shown| shown == given);
         holds(is_kept, "not the place that it had")?;
         // Of a page that broke off it may not have come.
-        let told = place(&seen.body).or((!seen.is_whole).then_some(1));
+        let told = place(&seen.body).or_else(|| (!seen.is_whole).then_some(1));
         let place = told.ok_or("no place on the page")?;
         let others = ledger.asked.iter().filter(|other| is_navigation(other));
         holds(
