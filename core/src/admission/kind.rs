@@ -53,8 +53,9 @@ impl Naming {
             let equals = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
             let (name, value) = parameter.split_at(equals);
             let is_plain = value.get(1..).unwrap_or_default().iter().all(is_of_words);
+            let says_kind = is_plain && !MADE_UP.contains(&name);
             hasher.write_u8(b'&');
-            hasher.write(if is_plain { parameter } else { name });
+            hasher.write(if says_kind { parameter } else { name });
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is below a u16")]
         Kind((hasher.finish() % KINDS as u64) as u16)
@@ -72,6 +73,23 @@ impl Kind {
         Self(number)
     }
 }
+
+/// Parameters whose values clients make up so that no address is asked for twice. A random value in small letters
+/// looks like a word now and then, and a poll with one would be of a kind of its own.
+const MADE_UP: [&[u8]; 12] = [
+    b"_",
+    b"_t",
+    b"cb",
+    b"cachebust",
+    b"cachebuster",
+    b"nonce",
+    b"rand",
+    b"random",
+    b"rnd",
+    b"t",
+    b"timestamp",
+    b"ts",
+];
 
 /// What applications call their pages, not what counts or tells users apart.
 const fn is_of_words(byte: &u8) -> bool {
@@ -92,6 +110,7 @@ mod tests {
     fn kinds_of_pages() {
         assert!(same("/item/17", "/item/4"));
         assert!(same("/s?t=Pq3x8&a=poll", "/s?t=Zk&a=poll"));
+        assert!(same("/?a=poll&t=pkxqzrfb", "/?a=poll&t=mwvd3k"));
         assert!(same("/?q=2", "/?q=3"));
         assert!(!same("/item", "/items"));
         assert!(!same("/i.php?route=shop/list", "/i.php?route=shop/poll"));
