@@ -33,7 +33,8 @@ impl Naming {
     }
 
     /// The kind of a request. Paths that differ in digits only are of one kind, and so are queries
-    /// that do not differ in names, nor in values that are plain words: `/?page=poll&t=Pq3x8`.
+    /// that do not differ in names, nor in values that are plain words: `/?page=poll&t=Pq3x8`. What
+    /// stands alone and is no plain word tells nothing, as in `/?1733011200`.
     pub(super) fn kind(&self, class: Class, target: &[u8]) -> Kind {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
         hasher.write_u8(u8::from(class == Class::Write));
@@ -53,9 +54,14 @@ impl Naming {
             let equals = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
             let (name, value) = parameter.split_at(equals);
             let is_plain = value.get(1..).unwrap_or_default().iter().all(is_of_words);
+            let is_bare = value.is_empty();
             let says_kind = is_plain && !MADE_UP.contains(&name);
             hasher.write_u8(b'&');
-            hasher.write(if says_kind { parameter } else { name });
+            match (says_kind, is_bare) {
+                (true, true) if !name.iter().all(is_of_words) => {}
+                (true, _) => hasher.write(parameter),
+                (false, _) => hasher.write(name),
+            }
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is below a u16")]
         Kind((hasher.finish() % KINDS as u64) as u16)
@@ -112,6 +118,8 @@ mod tests {
         assert!(same("/s?t=Pq3x8&a=poll", "/s?t=Zk&a=poll"));
         assert!(same("/?a=poll&t=pkxqzrfb", "/?a=poll&t=mwvd3k"));
         assert!(same("/?q=2", "/?q=3"));
+        assert!(same("/?q=2&1733011200", "/?q=3&0.81"));
+        assert!(!same("/?poll", "/?page"));
         assert!(!same("/item", "/items"));
         assert!(!same("/i.php?route=shop/list", "/i.php?route=shop/poll"));
         assert!(!same("/i.php", "/i.php?a="));
