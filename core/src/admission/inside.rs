@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::bid::Visitor;
 use super::kind::Kind;
+use super::kinds::LATE;
 use super::words::Holder;
 use crate::time::Instant;
 
@@ -31,10 +32,12 @@ pub(super) struct Inside {
     resting: BTreeMap<Since, Late>,
     /// The begins of the two requests answered as usual that began last, the latest first.
     usual: [Instant; 2],
-    /// When somebody was let in last.
+    /// When somebody was let in last who is no probe.
     pub(super) entered_at: Instant,
-    /// A request is there beyond the limit, to find out whether the others only wait.
-    pub(super) is_probed: bool,
+    /// Probes: requests beyond the limit, which find out whether the others only wait, or will never be
+    /// answered. And when the last one came; long ago where it brought news.
+    pub(super) probes: u32,
+    pub(super) probed_at: Instant,
     next: u64,
 }
 
@@ -62,21 +65,40 @@ impl Inside {
             resting: BTreeMap::new(),
             usual: [Instant::ZERO; 2],
             entered_at: now,
-            is_probed: false,
+            probes: 0,
+            probed_at: now,
             next: 0,
         }
     }
 
     /// One is let in; returns its number.
-    pub(super) const fn enter(&mut self, is_parked: bool, now: Instant) -> u64 {
+    pub(super) const fn enter(&mut self, is_parked: bool, is_probe: bool, now: Instant) -> u64 {
         if is_parked {
             self.parked += 1;
         } else {
             self.working += 1;
         }
-        self.entered_at = now;
+        if is_probe {
+            self.probes += 1;
+            self.probed_at = now;
+        } else {
+            self.entered_at = now;
+        }
         self.next += 1;
         self.next
+    }
+
+    /// A probe has left. Where it was the first to be answered well for long, the next one need not wait.
+    pub(super) const fn end_probe(&mut self, is_news: bool) {
+        self.probes -= 1;
+        if is_news {
+            self.probed_at = Instant::ZERO;
+        }
+    }
+
+    /// When nobody had been let in for [`LATE`], not even a probe.
+    pub(super) fn stands_from(&self) -> Instant {
+        self.entered_at.max(self.probed_at) + LATE
     }
 
     /// A request is late. Says whether it turns out to wait.

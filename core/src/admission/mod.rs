@@ -127,6 +127,17 @@ impl Gate {
         Some(Slot::new(&self.shared, entered?, now))
     }
 
+    /// Takes a slot for a request that finds out whether the origin answers again: one a second beyond the
+    /// limit, where nobody has been let in for that long. Those that are there may never be answered.
+    #[must_use]
+    pub fn try_enter_beyond(&self, bid: &Bid, now: Instant) -> Option<Slot> {
+        let entered = self.shared.change(Some(now), |state, now, _| {
+            let bid = state.come(bid, now);
+            state.try_enter_beyond(&bid, now)
+        });
+        Some(Slot::new(&self.shared, entered?, now))
+    }
+
     /// Takes a slot or a place in the queue, for a request that was not let in by
     /// [`try_enter`](Self::try_enter). Those with the same key share one fetch.
     pub fn enter(&self, bid: &Bid, key: Option<&CacheKey>, now: Instant) -> Entered {

@@ -19,6 +19,9 @@ use crate::key::CacheKey;
 use crate::report::{AdmissionStats, ShedCounts};
 use crate::time::Instant;
 
+/// Probes of an origin that answers nothing: more of them tell no more, and may do harm.
+const PROBES_MAX: u32 = 16;
+
 /// Everything behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
@@ -101,7 +104,11 @@ impl State {
         if !may {
             return None;
         }
-        Some(self.enter(bid, lane == Lane::Parking, now))
+        let how = match lane {
+            Lane::Parking => How::Parked,
+            Lane::Working => How::Working,
+        };
+        Some(self.enter(bid, how, now))
     }
 
     pub(super) const fn overflow(&mut self) {
@@ -135,10 +142,17 @@ impl State {
         if !has_share && !is_alone {
             return None;
         }
-        let mut stay = self.enter(bid, false, now);
+        let mut stay = self.enter(bid, How::Working, now);
         stay.background = true;
         self.inside.background += 1;
         Some(stay)
+    }
+
+    /// A probe of a circuit, beyond the limit where nobody has been let in for a while: those that are there
+    /// may never be answered.
+    pub(super) fn try_enter_beyond(&mut self, bid: &Bid, now: Instant) -> Option<Stay> {
+        let may = self.inside.stands_from() <= now && self.inside.probes < PROBES_MAX;
+        may.then(|| self.enter(bid, How::Probe, now))
     }
 
     /// A request has been at the origin for [`LATE`].
@@ -192,7 +206,11 @@ impl State {
         let working = self.inside.working.max(stay.working);
         let is_parked = self.inside.leave(since_all, is_late, stay.is_parked);
         self.inside.background -= u32::from(stay.background);
-        self.inside.is_probed &= !stay.is_probe;
+        if stay.is_probe {
+            let is_news = outcome
+                .is_some_and(|(outcome, now)| outcome == Outcome::Success && self.is_stuck(now));
+            self.inside.end_probe(is_news);
+        }
         self.kinds.leave(stay.bid.kind, is_parked);
         let visitor = stay.bid.visitor;
         let took = outcome.map(|(_, now)| now.saturating_since(since));
@@ -303,11 +321,12 @@ impl State {
             let Some(waiter) = self.queue.take(lane, next, &self.shares, now, wakers) else {
                 continue;
             };
-            let mut stay = self.enter(&next.bid, lane == Lane::Parking, now);
-            if is_probe {
-                stay.is_probe = true;
-                self.inside.is_probed = true;
-            }
+            let how = match (is_probe, lane) {
+                (true, _) => How::Probe,
+                (false, Lane::Parking) => How::Parked,
+                (false, Lane::Working) => How::Working,
+            };
+            let stay = self.enter(&next.bid, how, now);
             self.queue.give(next.id, waiter, stay, wakers);
         }
     }
@@ -326,13 +345,25 @@ impl State {
             let next = queue.next(Lane::Parking, now, |bid| self.may_wait_as_work(bid, now));
             return next.map(|next| (Lane::Parking, next, false));
         }
-        // All have been there for long: one of another kind finds out whether they only wait.
-        let all_are_late = self.inside.entered_at + LATE <= now;
-        if self.inside.is_probed || !all_are_late || !self.room.is_open() {
+        if self.inside.stands_from() > now || !self.room.is_open() {
             return None;
         }
-        let next = queue.next(Lane::Working, now, |bid| self.kinds.inside(bid.kind) == 0);
+        // All have been there for long: one of another kind finds out whether they only wait. Where nothing
+        // has been answered for long, any may find out whether anything is.
+        let is_stuck = self.is_stuck(now);
+        let may_probe = match is_stuck {
+            true => self.inside.probes < PROBES_MAX,
+            false => self.inside.probes == 0,
+        };
+        let is_apt = |bid: &Bid| is_stuck || self.kinds.inside(bid.kind) == 0;
+        let next = queue.next(Lane::Working, now, |bid| may_probe && is_apt(bid));
         next.map(|next| (Lane::Working, next, true))
+    }
+
+    /// Whether nothing has left for long.
+    fn is_stuck(&self, now: Instant) -> bool {
+        const LONG: Duration = Duration::from_secs(4);
+        self.left_at.is_some_and(|at| at + LONG <= now)
     }
 
     /// Time until such a request would be let in if it came now, as far as can be told.
@@ -377,9 +408,11 @@ impl State {
         Bid { visitor, ..*bid }
     }
 
-    fn enter(&mut self, bid: &Bid, is_parked: bool, now: Instant) -> Stay {
+    fn enter(&mut self, bid: &Bid, how: How, now: Instant) -> Stay {
+        let is_parked = how == How::Parked;
+        let is_probe = how == How::Probe;
         let found_full = self.inside.parked >= self.room.size();
-        let number = self.inside.enter(is_parked, now);
+        let number = self.inside.enter(is_parked, is_probe, now);
         self.kinds.enter(bid.kind, is_parked, now);
         let usual = self.kinds.usual(bid.kind);
         let cost = usual.map_or_else(|| self.limit.service_time(), Duration::from_secs_f64);
@@ -396,7 +429,7 @@ impl State {
             working: self.inside.working,
             found_full,
             is_parked,
-            is_probe: false,
+            is_probe,
             number,
         }
     }
@@ -425,7 +458,7 @@ impl State {
         }
         let (working, parked) = self.shares.inside(bid.visitor);
         // Its requests that wait count where others suffer.
-        let has = if self.room.is_calm() {
+        let has = if self.room.is_calm() || self.shares.others() == 0 {
             working
         } else {
             working + parked
@@ -467,6 +500,16 @@ impl State {
             limit: self.limit.current(),
         }
     }
+}
+
+/// As what a request is let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum How {
+    /// It waits at the origin.
+    Parked,
+    /// It works there, beyond the limit.
+    Probe,
+    Working,
 }
 
 /// A request that has left.

@@ -19,7 +19,7 @@ pub(super) struct Stay {
     pub(super) found_full: bool,
     /// It is of a kind whose requests only wait there.
     pub(super) is_parked: bool,
-    /// It was let in beyond the limit, to find out whether the others only wait.
+    /// It was let in beyond the limit, to find out whether the others only wait or will never be answered.
     pub(super) is_probe: bool,
     pub(super) number: u64,
 }

@@ -300,10 +300,14 @@ fn start_asking(
 
 /// A slot for what no client waits for.
 fn slot(gate: &Gate, bid: &Bid, is_probe: bool, now: Instant) -> Option<Slot> {
-    match gate.try_enter_background(bid, now) {
-        // Renewals that hang must not keep a probe back: it is what visitors wait for.
-        None if is_probe && gate.has_place() => gate.try_enter(bid, now),
-        slot => slot,
+    let slot = gate.try_enter_background(bid, now);
+    if slot.is_some() || !is_probe {
+        return slot;
+    }
+    // What hangs must not keep a probe back: it is what visitors wait for.
+    match gate.has_place() {
+        true => gate.try_enter(bid, now),
+        false => gate.try_enter_beyond(bid, now),
     }
 }
 

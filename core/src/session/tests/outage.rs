@@ -31,6 +31,8 @@ const WELL: Origin = Origin::Answers(PAGE);
 struct Server {
     rig: Rig,
     asking: Vec<Rig>,
+    /// Those whose requests the origin has forgotten.
+    forgotten: Vec<Rig>,
     origin: Origin,
 }
 
@@ -46,6 +48,7 @@ impl Server {
         Self {
             rig,
             asking: Vec::new(),
+            forgotten: Vec::new(),
             origin: WELL,
         }
     }
@@ -90,8 +93,20 @@ impl Server {
                 client.reply(text);
             }
         }
+        for client in &mut self.forgotten {
+            client.wait(self.rig.now.saturating_since(client.now));
+        }
         let is_answered = |client: &Rig| !client.client.is_empty() || client.session.is_done();
         self.asking.retain(|client| !is_answered(client));
+        self.forgotten.retain(|client| !is_answered(client));
+    }
+
+    /// The origin will not answer what it has been asked so far, and closes no connection.
+    fn forget(&mut self) {
+        let asked = self
+            .asking
+            .extract_if(.., |client| !client.asked().is_empty());
+        self.forgotten.extend(asked);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -104,8 +119,13 @@ impl Server {
 
     /// Whether a visitor whom nobody knows gets a page now.
     fn is_found(&self) -> bool {
+        self.is_found_by("/new")
+    }
+
+    /// Whether one who asks for this page does.
+    fn is_found_by(&self, page: &str) -> bool {
         let mut visitor = self.another();
-        visitor.send(&get("/new", ""));
+        visitor.send(&get(page, ""));
         if visitor.asked().is_empty() || !matches!(self.origin, Origin::Answers(_)) {
             return false;
         }
@@ -184,6 +204,37 @@ fn an_origin_that_hung_is_found_when_it_goes_on() {
             let stats = server.rig.gateway.site().stats(server.rig.now);
             assert!(stats.circuit != State::Closed || stats.paths_open > 0);
             let took = server.return_time();
+            assert!(took <= RETURN_MAX, "{took:?} after {seconds} s, {has_copy}");
+            server.pass(Duration::from_secs(1));
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_forgot_what_it_was_asked_is_found_when_it_goes_on() {
+    /// It takes a second to see that the last probe hangs, and the circuit is open for two at most.
+    const RETURN_MAX: Duration = Duration::from_secs(3);
+    for (has_copy, seconds) in [(true, 5), (false, 5), (true, 14), (false, 14), (true, 90)] {
+        let mut server = Server::new(Settings::default(), has_copy);
+        for page in ["/", "/none", "/new"] {
+            server.ask(&get(page, ""));
+        }
+        for _ in 0..5 {
+            server.origin = Origin::Hangs;
+            for tenth in 0..10 * seconds {
+                let page = ["/none", "/new", "/third", "/fourth"][tenth % 4];
+                server.ask(&get(page, ""));
+                server.pass(Duration::from_millis(100));
+            }
+            server.forget();
+            server.origin = WELL;
+            let since = server.rig.now;
+            // Others wait in the queue meanwhile.
+            while !server.is_found_by("/unseen") {
+                server.ask(&get("/other", ""));
+                server.pass(Duration::from_millis(100));
+            }
+            let took = server.rig.now.saturating_since(since);
             assert!(took <= RETURN_MAX, "{took:?} after {seconds} s, {has_copy}");
             server.pass(Duration::from_secs(1));
         }

@@ -476,6 +476,7 @@ fn a_client_that_has_written_waits_for_the_application_unless_it_fails() {
     other.wait(Duration::from_secs(5));
     assert_eq!(body(&other.received()), "empty cart");
     // And full.
+    rig.now = other.now;
     let mut second = rig.elsewhere(2);
     second.send(&get("/slow", ""));
     let mut full = rig.elsewhere(2);
