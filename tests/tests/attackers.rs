@@ -219,3 +219,31 @@ fn new_sessions_buy_nothing() {
         assert!(made[1] <= made[0] * 1.1, "{application:?}: {made:?}");
     }
 }
+
+#[test]
+fn pages_under_made_up_names_buy_no_more_than_others() {
+    for (seed, application) in (0..).zip(Application::ALL) {
+        for networks in [1, 20] {
+            let mut crowd = by_seed(seed);
+            crowd.application = application;
+            crowd.groups.truncate(1);
+            crowd.groups[0].habit = Habit::Honest;
+            crowd.groups.push(Group {
+                size: 20,
+                networks,
+                addresses: 1,
+                sessions: Sessions::None,
+                from: Duration::from_secs(5),
+                habit: Habit::Names,
+            });
+            let outcomes = run(crowd.clone());
+            print(&line(&crowd, &outcomes));
+            let least = match (networks, application) {
+                (1, Application::Blocking) => QUIET_MANY_BLOCKING_MIN,
+                (1, _) => QUIET_MIN,
+                _ => QUIET_HEAVY_MIN,
+            };
+            assert!(outcomes.groups[0].part() >= least);
+        }
+    }
+}

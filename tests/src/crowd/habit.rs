@@ -46,6 +46,8 @@ pub enum Habit {
     Post,
     /// Asks for pages that take 1.6 s of work, at once again.
     Slow,
+    /// The same under names that are made up, so that no two pages seem alike.
+    Names,
     /// Asks for the pages of honest visitors in a language that nobody speaks, at once again.
     Variants,
     /// Asks for large pages with queries that nobody else has, at once again.
@@ -113,6 +115,7 @@ impl Group {
             }
             Habit::Post => ("/order".to_owned(), Work::Page),
             Habit::Slow => (format!("/slow/{}", id % 3), Work::Long(seconds(1.6))),
+            Habit::Names => (format!("/{}", word(id)), Work::Long(seconds(1.6))),
         };
         let method = match self.habit == Habit::Post {
             true => Method::POST,
@@ -145,6 +148,13 @@ impl Group {
             },
         }
     }
+}
+
+/// A word for each number.
+fn word(number: u64) -> String {
+    let digits = format!("{:012x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16);
+    let letter = |digit: char| Some(char::from(b'a' + u8::try_from(digit.to_digit(16)?).ok()?));
+    digits.chars().filter_map(letter).collect()
 }
 
 impl Habit {
