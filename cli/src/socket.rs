@@ -139,9 +139,9 @@ mod tests {
     use super::*;
 
     /// A directory of this test's own.
-    struct Place(PathBuf);
+    struct Folder(PathBuf);
 
-    impl Place {
+    impl Folder {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("retter-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&path).unwrap();
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for Folder {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn one_instance_has_it_for_itself_and_takes_it_with_it() {
-        let place = Place::new("socket");
+        let place = Folder::new("socket");
         let (listener, socket) = listen(&Choice::Auto, place.variable()).unwrap().unwrap();
         assert_eq!(socket.path, place.0.join(NAME));
         let mode = std::fs::metadata(&socket.path)
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_is_left_alone() {
-        let place = Place::new("file");
+        let place = Folder::new("file");
         let path = place.0.join("important");
         std::fs::write(&path, "text").unwrap();
         let error = listen(&Choice::At(path.clone()), |_| None).unwrap_err();

@@ -2,7 +2,7 @@
 //! Never writes or removes anything.
 
 use crate::frame::{Frame, Kind, scan_any};
-use crate::index::{Index, Place};
+use crate::index::{Index, Position};
 
 /// A segment that is about to go.
 pub(crate) struct Cleaning {
@@ -16,7 +16,7 @@ pub(crate) struct Cleaning {
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     pub(crate) frames: Vec<u8>,
-    pub(crate) copies: Vec<(u64, Place, usize)>,
+    pub(crate) copies: Vec<(u64, Position, usize)>,
 }
 
 impl Cleaning {
@@ -41,7 +41,7 @@ impl Cleaning {
         while moved.frames.len() < bytes_max
             && let Some(frame) = self.frames.pop()
         {
-            let from = Place {
+            let from = Position {
                 segment: self.number,
                 at: frame.at,
             };

@@ -6,17 +6,17 @@ use std::time::Instant;
 
 /// Where a frame is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) segment: u64,
     pub(crate) at: usize,
 }
 
 /// A copy on the disk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Kept {
     pub(crate) variant: u64,
     pub(crate) content: u64,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     /// Bytes of the frame.
     pub(crate) len: u64,
     /// Seconds since 1970.
@@ -28,7 +28,7 @@ struct Held {
     /// When it was last compared with what is in memory; `None` since the start.
     looked: Option<Instant>,
     partition: u128,
-    slots: Vec<Slot>,
+    slots: Vec<Kept>,
 }
 
 /// The copies on the disk by the hashes of their keys. Two keys of one hash are taken for one: what drops
@@ -68,13 +68,13 @@ impl Index {
         }
     }
 
-    pub(crate) fn slot(&self, key: u64, variant: u64) -> Option<&Slot> {
+    pub(crate) fn slot(&self, key: u64, variant: u64) -> Option<&Kept> {
         let mut slots = self.keys.get(&key)?.slots.iter();
         slots.find(|slot| slot.variant == variant)
     }
 
     /// Puts a copy in the place of the same variant.
-    pub(crate) fn put(&mut self, (key, partition): (u64, u128), slot: Slot, now: Instant) {
+    pub(crate) fn put(&mut self, (key, partition): (u64, u128), slot: Kept, now: Instant) {
         self.take(key, |held| held.variant == slot.variant);
         self.add((key, partition), slot);
         self.note_look(key, now);
@@ -82,7 +82,7 @@ impl Index {
 
     /// Adds a copy where there is none of the same variant, as those that are there are newer; returns
     /// whether it was added.
-    pub(crate) fn put_older(&mut self, name: (u64, u128), slot: Slot) -> bool {
+    pub(crate) fn put_older(&mut self, name: (u64, u128), slot: Kept) -> bool {
         let is_new = self.slot(name.0, slot.variant).is_none();
         if is_new {
             self.add(name, slot);
@@ -90,7 +90,7 @@ impl Index {
         is_new
     }
 
-    fn add(&mut self, (key, partition): (u64, u128), slot: Slot) {
+    fn add(&mut self, (key, partition): (u64, u128), slot: Kept) {
         if partition != 0 && !self.has(key) {
             self.partitions.entry(partition).or_default().push(key);
         }
@@ -102,7 +102,7 @@ impl Index {
     }
 
     /// A frame was written again somewhere else.
-    pub(crate) fn moved(&mut self, key: u64, from: Place, to: Place) {
+    pub(crate) fn moved(&mut self, key: u64, from: Position, to: Position) {
         let slots = self.keys.get_mut(&key).map(|held| &mut held.slots);
         if let Some(slot) = slots.into_iter().flatten().find(|slot| slot.place == from) {
             slot.place = to;
@@ -140,7 +140,7 @@ impl Index {
 
     /// A segment is gone, and all that was in it.
     pub(crate) fn remove_segment(&mut self, segment: u64) {
-        let is_there = |slot: &Slot| slot.place.segment == segment;
+        let is_there = |slot: &Kept| slot.place.segment == segment;
         let hit = |held: &Held| held.slots.iter().any(is_there);
         let keys = self.keys.iter().filter(|(_, held)| hit(held));
         let mut keys: Vec<_> = keys.map(|(key, _)| *key).collect();
@@ -155,7 +155,7 @@ impl Index {
     }
 
     /// Takes those of a key's copies out that are chosen, and the key with the last of them.
-    fn take(&mut self, key: u64, chosen: impl Fn(&Slot) -> bool) {
+    fn take(&mut self, key: u64, chosen: impl Fn(&Kept) -> bool) {
         let Some(held) = self.keys.get_mut(&key) else {
             return;
         };
@@ -183,11 +183,11 @@ impl Index {
 mod tests {
     use super::*;
 
-    fn slot(variant: u64, segment: u64) -> Slot {
-        Slot {
+    fn slot(variant: u64, segment: u64) -> Kept {
+        Kept {
             variant,
             content: 0,
-            place: Place { segment, at: 8 },
+            place: Position { segment, at: 8 },
             len: 10,
             written: 0,
         }
@@ -216,7 +216,11 @@ mod tests {
         index.put((4, 0), slot(1, 3), now);
         assert_eq!(index.retain(&[4]), [1]);
         assert_eq!((index.len(), index.bytes()), (1, 10));
-        index.moved(4, Place { segment: 3, at: 8 }, Place { segment: 5, at: 9 });
+        index.moved(
+            4,
+            Position { segment: 3, at: 8 },
+            Position { segment: 5, at: 9 },
+        );
         assert_eq!(index.slot(4, 1).map(|slot| slot.place.segment), Some(5));
         assert!(index.remove(4) && !index.remove(4));
         assert_eq!((index.len(), index.bytes()), (0, 0));

@@ -11,7 +11,7 @@ use retter_core::copies::Unrestored;
 
 use crate::folder::Folder;
 use crate::frame::{Frame, Kind, scan};
-use crate::index::{Place, Slot};
+use crate::index::{Kept, Position};
 use crate::seal::Sealer;
 use crate::shared::Shared;
 
@@ -107,11 +107,11 @@ impl Loader {
 
     fn restore(&self, segment: u64, bytes: &[u8], frame: &Frame, gone: &mut Gone) {
         let head = frame.head;
-        let place = Place {
+        let place = Position {
             segment,
             at: frame.at,
         };
-        let slot = Slot {
+        let slot = Kept {
             variant: head.variant,
             content: head.content,
             place,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::folder::{Folder, Segment};
 use crate::frame::{self, BEGINNING_BYTES};
-use crate::index::Place;
+use crate::index::Position;
 
 /// All segments, oldest first, and the one that is written last.
 pub(crate) struct Segments {
@@ -31,7 +31,7 @@ struct Current {
 pub(crate) struct NotWritten {
     pub(crate) error: io::Error,
     /// Some of it may be there all the same, from this place on.
-    pub(crate) maybe_at: Option<Place>,
+    pub(crate) maybe_at: Option<Position>,
 }
 
 impl Segments {
@@ -99,7 +99,7 @@ impl Segments {
         &mut self,
         frames: &[u8],
         mark: u64,
-    ) -> Result<(Place, Arc<dyn Segment>), NotWritten> {
+    ) -> Result<(Position, Arc<dyn Segment>), NotWritten> {
         let is_over = |current: &Current| current.len >= self.segment_bytes || current.mark != mark;
         if self.current.as_ref().is_some_and(is_over) {
             self.close();
@@ -109,7 +109,7 @@ impl Segments {
             None => self.begin(mark)?,
         };
         let at = usize::try_from(current.len).unwrap_or(usize::MAX);
-        let place = Place {
+        let place = Position {
             segment: current.number,
             at,
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use retter_core::copies::Restored;
 use retter_core::key::{CacheKey, Partition};
 
-use crate::index::{Index, Slot};
+use crate::index::{Index, Kept};
 
 /// How long a change waits, so that the next ones are written with it.
 const DELAY: Duration = Duration::from_millis(100);
@@ -277,7 +277,7 @@ impl State {
     }
 
     /// A copy was written, or perhaps: it counts, unless it was dropped meanwhile.
-    pub(crate) fn wrote(&mut self, key: &CacheKey, slot: Slot, now: Instant) {
+    pub(crate) fn wrote(&mut self, key: &CacheKey, slot: Kept, now: Instant) {
         let is_current = self
             .writing
             .get(&key.hash())
@@ -298,7 +298,7 @@ impl State {
 
     /// A copy of an earlier process was found: it counts where nothing has dropped it since, and none of
     /// the same variant is newer.
-    pub(crate) fn found(&mut self, name: (u64, u128), slot: Slot) -> bool {
+    pub(crate) fn found(&mut self, name: (u64, u128), slot: Kept) -> bool {
         let Some(loading) = &self.loading else {
             return false;
         };

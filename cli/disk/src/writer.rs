@@ -13,7 +13,7 @@ use retter_core::key::CacheKey;
 use crate::cleaning::Cleaning;
 use crate::folder::{Folder, Segment};
 use crate::frame::{self, HEAD_BYTES, Head, Kind};
-use crate::index::{Place, Slot};
+use crate::index::{Kept, Position};
 use crate::learnt::Keeper;
 use crate::loader::{Found, Loader};
 use crate::seal::Sealer;
@@ -59,7 +59,7 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Piece<'a> {
     frames: Vec<u8>,
-    copies: Vec<(&'a CacheKey, Slot)>,
+    copies: Vec<(&'a CacheKey, Kept)>,
 }
 
 impl Writer {
@@ -225,7 +225,7 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, frames: &[u8]) -> Result<(Place, Arc<dyn Segment>), Option<Place>> {
+    fn append(&mut self, frames: &[u8]) -> Result<(Position, Arc<dyn Segment>), Option<Position>> {
         let shared = Arc::clone(&self.shared);
         let mark = self.site.rules_mark() ^ self.scope_mark;
         let appended = shared.busy(Who::Writer, || self.segments.append(frames, mark));
@@ -323,7 +323,7 @@ impl Writer {
     /// Puts a copy into a piece, unless it is on the disk already.
     fn put<'a>(&self, key: &'a CacheKey, recorded: &Recorded, piece: &mut Piece<'a>) {
         let written = seconds_since_1970();
-        let is_there = |slot: &Slot| {
+        let is_there = |slot: &Kept| {
             slot.content == recorded.content && written.saturating_sub(slot.written) < REFRESH
         };
         let state = self.shared.state();
@@ -363,11 +363,11 @@ impl Writer {
                 piece.frames.extend_from_slice(&sealed);
             }
         }
-        let slot = Slot {
+        let slot = Kept {
             variant: recorded.variant,
             content: recorded.content,
             // Until it is known where the piece is.
-            place: Place { segment: 0, at },
+            place: Position { segment: 0, at },
             len: HEAD_BYTES as u64 + u64::from(len),
             written,
         };
@@ -393,7 +393,7 @@ impl Writer {
         state.lost += if is_written { 0 } else { count };
         let Some(place) = place else { return };
         for (key, mut slot) in piece.copies {
-            slot.place = Place {
+            slot.place = Position {
                 segment: place.segment,
                 at: place.at + slot.place.at,
             };
@@ -432,7 +432,7 @@ impl Writer {
                 self.shared.count_copies(moved.copies.len() as u64);
                 let mut state = self.shared.state();
                 for (key, from, at) in moved.copies {
-                    let to = Place {
+                    let to = Position {
                         segment: place.segment,
                         at: place.at + at,
                     };

@@ -14,7 +14,7 @@ mod values;
 pub use check::{ConfigError, ConfigErrors};
 pub use field_names::FieldNames;
 pub use listener::ClientSettings;
-pub use own_pages::{OwnPage, OwnPages, Place, Template};
+pub use own_pages::{Blank, OwnPage, OwnPages, Template};
 pub use paths::PathPatterns;
 pub use site::{
     AdmissionSettings, BreakerSettings, CacheSettings, FreshMode, OriginSettings, RescueMode,

@@ -85,13 +85,13 @@ pub struct Template(Vec<Part>);
 
 #[derive(Clone, Debug)]
 enum Part {
-    Place(Place),
+    Blank(Blank),
     Text(Box<str>),
 }
 
 /// What is filled in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Place {
+pub enum Blank {
     /// What an operator has to say.
     Message,
     /// How many minutes the wait in the waiting room is likely to take.
@@ -108,7 +108,7 @@ pub enum Place {
     Status,
 }
 
-impl Place {
+impl Blank {
     const ALL: [(&'static str, Self); 7] = [
         ("{message}", Self::Message),
         ("{minutes}", Self::Minutes),
@@ -125,28 +125,28 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         let next = |rest: &str| {
-            let found = Place::ALL.iter().filter_map(|(name, place)| {
+            let found = Blank::ALL.iter().filter_map(|(name, blank)| {
                 let at = rest.find(name)?;
-                Some((at, name.len(), *place))
+                Some((at, name.len(), *blank))
             });
             found.min_by_key(|(at, ..)| *at)
         };
-        while let Some((at, length, place)) = next(rest) {
+        while let Some((at, length, blank)) = next(rest) {
             let (before, after) = rest.split_at(at);
             parts.push(Part::Text(before.into()));
-            parts.push(Part::Place(place));
+            parts.push(Part::Blank(blank));
             rest = after.get(length..).unwrap_or_default();
         }
         parts.push(Part::Text(rest.into()));
         Self(parts)
     }
 
-    /// The page, with what `fill` says for each place.
-    pub fn fill(&self, fill: impl Fn(Place) -> String) -> String {
+    /// The page, with what `fill` says for each blank.
+    pub fn fill(&self, fill: impl Fn(Blank) -> String) -> String {
         let mut page = String::new();
         for part in &self.0 {
             match part {
-                Part::Place(place) => page.push_str(&fill(*place)),
+                Part::Blank(blank) => page.push_str(&fill(*blank)),
                 Part::Text(text) => page.push_str(text),
             }
         }
@@ -165,13 +165,13 @@ mod tests {
         let text = "{status}<style>p{color:red}</style>{retry_after} {message}{other}{request_id}{place}/{minutes}";
         pages.set(OwnPage::Down, text);
         let filled = pages.get(OwnPage::Down).unwrap().fill(|place| match place {
-            Place::Message => "hello".to_owned(),
-            Place::Minutes => "2".to_owned(),
-            Place::Place => "30".to_owned(),
-            Place::Public => "button".to_owned(),
-            Place::RequestId => "f3a9".to_owned(),
-            Place::RetryAfter => "7".to_owned(),
-            Place::Status => "503".to_owned(),
+            Blank::Message => "hello".to_owned(),
+            Blank::Minutes => "2".to_owned(),
+            Blank::Place => "30".to_owned(),
+            Blank::Public => "button".to_owned(),
+            Blank::RequestId => "f3a9".to_owned(),
+            Blank::RetryAfter => "7".to_owned(),
+            Blank::Status => "503".to_owned(),
         });
         assert_eq!(
             filled,

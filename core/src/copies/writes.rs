@@ -14,17 +14,17 @@ const SLOTS: usize = 8192;
 pub(super) struct Writes {
     /// Of all: mostly it is older than a copy, and nothing else has to be looked at.
     last: LatestWrite,
-    slots: Box<[Slot]>,
+    slots: Box<[Written]>,
 }
 
 /// Nanoseconds, 0 for never.
 #[derive(Debug, Default)]
 struct LatestWrite(AtomicU64);
 
-/// When a resource of the slot was last written, and which: a [`tag`] over microseconds, rounded up;
+/// When a resource of its slot was last written, and which: a [`tag`] over microseconds, rounded up;
 /// 0 for never.
 #[derive(Debug, Default)]
-struct Slot(AtomicU64);
+struct Written(AtomicU64);
 
 /// Nine years since the clock began.
 const TIME_BITS: u32 = 48;
@@ -37,7 +37,9 @@ impl Writes {
     pub(super) fn new() -> Self {
         Self {
             last: LatestWrite::default(),
-            slots: std::iter::repeat_with(Slot::default).take(SLOTS).collect(),
+            slots: std::iter::repeat_with(Written::default)
+                .take(SLOTS)
+                .collect(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Writes {
         self.slot(resource).is_since(tag(resource), asked)
     }
 
-    fn slot(&self, resource: u64) -> &Slot {
+    fn slot(&self, resource: u64) -> &Written {
         &self.slots[usize::try_from(resource % SLOTS as u64).unwrap_or_default()]
     }
 }
@@ -72,7 +74,7 @@ impl LatestWrite {
     }
 }
 
-impl Slot {
+impl Written {
     fn note(&self, tag: u64, now: Instant) {
         let micros = now.as_nanos().div_ceil(1000).clamp(1, TIME_MAX);
         let noted = |old: u64| {

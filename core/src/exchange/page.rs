@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::words::{Line, Text, Words, words};
-use crate::config::{OwnPage, OwnPages, Place, Template};
+use crate::config::{Blank, OwnPage, OwnPages, Template};
 use crate::key::Kind;
 use crate::message::RequestHead;
 use crate::report::Failure;
@@ -245,17 +245,17 @@ impl<'a> Tale<'a> {
 /// A page of an operator's own, with what belongs into it.
 fn own_html(tale: &Tale<'_>, words: &Words, template: &Template) -> Page {
     let content = template.fill(|place| match place {
-        Place::Minutes => tale.minutes(),
-        Place::Place => tale
+        Blank::Minutes => tale.minutes(),
+        Blank::Place => tale
             .place
             .map_or_else(String::new, |is| is.place.to_string()),
-        Place::Message => tale.message.map_or_else(String::new, escape_html),
-        Place::Public => button(tale, words),
-        Place::RequestId => tale
+        Blank::Message => tale.message.map_or_else(String::new, escape_html),
+        Blank::Public => button(tale, words),
+        Blank::RequestId => tale
             .request_id
             .map_or_else(String::new, ToString::to_string),
-        Place::RetryAfter => again_secs(tale).to_string(),
-        Place::Status => tale.status.as_str().to_owned(),
+        Blank::RetryAfter => again_secs(tale).to_string(),
+        Blank::Status => tale.status.as_str().to_owned(),
     });
     Page {
         content: content.into(),

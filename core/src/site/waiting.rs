@@ -15,7 +15,7 @@ use crate::key::Kind;
 use crate::message::RequestHead;
 use crate::rules::label::Refused;
 use crate::time::Instant;
-use crate::waiting::{Pace, Turn, Visitor};
+use crate::waiting::{Bearing, Turn, Visitor};
 
 /// What a request is refused with that has to wait as others were there before it. Not to be asked of
 /// one that a copy could answer.
@@ -26,7 +26,7 @@ pub(super) fn bars(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Option<Refusal
         // What the origin does not answer is not waited for here.
         return None;
     }
-    let turn = parts.waiting.ask(&visitor, pace(parts, now), now);
+    let turn = parts.waiting.ask(&visitor, bearing(parts, now), now);
     match turn {
         Turn::Goes => None,
         Turn::Refused => {
@@ -41,7 +41,9 @@ pub(super) fn bars(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Option<Refusal
 pub(super) fn instead(parts: &Parts, ask: &Ask<'_>, now: Instant) -> Option<Refusal> {
     let visitor = visitor(parts, ask, now)?;
     let circuit = parts.circuits.state(target_of(ask.request), now);
-    let turn = parts.waiting.turned_away(&visitor, pace(parts, now), now);
+    let turn = parts
+        .waiting
+        .turned_away(&visitor, bearing(parts, now), now);
     match turn {
         Turn::Goes | Turn::Refused => None,
         Turn::Waits(place) => Some(Refusal::waits(ask.why, place, circuit)),
@@ -75,11 +77,11 @@ fn navigates(request: &RequestHead) -> bool {
 }
 
 /// What the gate thinks that the origin bears.
-fn pace(parts: &Parts, now: Instant) -> Pace {
+fn bearing(parts: &Parts, now: Instant) -> Bearing {
     let stats = parts.gate.stats(now);
     let service = stats.service_time.as_secs_f64();
     let at_gate = u32::try_from(stats.waiting.saturating_sub(stats.following)).unwrap_or(u32::MAX);
-    Pace {
+    Bearing {
         is_idle: at_gate <= stats.limit / 4,
         places: stats.limit,
         per_second: f64::from(stats.limit) / if service > 0.0 { service } else { 1.0 },

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::flow::Pace;
+use super::flow::Bearing;
 use super::room::Room;
 use super::words::{Guest, Said};
 use crate::network::Network;
@@ -167,7 +167,7 @@ impl Crowd {
     fn asks(&mut self, who: usize) {
         let guest = self.guest(who);
         let said = match self.room.is_open() {
-            true => self.room.ask(&guest, self.pace(), self.now),
+            true => self.room.ask(&guest, self.bearing(), self.now),
             false => Said::Goes,
         };
         if said != Said::Goes {
@@ -185,7 +185,7 @@ impl Crowd {
 
     fn is_turned_away(&mut self, who: usize) {
         let guest = self.guest(who);
-        let said = self.room.turned_away(&guest, self.pace(), self.now);
+        let said = self.room.turned_away(&guest, self.bearing(), self.now);
         self.is_told(who, said);
     }
 
@@ -222,8 +222,8 @@ impl Crowd {
         }
     }
 
-    fn pace(&self) -> Pace {
-        Pace {
+    fn bearing(&self) -> Bearing {
+        Bearing {
             is_idle: self.queue.len() <= PLACES / 4,
             places: u32::try_from(PLACES).unwrap(),
             per_second: PER_SECOND * 2.0,

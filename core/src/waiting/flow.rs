@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 /// What the origin bears, as far as the gate before it knows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Bearing {
     /// Whether hardly anybody stands at the gate, so that a place would stay free.
     pub(crate) is_idle: bool,
     /// How many requests may be there at one time.
@@ -62,9 +62,9 @@ impl Flow {
     }
 
     /// The room opens: a rate learnt long ago no longer counts.
-    pub(super) fn begin(&mut self, pace: Pace, now: Instant) {
+    pub(super) fn begin(&mut self, bearing: Bearing, now: Instant) {
         if self.rate <= RATE_MIN || now.saturating_since(self.noted) > MEMORY {
-            (self.rate, self.noted) = (pace.per_second.max(RATE_MIN), now);
+            (self.rate, self.noted) = (bearing.per_second.max(RATE_MIN), now);
         }
     }
 
@@ -95,9 +95,9 @@ impl Flow {
     }
 
     /// How many are to be called who have not come.
-    pub(super) fn to_call(&self, pace: Pace, now: Instant) -> usize {
+    pub(super) fn to_call(&self, bearing: Bearing, now: Instant) -> usize {
         let most = self.rate_at(now) * SOON.as_secs_f64() * SPARE / self.shown.max(SHOWN_MIN);
-        let places = usize::try_from(pace.places).unwrap_or(usize::MAX);
+        let places = usize::try_from(bearing.places).unwrap_or(usize::MAX);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

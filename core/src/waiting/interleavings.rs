@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use loom::thread;
 
-use super::{Claim, Pace, Position, Turn, Visitor, WaitingRoom};
+use super::{Bearing, Claim, Position, Turn, Visitor, WaitingRoom};
 use crate::sync::every_interleaving;
 use crate::time::Instant;
 
-const PACE: Pace = Pace {
+const BEARING: Bearing = Bearing {
     is_idle: false,
     places: 1,
     per_second: 1.0,
@@ -34,7 +34,7 @@ fn visitor(network: u8, claim: Option<Claim>) -> Visitor<'static> {
 
 /// The gate has turned one of this network away.
 fn turned_away(room: &WaitingRoom, network: u8) -> Position {
-    match room.turned_away(&visitor(network, None), PACE, Instant::ZERO) {
+    match room.turned_away(&visitor(network, None), BEARING, Instant::ZERO) {
         Turn::Waits(position) => position,
         other @ (Turn::Goes | Turn::Refused) => panic!("{other:?}"),
     }
@@ -92,8 +92,8 @@ fn a_number_that_two_show_at_once_stands_once() {
         let now = Instant::ZERO + SECOND;
         let ask = move |room: &WaitingRoom| {
             let visitor = visitor(1, Some(first.claim));
-            match room.ask(&visitor, PACE, now) {
-                Turn::Goes => room.turned_away(&visitor, PACE, now),
+            match room.ask(&visitor, BEARING, now) {
+                Turn::Goes => room.turned_away(&visitor, BEARING, now),
                 waits @ (Turn::Refused | Turn::Waits(_)) => waits,
             }
         };

@@ -34,7 +34,7 @@ use crate::rules::own_cookies::Claim;
 use crate::sync::{AtomicBool, Mutex};
 use crate::time::Instant;
 
-pub(crate) use flow::Pace;
+pub(crate) use flow::Bearing;
 use room::Room;
 use seal::Seal;
 use words::{Guest, Said};
@@ -103,15 +103,20 @@ impl WaitingRoom {
     }
 
     /// Somebody wants a page while the room is open.
-    pub(crate) fn ask(&self, visitor: &Visitor<'_>, pace: Pace, now: Instant) -> Turn {
+    pub(crate) fn ask(&self, visitor: &Visitor<'_>, bearing: Bearing, now: Instant) -> Turn {
         let guest = self.guest(visitor);
-        self.turn(|room| room.ask(&guest, pace, now))
+        self.turn(|room| room.ask(&guest, bearing, now))
     }
 
     /// The gate before the origin has turned somebody away.
-    pub(crate) fn turned_away(&self, visitor: &Visitor<'_>, pace: Pace, now: Instant) -> Turn {
+    pub(crate) fn turned_away(
+        &self,
+        visitor: &Visitor<'_>,
+        bearing: Bearing,
+        now: Instant,
+    ) -> Turn {
         let guest = self.guest(visitor);
-        self.turn(|room| room.turned_away(&guest, pace, now))
+        self.turn(|room| room.turned_away(&guest, bearing, now))
     }
 
     /// Closes the room: everybody who waits is treated like a newcomer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
-use super::flow::{Flow, Pace, SOON};
+use super::flow::{Bearing, Flow, SOON};
 use super::line::{Line, Waiting};
 use super::networks::{Mark, Networks, Shown};
 use super::words::{Count, Guest, Said, Stay};
@@ -148,13 +148,14 @@ impl Room {
     }
 
     /// Somebody wants a page while the room is open.
-    pub(super) fn ask(&mut self, guest: &Guest, pace: Pace, now: Instant) -> Said {
-        self.turn(pace, now);
+    pub(super) fn ask(&mut self, guest: &Guest, bearing: Bearing, now: Instant) -> Said {
+        self.turn(bearing, now);
         let Some(number) = self.claim(guest, now) else {
-            let is_first = self.line.is_empty() && self.called.len() < self.flow.to_call(pace, now);
-            return match is_first || pace.is_idle {
+            let is_first =
+                self.line.is_empty() && self.called.len() < self.flow.to_call(bearing, now);
+            return match is_first || bearing.is_idle {
                 true => Said::Goes,
-                false => self.draw(guest, pace, now),
+                false => self.draw(guest, bearing, now),
             };
         };
         match self.standing(number) {
@@ -173,13 +174,13 @@ impl Room {
     }
 
     /// The gate has turned somebody away.
-    pub(super) fn turned_away(&mut self, guest: &Guest, pace: Pace, now: Instant) -> Said {
+    pub(super) fn turned_away(&mut self, guest: &Guest, bearing: Bearing, now: Instant) -> Said {
         if !self.is_open() {
-            self.flow.begin(pace, now);
+            self.flow.begin(bearing, now);
         }
-        self.turn(pace, now);
+        self.turn(bearing, now);
         let Some(number) = self.claim(guest, now) else {
-            return self.draw(guest, pace, now);
+            return self.draw(guest, bearing, now);
         };
         match self.standing(number) {
             Standing::Passes => {
@@ -257,7 +258,7 @@ impl Room {
     }
 
     /// Gives a number to a visitor who may have one.
-    fn draw(&mut self, guest: &Guest, pace: Pace, now: Instant) -> Said {
+    fn draw(&mut self, guest: &Guest, bearing: Bearing, now: Instant) -> Said {
         let mark = self.networks.mark(guest.network);
         let is_back = |visitor| {
             let until = self.unclaimed.get(&visitor);
@@ -280,7 +281,7 @@ impl Room {
         self.count.given += 1;
         let waiting = Waiting::new(number, Shown::at(mark), now + patience(SOON));
         self.line.push(waiting);
-        self.call_next(pace, now);
+        self.call_next(bearing, now);
         self.waits(number, false, now)
     }
 
@@ -367,17 +368,17 @@ impl Room {
     }
 
     /// Time has passed.
-    fn turn(&mut self, pace: Pace, now: Instant) {
+    fn turn(&mut self, bearing: Bearing, now: Instant) {
         if now.saturating_since(self.swept) >= SWEEP {
             self.swept = now;
             self.sweep(now);
         }
-        self.call_next(pace, now);
+        self.call_next(bearing, now);
     }
 
     /// Calls the next visitors in order.
-    fn call_next(&mut self, pace: Pace, now: Instant) {
-        let count = self.flow.to_call(pace, now);
+    fn call_next(&mut self, bearing: Bearing, now: Instant) {
+        let count = self.flow.to_call(bearing, now);
         while self.called.len() < count {
             let Some((waiting, given)) = self.line.next(now) else {
                 return;

@@ -7,7 +7,7 @@ use super::*;
 use crate::limits::ROOM_MAX;
 use crate::rng::Rng;
 
-const PACE: Pace = Pace {
+const BEARING: Bearing = Bearing {
     is_idle: false,
     places: 2,
     per_second: 1.0,
@@ -57,14 +57,14 @@ impl Bed {
     fn ask(&self, network: u32, claim: Option<Claim>) -> Turn {
         let visitor = self.visitor(network, claim);
         match self.room.is_open() {
-            true => self.room.ask(&visitor, PACE, self.now),
+            true => self.room.ask(&visitor, BEARING, self.now),
             false => Turn::Goes,
         }
     }
 
     fn turned_away(&self, network: u32, claim: Option<Claim>) -> Turn {
         let visitor = self.visitor(network, claim);
-        self.room.turned_away(&visitor, PACE, self.now)
+        self.room.turned_away(&visitor, BEARING, self.now)
     }
 
     /// The same of one that comes new while the gate is full.
@@ -165,7 +165,7 @@ fn one_network_has_few_numbers_whatever_its_programs_are_called() {
             program: name.as_bytes(),
             ..bed.visitor(77, None)
         };
-        bed.room.ask(&visitor, PACE, bed.now) != Turn::Refused
+        bed.room.ask(&visitor, BEARING, bed.now) != Turn::Refused
     });
     assert_eq!(draws.count(), 8);
     assert_eq!(bed.room.stats(bed.now).refused, 992);
@@ -198,7 +198,7 @@ fn there_are_never_more_than_the_bound() {
     assert_eq!(bed.ask(max, None), Turn::Refused);
     assert_eq!(bed.room.stats(bed.now).waiting, ROOM_MAX);
     bed.pass(Duration::from_secs(60));
-    bed.room.ask(&bed.visitor(max, None), PACE, bed.now);
+    bed.room.ask(&bed.visitor(max, None), BEARING, bed.now);
     let stats = bed.room.stats(bed.now);
     assert!(stats.waiting < 2, "none of them has come back: {stats:?}");
 }

@@ -10,12 +10,12 @@ const PLACES: usize = 1024;
 /// Pages that have succeeded.
 #[derive(Debug)]
 pub(super) struct Lately {
-    places: Box<[Place]>,
+    places: Box<[Recent]>,
 }
 
 /// A page; where it has the number of its circuit, as one without a query has, also the others of that.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Recent {
     page: u64,
     /// When it succeeded itself.
     good_at: Option<Instant>,
@@ -30,7 +30,7 @@ type Seen = (Instant, Option<Visitor>);
 impl Lately {
     pub(super) fn new() -> Self {
         Self {
-            places: vec![Place::default(); PLACES].into(),
+            places: vec![Recent::default(); PLACES].into(),
         }
     }
 
@@ -76,19 +76,19 @@ impl Lately {
         seen.filter_map(|(at, visitor)| Some((at, visitor?)))
     }
 
-    fn place(&mut self, page: u64) -> &mut Place {
+    fn place(&mut self, page: u64) -> &mut Recent {
         let place = &mut self.places[index(page)];
         if place.page != page {
-            *place = Place {
+            *place = Recent {
                 page,
-                ..Place::default()
+                ..Recent::default()
             };
         }
         place
     }
 }
 
-impl Place {
+impl Recent {
     fn note(&mut self, visitor: Option<Visitor>, now: Instant) {
         let [newest, second] = &mut self.seen;
         if newest.is_some_and(|(_, other)| other != visitor) {
