@@ -59,6 +59,7 @@ mod ghosts;
 mod group;
 #[cfg(all(test, loom))]
 mod interleavings;
+mod keep;
 mod list;
 mod shard;
 mod shared;

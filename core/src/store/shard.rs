@@ -6,10 +6,6 @@
 //! hash is remembered as a *ghost*, which sends a returning key straight to main. So a scan of
 //! pages that nobody asks for again passes through a tenth of the bytes and leaves the rest alone.
 //! A hit changes one atomic counter and no list, so it needs a shared reference only.
-//!
-//! What is new makes room at the cost of others only as long as its owner has no more than a share,
-//! and where it is not large: else the owner's own, or other large values, give way, or it does itself.
-//! So nobody drives out what others wanted, with as many pages as they may think of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,13 +16,10 @@ use smallvec::SmallVec;
 
 use super::entry::Entry;
 use super::ghosts::Ghosts;
-use super::group::{
-    Fifo, Group, Members, Queue, Variant, group_bytes, partition_hash, variant_bytes,
-};
+use super::group::{Fifo, Group, Members, Queue, Variant, group_bytes, partition_hash};
 use super::list::{Chain, Linked, Links, List};
 use super::shares::{Owner, Shares};
 use crate::key::{CacheKey, Partition};
-use crate::limits::VARIANTS_MAX;
 use crate::message::Fields;
 
 /// Values that left the shard, to be dropped without its lock.
@@ -69,89 +62,6 @@ impl<V: Entry> Shard<V> {
             evictions: 0,
             insertions: 0,
         }
-    }
-
-    /// Keeps `value` under `key`, in place of the same variant; returns whether it fits.
-    pub(super) fn insert(
-        &mut self,
-        key: CacheKey,
-        value: Arc<V>,
-        dropped: &mut Dropped<V>,
-    ) -> bool {
-        let bytes = variant_bytes(&*value);
-        let least = group_bytes::<V>(&key).saturating_add(bytes);
-        if least > self.bytes_max || self.entries_max == 0 {
-            dropped.push(value);
-            return false;
-        }
-        let found = self.find(&key);
-        let is_new = found.is_none();
-        let at = found.unwrap_or_else(|| self.add_group(key, value.owner()));
-        let variants = &self.groups[at].variants;
-        let same = variants
-            .iter()
-            .position(|variant| variant.value.same_variant(&value));
-        let mut owner = value.owner();
-        if let Some(same) = same {
-            if owner == 0 {
-                // Renewed for nobody, it stays whose it was.
-                owner = variants[same].owner;
-            }
-            self.take_variant(at, same, dropped);
-        } else if variants.len() >= VARIANTS_MAX {
-            let which = self
-                .one_of(at, owner)
-                .unwrap_or_else(|| self.least_wanted(at));
-            self.take_variant(at, which, dropped);
-            self.evictions += 1;
-        }
-        self.add_variant(
-            at,
-            Variant {
-                value,
-                bytes,
-                owner,
-            },
-        );
-        self.insertions += 1;
-        if same.is_none() && self.may_not_press(at, is_new) {
-            return self.make_room_within(at, dropped);
-        }
-        self.make_room(at, dropped);
-        true
-    }
-
-    /// Keeps `value` only where there is none of the same variant; returns whether it is kept.
-    pub(super) fn insert_new(
-        &mut self,
-        key: CacheKey,
-        value: Arc<V>,
-        dropped: &mut Dropped<V>,
-    ) -> bool {
-        if self.variants(&key).any(|held| held.same_variant(&value)) {
-            dropped.push(value);
-            return false;
-        }
-        self.insert(key, value, dropped)
-    }
-
-    /// Keeps `value` only where `old` is still kept under `key`; returns whether it was and fits.
-    pub(super) fn replace(
-        &mut self,
-        key: CacheKey,
-        old: &Arc<V>,
-        value: Arc<V>,
-        dropped: &mut Dropped<V>,
-    ) -> bool {
-        let holds = self.find(&key).is_some_and(|at| {
-            let mut variants = self.groups[at].variants.iter();
-            variants.any(|variant| Arc::ptr_eq(&variant.value, old))
-        });
-        if !holds {
-            dropped.push(value);
-            return false;
-        }
-        self.insert(key, value, dropped)
     }
 
     /// Charges `extra` bytes for a value that became heavier. A value that has left is nobody's
@@ -309,7 +219,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// Adds a group without variants yet; one whose ghost is around goes to main at once.
-    fn add_group(&mut self, key: CacheKey, owner: Owner) -> usize {
+    pub(super) fn add_group(&mut self, key: CacheKey, owner: Owner) -> usize {
         debug_assert!(self.find(&key).is_none(), "one group per key");
         let hash = key.hash();
         let partition = key.partition();
@@ -350,7 +260,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// Takes a group out of every structure; returns how many variants it had.
-    fn remove_group(&mut self, at: usize, dropped: &mut Dropped<V>) -> usize {
+    pub(super) fn remove_group(&mut self, at: usize, dropped: &mut Dropped<V>) -> usize {
         self.leave_queue(at);
         let (hash, partition) = (self.groups[at].key.hash(), self.groups[at].key.partition());
         if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
@@ -380,7 +290,7 @@ impl<V: Entry> Shard<V> {
 
     /// The variant of a group that gives way to others: the oldest one that is not good, else the
     /// oldest.
-    fn least_wanted(&self, at: usize) -> usize {
+    pub(super) fn least_wanted(&self, at: usize) -> usize {
         let mut variants = self.groups[at].variants.iter();
         variants
             .position(|variant| !variant.value.is_good())
@@ -388,7 +298,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// The oldest variant of an owner that has several of a group.
-    fn one_of(&self, at: usize, owner: Owner) -> Option<usize> {
+    pub(super) fn one_of(&self, at: usize, owner: Owner) -> Option<usize> {
         /// These may stay beside those of others.
         const FEW: usize = 2;
         let variants = self.groups[at].variants.iter().enumerate();
@@ -398,7 +308,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// Takes one variant out of a group and leaves the group, even if it is empty now.
-    fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
+    pub(super) fn take_variant(&mut self, at: usize, which: usize, dropped: &mut Dropped<V>) {
         let least = self.least();
         let group = &mut self.groups[at];
         let variant = group.variants.remove(which);
@@ -410,7 +320,7 @@ impl<V: Entry> Shard<V> {
     }
 
     /// Adds a group's newest variant.
-    fn add_variant(&mut self, at: usize, variant: Variant<V>) {
+    pub(super) fn add_variant(&mut self, at: usize, variant: Variant<V>) {
         let (owner, bytes) = (variant.owner, variant.bytes);
         self.groups[at].variants.push(variant);
         self.charge(at, owner, bytes);
@@ -442,30 +352,6 @@ impl<V: Entry> Shard<V> {
         queue.bytes += bytes;
     }
 
-    /// Whether the newest variant of a group may not drive others out: its owner has more than a share,
-    /// or it is large and its page, which `is_new`, was not here before.
-    fn may_not_press(&self, at: usize, is_new: bool) -> bool {
-        let newest = self.newest(at);
-        newest.is_over || is_new && newest.is_large && self.groups[at].fifo == Fifo::Small
-    }
-
-    /// The newest variant of a group, as it counts among others.
-    fn newest(&self, at: usize) -> Newest {
-        let group = &self.groups[at];
-        let (owner, bytes) = match group.variants.last() {
-            // What is of the group alone came with its only variant.
-            Some(variant) if group.variants.len() > 1 => (variant.owner, variant.bytes),
-            Some(variant) => (variant.owner, group.bytes),
-            None => (0, 0),
-        };
-        Newest {
-            at,
-            owner,
-            is_over: self.shares.is_over(owner, bytes, self.bytes_max),
-            is_large: self.is_large(bytes),
-        }
-    }
-
     /// What a variant counts for at the least in its owner's share, beside its bytes: their number is
     /// bounded too.
     pub(super) const fn least(&self) -> usize {
@@ -477,81 +363,19 @@ impl<V: Entry> Shard<V> {
             }
     }
 
-    const fn is_large(&self, bytes: usize) -> bool {
+    pub(super) const fn is_large(&self, bytes: usize) -> bool {
         bytes > self.bytes_max / LARGE_SHARE
     }
 
-    /// Evicts what is its owner's, or large as it is, until the bounds hold; else the newest variant of
-    /// this group leaves. Returns whether it stays.
-    fn make_room_within(&mut self, at: usize, dropped: &mut Dropped<V>) -> bool {
-        while self.bytes() > self.bytes_max || self.entries > self.entries_max {
-            match self.one_alike(self.newest(at)) {
-                Some((group, None)) => {
-                    self.remember(group);
-                    self.evictions += self.remove_group(group, dropped) as u64;
-                }
-                Some((group, Some(which))) => {
-                    self.take_variant(group, which, dropped);
-                    self.evictions += 1;
-                }
-                None => {
-                    self.insertions -= 1;
-                    self.take_newest(at, dropped);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Takes the newest variant of a group out again, and the group where it has no other.
-    fn take_newest(&mut self, at: usize, dropped: &mut Dropped<V>) {
-        match self.groups[at].variants.len() {
-            0 | 1 => {
-                self.remember(at);
-                self.remove_group(at, dropped);
-            }
-            count => self.take_variant(at, count - 1, dropped),
-        }
-    }
-
     /// Remembers that a group was here.
-    fn remember(&mut self, at: usize) {
+    pub(super) fn remember(&mut self, at: usize) {
         let hash = self.groups[at].key.hash();
         self.ghosts.remember(hash, self.groups.len());
     }
 
-    /// Of the groups whose turn is next, one that is all of the same owner, or a large one where this is
-    /// large; or one variant of the same owner. Not of a group that is used.
-    fn one_alike(&self, newest: Newest) -> Option<(usize, Option<usize>)> {
-        /// In each queue.
-        const LOOKED_AT: usize = 32;
-        let is_its = |variant: &Variant<V>| newest.is_over && variant.owner == newest.owner;
-        let alike = |at: usize| {
-            let group = &self.groups[at];
-            let variants = &group.variants;
-            // The newest one itself is no room for it.
-            let others = variants.len() - usize::from(at == newest.at);
-            if at != newest.at && variants.iter().all(is_its) {
-                return Some((at, None));
-            }
-            let one = variants.iter().take(others).position(is_its);
-            if let Some(which) = one {
-                return Some((at, Some(which)));
-            }
-            let is_large = newest.is_large && !newest.is_over && self.is_large(group.bytes);
-            (at != newest.at && is_large).then_some((at, None))
-        };
-        let fronts = [&self.small, &self.main]
-            .into_iter()
-            .flat_map(|queue| queue.list.front(&self.groups, LOOKED_AT));
-        let mut unused = fronts.filter(|at| self.groups[*at].uses.load(Ordering::Relaxed) <= 1);
-        unused.find_map(alike)
-    }
-
     /// Evicts until the bounds hold. `spare` is the group just changed: it goes last, and its
     /// older variants before its newest.
-    fn make_room(&mut self, spare: usize, dropped: &mut Dropped<V>) {
+    pub(super) fn make_room(&mut self, spare: usize, dropped: &mut Dropped<V>) {
         while self.bytes() > self.bytes_max || self.entries > self.entries_max {
             let count = match self.choose_victim(spare) {
                 Some(at) => self.remove_group(at, dropped),
@@ -599,7 +423,7 @@ impl<V: Entry> Shard<V> {
         }
     }
 
-    fn next_in_turn(&self, spare: usize) -> Option<usize> {
+    pub(super) fn next_in_turn(&self, spare: usize) -> Option<usize> {
         let small = self.small.list.first_except(&self.groups, spare);
         let main = self.main.list.first_except(&self.groups, spare);
         if self.small.bytes > self.bytes_max / SMALL_SHARE {
@@ -608,16 +432,6 @@ impl<V: Entry> Shard<V> {
             main.or(small)
         }
     }
-}
-
-/// A variant that came last, and what it may do.
-#[derive(Clone, Copy)]
-struct Newest {
-    /// Its group.
-    at: usize,
-    owner: Owner,
-    is_over: bool,
-    is_large: bool,
 }
 
 impl<V> Linked for Group<V> {

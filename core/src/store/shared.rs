@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use super::entry::Entry;
+use super::keep;
 use super::shard::{Dropped, Shard};
 use crate::key::{CacheKey, Partition};
 use crate::message::Fields;
@@ -93,7 +94,7 @@ impl<V: Entry> Store<V> {
         let value = Arc::new(value);
         let shard = self.shard_of(&key);
         let mut dropped = Dropped::new();
-        let kept = write(shard).insert(key, Arc::clone(&value), &mut dropped);
+        let kept = keep::insert(&mut write(shard), key, Arc::clone(&value), &mut dropped);
         kept.then_some(value)
     }
 
@@ -101,7 +102,7 @@ impl<V: Entry> Store<V> {
     pub fn insert_new(&self, key: CacheKey, value: Arc<V>) -> bool {
         let shard = self.shard_of(&key);
         let mut dropped = Dropped::new();
-        write(shard).insert_new(key, value, &mut dropped)
+        keep::insert_new(&mut write(shard), key, value, &mut dropped)
     }
 
     /// All variants under `key`, oldest first; none of them counts as used.
@@ -115,7 +116,7 @@ impl<V: Entry> Store<V> {
     pub fn replace(&self, key: CacheKey, old: &Arc<V>, value: Arc<V>) -> bool {
         let shard = self.shard_of(&key);
         let mut dropped = Dropped::new();
-        write(shard).replace(key, old, value, &mut dropped)
+        keep::replace(&mut write(shard), key, old, value, &mut dropped)
     }
 
     /// Drops `value` where it is still kept under `key`; the other variants stay.

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
+use super::keep;
 use super::shard::{Dropped, LARGE_SHARE, Shard};
 use super::{Bounds, Entry, Store};
 use crate::config::CacheSettings;
@@ -85,7 +86,7 @@ fn request(variant: u64) -> Fields {
 }
 
 fn insert(shard: &mut Shard<Page>, page: Page) -> bool {
-    shard.insert(key(page.key), Arc::new(page), &mut Dropped::new())
+    keep::insert(shard, key(page.key), Arc::new(page), &mut Dropped::new())
 }
 
 fn bounds(bytes_max: usize, entries_max: usize) -> Bounds {
@@ -284,7 +285,8 @@ fn a_hot_set_survives_a_scan() {
         if shard.get(&key, &request(0)).is_some() {
             return true;
         }
-        shard.insert(
+        keep::insert(
+            shard,
             key,
             Arc::new(page(number, 0, BYTES - 1_000)),
             &mut Dropped::new(),
@@ -471,7 +473,7 @@ fn apply(shard: &mut Shard<Page>, op: &Op) -> Vec<Arc<Page>> {
         }
         Op::Insert(number, variant, bytes) => {
             let value = Arc::new(page(number, variant, bytes));
-            let fits = shard.insert(key(number), Arc::clone(&value), &mut dropped);
+            let fits = keep::insert(shard, key(number), Arc::clone(&value), &mut dropped);
             // Sizes near the bound are not drawn. What is large may have to leave to others.
             assert!(!fits || bytes < 20_000 - 1_000);
             assert!(fits || bytes > 20_000 / LARGE_SHARE - 500);
