@@ -97,8 +97,7 @@ impl Session {
     /// A session of an exchange that nobody waits for.
     fn alone(gateway: Arc<Gateway>, exchange: Box<Exchange>, now: Instant) -> Self {
         let client = Client::absent(gateway.client(), now);
-        let peer = exchange.call().peer;
-        Self::join(gateway, peer, client, Work::Running(exchange))
+        Self::join(gateway, exchange.call().peer, client, Work::Running(exchange))
     }
 
     fn join(gateway: Arc<Gateway>, peer: SocketAddr, client: Client, work: Work) -> Self {
@@ -320,12 +319,6 @@ impl Session {
     /// Whether it could give its place to another client.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        if self.client.queued() > 0 {
-            return Standing::Owing(self.client.slow_from());
-        }
-        if !self.client.is_open() {
-            return Standing::Busy;
-        }
         self.work.standing(&self.client)
     }
 

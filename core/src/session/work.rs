@@ -151,8 +151,14 @@ impl Work {
         [client.held() + for_client, for_origin]
     }
 
-    /// Whether a client of which nothing is on its way could give its place to another.
+    /// Whether a client could give its place to another.
     pub(super) fn standing(&self, client: &Client) -> Standing {
+        if client.queued() > 0 {
+            return Standing::Owing(client.slow_from());
+        }
+        if !client.is_open() {
+            return Standing::Busy;
+        }
         match (self, client.head_since()) {
             (Self::None, None) if client.sent() == 0 => Standing::Reading(client.idle_since()),
             (Self::None, None) => Standing::Idle(client.idle_since()),
