@@ -104,11 +104,7 @@ impl State {
         if !may {
             return None;
         }
-        let how = match lane {
-            Lane::Parking => How::Parked,
-            Lane::Working => How::Working,
-        };
-        Some(self.enter(bid, how, now))
+        Some(self.enter(bid, How::in_lane(lane), now))
     }
 
     pub(super) const fn overflow(&mut self) {
@@ -315,35 +311,30 @@ impl State {
     /// Lets in who is next, as long as there is room.
     pub(super) fn dispatch(&mut self, now: Instant, wakers: &mut Wakers) {
         while self.queue.len() > 0 {
-            let Some((lane, next, is_probe)) = self.next(now) else {
+            let Some((lane, next, how)) = self.next(now) else {
                 return;
             };
             let Some(waiter) = self.queue.take(lane, next, &self.shares, now, wakers) else {
                 continue;
-            };
-            let how = match (is_probe, lane) {
-                (true, _) => How::Probe,
-                (false, Lane::Parking) => How::Parked,
-                (false, Lane::Working) => How::Working,
             };
             let stay = self.enter(&next.bid, how, now);
             self.queue.give(next.id, waiter, stay, wakers);
         }
     }
 
-    fn next(&self, now: Instant) -> Option<(Lane, Next, bool)> {
+    fn next(&self, now: Instant) -> Option<(Lane, Next, How)> {
         let queue = &self.queue;
         let parking = queue.next(Lane::Parking, now, |bid| self.has_parking(bid));
         if let Some(next) = parking {
-            return Some((Lane::Parking, next, false));
+            return Some((Lane::Parking, next, How::Parked));
         }
         if self.has_place() {
             let next = queue.next(Lane::Working, now, |bid| self.may_work(bid, now));
             if let Some(next) = next {
-                return Some((Lane::Working, next, false));
+                return Some((Lane::Working, next, How::Working));
             }
             let next = queue.next(Lane::Parking, now, |bid| self.may_wait_as_work(bid, now));
-            return next.map(|next| (Lane::Parking, next, false));
+            return next.map(|next| (Lane::Parking, next, How::Parked));
         }
         if self.inside.stands_from() > now || !self.room.is_open() {
             return None;
@@ -351,13 +342,13 @@ impl State {
         // All have been there for long: one of another kind finds out whether they only wait. Where nothing
         // has been answered for long, any may find out whether anything is.
         let is_stuck = self.is_stuck(now);
-        let may_probe = match is_stuck {
-            true => self.inside.probes < PROBES_MAX,
-            false => self.inside.probes == 0,
-        };
+        let probes_max = if is_stuck { PROBES_MAX } else { 1 };
+        if self.inside.probes >= probes_max {
+            return None;
+        }
         let is_apt = |bid: &Bid| is_stuck || self.kinds.inside(bid.kind) == 0;
-        let next = queue.next(Lane::Working, now, |bid| may_probe && is_apt(bid));
-        next.map(|next| (Lane::Working, next, true))
+        let next = queue.next(Lane::Working, now, is_apt);
+        next.map(|next| (Lane::Working, next, How::Probe))
     }
 
     /// Whether nothing has left for long.
@@ -510,6 +501,15 @@ enum How {
     /// It works there, beyond the limit.
     Probe,
     Working,
+}
+
+impl How {
+    const fn in_lane(lane: Lane) -> Self {
+        match lane {
+            Lane::Parking => Self::Parked,
+            Lane::Working => Self::Working,
+        }
+    }
 }
 
 /// A request that has left.
