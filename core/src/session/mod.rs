@@ -97,7 +97,12 @@ impl Session {
     /// A session of an exchange that nobody waits for.
     fn alone(gateway: Arc<Gateway>, exchange: Box<Exchange>, now: Instant) -> Self {
         let client = Client::absent(gateway.client(), now);
-        Self::join(gateway, exchange.call().peer, client, Work::Running(exchange))
+        Self::join(
+            gateway,
+            exchange.call().peer,
+            client,
+            Work::Running(exchange),
+        )
     }
 
     fn join(gateway: Arc<Gateway>, peer: SocketAddr, client: Client, work: Work) -> Self {
