@@ -195,24 +195,33 @@ fn nobody_gets_more_than_the_shares_of_their_networks() {
     assert!(failures.is_empty(), "\n{failures}");
 }
 
+/// Lets attackers come beside the honest visitors of a seed, who want little.
+fn beside_a_quiet_site((seed, application): (u64, Application), attackers: Group) -> Outcomes {
+    let mut crowd = by_seed(seed);
+    crowd.application = application;
+    crowd.groups.truncate(1);
+    crowd.groups[0].habit = Habit::Honest;
+    crowd.groups.push(attackers);
+    let outcomes = run(crowd.clone());
+    print(&line(&crowd, &outcomes));
+    outcomes
+}
+
 #[test]
 fn new_sessions_buy_nothing() {
     for (seed, application) in (0..).zip(Application::ALL) {
         let made = [Sessions::None, Sessions::New].map(|sessions| {
-            let mut crowd = by_seed(seed);
-            crowd.application = application;
-            crowd.groups.truncate(1);
-            crowd.groups[0].habit = Habit::Honest;
-            crowd.groups.push(Group {
-                size: 64,
-                networks: 1,
-                addresses: 64,
-                sessions,
-                from: Duration::from_secs(5),
-                habit: Habit::Crawl,
-            });
-            let outcomes = run(crowd.clone());
-            print(&line(&crowd, &outcomes));
+            let outcomes = beside_a_quiet_site(
+                (seed, application),
+                Group {
+                    size: 64,
+                    networks: 1,
+                    addresses: 64,
+                    sessions,
+                    from: Duration::from_secs(5),
+                    habit: Habit::Crawl,
+                },
+            );
             assert!(outcomes.groups[0].part() >= QUIET_MIN);
             number(outcomes.groups[1].made)
         });
@@ -224,20 +233,17 @@ fn new_sessions_buy_nothing() {
 fn pages_under_made_up_names_buy_no_more_than_others() {
     for (seed, application) in (0..).zip(Application::ALL) {
         for networks in [1, 20] {
-            let mut crowd = by_seed(seed);
-            crowd.application = application;
-            crowd.groups.truncate(1);
-            crowd.groups[0].habit = Habit::Honest;
-            crowd.groups.push(Group {
-                size: 20,
-                networks,
-                addresses: 1,
-                sessions: Sessions::None,
-                from: Duration::from_secs(5),
-                habit: Habit::Names,
-            });
-            let outcomes = run(crowd.clone());
-            print(&line(&crowd, &outcomes));
+            let outcomes = beside_a_quiet_site(
+                (seed, application),
+                Group {
+                    size: 20,
+                    networks,
+                    addresses: 1,
+                    sessions: Sessions::None,
+                    from: Duration::from_secs(5),
+                    habit: Habit::Names,
+                },
+            );
             let least = match (networks, application) {
                 (1, Application::Blocking) => QUIET_MANY_BLOCKING_MIN,
                 (1, _) => QUIET_MIN,

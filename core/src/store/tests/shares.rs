@@ -20,18 +20,27 @@ fn kept(store: &Store<Page>, numbers: std::ops::Range<u64>) -> usize {
     numbers.filter(is_kept).count()
 }
 
+fn one_shard() -> Store<Page> {
+    Store::new(Bounds {
+        shards_max: 1,
+        ..bounds(1 << 20, 1_000)
+    })
+}
+
+/// A store with pages 1 to 200, each seen once by a visitor of a network of its own: four fifths of it.
+fn store_of_many() -> Store<Page> {
+    let store = one_shard();
+    for owner in 1..=200_u8 {
+        let number = u64::from(owner);
+        press(&store, owner, number..number + 1, 3_500);
+    }
+    store
+}
+
 #[test]
 fn no_owner_drives_out_what_others_had_made() {
     for bytes in [1_000, 5_000, 150_000] {
-        let store = Store::new(Bounds {
-            shards_max: 1,
-            ..bounds(1 << 20, 1_000)
-        });
-        // Seen once by visitors of many networks; four fifths of the store.
-        for owner in 1..=200_u8 {
-            let number = u64::from(owner);
-            press(&store, owner, number..number + 1, 3_500);
-        }
+        let store = store_of_many();
         assert_eq!(kept(&store, 1..201), 200);
         press(&store, 255, 1_000..3_000, bytes);
         let left = kept(&store, 1..201);
@@ -41,10 +50,7 @@ fn no_owner_drives_out_what_others_had_made() {
 
 #[test]
 fn an_owner_without_rivals_may_fill_the_store() {
-    let store = Store::new(Bounds {
-        shards_max: 1,
-        ..bounds(1 << 20, 1_000)
-    });
+    let store = one_shard();
     press(&store, 1, 0..2_000, 2_000);
     let newest = kept(&store, 1_900..2_000);
     assert!(store.bytes() > 1_000_000 && newest >= 90, "{newest}");
@@ -52,10 +58,7 @@ fn an_owner_without_rivals_may_fill_the_store() {
 
 #[test]
 fn a_large_value_that_is_asked_for_again_is_kept() {
-    let store = Store::new(Bounds {
-        shards_max: 1,
-        ..bounds(1 << 20, 1_000)
-    });
+    let store = one_shard();
     press(&store, 0, 0..400, 2_500);
     press(&store, 1, 400..401, 120_000);
     assert_eq!(kept(&store, 400..401), 0, "the store is full of others");
@@ -89,14 +92,7 @@ fn made_up_variants_drive_out_one_of_the_others() {
 #[test]
 fn no_owner_drives_out_what_others_had_made_with_variants_of_it() {
     for bytes in [1_000, 5_000, 60_000] {
-        let store = Store::new(Bounds {
-            shards_max: 1,
-            ..bounds(1 << 20, 1_000)
-        });
-        for owner in 1..=200_u8 {
-            let number = u64::from(owner);
-            press(&store, owner, number..number + 1, 3_500);
-        }
+        let store = store_of_many();
         for variant in 1..=8 {
             for number in 1..=200 {
                 let made_up = Page {
@@ -118,10 +114,7 @@ fn no_owner_drives_out_what_others_had_made_with_variants_of_it() {
 
 #[test]
 fn what_is_renewed_for_nobody_stays_whose_it_was() {
-    let store = Store::new(Bounds {
-        shards_max: 1,
-        ..bounds(1 << 20, 1_000)
-    });
+    let store = one_shard();
     for owner in 1..=100_u8 {
         press(&store, owner, u64::from(owner)..u64::from(owner) + 1, 7_000);
     }
